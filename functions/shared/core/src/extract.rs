@@ -1,0 +1,321 @@
+//! From a filled-in form, through a flow's fields, to devices and values.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::failure::{Class, Reason};
+use crate::flow::{FieldRule, Flow, Kind, Place, Randomized};
+use crate::form::{Content, Field, Form, find};
+use crate::mac::{Eui48, MacError, parse_list};
+
+/// More devices than any form for people names; what is larger is a mistake or an attack.
+pub const MAX_DEVICES: usize = 200;
+
+/// What a flow's fields found in a form.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extracted {
+    /// The good devices, by field.
+    pub devices: BTreeMap<String, Vec<Eui48>>,
+    /// The values of the other fields.
+    pub values: Map<String, Value>,
+    /// What is wrong with the form, while the good devices are still good.
+    pub problems: Vec<Problem>,
+    /// Devices that were taken although their address is random.
+    pub randomized: usize,
+}
+
+/// Something is wrong with a form. Says where, and never quotes it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// None of the places is in the form.
+    #[error("field `{field}`: the form has none of {places} (表单中没有该控件)")]
+    Absent {
+        /// The field of the flow.
+        field: String,
+        /// Where it was looked for.
+        places: String,
+    },
+    /// The places are there, and nothing is filled in.
+    #[error("field `{field}` is empty (未填写)")]
+    Empty {
+        /// The field of the flow.
+        field: String,
+    },
+    /// A place holds something that is no text.
+    #[error("field `{field}`: the widget `{place}` holds no text (控件内容不是文本)")]
+    NotText {
+        /// The field of the flow.
+        field: String,
+        /// Where.
+        place: String,
+    },
+    /// A device's address is none.
+    #[error("field `{field}`, device {number}: {error}")]
+    Device {
+        /// The field of the flow.
+        field: String,
+        /// Counted from 1 over the whole field.
+        number: usize,
+        /// What is wrong.
+        error: MacError,
+    },
+    /// A device's address is random, and the flow refuses those.
+    #[error(
+        "field `{field}`, device {number}: a random (private) address, which the device will change: \
+         switch it off for this network and use the hardware address \
+         (随机 MAC 地址会变化：请在设备的 Wi-Fi 设置中关闭“随机/专用 Wi-Fi 地址”，再填写硬件地址)"
+    )]
+    Randomized {
+        /// The field of the flow.
+        field: String,
+        /// Counted from 1 over the whole field.
+        number: usize,
+    },
+    /// More devices than [`MAX_DEVICES`].
+    #[error("field `{field}` names more than {MAX_DEVICES} devices (设备数量过多)")]
+    TooMany {
+        /// The field of the flow.
+        field: String,
+    },
+}
+
+impl From<Problem> for Reason {
+    fn from(problem: Problem) -> Self {
+        Self::new(Class::BadForm, problem)
+    }
+}
+
+/// Reads the fields of `flow` out of `form`.
+#[must_use]
+pub fn extract(flow: &Flow, form: &Form) -> Extracted {
+    let mut extracted = Extracted::default();
+    for (name, rule) in &flow.fields {
+        let texts = match texts(form, name, rule) {
+            Ok(texts) => texts,
+            Err(Problem::Absent { .. } | Problem::Empty { .. }) if rule.optional => continue,
+            Err(problem) => {
+                extracted.problems.push(problem);
+                continue;
+            }
+        };
+        match rule.kind {
+            Kind::Mac => extracted.take_devices(name, rule.randomized, &texts),
+            Kind::Text => {
+                let text = Value::String(texts.join("\n"));
+                extracted.values.insert(name.clone(), text);
+            }
+        }
+    }
+    extracted
+}
+
+impl Extracted {
+    fn take_devices(&mut self, field: &str, randomized: Randomized, texts: &[String]) {
+        let field = || field.to_owned();
+        let found: Vec<_> = texts.iter().flat_map(|text| parse_list(text)).collect();
+        if found.is_empty() {
+            return self.problems.push(Problem::Empty { field: field() });
+        }
+        if found.len() > MAX_DEVICES {
+            return self.problems.push(Problem::TooMany { field: field() });
+        }
+        let devices = self.devices.entry(field()).or_default();
+        for (number, device) in (1..).zip(found) {
+            match device {
+                Err(error) => self.problems.push(Problem::Device { field: field(), number, error }),
+                Ok(device)
+                    if device.is_locally_administered() && randomized == Randomized::Refuse =>
+                {
+                    self.problems.push(Problem::Randomized { field: field(), number });
+                }
+                Ok(device) if devices.contains(&device) => {}
+                Ok(device) => {
+                    let warn = randomized == Randomized::Warn && device.is_locally_administered();
+                    self.randomized += usize::from(warn);
+                    devices.push(device);
+                }
+            }
+        }
+    }
+}
+
+/// The texts that stand in the places of `rule`, without empty ones.
+fn texts(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Problem> {
+    let mut is_there = false;
+    let mut texts = Vec::new();
+    for place in &rule.from {
+        for field in fields_at(form, place) {
+            is_there = true;
+            let text = text_of(field).ok_or_else(|| Problem::NotText {
+                field: name.to_owned(),
+                place: place.to_string(),
+            })?;
+            if !text.trim().is_empty() {
+                texts.push(text);
+            }
+        }
+    }
+    if !is_there {
+        let places: Vec<_> = rule.from.iter().map(|place| format!("`{place}`")).collect();
+        return Err(Problem::Absent { field: name.to_owned(), places: places.join(", ") });
+    }
+    if texts.is_empty() {
+        return Err(Problem::Empty { field: name.to_owned() });
+    }
+    Ok(texts)
+}
+
+fn fields_at<'a>(form: &'a Form, place: &Place) -> Vec<&'a Field> {
+    let found = form.find(&place.field);
+    let Some(column) = &place.column else {
+        return found;
+    };
+    let rows = found.into_iter().flat_map(|field| match &field.content {
+        Content::Rows(rows) => rows.as_slice(),
+        Content::Value(_) => &[],
+    });
+    rows.flat_map(|row| find(row, column)).collect()
+}
+
+/// What a person typed or chose; `None` for what has no one text.
+fn text_of(field: &Field) -> Option<String> {
+    match &field.content {
+        Content::Value(Value::String(text)) => Some(text.clone()),
+        Content::Value(Value::Number(number)) => Some(number.to_string()),
+        Content::Value(Value::Null) => Some(String::new()),
+        _ => None,
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.column {
+            Some(column) => write!(f, "{} / {column}", self.field),
+            None => f.write_str(&self.field),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Flows;
+
+    fn field(custom_id: &str, content: Content) -> Field {
+        Field {
+            custom_id: Some(custom_id.into()),
+            id: format!("widget-{custom_id}"),
+            name: custom_id.into(),
+            content,
+        }
+    }
+
+    fn text(custom_id: &str, text: &str) -> Field {
+        field(custom_id, Content::Value(text.into()))
+    }
+
+    fn flow(fields: &str) -> Flow {
+        let text = format!(
+            r#"
+            [targets.nac]
+            connector = "generic"
+            url = "http://nac"
+            [[flows]]
+            name = "devices"
+            approval_code = "code"
+            actions = [{{ target = "nac", operation = "add", for_each = "mac" }}]
+            [flows.fields]
+            {fields}
+            "#
+        );
+        Flows::parse(&text, &|_| None).unwrap().flows.remove(0)
+    }
+
+    const MAC: &str = r#"mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }"#;
+
+    fn macs(extracted: &Extracted) -> Vec<String> {
+        extracted.devices.values().flatten().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn devices_come_from_fields_and_table_columns_once_each() {
+        let form = Form {
+            fields: vec![
+                text("device_mac", "00-00-5E-00-53-01"),
+                field(
+                    "devices",
+                    Content::Rows(vec![
+                        vec![text("kind", "phone"), text("mac", "00005e005302")],
+                        vec![text("kind", "laptop"), text("mac", "0000.5E00.5301")],
+                    ]),
+                ),
+            ],
+        };
+        let extracted = extract(&flow(MAC), &form);
+        assert_eq!(macs(&extracted), ["00:00:5e:00:53:01", "00:00:5e:00:53:02"]);
+        assert_eq!(extracted.problems, []);
+    }
+
+    #[test]
+    fn the_good_devices_of_a_bad_form_are_still_good() {
+        let form = Form {
+            fields: vec![text(
+                "device_mac",
+                "00:00:5e:00:53:0O\n00:00:5e:00:53:01\n02:00:5e:00:53:01",
+            )],
+        };
+        let extracted = extract(&flow(MAC), &form);
+        assert_eq!(macs(&extracted), ["00:00:5e:00:53:01"]);
+        let said: Vec<_> = extracted.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 2);
+        assert!(said[0].contains("device 1: letter O at position 17"), "{}", said[0]);
+        assert!(said[1].contains("device 3: a random"), "{}", said[1]);
+    }
+
+    #[test]
+    fn random_addresses_go_by_the_policy() {
+        let form = Form { fields: vec![text("device_mac", "02:00:5e:00:53:01")] };
+        for (policy, devices, warned, problems) in
+            [("refuse", 0, 0, 1), ("warn", 1, 1, 0), ("allow", 1, 0, 0)]
+        {
+            let rule = MAC.replace("] }", &format!("], randomized = \"{policy}\" }}"));
+            let extracted = extract(&flow(&rule), &form);
+            assert_eq!(
+                (macs(&extracted).len(), extracted.randomized, extracted.problems.len()),
+                (devices, warned, problems),
+                "{policy}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let problem = |fields: Vec<Field>| extract(&flow(MAC), &Form { fields }).problems;
+        let absent = problem(vec![text("other", "x")]);
+        assert!(
+            matches!(&absent[..], [Problem::Absent { places, .. }] if places == "`device_mac`, `devices / mac`")
+        );
+        assert!(matches!(&problem(vec![text("device_mac", "  ")])[..], [Problem::Empty { .. }]));
+        let checkbox =
+            field("device_mac", Content::Value(serde_json::json!(["00:00:5e:00:53:01"])));
+        assert!(matches!(&problem(vec![checkbox])[..], [Problem::NotText { .. }]));
+        let many =
+            (0..=MAX_DEVICES).map(|n| format!("00005e00{n:04x}")).collect::<Vec<_>>().join(",");
+        assert!(matches!(&problem(vec![text("device_mac", &many)])[..], [Problem::TooMany { .. }]));
+    }
+
+    #[test]
+    fn texts_become_values_and_may_be_optional() {
+        let rules = format!(
+            "{MAC}\nowner = {{ kind = \"text\", from = [{{ field = \"owner\" }}], optional = true }}"
+        );
+        let device = || text("device_mac", "00:00:5e:00:53:01");
+        let with =
+            extract(&flow(&rules), &Form { fields: vec![device(), text("owner", "Li Lei")] });
+        assert_eq!(with.values["owner"], "Li Lei");
+        let without = extract(&flow(&rules), &Form { fields: vec![device()] });
+        assert!(without.values.is_empty() && without.problems.is_empty());
+    }
+}

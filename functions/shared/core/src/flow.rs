@@ -1,0 +1,406 @@
+//! Flows: which approval does what, as `flows.toml` says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::Verdict;
+
+/// Gives the value of an environment variable.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Everything that `flows.toml` says, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// The systems acted upon, by name.
+    pub targets: BTreeMap<String, Target>,
+    /// The rules.
+    pub flows: Vec<Flow>,
+}
+
+/// A system acted upon.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// How to speak to it: the name of a file in `infra/connectors`, without `.toml`.
+    pub connector: String,
+    /// Where it is: `https://nac.example.com:9999`. Required.
+    pub url: String,
+}
+
+/// The rule from an approval to actions.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    /// For logs and the ledger.
+    pub name: String,
+    /// The office system. Default: `feishu`.
+    #[serde(default = "default_source")]
+    pub source: String,
+    /// The approval definition.
+    pub approval_code: String,
+    /// Which outcome of it starts the flow. Default: `approved`.
+    #[serde(default = "default_verdict")]
+    pub verdict: Verdict,
+    /// From the form's fields to variables.
+    #[serde(default)]
+    pub fields: BTreeMap<String, FieldRule>,
+    /// What to do.
+    pub actions: Vec<Action>,
+}
+
+/// Where a variable comes from, and what it may be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldRule {
+    /// What it is.
+    pub kind: Kind,
+    /// The places in the form to look in; a `mac` field takes the devices of all that are there.
+    pub from: Vec<Place>,
+    /// What to do with a random (locally administered) address. Default: `refuse`.
+    #[serde(default)]
+    pub randomized: Randomized,
+    /// Whether the form may leave it out. Default: false.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// What a variable is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One or more MAC addresses, as people type them.
+    Mac,
+    /// A text or a number, as it stands in the form.
+    Text,
+}
+
+/// A place in a form.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// A field by its `custom_id`, else its `id`, else its name.
+    pub field: String,
+    /// The column, where the field is a table; named the same way.
+    pub column: Option<String>,
+}
+
+/// What to do with a random (locally administered) address, which a device changes from time to time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Randomized {
+    /// It is no device to put on a whitelist.
+    #[default]
+    Refuse,
+    /// Take it and log a warning.
+    Warn,
+    /// Take it.
+    Allow,
+}
+
+/// One thing to do per device.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// The target, as `[targets.NAME]`.
+    pub target: String,
+    /// What the connector can do: `add`.
+    pub operation: String,
+    /// The `mac` field with the devices to do it for.
+    pub for_each: String,
+}
+
+/// Something is wrong with `flows.toml`.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum FlowsError {
+    /// Not TOML, a key that is unknown or missing, or a value of the wrong type.
+    #[error("flows.toml: {0}")]
+    Toml(String),
+    /// `${NAME}` stands for a variable that is not set.
+    #[error(
+        "flows.toml: `{place}` needs the environment variable {name}, which is not set or is empty"
+    )]
+    Unset {
+        /// Where.
+        place: String,
+        /// The variable.
+        name: String,
+    },
+    /// A `${` without an end, or around what is no name.
+    #[error("flows.toml: `{place}` has a `${{` that is not followed by NAME and `}}`")]
+    Placeholder {
+        /// Where.
+        place: String,
+    },
+    /// Something is named that is not there.
+    #[error(
+        "flows.toml: flow `{flow}` names the {what} `{name}`, which is not there; there is: {known}"
+    )]
+    Unknown {
+        /// The flow.
+        flow: String,
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The names that are there.
+        known: String,
+    },
+    /// Two flows for the same outcome of the same approval.
+    #[error(
+        "flows.toml: flow `{second}` can never run: `{first}` has the same source, approval code and verdict"
+    )]
+    Unreachable {
+        /// The flow that runs.
+        first: String,
+        /// The flow that does not.
+        second: String,
+    },
+    /// The format knows revocation, and this version does not act on it.
+    #[error("flows.toml: flow `{0}`: the verdict `revoked` is not acted on yet; use `approved`")]
+    Revoked(String),
+    /// A flow without any action.
+    #[error("flows.toml: flow `{0}` has no actions")]
+    Idle(String),
+    /// A field with nowhere to come from.
+    #[error("flows.toml: field `{field}` of flow `{flow}` has an empty `from`")]
+    Nowhere {
+        /// The flow.
+        flow: String,
+        /// The field.
+        field: String,
+    },
+}
+
+fn default_source() -> String {
+    "feishu".to_owned()
+}
+
+const fn default_verdict() -> Verdict {
+    Verdict::Approved
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    targets: BTreeMap<String, Target>,
+    flows: Vec<Flow>,
+}
+
+impl Flows {
+    /// Reads `flows.toml`; `${NAME}` takes a value from `environment`, and never becomes syntax.
+    ///
+    /// # Errors
+    /// [`FlowsError`] names the line or the key.
+    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, FlowsError> {
+        let mut file = read(text)?;
+        for (name, target) in &mut file.targets {
+            fill_in(&mut target.url, || format!("targets.{name}.url"), environment)?;
+        }
+        fill_in_approvals(&mut file.flows, environment)?;
+        let flows = Self { targets: file.targets, flows: file.flows };
+        flows.check()?;
+        Ok(flows)
+    }
+
+    /// The flow for an outcome of an approval.
+    #[must_use]
+    pub fn find(&self, source: &str, approval_code: &str, verdict: Verdict) -> Option<&Flow> {
+        self.flows.iter().find(|flow| flow.starts_with(source, approval_code, verdict))
+    }
+
+    fn check(&self) -> Result<(), FlowsError> {
+        for (index, flow) in self.flows.iter().enumerate() {
+            let earlier = self.flows[..index]
+                .iter()
+                .find(|other| other.starts_with(&flow.source, &flow.approval_code, flow.verdict));
+            if let Some(first) = earlier {
+                return Err(FlowsError::Unreachable {
+                    first: first.name.clone(),
+                    second: flow.name.clone(),
+                });
+            }
+            flow.check(&self.targets)?;
+        }
+        Ok(())
+    }
+}
+
+impl Flow {
+    fn starts_with(&self, source: &str, approval_code: &str, verdict: Verdict) -> bool {
+        self.source == source && self.approval_code == approval_code && self.verdict == verdict
+    }
+
+    fn check(&self, targets: &BTreeMap<String, Target>) -> Result<(), FlowsError> {
+        if self.verdict == Verdict::Revoked {
+            return Err(FlowsError::Revoked(self.name.clone()));
+        }
+        if self.actions.is_empty() {
+            return Err(FlowsError::Idle(self.name.clone()));
+        }
+        if let Some((field, _)) = self.fields.iter().find(|(_, rule)| rule.from.is_empty()) {
+            return Err(FlowsError::Nowhere { flow: self.name.clone(), field: field.clone() });
+        }
+        let devices = self.fields.iter().filter(|(_, rule)| rule.kind == Kind::Mac);
+        let devices: Vec<&str> = devices.map(|(name, _)| name.as_str()).collect();
+        let targets: Vec<&str> = targets.keys().map(String::as_str).collect();
+        let is_known = |what, name: &str, known: &[&str]| {
+            if known.contains(&name) {
+                return Ok(());
+            }
+            Err(FlowsError::Unknown {
+                flow: self.name.clone(),
+                what,
+                name: name.to_owned(),
+                known: known.join(", "),
+            })
+        };
+        for action in &self.actions {
+            is_known("target", &action.target, &targets)?;
+            is_known("field of kind `mac`", &action.for_each, &devices)?;
+        }
+        Ok(())
+    }
+}
+
+/// All that the receiver knows of the flows: the approvals that matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Approvals(BTreeSet<(String, String, Verdict)>);
+
+impl Approvals {
+    /// Reads the approvals of `flows.toml`; needs the variables of the approval codes only.
+    ///
+    /// # Errors
+    /// As [`Flows::parse`], but for what concerns targets, fields and actions.
+    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, FlowsError> {
+        let mut flows = read(text)?.flows;
+        fill_in_approvals(&mut flows, environment)?;
+        let approval = |flow: Flow| (flow.source, flow.approval_code, flow.verdict);
+        Ok(Self(flows.into_iter().map(approval).collect()))
+    }
+
+    /// Whether a flow starts with this outcome of this approval.
+    #[must_use]
+    pub fn matter(&self, source: &str, approval_code: &str, verdict: Verdict) -> bool {
+        self.0.iter().any(|(s, code, v)| s == source && code == approval_code && *v == verdict)
+    }
+}
+
+fn read(text: &str) -> Result<File, FlowsError> {
+    toml::from_str(text).map_err(|error| FlowsError::Toml(error.to_string()))
+}
+
+fn fill_in_approvals(flows: &mut [Flow], environment: Environment<'_>) -> Result<(), FlowsError> {
+    for flow in flows {
+        let place = || format!("approval_code of flow {}", flow.name);
+        fill_in(&mut flow.approval_code, place, environment)?;
+    }
+    Ok(())
+}
+
+/// Replaces each `${NAME}` in `value`.
+fn fill_in(
+    value: &mut String,
+    place: impl Fn() -> String,
+    environment: Environment<'_>,
+) -> Result<(), FlowsError> {
+    let mut filled = String::with_capacity(value.len());
+    let mut rest = value.as_str();
+    while let Some((before, after)) = rest.split_once("${") {
+        let is_name = |name: &&str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        let (name, after) = after
+            .split_once('}')
+            .filter(|(name, _)| is_name(name))
+            .ok_or_else(|| FlowsError::Placeholder { place: place() })?;
+        let found = environment(name)
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| FlowsError::Unset { place: place(), name: name.to_owned() })?;
+        filled.push_str(before);
+        filled.push_str(&found);
+        rest = after;
+    }
+    filled.push_str(rest);
+    *value = filled;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        [targets.nac]
+        connector = "generic"
+        url = "${NAC_URL}/base"
+
+        [[flows]]
+        name = "devices"
+        approval_code = "${APPROVAL_CODE}"
+        fields.mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
+        actions = [{ target = "nac", operation = "add", for_each = "mac" }]
+    "#;
+
+    #[allow(clippy::unnecessary_wraps, reason = "it has the shape of an environment")]
+    fn everything(name: &str) -> Option<String> {
+        Some(format!("<{name}>\"\n"))
+    }
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    fn error_of(text: &str) -> String {
+        match Flows::parse(text, &everything) {
+            Ok(flows) => format!("no error: {flows:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn values_of_the_environment_stay_values() {
+        let flows = Flows::parse(TEXT, &everything).unwrap();
+        assert_eq!(flows.targets["nac"].url, "<NAC_URL>\"\n/base");
+        let code = "<APPROVAL_CODE>\"\n";
+        assert!(flows.find("feishu", code, Verdict::Approved).is_some());
+        assert!(flows.find("feishu", code, Verdict::Revoked).is_none());
+        assert!(flows.find("lark", code, Verdict::Approved).is_none());
+    }
+
+    #[test]
+    fn the_receiver_needs_the_approval_codes_only() {
+        let code_only = |name: &str| (name == "APPROVAL_CODE").then(|| "code".to_owned());
+        let approvals = Approvals::parse(TEXT, &code_only).unwrap();
+        assert!(approvals.matter("feishu", "code", Verdict::Approved));
+        assert!(!approvals.matter("feishu", "code", Verdict::Revoked));
+        let error = Approvals::parse(TEXT, &nothing).unwrap_err();
+        assert!(error.to_string().contains("APPROVAL_CODE"), "{error}");
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (from, to, said) in [
+            ("operation =", "operatoin =", "line 10"),
+            ("\"nac\", op", "\"nacc\", op", "target `nacc`, which is not there; there is: nac"),
+            ("for_each = \"mac\"", "for_each = \"mec\"", "`mec`"),
+            ("${NAC_URL}", "${NAC_URL", "`targets.nac.url`"),
+            ("${NAC_URL}", "${}", "`targets.nac.url`"),
+            ("[{ field = \"devices\", column = \"mac\" }]", "[]", "field `mac` of flow `devices`"),
+            ("kind = \"mac\"", "kind = \"mcc\"", "`mcc`"),
+            ("name = \"devices\"", "name = \"devices\"\nverdict = \"revoked\"", "not acted on yet"),
+        ] {
+            let error = error_of(&TEXT.replacen(from, to, 1));
+            assert!(error.contains(said), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_flow_that_can_never_run_is_refused() {
+        let (_, flow) = TEXT.split_at(TEXT.find("[[flows]]").unwrap());
+        let error = error_of(&format!("{TEXT}\n{flow}"));
+        assert!(error.contains("can never run"), "{error}");
+    }
+}

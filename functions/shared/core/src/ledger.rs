@@ -1,0 +1,358 @@
+//! What was done already: the state machine of one request, as a pure function.
+//!
+//! ```text
+//! (absent) -claim-> working{owner, lease until, attempt} -settle-> done
+//!                      |  ^                             \-settle-> failed{reason} -claim-> working
+//!                      \--/ claim, once the lease ran out or was released
+//! ```
+//! [`apply`] is the machine. The embedded ledger runs it inside a transaction; the one on DynamoDB
+//! expresses each command as one conditional write. The same conformance suite holds both to it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::failure::Reason;
+use crate::mac::Eui48;
+use crate::ports::LeaseLost;
+
+/// How long ended requests and processed event ids are remembered.
+///
+/// Longer than the queue's retention (14 days), the dead-letter queue's (14 days) and the replay
+/// window together, so that a redrive weeks later still finds what was done; a year serves audits.
+pub const REMEMBERED_FOR: Duration = Duration::from_hours(400 * 24);
+
+/// One attempt of one worker. No two attempts share one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Owner(String);
+
+impl Owner {
+    /// A new owner, of 128 random bits.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{:032x}", fastrand::u128(..)))
+    }
+
+    /// As the stores write it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Owner {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+/// The right to work on a request, for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// Who holds it.
+    pub owner: Owner,
+    /// From this moment on it is void.
+    pub until: Timestamp,
+}
+
+/// All that the ledger knows of one request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Record {
+    /// Where it stands.
+    pub state: State,
+    /// How often it was claimed.
+    pub attempt: u32,
+    /// What was done.
+    pub effects: BTreeMap<EffectKey, Effect>,
+}
+
+/// Where a request stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A worker is at it, or was when it crashed or let go.
+    Working(Lease),
+    /// Everything was done.
+    Done {
+        /// When.
+        at: Timestamp,
+    },
+    /// It cannot succeed, and its message is in the dead-letter queue.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is done once: one operation on one device at one target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EffectKey(String);
+
+impl EffectKey {
+    /// The key of `operation` on `device` at `target`.
+    #[must_use]
+    pub fn new(target: &str, operation: &str, device: Eui48) -> Self {
+        Self(format!("{target}/{operation}/{device}"))
+    }
+
+    /// As the stores write it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for EffectKey {
+    fn from(key: &str) -> Self {
+        Self(key.to_owned())
+    }
+}
+
+/// An effect that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Effect {
+    /// How it ended.
+    pub outcome: EffectOutcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The two ways in which an effect is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectOutcome {
+    /// The target did it.
+    Done,
+    /// The target says that it was so before.
+    AlreadyThere,
+}
+
+impl EffectOutcome {
+    /// As the stores and logs write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::AlreadyThere => "already_there",
+        }
+    }
+}
+
+impl fmt::Display for EffectOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a successful claim gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// What earlier attempts did: not to be done again.
+    pub effects: BTreeMap<EffectKey, Effect>,
+}
+
+/// Why a claim was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Another owner's lease holds until then.
+    Busy {
+        /// When it runs out.
+        until: Timestamp,
+    },
+    /// Everything was done before.
+    Done,
+}
+
+/// How an attempt ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Everything was done.
+    Done,
+    /// It cannot succeed.
+    Failed(Reason),
+    /// It will be tried again: the lease is given back.
+    Released,
+}
+
+/// What may be done to a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Become the only worker.
+    Claim(Lease),
+    /// Record an effect.
+    RecordEffect(Owner, EffectKey, Effect),
+    /// End the attempt.
+    Settle(Owner, Settlement),
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Of [`Command::Claim`].
+    Claim(Result<Taken, Refused>),
+    /// Of the others.
+    Write(Result<(), LeaseLost>),
+}
+
+impl Record {
+    /// Whether `owner` holds a lease at `now`.
+    fn is_held_by(&self, owner: &Owner, now: Timestamp) -> bool {
+        matches!(&self.state, State::Working(lease) if lease.owner == *owner && now < lease.until)
+    }
+}
+
+/// The state machine: what `command` at `now` makes of `record`, and what it answers.
+///
+/// A refused command leaves the record as it was.
+#[must_use]
+pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Option<Record>, Answer) {
+    match command {
+        Command::Claim(lease) => {
+            let (record, answer) = claim(record, lease, now);
+            (Some(record), Answer::Claim(answer))
+        }
+        Command::RecordEffect(owner, key, effect) => write(record, &owner, now, |record| {
+            record.effects.entry(key).or_insert(effect);
+        }),
+        Command::Settle(owner, settlement) => write(record, &owner, now, |record| {
+            record.state = match settlement {
+                Settlement::Done => State::Done { at: now },
+                Settlement::Failed(reason) => State::Failed { at: now, reason: reason.to_string() },
+                Settlement::Released => {
+                    State::Working(Lease { owner: owner.clone(), until: Timestamp::default() })
+                }
+            };
+        }),
+    }
+}
+
+fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Result<Taken, Refused>) {
+    let refused = match record.as_ref().map(|record| &record.state) {
+        Some(State::Done { .. }) => Some(Refused::Done),
+        Some(State::Working(held)) if now < held.until => Some(Refused::Busy { until: held.until }),
+        Some(State::Working(_) | State::Failed { .. }) | None => None,
+    };
+    let (attempt, effects, state) = match record {
+        Some(record) => (record.attempt, record.effects, record.state),
+        None => (0, BTreeMap::new(), State::Working(lease.clone())),
+    };
+    if let Some(refused) = refused {
+        return (Record { state, attempt, effects }, Err(refused));
+    }
+    let taken = Taken { attempt: attempt.saturating_add(1), effects };
+    let record = Record {
+        state: State::Working(lease),
+        attempt: taken.attempt,
+        effects: taken.effects.clone(),
+    };
+    (record, Ok(taken))
+}
+
+fn write(
+    record: Option<Record>,
+    owner: &Owner,
+    now: Timestamp,
+    change: impl FnOnce(&mut Record),
+) -> (Option<Record>, Answer) {
+    match record {
+        Some(mut record) if record.is_held_by(owner, now) => {
+            change(&mut record);
+            (Some(record), Answer::Write(Ok(())))
+        }
+        record => (record, Answer::Write(Err(LeaseLost))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Class;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn claim_by(owner: &str, until: i64) -> Command {
+        Command::Claim(Lease { owner: owner.into(), until: at(until) })
+    }
+
+    fn effect() -> Effect {
+        Effect { outcome: EffectOutcome::Done, at: at(5) }
+    }
+
+    /// Runs commands in order and gives the last record and answer.
+    fn run(steps: impl IntoIterator<Item = (i64, Command)>) -> (Option<Record>, Vec<Answer>) {
+        let mut record = None;
+        let mut answers = Vec::new();
+        for (now, command) in steps {
+            let (next, answer) = apply(record, command, at(now));
+            record = next;
+            answers.push(answer);
+        }
+        (record, answers)
+    }
+
+    #[test]
+    fn the_second_claim_waits_for_the_lease() {
+        let (_, answers) =
+            run([(0, claim_by("a", 10)), (9, claim_by("b", 19)), (10, claim_by("c", 20))]);
+        assert!(matches!(answers[0], Answer::Claim(Ok(Taken { attempt: 1, .. }))));
+        assert_eq!(answers[1], Answer::Claim(Err(Refused::Busy { until: at(10) })));
+        assert!(matches!(answers[2], Answer::Claim(Ok(Taken { attempt: 2, .. }))));
+    }
+
+    #[test]
+    fn statement_07_an_owner_whose_lease_ran_out_records_nothing() {
+        let record_as =
+            |owner: &str| Command::RecordEffect(owner.into(), "nac/add/x".into(), effect());
+        let settle_as = |owner: &str| Command::Settle(owner.into(), Settlement::Done);
+        let (record, answers) = run([
+            (0, claim_by("a", 10)),
+            (10, record_as("a")),
+            (11, claim_by("b", 20)),
+            (12, record_as("a")),
+            (13, settle_as("a")),
+        ]);
+        assert_eq!(answers[1], Answer::Write(Err(LeaseLost)));
+        assert_eq!(answers[3], Answer::Write(Err(LeaseLost)));
+        assert_eq!(answers[4], Answer::Write(Err(LeaseLost)));
+        assert!(record.is_some_and(|record| record.effects.is_empty()
+            && matches!(record.state, State::Working(lease) if lease.owner == "b".into())));
+    }
+
+    #[test]
+    fn a_later_attempt_is_told_what_was_done() {
+        let key = EffectKey::from("nac/add/x");
+        for ending in
+            [Settlement::Released, Settlement::Failed(Reason::new(Class::BadForm, "no device"))]
+        {
+            let (_, answers) = run([
+                (0, claim_by("a", 10)),
+                (1, Command::RecordEffect("a".into(), key.clone(), effect())),
+                (2, Command::Settle("a".into(), ending)),
+                (3, claim_by("b", 13)),
+            ]);
+            let effects = BTreeMap::from([(key.clone(), effect())]);
+            assert_eq!(answers[3], Answer::Claim(Ok(Taken { attempt: 2, effects })));
+        }
+    }
+
+    #[test]
+    fn done_is_done() {
+        let (_, answers) = run([
+            (0, claim_by("a", 10)),
+            (1, Command::Settle("a".into(), Settlement::Done)),
+            (1_000_000, claim_by("b", 2_000_000)),
+        ]);
+        assert_eq!(answers[2], Answer::Claim(Err(Refused::Done)));
+    }
+}

@@ -1,0 +1,37 @@
+//! The domain of greenlight: an approval turns green, and the action that should follow is done once.
+//!
+//! Pure: no runtime, no AWS, no HTTP client, no clock of its own. Whatever touches the world is a
+//! [port](ports), one trait per capability, so that a signature shows what a function may do.
+//!
+//! # Layout
+//! * [`receive`](receive()): the first story. A delivery becomes an answer, and an approval a queued [`Request`].
+//! * [`process`](process()): the second story. A queued request becomes effects, each done once.
+//! * [`event`], [`request`], [`instance`], [`form`], [`mac`]: what the stories speak of.
+//! * [`flow`]: the rules from an approval to actions, read from `flows.toml`.
+//! * [`extract`]: from a form, through a flow's fields, to devices and values.
+//! * [`ledger`]: what was done already, as a pure state machine.
+//! * [`failure`], [`retry`]: why something did not work, and when it is tried again.
+//! * [`secret`]: the one secret, cached and read again when it may have been rotated.
+
+pub mod event;
+pub mod extract;
+pub mod failure;
+pub mod flow;
+pub mod form;
+pub mod instance;
+pub mod ledger;
+pub mod mac;
+pub mod ports;
+mod process;
+mod receive;
+pub mod request;
+pub mod retry;
+pub mod secret;
+pub mod time;
+
+pub use event::Verdict;
+pub use failure::{Class, Failure, Reason};
+pub use process::{Disposition, Message, Processor, process};
+pub use receive::{Answer, Delivery, Ignored, MAX_BODY_BYTES, Outcome, Receiver, Refusal, receive};
+pub use request::{Request, RequestKey};
+pub use time::Timestamp;

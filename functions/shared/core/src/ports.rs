@@ -1,0 +1,212 @@
+//! What the stories may do to the world: one trait per capability.
+//!
+//! The adapters are in `sources`, `actions`, `stores` and `http`; the mains choose and wire them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::event::Event;
+use crate::failure::{Failure, Reason};
+use crate::instance::Instance;
+use crate::ledger::{Effect, EffectKey, EffectOutcome, Lease, Owner, Refused, Settlement, Taken};
+use crate::mac::Eui48;
+use crate::receive::{Delivery, Refusal};
+use crate::request::{Request, RequestKey};
+use crate::secret::{Secret, SecretError};
+use crate::time::Timestamp;
+
+/// Tells the time and waits.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Returns after `duration`.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Reads the secret document from where it is kept.
+pub trait FetchSecret: Send + Sync {
+    /// The JSON text.
+    fn fetch(&self) -> impl Future<Output = Result<String, SecretError>> + Send;
+}
+
+/// Gives the secret out.
+pub trait ReadSecret: Send + Sync {
+    /// The secret as it was last read.
+    fn current(&self) -> Arc<Secret>;
+    /// The secret read again; `None` when it was read a moment ago or cannot be read.
+    fn renewed(&self) -> impl Future<Output = Option<Arc<Secret>>> + Send;
+}
+
+/// Tells an office system's own deliveries from everybody else's.
+pub trait Authenticate: Send + Sync {
+    /// The event in `delivery`, if the office system sent it.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it did not, or when the body is not of the documented shape.
+    fn authenticate(
+        &self,
+        delivery: &Delivery,
+        secret: &Secret,
+        now: Timestamp,
+    ) -> Result<Event, Refusal>;
+}
+
+/// Puts requests into the queue.
+pub trait Enqueue: Send + Sync {
+    /// Returns when the queue has taken the request durably.
+    fn enqueue(&self, request: &Request) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+/// Puts messages that cannot succeed into the dead-letter queue.
+pub trait Bury: Send + Sync {
+    /// Returns when the dead-letter queue has taken the letter durably.
+    fn bury(&self, letter: &DeadLetter<'_>) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+/// A message for the dead-letter queue: the body as it came, so that a redrive is a plain move back.
+#[derive(Clone, Debug)]
+pub struct DeadLetter<'a> {
+    /// The message's body, as it came.
+    pub body: &'a str,
+    /// Why it cannot succeed.
+    pub reason: &'a Reason,
+    /// How often it was received.
+    pub attempts: u32,
+    /// When it was given up.
+    pub failed_at: Timestamp,
+}
+
+/// The queue did not take a message.
+#[derive(Clone, Debug, Error)]
+#[error("the queue did not take the message: {0}")]
+pub struct QueueError(pub String);
+
+/// The ledger could not be asked or written.
+#[derive(Clone, Debug, Error)]
+#[error("the ledger did not answer: {0}")]
+pub struct LedgerError(pub String);
+
+/// Claims requests.
+pub trait Claim: Send + Sync {
+    /// Makes `lease.owner` the only worker on `request` until the lease runs out: one conditional write.
+    fn claim(
+        &self,
+        request: &Request,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Result<Taken, Refused>, LedgerError>> + Send;
+}
+
+/// Records effects one by one, as the owner of a lease.
+pub trait RecordEffect: Send + Sync {
+    /// Records that an effect was done.
+    fn record_effect(
+        &self,
+        request: &RequestKey,
+        owner: &Owner,
+        key: &EffectKey,
+        effect: Effect,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
+}
+
+/// Ends an attempt, as the owner of a lease.
+pub trait Settle: Send + Sync {
+    /// Ends the attempt as `settlement` says; a request that ended also files its event id as processed.
+    fn settle(
+        &self,
+        request: &Request,
+        owner: &Owner,
+        settlement: &Settlement,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
+
+    /// Files the id of another event that told of a request which is done already.
+    fn file_event(
+        &self,
+        request: &Request,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
+
+/// The lease ran out or another worker took it: whoever gets this changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the lease on the request is lost")]
+pub struct LeaseLost;
+
+/// Reads approval instances at their source.
+pub trait ReadInstance: Send + Sync {
+    /// The instance, now, with its form.
+    fn read_instance(
+        &self,
+        instance_code: &str,
+    ) -> impl Future<Output = Result<Instance, Failure>> + Send;
+}
+
+/// Acts on a target.
+pub trait Act: Send + Sync {
+    /// Performs one effect; safe to repeat, as "already there" is an outcome and no failure.
+    fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<EffectOutcome, Failure>> + Send;
+}
+
+/// One effect to perform.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// The target, as `flows.toml` names it.
+    pub target: &'a str,
+    /// The connector's operation: `add`.
+    pub operation: &'a str,
+    /// The device.
+    pub device: Eui48,
+    /// The values that the connector's templates may use, besides `mac`.
+    pub variables: &'a serde_json::Map<String, serde_json::Value>,
+    /// No quick retry goes on past this.
+    pub deadline: Timestamp,
+}
+
+/// Sends HTTP requests to other systems.
+pub trait Http: Send + Sync {
+    /// Sends `request` and reads the whole answer. Redirects are answers like any other.
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> impl Future<Output = Result<http::Response<Bytes>, HttpError>> + Send;
+}
+
+/// No answer came, or none that could be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum HttpError {
+    /// No connection: nothing was sent.
+    #[error("no connection to {host}: {cause}")]
+    Connect {
+        /// Whom we tried to reach.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The answer did not come in time.
+    #[error("no answer from {host} in time")]
+    Timeout {
+        /// Whom we asked.
+        host: String,
+    },
+    /// The answer is larger than we read.
+    #[error("the answer of {host} is larger than {limit} bytes")]
+    TooLarge {
+        /// Whom we asked.
+        host: String,
+        /// How much we read at most.
+        limit: usize,
+    },
+    /// The exchange broke off, or was no HTTP.
+    #[error("the exchange with {host} broke off: {cause}")]
+    Broken {
+        /// Whom we asked.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+}

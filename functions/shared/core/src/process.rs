@@ -1,0 +1,428 @@
+//! The second story: a queued request becomes effects, each done once.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::extract::{Extracted, extract};
+use crate::failure::{Class, Failure, Reason};
+use crate::flow::{Flow, Flows};
+use crate::instance::{Instance, Status};
+use crate::ledger::{Effect, EffectKey, Lease, Refused, Settlement, Taken};
+use crate::ports::{
+    Act, Bury, Call, Claim, Clock, DeadLetter, LeaseLost, LedgerError, QueueError, ReadInstance,
+    RecordEffect, Settle,
+};
+use crate::request::{BadRequest, Request};
+use crate::retry::RetryPolicy;
+use crate::time::Timestamp;
+
+/// One receive of one queue message.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// The body.
+    pub body: &'a str,
+    /// How often the queue has given it out, this time included.
+    pub receive_count: u32,
+    /// When the queue gave it out for the first time.
+    pub first_received: Timestamp,
+    /// No new call is started from this moment on.
+    pub deadline: Timestamp,
+    /// The lease to claim the request with. It outlives whoever processes the message.
+    pub lease: Lease,
+}
+
+/// What the queue must do with a message that was processed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "the message stays in the queue or leaves it by this"]
+pub enum Disposition {
+    /// Delete it: everything was done, now or before.
+    Done,
+    /// Delete it: it is in the dead-letter queue, for this reason.
+    Buried(Reason),
+    /// Give it out again, not before this long from now.
+    ComeBack {
+        /// How long from now.
+        after: Duration,
+        /// Why it is not done.
+        reason: Reason,
+    },
+}
+
+/// All that the second story may use.
+#[derive(Clone, Debug)]
+pub struct Processor<L, I, A, D, C> {
+    /// What was done already.
+    pub ledger: L,
+    /// The office system, which alone is believed.
+    pub source: I,
+    /// The targets.
+    pub actions: A,
+    /// Where messages go that cannot succeed.
+    pub dead_letters: D,
+    /// The time.
+    pub clock: C,
+    /// Which approval does what.
+    pub flows: Flows,
+    /// When a failed request is tried again.
+    pub retry: RetryPolicy,
+}
+
+/// Claim in the ledger, read the instance at the source, check it, extract and validate,
+/// one effect per device and action, settle.
+pub async fn process<L, I, A, D, C>(
+    message: &Message<'_>,
+    processor: &Processor<L, I, A, D, C>,
+) -> Disposition
+where
+    L: Claim + RecordEffect + Settle,
+    I: ReadInstance,
+    A: Act,
+    D: Bury,
+    C: Clock,
+{
+    let disposition = match processor.attempt(message).await {
+        Ok(()) => Disposition::Done,
+        Err(Setback::Failed(Failure::GiveUp { reason })) => processor.bury(message, reason).await,
+        Err(Setback::Failed(Failure::Retry { after, reason })) => {
+            processor.come_back(message, after, reason)
+        }
+        Err(Setback::LeaseLost) => {
+            processor.come_back(message, None, Reason::new(Class::Busy, LeaseLost))
+        }
+    };
+    disposition.log(message);
+    disposition
+}
+
+/// Why an attempt did not end with everything done.
+enum Setback {
+    Failed(Failure),
+    /// Another worker may be at it now: leave everything as it is.
+    LeaseLost,
+}
+
+impl From<Failure> for Setback {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<LeaseLost> for Setback {
+    fn from(_: LeaseLost) -> Self {
+        Self::LeaseLost
+    }
+}
+
+impl From<LedgerError> for Setback {
+    fn from(error: LedgerError) -> Self {
+        Self::Failed(Failure::retry(Class::LedgerUnavailable, error))
+    }
+}
+
+impl From<BadRequest> for Setback {
+    fn from(bad: BadRequest) -> Self {
+        Self::Failed(Failure::give_up(Class::BadMessage, bad))
+    }
+}
+
+impl<L, I, A, D, C> Processor<L, I, A, D, C>
+where
+    L: Claim + RecordEffect + Settle,
+    I: ReadInstance,
+    A: Act,
+    D: Bury,
+    C: Clock,
+{
+    async fn attempt(&self, message: &Message<'_>) -> Result<(), Setback> {
+        let request = Request::parse(message.body)?;
+        let flow = self.flow_of(&request)?;
+        let Some(taken) = self.claim(&request, message).await? else {
+            return Ok(());
+        };
+        let result = self.carry_out(&request, flow, &taken, message).await;
+        self.settle(&request, message, result).await
+    }
+
+    fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
+        self.flows.find(&request.source, &request.approval_code, request.verdict).ok_or_else(|| {
+            let text = format!(
+                "no flow is configured for the approval {} of {} when it is {}",
+                request.approval_code, request.source, request.verdict
+            );
+            Failure::give_up(Class::NotConfigured, text)
+        })
+    }
+
+    /// `None` when everything was done before.
+    async fn claim(
+        &self,
+        request: &Request,
+        message: &Message<'_>,
+    ) -> Result<Option<Taken>, Setback> {
+        let now = self.clock.now();
+        match self.ledger.claim(request, &message.lease, now).await? {
+            Ok(taken) => Ok(Some(taken)),
+            Err(Refused::Done) => {
+                self.ledger.file_event(request, now).await?;
+                Ok(None)
+            }
+            Err(Refused::Busy { until }) => {
+                let text = "another worker is at it";
+                Err(Failure::retry_after(Some(until.since(now)), Class::Busy, text).into())
+            }
+        }
+    }
+
+    /// Reads, checks and acts. The good devices are acted on, whatever is wrong with the others.
+    async fn carry_out(
+        &self,
+        request: &Request,
+        flow: &Flow,
+        taken: &Taken,
+        message: &Message<'_>,
+    ) -> Result<(), Setback> {
+        let instance = self.source.read_instance(&request.instance_code).await?;
+        confirm(request, &instance)?;
+        let mut extracted = extract(flow, &instance.form);
+        if extracted.randomized > 0 {
+            let devices = extracted.randomized;
+            tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
+        }
+        let variables = variables(request, &instance, &extracted);
+        let devices_of = |field: &str| extracted.devices.get(field).into_iter().flatten();
+        let mut failures = Failures::of(std::mem::take(&mut extracted.problems));
+        for action in &flow.actions {
+            for &device in devices_of(&action.for_each) {
+                let key = EffectKey::new(&action.target, &action.operation, device);
+                if taken.effects.contains_key(&key) || failures.is_down(&action.target) {
+                    continue;
+                }
+                let call = Call {
+                    target: &action.target,
+                    operation: &action.operation,
+                    device,
+                    variables: &variables,
+                    deadline: message.deadline,
+                };
+                match self.perform(&call).await {
+                    Ok(effect) => self.record(request, message, &key, effect).await?,
+                    Err(failure) if failure.reason().class == Class::OutOfTime => {
+                        return Err(failure.into());
+                    }
+                    Err(failure) => failures.add(&action.target, failure),
+                }
+            }
+        }
+        failures.into_result()
+    }
+
+    async fn perform(&self, call: &Call<'_>) -> Result<Effect, Failure> {
+        if self.clock.now() >= call.deadline {
+            let text = "the worker's time ran out before everything was started";
+            return Err(Failure::retry(Class::OutOfTime, text));
+        }
+        let outcome = self.actions.act(call).await?;
+        tracing::info!(
+            target = call.target,
+            operation = call.operation,
+            device = call.device.masked(),
+            outcome = outcome.as_str(),
+            "effect done"
+        );
+        Ok(Effect { outcome, at: self.clock.now() })
+    }
+
+    async fn record(
+        &self,
+        request: &Request,
+        message: &Message<'_>,
+        key: &EffectKey,
+        effect: Effect,
+    ) -> Result<(), Setback> {
+        let owner = &message.lease.owner;
+        self.ledger.record_effect(&request.key(), owner, key, effect, effect.at).await??;
+        Ok(())
+    }
+
+    /// Ends the attempt in the ledger. A retry that went on for too long ends as given up.
+    async fn settle(
+        &self,
+        request: &Request,
+        message: &Message<'_>,
+        result: Result<(), Setback>,
+    ) -> Result<(), Setback> {
+        let now = self.clock.now();
+        let (settlement, result) = match result {
+            Ok(()) => (Settlement::Done, Ok(())),
+            Err(Setback::LeaseLost) => return Err(Setback::LeaseLost),
+            Err(Setback::Failed(failure)) => {
+                let failure = self.unless_over(failure, message, now);
+                let settlement = match &failure {
+                    Failure::Retry { .. } => Settlement::Released,
+                    Failure::GiveUp { reason } => Settlement::Failed(reason.clone()),
+                };
+                (settlement, Err(Setback::Failed(failure)))
+            }
+        };
+        let owner = &message.lease.owner;
+        self.ledger.settle(request, owner, &settlement, now).await??;
+        result
+    }
+
+    fn unless_over(&self, failure: Failure, message: &Message<'_>, now: Timestamp) -> Failure {
+        match failure {
+            Failure::Retry { reason, .. }
+                if reason.class != Class::OutOfTime
+                    && self.retry.is_over(message.first_received, now) =>
+            {
+                let hours = self.retry.give_up_after.as_secs() / 3600;
+                let text = format!("given up after {hours} h: {}", reason.text);
+                Failure::give_up(reason.class, text)
+            }
+            failure => failure,
+        }
+    }
+
+    fn come_back(
+        &self,
+        message: &Message<'_>,
+        asked: Option<Duration>,
+        reason: Reason,
+    ) -> Disposition {
+        let after = match reason.class {
+            // Nothing is wrong: go on as soon as there is a worker again.
+            Class::OutOfTime => Duration::ZERO,
+            // The lease says when; a second more for clocks that differ.
+            Class::Busy => asked.unwrap_or_default() + Duration::from_secs(1),
+            _ => self.retry.wait(message.receive_count, asked, fastrand::f64()),
+        };
+        Disposition::ComeBack { after, reason }
+    }
+
+    /// The ledger says failed by now, if it knows the request at all. A crash between the two, or a
+    /// dead-letter queue that is away, brings the message back: it fails again and is buried then.
+    async fn bury(&self, message: &Message<'_>, reason: Reason) -> Disposition {
+        let letter = DeadLetter {
+            body: message.body,
+            reason: &reason,
+            attempts: message.receive_count,
+            failed_at: self.clock.now(),
+        };
+        match self.dead_letters.bury(&letter).await {
+            Ok(()) => Disposition::Buried(reason),
+            Err(QueueError(error)) => {
+                let text = format!("{reason}; and the dead-letter queue did not take it: {error}");
+                let reason = Reason::new(Class::DeadLetterQueueUnavailable, text);
+                self.come_back(message, None, reason)
+            }
+        }
+    }
+}
+
+/// Nothing is done unless the source itself says that the instance is approved, now.
+fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
+    if instance.approval_code != request.approval_code {
+        let text = "the instance belongs to another approval than the message says";
+        return Err(Failure::give_up(Class::NotApproved, text));
+    }
+    if instance.status.confirms(request.verdict) {
+        return Ok(());
+    }
+    let text = format!(
+        "the source says that the instance is {}, not {}",
+        instance.status.as_str(),
+        request.verdict
+    );
+    // An event can be faster than the source's own reads.
+    if instance.status == Status::Pending {
+        return Err(Failure::retry(Class::NotApproved, text));
+    }
+    Err(Failure::give_up(Class::NotApproved, text))
+}
+
+/// What templates may use, besides the device: the flow's own fields cannot hide these.
+fn variables(request: &Request, instance: &Instance, extracted: &Extracted) -> Map<String, Value> {
+    let mut variables = extracted.values.clone();
+    for (name, value) in [
+        ("approval_code", &request.approval_code),
+        ("instance_code", &request.instance_code),
+        ("event_id", &request.event_id),
+        ("applicant", &instance.applicant),
+        ("serial_number", &instance.serial_number),
+    ] {
+        variables.insert(name.to_owned(), Value::String(value.clone()));
+    }
+    variables
+}
+
+/// What went wrong so far in one attempt that goes on.
+#[derive(Default)]
+struct Failures {
+    retries: Vec<Reason>,
+    retry_after: Option<Duration>,
+    give_ups: Vec<Reason>,
+    down: Vec<String>,
+}
+
+impl Failures {
+    fn of(problems: Vec<impl Into<Reason>>) -> Self {
+        Self { give_ups: problems.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    fn add(&mut self, target: &str, failure: Failure) {
+        match failure {
+            Failure::GiveUp { reason } => self.give_ups.push(reason),
+            Failure::Retry { after, reason } => {
+                self.retry_after = self.retry_after.max(after);
+                if reason.class == Class::TargetUnavailable {
+                    self.down.push(target.to_owned());
+                }
+                self.retries.push(reason);
+            }
+        }
+    }
+
+    /// A target that is away or busy is not bothered with the next device in the same attempt.
+    fn is_down(&self, target: &str) -> bool {
+        self.down.iter().any(|down| down == target)
+    }
+
+    /// A retry comes before giving up: what cannot work is found again, and told at the end.
+    fn into_result(self) -> Result<(), Setback> {
+        let is_retry = !self.retries.is_empty();
+        let reasons = [self.retries, self.give_ups].concat();
+        match Reason::joined(&reasons) {
+            None => Ok(()),
+            Some(reason) if is_retry => {
+                Err(Failure::Retry { after: self.retry_after, reason }.into())
+            }
+            Some(reason) => Err(Failure::GiveUp { reason }.into()),
+        }
+    }
+}
+
+impl Disposition {
+    /// One line per receive, without content.
+    fn log(&self, message: &Message<'_>) {
+        let receive_count = message.receive_count;
+        match self {
+            Self::Done => tracing::info!(outcome = "done", receive_count, "request done"),
+            Self::Buried(reason) => tracing::error!(
+                outcome = "buried",
+                receive_count,
+                class = reason.class.as_str(),
+                reason = reason.text,
+                "request sent to the dead-letter queue"
+            ),
+            Self::ComeBack { after, reason } => tracing::warn!(
+                outcome = "come_back",
+                receive_count,
+                class = reason.class.as_str(),
+                reason = reason.text,
+                after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+                "request will be tried again"
+            ),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The first story: a delivery becomes an answer, and an approval that matters a queued request.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::json;
+use thiserror::Error;
+
+use crate::event::{ApprovalEvent, Event};
+use crate::flow::Approvals;
+use crate::ports::{Authenticate, Clock, Enqueue, QueueError, ReadSecret};
+use crate::request::{BadRequest, Request};
+
+/// The largest body that is looked at, in bytes. Approval events are of about one kilobyte.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What arrived over HTTP.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, exactly as it was sent: signatures are over these bytes.
+    pub body: Bytes,
+}
+
+/// What goes back over HTTP, and why.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What became of the delivery.
+    pub outcome: Outcome,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A URL check: the text goes back.
+    Challenge(String),
+    /// An approval that matters: the queue has it.
+    Enqueued(Request),
+    /// Authentic, and nothing to do.
+    Ignored(Ignored),
+    /// Not authentic, or not readable.
+    Refused(Refusal),
+    /// An approval that matters, and the queue has not taken it: the sender must send it again.
+    NotEnqueued(QueueError),
+}
+
+/// Why an authentic event is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Ignored {
+    /// Of a kind that greenlight has no use for.
+    #[error("events of the type `{0}` are not of interest")]
+    EventType(String),
+    /// The instance did not end, or not in a way that matters.
+    #[error("the approval's new status is not of interest")]
+    Status,
+    /// No flow starts with this approval.
+    #[error("no flow is configured for the approval {0}")]
+    NotConfigured(String),
+    /// Authentic, of interest, and not of the documented shape: needs a developer.
+    #[error("an event of the type `{0}` is not of the documented shape")]
+    Unreadable(String),
+    /// Authentic, of interest, and with an identifier that none should be.
+    #[error(transparent)]
+    BadIdentifier(BadRequest),
+}
+
+/// Why a delivery is refused. Says nothing of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// More than [`MAX_BODY_BYTES`].
+    #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+    /// Marked as base64, and none.
+    #[error("the body is not valid base64")]
+    NotBase64,
+    /// Not JSON of the documented shape.
+    #[error("the body is not an event")]
+    NotAnEvent,
+    /// Signed, and not encrypted as documented.
+    #[error("the body cannot be decrypted")]
+    NotDecryptable,
+    /// No signature, and no URL check with the right token.
+    #[error("the delivery is not signed")]
+    NotSigned,
+    /// Signed by someone who does not know the key.
+    #[error("the signature is wrong")]
+    WrongSignature,
+    /// Signed too long ago, or in the future.
+    #[error("the timestamp is outside the replay window")]
+    OutsideReplayWindow,
+    /// The verification token is not ours.
+    #[error("the verification token is wrong")]
+    WrongToken,
+    /// Of another app.
+    #[error("the event is of another app")]
+    WrongApp,
+}
+
+impl Refusal {
+    /// For logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::NotBase64 => "not_base64",
+            Self::NotAnEvent => "not_an_event",
+            Self::NotDecryptable => "not_decryptable",
+            Self::NotSigned => "not_signed",
+            Self::WrongSignature => "wrong_signature",
+            Self::OutsideReplayWindow => "outside_replay_window",
+            Self::WrongToken => "wrong_token",
+            Self::WrongApp => "wrong_app",
+        }
+    }
+
+    /// The HTTP status: 413, 400 for what nobody's event looks like, 401 for what is not authentic.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::TooLarge => 413,
+            Self::NotBase64 | Self::NotAnEvent | Self::NotDecryptable => 400,
+            Self::NotSigned
+            | Self::WrongSignature
+            | Self::OutsideReplayWindow
+            | Self::WrongToken
+            | Self::WrongApp => 401,
+        }
+    }
+
+    /// Whether it would look like this if the secret had been rotated.
+    #[must_use]
+    pub const fn may_be_rotation(self) -> bool {
+        matches!(
+            self,
+            Self::NotSigned | Self::WrongSignature | Self::WrongToken | Self::NotDecryptable
+        )
+    }
+}
+
+impl Answer {
+    /// The HTTP status. Everything authentic gets 200, wanted or not: until it does, Feishu holds
+    /// back the next event of the same instance.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match &self.outcome {
+            Outcome::Challenge(_) | Outcome::Enqueued(_) | Outcome::Ignored(_) => 200,
+            Outcome::Refused(refusal) => refusal.status(),
+            Outcome::NotEnqueued(_) => 503,
+        }
+    }
+
+    /// The body, JSON.
+    #[must_use]
+    pub fn body(&self) -> String {
+        match &self.outcome {
+            Outcome::Challenge(text) => json!({ "challenge": text }),
+            Outcome::Enqueued(_) | Outcome::Ignored(_) => json!({ "msg": "success" }),
+            Outcome::Refused(refusal) => json!({ "msg": refusal.to_string() }),
+            Outcome::NotEnqueued(_) => json!({ "msg": "try again later" }),
+        }
+        .to_string()
+    }
+
+    /// The answer to a delivery that is not even one.
+    #[must_use]
+    pub fn refused(refusal: Refusal) -> Self {
+        let answer = Self { outcome: Outcome::Refused(refusal) };
+        answer.log();
+        answer
+    }
+
+    /// One line per delivery, without content.
+    fn log(&self) {
+        let status = self.status();
+        match &self.outcome {
+            Outcome::Challenge(_) => {
+                tracing::info!(outcome = "challenge", status, "URL check answered")
+            }
+            Outcome::Enqueued(request) => tracing::info!(
+                outcome = "enqueued",
+                status,
+                event_id = request.event_id,
+                instance_code = request.instance_code,
+                "approval enqueued"
+            ),
+            Outcome::Ignored(reason @ (Ignored::Unreadable(_) | Ignored::BadIdentifier(_))) => {
+                tracing::error!(outcome = "unreadable", status, %reason, "authentic event not understood");
+            }
+            Outcome::Ignored(reason) => {
+                tracing::info!(outcome = "ignored", status, %reason, "event ignored");
+            }
+            Outcome::Refused(refusal) => tracing::warn!(
+                outcome = "refused",
+                status,
+                refusal = refusal.as_str(),
+                "delivery refused: {refusal}"
+            ),
+            Outcome::NotEnqueued(error) => {
+                tracing::error!(outcome = "not_enqueued", status, %error, "approval not enqueued");
+            }
+        }
+    }
+}
+
+/// All that the first story may use: it needs the queue and the secret, and no database.
+#[derive(Clone, Debug)]
+pub struct Receiver<A, S, Q, C> {
+    /// The office system.
+    pub source: A,
+    /// Its secret.
+    pub secret: S,
+    /// Where requests go.
+    pub queue: Q,
+    /// The time.
+    pub clock: C,
+    /// The approvals that matter.
+    pub approvals: Approvals,
+}
+
+/// Size limit, authenticate over the raw bytes, decrypt, parse, triage, enqueue, answer.
+pub async fn receive<A, S, Q, C>(delivery: &Delivery, receiver: &Receiver<A, S, Q, C>) -> Answer
+where
+    A: Authenticate,
+    S: ReadSecret,
+    Q: Enqueue,
+    C: Clock,
+{
+    let outcome = match authenticate(delivery, receiver).await {
+        Err(refusal) => Outcome::Refused(refusal),
+        Ok(event) => match triage(event, receiver) {
+            Triage::Challenge(text) => Outcome::Challenge(text),
+            Triage::Ignore(reason) => Outcome::Ignored(reason),
+            Triage::Enqueue(request) => match receiver.queue.enqueue(&request).await {
+                Ok(()) => Outcome::Enqueued(request),
+                Err(error) => Outcome::NotEnqueued(error),
+            },
+        },
+    };
+    let answer = Answer { outcome };
+    answer.log();
+    answer
+}
+
+async fn authenticate<A, S, Q, C>(
+    delivery: &Delivery,
+    receiver: &Receiver<A, S, Q, C>,
+) -> Result<Event, Refusal>
+where
+    A: Authenticate,
+    S: ReadSecret,
+    C: Clock,
+{
+    if delivery.body.len() > MAX_BODY_BYTES {
+        return Err(Refusal::TooLarge);
+    }
+    let now = receiver.clock.now();
+    let secret = receiver.secret.current();
+    match receiver.source.authenticate(delivery, &secret, now) {
+        Err(refusal) if refusal.may_be_rotation() => match receiver.secret.renewed().await {
+            Some(renewed) => receiver.source.authenticate(delivery, &renewed, now),
+            None => Err(refusal),
+        },
+        result => result,
+    }
+}
+
+enum Triage {
+    Challenge(String),
+    Enqueue(Request),
+    Ignore(Ignored),
+}
+
+fn triage<A, S, Q, C: Clock>(event: Event, receiver: &Receiver<A, S, Q, C>) -> Triage {
+    match event {
+        Event::Challenge(text) => Triage::Challenge(text),
+        Event::Other { event_type } => Triage::Ignore(Ignored::EventType(event_type)),
+        Event::Unreadable { event_type } => Triage::Ignore(Ignored::Unreadable(event_type)),
+        Event::Approval(event) => triage_approval(event, receiver),
+    }
+}
+
+fn triage_approval<A, S, Q, C: Clock>(
+    event: ApprovalEvent,
+    receiver: &Receiver<A, S, Q, C>,
+) -> Triage {
+    let Some(verdict) = event.verdict else {
+        return Triage::Ignore(Ignored::Status);
+    };
+    if !receiver.approvals.matter(&event.source, &event.approval_code, verdict) {
+        return Triage::Ignore(Ignored::NotConfigured(event.approval_code));
+    }
+    match Request::new(event, verdict, receiver.clock.now()) {
+        Ok(request) => Triage::Enqueue(request),
+        Err(bad) => Triage::Ignore(Ignored::BadIdentifier(bad)),
+    }
+}

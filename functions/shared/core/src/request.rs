@@ -1,0 +1,220 @@
+//! What stands in the queue: which approval turned green, and no form content.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::event::ApprovalEvent;
+use crate::{Timestamp, Verdict};
+
+/// The version that [`Request::to_json`] writes, and the only one that [`Request::parse`] reads.
+pub const VERSION: u64 = 1;
+
+/// One approved request, as it travels from the receiver to the worker.
+///
+/// It names the instance and carries nothing of the form: the worker reads that at the source, because
+/// a message that someone put into the queue must not be believed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Version of this shape.
+    pub v: u64,
+    /// The office system: `feishu`.
+    pub source: String,
+    /// The organisation at the office system.
+    pub tenant: String,
+    /// The event that told of it.
+    pub event_id: String,
+    /// The approval definition.
+    pub approval_code: String,
+    /// The approval instance.
+    pub instance_code: String,
+    /// What became of the instance.
+    pub verdict: Verdict,
+    /// When it happened, by the office system's clock; ms since the Unix epoch.
+    pub occurred_at: Option<Timestamp>,
+    /// When the event reached us; ms since the Unix epoch.
+    pub received_at: Timestamp,
+}
+
+/// A queue message that is no request.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum BadRequest {
+    /// Not JSON, or not an object with a version.
+    #[error("the queue message is not a greenlight request: {position}")]
+    NotARequest {
+        /// Where reading it stopped.
+        position: String,
+    },
+    /// Written by a newer greenlight.
+    #[error("the queue message has version {found}; this worker reads version {VERSION}")]
+    UnknownVersion {
+        /// The version it carries.
+        found: u64,
+    },
+    /// An identifier that no office system gives out; it would become part of a URL and of a key.
+    #[error(
+        "the queue message's `{field}` is not an identifier of 1 to 128 letters, digits or `_-.:@=`"
+    )]
+    BadIdentifier {
+        /// The field.
+        field: &'static str,
+    },
+}
+
+impl Request {
+    /// The request that an approval event asks for.
+    ///
+    /// # Errors
+    /// [`BadRequest::BadIdentifier`] when an identifier could not be part of a key or a URL.
+    pub fn new(
+        event: ApprovalEvent,
+        verdict: Verdict,
+        received_at: Timestamp,
+    ) -> Result<Self, BadRequest> {
+        Self {
+            v: VERSION,
+            source: event.source,
+            tenant: event.tenant,
+            event_id: event.event_id,
+            approval_code: event.approval_code,
+            instance_code: event.instance_code,
+            verdict,
+            occurred_at: event.occurred_at,
+            received_at,
+        }
+        .checked()
+    }
+
+    /// Reads a queue message.
+    ///
+    /// # Errors
+    /// [`BadRequest`] says what is wrong with it, without quoting it.
+    pub fn parse(body: &str) -> Result<Self, BadRequest> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u64,
+        }
+        let not_a_request = |error: serde_json::Error| BadRequest::NotARequest {
+            position: format!("line {} column {}", error.line(), error.column()),
+        };
+        let Versioned { v } = serde_json::from_str(body).map_err(not_a_request)?;
+        if v != VERSION {
+            return Err(BadRequest::UnknownVersion { found: v });
+        }
+        serde_json::from_str::<Self>(body).map_err(not_a_request)?.checked()
+    }
+
+    /// The queue message.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
+    /// What the ledger files it under.
+    #[must_use]
+    pub fn key(&self) -> RequestKey {
+        RequestKey(format!(
+            "{}#{}#{}#{}",
+            self.source, self.tenant, self.instance_code, self.verdict
+        ))
+    }
+
+    fn checked(self) -> Result<Self, BadRequest> {
+        for (field, value) in [
+            ("source", &self.source),
+            ("tenant", &self.tenant),
+            ("event_id", &self.event_id),
+            ("approval_code", &self.approval_code),
+            ("instance_code", &self.instance_code),
+        ] {
+            if !is_identifier(value) {
+                return Err(BadRequest::BadIdentifier { field });
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Short, and of characters that mean nothing in a URL path or in a ledger key.
+fn is_identifier(text: &str) -> bool {
+    // A path segment of dots alone would climb.
+    let climbs = text.bytes().all(|b| b == b'.');
+    (1..=128).contains(&text.len())
+        && !climbs
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@=".contains(&b))
+}
+
+/// Source, tenant, instance and verdict: two event ids can tell of the same fact, so the fact is the key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestKey(String);
+
+impl RequestKey {
+    /// As the stores write it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request {
+            v: VERSION,
+            source: "feishu".into(),
+            tenant: "tenant-1".into(),
+            event_id: "bc447199585340d1f3728d26b1c0297a".into(),
+            approval_code: "7C468A54-8745-2245-9675-08B7C63E7A85".into(),
+            instance_code: "81D31358-93AF-92D6-7425-01A5D67C4E71".into(),
+            verdict: Verdict::Approved,
+            occurred_at: Some(Timestamp::from_millis(1_666_079_207_003)),
+            received_at: Timestamp::from_millis(1_666_079_208_000),
+        }
+    }
+
+    #[test]
+    fn a_request_survives_the_queue() {
+        assert_eq!(Request::parse(&request().to_json()), Ok(request()));
+    }
+
+    #[test]
+    fn the_key_names_the_fact_and_not_the_event() {
+        let mut again = request();
+        again.event_id = "another".into();
+        assert_eq!(again.key(), request().key());
+        again.verdict = Verdict::Revoked;
+        assert_ne!(again.key(), request().key());
+    }
+
+    #[test]
+    fn what_is_no_request_is_said_to_be_none() {
+        assert!(matches!(Request::parse("hello"), Err(BadRequest::NotARequest { .. })));
+        assert!(matches!(Request::parse(r#"{"v":1}"#), Err(BadRequest::NotARequest { .. })));
+        assert_eq!(
+            Request::parse(r#"{"v":2,"new":"shape"}"#),
+            Err(BadRequest::UnknownVersion { found: 2 })
+        );
+    }
+
+    #[test]
+    fn an_identifier_cannot_leave_its_place() {
+        for bad in ["", "a/b", "a#b", "..", ".", "a b", "a%2f", "é", &"x".repeat(129)] {
+            let mut hostile = request();
+            hostile.instance_code = bad.into();
+            assert_eq!(
+                Request::parse(&hostile.to_json()),
+                Err(BadRequest::BadIdentifier { field: "instance_code" }),
+                "{bad:?}"
+            );
+        }
+    }
+}

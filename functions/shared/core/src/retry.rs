@@ -1,0 +1,87 @@
+//! When a failed request is tried again.
+
+use std::time::Duration;
+
+use crate::Timestamp;
+
+/// How long to wait between attempts, and for how long to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Wait after the first attempt; doubled with each further one.
+    pub first: Duration,
+    /// The longest wait between two attempts.
+    pub longest: Duration,
+    /// From the first receive of the message until it goes to the dead-letter queue.
+    pub give_up_after: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(30),
+            longest: Duration::from_mins(15),
+            give_up_after: Duration::from_hours(24),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// How long to wait after attempt number `attempt` (1 is the first), give or take a fifth,
+    /// so that requests that failed together do not all come back together.
+    ///
+    /// `asked` is what the other side asked for (`Retry-After`); it is honoured up to the longest wait.
+    /// `chance` is in `0.0..1.0`.
+    #[must_use]
+    pub fn wait(&self, attempt: u32, asked: Option<Duration>, chance: f64) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(16);
+        let doubled = self.first.saturating_mul(1 << doublings).min(self.longest);
+        let jittered = doubled.mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
+        jittered.max(asked.unwrap_or_default().min(self.longest))
+    }
+
+    /// Whether a message first received at `first_received` has been tried for long enough.
+    #[must_use]
+    pub fn is_over(&self, first_received: Timestamp, now: Timestamp) -> bool {
+        now.since(first_received) >= self.give_up_after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIDDLE: f64 = 0.5;
+
+    #[test]
+    fn waits_double_up_to_a_quarter_of_an_hour() {
+        let policy = RetryPolicy::default();
+        let waits: Vec<_> =
+            (1..=7).map(|attempt| policy.wait(attempt, None, MIDDLE).as_secs()).collect();
+        assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
+        assert_eq!(policy.wait(u32::MAX, None, MIDDLE).as_secs(), 900);
+    }
+
+    #[test]
+    fn jitter_is_a_fifth_either_way() {
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.wait(1, None, 0.0).as_secs(), 24);
+        assert_eq!(policy.wait(1, None, 1.0).as_secs(), 36);
+    }
+
+    #[test]
+    fn what_the_other_side_asks_for_is_honoured_within_bounds() {
+        let policy = RetryPolicy::default();
+        let asked = |seconds| policy.wait(1, Some(Duration::from_secs(seconds)), MIDDLE);
+        assert_eq!(asked(90).as_secs(), 90);
+        assert_eq!(asked(1).as_secs(), 30);
+        assert_eq!(asked(86_400).as_secs(), 900);
+    }
+
+    #[test]
+    fn it_is_over_a_day_after_the_first_receive() {
+        let policy = RetryPolicy::default();
+        let start = Timestamp::from_millis(1_000);
+        assert!(!policy.is_over(start, start.plus(Duration::from_secs(86_399))));
+        assert!(policy.is_over(start, start.plus(Duration::from_hours(24))));
+    }
+}

@@ -1,0 +1,197 @@
+//! The one secret: cached, and read again when it may have been rotated.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::Timestamp;
+use crate::ports::{Clock, FetchSecret, ReadSecret};
+
+/// The secret document, as it stands in Secrets Manager or in the file given to `greenlight serve`.
+///
+/// ```json
+/// {"feishu": {"app_id": "cli_…", "app_secret": "…", "encrypt_key": "…", "verification_token": "…"},
+///  "targets": {"nac": {"token": "…"}}}
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+pub struct Secret {
+    /// What the app's page in the Feishu console shows.
+    pub feishu: FeishuSecret,
+    /// Credentials per target in `flows.toml`; their names are the connector's.
+    #[serde(default)]
+    pub targets: BTreeMap<String, BTreeMap<String, SecretString>>,
+}
+
+/// What the app's page in the Feishu console shows.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FeishuSecret {
+    /// App ID, `cli_…`: public, and compared with each event's.
+    pub app_id: String,
+    /// App Secret: to log in to the OpenAPI.
+    pub app_secret: SecretString,
+    /// Encrypt Key: signs and encrypts events.
+    pub encrypt_key: SecretString,
+    /// Verification Token: stands in each event.
+    pub verification_token: SecretString,
+}
+
+/// The secret could not be had.
+#[derive(Clone, Debug, Error)]
+pub enum SecretError {
+    /// The store of secrets did not give it.
+    #[error("the secret could not be read: {0}")]
+    Unavailable(String),
+    /// Not the documented JSON. Says the place and never the content.
+    #[error("the secret is not the documented JSON: {problem} at line {line} column {column}")]
+    Malformed {
+        /// What is missing or of the wrong type.
+        problem: String,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+    },
+    /// A field is there and empty.
+    #[error("the secret's field `{0}` is empty")]
+    Empty(&'static str),
+}
+
+impl Secret {
+    /// Reads the secret document.
+    ///
+    /// # Errors
+    /// Names the field that is missing, empty or malformed, never its value.
+    pub fn parse(json: &str) -> Result<Self, SecretError> {
+        use secrecy::ExposeSecret;
+
+        let secret: Self = serde_json::from_str(json).map_err(|error| SecretError::Malformed {
+            problem: problem_without_values(&error),
+            line: error.line(),
+            column: error.column(),
+        })?;
+        let feishu = &secret.feishu;
+        for (field, value) in [
+            ("feishu.app_id", feishu.app_id.as_str()),
+            ("feishu.app_secret", feishu.app_secret.expose_secret()),
+            ("feishu.encrypt_key", feishu.encrypt_key.expose_secret()),
+            ("feishu.verification_token", feishu.verification_token.expose_secret()),
+        ] {
+            if value.trim().is_empty() {
+                return Err(SecretError::Empty(field));
+            }
+        }
+        Ok(secret)
+    }
+}
+
+/// serde names a missing field, and quotes the value of one that has the wrong type: the first only.
+fn problem_without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once('`').and_then(|(before, rest)| Some((before, rest.split_once('`')?.0))) {
+        Some(("missing field ", field)) => format!("missing field `{field}`"),
+        _ if error.is_data() => "a value of the wrong type".to_owned(),
+        _ => "a syntax error".to_owned(),
+    }
+}
+
+/// The secret in memory, over whatever store keeps it.
+///
+/// Rotation needs no deploy: when a signature or a login fails, [`ReadSecret::renewed`] reads it again,
+/// but not more often than once a minute, so that forged events cannot make it cost anything.
+#[derive(Debug)]
+pub struct CachedSecret<F, C> {
+    store: F,
+    clock: C,
+    cached: Mutex<Cached>,
+}
+
+#[derive(Debug)]
+struct Cached {
+    secret: Arc<Secret>,
+    read_at: Timestamp,
+}
+
+/// The shortest time between two reads of the secret.
+pub const RENEW_AT_MOST_EVERY: Duration = Duration::from_mins(1);
+
+impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
+    /// Reads the secret for the first time.
+    ///
+    /// # Errors
+    /// Without a secret nothing can be done, so the start fails.
+    pub async fn load(store: F, clock: C) -> Result<Self, SecretError> {
+        let secret = Arc::new(Secret::parse(&store.fetch().await?)?);
+        let cached = Mutex::new(Cached { secret, read_at: clock.now() });
+        Ok(Self { store, clock, cached })
+    }
+
+    fn cached(&self) -> std::sync::MutexGuard<'_, Cached> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
+    fn current(&self) -> Arc<Secret> {
+        Arc::clone(&self.cached().secret)
+    }
+
+    async fn renewed(&self) -> Option<Arc<Secret>> {
+        {
+            let now = self.clock.now();
+            let mut cached = self.cached();
+            if now.since(cached.read_at) < RENEW_AT_MOST_EVERY {
+                return None;
+            }
+            // Before the read, so that callers at the same moment do not all read.
+            cached.read_at = now;
+        }
+        let renewed = match self.store.fetch().await.and_then(|json| Secret::parse(&json)) {
+            Ok(secret) => Arc::new(secret),
+            Err(error) => {
+                tracing::warn!(%error, "the secret could not be read again; the cached one stays");
+                return None;
+            }
+        };
+        self.cached().secret = Arc::clone(&renewed);
+        Some(renewed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: &str = r#"{"feishu": {"app_id": "cli_a", "app_secret": "s3cret", "encrypt_key": "k",
+        "verification_token": "t"}, "targets": {"nac": {"token": "n4c"}}}"#;
+
+    #[test]
+    fn a_complete_secret_is_read_and_never_shown() {
+        let secret = Secret::parse(COMPLETE);
+        let shown = format!("{secret:?}");
+        assert!(secret.is_ok());
+        assert!(!shown.contains("s3cret") && !shown.contains("n4c"), "{shown}");
+    }
+
+    #[test]
+    fn an_incomplete_secret_names_the_field_and_not_the_value() {
+        let error = |json: &str| Secret::parse(json).map(|_| ()).map_err(|error| error.to_string());
+        let missing = error(&COMPLETE.replace("\"encrypt_key\": \"k\",", ""));
+        assert!(missing.as_ref().is_err_and(|text| text.contains("`encrypt_key`")), "{missing:?}");
+        let empty = error(&COMPLETE.replace("\"k\"", "\" \""));
+        assert!(
+            empty.as_ref().is_err_and(|text| text.contains("`feishu.encrypt_key`")),
+            "{empty:?}"
+        );
+        let wrong_type = error(&COMPLETE.replace("\"cli_a\"", "12345678"));
+        assert!(
+            wrong_type.as_ref().is_err_and(|text| !text.contains("12345678")),
+            "{wrong_type:?}"
+        );
+        let syntax = error("s3cret");
+        assert!(syntax.as_ref().is_err_and(|text| !text.contains("s3cret")), "{syntax:?}");
+    }
+}

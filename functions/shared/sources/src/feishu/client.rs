@@ -1,0 +1,271 @@
+//! Asking Feishu's OpenAPI for approval instances.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use greenlight_core::instance::{Instance, Status};
+use greenlight_core::ports::{Clock, Http, HttpError, ReadInstance, ReadSecret};
+use greenlight_core::secret::FeishuSecret;
+use greenlight_core::{Class, Failure, Timestamp};
+use http::{HeaderMap, Method, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use thiserror::Error;
+
+/// Feishu's OpenAPI; Lark's is `https://open.larksuite.com`.
+pub const BASE_URL: &str = "https://open.feishu.cn";
+
+/// A tenant access token lives up to two hours; a call within its last half hour gives a new one.
+const TOKEN_MARGIN: Duration = Duration::from_mins(10);
+
+/// Codes of the OpenAPI, from its "Server-side error codes" page.
+mod code {
+    /// Rate limited; the wait stands in the header `x-ogw-ratelimit-reset`, in seconds.
+    pub(super) const RATE_LIMITED: i64 = 99_991_400;
+    /// The token is invalid, expired or of the wrong kind: seen with HTTP 200 and with HTTP 400.
+    pub(super) const TOKEN_REFUSED: [i64; 4] = [99_991_663, 99_991_664, 99_991_665, 99_991_671];
+    /// Internal error, or busy.
+    pub(super) const BUSY: [i64; 2] = [2_200, 1_395_001];
+}
+
+/// Feishu's OpenAPI, with the tenant access token cached.
+#[derive(Debug)]
+pub struct FeishuClient<H, S, C> {
+    http: H,
+    secret: S,
+    clock: C,
+    base_url: String,
+    token: Mutex<Option<Token>>,
+}
+
+#[derive(Clone, Debug)]
+struct Token {
+    value: SecretString,
+    good_until: Timestamp,
+}
+
+/// What the OpenAPI answered instead of data.
+#[derive(Debug, Error)]
+enum ApiError {
+    #[error("{0}")]
+    Http(#[from] HttpError),
+    #[error("Feishu answered HTTP {status} with what is not its JSON")]
+    NotJson { status: u16 },
+    #[error("Feishu's answer is not of the documented shape: {part}")]
+    Shape { part: &'static str },
+    #[error("Feishu answered code {code} (HTTP {status}, log id {log_id})")]
+    Code { code: i64, status: u16, log_id: String, reset: Option<Duration> },
+}
+
+impl ApiError {
+    fn is_token_refused(&self) -> bool {
+        matches!(self, Self::Code { code, .. } if code::TOKEN_REFUSED.contains(code))
+    }
+
+    fn into_failure(self) -> Failure {
+        match &self {
+            Self::Code { code, status, reset, .. }
+                if *code == code::RATE_LIMITED || *status == 429 =>
+            {
+                Failure::retry_after(*reset, Class::SourceUnavailable, self)
+            }
+            Self::Code { code, status, .. }
+                if code::BUSY.contains(code)
+                    || code::TOKEN_REFUSED.contains(code)
+                    || *status >= 500 =>
+            {
+                Failure::retry(Class::SourceUnavailable, self)
+            }
+            Self::Http(_) | Self::NotJson { .. } => Failure::retry(Class::SourceUnavailable, self),
+            Self::Code { .. } | Self::Shape { .. } => Failure::give_up(Class::SourceRefused, self),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    tenant_access_token: String,
+    /// Seconds that are left.
+    expire: u64,
+}
+
+#[derive(Deserialize)]
+struct InstanceAnswer {
+    data: InstanceData,
+}
+
+#[derive(Deserialize)]
+struct InstanceData {
+    approval_code: String,
+    status: String,
+    #[serde(default)]
+    reverted: bool,
+    #[serde(default)]
+    open_id: String,
+    #[serde(default)]
+    serial_number: String,
+    form: String,
+}
+
+impl InstanceData {
+    /// The OpenAPI never says `REVERTED`: it says `CANCELED`, or sets `reverted`.
+    fn status(&self) -> Status {
+        match (self.status.as_str(), self.reverted) {
+            (_, true) | ("CANCELED", _) => Status::Revoked,
+            ("APPROVED", false) => Status::Approved,
+            ("PENDING", false) => Status::Pending,
+            ("REJECTED" | "DELETED", false) => Status::Refused,
+            _ => Status::Unknown,
+        }
+    }
+}
+
+impl<H: Http, S: ReadSecret, C: Clock> ReadInstance for FeishuClient<H, S, C> {
+    /// `GET /open-apis/approval/v4/instances/:instance_code`, 1000 a minute and 50 a second.
+    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
+        let path = format!("/open-apis/approval/v4/instances/{instance_code}");
+        let InstanceAnswer { data } = self.get(&path).await?;
+        let form = super::form::parse(&data.form).map_err(|_| {
+            let error = ApiError::Shape { part: "the form is no list of widgets" };
+            Failure::give_up(Class::SourceRefused, error)
+        })?;
+        Ok(Instance {
+            status: data.status(),
+            approval_code: data.approval_code,
+            applicant: data.open_id,
+            serial_number: data.serial_number,
+            form,
+        })
+    }
+}
+
+impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
+    /// A client of the OpenAPI at `base_url`, such as [`BASE_URL`].
+    pub fn new(http: H, secret: S, clock: C, base_url: &str) -> Self {
+        Self {
+            http,
+            secret,
+            clock,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            token: Mutex::new(None),
+        }
+    }
+
+    /// Gets with a token; one that is refused is replaced, and the call made once more.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let token = self.token().await?;
+        match self.call(Method::GET, path, Some(&token), Bytes::new()).await {
+            Err(error) if error.is_token_refused() => {
+                self.forget(&token);
+                let token = self.token().await?;
+                self.call(Method::GET, path, Some(&token), Bytes::new()).await
+            }
+            result => result,
+        }
+        .map_err(ApiError::into_failure)
+    }
+
+    async fn token(&self) -> Result<SecretString, Failure> {
+        let now = self.clock.now();
+        let cached = self.cached_token().clone();
+        if let Some(token) = cached.filter(|token| now < token.good_until) {
+            return Ok(token.value);
+        }
+        let answer = match self.log_in(&self.secret.current().feishu).await {
+            Err(error @ ApiError::Code { .. }) => match self.secret.renewed().await {
+                Some(renewed) => self.log_in(&renewed.feishu).await,
+                None => Err(error),
+            },
+            result => result,
+        };
+        // A login that fails is no fault of the request: it is tried again when the secret is mended.
+        let answer = answer.map_err(|error| {
+            Failure::retry(Class::SourceUnavailable, format!("login to Feishu failed: {error}"))
+        })?;
+        let lifetime = Duration::from_secs(answer.expire);
+        let value = SecretString::from(answer.tenant_access_token);
+        *self.cached_token() = Some(Token {
+            value: value.clone(),
+            good_until: now.plus(lifetime.saturating_sub(TOKEN_MARGIN)),
+        });
+        Ok(value)
+    }
+
+    /// `POST /open-apis/auth/v3/tenant_access_token/internal`
+    async fn log_in(&self, secret: &FeishuSecret) -> Result<TokenAnswer, ApiError> {
+        let body = json!({
+            "app_id": secret.app_id,
+            "app_secret": secret.app_secret.expose_secret(),
+        });
+        let path = "/open-apis/auth/v3/tenant_access_token/internal";
+        self.call(Method::POST, path, None, body.to_string().into()).await
+    }
+
+    fn cached_token(&self) -> std::sync::MutexGuard<'_, Option<Token>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets `token`, unless another one is cached by now.
+    fn forget(&self, token: &SecretString) {
+        let mut cached = self.cached_token();
+        if cached
+            .as_ref()
+            .is_some_and(|cached| cached.value.expose_secret() == token.expose_secret())
+        {
+            *cached = None;
+        }
+    }
+
+    /// One call: success is `code` 0, whatever the HTTP status.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&SecretString>,
+        body: Bytes,
+    ) -> Result<T, ApiError> {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base_url))
+            .header(header::CONTENT_TYPE, "application/json; charset=utf-8");
+        if let Some(token) = token {
+            let value = format!("Bearer {}", token.expose_secret());
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let request = request
+            .body(body)
+            .map_err(|_| ApiError::Shape { part: "the token or the base URL" })?;
+        read(&self.http.send(request).await?)
+    }
+}
+
+fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiError> {
+    #[derive(Deserialize)]
+    struct Coded {
+        code: i64,
+    }
+    let status = response.status().as_u16();
+    let Ok(Coded { code }) = serde_json::from_slice(response.body()) else {
+        return Err(ApiError::NotJson { status });
+    };
+    if code != 0 || response.status() == StatusCode::TOO_MANY_REQUESTS {
+        let header = |name| text(response.headers(), name);
+        return Err(ApiError::Code {
+            code,
+            status,
+            log_id: header("x-tt-logid").unwrap_or("none").to_owned(),
+            reset: header("x-ogw-ratelimit-reset")
+                .and_then(|seconds| seconds.parse().ok())
+                .map(Duration::from_secs),
+        });
+    }
+    serde_json::from_slice(response.body())
+        .map_err(|_| ApiError::Shape { part: "a field is missing" })
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,63 @@
+//! Feishu's signature and encryption.
+
+use aes::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use greenlight_core::Refusal;
+
+/// `lower_hex(SHA256(timestamp || nonce || encrypt_key || raw body))`: a plain hash, no HMAC, no separators.
+#[must_use]
+pub fn signature(timestamp: &str, nonce: &str, encrypt_key: &str, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(timestamp);
+    hash.update(nonce);
+    hash.update(encrypt_key);
+    hash.update(body);
+    hex(&hash.finalize())
+}
+
+/// AES-256-CBC with PKCS#7; the key is `SHA256(encrypt_key)`, the first 16 bytes are the IV.
+///
+/// # Errors
+/// [`Refusal::NotBase64`] or [`Refusal::NotDecryptable`].
+pub fn decrypt(encrypt_key: &str, encrypted: &str) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = STANDARD.decode(encrypted).map_err(|_| Refusal::NotBase64)?;
+    let key = Sha256::digest(encrypt_key);
+    let (iv, ciphertext) = bytes.split_at_mut_checked(16).ok_or(Refusal::NotDecryptable)?;
+    let cipher = cbc::Decryptor::<aes::Aes256>::new_from_slices(&key, iv)
+        .map_err(|_| Refusal::NotDecryptable)?;
+    let length =
+        cipher.decrypt_padded::<Pkcs7>(ciphertext).map_err(|_| Refusal::NotDecryptable)?.len();
+    Ok(bytes[16..16 + length].to_vec())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digit = |nibble: u8| DIGITS[usize::from(nibble)];
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vector of the platform's own documentation.
+    #[test]
+    fn decrypts_the_documented_example() {
+        let plain = decrypt("test key", "P37w+VZImNgPEO1RBhJ6RtKl7n6zymIbEG1pReEzghk=");
+        assert_eq!(plain.as_deref(), Ok("hello world".as_bytes()));
+    }
+
+    #[test]
+    fn refuses_what_is_not_encrypted_as_documented() {
+        let encode = |bytes: &[u8]| STANDARD.encode(bytes);
+        assert_eq!(decrypt("k", "no base64!"), Err(Refusal::NotBase64));
+        assert_eq!(decrypt("k", &encode(&[0; 15])), Err(Refusal::NotDecryptable));
+        assert_eq!(decrypt("k", &encode(&[0; 16])), Err(Refusal::NotDecryptable));
+        assert_eq!(decrypt("k", &encode(&[0; 33])), Err(Refusal::NotDecryptable));
+        assert_eq!(decrypt("k", &encode(&[0; 48])), Err(Refusal::NotDecryptable));
+    }
+}

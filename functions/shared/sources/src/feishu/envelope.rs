@@ -1,0 +1,155 @@
+//! Feishu's event envelopes, version 1 and 2, and the two approval events that matter.
+
+use greenlight_core::event::{ApprovalEvent, Event};
+use greenlight_core::{Timestamp, Verdict};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::SOURCE;
+
+/// A decrypted body: a URL check, or an event of either version.
+#[derive(Debug, Deserialize)]
+pub(super) struct Envelope<'a> {
+    /// `url_verification`, or `event_callback` in version 1.
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    /// Of a URL check.
+    #[serde(default)]
+    challenge: Option<String>,
+    /// The verification token of a URL check or a version 1 event.
+    #[serde(default)]
+    token: Option<String>,
+    /// The event id of version 1.
+    #[serde(default)]
+    uuid: Option<String>,
+    /// Version 2 only.
+    #[serde(default)]
+    header: Option<Header>,
+    #[serde(default, borrow)]
+    event: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Header {
+    #[serde(default)]
+    event_id: String,
+    #[serde(default)]
+    event_type: String,
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    app_id: String,
+    #[serde(default)]
+    tenant_key: String,
+}
+
+/// What every version 1 event carries.
+#[derive(Debug, Deserialize)]
+struct EventHead {
+    #[serde(default)]
+    app_id: String,
+    #[serde(default, rename = "type")]
+    event_type: String,
+    #[serde(default)]
+    tenant_key: String,
+}
+
+/// `approval_instance` (version 1) and `approval.instance.status_changed_v4` (version 2).
+#[derive(Debug, Deserialize)]
+struct StatusChange {
+    approval_code: String,
+    instance_code: String,
+    status: String,
+    /// A string of milliseconds, and an integer when the status is `REVERTED`.
+    #[serde(default)]
+    operate_time: Option<StringOrInteger>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum StringOrInteger {
+    String(String),
+    Integer(i64),
+}
+
+impl StringOrInteger {
+    fn as_timestamp(&self) -> Option<Timestamp> {
+        match self {
+            Self::String(text) => text.parse().ok().map(Timestamp::from_millis),
+            Self::Integer(millis) => Some(Timestamp::from_millis(*millis)),
+        }
+    }
+}
+
+impl<'a> Envelope<'a> {
+    pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+
+    /// The text to send back, if this is a URL check.
+    pub(super) fn challenge(&self) -> Option<&str> {
+        match self.kind.as_deref() {
+            Some("url_verification") => self.challenge.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The verification token, wherever the version keeps it.
+    pub(super) fn token(&self) -> &str {
+        match &self.header {
+            Some(header) => &header.token,
+            None => self.token.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// The app that the event is for, and the event.
+    pub(super) fn event(&self) -> (String, Event) {
+        let head = self.head();
+        let event = match head.event_type.as_str() {
+            "approval_instance" | "approval.instance.status_changed_v4" => self
+                .approval(&head)
+                .map_or(Event::Unreadable { event_type: head.event_type.clone() }, Event::Approval),
+            _ => Event::Other { event_type: head.event_type },
+        };
+        (head.app_id, event)
+    }
+
+    /// The head of either version.
+    fn head(&self) -> EventHead {
+        if let Some(header) = &self.header {
+            return EventHead {
+                app_id: header.app_id.clone(),
+                event_type: header.event_type.clone(),
+                tenant_key: header.tenant_key.clone(),
+            };
+        }
+        let head = self.event.and_then(|event| serde_json::from_str(event.get()).ok());
+        head.unwrap_or(EventHead {
+            app_id: String::new(),
+            event_type: self.kind.clone().unwrap_or_default(),
+            tenant_key: String::new(),
+        })
+    }
+
+    fn approval(&self, head: &EventHead) -> Option<ApprovalEvent> {
+        let change: StatusChange = serde_json::from_str(self.event?.get()).ok()?;
+        let event_id = match &self.header {
+            Some(header) => header.event_id.as_str(),
+            None => self.uuid.as_deref().unwrap_or_default(),
+        };
+        let verdict = match change.status.as_str() {
+            "APPROVED" => Some(Verdict::Approved),
+            "REVERTED" => Some(Verdict::Revoked),
+            _ => None,
+        };
+        Some(ApprovalEvent {
+            source: SOURCE.to_owned(),
+            tenant: head.tenant_key.clone(),
+            event_id: event_id.to_owned(),
+            occurred_at: change.operate_time.and_then(|time| time.as_timestamp()),
+            approval_code: change.approval_code,
+            instance_code: change.instance_code,
+            verdict,
+        })
+    }
+}

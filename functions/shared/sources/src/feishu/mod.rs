@@ -1,0 +1,17 @@
+//! Feishu (and Lark, whose paths are the same).
+//!
+//! Protocol facts: the open platform's documentation, "Send notifications to developers' server",
+//! "Encrypt Key", "Approval instance status change" and "Obtain a single approval instance".
+
+mod client;
+mod crypto;
+mod envelope;
+mod form;
+mod webhook;
+
+pub use client::{BASE_URL, FeishuClient};
+pub use crypto::{decrypt, signature};
+pub use webhook::{FeishuWebhook, REPLAY_WINDOW, header};
+
+/// The source's name in requests and in `flows.toml`.
+pub const SOURCE: &str = "feishu";

@@ -1,0 +1,220 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::*;
+use greenlight_core::Verdict;
+
+const KEY: &str = "kudryavka";
+const SIGNED_AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+fn secret_of(app_id: &str) -> Secret {
+    let json = json!({"feishu": {
+        "app_id": app_id, "app_secret": "s", "encrypt_key": KEY, "verification_token": "v3r1f1c4t10n",
+    }});
+    Secret::parse(&json.to_string()).unwrap()
+}
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../vectors.json")).unwrap()
+}
+
+fn case(name: &str) -> Value {
+    let cases = vectors()["cases"].clone();
+    let found = cases.as_array().unwrap().iter().find(|case| case["name"] == name);
+    found.unwrap().clone()
+}
+
+fn headers(timestamp: &str, nonce: &str, signature: &str) -> HeaderMap {
+    [(header::TIMESTAMP, timestamp), (header::NONCE, nonce), (header::SIGNATURE, signature)]
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect()
+}
+
+fn signed(body: impl Into<Bytes>) -> Delivery {
+    let body = body.into();
+    let signature = signature("1700000000", "nonce", KEY, &body);
+    Delivery { headers: headers("1700000000", "nonce", &signature), body }
+}
+
+fn unsigned(body: impl Into<Bytes>) -> Delivery {
+    Delivery { headers: HeaderMap::new(), body: body.into() }
+}
+
+fn of_case(case: &Value) -> Delivery {
+    let text = |key: &str| case[key].as_str().unwrap();
+    Delivery {
+        headers: headers(text("timestamp"), text("nonce"), text("signature")),
+        body: text("body").to_owned().into(),
+    }
+}
+
+fn authenticate_as(app_id: &str, delivery: &Delivery) -> Result<Event, Refusal> {
+    FeishuWebhook::default().authenticate(delivery, &secret_of(app_id), SIGNED_AT)
+}
+
+fn authenticate(delivery: &Delivery) -> Result<Event, Refusal> {
+    authenticate_as("cli_xxx", delivery)
+}
+
+/// As Feishu encrypts: random IV in front, PKCS#7.
+fn encrypted(plain: &[u8]) -> String {
+    use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
+    use sha2::{Digest, Sha256};
+    let iv = [7_u8; 16];
+    let key = Sha256::digest(KEY);
+    let cipher = cbc::Encryptor::<aes::Aes256>::new_from_slices(&key, &iv).unwrap();
+    let mut buffer = plain.to_vec();
+    buffer.resize(plain.len() + 16, 0);
+    let ciphertext = cipher.encrypt_padded::<Pkcs7>(&mut buffer, plain.len()).unwrap();
+    json!({ "encrypt": STANDARD.encode([&iv[..], ciphertext].concat()) }).to_string()
+}
+
+fn approval(status: &str) -> Value {
+    json!({"uuid": "event-1", "token": "v3r1f1c4t10n", "type": "event_callback", "event": {
+        "app_id": "cli_xxx", "tenant_key": "t", "type": "approval_instance",
+        "approval_code": "A", "instance_code": "I", "status": status, "operate_time": "1666079207003"}})
+}
+
+fn is_challenge(result: &Result<Event, Refusal>) -> bool {
+    matches!(result, Ok(Event::Challenge(text)) if text == "ajls384kdjxxxx")
+}
+
+#[test]
+fn vectors_are_read_as_the_official_sdk_reads_them() {
+    let Ok(Event::Approval(approved)) =
+        authenticate(&of_case(&case("v1_approval_instance_APPROVED")))
+    else {
+        panic!("the approved vector is an approval");
+    };
+    assert_eq!(approved.verdict, Some(Verdict::Approved));
+    assert_eq!(approved.event_id, "bc447199585340d1f3728d26b1c0297a");
+    assert_eq!(approved.instance_code, "81D31358-93AF-92D6-7425-01A5D67C4E71");
+    assert_eq!(approved.occurred_at, Some(Timestamp::from_millis(1_666_079_207_003)));
+
+    let reverted = case("v1_approval_instance_REVERTED_int_operate_time");
+    let Ok(Event::Approval(reverted)) = authenticate(&of_case(&reverted)) else {
+        panic!("the reverted vector is an approval");
+    };
+    assert_eq!(reverted.verdict, Some(Verdict::Revoked));
+    assert_eq!(reverted.occurred_at, Some(Timestamp::from_millis(1_666_079_207_003)));
+
+    let deleted =
+        authenticate_as("cli_9f5343c580712544", &of_case(&case("v2_contact.user.deleted_v3")));
+    assert_eq!(deleted, Ok(Event::Other { event_type: "contact.user.deleted_v3".into() }));
+
+    assert!(is_challenge(&authenticate(&of_case(&case("challenge")))));
+}
+
+#[test]
+fn a_url_check_needs_no_signature_but_the_token() {
+    let body = case("challenge")["body"].as_str().unwrap().to_owned();
+    assert!(is_challenge(&authenticate(&unsigned(body))));
+    let plain = case("challenge")["plaintext"].as_str().unwrap().to_owned();
+    assert!(is_challenge(&authenticate(&unsigned(plain.clone()))));
+    let forged = plain.replace("v3r1f1c4t10n", "guess");
+    assert_eq!(authenticate(&unsigned(forged.clone())), Err(Refusal::NotSigned));
+    assert_eq!(authenticate(&unsigned(encrypted(forged.as_bytes()))), Err(Refusal::NotSigned));
+}
+
+#[test]
+fn statement_03_unsigned_events_are_refused_however_they_are_wrapped() {
+    let event = approval("APPROVED").to_string();
+    assert_eq!(authenticate(&unsigned(encrypted(event.as_bytes()))), Err(Refusal::NotSigned));
+    assert_eq!(authenticate(&unsigned(event)), Err(Refusal::NotSigned));
+}
+
+#[test]
+fn statement_03_the_signature_is_over_the_raw_bytes() {
+    let body = format!("{} ", encrypted(approval("APPROVED").to_string().as_bytes()));
+    assert!(authenticate(&signed(body.clone())).is_ok());
+    let mut tampered = signed(body.clone());
+    tampered.body = body.trim_end().to_owned().into();
+    assert_eq!(authenticate(&tampered), Err(Refusal::WrongSignature));
+}
+
+#[test]
+fn statement_03_the_signature_is_checked_before_anything_is_decrypted() {
+    let mut delivery = signed("not even JSON");
+    delivery.headers.insert(header::SIGNATURE, "0".repeat(64).parse().unwrap());
+    assert_eq!(authenticate(&delivery), Err(Refusal::WrongSignature));
+    delivery.headers.remove(header::NONCE);
+    assert_eq!(authenticate(&delivery), Err(Refusal::WrongSignature));
+}
+
+#[test]
+fn an_unsigned_body_tells_nothing_about_its_padding() {
+    let bad_padding = json!({ "encrypt": STANDARD.encode([0_u8; 48]) }).to_string();
+    let good_padding = encrypted(b"no JSON");
+    assert_eq!(authenticate(&unsigned(bad_padding)), Err(Refusal::NotSigned));
+    assert_eq!(authenticate(&unsigned(good_padding)), Err(Refusal::NotSigned));
+}
+
+#[test]
+fn a_signed_event_must_be_ours_and_encrypted() {
+    let refused = |body: String| authenticate(&signed(body)).unwrap_err();
+    let change = |from: &str, to: &str| {
+        encrypted(approval("APPROVED").to_string().replace(from, to).as_bytes())
+    };
+    assert_eq!(refused(change("v3r1f1c4t10n", "other")), Refusal::WrongToken);
+    assert_eq!(refused(change("cli_xxx", "cli_other")), Refusal::WrongApp);
+    assert_eq!(refused(approval("APPROVED").to_string()), Refusal::NotAnEvent);
+    assert_eq!(refused(encrypted(b"no JSON")), Refusal::NotAnEvent);
+    assert_eq!(refused(encrypted(b"\xff\xfe")), Refusal::NotAnEvent);
+    assert_eq!(refused(json!({"encrypt": "%"}).to_string()), Refusal::NotBase64);
+    assert_eq!(refused(json!({"encrypt": "AAAA"}).to_string()), Refusal::NotDecryptable);
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    assert_eq!(refused(encrypted(deep.as_bytes())), Refusal::NotAnEvent);
+}
+
+#[test]
+fn the_window_takes_every_retry_and_nothing_older() {
+    let delivery = signed(encrypted(approval("APPROVED").to_string().as_bytes()));
+    let at = |now: Timestamp| {
+        FeishuWebhook::default().authenticate(&delivery, &secret_of("cli_xxx"), now).map(|_| ())
+    };
+    let after_the_last_retry = SIGNED_AT.plus(Duration::from_secs(15 + 300 + 3_600 + 21_600));
+    assert_eq!(at(after_the_last_retry), Ok(()));
+    assert_eq!(
+        at(SIGNED_AT.plus(Duration::from_secs(8 * 3_600 + 1))),
+        Err(Refusal::OutsideReplayWindow)
+    );
+    assert_eq!(at(Timestamp::from_millis(1_699_999_699_000)), Err(Refusal::OutsideReplayWindow));
+}
+
+#[test]
+fn a_timestamp_in_milliseconds_is_taken_too() {
+    let body: Bytes = encrypted(approval("APPROVED").to_string().as_bytes()).into();
+    let signature = signature("1700000000000", "n", KEY, &body);
+    let delivery = Delivery { headers: headers("1700000000000", "n", &signature), body };
+    assert!(authenticate(&delivery).is_ok());
+}
+
+#[test]
+fn every_other_status_and_type_is_authentic_all_the_same() {
+    let of = |event: &Value| authenticate(&signed(encrypted(event.to_string().as_bytes())));
+    for status in ["PENDING", "REJECTED", "CANCELED", "DELETED", "OVERTIME_CLOSE", "SOMETHING_NEW"]
+    {
+        assert!(
+            matches!(of(&approval(status)), Ok(Event::Approval(event)) if event.verdict.is_none())
+        );
+    }
+    let mut task = approval("APPROVED");
+    task["event"]["type"] = "approval_task".into();
+    assert_eq!(of(&task), Ok(Event::Other { event_type: "approval_task".into() }));
+    let mut odd = approval("APPROVED");
+    odd["event"]["instance_code"] = 7.into();
+    assert_eq!(of(&odd), Ok(Event::Unreadable { event_type: "approval_instance".into() }));
+}
+
+#[test]
+fn the_second_version_of_the_approval_event_is_the_same_fact() {
+    let event = json!({"schema": "2.0", "header": {"event_id": "e2", "token": "v3r1f1c4t10n",
+        "event_type": "approval.instance.status_changed_v4", "app_id": "cli_xxx", "tenant_key": "t"},
+        "event": {"approval_code": "A", "instance_code": "I", "status": "APPROVED", "operate_time": "1"}});
+    let result = authenticate(&signed(encrypted(event.to_string().as_bytes())));
+    assert!(matches!(result, Ok(Event::Approval(event))
+        if event.event_id == "e2" && event.verdict == Some(Verdict::Approved)));
+}
