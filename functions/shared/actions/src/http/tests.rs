@@ -1,0 +1,278 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use greenlight_core::Timestamp;
+use greenlight_core::mac::Eui48;
+use greenlight_core::secret::Secret;
+use serde_json::json;
+
+use super::*;
+
+/// Answers from a list, and keeps what was asked.
+#[derive(Clone, Default)]
+struct Wire(Arc<Mutex<WireState>>);
+
+#[derive(Default)]
+struct WireState {
+    answers: VecDeque<Result<http::Response<Bytes>, HttpError>>,
+    asked: Vec<http::Request<Bytes>>,
+}
+
+impl Http for Wire {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, HttpError> {
+        let mut state = self.0.lock().unwrap();
+        state.asked.push(request);
+        state.answers.pop_front().expect("an answer is left")
+    }
+}
+
+/// Time passes by sleeping only.
+#[derive(Clone, Default)]
+struct TestClock(Arc<Mutex<Timestamp>>);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now = now.plus(duration);
+    }
+}
+
+struct TestSecret {
+    current: Arc<Secret>,
+    renewed: Option<Arc<Secret>>,
+}
+
+impl ReadSecret for TestSecret {
+    fn current(&self) -> Arc<Secret> {
+        Arc::clone(&self.current)
+    }
+
+    async fn renewed(&self) -> Option<Arc<Secret>> {
+        self.renewed.clone()
+    }
+}
+
+fn secret(token: &str) -> Arc<Secret> {
+    let json = json!({
+        "feishu": {"app_id": "a", "app_secret": "b", "encrypt_key": "c", "verification_token": "d"},
+        "targets": {"nac": {"token": token}},
+    });
+    Arc::new(Secret::parse(&json.to_string()).unwrap())
+}
+
+fn flows(operation: &str, url: &str) -> Flows {
+    let text = format!(
+        r#"
+        [targets.nac]
+        connector = "generic"
+        url = "{url}"
+        [[flows]]
+        name = "devices"
+        approval_code = "A"
+        fields.mac = {{ kind = "mac", from = [{{ field = "mac" }}] }}
+        actions = [{{ target = "nac", operation = "{operation}", for_each = "mac" }}]
+        "#
+    );
+    Flows::parse(&text, &|_| None).unwrap()
+}
+
+fn answer(status: u16) -> Result<http::Response<Bytes>, HttpError> {
+    Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap())
+}
+
+fn busy(retry_after: &str) -> Result<http::Response<Bytes>, HttpError> {
+    let response = http::Response::builder().status(429).header("retry-after", retry_after);
+    Ok(response.body(Bytes::new()).unwrap())
+}
+
+fn refused_connection() -> Result<http::Response<Bytes>, HttpError> {
+    Err(HttpError::Connect { host: "nac".into(), cause: "refused".into() })
+}
+
+struct Run {
+    result: Result<EffectOutcome, Failure>,
+    asked: Vec<http::Request<Bytes>>,
+    slept: Duration,
+}
+
+/// Adds one device with the given answers.
+async fn add(answers: impl IntoIterator<Item = Result<http::Response<Bytes>, HttpError>>) -> Run {
+    add_with(answers, None, Duration::from_mins(1)).await
+}
+
+async fn add_with(
+    answers: impl IntoIterator<Item = Result<http::Response<Bytes>, HttpError>>,
+    renewed: Option<Arc<Secret>>,
+    time_left: Duration,
+) -> Run {
+    let wire = Wire::default();
+    wire.0.lock().unwrap().answers.extend(answers);
+    let clock = TestClock::default();
+    let secret = TestSecret { current: secret("n4c"), renewed };
+    let flows = flows("add", "https://nac.example.com:9999/base/");
+    let connector = HttpConnector::new(&flows, secret, clock.clone(), |_| {
+        Ok::<_, ConnectorError>(wire.clone())
+    });
+    let variables = json!({"instance_code": "I-1", "applicant": "ou_1"});
+    let call = Call {
+        target: "nac",
+        operation: "add",
+        device: Eui48::parse("00-00-5E-00-53-01").unwrap(),
+        variables: variables.as_object().unwrap(),
+        deadline: Timestamp::default().plus(time_left),
+    };
+    let result = connector.unwrap().act(&call).await;
+    let asked = std::mem::take(&mut wire.0.lock().unwrap().asked);
+    Run { result, asked, slept: clock.now().since(Timestamp::default()) }
+}
+
+#[tokio::test]
+async fn the_request_is_what_the_connector_file_says() {
+    let run = add([answer(201)]).await;
+    assert_eq!(run.result, Ok(EffectOutcome::Done));
+    let request = &run.asked[0];
+    assert_eq!(request.method(), http::Method::POST);
+    assert_eq!(request.uri(), "https://nac.example.com:9999/base/api/macs");
+    assert_eq!(request.headers()["authorization"], "Bearer n4c");
+    assert_eq!(request.headers()["content-type"], "application/json");
+    let body: Value = serde_json::from_slice(request.body()).unwrap();
+    assert_eq!(body, json!({"mac": "00:00:5e:00:53:01", "approval": "I-1"}));
+}
+
+#[tokio::test]
+async fn already_there_is_as_good_as_done() {
+    assert_eq!(add([answer(409)]).await.result, Ok(EffectOutcome::AlreadyThere));
+}
+
+#[tokio::test]
+async fn what_passes_in_a_moment_is_tried_again_at_once() {
+    let run = add([refused_connection(), answer(503), answer(201)]).await;
+    assert_eq!(run.result, Ok(EffectOutcome::Done));
+    assert_eq!(run.asked.len(), 3);
+    let run = add([busy("1"), answer(201)]).await;
+    assert_eq!((run.result, run.slept), (Ok(EffectOutcome::Done), Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_left_to_the_queue() {
+    let run = add([answer(500), answer(500), answer(500)]).await;
+    assert!(
+        matches!(run.result, Err(Failure::Retry { reason, .. }) if reason.class == Class::TargetFailed)
+    );
+    let run = add([busy("60")]).await;
+    assert!(
+        matches!(run.result, Err(Failure::Retry { after: Some(after), .. }) if after.as_secs() == 60)
+    );
+    assert_eq!(run.slept, Duration::ZERO);
+    let timeout = Err(HttpError::Timeout { host: "nac".into() });
+    assert!(matches!(add([timeout]).await.result, Err(Failure::Retry { .. })));
+    let run = add_with([answer(503)], None, Duration::ZERO).await;
+    assert!(matches!(run.result, Err(Failure::Retry { .. })));
+}
+
+#[tokio::test]
+async fn a_refusal_is_given_up_and_its_reason_names_no_device() {
+    for status in [400, 403, 404, 422, 301] {
+        let run = add([answer(status)]).await;
+        let Err(Failure::GiveUp { reason }) = run.result else {
+            panic!("{status} is given up");
+        };
+        assert_eq!(reason.class, Class::TargetRefused);
+        assert!(reason.text.contains(&format!("HTTP {status}")), "{reason}");
+        assert!(!reason.text.contains("00:00:5e:00:53:01"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_credential_is_read_again_once() {
+    let run =
+        add_with([answer(401), answer(201)], Some(secret("new")), Duration::from_mins(1)).await;
+    assert_eq!(run.result, Ok(EffectOutcome::Done));
+    assert_eq!(run.asked[1].headers()["authorization"], "Bearer new");
+    let run = add([answer(401)]).await;
+    assert!(matches!(run.result, Err(Failure::GiveUp { .. })));
+}
+
+#[test]
+fn what_does_not_go_together_is_said_at_the_start() {
+    let problem = |flows: Flows, token: &str| {
+        let secret = TestSecret { current: secret(token), renewed: None };
+        let result = HttpConnector::new(&flows, secret, TestClock::default(), |_| {
+            Ok::<_, ConnectorError>(Wire::default())
+        });
+        result.map(|_| ()).unwrap_err().to_string()
+    };
+    let said = problem(flows("ad", "https://nac"), "t");
+    assert!(said.contains("cannot `ad`; it can: add"), "{said}");
+    for url in ["nac", "ftp://nac", "https://user:pass@nac", "https://nac?x=1"] {
+        let said = problem(flows("add", url), "t");
+        assert!(said.contains("target `nac`: `url` must"), "{said}");
+    }
+    let said = problem(flows("add", "https://nac"), "");
+    assert!(said.contains("`targets.nac.token`"), "{said}");
+    let mut unknown = flows("add", "https://nac");
+    unknown.targets.get_mut("nac").unwrap().connector = "genreic".into();
+    assert!(problem(unknown, "t").contains("there is: generic"));
+}
+
+#[test]
+fn a_bad_connector_file_is_named_with_its_place() {
+    let problem = |text: &str| Connector::parse("mine", text).unwrap_err().to_string();
+    let said = problem("[operations.add]\nmethod = \"POST\"\npaht = []");
+    assert!(said.contains("`mine`") && said.contains("line 3"), "{said}");
+    let said = problem("[operations.add]\nmethod = \"POST\"\njson = { mac = \"{{ mac \" }");
+    assert!(said.contains("operation `add`") && said.contains("does not compile"), "{said}");
+}
+
+/// Statement 14: whatever a form holds, it arrives whole in its place and changes nothing else.
+#[test]
+fn statement_14_values_cannot_leave_their_place() {
+    let connector = Connector::parse(
+        "hostile",
+        r#"
+        [operations.add]
+        method = "POST"
+        path = ["v1", "{{ who }}", "end"]
+        query = { a = "{{ who }}", z = "last" }
+        json = { one = "{{ who }}", two = ["x {{ who }} y"], n = 7 }
+        "#,
+    )
+    .unwrap();
+    for hostile in [
+        "a/../b",
+        "%2f..%2f",
+        "x\r\nHost: evil",
+        "\"}, {\"",
+        "{{ 7 * 7 }}",
+        "a?b=c#d&z=e",
+        "\u{202e}\0",
+        "' OR 1=1; --",
+        "]]>",
+    ] {
+        let variables = json!({ "who": hostile });
+        let variables = variables.as_object().unwrap();
+        let request = connector.operations["add"].render("http://nac/base", variables).unwrap();
+        let decode = |text: &str| {
+            percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned()
+        };
+        let segments: Vec<_> = request.uri().path().split('/').map(decode).collect();
+        assert_eq!(segments, ["", "base", "v1", hostile, "end"]);
+        let query: Vec<_> = request.uri().query().unwrap().split('&').map(decode).collect();
+        assert_eq!(query, [format!("a={hostile}"), "z=last".to_owned()]);
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        assert_eq!(body, json!({"one": hostile, "two": [format!("x {hostile} y")], "n": 7}));
+    }
+    for climbing in ["", ".", ".."] {
+        let variables = json!({ "who": climbing });
+        let result =
+            connector.operations["add"].render("http://nac", variables.as_object().unwrap());
+        assert!(result.is_err(), "{climbing:?}");
+    }
+}
