@@ -1,1 +1,101 @@
-fn main() {}
+//! Lambda 2: claim, read the approval, act, settle.
+//!
+//! Wiring only; the story is [`greenlight_core::process`].
+
+mod batch;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_actions::http::{ConnectorError, HttpConnector};
+use greenlight_core::Processor;
+use greenlight_core::flow::{Flows, FlowsError};
+use greenlight_core::ports::ReadSecret;
+use greenlight_core::retry::RetryPolicy;
+use greenlight_core::secret::{CachedSecret, SecretError};
+use greenlight_http::{Client, ClientError};
+use greenlight_sources::feishu::{BASE_URL, FeishuClient};
+use greenlight_stores::aws::{
+    AwsEnvironment, DynamoLedger, MissingVariable, Patience, SecretsManager, SqsQueue, variable,
+};
+use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
+use lambda_runtime::{LambdaEvent, service_fn, tracing};
+use thiserror::Error;
+
+/// Nobody waits for the worker but the batch itself.
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(1),
+    attempt: Duration::from_secs(3),
+    operation: Duration::from_secs(10),
+    attempts: 4,
+};
+
+#[derive(Debug, Error)]
+enum StartError {
+    #[error(transparent)]
+    Variable(#[from] MissingVariable),
+    #[error(transparent)]
+    FlowsFile(#[from] BadFlowsFile),
+    #[error(transparent)]
+    Flows(#[from] FlowsError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("target `{target}`: {error}")]
+    TargetClient { target: String, error: ClientError },
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+}
+
+type Secret = Arc<CachedSecret<SecretsManager, SystemClock>>;
+type Wired = Processor<
+    DynamoLedger,
+    FeishuClient<Client, Secret, SystemClock>,
+    HttpConnector<Client, Secret, SystemClock>,
+    SqsQueue,
+    SystemClock,
+>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    tracing::init_default_subscriber();
+    let (processor, queue) = match wire().await {
+        Ok(wired) => wired,
+        Err(error) => {
+            tracing::error!("the worker cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let service = service_fn(|event: LambdaEvent<_>| batch::process(event, &processor, &queue));
+    match lambda_runtime::run(service).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("the Lambda runtime ended: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn wire() -> Result<(Wired, SqsQueue), StartError> {
+    let aws = AwsEnvironment::read()?.config(PATIENCE);
+    let queue = SqsQueue::new(&aws, variable("QUEUE_URL")?);
+    let dead_letters = SqsQueue::new(&aws, variable("DLQ_URL")?);
+    let ledger = DynamoLedger::new(&aws, variable("LEDGER_TABLE")?);
+    let store = SecretsManager::new(&aws, variable("SECRET_ARN")?);
+    let flows = flows_text(include_str!("../../../infra/flows.toml"))?;
+    let flows = Flows::parse(&flows, &|name| std::env::var(name).ok())?;
+    let base_url = variable("FEISHU_BASE_URL").unwrap_or_else(|_| BASE_URL.to_owned());
+
+    let clock = SystemClock;
+    let secret = Arc::new(CachedSecret::load(store.clone(), store, clock).await?);
+    let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
+    let actions = HttpConnector::new(&flows, Arc::clone(&secret), clock, |target| {
+        let current = secret.current();
+        Client::new(current.ca_pem(target))
+            .map_err(|error| StartError::TargetClient { target: target.to_owned(), error })
+    })?;
+    let retry = RetryPolicy::default();
+    Ok((Processor { ledger, source, actions, dead_letters, clock, flows, retry }, queue))
+}

@@ -204,6 +204,12 @@ pub enum Answer {
 }
 
 impl Record {
+    /// As if `owner` had let go of it before its first attempt.
+    fn unclaimed(owner: &Owner) -> Self {
+        let lease = Lease { owner: owner.clone(), until: Timestamp::default() };
+        Self { state: State::Working(lease), attempt: 0, effects: BTreeMap::new() }
+    }
+
     /// Whether `owner` holds a lease at `now`.
     fn is_held_by(&self, owner: &Owner, now: Timestamp) -> bool {
         matches!(&self.state, State::Working(lease) if lease.owner == *owner && now < lease.until)
@@ -236,24 +242,21 @@ pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Optio
 }
 
 fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Result<Taken, Refused>) {
-    let refused = match record.as_ref().map(|record| &record.state) {
-        Some(State::Done { .. }) => Some(Refused::Done),
-        Some(State::Working(held)) if now < held.until => Some(Refused::Busy { until: held.until }),
-        Some(State::Working(_) | State::Failed { .. }) | None => None,
-    };
-    let (attempt, effects, state) = match record {
-        Some(record) => (record.attempt, record.effects, record.state),
-        None => (0, BTreeMap::new(), State::Working(lease.clone())),
-    };
-    if let Some(refused) = refused {
-        return (Record { state, attempt, effects }, Err(refused));
+    let mut record = record.unwrap_or_else(|| Record::unclaimed(&lease.owner));
+    match record.state {
+        State::Done { .. } => return (record, Err(Refused::Done)),
+        State::Working(Lease { ref owner, until }) if now < until => {
+            if *owner != lease.owner {
+                return (record, Err(Refused::Busy { until }));
+            }
+            // The answer to this claim was lost on the way and it is sent again: the same answer.
+        }
+        State::Working(_) | State::Failed { .. } => {
+            record.attempt = record.attempt.saturating_add(1);
+            record.state = State::Working(lease);
+        }
     }
-    let taken = Taken { attempt: attempt.saturating_add(1), effects };
-    let record = Record {
-        state: State::Working(lease),
-        attempt: taken.attempt,
-        effects: taken.effects.clone(),
-    };
+    let taken = Taken { attempt: record.attempt, effects: record.effects.clone() };
     (record, Ok(taken))
 }
 
@@ -344,6 +347,12 @@ mod tests {
             let effects = BTreeMap::from([(key.clone(), effect())]);
             assert_eq!(answers[3], Answer::Claim(Ok(Taken { attempt: 2, effects })));
         }
+    }
+
+    #[test]
+    fn a_claim_that_is_sent_again_gets_the_same_answer() {
+        let (_, answers) = run([(0, claim_by("a", 10)), (1, claim_by("a", 10))]);
+        assert_eq!(answers[0], answers[1]);
     }
 
     #[test]

@@ -40,6 +40,16 @@ pub trait ReadSecret: Send + Sync {
     fn renewed(&self) -> impl Future<Output = Option<Arc<Secret>>> + Send;
 }
 
+impl<T: ReadSecret> ReadSecret for Arc<T> {
+    fn current(&self) -> Arc<Secret> {
+        T::current(self)
+    }
+
+    fn renewed(&self) -> impl Future<Output = Option<Arc<Secret>>> + Send {
+        T::renewed(self)
+    }
+}
+
 /// Tells an office system's own deliveries from everybody else's.
 pub trait Authenticate: Send + Sync {
     /// The event in `delivery`, if the office system sent it.

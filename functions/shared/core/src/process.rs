@@ -1,7 +1,11 @@
 //! The second story: a queued request becomes effects, each done once.
 
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use serde_json::{Map, Value};
 
 use crate::extract::{Extracted, extract};
@@ -28,6 +32,8 @@ pub struct Message<'a> {
     pub first_received: Timestamp,
     /// No new call is started from this moment on.
     pub deadline: Timestamp,
+    /// The attempt is abandoned at this moment.
+    pub stop: Timestamp,
     /// The lease to claim the request with. It outlives whoever processes the message.
     pub lease: Lease,
 }
@@ -81,15 +87,17 @@ where
     D: Bury,
     C: Clock,
 {
-    let disposition = match processor.attempt(message).await {
-        Ok(()) => Disposition::Done,
-        Err(Setback::Failed(Failure::GiveUp { reason })) => processor.bury(message, reason).await,
-        Err(Setback::Failed(Failure::Retry { after, reason })) => {
-            processor.come_back(message, after, reason)
+    let failure = match processor.isolated_attempt(message).await {
+        Ok(()) => None,
+        Err(Setback::LeaseLost) => Some(Failure::retry(Class::Busy, LeaseLost)),
+        Err(Setback::Failed(failure)) => {
+            Some(processor.unless_over(failure, message, processor.clock.now()))
         }
-        Err(Setback::LeaseLost) => {
-            processor.come_back(message, None, Reason::new(Class::Busy, LeaseLost))
-        }
+    };
+    let disposition = match failure {
+        None => Disposition::Done,
+        Some(Failure::GiveUp { reason }) => processor.bury(message, reason).await,
+        Some(Failure::Retry { after, reason }) => processor.come_back(message, after, reason),
     };
     disposition.log(message);
     disposition
@@ -134,6 +142,18 @@ where
     D: Bury,
     C: Clock,
 {
+    /// A panic and a hang end here: neither costs another message of the batch anything.
+    async fn isolated_attempt(&self, message: &Message<'_>) -> Result<(), Setback> {
+        let attempt = pin!(AssertUnwindSafe(self.attempt(message)).catch_unwind());
+        let limit = pin!(self.clock.sleep(message.stop.since(self.clock.now())));
+        let text = match select(attempt, limit).await {
+            Either::Left((Ok(result), _)) => return result,
+            Either::Left((Err(_), _)) => "the worker panicked: the log has the place",
+            Either::Right(_) => "the attempt did not end in its time",
+        };
+        Err(Failure::retry(Class::Defect, text).into())
+    }
+
     async fn attempt(&self, message: &Message<'_>) -> Result<(), Setback> {
         let request = Request::parse(message.body)?;
         let flow = self.flow_of(&request)?;
@@ -273,7 +293,7 @@ where
     fn unless_over(&self, failure: Failure, message: &Message<'_>, now: Timestamp) -> Failure {
         match failure {
             Failure::Retry { reason, .. }
-                if reason.class != Class::OutOfTime
+                if !matches!(reason.class, Class::OutOfTime | Class::Busy)
                     && self.retry.is_over(message.first_received, now) =>
             {
                 let hours = self.retry.give_up_after.as_secs() / 3600;

@@ -164,7 +164,13 @@ impl Answer {
     /// The answer to a delivery that is not even one.
     #[must_use]
     pub fn refused(refusal: Refusal) -> Self {
-        let answer = Self { outcome: Outcome::Refused(refusal) };
+        Self::of(Outcome::Refused(refusal))
+    }
+
+    /// The answer to `outcome`, which is logged.
+    #[must_use]
+    pub fn of(outcome: Outcome) -> Self {
+        let answer = Self { outcome };
         answer.log();
         answer
     }
@@ -236,9 +242,7 @@ where
             },
         },
     };
-    let answer = Answer { outcome };
-    answer.log();
-    answer
+    Answer::of(outcome)
 }
 
 async fn authenticate<A, S, Q, C>(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -61,13 +61,17 @@ pub enum SecretError {
 }
 
 impl Secret {
+    /// The certificate authority of `target`'s own, in PEM form: `targets.<target>.ca_pem`.
+    #[must_use]
+    pub fn ca_pem(&self, target: &str) -> Option<&str> {
+        Some(self.targets.get(target)?.get("ca_pem")?.expose_secret())
+    }
+
     /// Reads the secret document.
     ///
     /// # Errors
     /// Names the field that is missing, empty or malformed, never its value.
     pub fn parse(json: &str) -> Result<Self, SecretError> {
-        use secrecy::ExposeSecret;
-
         let secret: Self = serde_json::from_str(json).map_err(|error| SecretError::Malformed {
             problem: problem_without_values(&error),
             line: error.line(),
@@ -119,12 +123,13 @@ struct Cached {
 pub const RENEW_AT_MOST_EVERY: Duration = Duration::from_mins(1);
 
 impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
-    /// Reads the secret for the first time.
+    /// Reads the secret for the first time from `first`, which may be the more patient one, and from
+    /// then on from `store`.
     ///
     /// # Errors
     /// Without a secret nothing can be done, so the start fails.
-    pub async fn load(store: F, clock: C) -> Result<Self, SecretError> {
-        let secret = Arc::new(Secret::parse(&store.fetch().await?)?);
+    pub async fn load(first: impl FetchSecret, store: F, clock: C) -> Result<Self, SecretError> {
+        let secret = Arc::new(Secret::parse(&first.fetch().await?)?);
         let cached = Mutex::new(Cached { secret, read_at: clock.now() });
         Ok(Self { store, clock, cached })
     }

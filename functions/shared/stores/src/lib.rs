@@ -1,1 +1,23 @@
-//! stub
+//! Queue, ledger and secret: on AWS, and embedded for one machine.
+//!
+//! | | AWS | one machine |
+//! |---|---|---|
+//! | queue, dead-letter queue | [`aws::SqsQueue`] | [`embedded::Database`] |
+//! | ledger | [`aws::DynamoLedger`] | [`embedded::Database`] |
+//! | secret | [`aws::SecretsManager`] | [`SecretFile`] |
+//! | clock | [`SystemClock`] | [`SystemClock`] |
+//! | flows | [`flows_text`] | [`flows_text`] |
+//!
+//! Each adapter is a cargo feature, so that a function carries what it uses and no more.
+
+#[cfg(any(feature = "sqs", feature = "dynamodb", feature = "secretsmanager"))]
+pub mod aws;
+mod clock;
+#[cfg(feature = "sqlite")]
+pub mod embedded;
+mod flows_file;
+mod secret_file;
+
+pub use clock::SystemClock;
+pub use flows_file::{BadFlowsFile, flows_text};
+pub use secret_file::SecretFile;

@@ -1,0 +1,291 @@
+//! The ledger in DynamoDB: each command of the state machine is one conditional write.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
+};
+use greenlight_core::ledger::{
+    Effect, EffectKey, EffectOutcome, Lease, Owner, REMEMBERED_FOR, Refused, Settlement, Taken,
+};
+use greenlight_core::ports::{Claim, LeaseLost, LedgerError, RecordEffect, Settle};
+use greenlight_core::{Request, RequestKey, Timestamp};
+
+use super::describe;
+
+type Item = HashMap<String, AttributeValue>;
+
+/// A request may be claimed when nobody has, when it failed, or when the last lease is void.
+/// The expiry stands in the condition: DynamoDB's own deletion of old items is days late.
+const CLAIMABLE: &str =
+    "attribute_not_exists(pk) OR #state = :failed OR (#state = :working AND lease_until <= :now)";
+
+/// Whoever writes must hold the lease, now.
+const HELD: &str = "#state = :working AND #owner = :me AND lease_until > :now";
+
+/// The ledger in one DynamoDB table with the string key `pk`.
+#[derive(Clone, Debug)]
+pub struct DynamoLedger {
+    client: Client,
+    table: String,
+}
+
+impl DynamoLedger {
+    /// The ledger in `table`.
+    pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(config), table: table.into() }
+    }
+
+    fn event_item(&self, request: &Request, now: Timestamp) -> Item {
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        Item::from([
+            (
+                "pk".to_owned(),
+                text(&format!("event#{}#{}#{}", request.source, request.tenant, request.event_id)),
+            ),
+            ("request".to_owned(), text(request.key().as_str())),
+            ("processed_at".to_owned(), number(now.as_millis())),
+            ("expires_at".to_owned(), expiry(now)),
+        ])
+    }
+}
+
+impl Claim for DynamoLedger {
+    async fn claim(
+        &self,
+        request: &Request,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<Result<Taken, Refused>, LedgerError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", request_pk(&request.key()))
+            .condition_expression(CLAIMABLE)
+            .update_expression(
+                "SET #state = :working, #owner = :me, lease_until = :until, \
+                 attempt = if_not_exists(attempt, :zero) + :one, \
+                 effects = if_not_exists(effects, :none), \
+                 approval_code = :approval_code, event_id = :event_id, \
+                 claimed_at = :now, expires_at = :expires_at \
+                 REMOVE class, reason, settled_at",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":failed", text("failed"))
+            .expression_attribute_values(":me", text(lease.owner.as_str()))
+            .expression_attribute_values(":until", number(lease.until.as_millis()))
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":none", AttributeValue::M(Item::new()))
+            .expression_attribute_values(":approval_code", text(&request.approval_code))
+            .expression_attribute_values(":event_id", text(&request.event_id))
+            .expression_attribute_values(":expires_at", expiry(now))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match result {
+            Ok(output) => Ok(Ok(taken(&output.attributes.unwrap_or_default())?)),
+            Err(error) => refused(&error, lease),
+        }
+    }
+}
+
+/// The old item says why the claim was refused; that of our own claim, sent again after its answer
+/// was lost, is no refusal.
+fn refused(
+    error: &SdkError<UpdateItemError>,
+    lease: &Lease,
+) -> Result<Result<Taken, Refused>, LedgerError> {
+    let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error()
+    else {
+        return Err(LedgerError(describe(error)));
+    };
+    let old = failed.item().ok_or_else(|| unreadable("the refused item"))?;
+    if string(old, "state")? == "done" {
+        return Ok(Err(Refused::Done));
+    }
+    if string(old, "owner")? == lease.owner.as_str() {
+        return Ok(Ok(taken(old)?));
+    }
+    Ok(Err(Refused::Busy { until: timestamp(old, "lease_until")? }))
+}
+
+impl RecordEffect for DynamoLedger {
+    async fn record_effect(
+        &self,
+        request: &RequestKey,
+        owner: &Owner,
+        key: &EffectKey,
+        effect: Effect,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        let item = Item::from([
+            ("outcome".to_owned(), text(effect.outcome.as_str())),
+            ("at".to_owned(), number(effect.at.as_millis())),
+        ]);
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", request_pk(request))
+            .condition_expression(HELD)
+            .update_expression("SET effects.#effect = if_not_exists(effects.#effect, :effect)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#effect", key.as_str())
+            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":me", text(owner.as_str()))
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .expression_attribute_values(":effect", AttributeValue::M(item))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if is_refused(&error) => Ok(Err(LeaseLost)),
+            Err(error) => Err(LedgerError(describe(&error))),
+        }
+    }
+}
+
+fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
+    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
+}
+
+impl Settle for DynamoLedger {
+    async fn settle(
+        &self,
+        request: &Request,
+        owner: &Owner,
+        settlement: &Settlement,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", request_pk(&request.key()))
+            .condition_expression(HELD)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":me", text(owner.as_str()))
+            .expression_attribute_values(":now", number(now.as_millis()));
+        let update = match settlement {
+            Settlement::Released => update
+                .update_expression("SET lease_until = :void")
+                .expression_attribute_values(":void", number(0)),
+            Settlement::Done => update
+                .update_expression(
+                    "SET #state = :done, settled_at = :now, expires_at = :expires_at",
+                )
+                .expression_attribute_values(":done", text("done"))
+                .expression_attribute_values(":expires_at", expiry(now)),
+            Settlement::Failed(reason) => update
+                .update_expression(
+                    "SET #state = :failed, class = :class, reason = :reason, \
+                     settled_at = :now, expires_at = :expires_at",
+                )
+                .expression_attribute_values(":failed", text("failed"))
+                .expression_attribute_values(":class", text(reason.class.as_str()))
+                .expression_attribute_values(":reason", text(&reason.text))
+                .expression_attribute_values(":expires_at", expiry(now)),
+        };
+        let update = update.build().map_err(|error| LedgerError(error.to_string()))?;
+        let mut writes = vec![TransactWriteItem::builder().update(update).build()];
+        if *settlement != Settlement::Released {
+            let put = Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(self.event_item(request, now)))
+                .build()
+                .map_err(|error| LedgerError(error.to_string()))?;
+            writes.push(TransactWriteItem::builder().put(put).build());
+        }
+        // The SDK gives each call a token of its own, so that one sent again settles once.
+        let call = self.client.transact_write_items().set_transact_items(Some(writes));
+        match call.send().await {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if is_cancelled_by_condition(&error) => Ok(Err(LeaseLost)),
+            Err(error) => Err(LedgerError(describe(&error))),
+        }
+    }
+
+    async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(self.event_item(request, now)))
+            .send()
+            .await
+            .map_err(|error| LedgerError(describe(&error)))?;
+        Ok(())
+    }
+}
+
+fn is_cancelled_by_condition(error: &SdkError<TransactWriteItemsError>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
+        return false;
+    };
+    let mut reasons = cancelled.cancellation_reasons().iter();
+    reasons.any(|reason| reason.code() == Some("ConditionalCheckFailed"))
+}
+
+fn request_pk(key: &RequestKey) -> AttributeValue {
+    AttributeValue::S(format!("request#{key}"))
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Seconds since the Unix epoch, as DynamoDB's time to live wants them.
+fn expiry(now: Timestamp) -> AttributeValue {
+    number(now.plus(REMEMBERED_FOR).as_seconds())
+}
+
+fn taken(item: &Item) -> Result<Taken, LedgerError> {
+    let effects = item.get("effects").and_then(|effects| effects.as_m().ok());
+    let effects = effects.ok_or_else(|| unreadable("effects"))?;
+    let effects = effects.iter().map(|(key, effect)| {
+        let effect = effect.as_m().map_err(|_| unreadable("an effect"))?;
+        let outcome = match string(effect, "outcome")? {
+            "done" => EffectOutcome::Done,
+            "already_there" => EffectOutcome::AlreadyThere,
+            _ => return Err(unreadable("an effect's outcome")),
+        };
+        let at = timestamp(effect, "at")?;
+        Ok((EffectKey::from(key.as_str()), Effect { outcome, at }))
+    });
+    Ok(Taken {
+        attempt: u32::try_from(timestamp(item, "attempt")?.as_millis())
+            .map_err(|_| unreadable("attempt"))?,
+        effects: effects.collect::<Result<BTreeMap<_, _>, _>>()?,
+    })
+}
+
+fn string<'a>(item: &'a Item, name: &str) -> Result<&'a str, LedgerError> {
+    let value = item.get(name).and_then(|value| value.as_s().ok());
+    value.map(String::as_str).ok_or_else(|| unreadable(name))
+}
+
+fn timestamp(item: &Item, name: &str) -> Result<Timestamp, LedgerError> {
+    let value = item.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
+    value.map(Timestamp::from_millis).ok_or_else(|| unreadable(name))
+}
+
+fn unreadable(what: &str) -> LedgerError {
+    LedgerError(format!("{what} is not of the shape that greenlight writes"))
+}

@@ -1,0 +1,38 @@
+//! The stores on AWS.
+
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+mod environment;
+#[cfg(feature = "secretsmanager")]
+mod secretsmanager;
+#[cfg(feature = "sqs")]
+mod sqs;
+
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::DynamoLedger;
+pub use environment::{AwsEnvironment, MissingVariable, Patience, variable};
+#[cfg(feature = "secretsmanager")]
+pub use secretsmanager::SecretsManager;
+#[cfg(feature = "sqs")]
+pub use sqs::SqsQueue;
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// What went wrong, in a few words and without the request.
+fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    match error {
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            "no answer in time".to_owned()
+        }
+        SdkError::DispatchFailure(_) => "no connection".to_owned(),
+        SdkError::ServiceError(service) => {
+            let error = service.err();
+            let code = error.code().unwrap_or("an error without a code");
+            format!("{code}: {}", error.message().unwrap_or("no message"))
+        }
+        SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
+        _ => "the answer could not be read".to_owned(),
+    }
+}

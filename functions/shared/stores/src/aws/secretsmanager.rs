@@ -1,0 +1,37 @@
+//! The secret in Secrets Manager.
+
+use aws_sdk_secretsmanager::Client;
+use greenlight_core::ports::FetchSecret;
+use greenlight_core::secret::SecretError;
+
+use super::describe;
+
+/// The secret in Secrets Manager.
+#[derive(Clone, Debug)]
+pub struct SecretsManager {
+    client: Client,
+    secret_id: String,
+}
+
+impl SecretsManager {
+    /// The secret with the name or ARN `secret_id`.
+    pub fn new(config: &aws_types::SdkConfig, secret_id: impl Into<String>) -> Self {
+        Self { client: Client::new(config), secret_id: secret_id.into() }
+    }
+}
+
+impl FetchSecret for SecretsManager {
+    async fn fetch(&self) -> Result<String, SecretError> {
+        let unavailable = SecretError::Unavailable;
+        let answer = self
+            .client
+            .get_secret_value()
+            .secret_id(&self.secret_id)
+            .send()
+            .await
+            .map_err(|error| unavailable(describe(&error)))?;
+        answer.secret_string.ok_or_else(|| {
+            unavailable("it holds bytes and not the documented JSON text".to_owned())
+        })
+    }
+}

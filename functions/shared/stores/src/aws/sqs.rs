@@ -1,0 +1,83 @@
+//! The queue and its dead-letter queue in SQS.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use greenlight_core::Request;
+use greenlight_core::ports::{Bury, DeadLetter, Enqueue, QueueError};
+
+use super::describe;
+
+/// A queue in SQS.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+}
+
+impl SqsQueue {
+    /// The queue at `url`.
+    pub fn new(config: &aws_types::SdkConfig, url: impl Into<String>) -> Self {
+        Self { client: Client::new(config), url: url.into() }
+    }
+
+    /// Gives a received message out again `after` from now, and not at the end of its visibility timeout.
+    ///
+    /// # Errors
+    /// [`QueueError`]: the message comes back at the end of its visibility timeout all the same.
+    pub async fn come_back(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
+        // SQS counts in whole seconds, from 0 to 12 hours.
+        let seconds = after.as_millis().div_ceil(1000).min(43_200);
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| QueueError(describe(&error)))?;
+        Ok(())
+    }
+}
+
+impl Enqueue for SqsQueue {
+    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(request.to_json())
+            .send()
+            .await
+            .map_err(|error| QueueError(describe(&error)))?;
+        Ok(())
+    }
+}
+
+impl Bury for SqsQueue {
+    /// The body as it came; class, reason, attempts and time as message attributes.
+    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        let text = |value: &str| attribute("String", value);
+        let number = |value: String| attribute("Number", value);
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(letter.body)
+            .message_attributes("class", text(letter.reason.class.as_str())?)
+            .message_attributes("reason", text(&letter.reason.text)?)
+            .message_attributes("attempts", number(letter.attempts.to_string())?)
+            .message_attributes("failed_at", number(letter.failed_at.to_string())?)
+            .send()
+            .await
+            .map_err(|error| QueueError(describe(&error)))?;
+        Ok(())
+    }
+}
+
+fn attribute(kind: &str, value: impl Into<String>) -> Result<MessageAttributeValue, QueueError> {
+    MessageAttributeValue::builder()
+        .data_type(kind)
+        .string_value(value)
+        .build()
+        .map_err(|error| QueueError(error.to_string()))
+}

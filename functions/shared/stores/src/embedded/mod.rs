@@ -1,0 +1,152 @@
+//! The stores of one machine: queue, dead-letter queue and ledger in one SQLite file.
+
+mod ledger;
+mod queue;
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use thiserror::Error;
+
+pub use queue::{Received, StoredLetter};
+
+/// The version of the tables, kept in SQLite's `user_version`.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE queue (
+        id INTEGER PRIMARY KEY,
+        body TEXT NOT NULL,
+        visible_at INTEGER NOT NULL,
+        receive_count INTEGER NOT NULL DEFAULT 0,
+        first_received INTEGER
+    ) STRICT;
+    CREATE INDEX queue_by_visibility ON queue (visible_at);
+    CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY,
+        body TEXT NOT NULL,
+        class TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        failed_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE requests (
+        key TEXT PRIMARY KEY,
+        record TEXT NOT NULL,
+        approval_code TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE events (
+        key TEXT PRIMARY KEY,
+        request TEXT NOT NULL,
+        processed_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT;
+";
+
+/// The database cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The folder cannot be made or written.
+    #[error("the data folder {folder} cannot be used: {cause}")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Another process works on it.
+    #[error("the data folder {0} is in use by another greenlight")]
+    InUse(String),
+    /// SQLite says no.
+    #[error("the database cannot be opened: {0}")]
+    Sqlite(#[from] sqlx::Error),
+    /// Written by a newer greenlight.
+    #[error("the database has version {found}; this greenlight knows version {SCHEMA_VERSION}")]
+    TooNew {
+        /// The version it has.
+        found: i64,
+    },
+}
+
+/// Queue, dead-letter queue and ledger of one machine.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// One connection: SQLite writes one at a time anyway, and nobody waits for a lock.
+    pool: SqlitePool,
+    /// Held as long as any clone lives.
+    _lock: Option<Arc<File>>,
+}
+
+impl Database {
+    /// Opens the database in `folder`, which is made if need be and belongs to this process alone.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the folder cannot be used or another process uses it.
+    pub async fn open(folder: &Path) -> Result<Self, OpenError> {
+        let name = || folder.display().to_string();
+        let unusable = |cause| OpenError::Folder { folder: name(), cause };
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let lock = File::create(folder.join("lock")).map_err(unusable)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse(name()),
+            TryLockError::Error(cause) => unusable(cause),
+        })?;
+        let options = SqliteConnectOptions::new()
+            .filename(folder.join("greenlight.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: what was answered 200 must survive a power cut, not only a crash of ours.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5));
+        Self::connect(options, Some(Arc::new(lock))).await
+    }
+
+    /// A database in memory, for tests and tries.
+    ///
+    /// # Errors
+    /// [`OpenError`] when SQLite says no.
+    pub async fn in_memory() -> Result<Self, OpenError> {
+        Self::connect(SqliteConnectOptions::new().in_memory(true), None).await
+    }
+
+    async fn connect(
+        options: SqliteConnectOptions,
+        lock: Option<Arc<File>>,
+    ) -> Result<Self, OpenError> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options)
+            .await?;
+        let database = Self { pool, _lock: lock };
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    async fn migrate(&self) -> Result<(), OpenError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let found: i64 =
+            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
+        match found {
+            SCHEMA_VERSION => {}
+            0 => {
+                sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
+                sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *transaction).await?;
+            }
+            found => return Err(OpenError::TooNew { found }),
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Closes the database: everything is in its file then.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

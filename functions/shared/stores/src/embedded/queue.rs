@@ -1,0 +1,199 @@
+//! The queue of one machine, with the semantics of SQS: visibility timeout, receive count, dead letters.
+
+use greenlight_core::ports::{Bury, DeadLetter, Enqueue, QueueError};
+use greenlight_core::{Request, Timestamp};
+
+use super::Database;
+
+/// A message that was given out. Until its visibility timeout ends nobody else gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    id: i64,
+    /// The body.
+    pub body: String,
+    /// How often it was given out, this time included.
+    pub receive_count: u32,
+    first_received: i64,
+}
+
+impl Received {
+    /// When it was given out for the first time.
+    #[must_use]
+    pub const fn first_received(&self) -> Timestamp {
+        Timestamp::from_millis(self.first_received)
+    }
+}
+
+/// A message in the dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLetter {
+    /// Names it.
+    pub id: i64,
+    /// The body as it came.
+    pub body: String,
+    /// The class of the reason.
+    pub class: String,
+    /// The reason.
+    pub reason: String,
+    /// How often it was received.
+    pub attempts: u32,
+    /// When it was given up; ms since the Unix epoch.
+    pub failed_at: i64,
+}
+
+fn failed(error: &sqlx::Error) -> QueueError {
+    QueueError(error.to_string())
+}
+
+impl Enqueue for Database {
+    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+        sqlx::query("INSERT INTO queue (body, visible_at) VALUES (?, 0)")
+            .bind(request.to_json())
+            .execute(&self.pool)
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(())
+    }
+}
+
+impl Bury for Database {
+    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        sqlx::query(
+            "INSERT INTO dead_letters (body, class, reason, attempts, failed_at) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(letter.body)
+        .bind(letter.reason.class.as_str())
+        .bind(&letter.reason.text)
+        .bind(letter.attempts)
+        .bind(letter.failed_at.as_millis())
+        .execute(&self.pool)
+        .await
+        .map_err(|error| failed(&error))?;
+        Ok(())
+    }
+}
+
+impl Database {
+    /// Gives out up to `at_most` messages that are visible at `now`, and hides them until `hidden_until`.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn receive(
+        &self,
+        at_most: u32,
+        now: Timestamp,
+        hidden_until: Timestamp,
+    ) -> Result<Vec<Received>, QueueError> {
+        let rows: Vec<(i64, String, u32, i64)> = sqlx::query_as(
+            "UPDATE queue SET visible_at = ?1, receive_count = receive_count + 1,
+                 first_received = coalesce(first_received, ?2)
+             WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
+             RETURNING id, body, receive_count, first_received",
+        )
+        .bind(hidden_until.as_millis())
+        .bind(now.as_millis())
+        .bind(at_most)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| failed(&error))?;
+        let received = |(id, body, receive_count, first_received)| Received {
+            id,
+            body,
+            receive_count,
+            first_received,
+        };
+        Ok(rows.into_iter().map(received).collect())
+    }
+
+    /// Deletes a message, unless it was given out again since.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
+        sqlx::query("DELETE FROM queue WHERE id = ? AND receive_count = ?")
+            .bind(message.id)
+            .bind(message.receive_count)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
+    /// Makes a message visible at `visible_at`, unless it was given out again since.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn come_back(
+        &self,
+        message: &Received,
+        visible_at: Timestamp,
+    ) -> Result<(), QueueError> {
+        sqlx::query("UPDATE queue SET visible_at = ? WHERE id = ? AND receive_count = ?")
+            .bind(visible_at.as_millis())
+            .bind(message.id)
+            .bind(message.receive_count)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
+    /// When the next message becomes visible; `None` when the queue is empty.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn next_visible(&self) -> Result<Option<Timestamp>, QueueError> {
+        let next: Option<i64> = sqlx::query_scalar("SELECT min(visible_at) FROM queue")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(next.map(Timestamp::from_millis))
+    }
+
+    /// The dead letters, oldest first.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn dead_letters(&self) -> Result<Vec<StoredLetter>, QueueError> {
+        let rows: Vec<(i64, String, String, String, u32, i64)> = sqlx::query_as(
+            "SELECT id, body, class, reason, attempts, failed_at FROM dead_letters ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| failed(&error))?;
+        let letter = |(id, body, class, reason, attempts, failed_at)| StoredLetter {
+            id,
+            body,
+            class,
+            reason,
+            attempts,
+            failed_at,
+        };
+        Ok(rows.into_iter().map(letter).collect())
+    }
+
+    /// Puts a dead letter back into the queue, both in one step. `false` when it is not there.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn redrive(&self, letter: i64) -> Result<bool, QueueError> {
+        let mut transaction =
+            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
+        let body: Option<String> =
+            sqlx::query_scalar("DELETE FROM dead_letters WHERE id = ? RETURNING body")
+                .bind(letter)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(|error| failed(&error))?;
+        let Some(body) = body else {
+            return Ok(false);
+        };
+        sqlx::query("INSERT INTO queue (body, visible_at) VALUES (?, 0)")
+            .bind(body)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed(&error))?;
+        transaction.commit().await.map_err(|error| failed(&error))?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,69 @@
+//! A batch of SQS messages: records are independent of each other, and each answers for itself.
+
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use futures_util::future::join_all;
+use greenlight_core::ledger::{Lease, Owner};
+use greenlight_core::{Disposition, Message, Timestamp, process as process_message};
+use greenlight_stores::aws::SqsQueue;
+use lambda_runtime::{Error, LambdaEvent, tracing};
+
+use crate::Wired;
+
+/// From so long before the function's end on no new call is started: one call may take this long.
+const LAST_CALL: Duration = Duration::from_secs(15);
+
+/// So long before the function's end an attempt is abandoned, so that the others can still be answered for.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// The lease outlives the function by this: it is over only when its holder is surely gone, by clocks that differ.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+
+/// Processes all records at the same time, and names those that must come back.
+pub(crate) async fn process(
+    event: LambdaEvent<SqsEvent>,
+    processor: &Wired,
+    queue: &SqsQueue,
+) -> Result<SqsBatchResponse, Error> {
+    let end = Timestamp::from_millis(i64::try_from(event.context.deadline)?);
+    let records = event.payload.records.iter();
+    let come_back = join_all(records.map(|record| process_record(record, end, processor, queue)));
+    let mut response = SqsBatchResponse::default();
+    for message_id in come_back.await.into_iter().flatten() {
+        response.add_failure(message_id);
+    }
+    Ok(response)
+}
+
+/// The id of the record if it must come back.
+async fn process_record(
+    record: &SqsMessage,
+    end: Timestamp,
+    processor: &Wired,
+    queue: &SqsQueue,
+) -> Option<String> {
+    let message_id = record.message_id.clone().unwrap_or_default();
+    let message = Message {
+        body: record.body.as_deref().unwrap_or_default(),
+        receive_count: number(record, "ApproximateReceiveCount").unwrap_or(1),
+        first_received: number(record, "ApproximateFirstReceiveTimestamp")
+            .map(Timestamp::from_millis)
+            .unwrap_or(end),
+        deadline: end.minus(LAST_CALL),
+        stop: end.minus(LAST_WORD),
+        lease: Lease { owner: Owner::random(), until: end.plus(LEASE_MARGIN) },
+    };
+    let Disposition::ComeBack { after, .. } = process_message(&message, processor).await else {
+        return None;
+    };
+    let receipt_handle = record.receipt_handle.as_deref().unwrap_or_default();
+    if let Err(error) = queue.come_back(receipt_handle, after).await {
+        tracing::warn!(%error, message_id, "the message comes back at the end of its visibility timeout");
+    }
+    Some(message_id)
+}
+
+fn number<T: std::str::FromStr>(record: &SqsMessage, attribute: &str) -> Option<T> {
+    record.attributes.get(attribute)?.parse().ok()
+}
