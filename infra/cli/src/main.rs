@@ -1,1 +1,79 @@
-fn main() {}
+//! `greenlight`: an approval turns green, and the rest follows.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use greenlight::{demo, serve};
+use tracing_subscriber::EnvFilter;
+
+/// An approval turns green; greenlight does the rest.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Receive events and act on them, on this machine alone
+    Serve {
+        /// Where to listen for Feishu's events (POST /api/event)
+        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+        listen: SocketAddr,
+        /// The folder for queue and ledger; made if need be
+        #[arg(long, default_value = ".greenlight", value_name = "FOLDER")]
+        data: PathBuf,
+        /// The secret document, JSON
+        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
+        secrets: PathBuf,
+        /// Which approval does what; built in if left out
+        #[arg(long, env = "FLOWS_FILE", value_name = "FILE")]
+        flows: Option<PathBuf>,
+        /// Feishu's OpenAPI; Lark's is https://open.larksuite.com
+        #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
+        feishu_base_url: String,
+    },
+    /// See it work: serve, with a stub of Feishu and of a NAC beside it
+    Demo {
+        /// Leave it running afterwards, and print what to try
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let quiet = matches!(arguments.command, Command::Demo { .. });
+    log_to_stderr(if quiet { "off" } else { "info" });
+    match arguments.command {
+        Command::Demo { keep } => finish(demo::run(keep).await),
+        Command::Serve { listen, data, secrets, flows, feishu_base_url } => {
+            let options = serve::Options { listen, data, secrets, flows, feishu_base_url };
+            finish(serve::run(options).await)
+        }
+    }
+}
+
+/// `RUST_LOG` overrides `level`.
+fn log_to_stderr(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+fn finish(result: Result<(), impl std::error::Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("greenlight: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

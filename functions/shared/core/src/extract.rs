@@ -143,11 +143,15 @@ impl Extracted {
 
 /// The texts that stand in the places of `rule`, without empty ones.
 fn texts(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Problem> {
-    let mut is_there = false;
+    let mut seen: Vec<&Field> = Vec::new();
     let mut texts = Vec::new();
     for place in &rule.from {
         for field in fields_at(form, place) {
-            is_there = true;
+            // Two places can mean the same field: one its id, the other its name.
+            if seen.iter().any(|other| std::ptr::eq(*other, field)) {
+                continue;
+            }
+            seen.push(field);
             let text = text_of(field).ok_or_else(|| Problem::NotText {
                 field: name.to_owned(),
                 place: place.to_string(),
@@ -157,7 +161,7 @@ fn texts(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Probl
             }
         }
     }
-    if !is_there {
+    if seen.is_empty() {
         let places: Vec<_> = rule.from.iter().map(|place| format!("`{place}`")).collect();
         return Err(Problem::Absent { field: name.to_owned(), places: places.join(", ") });
     }
@@ -272,6 +276,13 @@ mod tests {
         assert_eq!(said.len(), 2);
         assert!(said[0].contains("device 1: letter O at position 17"), "{}", said[0]);
         assert!(said[1].contains("device 3: a random"), "{}", said[1]);
+    }
+
+    #[test]
+    fn a_field_that_two_places_mean_is_read_once() {
+        let rule = MAC.replace("[{ field = \"device_mac\" }", "[{ field = \"device_mac\" }, { field = \"widget-device_mac\" }");
+        let form = Form { fields: vec![text("device_mac", "00:00:5e:00:53:0O")] };
+        assert_eq!(extract(&flow(&rule), &form).problems.len(), 1);
     }
 
     #[test]

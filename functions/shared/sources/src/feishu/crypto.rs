@@ -1,6 +1,6 @@
 //! Feishu's signature and encryption.
 
-use aes::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
+use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -31,6 +31,14 @@ pub fn decrypt(encrypt_key: &str, encrypted: &str) -> Result<Vec<u8>, Refusal> {
     let length =
         cipher.decrypt_padded::<Pkcs7>(ciphertext).map_err(|_| Refusal::NotDecryptable)?.len();
     Ok(bytes[16..16 + length].to_vec())
+}
+
+/// What [`decrypt`] reads: for whoever sends what Feishu would send.
+#[must_use]
+pub fn encrypt(encrypt_key: &str, iv: [u8; 16], plain: &[u8]) -> String {
+    let key: [u8; 32] = Sha256::digest(encrypt_key).into();
+    let cipher = cbc::Encryptor::<aes::Aes256>::new(&key.into(), &iv.into());
+    STANDARD.encode([&iv[..], &cipher.encrypt_padded_vec::<Pkcs7>(plain)].concat())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -10,7 +10,7 @@ mod form;
 mod webhook;
 
 pub use client::{BASE_URL, FeishuClient};
-pub use crypto::{decrypt, signature};
+pub use crypto::{decrypt, encrypt, signature};
 pub use webhook::{FeishuWebhook, REPLAY_WINDOW, header};
 
 /// The source's name in requests and in `flows.toml`.

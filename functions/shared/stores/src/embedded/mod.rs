@@ -22,6 +22,7 @@ const SCHEMA: &str = "
         id INTEGER PRIMARY KEY,
         body TEXT NOT NULL,
         visible_at INTEGER NOT NULL,
+        in_flight INTEGER NOT NULL DEFAULT 0,
         receive_count INTEGER NOT NULL DEFAULT 0,
         first_received INTEGER
     ) STRICT;
@@ -127,7 +128,21 @@ impl Database {
             .await?;
         let database = Self { pool, _lock: lock };
         database.migrate().await?;
+        database.take_over().await?;
         Ok(database)
+    }
+
+    /// The folder is ours alone, so whoever held a message or a lease is dead: both are free at once.
+    async fn take_over(&self) -> Result<(), OpenError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::raw_sql(
+            "UPDATE queue SET visible_at = 0, in_flight = 0 WHERE in_flight = 1;
+             UPDATE requests SET record = json_set(record, '$.state.working.until', 0)
+                 WHERE record ->> '$.state.working' IS NOT NULL;",
+        )
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn migrate(&self) -> Result<(), OpenError> {

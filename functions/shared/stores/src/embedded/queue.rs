@@ -85,7 +85,7 @@ impl Database {
         hidden_until: Timestamp,
     ) -> Result<Vec<Received>, QueueError> {
         let rows: Vec<(i64, String, u32, i64)> = sqlx::query_as(
-            "UPDATE queue SET visible_at = ?1, receive_count = receive_count + 1,
+            "UPDATE queue SET visible_at = ?1, in_flight = 1, receive_count = receive_count + 1,
                  first_received = coalesce(first_received, ?2)
              WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
              RETURNING id, body, receive_count, first_received",
@@ -128,13 +128,15 @@ impl Database {
         message: &Received,
         visible_at: Timestamp,
     ) -> Result<(), QueueError> {
-        sqlx::query("UPDATE queue SET visible_at = ? WHERE id = ? AND receive_count = ?")
-            .bind(visible_at.as_millis())
-            .bind(message.id)
-            .bind(message.receive_count)
-            .execute(&self.pool)
-            .await
-            .map_err(|error| failed(&error))?;
+        sqlx::query(
+            "UPDATE queue SET visible_at = ?, in_flight = 0 WHERE id = ? AND receive_count = ?",
+        )
+        .bind(visible_at.as_millis())
+        .bind(message.id)
+        .bind(message.receive_count)
+        .execute(&self.pool)
+        .await
+        .map_err(|error| failed(&error))?;
         Ok(())
     }
 

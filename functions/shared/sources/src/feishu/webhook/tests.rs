@@ -3,6 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::super::encrypt;
 use super::*;
 use greenlight_core::Verdict;
 
@@ -59,17 +60,8 @@ fn authenticate(delivery: &Delivery) -> Result<Event, Refusal> {
     authenticate_as("cli_xxx", delivery)
 }
 
-/// As Feishu encrypts: random IV in front, PKCS#7.
 fn encrypted(plain: &[u8]) -> String {
-    use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
-    use sha2::{Digest, Sha256};
-    let iv = [7_u8; 16];
-    let key = Sha256::digest(KEY);
-    let cipher = cbc::Encryptor::<aes::Aes256>::new_from_slices(&key, &iv).unwrap();
-    let mut buffer = plain.to_vec();
-    buffer.resize(plain.len() + 16, 0);
-    let ciphertext = cipher.encrypt_padded::<Pkcs7>(&mut buffer, plain.len()).unwrap();
-    json!({ "encrypt": STANDARD.encode([&iv[..], ciphertext].concat()) }).to_string()
+    json!({ "encrypt": encrypt(KEY, [7; 16], plain) }).to_string()
 }
 
 fn approval(status: &str) -> Value {

@@ -1,0 +1,11 @@
+//! The operator's command, as a library: the binary parses arguments and calls it, and so do the tests.
+//!
+//! * [`serve`]: both stories in one process, on one machine.
+//! * [`simulator`]: sends what Feishu would send.
+//! * [`stub`]: stands in for Feishu's OpenAPI and for a NAC.
+//! * [`demo`]: all of them together, telling a story.
+
+pub mod demo;
+pub mod serve;
+pub mod simulator;
+pub mod stub;

@@ -1,0 +1,129 @@
+//! The queue's side: gives messages to the second story, a few at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_core::ledger::{Lease, Owner};
+use greenlight_core::ports::{Clock, QueueError};
+use greenlight_core::{Disposition, Message, process};
+use greenlight_stores::SystemClock;
+use greenlight_stores::embedded::{Database, Received};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::LocalProcessor;
+
+/// So many messages are processed at the same time.
+const CONCURRENCY: usize = 16;
+
+/// The time of one attempt: no new call after the first, abandoned after the second.
+const LAST_CALL: Duration = Duration::from_secs(45);
+const LAST_WORD: Duration = Duration::from_secs(58);
+
+/// Lease and visibility timeout; both outlast the attempt.
+const HELD_FOR: Duration = Duration::from_secs(90);
+
+/// How long to wait when the queue itself fails.
+const BREATHER: Duration = Duration::from_secs(1);
+
+/// Gives messages to the second story.
+pub(super) struct Consumer {
+    database: Database,
+    processor: Arc<LocalProcessor>,
+    arrived: Arc<Notify>,
+    settled: Arc<Notify>,
+    running: JoinSet<()>,
+}
+
+impl Consumer {
+    pub(super) fn new(
+        database: Database,
+        processor: LocalProcessor,
+        arrived: Arc<Notify>,
+        settled: Arc<Notify>,
+    ) -> Self {
+        let processor = Arc::new(processor);
+        Self { database, processor, arrived, settled, running: JoinSet::new() }
+    }
+
+    /// Works until it is stopped, and then finishes what has begun.
+    pub(super) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        while !*stopped.borrow() {
+            let pause = match self.start_what_is_due().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(%error, "the queue cannot be read");
+                    Some(BREATHER)
+                }
+            };
+            let pause = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = stopped.changed() => {}
+                () = self.arrived.notified() => {}
+                Some(_) = self.running.join_next() => {}
+                () = pause => {}
+            }
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+
+    /// Starts what is due, as far as there is room, and gives the time until more is.
+    /// `None`: nothing will be due before something arrives or ends.
+    async fn start_what_is_due(&mut self) -> Result<Option<Duration>, QueueError> {
+        while self.running.try_join_next().is_some() {}
+        let room = CONCURRENCY - self.running.len();
+        if room == 0 {
+            return Ok(None);
+        }
+        let now = SystemClock.now();
+        let due = u32::try_from(room).unwrap_or(u32::MAX);
+        let received = self.database.receive(due, now, now.plus(HELD_FOR)).await?;
+        let is_full = received.len() == room;
+        for message in received {
+            let attempt = attempt(
+                self.database.clone(),
+                Arc::clone(&self.processor),
+                message,
+                Arc::clone(&self.settled),
+            );
+            self.running.spawn(attempt);
+        }
+        if is_full {
+            return Ok(None);
+        }
+        let next = self.database.next_visible().await?;
+        Ok(next.map(|next| next.since(SystemClock.now())))
+    }
+}
+
+async fn attempt(
+    database: Database,
+    processor: Arc<LocalProcessor>,
+    received: Received,
+    settled: Arc<Notify>,
+) {
+    let now = SystemClock.now();
+    let message = Message {
+        body: &received.body,
+        receive_count: received.receive_count,
+        first_received: received.first_received(),
+        deadline: now.plus(LAST_CALL),
+        stop: now.plus(LAST_WORD),
+        lease: Lease { owner: Owner::random(), until: now.plus(HELD_FOR) },
+    };
+    let result = match process(&message, &*processor).await {
+        Disposition::Done | Disposition::Buried(_) => database.delete(&received).await,
+        Disposition::ComeBack { after, .. } => {
+            database.come_back(&received, SystemClock.now().plus(after)).await
+        }
+    };
+    if let Err(error) = result {
+        tracing::warn!(%error, "the message comes back at the end of its visibility timeout");
+    }
+    settled.notify_waiters();
+}

@@ -1,0 +1,254 @@
+//! Both stories in one process, on one machine: SQLite for queue, dead-letter queue and ledger.
+
+mod consumer;
+mod webhook;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use greenlight_actions::http::{ConnectorError, HttpConnector};
+use greenlight_core::flow::{Approvals, Flows, FlowsError};
+use greenlight_core::ports::{QueueError, ReadSecret};
+use greenlight_core::retry::RetryPolicy;
+use greenlight_core::secret::{CachedSecret, SecretError};
+use greenlight_core::{Processor, Receiver};
+use greenlight_http::{Client, ClientError};
+use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
+use greenlight_stores::embedded::{Database, OpenError};
+use greenlight_stores::{SecretFile, SystemClock};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use consumer::Consumer;
+use webhook::SignallingQueue;
+
+/// Feishu's OpenAPI.
+pub const FEISHU_BASE_URL: &str = greenlight_sources::feishu::BASE_URL;
+
+/// What `greenlight serve` is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The folder for queue and ledger.
+    pub data: PathBuf,
+    /// The secret document.
+    pub secrets: PathBuf,
+    /// `flows.toml`; built in if left out.
+    pub flows: Option<PathBuf>,
+    /// Feishu's OpenAPI.
+    pub feishu_base_url: String,
+}
+
+/// It cannot be served.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The flows file cannot be read.
+    #[error("{path}: {cause}")]
+    FlowsFile {
+        /// The file.
+        path: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The flows are wrong.
+    #[error(transparent)]
+    Flows(#[from] FlowsError),
+    /// The secret is wrong.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The HTTP client cannot be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The HTTP client of a target cannot be built.
+    #[error("target `{target}`: {error}")]
+    TargetClient {
+        /// The target.
+        target: String,
+        /// Why.
+        error: ClientError,
+    },
+    /// Flows, connectors and secret do not go together.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+}
+
+type Secret = Arc<CachedSecret<SecretFile, SystemClock>>;
+type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
+type LocalProcessor = Processor<
+    Database,
+    FeishuClient<Client, Secret, SystemClock>,
+    HttpConnector<Client, Secret, SystemClock>,
+    Database,
+    SystemClock,
+>;
+
+/// Both stories, running.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    database: Database,
+    settled: Arc<Notify>,
+    stop: watch::Sender<bool>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// [`ServeError`] when it cannot start.
+pub async fn run(options: Options) -> Result<(), ServeError> {
+    let server = Server::start(options).await?;
+    tracing::info!("listening on http://{}/api/event", server.address());
+    asked_to_stop().await;
+    tracing::info!("stopping: what has begun is finished first");
+    server.stop().await;
+    Ok(())
+}
+
+pub(crate) async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = interrupt.await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+impl Server {
+    /// Opens everything, listens and begins to work.
+    ///
+    /// # Errors
+    /// [`ServeError`] names what is missing or wrong.
+    pub async fn start(options: Options) -> Result<Self, ServeError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        Self::start_with(options, &environment).await
+    }
+
+    /// As [`Server::start`], with the values for `${NAME}` in the flows from `environment`.
+    ///
+    /// # Errors
+    /// [`ServeError`] names what is missing or wrong.
+    pub async fn start_with(
+        options: Options,
+        environment: &(dyn Fn(&str) -> Option<String> + Sync),
+    ) -> Result<Self, ServeError> {
+        let text = flows_text(options.flows)?;
+        let flows = Flows::parse(&text, environment)?;
+        let approvals = Approvals::parse(&text, environment)?;
+        let file = SecretFile::new(options.secrets);
+        let secret = Arc::new(CachedSecret::load(file.clone(), file, SystemClock).await?);
+        let database = Database::open(&options.data).await?;
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;
+        let address = listener
+            .local_addr()
+            .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;
+
+        let arrived = Arc::new(Notify::new());
+        let settled = Arc::new(Notify::new());
+        let (stop, stopped) = watch::channel(false);
+        let receiver = Receiver {
+            source: FeishuWebhook::default(),
+            secret: Arc::clone(&secret),
+            queue: SignallingQueue::new(database.clone(), Arc::clone(&arrived)),
+            clock: SystemClock,
+            approvals,
+        };
+        let processor = processor(flows, secret, &database, &options.feishu_base_url)?;
+        let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&settled));
+        let tasks = [
+            tokio::spawn(webhook::listen(listener, receiver, stopped.clone())),
+            tokio::spawn(consumer.run(stopped)),
+        ];
+        Ok(Self { address, database, settled, stop, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Queue, dead-letter queue and ledger.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Returns when the queue is empty.
+    ///
+    /// # Errors
+    /// [`QueueError`] when the queue cannot be asked.
+    pub async fn drained(&self) -> Result<(), QueueError> {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            if self.database.next_visible().await?.is_none() {
+                return Ok(());
+            }
+            settled.await;
+        }
+    }
+
+    /// Stops listening, finishes what has begun, and closes the database.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.database.close().await;
+    }
+}
+
+fn flows_text(path: Option<PathBuf>) -> Result<String, ServeError> {
+    match path {
+        None => Ok(include_str!("../../../flows.toml").to_owned()),
+        Some(path) => std::fs::read_to_string(&path)
+            .map_err(|cause| ServeError::FlowsFile { path: path.display().to_string(), cause }),
+    }
+}
+
+fn processor(
+    flows: Flows,
+    secret: Secret,
+    database: &Database,
+    feishu_base_url: &str,
+) -> Result<LocalProcessor, ServeError> {
+    let clock = SystemClock;
+    let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, feishu_base_url);
+    let actions = HttpConnector::new(&flows, Arc::clone(&secret), clock, |target| {
+        let current = secret.current();
+        Client::new(current.ca_pem(target))
+            .map_err(|error| ServeError::TargetClient { target: target.to_owned(), error })
+    })?;
+    Ok(Processor {
+        ledger: database.clone(),
+        source,
+        actions,
+        dead_letters: database.clone(),
+        clock,
+        flows,
+        retry: RetryPolicy::default(),
+    })
+}

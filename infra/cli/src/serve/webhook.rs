@@ -1,0 +1,64 @@
+//! The HTTP side: `POST /api/event`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use greenlight_core::ports::{Enqueue, QueueError};
+use greenlight_core::{Answer, Delivery, MAX_BODY_BYTES, Refusal, Request, receive};
+use greenlight_stores::embedded::Database;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+
+use super::LocalReceiver;
+
+/// The queue, and a signal to whoever consumes it.
+#[derive(Clone, Debug)]
+pub(super) struct SignallingQueue {
+    database: Database,
+    arrived: Arc<Notify>,
+}
+
+impl SignallingQueue {
+    pub(super) const fn new(database: Database, arrived: Arc<Notify>) -> Self {
+        Self { database, arrived }
+    }
+}
+
+impl Enqueue for SignallingQueue {
+    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+        self.database.enqueue(request).await?;
+        self.arrived.notify_one();
+        Ok(())
+    }
+}
+
+/// Answers deliveries until it is stopped.
+pub(super) async fn listen(
+    listener: TcpListener,
+    receiver: LocalReceiver,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let app = Router::new().route("/api/event", post(event)).with_state(Arc::new(receiver));
+    let until_stopped = async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(until_stopped).await {
+        tracing::error!(%error, "the listener failed");
+    }
+}
+
+async fn event(State(receiver): State<Arc<LocalReceiver>>, request: HttpRequest<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    let answer = match to_bytes(body, MAX_BODY_BYTES).await {
+        Err(_) => Answer::refused(Refusal::TooLarge),
+        Ok(body) => receive(&Delivery { headers: head.headers, body }, &*receiver).await,
+    };
+    let status = axum::http::StatusCode::from_u16(answer.status())
+        .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(CONTENT_TYPE, "application/json")], answer.body()).into_response()
+}

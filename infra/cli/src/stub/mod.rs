@@ -1,0 +1,21 @@
+//! Stands in for Feishu's OpenAPI and for a NAC: on loopback, faults on request.
+
+mod feishu;
+mod nac;
+
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+pub use feishu::{StubFeishu, form_of};
+pub use nac::StubNac;
+
+/// Serves `app` on a free port of loopback for as long as the process lives.
+async fn serve(app: Router) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(address)
+}
