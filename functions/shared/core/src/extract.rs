@@ -280,7 +280,10 @@ mod tests {
 
     #[test]
     fn a_field_that_two_places_mean_is_read_once() {
-        let rule = MAC.replace("[{ field = \"device_mac\" }", "[{ field = \"device_mac\" }, { field = \"widget-device_mac\" }");
+        let rule = MAC.replace(
+            "[{ field = \"device_mac\" }",
+            "[{ field = \"device_mac\" }, { field = \"widget-device_mac\" }",
+        );
         let form = Form { fields: vec![text("device_mac", "00:00:5e:00:53:0O")] };
         assert_eq!(extract(&flow(&rule), &form).problems.len(), 1);
     }

@@ -313,8 +313,9 @@ where
         let after = match reason.class {
             // Nothing is wrong: go on as soon as there is a worker again.
             Class::OutOfTime => Duration::ZERO,
-            // The lease says when; a second more for clocks that differ.
-            Class::Busy => asked.unwrap_or_default() + Duration::from_secs(1),
+            Class::Busy => {
+                self.retry.wait_for_lease(message.receive_count, asked.unwrap_or(Duration::MAX / 2))
+            }
             _ => self.retry.wait(message.receive_count, asked, fastrand::f64()),
         };
         Disposition::ComeBack { after, reason }

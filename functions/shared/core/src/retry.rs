@@ -11,6 +11,8 @@ pub struct RetryPolicy {
     pub first: Duration,
     /// The longest wait between two attempts.
     pub longest: Duration,
+    /// Wait after another worker was found at it; doubled each time, and no longer than its lease.
+    pub busy: Duration,
     /// From the first receive of the message until it goes to the dead-letter queue.
     pub give_up_after: Duration,
 }
@@ -20,6 +22,7 @@ impl Default for RetryPolicy {
         Self {
             first: Duration::from_secs(30),
             longest: Duration::from_mins(15),
+            busy: Duration::from_secs(2),
             give_up_after: Duration::from_hours(24),
         }
     }
@@ -33,10 +36,21 @@ impl RetryPolicy {
     /// `chance` is in `0.0..1.0`.
     #[must_use]
     pub fn wait(&self, attempt: u32, asked: Option<Duration>, chance: f64) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(16);
-        let doubled = self.first.saturating_mul(1 << doublings).min(self.longest);
-        let jittered = doubled.mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
+        let jittered =
+            self.doubled(self.first, attempt).mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
         jittered.max(asked.unwrap_or_default().min(self.longest))
+    }
+
+    /// How long to wait for another worker whose lease holds for `lease` from now. Most are done at
+    /// once, so the first looks are early; a second after the lease's end is late enough for any clock.
+    #[must_use]
+    pub fn wait_for_lease(&self, attempt: u32, lease: Duration) -> Duration {
+        self.doubled(self.busy, attempt).min(lease + Duration::from_secs(1))
+    }
+
+    fn doubled(&self, first: Duration, attempt: u32) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(16);
+        first.saturating_mul(1 << doublings).min(self.longest)
     }
 
     /// Whether a message first received at `first_received` has been tried for long enough.
@@ -75,6 +89,13 @@ mod tests {
         assert_eq!(asked(90).as_secs(), 90);
         assert_eq!(asked(1).as_secs(), 30);
         assert_eq!(asked(86_400).as_secs(), 900);
+    }
+
+    #[test]
+    fn another_workers_lease_is_looked_at_early_and_outwaited_at_most() {
+        let policy = RetryPolicy::default();
+        let wait = |attempt| policy.wait_for_lease(attempt, Duration::from_secs(20)).as_secs();
+        assert_eq!([wait(1), wait(2), wait(3), wait(4), wait(5)], [2, 4, 8, 16, 21]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use greenlight_core::mac::Eui48;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// A stub of a NAC.
 #[derive(Clone, Debug)]
@@ -19,7 +20,12 @@ pub struct StubNac {
     state: Shared,
 }
 
-type Shared = Arc<Mutex<Inside>>;
+#[derive(Clone, Debug)]
+struct Shared {
+    inside: Arc<Mutex<Inside>>,
+    /// Told of each call.
+    called: Arc<Notify>,
+}
 
 #[derive(Debug)]
 struct Inside {
@@ -33,7 +39,7 @@ struct Inside {
 }
 
 fn lock(state: &Shared) -> MutexGuard<'_, Inside> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    state.inside.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl StubNac {
@@ -42,15 +48,16 @@ impl StubNac {
     /// # Errors
     /// When loopback has no free port.
     pub async fn start(token: &str) -> io::Result<Self> {
-        let state = Arc::new(Mutex::new(Inside {
+        let inside = Inside {
             token: token.to_owned(),
             whitelist: BTreeMap::new(),
             calls: 0,
             faults: Vec::new(),
             down: false,
-        }));
+        };
+        let state = Shared { inside: Arc::new(Mutex::new(inside)), called: Arc::default() };
         let routes =
-            Router::new().route("/api/macs", post(add).get(list)).with_state(Arc::clone(&state));
+            Router::new().route("/api/macs", post(add).get(list)).with_state(state.clone());
         let address = super::serve(routes).await?;
         Ok(Self { address, state })
     }
@@ -65,6 +72,28 @@ impl StubNac {
     #[must_use]
     pub fn whitelist(&self) -> Vec<String> {
         lock(&self.state).whitelist.keys().cloned().collect()
+    }
+
+    /// Returns when the whitelist is `devices`, which are in order.
+    pub async fn wait_for_whitelist(&self, devices: &[String]) {
+        self.wait_until(|| self.whitelist() == devices).await;
+    }
+
+    /// Returns when it was asked `calls` times or more.
+    pub async fn wait_for_calls(&self, calls: usize) {
+        self.wait_until(|| self.calls() >= calls).await;
+    }
+
+    async fn wait_until(&self, is_so: impl Fn() -> bool) {
+        loop {
+            let called = self.state.called.notified();
+            tokio::pin!(called);
+            called.as_mut().enable();
+            if is_so() {
+                return;
+            }
+            called.await;
+        }
     }
 
     /// How often it was asked to add a device.
@@ -100,7 +129,12 @@ fn admit(state: &Inside, headers: &HeaderMap) -> Result<(), Answer> {
 }
 
 async fn add(State(state): State<Shared>, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
-    let mut state = lock(&state);
+    let answer = add_to(&mut lock(&state), &headers, &body);
+    state.called.notify_waiters();
+    answer
+}
+
+fn add_to(state: &mut Inside, headers: &HeaderMap, body: &Value) -> Answer {
     state.calls += 1;
     if state.down {
         return refused(StatusCode::SERVICE_UNAVAILABLE, "down");
@@ -108,7 +142,7 @@ async fn add(State(state): State<Shared>, headers: HeaderMap, Json(body): Json<V
     if let Some(status) = state.faults.pop() {
         return refused(status, "a fault on request");
     }
-    if let Err(answer) = admit(&state, &headers) {
+    if let Err(answer) = admit(state, headers) {
         return answer;
     }
     let mac = body["mac"].as_str().unwrap_or_default();

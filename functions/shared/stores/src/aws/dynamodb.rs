@@ -74,7 +74,7 @@ impl Claim for DynamoLedger {
                  effects = if_not_exists(effects, :none), \
                  approval_code = :approval_code, event_id = :event_id, \
                  claimed_at = :now, expires_at = :expires_at \
-                 REMOVE class, reason, settled_at",
+                 REMOVE failure_class, failure_reason, settled_at",
             )
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#owner", "owner")
@@ -190,7 +190,7 @@ impl Settle for DynamoLedger {
                 .expression_attribute_values(":expires_at", expiry(now)),
             Settlement::Failed(reason) => update
                 .update_expression(
-                    "SET #state = :failed, class = :class, reason = :reason, \
+                    "SET #state = :failed, failure_class = :class, failure_reason = :reason, \
                      settled_at = :now, expires_at = :expires_at",
                 )
                 .expression_attribute_values(":failed", text("failed"))

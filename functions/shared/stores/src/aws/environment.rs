@@ -48,6 +48,16 @@ pub struct AwsEnvironment {
 }
 
 impl AwsEnvironment {
+    /// With lasting credentials; `endpoint` is that of a local AWS.
+    #[must_use]
+    pub fn new(region: &str, key_id: &str, key: &str, endpoint: Option<&str>) -> Self {
+        Self {
+            region: Region::new(region.to_owned()),
+            credentials: Credentials::new(key_id, key, None, None, "given"),
+            endpoint: endpoint.map(str::to_owned),
+        }
+    }
+
     /// Reads `AWS_REGION`, the credentials and, for a local AWS, `AWS_ENDPOINT_URL`.
     ///
     /// # Errors

@@ -1,0 +1,86 @@
+//! A scene: what Feishu sends, Feishu's OpenAPI, and a NAC.
+
+use greenlight::simulator::{FeishuApp, Sent};
+use greenlight::stub::{StubFeishu, StubNac, form_of};
+use greenlight_core::ports::{Clock, Http};
+use greenlight_http::Client;
+use greenlight_stores::SystemClock;
+
+/// The approval that the flows of the suite are for.
+pub const APPROVAL_CODE: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
+
+/// What the NAC wants as bearer token.
+pub const NAC_TOKEN: &str = "nac-token";
+
+/// What Feishu sends, Feishu's OpenAPI, and a NAC.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The app in Feishu's console.
+    pub app: FeishuApp,
+    /// Feishu's OpenAPI.
+    pub feishu: StubFeishu,
+    /// The NAC.
+    pub nac: StubNac,
+    client: Client,
+}
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+impl Scene {
+    /// Starts the stubs.
+    ///
+    /// # Panics
+    /// When loopback has no free port.
+    pub async fn set() -> Self {
+        let app = FeishuApp::default();
+        Self {
+            feishu: StubFeishu::start(app.clone()).await.expect("the stub of Feishu starts"),
+            nac: StubNac::start(NAC_TOKEN).await.expect("the stub of the NAC starts"),
+            client: Client::new(None).expect("there is an HTTP client"),
+            app,
+        }
+    }
+
+    /// Keeps an approved instance at Feishu, with these devices in its table.
+    pub fn approve(&self, instance_code: &str, devices: &[&str]) {
+        let form = form_of("", devices);
+        self.feishu.put_instance(instance_code, APPROVAL_CODE, "APPROVED", &form);
+    }
+
+    /// The event of an instance, signed now.
+    #[must_use]
+    pub fn event(&self, event_id: &str, instance_code: &str, status: &str) -> Sent {
+        let now = SystemClock.now().as_millis();
+        self.app.approval_instance(event_id, APPROVAL_CODE, instance_code, status, now)
+    }
+
+    /// Sends to `url`; `host` is the virtual host of an API on a local AWS.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn send_to(&self, url: &str, host: Option<&str>, sent: &Sent) -> Answer {
+        let mut request = sent.to_request(url).expect("the URL is one");
+        if let Some(host) = host {
+            let host = host.parse().expect("the host is one");
+            request.headers_mut().insert(http::header::HOST, host);
+        }
+        let response = self.client.send(request).await.expect("an answer comes");
+        Answer {
+            status: response.status().as_u16(),
+            body: String::from_utf8_lossy(response.body()).into_owned(),
+        }
+    }
+}
+
+/// Address number `n` of the documentation range, lower case with colons.
+#[must_use]
+pub fn device(n: u8) -> String {
+    format!("00:00:5e:00:53:{n:02x}")
+}

@@ -1,0 +1,196 @@
+//! The real template on a local AWS, by `sam deploy`.
+
+use std::collections::HashMap;
+use std::process::Command;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::Message;
+use greenlight::simulator::Sent;
+
+use crate::local_aws::{CREDENTIALS, LocalAws};
+use crate::scene::{APPROVAL_CODE, Answer, NAC_TOKEN, Scene};
+use crate::{tool, workspace};
+
+/// How long to wait for what should happen: longer than a retry, a cold start and a slow machine together.
+pub const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A deployed stack, with the scene around it.
+#[derive(Debug)]
+pub struct Stack {
+    /// Feishu and the NAC.
+    pub scene: Scene,
+    /// The local AWS.
+    pub aws: LocalAws,
+    outputs: HashMap<String, String>,
+}
+
+impl Stack {
+    /// Deploys what `sam build` built, and puts the secret in.
+    ///
+    /// # Panics
+    /// When it cannot be deployed.
+    pub async fn deploy() -> Self {
+        assert!(
+            workspace().join(".aws-sam/build/template.yaml").exists(),
+            "nothing is built: run `cargo verify bundle` first"
+        );
+        let scene = Scene::set().await;
+        let aws = LocalAws::start().await;
+        let parameters = [
+            format!("ApprovalCode={APPROVAL_CODE}"),
+            format!("NacUrl={}", scene.nac.url()),
+            format!("FeishuBaseUrl={}", scene.feishu.url()),
+        ];
+        let mut deploy = vec!["deploy", "--stack-name", "greenlight", "--no-confirm-changeset"];
+        deploy.push("--parameter-overrides");
+        deploy.extend(parameters.iter().map(String::as_str));
+        sam(&aws, &deploy);
+        let outputs =
+            sam(&aws, &["list", "stack-outputs", "--stack-name", "greenlight", "--output", "json"]);
+        let outputs: serde_json::Value =
+            serde_json::from_str(&outputs).expect("the outputs are JSON");
+        let text = |output: &serde_json::Value, key: &str| {
+            output[key].as_str().expect("an output has a key and a value").to_owned()
+        };
+        let outputs = outputs.as_array().expect("the outputs are a list").iter();
+        let outputs =
+            outputs.map(|output| (text(output, "OutputKey"), text(output, "OutputValue")));
+        let stack = Self { scene, outputs: outputs.collect(), aws };
+        stack.put_secret().await;
+        stack
+    }
+
+    /// An output of the template.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn output(&self, name: &str) -> &str {
+        self.outputs.get(name).unwrap_or_else(|| panic!("the template puts {name} out"))
+    }
+
+    async fn put_secret(&self) {
+        aws_sdk_secretsmanager::Client::new(&self.aws.config())
+            .put_secret_value()
+            .secret_id(self.output("SecretArn"))
+            .secret_string(self.scene.app.secret_document(NAC_TOKEN).to_string())
+            .send()
+            .await
+            .expect("the secret can be put");
+    }
+
+    /// Sends what Feishu would send, through the HTTP API.
+    pub async fn send(&self, sent: &Sent) -> Answer {
+        let host = format!("{}.execute-api.localhost", self.output("ApiId"));
+        let url = format!("{}/api/event", self.aws.url());
+        self.scene.send_to(&url, Some(&host), sent).await
+    }
+
+    /// Returns when the whitelist holds `devices` and nothing else.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn wait_for_whitelist(&self, devices: &[String]) {
+        let reached = self.scene.nac.wait_for_whitelist(devices);
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            panic!("the whitelist is {:?} and not {devices:?}", self.scene.nac.whitelist());
+        }
+    }
+
+    /// An item of the ledger.
+    ///
+    /// # Panics
+    /// When the ledger cannot be read.
+    pub async fn ledger_item(&self, pk: &str) -> Option<HashMap<String, AttributeValue>> {
+        aws_sdk_dynamodb::Client::new(&self.aws.config())
+            .get_item()
+            .table_name(self.output("LedgerTable"))
+            .key("pk", AttributeValue::S(pk.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("the ledger can be read")
+            .item
+    }
+
+    /// Returns when the ledger has the event as processed.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn wait_for_event(&self, event_id: &str) {
+        let pk = format!("event#feishu#{}#{event_id}", self.scene.app.tenant_key);
+        let processed = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(100));
+            while self.ledger_item(&pk).await.is_none() {
+                pause.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, processed).await.expect("the event is processed");
+    }
+
+    /// The next dead letter, which is taken out.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn next_dead_letter(&self) -> Message {
+        let sqs = aws_sdk_sqs::Client::new(&self.aws.config());
+        let url = self.output("DlqUrl");
+        let next = async {
+            loop {
+                let received = sqs
+                    .receive_message()
+                    .queue_url(url)
+                    .message_attribute_names("All")
+                    .wait_time_seconds(10)
+                    .send()
+                    .await
+                    .expect("the dead-letter queue can be read");
+                if let Some(message) = received.messages.unwrap_or_default().pop() {
+                    return message;
+                }
+            }
+        };
+        let message = tokio::time::timeout(PATIENCE, next).await.expect("a dead letter comes");
+        sqs.delete_message()
+            .queue_url(url)
+            .receipt_handle(message.receipt_handle().unwrap_or_default())
+            .send()
+            .await
+            .expect("a dead letter can be taken out");
+        message
+    }
+
+    /// Puts a message into the queue, as whoever may write to it could.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn put_message(&self, body: &str) {
+        aws_sdk_sqs::Client::new(&self.aws.config())
+            .send_message()
+            .queue_url(self.output("QueueUrl"))
+            .message_body(body)
+            .send()
+            .await
+            .expect("the queue takes a message");
+    }
+}
+
+/// Runs `sam` and gives what it prints.
+fn sam(aws: &LocalAws, arguments: &[&str]) -> String {
+    let output = Command::new(tool("sam", "sam"))
+        .args(arguments)
+        .current_dir(workspace())
+        .envs(CREDENTIALS)
+        .env("AWS_ENDPOINT_URL", aws.url())
+        .env("SAM_CLI_TELEMETRY", "0")
+        .output()
+        .expect("sam starts");
+    assert!(
+        output.status.success(),
+        "sam {arguments:?} failed:\n{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,109 @@
+//! The deployed template on a local AWS: both real Lambda binaries, events over the HTTP API, IAM
+//! enforced, Feishu and the NAC outside.
+
+use aws_sdk_sqs::types::Message;
+use greenlight_tests::scene::device;
+use greenlight_tests::stack::{PATIENCE, Stack};
+
+/// One stack for all of it: a deployment takes longer than everything that is done with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deployed_template_does_its_job() {
+    let stack = Stack::deploy().await;
+    a_url_check_is_answered(&stack).await;
+    an_approval_puts_its_devices_on_the_whitelist_once(&stack).await;
+    what_is_not_authentic_is_refused(&stack).await;
+    an_unprocessable_form_is_in_the_dead_letter_queue_with_its_reason(&stack).await;
+    a_message_that_someone_put_into_the_queue_is_not_believed(&stack).await;
+    a_nac_that_is_down_gets_its_devices_when_it_is_up(&stack).await;
+    the_ledger_holds_what_was_done(&stack).await;
+}
+
+async fn a_url_check_is_answered(stack: &Stack) {
+    let answer = stack.send(&stack.scene.app.url_check("are-you-there")).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"challenge":"are-you-there"}"#));
+}
+
+async fn an_approval_puts_its_devices_on_the_whitelist_once(stack: &Stack) {
+    let devices = [device(1), device(2), device(3)];
+    stack.scene.approve("I-1", &["00-00-5E-00-53-01", "0000.5e00.5302，ＭＡＣ：00005E005303"]);
+    let event = stack.scene.event("e-1", "I-1", "APPROVED");
+    assert_eq!(stack.send(&event).await.status, 200);
+    stack.wait_for_whitelist(&devices).await;
+
+    // Statements 4 and 5: the same event again, and another event id of the same instance.
+    assert_eq!(stack.send(&event).await.status, 200);
+    let other_id = stack.scene.event("e-2", "I-1", "APPROVED");
+    assert_eq!(stack.send(&other_id).await.status, 200);
+    stack.wait_for_event("e-2").await;
+    assert_eq!(stack.scene.nac.calls(), 3, "one call per device");
+    assert_eq!(stack.scene.nac.whitelist(), devices);
+}
+
+async fn what_is_not_authentic_is_refused(stack: &Stack) {
+    let forged = stack.scene.event("e-3", "I-1", "APPROVED").forged();
+    assert_eq!(stack.send(&forged).await.status, 401);
+    let pending = stack.scene.event("e-4", "I-1", "PENDING");
+    assert_eq!(stack.send(&pending).await.status, 200);
+}
+
+fn attribute<'a>(letter: &'a Message, name: &str) -> &'a str {
+    let attributes = letter.message_attributes().expect("a dead letter has attributes");
+    attributes.get(name).and_then(|value| value.string_value()).unwrap_or_default()
+}
+
+async fn an_unprocessable_form_is_in_the_dead_letter_queue_with_its_reason(stack: &Stack) {
+    stack.scene.approve("I-2", &["00:00:5e:00:53:O4", "00:00:5e:00:53:05"]);
+    let event = stack.scene.event("e-5", "I-2", "APPROVED");
+    assert_eq!(stack.send(&event).await.status, 200);
+    let letter = stack.next_dead_letter().await;
+    assert_eq!(attribute(&letter, "class"), "bad_form");
+    assert!(attribute(&letter, "reason").contains("letter O at position 16"), "{letter:?}");
+    assert_eq!(attribute(&letter, "attempts"), "1");
+    assert!(letter.body().is_some_and(|body| body.contains("\"I-2\"")), "{letter:?}");
+    // The good device of the same form.
+    stack.wait_for_whitelist(&[device(1), device(2), device(3), device(5)]).await;
+}
+
+async fn a_message_that_someone_put_into_the_queue_is_not_believed(stack: &Stack) {
+    stack.put_message("no JSON").await;
+    assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "bad_message");
+    stack.put_message(r#"{"v":2}"#).await;
+    let letter = stack.next_dead_letter().await;
+    assert!(attribute(&letter, "reason").contains("version 2"), "{letter:?}");
+    let forged = |approval_code: &str, instance_code: &str| {
+        serde_json::json!({
+            "v": 1, "source": "feishu", "tenant": "demo-tenant", "event_id": "e-6",
+            "approval_code": approval_code, "instance_code": instance_code,
+            "verdict": "approved", "occurred_at": 0, "received_at": 0,
+        })
+        .to_string()
+    };
+    stack.put_message(&forged("another", "I-1")).await;
+    assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "not_configured");
+    // Statement 12: Feishu knows no such instance, so nothing is done.
+    let known = greenlight_tests::scene::APPROVAL_CODE;
+    stack.put_message(&forged(known, "I-forged")).await;
+    assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "source_refused");
+}
+
+async fn a_nac_that_is_down_gets_its_devices_when_it_is_up(stack: &Stack) {
+    let calls = stack.scene.nac.calls();
+    stack.scene.nac.set_down(true);
+    stack.scene.approve("I-3", &[&device(6), &device(7)]);
+    let event = stack.scene.event("e-7", "I-3", "APPROVED");
+    assert_eq!(stack.send(&event).await.status, 200);
+    let tried = stack.scene.nac.wait_for_calls(calls + 3);
+    tokio::time::timeout(PATIENCE, tried).await.expect("the worker tries");
+    stack.scene.nac.set_down(false);
+    stack
+        .wait_for_whitelist(&[device(1), device(2), device(3), device(5), device(6), device(7)])
+        .await;
+}
+
+async fn the_ledger_holds_what_was_done(stack: &Stack) {
+    stack.wait_for_event("e-7").await;
+    let item = stack.ledger_item("request#feishu#demo-tenant#I-1#approved").await;
+    let item = item.expect("the ledger has the request");
+    assert_eq!(item["state"].as_s().expect("a text"), "done");
+    assert_eq!(item["effects"].as_m().expect("a map").len(), 3);
+}

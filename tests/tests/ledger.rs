@@ -1,0 +1,208 @@
+//! Both ledgers are the same state machine: one suite over SQLite and over DynamoDB on a local AWS.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use greenlight_core::ledger::{
+    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, Owner, Record, Refused, Settlement,
+    Taken, apply,
+};
+use greenlight_core::ports::{Claim, LeaseLost, RecordEffect, Settle};
+use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
+use greenlight_stores::aws::DynamoLedger;
+use greenlight_stores::embedded::Database;
+use greenlight_tests::local_aws::LocalAws;
+use std::sync::Arc;
+use tokio::sync::Barrier;
+
+/// What a ledger must be able to do.
+trait Ledger: Claim + RecordEffect + Settle + Clone + Send + Sync + 'static {}
+impl<T: Claim + RecordEffect + Settle + Clone + Send + Sync + 'static> Ledger for T {}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite() {
+    suite(&Database::in_memory().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb() {
+    let aws = LocalAws::start().await;
+    let client = aws_sdk_dynamodb::Client::new(&aws.config());
+    let key =
+        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
+    let schema = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
+    client
+        .create_table()
+        .table_name("ledger")
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(key.build().unwrap())
+        .key_schema(schema.build().unwrap())
+        .send()
+        .await
+        .unwrap();
+    suite(&DynamoLedger::new(&aws.config(), "ledger")).await;
+}
+
+async fn suite<L: Ledger>(ledger: &L) {
+    of_32_concurrent_claims_exactly_one_wins(ledger).await;
+    statement_07_an_owner_whose_lease_ran_out_records_nothing(ledger).await;
+    a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted(ledger).await;
+    a_claim_is_idempotent_for_its_owner(ledger).await;
+    statement_11_a_redrive_is_told_what_was_done(ledger).await;
+    every_command_answers_as_the_state_machine_does(ledger).await;
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000 + millis)
+}
+
+fn request(instance_code: &str) -> Request {
+    Request {
+        v: 1,
+        source: "feishu".into(),
+        tenant: "t".into(),
+        event_id: format!("event-of-{instance_code}"),
+        approval_code: "A".into(),
+        instance_code: instance_code.into(),
+        verdict: Verdict::Approved,
+        occurred_at: None,
+        received_at: at(0),
+    }
+}
+
+fn lease(owner: &str, until: i64) -> Lease {
+    Lease { owner: owner.into(), until: at(until) }
+}
+
+fn effect(millis: i64) -> Effect {
+    Effect { outcome: EffectOutcome::Done, at: at(millis) }
+}
+
+async fn of_32_concurrent_claims_exactly_one_wins<L: Ledger>(ledger: &L) {
+    let barrier = Arc::new(Barrier::new(32));
+    let claims = (0..32).map(|n| {
+        let (ledger, barrier) = (ledger.clone(), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            barrier.wait().await;
+            ledger
+                .claim(&request("race"), &lease(&format!("owner-{n}"), 60_000), at(0))
+                .await
+                .unwrap()
+        })
+    });
+    let claims: Vec<_> = claims.collect();
+    let mut won = 0;
+    for claim in claims {
+        match claim.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(refused) => assert_eq!(refused, Refused::Busy { until: at(60_000) }),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+async fn statement_07_an_owner_whose_lease_ran_out_records_nothing<L: Ledger>(ledger: &L) {
+    let request = request("fencing");
+    let (slow, fast) = (Owner::from("slow"), Owner::from("fast"));
+    let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
+    ledger.claim(&request, &lease("slow", 10), at(0)).await.unwrap().unwrap();
+    // Nobody took over yet, and still: the lease is over.
+    let late = ledger.record_effect(&request.key(), &slow, &key, effect(10), at(10)).await.unwrap();
+    assert_eq!(late, Err(LeaseLost));
+    ledger.claim(&request, &lease("fast", 100), at(20)).await.unwrap().unwrap();
+    let late = ledger.record_effect(&request.key(), &slow, &key, effect(21), at(21)).await.unwrap();
+    assert_eq!(late, Err(LeaseLost));
+    for settlement in [Settlement::Done, Settlement::Released, failed()] {
+        assert_eq!(
+            ledger.settle(&request, &slow, &settlement, at(22)).await.unwrap(),
+            Err(LeaseLost)
+        );
+    }
+    assert_eq!(ledger.settle(&request, &fast, &Settlement::Done, at(23)).await.unwrap(), Ok(()));
+}
+
+fn failed() -> Settlement {
+    Settlement::Failed(Reason::new(Class::BadForm, "no device"))
+}
+
+async fn a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted<L: Ledger>(
+    ledger: &L,
+) {
+    let request = request("expiry");
+    ledger.claim(&request, &lease("first", 10), at(0)).await.unwrap().unwrap();
+    let early = ledger.claim(&request, &lease("second", 30), at(9)).await.unwrap();
+    assert_eq!(early, Err(Refused::Busy { until: at(10) }));
+    let taken = ledger.claim(&request, &lease("second", 30), at(10)).await.unwrap().unwrap();
+    assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::new() });
+}
+
+async fn a_claim_is_idempotent_for_its_owner<L: Ledger>(ledger: &L) {
+    let request = request("idempotent");
+    let first = ledger.claim(&request, &lease("same", 10), at(0)).await.unwrap();
+    let again = ledger.claim(&request, &lease("same", 10), at(1)).await.unwrap();
+    assert_eq!(first, again);
+}
+
+async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
+    let request = request("redrive");
+    let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
+    ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
+    let owner = Owner::from("first");
+    ledger.record_effect(&request.key(), &owner, &key, effect(1), at(1)).await.unwrap().unwrap();
+    ledger.settle(&request, &owner, &failed(), at(2)).await.unwrap().unwrap();
+    let weeks = 28 * 24 * 3_600_000;
+    let taken =
+        ledger.claim(&request, &lease("second", weeks + 100), at(weeks)).await.unwrap().unwrap();
+    assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::from([(key, effect(1))]) });
+}
+
+/// Random commands of three owners, in any order and at any time.
+async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) {
+    let mut random = fastrand::Rng::with_seed(20_261_124);
+    for run in 0..25 {
+        let request = request(&format!("random-{run}"));
+        let mut record: Option<Record> = None;
+        let mut now = 0;
+        let mut history = Vec::new();
+        for _ in 0..16 {
+            now += random.i64(0..15);
+            let owner = Owner::from(["a", "b", "c"][random.usize(0..3)]);
+            let command = match random.u8(0..7) {
+                0..=2 => Command::Claim(Lease { owner, until: at(now + random.i64(1..20)) }),
+                3..=4 => {
+                    let key = EffectKey::from(["x", "y"][random.usize(0..2)]);
+                    Command::RecordEffect(owner, key, effect(now))
+                }
+                5 => Command::Settle(owner, Settlement::Released),
+                _ if random.bool() => Command::Settle(owner, failed()),
+                _ => Command::Settle(owner, Settlement::Done),
+            };
+            history.push((now, command.clone()));
+            let answer = ask(ledger, &request, &command, at(now)).await;
+            let (next, expected) = apply(record, command, at(now));
+            record = next;
+            assert_eq!(answer, expected, "after {history:#?}");
+        }
+    }
+}
+
+async fn ask<L: Ledger>(
+    ledger: &L,
+    request: &Request,
+    command: &Command,
+    now: Timestamp,
+) -> Answer {
+    match command {
+        Command::Claim(lease) => Answer::Claim(ledger.claim(request, lease, now).await.unwrap()),
+        Command::RecordEffect(owner, key, effect) => {
+            let key_of_request = request.key();
+            let result = ledger.record_effect(&key_of_request, owner, key, *effect, now).await;
+            Answer::Write(result.unwrap())
+        }
+        Command::Settle(owner, settlement) => {
+            Answer::Write(ledger.settle(request, owner, settlement, now).await.unwrap())
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Both stories on one machine: `greenlight serve` over real HTTP and SQLite, in this process and as
+//! a process that is killed.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use greenlight::serve::{Options, ServeError, Server};
+use greenlight::simulator::Sent;
+use greenlight_core::ports::Clock;
+use greenlight_stores::SystemClock;
+use greenlight_tests::local_aws::free_port;
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+struct Site {
+    scene: Scene,
+    server: Server,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn open() -> Self {
+        let scene = Scene::set().await;
+        let folder = tempfile::tempdir().unwrap();
+        let server = start(&scene, folder.path(), "data").await.unwrap();
+        Self { scene, server, folder }
+    }
+
+    async fn send(&self, sent: &Sent) -> u16 {
+        let url = format!("http://{}/api/event", self.server.address());
+        self.scene.send_to(&url, None, sent).await.status
+    }
+
+    /// Sends a raw body, signed by whoever knows the key.
+    async fn send_body(&self, body: &str) -> u16 {
+        self.send(&Sent { headers: vec![], body: body.to_owned() }).await
+    }
+
+    async fn drained(&self) {
+        self.server.drained().await.unwrap();
+    }
+
+    /// Class and reason of each dead letter.
+    async fn dead_letters(&self) -> Vec<(String, String)> {
+        let letters = self.server.database().dead_letters().await.unwrap();
+        letters.into_iter().map(|letter| (letter.class, letter.reason)).collect()
+    }
+}
+
+fn secrets(scene: &Scene, folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("secrets.json");
+    std::fs::write(&path, scene.app.secret_document(NAC_TOKEN).to_string()).unwrap();
+    path
+}
+
+async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, ServeError> {
+    let options = Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.join(data),
+        secrets: secrets(scene, folder),
+        flows: None,
+        feishu_base_url: scene.feishu.url(),
+    };
+    let nac_url = scene.nac.url();
+    let environment = move |name: &str| match name {
+        "NAC_URL" => Some(nac_url.clone()),
+        "APPROVAL_CODE" => Some(APPROVAL_CODE.to_owned()),
+        _ => None,
+    };
+    Server::start_with(options, &environment).await
+}
+
+#[tokio::test]
+async fn statement_04_05_one_set_of_effects_however_often_it_is_told() {
+    let site = Site::open().await;
+    site.scene.approve("I-1", &[&device(1), &device(2)]);
+    let event = site.scene.event("e-1", "I-1", "APPROVED");
+    let other_id = site.scene.event("e-2", "I-1", "APPROVED");
+    // All at the same moment.
+    let (a, b, c, d) =
+        tokio::join!(site.send(&event), site.send(&event), site.send(&other_id), site.send(&event));
+    assert_eq!((a, b, c, d), (200, 200, 200, 200));
+    site.drained().await;
+    assert_eq!(site.send(&event).await, 200);
+    site.drained().await;
+    assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
+    assert_eq!(site.scene.nac.calls(), 2);
+}
+
+#[tokio::test]
+async fn statement_02_every_authentic_event_is_answered_200() {
+    let site = Site::open().await;
+    let app = &site.scene.app;
+    let now = SystemClock.now().as_millis();
+    for status in
+        ["PENDING", "REJECTED", "CANCELED", "DELETED", "REVERTED", "OVERTIME_CLOSE", "NEW"]
+    {
+        assert_eq!(site.send(&site.scene.event("e", "I", status)).await, 200, "{status}");
+    }
+    for kind in ["approval_task", "approval_cc", "leave_approval", "something_new"] {
+        let event = json!({"uuid": "u", "token": app.verification_token, "type": "event_callback",
+            "event": {"app_id": app.app_id, "tenant_key": "t", "type": kind}});
+        assert_eq!(site.send(&app.signed(&event, now)).await, 200, "{kind}");
+    }
+    let other_approval = app.approval_instance("e", "OTHER", "I", "APPROVED", now);
+    assert_eq!(site.send(&other_approval).await, 200);
+    let odd = json!({"uuid": "u", "token": app.verification_token, "type": "event_callback",
+        "event": {"app_id": app.app_id, "tenant_key": "t", "type": "approval_instance", "status": 7}});
+    assert_eq!(site.send(&app.signed(&odd, now)).await, 200);
+    assert_eq!(site.server.database().next_visible().await.unwrap(), None, "nothing was enqueued");
+}
+
+#[tokio::test]
+async fn statement_15_bad_input_gets_4xx_and_enqueues_nothing() {
+    let site = Site::open().await;
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let large = format!("{{\"encrypt\":\"{}\"}}", "A".repeat(1_000_000));
+    for (body, status) in [
+        ("", 400),
+        ("hello", 400),
+        ("{\"encrypt\":", 400),
+        ("{\"encrypt\":\"no base64!\"}", 400),
+        ("{\"encrypt\":\"AAAA\"}", 401),
+        (&deep, 400),
+        (&large, 413),
+        ("{\"type\":\"event_callback\"}", 401),
+        ("{\"type\":\"url_verification\",\"challenge\":\"x\",\"token\":\"guess\"}", 401),
+    ] {
+        let shown: String = body.chars().take(40).collect();
+        assert_eq!(site.send_body(body).await, status, "{shown}");
+    }
+    let stale = SystemClock.now().as_millis() - 9 * 3_600_000;
+    let app = &site.scene.app;
+    let stale = app.approval_instance("e", APPROVAL_CODE, "I", "APPROVED", stale);
+    assert_eq!(site.send(&stale).await, 401);
+    assert_eq!(site.send(&site.scene.event("e", "I", "APPROVED").forged()).await, 401);
+    assert_eq!(site.server.database().next_visible().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn statement_12_nothing_is_done_unless_the_source_says_approved_now() {
+    let site = Site::open().await;
+    site.scene.approve("I-reverted", &[&device(1)]);
+    site.scene.feishu.revert("I-reverted");
+    assert_eq!(site.send(&site.scene.event("e-1", "I-reverted", "APPROVED")).await, 200);
+    site.drained().await;
+    let form = greenlight::stub::form_of(&device(2), &[]);
+    site.scene.feishu.put_instance("I-other", "ANOTHER-APPROVAL", "APPROVED", &form);
+    assert_eq!(site.send(&site.scene.event("e-2", "I-other", "APPROVED")).await, 200);
+    site.drained().await;
+    assert_eq!(site.scene.nac.calls(), 0);
+    let classes: Vec<_> = site.dead_letters().await.into_iter().map(|(class, _)| class).collect();
+    assert_eq!(classes, ["not_approved", "not_approved"]);
+}
+
+#[tokio::test]
+async fn statement_10_11_what_cannot_succeed_is_buried_and_a_redrive_does_the_rest() {
+    let site = Site::open().await;
+    site.scene.approve("I-1", &[&device(1), "00:00:5e:00:53:0O"]);
+    assert_eq!(site.send(&site.scene.event("e-1", "I-1", "APPROVED")).await, 200);
+    site.drained().await;
+    assert_eq!(site.scene.nac.whitelist(), [device(1)]);
+    let letters = site.server.database().dead_letters().await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].class, "bad_form");
+
+    // The applicant mends the form, the operator puts the letter back.
+    site.scene.approve("I-1", &[&device(1), &device(2)]);
+    assert!(site.server.database().redrive(letters[0].id).await.unwrap());
+    // Whoever consumes the queue is told of new events only.
+    site.send(&site.scene.event("e-2", "I-1", "APPROVED")).await;
+    site.drained().await;
+    assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
+    assert_eq!(site.scene.nac.calls(), 2, "the first device was not asked for again");
+    assert_eq!(site.dead_letters().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_target_that_refuses_is_no_target_that_is_away() {
+    let site = Site::open().await;
+    site.scene.nac.fail_next([StatusCode::UNPROCESSABLE_ENTITY]);
+    site.scene.approve("I-1", &[&device(1), &device(2)]);
+    site.send(&site.scene.event("e-1", "I-1", "APPROVED")).await;
+    site.drained().await;
+    assert_eq!(site.scene.nac.whitelist(), [device(2)]);
+    let letters = site.dead_letters().await;
+    assert_eq!(letters.len(), 1);
+    let (class, reason) = &letters[0];
+    assert_eq!(class, "target_refused");
+    assert!(reason.contains("HTTP 422") && reason.contains("00:00:5e:**:**:01"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_token_that_expired_is_replaced() {
+    let site = Site::open().await;
+    for (n, instance) in [(1, "I-1"), (2, "I-2")] {
+        site.scene.approve(instance, &[&device(n)]);
+        site.send(&site.scene.event(&format!("e-{n}"), instance, "APPROVED")).await;
+        site.drained().await;
+        site.scene.feishu.expire_tokens();
+    }
+    assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
+    assert_eq!(site.dead_letters().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_second_serve_on_the_same_folder_is_refused() {
+    let site = Site::open().await;
+    let second = start(&site.scene, site.folder.path(), "data").await;
+    assert!(
+        matches!(second, Err(ServeError::Database(error)) if error.to_string().contains("in use"))
+    );
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_be_names_what_is_missing() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = |secrets: &str| Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.path().join("data"),
+        secrets: folder.path().join(secrets),
+        flows: None,
+        feishu_base_url: scene.feishu.url(),
+    };
+    let complete = |name: &str| match name {
+        "NAC_URL" => Some("http://nac".to_owned()),
+        _ => Some("A".to_owned()),
+    };
+    let said = |result: Result<Server, ServeError>| result.map(|_| ()).unwrap_err().to_string();
+    let missing = said(Server::start_with(options("none.json"), &complete).await);
+    assert!(missing.contains("none.json"), "{missing}");
+    let path = secrets(&scene, folder.path());
+    let unset = said(Server::start_with(options("secrets.json"), &|_| None).await);
+    assert!(unset.contains("NAC_URL"), "{unset}");
+    let mut document = scene.app.secret_document("");
+    std::fs::write(&path, document.to_string()).unwrap();
+    let empty = said(Server::start_with(options("secrets.json"), &complete).await);
+    assert!(empty.contains("`targets.nac.token`"), "{empty}");
+    document["feishu"]["encrypt_key"] = "".into();
+    std::fs::write(&path, document.to_string()).unwrap();
+    let empty = said(Server::start_with(options("secrets.json"), &complete).await);
+    assert!(empty.contains("`feishu.encrypt_key`"), "{empty}");
+}
+
+/// `greenlight serve` as a process of its own, ended with this value.
+struct Process {
+    child: Child,
+    url: String,
+}
+
+impl Process {
+    async fn start(scene: &Scene, folder: &Path) -> Self {
+        let listen = format!("127.0.0.1:{}", free_port());
+        let mut child = Command::new(greenlight_tests::greenlight())
+            .args(["serve", "--listen", &listen, "--data"])
+            .arg(folder.join("data"))
+            .arg("--secrets")
+            .arg(secrets(scene, folder))
+            .args(["--feishu-base-url", &scene.feishu.url()])
+            .env("NAC_URL", scene.nac.url())
+            .env("APPROVAL_CODE", APPROVAL_CODE)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        while !log.next_line().await.unwrap().expect("it listens").contains("listening on") {}
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        Self { child, url: format!("http://{listen}/api/event") }
+    }
+
+    async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+/// Statements 1 and 6: what was answered 200 survives SIGKILL at any moment, and happens once.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_01_06_what_was_answered_200_survives_sigkill() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    for n in 0..20 {
+        let process = Process::start(&scene, folder.path()).await;
+        let instance = format!("I-{n}");
+        scene.approve(&instance, &[&device(2 * n), &device(2 * n + 1)]);
+        expected.extend([device(2 * n), device(2 * n + 1)]);
+        let event = scene.event(&format!("e-{n}"), &instance, "APPROVED");
+        assert_eq!(scene.send_to(&process.url, None, &event).await.status, 200);
+        // At another moment of the attempt each time: before, between and after the two calls.
+        let calls = scene.nac.calls() + usize::from(n % 3);
+        let reached = scene.nac.wait_for_calls(calls);
+        let _ = tokio::time::timeout(Duration::from_millis(50), reached).await;
+        process.kill().await;
+    }
+    let server = start(&scene, folder.path(), "data").await.unwrap();
+    let drained = tokio::time::timeout(Duration::from_mins(2), server.drained()).await;
+    drained.expect("everything is finished").unwrap();
+    assert_eq!(scene.nac.whitelist(), expected, "nothing is lost");
+    let calls = scene.nac.calls();
+    println!("20 kills: {} devices, {calls} calls", expected.len());
+
+    // What was recorded is not repeated, however often it is told.
+    let url = format!("http://{}/api/event", server.address());
+    for n in 0..20 {
+        let event = scene.event(&format!("e-{n}"), &format!("I-{n}"), "APPROVED");
+        assert_eq!(scene.send_to(&url, None, &event).await.status, 200);
+    }
+    server.drained().await.unwrap();
+    assert_eq!(scene.nac.calls(), calls);
+    assert!(server.database().dead_letters().await.unwrap().is_empty());
+    server.stop().await;
+}

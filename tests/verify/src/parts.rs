@@ -1,0 +1,125 @@
+//! The parts of `cargo verify`.
+
+use crate::run::{Problem, Tally, check, command, tests};
+use crate::tools;
+
+/// One part.
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) run: fn() -> Result<Tally, Problem>,
+}
+
+/// All parts, in the order in which a mistake is found soonest.
+pub(crate) const PARTS: &[Part] = &[
+    Part { name: "tools", what: "the pinned tools are installed", run: tools::install },
+    Part { name: "format", what: "rustfmt has nothing to change", run: format },
+    Part { name: "lint", what: "clippy has nothing to say", run: lint },
+    Part { name: "licences", what: "what is in the tree may be there", run: licences },
+    Part { name: "tree", what: "the receiver's tree is small", run: tree },
+    Part { name: "template", what: "template.yaml is valid", run: template },
+    Part { name: "unit", what: "each room's own tests", run: unit },
+    Part { name: "demo", what: "the demonstration's story is right", run: demo },
+    Part { name: "serve", what: "both stories on one machine", run: serve },
+    Part { name: "ledger", what: "both ledgers are the same state machine", run: ledger },
+    Part { name: "oracle", what: "the official Python SDK agrees with us", run: oracle },
+    Part { name: "bundle", what: "sam build", run: bundle },
+    Part { name: "cloud", what: "the deployed template, on a local AWS", run: cloud },
+    Part { name: "start", what: "the receiver's first answer, measured", run: start },
+];
+
+/// The part of that name, or the name.
+pub(crate) fn named(name: &str) -> Result<&'static Part, &str> {
+    PARTS.iter().find(|part| part.name == name).ok_or(name)
+}
+
+fn format() -> Result<Tally, Problem> {
+    check("cargo", &["fmt", "--all", "--check"])
+}
+
+fn lint() -> Result<Tally, Problem> {
+    check("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+fn licences() -> Result<Tally, Problem> {
+    tools::install()?;
+    check("cargo", &["deny", "--log-level", "error", "check", "bans", "licenses", "sources"])
+}
+
+fn tree() -> Result<Tally, Problem> {
+    let arguments = ["tree", "-p", "receiver", "--edges", "normal", "--prefix", "none"];
+    let output = command("cargo")
+        .args(arguments)
+        .output()
+        .map_err(|error| Problem::new(format!("cargo cannot be started: {error}")))?;
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let mut crates: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    crates.sort_unstable();
+    crates.dedup();
+    println!("cargo tree -p receiver: {} crates", crates.len());
+    if !output.status.success() || crates.len() < 2 {
+        return Err(Problem::new("`cargo tree -p receiver` failed"));
+    }
+    let unwanted =
+        ["reqwest", "rusqlite", "sqlx", "libsqlite3-sys", "aws-sdk-dynamodb", "minijinja"];
+    match unwanted.iter().find(|unwanted| crates.contains(unwanted)) {
+        None => Ok(Tally::ONE),
+        Some(unwanted) => Err(Problem::new(format!("the receiver's tree has {unwanted}"))),
+    }
+}
+
+fn template() -> Result<Tally, Problem> {
+    tools::install()?;
+    let mut tally = check("sam", &["validate", "--lint", "--region", "us-east-1"])?;
+    for region in ["us-east-1", "cn-north-1"] {
+        tally += check("cfn-lint", &["--regions", region, "--", "template.yaml"])?;
+    }
+    Ok(tally)
+}
+
+fn unit() -> Result<Tally, Problem> {
+    tests(&["--quiet", "--workspace", "--exclude", "greenlight-tests"])
+}
+
+fn demo() -> Result<Tally, Problem> {
+    check("cargo", &["demo"])
+}
+
+/// One file of the end-to-end suite. The commands that it starts are built first.
+fn suite(name: &str) -> Result<Tally, Problem> {
+    tools::install()?;
+    check("cargo", &["build", "--quiet", "--package", "greenlight"])?;
+    tests(&["--quiet", "--package", "greenlight-tests", "--test", name])
+}
+
+fn serve() -> Result<Tally, Problem> {
+    suite("serve")
+}
+
+fn ledger() -> Result<Tally, Problem> {
+    suite("ledger")
+}
+
+fn oracle() -> Result<Tally, Problem> {
+    suite("oracle")
+}
+
+/// Same architecture, so that no cross-compiler is needed.
+fn bundle() -> Result<Tally, Problem> {
+    tools::install()?;
+    let status = command("sam")
+        .arg("build")
+        .env("CARGO_LAMBDA_COMPILER", "cargo")
+        .env("SAM_CLI_TELEMETRY", "0")
+        .status()
+        .map_err(|error| Problem::new(format!("sam cannot be started: {error}")))?;
+    if status.success() { Ok(Tally::ONE) } else { Err(Problem::new("`sam build` failed")) }
+}
+
+fn cloud() -> Result<Tally, Problem> {
+    suite("cloud")
+}
+
+fn start() -> Result<Tally, Problem> {
+    suite("start")
+}
