@@ -56,6 +56,7 @@ impl Stack {
         let outputs = outputs.as_array().expect("the outputs are a list").iter();
         let outputs =
             outputs.map(|output| (text(output, "OutputKey"), text(output, "OutputValue")));
+        number_the_concurrency(&aws);
         let stack = Self { scene, outputs: outputs.collect(), aws };
         stack.put_secret().await;
         stack
@@ -176,19 +177,42 @@ impl Stack {
     }
 }
 
+/// `MaximumConcurrency` is a parameter of the template. CloudFormation hands parameters over as text and
+/// AWS makes a number of it; the local AWS does not, and its poller then fails.
+fn number_the_concurrency(aws: &LocalAws) {
+    python(
+        aws,
+        "import boto3
+client = boto3.client('lambda')
+for mapping in client.list_event_source_mappings()['EventSourceMappings']:
+    concurrency = int(mapping['ScalingConfig']['MaximumConcurrency'])
+    client.update_event_source_mapping(
+        UUID=mapping['UUID'], ScalingConfig={'MaximumConcurrency': concurrency})",
+    );
+}
+
+/// Runs a few lines of Python with AWS's SDK, and gives what they print.
+fn python(aws: &LocalAws, script: &str) -> String {
+    run(aws, "python", &["-c", script])
+}
+
 /// Runs `sam` and gives what it prints.
 fn sam(aws: &LocalAws, arguments: &[&str]) -> String {
-    let output = Command::new(tool("sam", "sam"))
+    run(aws, "sam", arguments)
+}
+
+fn run(aws: &LocalAws, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(tool("sam", program))
         .args(arguments)
         .current_dir(workspace())
         .envs(CREDENTIALS)
         .env("AWS_ENDPOINT_URL", aws.url())
         .env("SAM_CLI_TELEMETRY", "0")
         .output()
-        .expect("sam starts");
+        .expect("the tool starts");
     assert!(
         output.status.success(),
-        "sam {arguments:?} failed:\n{}\n{}",
+        "{program} {arguments:?} failed:\n{}\n{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
