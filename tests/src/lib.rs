@@ -1,6 +1,7 @@
 //! What the end-to-end suite stands on: the tools, a local AWS, a deployed stack, a scene with a
 //! simulated Feishu and a stub of a NAC.
 
+pub mod lambda;
 pub mod local_aws;
 pub mod scene;
 pub mod stack;

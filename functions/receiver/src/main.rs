@@ -24,16 +24,19 @@ use thiserror::Error;
 /// Feishu waits 3 s for an answer. What is not enqueued by now is answered 503, and Feishu tries again.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
 
+/// The same for all, so that all share their connections.
+const CONNECT: Duration = Duration::from_millis(500);
+
 /// Two attempts to enqueue fit into [`ANSWER_WITHIN`], after the secret was read again.
 const QUEUE_PATIENCE: Patience = Patience {
-    connect: Duration::from_millis(500),
+    connect: CONNECT,
     attempt: Duration::from_millis(650),
     operation: Duration::from_millis(1_400),
     attempts: 2,
 };
 
 const SECRET_PATIENCE: Patience = Patience {
-    connect: Duration::from_millis(400),
+    connect: CONNECT,
     attempt: Duration::from_millis(800),
     operation: Duration::from_millis(800),
     attempts: 1,
@@ -41,7 +44,7 @@ const SECRET_PATIENCE: Patience = Patience {
 
 /// Nobody waits for an answer during the start.
 const START_PATIENCE: Patience = Patience {
-    connect: Duration::from_secs(1),
+    connect: CONNECT,
     attempt: Duration::from_secs(2),
     operation: Duration::from_secs(8),
     attempts: 4,

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
@@ -131,7 +132,9 @@ pub fn form_of(single: &str, table: &[&str]) -> Value {
     ])
 }
 
-async fn log_in(State(state): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
+/// Feishu reads the body as JSON whatever its content type says.
+async fn log_in(State(state): State<Shared>, body: Bytes) -> Json<Value> {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let state = lock(&state);
     if body["app_id"] != state.app.app_id || body["app_secret"] != state.app.app_secret {
         return Json(json!({"code": 10014, "msg": "app secret invalid"}));

@@ -1,0 +1,148 @@
+//! The receiver's bootstrap as Lambda starts it: how long until its first answer, and how much memory.
+//!
+//! Time is printed and not judged, as machines differ; memory is both.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use greenlight_core::ports::Clock;
+use greenlight_stores::SystemClock;
+use greenlight_tests::lambda::{RuntimeApi, StubAws, http_api_event};
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN};
+use greenlight_tests::workspace;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+/// MiB at the peak, after its first event.
+const MOST_MEMORY: f64 = 12.0;
+
+const STARTS: usize = 21;
+
+fn bootstrap(api: &RuntimeApi, aws: &str, bundle: &Path) -> Child {
+    let path = workspace().join(".aws-sam/build/ReceiverFunction/bootstrap");
+    assert!(path.exists(), "nothing is built: run `cargo verify bundle` first");
+    Command::new(path)
+        .env_clear()
+        .envs(api.environment())
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_SESSION_TOKEN", "test")
+        .env("AWS_ENDPOINT_URL", aws)
+        .env("SSL_CERT_FILE", bundle)
+        .env("QUEUE_URL", format!("{aws}/000000000000/queue"))
+        .env("SECRET_ARN", "secret")
+        .env("APPROVAL_CODE", APPROVAL_CODE)
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// The most memory that a process had so far, in MiB.
+fn peak_memory(process: &Child) -> f64 {
+    let path = format!("/proc/{}/status", process.id().unwrap());
+    let status = std::fs::read_to_string(path).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024.0
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_answer_is_quick_and_small() {
+    let app = greenlight::simulator::FeishuApp::default();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("roots.pem");
+    let mut aws = StubAws::start(&app.secret_document(NAC_TOKEN), &bundle).await;
+    let url = aws.url();
+    let (mut first, mut warm, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0..STARTS {
+        let mut api = RuntimeApi::start().await;
+        let event = || {
+            let now = SystemClock.now().as_millis();
+            let id = format!("event-{n}");
+            let sent = app.approval_instance(&id, APPROVAL_CODE, "I-1", "APPROVED", now);
+            http_api_event(&sent.headers, &sent.body)
+        };
+        let event_of_start = event();
+        let start = Instant::now();
+        let process = bootstrap(&api, &url, &bundle);
+        let answer = api.invoke(event_of_start).await;
+        first.push(millis(start.elapsed()));
+        assert_eq!(answer["statusCode"], 200, "{answer}");
+        let message = aws.next_message().expect("the queue has it before the answer is 200");
+        let body: Value = serde_json::from_str(message["MessageBody"].as_str().unwrap()).unwrap();
+        assert_eq!(body["instance_code"], "I-1");
+        memory.push(peak_memory(&process));
+        let next = event();
+        let start = Instant::now();
+        api.invoke(next).await;
+        warm.push(millis(start.elapsed()));
+        aws.next_message();
+    }
+    let memory = median(memory);
+    println!(
+        "receiver, {STARTS} starts, medians: first answer {:.1} ms after the spawn, second {:.1} ms, peak {memory:.1} MiB",
+        median(first),
+        median(warm)
+    );
+    assert!(memory <= MOST_MEMORY, "{memory} MiB");
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+/// Whoever invokes the function past the API can send anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_base64_is_answered_and_the_function_lives_on() {
+    let app = greenlight::simulator::FeishuApp::default();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("roots.pem");
+    let aws = StubAws::start(&app.secret_document(NAC_TOKEN), &bundle).await;
+    let mut api = RuntimeApi::start().await;
+    let _process = bootstrap(&api, &aws.url(), &bundle);
+    let mut event = http_api_event(&[], "no base64!");
+    event["isBase64Encoded"] = true.into();
+    let answer = api.invoke(event).await;
+    assert_eq!(answer["statusCode"], 400, "{answer}");
+    let answer = api.invoke(json!({"not": "an HTTP API"})).await;
+    assert!(answer["errorMessage"].is_string(), "{answer}");
+    let check = app.url_check("still-there");
+    let answer = api.invoke(http_api_event(&check.headers, &check.body)).await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_a_complete_secret_fails_and_names_the_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("roots.pem");
+    let incomplete = json!({"feishu": {"app_id": "a", "app_secret": "s3cret", "encrypt_key": "", "verification_token": "t"}});
+    let aws = StubAws::start(&incomplete, &bundle).await;
+    let api = RuntimeApi::start().await;
+    let path = workspace().join(".aws-sam/build/ReceiverFunction/bootstrap");
+    let output = Command::new(path)
+        .env_clear()
+        .envs(api.environment())
+        .envs([
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "t"),
+            ("AWS_SECRET_ACCESS_KEY", "t"),
+        ])
+        .env("AWS_ENDPOINT_URL", aws.url())
+        .env("SSL_CERT_FILE", &bundle)
+        .envs([("QUEUE_URL", "q"), ("SECRET_ARN", "secret"), ("APPROVAL_CODE", "A")])
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success());
+    assert!(said.contains("`feishu.encrypt_key` is empty"), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+}
