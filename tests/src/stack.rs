@@ -94,9 +94,8 @@ impl Stack {
     /// When it does not come to that.
     pub async fn wait_for_whitelist(&self, devices: &[String]) {
         let reached = self.scene.nac.wait_for_whitelist(devices);
-        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
-            panic!("the whitelist is {:?} and not {devices:?}", self.scene.nac.whitelist());
-        }
+        let is_reached = tokio::time::timeout(PATIENCE, reached).await.is_ok();
+        assert!(is_reached, "{:?} and not {devices:?}", self.scene.nac.whitelist());
     }
 
     /// An item of the ledger.

@@ -18,6 +18,7 @@ fn main() -> io::Result<()> {
     let mut code = String::from("&[\n");
     for path in files {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let path = path.to_string_lossy();
         writeln!(code, "({name:?}, include_str!({path:?})),").map_err(io::Error::other)?;
     }
     code.push(']');

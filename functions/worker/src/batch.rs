@@ -48,8 +48,7 @@ async fn process_record(
         body: record.body.as_deref().unwrap_or_default(),
         receive_count: number(record, "ApproximateReceiveCount").unwrap_or(1),
         first_received: number(record, "ApproximateFirstReceiveTimestamp")
-            .map(Timestamp::from_millis)
-            .unwrap_or(end),
+            .map_or(end, Timestamp::from_millis),
         deadline: end.minus(LAST_CALL),
         stop: end.minus(LAST_WORD),
         lease: Lease { owner: Owner::random(), until: end.plus(LEASE_MARGIN) },

@@ -32,7 +32,7 @@ enum Command {
         /// Which approval does what; built in if left out
         #[arg(long, env = "FLOWS_FILE", value_name = "FILE")]
         flows: Option<PathBuf>,
-        /// Feishu's OpenAPI; Lark's is https://open.larksuite.com
+        /// Feishu's OpenAPI; Lark's is <https://open.larksuite.com>
         #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
         feishu_base_url: String,
     },

@@ -441,7 +441,7 @@ mod tests {
     fn an_error_never_quotes_what_was_typed() {
         let secret = "hunter2-my-password";
         for result in parse_list(secret) {
-            let text = result.map(|mac| mac.to_string()).unwrap_or_else(|error| error.to_string());
+            let text = result.map_or_else(|error| error.to_string(), |mac| mac.to_string());
             assert!(!text.contains("hunter2") && !text.contains("password"), "{text}");
         }
     }
@@ -453,14 +453,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_back_every_spelling(octets: [u8; 6], separator in 0..5, upper: bool) {
+        fn reads_back_every_spelling(octets: [u8; 6], separator in 0_usize..5, upper: bool) {
             let separator = [
                 Separator::Colon,
                 Separator::Dash,
                 Separator::DotFour,
                 Separator::DashFour,
                 Separator::None,
-            ][separator as usize];
+            ][separator];
             let case = if upper { Case::Upper } else { Case::Lower };
             if let Ok(address) = Eui48::of_device(octets) {
                 let spelled = address.spelled(Spelling { separator, case });

@@ -180,7 +180,7 @@ impl Answer {
         let status = self.status();
         match &self.outcome {
             Outcome::Challenge(_) => {
-                tracing::info!(outcome = "challenge", status, "URL check answered")
+                tracing::info!(outcome = "challenge", status, "URL check answered");
             }
             Outcome::Enqueued(request) => tracing::info!(
                 outcome = "enqueued",

@@ -174,7 +174,7 @@ impl Server {
             clock: SystemClock,
             approvals,
         };
-        let processor = processor(flows, secret, &database, &options.feishu_base_url)?;
+        let processor = processor(flows, &secret, &database, &options.feishu_base_url)?;
         let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&settled));
         let tasks = [
             tokio::spawn(webhook::listen(listener, receiver, stopped.clone())),
@@ -231,13 +231,13 @@ fn flows_text(path: Option<PathBuf>) -> Result<String, ServeError> {
 
 fn processor(
     flows: Flows,
-    secret: Secret,
+    secret: &Secret,
     database: &Database,
     feishu_base_url: &str,
 ) -> Result<LocalProcessor, ServeError> {
     let clock = SystemClock;
-    let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, feishu_base_url);
-    let actions = HttpConnector::new(&flows, Arc::clone(&secret), clock, |target| {
+    let source = FeishuClient::new(Client::new(None)?, Arc::clone(secret), clock, feishu_base_url);
+    let actions = HttpConnector::new(&flows, Arc::clone(secret), clock, |target| {
         let current = secret.current();
         Client::new(current.ca_pem(target))
             .map_err(|error| ServeError::TargetClient { target: target.to_owned(), error })

@@ -57,19 +57,16 @@ pub(super) fn judge(
 ) -> Result<EffectOutcome, Unsuccessful> {
     let status = response.status();
     let rule = rules.iter().find(|rule| rule.status.contains(&status.as_u16()));
-    let retry = || Unsuccessful::Retry {
-        after: retry_after(response.headers(), now),
-        class: class(status),
-    };
-    match rule.map(|rule| rule.is) {
-        Some(RuleOutcome::Done) => Ok(EffectOutcome::Done),
-        Some(RuleOutcome::AlreadyThere) => Ok(EffectOutcome::AlreadyThere),
-        Some(RuleOutcome::Retry) => Err(retry()),
-        Some(RuleOutcome::GiveUp) => Err(Unsuccessful::GiveUp),
-        None if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) => {
-            Err(retry())
-        }
-        None => Err(Unsuccessful::GiveUp),
+    let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+    let unnamed = if passes { RuleOutcome::Retry } else { RuleOutcome::GiveUp };
+    match rule.map_or(unnamed, |rule| rule.is) {
+        RuleOutcome::Done => Ok(EffectOutcome::Done),
+        RuleOutcome::AlreadyThere => Ok(EffectOutcome::AlreadyThere),
+        RuleOutcome::GiveUp => Err(Unsuccessful::GiveUp),
+        RuleOutcome::Retry => Err(Unsuccessful::Retry {
+            after: retry_after(response.headers(), now),
+            class: class(status),
+        }),
     }
 }
 

@@ -83,10 +83,12 @@ fn flows(operation: &str, url: &str) -> Flows {
     Flows::parse(&text, &|_| None).unwrap()
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is what the wire gives")]
 fn answer(status: u16) -> Result<http::Response<Bytes>, HttpError> {
     Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap())
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is what the wire gives")]
 fn busy(retry_after: &str) -> Result<http::Response<Bytes>, HttpError> {
     let response = http::Response::builder().status(429).header("retry-after", retry_after);
     Ok(response.body(Bytes::new()).unwrap())

@@ -40,19 +40,6 @@ impl DynamoLedger {
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
         Self { client: Client::new(config), table: table.into() }
     }
-
-    fn event_item(&self, request: &Request, now: Timestamp) -> Item {
-        let text = |value: &str| AttributeValue::S(value.to_owned());
-        Item::from([
-            (
-                "pk".to_owned(),
-                text(&format!("event#{}#{}#{}", request.source, request.tenant, request.event_id)),
-            ),
-            ("request".to_owned(), text(request.key().as_str())),
-            ("processed_at".to_owned(), number(now.as_millis())),
-            ("expires_at".to_owned(), expiry(now)),
-        ])
-    }
 }
 
 impl Claim for DynamoLedger {
@@ -203,7 +190,7 @@ impl Settle for DynamoLedger {
         if *settlement != Settlement::Released {
             let put = Put::builder()
                 .table_name(&self.table)
-                .set_item(Some(self.event_item(request, now)))
+                .set_item(Some(event_item(request, now)))
                 .build()
                 .map_err(|error| LedgerError(error.to_string()))?;
             writes.push(TransactWriteItem::builder().put(put).build());
@@ -221,7 +208,7 @@ impl Settle for DynamoLedger {
         self.client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(self.event_item(request, now)))
+            .set_item(Some(event_item(request, now)))
             .send()
             .await
             .map_err(|error| LedgerError(describe(&error)))?;
@@ -237,6 +224,17 @@ fn is_cancelled_by_condition(error: &SdkError<TransactWriteItemsError>) -> bool 
     };
     let mut reasons = cancelled.cancellation_reasons().iter();
     reasons.any(|reason| reason.code() == Some("ConditionalCheckFailed"))
+}
+
+/// A processed event id, which points to its request.
+fn event_item(request: &Request, now: Timestamp) -> Item {
+    let pk = format!("event#{}#{}#{}", request.source, request.tenant, request.event_id);
+    Item::from([
+        ("pk".to_owned(), text(&pk)),
+        ("request".to_owned(), text(request.key().as_str())),
+        ("processed_at".to_owned(), number(now.as_millis())),
+        ("expires_at".to_owned(), expiry(now)),
+    ])
 }
 
 fn request_pk(key: &RequestKey) -> AttributeValue {

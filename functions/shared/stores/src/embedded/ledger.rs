@@ -121,7 +121,7 @@ impl RecordEffect for Database {
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let command = Command::RecordEffect(owner.clone(), key.clone(), effect);
-        write_answer(self.run(request, command, With { request: None, event: false }, now).await?)
+        write_answer(&self.run(request, command, With { request: None, event: false }, now).await?)
     }
 }
 
@@ -136,7 +136,7 @@ impl Settle for Database {
         let command = Command::Settle(owner.clone(), settlement.clone());
         let event = *settlement != Settlement::Released;
         let with = With { request: Some(request), event };
-        write_answer(self.run(&request.key(), command, with, now).await?)
+        write_answer(&self.run(&request.key(), command, with, now).await?)
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
@@ -145,9 +145,9 @@ impl Settle for Database {
     }
 }
 
-fn write_answer(answer: Answer) -> Result<Result<(), LeaseLost>, LedgerError> {
+fn write_answer(answer: &Answer) -> Result<Result<(), LeaseLost>, LedgerError> {
     match answer {
-        Answer::Write(answer) => Ok(answer),
+        Answer::Write(answer) => Ok(*answer),
         Answer::Claim(_) => Err(failed("a write is answered as one")),
     }
 }

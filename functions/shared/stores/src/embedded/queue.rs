@@ -13,14 +13,14 @@ pub struct Received {
     pub body: String,
     /// How often it was given out, this time included.
     pub receive_count: u32,
-    first_received: i64,
+    first_received_at: i64,
 }
 
 impl Received {
     /// When it was given out for the first time.
     #[must_use]
     pub const fn first_received(&self) -> Timestamp {
-        Timestamp::from_millis(self.first_received)
+        Timestamp::from_millis(self.first_received_at)
     }
 }
 
@@ -96,11 +96,11 @@ impl Database {
         .fetch_all(&self.pool)
         .await
         .map_err(|error| failed(&error))?;
-        let received = |(id, body, receive_count, first_received)| Received {
+        let received = |(id, body, receive_count, first_received_at)| Received {
             id,
             body,
             receive_count,
-            first_received,
+            first_received_at,
         };
         Ok(rows.into_iter().map(received).collect())
     }
