@@ -10,6 +10,7 @@ use greenlight::serve::{Options, ServeError, Server};
 use greenlight::simulator::Sent;
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
+use greenlight_stores::embedded::Database;
 use greenlight_tests::local_aws::free_port;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use serde_json::json;
@@ -171,9 +172,9 @@ async fn statement_10_11_what_cannot_succeed_is_buried_and_a_redrive_does_the_re
 
     // The applicant mends the form, the operator puts the letter back.
     site.scene.approve("I-1", &[&device(1), &device(2)]);
-    assert!(site.server.database().redrive(letters[0].id).await.unwrap());
-    // Whoever consumes the queue is told of new events only.
-    site.send(&site.scene.event("e-2", "I-1", "APPROVED")).await;
+    let beside = Database::open_beside(&site.folder.path().join("data")).await.unwrap();
+    assert!(beside.redrive(letters[0].id).await.unwrap());
+    assert!(!beside.redrive(letters[0].id).await.unwrap(), "it is there once");
     site.drained().await;
     assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
     assert_eq!(site.scene.nac.calls(), 2, "the first device was not asked for again");

@@ -1,11 +1,13 @@
 //! The operator's command, as a library: the binary parses arguments and calls it, and so do the tests.
 //!
 //! * [`serve`]: both stories in one process, on one machine.
+//! * [`dlq`]: what is in the dead-letter queue of this machine, and back with it.
 //! * [`simulator`]: sends what Feishu would send.
 //! * [`stub`]: stands in for Feishu's OpenAPI and for a NAC.
 //! * [`demo`]: all of them together, telling a story.
 
 pub mod demo;
+pub mod dlq;
 pub mod serve;
 pub mod simulator;
 pub mod stub;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use greenlight::{demo, serve};
+use greenlight::{demo, dlq, serve};
 use tracing_subscriber::EnvFilter;
 
 /// An approval turns green; greenlight does the rest.
@@ -36,11 +36,31 @@ enum Command {
         #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
         feishu_base_url: String,
     },
+    /// Look into the dead-letter queue of this machine, and put letters back
+    Dlq {
+        /// The folder that `greenlight serve` was given
+        #[arg(long, default_value = ".greenlight", value_name = "FOLDER", global = true)]
+        data: PathBuf,
+        #[command(subcommand)]
+        command: DlqCommand,
+    },
     /// See it work: serve, with a stub of Feishu and of a NAC beside it
     Demo {
         /// Leave it running afterwards, and print what to try
         #[arg(long)]
         keep: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum DlqCommand {
+    /// All dead letters, each with its reason
+    List,
+    /// Put dead letters back into the queue: only what was not done yet is done
+    Redrive {
+        /// Their numbers, as `list` shows them
+        #[arg(required = true)]
+        ids: Vec<i64>,
     },
 }
 
@@ -50,6 +70,10 @@ async fn main() -> ExitCode {
     let quiet = matches!(arguments.command, Command::Demo { .. });
     log_to_stderr(if quiet { "off" } else { "info" });
     match arguments.command {
+        Command::Dlq { data, command: DlqCommand::List } => finish(dlq::list(&data).await),
+        Command::Dlq { data, command: DlqCommand::Redrive { ids } } => {
+            finish(dlq::redrive(&data, &ids).await)
+        }
         Command::Demo { keep } => finish(demo::run(keep).await),
         Command::Serve { listen, data, secrets, flows, feishu_base_url } => {
             let options = serve::Options { listen, data, secrets, flows, feishu_base_url };

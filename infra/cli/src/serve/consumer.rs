@@ -26,6 +26,9 @@ const HELD_FOR: Duration = Duration::from_secs(90);
 /// How long to wait when the queue itself fails.
 const BREATHER: Duration = Duration::from_secs(1);
 
+/// How often to look for what nobody signals: messages that `greenlight dlq redrive` put back.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// Gives messages to the second story.
 pub(super) struct Consumer {
     database: Database,
@@ -56,12 +59,7 @@ impl Consumer {
                     Some(BREATHER)
                 }
             };
-            let pause = async {
-                match pause {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let pause = tokio::time::sleep(pause.unwrap_or(LOOK_EVERY).min(LOOK_EVERY));
             tokio::select! {
                 _ = stopped.changed() => {}
                 () = self.arrived.notified() => {}

@@ -14,6 +14,9 @@ use thiserror::Error;
 
 pub use queue::{Received, StoredLetter};
 
+/// The database's file in the data folder.
+const FILE: &str = "greenlight.db";
+
 /// The version of the tables, kept in SQLite's `user_version`.
 const SCHEMA_VERSION: i64 = 1;
 
@@ -64,6 +67,9 @@ pub enum OpenError {
     /// Another process works on it.
     #[error("the data folder {0} is in use by another greenlight")]
     InUse(String),
+    /// Nothing was ever served from it.
+    #[error("the data folder {0} holds no database: was it given to `greenlight serve`?")]
+    Absent(String),
     /// SQLite says no.
     #[error("the database cannot be opened: {0}")]
     Sqlite(#[from] sqlx::Error),
@@ -98,14 +104,21 @@ impl Database {
             TryLockError::WouldBlock => OpenError::InUse(name()),
             TryLockError::Error(cause) => unusable(cause),
         })?;
-        let options = SqliteConnectOptions::new()
-            .filename(folder.join("greenlight.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // FULL: what was answered 200 must survive a power cut, not only a crash of ours.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(5));
-        Self::connect(options, Some(Arc::new(lock))).await
+        let database =
+            Self::connect(file(folder).create_if_missing(true), Some(Arc::new(lock))).await?;
+        database.take_over().await?;
+        Ok(database)
+    }
+
+    /// Opens the database in `folder` beside the process that works on it, to look and to redrive.
+    ///
+    /// # Errors
+    /// [`OpenError`] when there is none.
+    pub async fn open_beside(folder: &Path) -> Result<Self, OpenError> {
+        if !folder.join(FILE).exists() {
+            return Err(OpenError::Absent(folder.display().to_string()));
+        }
+        Self::connect(file(folder), None).await
     }
 
     /// A database in memory, for tests and tries.
@@ -128,7 +141,6 @@ impl Database {
             .await?;
         let database = Self { pool, _lock: lock };
         database.migrate().await?;
-        database.take_over().await?;
         Ok(database)
     }
 
@@ -164,4 +176,13 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn file(folder: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(folder.join(FILE))
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: what was answered 200 must survive a power cut, not only a crash of ours.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
 }
