@@ -21,7 +21,8 @@ pub struct Scene {
     pub feishu: StubFeishu,
     /// The NAC.
     pub nac: StubNac,
-    client: Client,
+    /// An HTTP client; making one reads the machine's roots of trust, which takes a while.
+    pub client: Client,
 }
 
 /// An HTTP answer.
@@ -46,6 +47,12 @@ impl Scene {
             client: Client::new(None).expect("there is an HTTP client"),
             app,
         }
+    }
+
+    /// The same Feishu, and a NAC that knows no device yet.
+    pub async fn with_another_nac(&self) -> Self {
+        let nac = StubNac::start(NAC_TOKEN).await.expect("the stub of the NAC starts");
+        Self { nac, ..self.clone() }
     }
 
     /// Keeps an approved instance at Feishu, with these devices in its table.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
+use greenlight_core::breaker::{Breaker, BreakerState, Health, Pass};
 use greenlight_core::ledger::{
     Answer, Command, Effect, EffectKey, EffectOutcome, Lease, Owner, Record, Refused, Settlement,
     Taken, apply,
 };
-use greenlight_core::ports::{Claim, LeaseLost, RecordEffect, Settle};
+use greenlight_core::ports::{self, LeaseLost};
 use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_stores::embedded::Database;
@@ -17,9 +18,9 @@ use greenlight_tests::local_aws::LocalAws;
 use std::sync::Arc;
 use tokio::sync::Barrier;
 
-/// What a ledger must be able to do.
-trait Ledger: Claim + RecordEffect + Settle + Clone + Send + Sync + 'static {}
-impl<T: Claim + RecordEffect + Settle + Clone + Send + Sync + 'static> Ledger for T {}
+/// What the suite is over.
+trait Ledger: ports::Ledger + Clone + Send + Sync + 'static {}
+impl<T: ports::Ledger + Clone + Send + Sync + 'static> Ledger for T {}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite() {
@@ -51,6 +52,7 @@ async fn suite<L: Ledger>(ledger: &L) {
     a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted(ledger).await;
     a_claim_is_idempotent_for_its_owner(ledger).await;
     statement_11_a_redrive_is_told_what_was_done(ledger).await;
+    statement_09_of_32_workers_one_probes_a_target_that_was_down(ledger).await;
     every_command_answers_as_the_state_machine_does(ledger).await;
 }
 
@@ -156,6 +158,39 @@ async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
     let taken =
         ledger.claim(&request, &lease("second", weeks + 100), at(weeks)).await.unwrap().unwrap();
     assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::from([(key, effect(1))]) });
+}
+
+async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {
+    let owner = Owner::from("unlucky");
+    for _ in 0..3 {
+        let (_, pass) = ledger.enter("nac", &owner, at(0)).await.unwrap();
+        assert_eq!(pass, Pass::Go);
+        ledger.report("nac", &owner, Health::Down, at(0)).await.unwrap();
+    }
+    let (breaker, pass) = ledger.enter("nac", &owner, at(0)).await.unwrap();
+    let BreakerState::Open { until } = breaker.state else { panic!("{breaker:?}") };
+    assert_eq!(pass, Pass::Wait { until });
+    let (other, pass) = ledger.enter("another", &owner, at(0)).await.unwrap();
+    assert_eq!((other, pass), (Breaker::default(), Pass::Go), "targets do not share a breaker");
+
+    let barrier = Arc::new(Barrier::new(32));
+    let entries = (0..32).map(|n| {
+        let (ledger, barrier) = (ledger.clone(), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            let owner = Owner::from(format!("owner-{n}").as_str());
+            barrier.wait().await;
+            let (_, pass) = ledger.enter("nac", &owner, until).await.unwrap();
+            (pass == Pass::Go).then_some(owner)
+        })
+    });
+    let entries: Vec<_> = entries.collect();
+    let mut probes = Vec::new();
+    for entry in entries {
+        probes.extend(entry.await.unwrap());
+    }
+    assert_eq!(probes.len(), 1, "{probes:?}");
+    let closed = ledger.report("nac", &probes[0], Health::Up, until).await.unwrap();
+    assert_eq!(closed, Breaker::default());
 }
 
 /// Random commands of three owners, in any order and at any time.

@@ -109,6 +109,8 @@ pub enum Class {
     SourceRefused,
     /// The target could not be reached, or asked for patience.
     TargetUnavailable,
+    /// The target was away a moment ago, and is not asked.
+    CircuitOpen,
     /// The target answered this device with an error of its own.
     TargetFailed,
     /// The target refused the device.
@@ -137,6 +139,7 @@ impl Class {
             Self::SourceUnavailable => "source_unavailable",
             Self::SourceRefused => "source_refused",
             Self::TargetUnavailable => "target_unavailable",
+            Self::CircuitOpen => "circuit_open",
             Self::TargetFailed => "target_failed",
             Self::TargetRefused => "target_refused",
             Self::LedgerUnavailable => "ledger_unavailable",

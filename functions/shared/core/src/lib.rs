@@ -10,9 +10,11 @@
 //! * [`flow`]: the rules from an approval to actions, read from `flows.toml`.
 //! * [`extract`]: from a form, through a flow's fields, to devices and values.
 //! * [`ledger`]: what was done already, as a pure state machine.
-//! * [`failure`], [`retry`]: why something did not work, and when it is tried again.
+//! * [`failure`], [`retry`], [`breaker`]: why something did not work, when it is tried again, and when a
+//!   target is left in peace.
 //! * [`secret`]: the one secret, cached and read again when it may have been rotated.
 
+pub mod breaker;
 pub mod event;
 pub mod extract;
 pub mod failure;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::breaker::{Breaker, Health, Pass};
 use crate::event::Event;
 use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
@@ -141,6 +142,31 @@ pub trait Settle: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
+
+/// Keeps a circuit breaker per target, for all workers.
+pub trait KeepBreakers: Send + Sync {
+    /// Asks for a call at `target`: [`Breaker::enter`], atomically.
+    fn enter(
+        &self,
+        target: &str,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(Breaker, Pass), LedgerError>> + Send;
+
+    /// Takes note of how `target` answered: [`Breaker::report`], atomically.
+    fn report(
+        &self,
+        target: &str,
+        owner: &Owner,
+        health: Health,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Breaker, LedgerError>> + Send;
+}
+
+/// All that the ledger can do.
+pub trait Ledger: Claim + RecordEffect + Settle + KeepBreakers {}
+
+impl<T: Claim + RecordEffect + Settle + KeepBreakers> Ledger for T {}
 
 /// The lease ran out or another worker took it: whoever gets this changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -31,8 +31,8 @@ const HELD: &str = "#state = :working AND #owner = :me AND lease_until > :now";
 /// The ledger in one DynamoDB table with the string key `pk`.
 #[derive(Clone, Debug)]
 pub struct DynamoLedger {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl DynamoLedger {
@@ -241,11 +241,11 @@ fn request_pk(key: &RequestKey) -> AttributeValue {
     AttributeValue::S(format!("request#{key}"))
 }
 
-fn text(value: &str) -> AttributeValue {
+pub(super) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-fn number(value: i64) -> AttributeValue {
+pub(super) fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
@@ -284,6 +284,6 @@ fn timestamp(item: &Item, name: &str) -> Result<Timestamp, LedgerError> {
     value.map(Timestamp::from_millis).ok_or_else(|| unreadable(name))
 }
 
-fn unreadable(what: &str) -> LedgerError {
+pub(super) fn unreadable(what: &str) -> LedgerError {
     LedgerError(format!("{what} is not of the shape that greenlight writes"))
 }

@@ -1,6 +1,8 @@
 //! The stores on AWS.
 
 #[cfg(feature = "dynamodb")]
+mod breakers;
+#[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod environment;
 #[cfg(feature = "secretsmanager")]

@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 
 use super::Database;
 
-fn failed(error: impl std::fmt::Display) -> LedgerError {
+pub(super) fn failed(error: impl std::fmt::Display) -> LedgerError {
     LedgerError(error.to_string())
 }
 

@@ -1,5 +1,6 @@
 //! The stores of one machine: queue, dead-letter queue and ledger in one SQLite file.
 
+mod breakers;
 mod ledger;
 mod queue;
 
@@ -44,6 +45,10 @@ const SCHEMA: &str = "
         approval_code TEXT NOT NULL,
         event_id TEXT NOT NULL,
         expires_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE breakers (
+        target TEXT PRIMARY KEY,
+        breaker TEXT NOT NULL
     ) STRICT;
     CREATE TABLE events (
         key TEXT PRIMARY KEY,

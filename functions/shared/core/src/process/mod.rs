@@ -1,25 +1,24 @@
 //! The second story: a queued request becomes effects, each done once.
 
+mod effects;
+
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{Either, select};
-use serde_json::{Map, Value};
-
-use crate::extract::{Extracted, extract};
+use crate::extract::extract;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
-use crate::ledger::{Effect, EffectKey, Lease, Refused, Settlement, Taken};
+use crate::ledger::{Lease, Refused, Settlement, Taken};
 use crate::ports::{
-    Act, Bury, Call, Claim, Clock, DeadLetter, LeaseLost, LedgerError, QueueError, ReadInstance,
-    RecordEffect, Settle,
+    Act, Bury, Clock, DeadLetter, LeaseLost, Ledger, LedgerError, QueueError, ReadInstance,
 };
 use crate::request::{BadRequest, Request};
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 
 /// One receive of one queue message.
 #[derive(Clone, Debug)]
@@ -81,7 +80,7 @@ pub async fn process<L, I, A, D, C>(
     processor: &Processor<L, I, A, D, C>,
 ) -> Disposition
 where
-    L: Claim + RecordEffect + Settle,
+    L: Ledger,
     I: ReadInstance,
     A: Act,
     D: Bury,
@@ -136,7 +135,7 @@ impl From<BadRequest> for Setback {
 
 impl<L, I, A, D, C> Processor<L, I, A, D, C>
 where
-    L: Claim + RecordEffect + Settle,
+    L: Ledger,
     I: ReadInstance,
     A: Act,
     D: Bury,
@@ -204,65 +203,12 @@ where
     ) -> Result<(), Setback> {
         let instance = self.source.read_instance(&request.instance_code).await?;
         confirm(request, &instance)?;
-        let mut extracted = extract(flow, &instance.form);
+        let extracted = extract(flow, &instance.form);
         if extracted.randomized > 0 {
             let devices = extracted.randomized;
             tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
         }
-        let variables = variables(request, &instance, &extracted);
-        let devices_of = |field: &str| extracted.devices.get(field).into_iter().flatten();
-        let mut failures = Failures::of(std::mem::take(&mut extracted.problems));
-        for action in &flow.actions {
-            for &device in devices_of(&action.for_each) {
-                let key = EffectKey::new(&action.target, &action.operation, device);
-                if taken.effects.contains_key(&key) || failures.is_down(&action.target) {
-                    continue;
-                }
-                let call = Call {
-                    target: &action.target,
-                    operation: &action.operation,
-                    device,
-                    variables: &variables,
-                    deadline: message.deadline,
-                };
-                match self.perform(&call).await {
-                    Ok(effect) => self.record(request, message, &key, effect).await?,
-                    Err(failure) if failure.reason().class == Class::OutOfTime => {
-                        return Err(failure.into());
-                    }
-                    Err(failure) => failures.add(&action.target, failure),
-                }
-            }
-        }
-        failures.into_result()
-    }
-
-    async fn perform(&self, call: &Call<'_>) -> Result<Effect, Failure> {
-        if self.clock.now() >= call.deadline {
-            let text = "the worker's time ran out before everything was started";
-            return Err(Failure::retry(Class::OutOfTime, text));
-        }
-        let outcome = self.actions.act(call).await?;
-        tracing::info!(
-            target = call.target,
-            operation = call.operation,
-            device = call.device.masked(),
-            outcome = outcome.as_str(),
-            "effect done"
-        );
-        Ok(Effect { outcome, at: self.clock.now() })
-    }
-
-    async fn record(
-        &self,
-        request: &Request,
-        message: &Message<'_>,
-        key: &EffectKey,
-        effect: Effect,
-    ) -> Result<(), Setback> {
-        let owner = &message.lease.owner;
-        self.ledger.record_effect(&request.key(), owner, key, effect, effect.at).await??;
-        Ok(())
+        self.act(request, flow, &instance, extracted, taken, message).await
     }
 
     /// Ends the attempt in the ledger. A retry that went on for too long ends as given up.
@@ -313,6 +259,8 @@ where
         let after = match reason.class {
             // Nothing is wrong: go on as soon as there is a worker again.
             Class::OutOfTime => Duration::ZERO,
+            // Nothing was tried, so no patience is used up.
+            Class::CircuitOpen => asked.unwrap_or_default(),
             Class::Busy => {
                 self.retry.wait_for_lease(message.receive_count, asked.unwrap_or(Duration::MAX / 2))
             }
@@ -360,67 +308,6 @@ fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
         return Err(Failure::retry(Class::NotApproved, text));
     }
     Err(Failure::give_up(Class::NotApproved, text))
-}
-
-/// What templates may use, besides the device: the flow's own fields cannot hide these.
-fn variables(request: &Request, instance: &Instance, extracted: &Extracted) -> Map<String, Value> {
-    let mut variables = extracted.values.clone();
-    for (name, value) in [
-        ("approval_code", &request.approval_code),
-        ("instance_code", &request.instance_code),
-        ("event_id", &request.event_id),
-        ("applicant", &instance.applicant),
-        ("serial_number", &instance.serial_number),
-    ] {
-        variables.insert(name.to_owned(), Value::String(value.clone()));
-    }
-    variables
-}
-
-/// What went wrong so far in one attempt that goes on.
-#[derive(Default)]
-struct Failures {
-    retries: Vec<Reason>,
-    retry_after: Option<Duration>,
-    give_ups: Vec<Reason>,
-    down: Vec<String>,
-}
-
-impl Failures {
-    fn of(problems: Vec<impl Into<Reason>>) -> Self {
-        Self { give_ups: problems.into_iter().map(Into::into).collect(), ..Self::default() }
-    }
-
-    fn add(&mut self, target: &str, failure: Failure) {
-        match failure {
-            Failure::GiveUp { reason } => self.give_ups.push(reason),
-            Failure::Retry { after, reason } => {
-                self.retry_after = self.retry_after.max(after);
-                if reason.class == Class::TargetUnavailable {
-                    self.down.push(target.to_owned());
-                }
-                self.retries.push(reason);
-            }
-        }
-    }
-
-    /// A target that is away or busy is not bothered with the next device in the same attempt.
-    fn is_down(&self, target: &str) -> bool {
-        self.down.iter().any(|down| down == target)
-    }
-
-    /// A retry comes before giving up: what cannot work is found again, and told at the end.
-    fn into_result(self) -> Result<(), Setback> {
-        let is_retry = !self.retries.is_empty();
-        let reasons = [self.retries, self.give_ups].concat();
-        match Reason::joined(&reasons) {
-            None => Ok(()),
-            Some(reason) if is_retry => {
-                Err(Failure::Retry { after: self.retry_after, reason }.into())
-            }
-            Some(reason) => Err(Failure::GiveUp { reason }.into()),
-        }
-    }
 }
 
 impl Disposition {

@@ -1,0 +1,212 @@
+//! A circuit breaker per target: while a target is away, nobody calls it, and one probe at a time looks
+//! whether it is back.
+//!
+//! ```text
+//! closed{failures} -third failure in a row-> open{until} -first to come after it-> half-open{probe, until}
+//!    ^ success                                   ^------------- the probe fails -------------/ |
+//!    \---------------------------------- the probe succeeds ----------------------------------/
+//! ```
+//! Pure, as the ledger's state machine is; a store keeps one [`Breaker`] per target and applies
+//! [`Breaker::enter`] and [`Breaker::report`] to it atomically.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::ledger::Owner;
+
+/// So many failures in a row open it.
+const FAILURES_TO_OPEN: u32 = 3;
+
+/// How long it stays open for the first time; doubled each time a probe fails.
+const FIRST_OPEN: Duration = Duration::from_secs(30);
+
+/// The longest time that it stays open.
+const LONGEST_OPEN: Duration = Duration::from_mins(5);
+
+/// How long a probe may take before another one is sent: a worker may have died over it.
+const PROBE: Duration = Duration::from_secs(90);
+
+/// How soon to look again whether a probe was answered.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What is known of a target's health.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Whether calls may pass.
+    pub state: BreakerState,
+}
+
+/// Whether calls may pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// They may.
+    #[default]
+    Closed,
+    /// They may not, until then.
+    Open {
+        /// When a probe may pass.
+        until: Timestamp,
+    },
+    /// One may, to see whether the target is back.
+    HalfOpen {
+        /// Whose call it is.
+        probe: Owner,
+        /// When another probe may pass.
+        until: Timestamp,
+    },
+}
+
+/// Whether a call may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// It may.
+    Go,
+    /// It may not, before then.
+    Wait {
+        /// When it is worth asking again.
+        until: Timestamp,
+    },
+}
+
+/// How a target answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// It answered, whatever it said of the device.
+    Up,
+    /// It could not be reached, or asked for patience.
+    Down,
+}
+
+impl Breaker {
+    /// The word for the state in logs.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self.state {
+            BreakerState::Closed => "closed",
+            BreakerState::Open { .. } => "open",
+            BreakerState::HalfOpen { .. } => "half_open",
+        }
+    }
+
+    /// Asks for a call by `owner`. The first one after the open time becomes the probe.
+    #[must_use]
+    pub fn enter(self, owner: &Owner, now: Timestamp) -> (Self, Pass) {
+        let pass = match &self.state {
+            BreakerState::Closed => Pass::Go,
+            BreakerState::HalfOpen { probe, .. } if probe == owner => Pass::Go,
+            BreakerState::Open { until } if now < *until => Pass::Wait { until: *until },
+            // Most probes are answered at once.
+            BreakerState::HalfOpen { until, .. } if now < *until => {
+                Pass::Wait { until: now.plus(LOOK_AGAIN).min(*until) }
+            }
+            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => {
+                let state = BreakerState::HalfOpen { probe: owner.clone(), until: now.plus(PROBE) };
+                return (Self { state, ..self }, Pass::Go);
+            }
+        };
+        (self, pass)
+    }
+
+    /// Takes note of how the target answered `owner`.
+    #[must_use]
+    pub fn report(self, owner: &Owner, health: Health, now: Timestamp) -> Self {
+        match (health, &self.state) {
+            (Health::Up, _) => Self::default(),
+            (Health::Down, BreakerState::Closed) => {
+                let failures = self.failures + 1;
+                let state = if failures < FAILURES_TO_OPEN {
+                    BreakerState::Closed
+                } else {
+                    BreakerState::Open { until: now.plus(FIRST_OPEN) }
+                };
+                Self { failures, state }
+            }
+            (Health::Down, BreakerState::HalfOpen { probe, .. }) if probe == owner => {
+                let failures = self.failures.saturating_add(1);
+                let doublings = failures.saturating_sub(FAILURES_TO_OPEN).min(8);
+                let open_for = FIRST_OPEN.saturating_mul(1 << doublings).min(LONGEST_OPEN);
+                Self { failures, state: BreakerState::Open { until: now.plus(open_for) } }
+            }
+            // A call that began before it opened tells nothing new.
+            (Health::Down, _) => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    fn owner(name: &str) -> Owner {
+        name.into()
+    }
+
+    /// Three failures in a row at 0 s.
+    fn opened() -> Breaker {
+        let fail = |breaker: Breaker, _| breaker.report(&owner("a"), Health::Down, at(0));
+        (0..FAILURES_TO_OPEN).fold(Breaker::default(), fail)
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_others_do_not() {
+        let mut breaker = Breaker::default();
+        for _ in 0..10 {
+            breaker = breaker.report(&owner("a"), Health::Down, at(0));
+            breaker = breaker.report(&owner("a"), Health::Down, at(0));
+            breaker = breaker.report(&owner("a"), Health::Up, at(0));
+        }
+        assert_eq!(breaker, Breaker::default());
+        assert_eq!(opened().state, BreakerState::Open { until: at(30) });
+    }
+
+    #[test]
+    fn statement_09_one_probe_at_a_time_asks_a_target_that_is_down() {
+        let (breaker, pass) = opened().enter(&owner("a"), at(29));
+        assert_eq!(pass, Pass::Wait { until: at(30) });
+        let (breaker, pass) = breaker.enter(&owner("b"), at(30));
+        assert_eq!(pass, Pass::Go);
+        let (breaker, pass) = breaker.enter(&owner("c"), at(31));
+        assert_eq!(pass, Pass::Wait { until: at(36) });
+        let (breaker, pass) = breaker.enter(&owner("b"), at(31));
+        assert_eq!(pass, Pass::Go, "the probe may ask again");
+        // The probe died: another one takes its place.
+        let (breaker, pass) = breaker.enter(&owner("c"), at(120));
+        assert_eq!(pass, Pass::Go);
+        assert!(
+            matches!(breaker.state, BreakerState::HalfOpen { probe, .. } if probe == owner("c"))
+        );
+    }
+
+    #[test]
+    fn a_probe_that_fails_doubles_the_wait_and_one_that_succeeds_ends_it() {
+        let mut breaker = opened();
+        let mut now = at(30);
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            let (half_open, pass) = breaker.enter(&owner("p"), now);
+            assert_eq!(pass, Pass::Go);
+            breaker = half_open.report(&owner("p"), Health::Down, now);
+            let BreakerState::Open { until } = breaker.state else { panic!("{breaker:?}") };
+            waits.push(until.since(now).as_secs());
+            now = until;
+        }
+        assert_eq!(waits, [60, 120, 240, 300, 300, 300]);
+        let (half_open, _) = breaker.enter(&owner("p"), now);
+        assert_eq!(half_open.report(&owner("p"), Health::Up, now), Breaker::default());
+    }
+
+    #[test]
+    fn a_late_failure_does_not_keep_it_open() {
+        let late = opened().report(&owner("late"), Health::Down, at(29));
+        assert_eq!(late, opened());
+    }
+}

@@ -1,0 +1,125 @@
+//! The circuit breakers in DynamoDB: one item per target, changed under the condition that nobody else has.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use greenlight_core::Timestamp;
+use greenlight_core::breaker::{Breaker, Health, Pass};
+use greenlight_core::ledger::Owner;
+use greenlight_core::ports::{KeepBreakers, LedgerError};
+
+use super::describe;
+use super::dynamodb::{DynamoLedger, number, text, unreadable};
+
+/// So often a change is tried when others change the item at the same moment.
+const TRIES: usize = 8;
+
+impl DynamoLedger {
+    async fn change_breaker<T>(
+        &self,
+        target: &str,
+        change: impl Fn(Breaker) -> (Breaker, T) + Send,
+    ) -> Result<(Breaker, T), LedgerError>
+    where
+        T: Send,
+    {
+        for _ in 0..TRIES {
+            let (before, version) = self.read_breaker(target).await?;
+            let (breaker, answer) = change(before.clone());
+            if breaker == before || self.write_breaker(target, &breaker, version).await? {
+                return Ok((breaker, answer));
+            }
+        }
+        Err(LedgerError(
+            "too many workers change the circuit breaker at the same moment".to_owned(),
+        ))
+    }
+
+    async fn read_breaker(&self, target: &str) -> Result<(Breaker, i64), LedgerError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", breaker_pk(target))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| LedgerError(describe(&error)))?;
+        let Some(item) = answer.item else {
+            return Ok((Breaker::default(), 0));
+        };
+        let breaker = item
+            .get("breaker")
+            .and_then(|value| serde_json::from_str(value.as_s().ok()?).ok())
+            .ok_or_else(|| unreadable("breaker"))?;
+        let version = item
+            .get("version")
+            .and_then(|value| value.as_n().ok()?.parse().ok())
+            .ok_or_else(|| unreadable("version"))?;
+        Ok((breaker, version))
+    }
+
+    /// `false` when somebody else wrote since `version` was read.
+    async fn write_breaker(
+        &self,
+        target: &str,
+        breaker: &Breaker,
+        version: i64,
+    ) -> Result<bool, LedgerError> {
+        let json =
+            serde_json::to_string(breaker).map_err(|error| LedgerError(error.to_string()))?;
+        let item = HashMap::from([
+            ("pk".to_owned(), breaker_pk(target)),
+            ("breaker".to_owned(), text(&json)),
+            // For whoever looks at the table.
+            ("state".to_owned(), text(breaker.as_str())),
+            ("version".to_owned(), number(version + 1)),
+        ]);
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk) OR version = :version")
+            .expression_attribute_values(":version", number(version))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(LedgerError(describe(&error))),
+        }
+    }
+}
+
+fn breaker_pk(target: &str) -> AttributeValue {
+    text(&format!("breaker#{target}"))
+}
+
+impl KeepBreakers for DynamoLedger {
+    async fn enter(
+        &self,
+        target: &str,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<(Breaker, Pass), LedgerError> {
+        self.change_breaker(target, |breaker| breaker.enter(owner, now)).await
+    }
+
+    async fn report(
+        &self,
+        target: &str,
+        owner: &Owner,
+        health: Health,
+        now: Timestamp,
+    ) -> Result<Breaker, LedgerError> {
+        let change = |breaker: Breaker| (breaker.report(owner, health, now), ());
+        Ok(self.change_breaker(target, change).await?.0)
+    }
+}

@@ -1,0 +1,531 @@
+//! A crash at every await of the second story: before and after each call of a port.
+//!
+//! Stores, source and target are real ones: SQLite, Feishu's client and the HTTP connector over loopback.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use greenlight::stub::form_of;
+use greenlight_actions::http::{ConnectorError, HttpConnector};
+use greenlight_core::breaker::{Breaker, Health, Pass};
+use greenlight_core::flow::Flows;
+use greenlight_core::instance::Instance;
+use greenlight_core::ledger::{
+    Effect, EffectKey, EffectOutcome, Lease, Owner, Refused, Settlement, Taken,
+};
+use greenlight_core::ports::{
+    Act, Bury, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LeaseLost, LedgerError,
+    QueueError, ReadInstance, ReadSecret, RecordEffect, Settle,
+};
+use greenlight_core::retry::RetryPolicy;
+use greenlight_core::secret::Secret;
+use greenlight_core::{
+    Disposition, Failure, Message, Processor, Request, RequestKey, Timestamp, Verdict, process,
+};
+use greenlight_http::Client;
+use greenlight_sources::feishu::FeishuClient;
+use greenlight_stores::embedded::Database;
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
+use tokio::sync::Notify;
+
+/// Kills whoever reaches the chosen point.
+#[derive(Clone, Debug)]
+struct Fate {
+    reached: Arc<AtomicUsize>,
+    /// Counted from 1; 0 kills nobody.
+    fatal: usize,
+    killed: Arc<Notify>,
+}
+
+impl Fate {
+    fn fatal(point: usize) -> Self {
+        Self { reached: Arc::default(), fatal: point, killed: Arc::default() }
+    }
+
+    fn reached(&self) -> usize {
+        self.reached.load(Ordering::SeqCst)
+    }
+
+    async fn point(&self) {
+        if self.reached.fetch_add(1, Ordering::SeqCst) + 1 == self.fatal {
+            self.killed.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Runs a call of a port between two points.
+    async fn around<T>(&self, call: impl Future<Output = T>) -> T {
+        self.point().await;
+        let result = call.await;
+        self.point().await;
+        result
+    }
+}
+
+/// A port with a point before and after each call.
+#[derive(Clone, Debug)]
+struct Mortal<P> {
+    port: P,
+    fate: Fate,
+    recorded: Arc<Mutex<BTreeSet<EffectKey>>>,
+}
+
+impl<P: Claim> Claim for Mortal<P> {
+    async fn claim(
+        &self,
+        request: &Request,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<Result<Taken, Refused>, LedgerError> {
+        self.fate.around(self.port.claim(request, lease, now)).await
+    }
+}
+
+impl<P: RecordEffect> RecordEffect for Mortal<P> {
+    async fn record_effect(
+        &self,
+        request: &RequestKey,
+        owner: &Owner,
+        key: &EffectKey,
+        effect: Effect,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        self.fate.point().await;
+        let result = self.port.record_effect(request, owner, key, effect, now).await;
+        if matches!(result, Ok(Ok(()))) {
+            self.recorded.lock().unwrap().insert(key.clone());
+        }
+        self.fate.point().await;
+        result
+    }
+}
+
+impl<P: Settle> Settle for Mortal<P> {
+    async fn settle(
+        &self,
+        request: &Request,
+        owner: &Owner,
+        settlement: &Settlement,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        self.fate.around(self.port.settle(request, owner, settlement, now)).await
+    }
+
+    async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
+        self.fate.around(self.port.file_event(request, now)).await
+    }
+}
+
+impl<P: KeepBreakers> KeepBreakers for Mortal<P> {
+    async fn enter(
+        &self,
+        target: &str,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<(Breaker, Pass), LedgerError> {
+        self.fate.around(self.port.enter(target, owner, now)).await
+    }
+
+    async fn report(
+        &self,
+        target: &str,
+        owner: &Owner,
+        health: Health,
+        now: Timestamp,
+    ) -> Result<Breaker, LedgerError> {
+        self.fate.around(self.port.report(target, owner, health, now)).await
+    }
+}
+
+impl<P: ReadInstance> ReadInstance for Mortal<P> {
+    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
+        self.fate.around(self.port.read_instance(instance_code)).await
+    }
+}
+
+impl<P: Act> Act for Mortal<P> {
+    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        let key = EffectKey::new(call.target, call.operation, call.device);
+        let is_recorded = self.recorded.lock().unwrap().contains(&key);
+        assert!(!is_recorded, "a recorded effect is not repeated: {key:?}");
+        self.fate.around(self.port.act(call)).await
+    }
+}
+
+impl<P: Bury> Bury for Mortal<P> {
+    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        self.fate.around(self.port.bury(letter)).await
+    }
+}
+
+/// Stands still unless it is set.
+#[derive(Clone, Debug, Default)]
+struct TestClock(Arc<AtomicI64>);
+
+impl TestClock {
+    fn pass(&self, duration: Duration) {
+        let millis = i64::try_from(duration.as_millis()).unwrap();
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 + self.0.load(Ordering::SeqCst))
+    }
+
+    async fn sleep(&self, _: Duration) {
+        std::future::pending().await
+    }
+}
+
+#[derive(Clone, Debug)]
+struct FixedSecret(Arc<Secret>);
+
+impl ReadSecret for FixedSecret {
+    fn current(&self) -> Arc<Secret> {
+        Arc::clone(&self.0)
+    }
+
+    async fn renewed(&self) -> Option<Arc<Secret>> {
+        None
+    }
+}
+
+const HELD_FOR: Duration = Duration::from_secs(90);
+
+/// One approval, from its event to its end.
+struct Case {
+    scene: Scene,
+    database: Database,
+    clock: TestClock,
+    recorded: Arc<Mutex<BTreeSet<EffectKey>>>,
+    /// The good devices of the form.
+    good: Vec<String>,
+    is_bad: bool,
+}
+
+impl Case {
+    /// With two good devices, and a mistyped one if `is_bad`.
+    async fn new(scene: &Scene, number: usize, is_bad: bool) -> Self {
+        let scene = scene.with_another_nac().await;
+        let bad = if is_bad { "00:00:5e:00:53:0O" } else { "" };
+        let form = form_of(bad, &[&device(1), &device(2)]);
+        scene.feishu.put_instance(&format!("I-{number}"), APPROVAL_CODE, "APPROVED", &form);
+        Self {
+            scene,
+            database: Database::in_memory().await.unwrap(),
+            clock: TestClock::default(),
+            recorded: Arc::default(),
+            good: vec![device(1), device(2)],
+            is_bad,
+        }
+    }
+
+    fn processor(
+        &self,
+        fate: &Fate,
+    ) -> Processor<
+        Mortal<Database>,
+        Mortal<FeishuClient<Client, FixedSecret, TestClock>>,
+        Mortal<HttpConnector<Client, FixedSecret, TestClock>>,
+        Mortal<Database>,
+        TestClock,
+    > {
+        let secret = self.scene.app.secret_document(NAC_TOKEN).to_string();
+        let secret = FixedSecret(Arc::new(Secret::parse(&secret).unwrap()));
+        let clock = self.clock.clone();
+        let environment = |name: &str| match name {
+            "NAC_URL" => Some(self.scene.nac.url()),
+            _ => Some(APPROVAL_CODE.to_owned()),
+        };
+        let flows = include_str!("../../infra/flows.toml");
+        let flows = Flows::parse(flows, &environment).unwrap();
+        let http = self.scene.client.clone();
+        let actions = HttpConnector::new(&flows, secret.clone(), clock.clone(), |_| {
+            Ok::<_, ConnectorError>(http.clone())
+        });
+        let url = self.scene.feishu.url();
+        Processor {
+            ledger: self.mortal(fate, self.database.clone()),
+            source: self.mortal(fate, FeishuClient::new(http.clone(), secret, clock.clone(), &url)),
+            actions: self.mortal(fate, actions.unwrap()),
+            dead_letters: self.mortal(fate, self.database.clone()),
+            clock,
+            flows,
+            retry: RetryPolicy::default(),
+        }
+    }
+
+    fn mortal<P>(&self, fate: &Fate, port: P) -> Mortal<P> {
+        Mortal { port, fate: fate.clone(), recorded: Arc::clone(&self.recorded) }
+    }
+
+    fn message(&self, body: &str, owner: &str) -> (String, Lease, Timestamp) {
+        let now = self.clock.now();
+        (body.to_owned(), Lease { owner: owner.into(), until: now.plus(HELD_FOR) }, now)
+    }
+
+    /// Delivers once; `None` when it was killed.
+    async fn deliver(&self, body: &str, owner: &str, fate: &Fate) -> Option<Disposition> {
+        let (body, lease, now) = self.message(body, owner);
+        let processor = self.processor(fate);
+        let message = Message {
+            body: &body,
+            receive_count: 1,
+            first_received: now,
+            deadline: now.plus(Duration::from_mins(1)),
+            stop: now.plus(Duration::from_mins(1)),
+            lease,
+        };
+        let attempt = process(&message, &processor);
+        tokio::select! {
+            biased;
+            disposition = attempt => Some(disposition),
+            () = fate.killed.notified() => None,
+        }
+    }
+
+    /// Delivers until it ends. A lease that a dead worker holds is waited for.
+    async fn deliver_to_the_end(&self, body: &str, owner: &str) {
+        for attempt in 0..5 {
+            let owner = format!("{owner}-{attempt}");
+            match self.deliver(body, &owner, &Fate::fatal(0)).await.unwrap() {
+                Disposition::Done => return,
+                Disposition::Buried(_) => {
+                    assert!(self.is_bad, "only the bad form is buried");
+                    return;
+                }
+                Disposition::ComeBack { .. } => self.clock.pass(HELD_FOR),
+            }
+        }
+        panic!("it does not end");
+    }
+
+    async fn check(&self, first_owner: &str, body: &str) {
+        assert_eq!(self.scene.nac.whitelist(), self.good);
+        let letters = self.database.dead_letters().await.unwrap();
+        assert_eq!(!letters.is_empty(), self.is_bad, "{letters:?}");
+
+        // Statement 7: the first owner comes back to life, long after.
+        let request = Request::parse(body).unwrap();
+        let key = EffectKey::from("nac/add/late");
+        let effect = Effect { outcome: EffectOutcome::Done, at: self.clock.now() };
+        let late = self
+            .database
+            .record_effect(&request.key(), &first_owner.into(), &key, effect, self.clock.now())
+            .await;
+        assert_eq!(late.unwrap(), Err(LeaseLost));
+
+        // Statements 4, 5 and 11: the same event, another event id, and a redrive add no call.
+        let calls = self.scene.nac.calls();
+        let other_id = Request { event_id: "another".into(), ..request }.to_json();
+        for (body, owner) in [(body, "again"), (other_id.as_str(), "other"), (body, "redrive")] {
+            self.deliver_to_the_end(body, owner).await;
+        }
+        assert_eq!(self.scene.nac.calls(), calls);
+    }
+}
+
+fn body(number: usize) -> String {
+    Request {
+        v: 1,
+        source: "feishu".into(),
+        tenant: "t".into(),
+        event_id: format!("event-{number}"),
+        approval_code: APPROVAL_CODE.into(),
+        instance_code: format!("I-{number}"),
+        verdict: Verdict::Approved,
+        occurred_at: None,
+        received_at: Timestamp::default(),
+    }
+    .to_json()
+}
+
+/// Statements 4, 5, 6, 7 and 11 for a crash at each point, and for two crashes at each pair of points.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_04_05_06_07_11_hold_after_a_crash_at_every_await() {
+    let scene = Scene::set().await;
+    let (mut number, mut repeated) = (0, 0);
+    for is_bad in [false, true] {
+        let mut points = 0;
+        for first in 1.. {
+            let mut second_points = 0;
+            for second in 1.. {
+                number += 1;
+                let case = Case::new(&scene, number, is_bad).await;
+                let body = body(number);
+                let fate = Fate::fatal(first);
+                if case.deliver(&body, "first", &fate).await.is_some() {
+                    points = fate.reached();
+                    break;
+                }
+                case.clock.pass(HELD_FOR);
+                let fate = Fate::fatal(second);
+                let is_over = case.deliver(&body, "second", &fate).await.is_some();
+                case.clock.pass(HELD_FOR);
+                case.deliver_to_the_end(&body, "last").await;
+                let calls = case.scene.nac.calls();
+                assert!(calls <= case.good.len() + 2, "at most one call is repeated per crash");
+                repeated += calls - case.good.len();
+                case.check("first", &body).await;
+                if is_over {
+                    second_points = fate.reached();
+                    break;
+                }
+            }
+            if second_points == 0 {
+                break;
+            }
+        }
+        assert!(points > 10, "claim, read, act, record, settle have two points each: {points}");
+        println!("bad form {is_bad}: {points} points");
+    }
+    println!("{number} runs, {repeated} calls repeated because a crash came before the record");
+    assert!(repeated > 0, "crashes between the call and its record were among them");
+}
+
+/// Panics, or never answers, for one instance; and otherwise is the port.
+#[derive(Clone, Debug)]
+struct Moody<P>(P);
+
+impl<P: ReadInstance> ReadInstance for Moody<P> {
+    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
+        match instance_code {
+            "I-1" => panic!("on purpose"),
+            "I-2" => std::future::pending().await,
+            _ => self.0.read_instance(instance_code).await,
+        }
+    }
+}
+
+/// As the machine's clock, but time limits end at once: a hang is what never ends.
+#[derive(Clone, Debug, Default)]
+struct Impatient(TestClock);
+
+impl Clock for Impatient {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn sleep(&self, _: Duration) {
+        // Long after everything that answers at all has answered.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+/// Statement 8: a panic, a hang and a poison message cost the other seven nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_08_one_bad_record_costs_the_others_nothing() {
+    let scene = Scene::set().await;
+    let case = Case::new(&scene, 0, false).await;
+    for number in 1..10_u8 {
+        let form = form_of("", &[&device(number)]);
+        let instance = format!("I-{number}");
+        scene.feishu.put_instance(&instance, APPROVAL_CODE, "APPROVED", &form);
+    }
+    let mortal = case.processor(&Fate::fatal(0));
+    let processor = Processor {
+        ledger: mortal.ledger,
+        source: Moody(mortal.source),
+        actions: mortal.actions,
+        dead_letters: mortal.dead_letters,
+        clock: Impatient::default(),
+        flows: mortal.flows,
+        retry: mortal.retry,
+    };
+    let mut bodies: Vec<String> = (1..10).map(body).collect();
+    bodies.push("poison".to_owned());
+    let now = processor.clock.now();
+    let messages: Vec<Message<'_>> = bodies
+        .iter()
+        .enumerate()
+        .map(|(n, body)| Message {
+            body,
+            receive_count: 1,
+            first_received: now,
+            deadline: now.plus(Duration::from_mins(1)),
+            stop: now.plus(Duration::from_mins(1)),
+            lease: Lease { owner: format!("owner-{n}").as_str().into(), until: now.plus(HELD_FOR) },
+        })
+        .collect();
+    let attempts = messages.iter().map(|message| process(message, &processor));
+    let dispositions = futures_util::future::join_all(attempts).await;
+    for (n, disposition) in dispositions.iter().enumerate() {
+        match (n, disposition) {
+            (0 | 1, Disposition::ComeBack { reason, .. }) => {
+                assert_eq!(reason.class.as_str(), "defect")
+            }
+            (9, Disposition::Buried(reason)) => assert_eq!(reason.class.as_str(), "bad_message"),
+            (2..=8, Disposition::Done) => {}
+            _ => panic!("message {n}: {disposition:?}"),
+        }
+    }
+    let expected: Vec<String> = (3..10).map(device).collect();
+    assert_eq!(case.scene.nac.whitelist(), expected);
+}
+
+/// Statement 9: a target that is down sends nothing to the dead-letter queue before the time is up.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_09_patience_lasts_until_it_is_time_to_give_up() {
+    let scene = Scene::set().await;
+    let case = Case::new(&scene, 1, false).await;
+    let body = body(1);
+    let processor = case.processor(&Fate::fatal(0));
+    let first_received = case.clock.now();
+    case.scene.nac.fail_next(std::iter::repeat_n(StatusCode::INTERNAL_SERVER_ERROR, 1_000));
+    let mut waits = Vec::new();
+    let end = loop {
+        let now = case.clock.now();
+        let message = Message {
+            body: &body,
+            receive_count: u32::try_from(waits.len()).unwrap() + 1,
+            first_received,
+            // No time for quick retries, which would wait by a clock that stands still.
+            deadline: now.plus(Duration::from_millis(1)),
+            stop: now.plus(Duration::from_mins(1)),
+            lease: Lease {
+                owner: format!("owner-{}", waits.len()).as_str().into(),
+                until: now.plus(HELD_FOR),
+            },
+        };
+        match process(&message, &processor).await {
+            Disposition::ComeBack { after, .. } => {
+                waits.push(after);
+                case.clock.pass(after);
+            }
+            end => break end,
+        }
+    };
+    let Disposition::Buried(reason) = end else { panic!("{end:?}") };
+    assert!(reason.text.contains("given up after 24 h"), "{reason}");
+    let waited: Duration = waits.iter().sum();
+    assert!(waited >= Duration::from_hours(24), "{waited:?}");
+    println!("{} attempts in {} h", waits.len() + 1, waited.as_secs() / 3600);
+    // A day at four an hour, and the first few: not more.
+    assert!((90..=140).contains(&waits.len()), "{}", waits.len());
+    assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(18 * 60)));
+}
+
+/// Whatever else the queue is used for: it gives a message to one at a time.
+#[tokio::test]
+async fn the_embedded_queue_hides_what_it_gave_out() {
+    let database = Database::in_memory().await.unwrap();
+    let request = Request::parse(&body(1)).unwrap();
+    database.enqueue(&request).await.unwrap();
+    let at = Timestamp::from_millis;
+    let first = database.receive(10, at(0), at(10)).await.unwrap();
+    assert_eq!(first.len(), 1);
+    assert_eq!(database.receive(10, at(9), at(19)).await.unwrap(), []);
+    let again = database.receive(10, at(10), at(20)).await.unwrap();
+    assert_eq!(again[0].receive_count, 2);
+    assert_eq!(again[0].first_received(), at(0));
+    // Whoever was too slow deletes nothing.
+    database.delete(&first[0]).await.unwrap();
+    assert_eq!(database.next_visible().await.unwrap(), Some(at(20)));
+    database.delete(&again[0]).await.unwrap();
+    assert_eq!(database.next_visible().await.unwrap(), None);
+}
