@@ -178,7 +178,7 @@ impl Clock for TestClock {
     }
 
     async fn sleep(&self, _: Duration) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
