@@ -14,11 +14,11 @@ use greenlight_core::breaker::{Breaker, Health, Pass};
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, Owner, Refused, Settlement, Taken,
+    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Refused, Settlement, Taken,
 };
 use greenlight_core::ports::{
-    Act, Bury, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LeaseLost, LedgerError,
-    QueueError, ReadInstance, ReadSecret, RecordEffect, Settle,
+    Act, Bury, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
+    ReadInstance, ReadSecret, RecordEffect, Settle,
 };
 use greenlight_core::retry::RetryPolicy;
 use greenlight_core::secret::Secret;
@@ -197,6 +197,14 @@ impl ReadSecret for FixedSecret {
 
 const HELD_FOR: Duration = Duration::from_secs(90);
 
+type MortalProcessor = Processor<
+    Mortal<Database>,
+    Mortal<FeishuClient<Client, FixedSecret, TestClock>>,
+    Mortal<HttpConnector<Client, FixedSecret, TestClock>>,
+    Mortal<Database>,
+    TestClock,
+>;
+
 /// One approval, from its event to its end.
 struct Case {
     scene: Scene,
@@ -225,16 +233,7 @@ impl Case {
         }
     }
 
-    fn processor(
-        &self,
-        fate: &Fate,
-    ) -> Processor<
-        Mortal<Database>,
-        Mortal<FeishuClient<Client, FixedSecret, TestClock>>,
-        Mortal<HttpConnector<Client, FixedSecret, TestClock>>,
-        Mortal<Database>,
-        TestClock,
-    > {
+    fn processor(&self, fate: &Fate) -> MortalProcessor {
         let secret = self.scene.app.secret_document(NAC_TOKEN).to_string();
         let secret = FixedSecret(Arc::new(Secret::parse(&secret).unwrap()));
         let clock = self.clock.clone();

@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::types::{
 };
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Pass};
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, Owner, Record, Refused, Settlement,
-    Taken, apply,
+    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Record, Refused,
+    Settlement, Taken, apply,
 };
-use greenlight_core::ports::{self, LeaseLost};
+use greenlight_core::ports;
 use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_stores::embedded::Database;

@@ -13,11 +13,11 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::Timestamp;
 use crate::failure::Reason;
 use crate::mac::Eui48;
-use crate::ports::LeaseLost;
 
 /// How long ended requests and processed event ids are remembered.
 ///
@@ -171,6 +171,11 @@ pub enum Refused {
     /// Everything was done before.
     Done,
 }
+
+/// The lease ran out or another worker took it: whoever gets this changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the lease on the request is lost")]
+pub struct LeaseLost;
 
 /// How an attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@
 //! * [`secret`]: the one secret, cached and read again when it may have been rotated.
 
 pub mod breaker;
+mod delivery;
 pub mod event;
 pub mod extract;
 pub mod failure;
@@ -31,9 +32,10 @@ pub mod retry;
 pub mod secret;
 pub mod time;
 
+pub use delivery::{Delivery, MAX_BODY_BYTES, Refusal};
 pub use event::Verdict;
 pub use failure::{Class, Failure, Reason};
 pub use process::{Disposition, Message, Processor, process};
-pub use receive::{Answer, Delivery, Ignored, MAX_BODY_BYTES, Outcome, Receiver, Refusal, receive};
+pub use receive::{Answer, Ignored, Outcome, Receiver, receive};
 pub use request::{Request, RequestKey};
 pub use time::Timestamp;

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::breaker::{Breaker, Health, Pass};
+use crate::delivery::{Delivery, Refusal};
 use crate::event::Event;
 use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
-use crate::ledger::{Effect, EffectKey, EffectOutcome, Lease, Owner, Refused, Settlement, Taken};
+use crate::ledger::{
+    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Refused, Settlement, Taken,
+};
 use crate::mac::Eui48;
-use crate::receive::{Delivery, Refusal};
 use crate::request::{Request, RequestKey};
 use crate::secret::{Secret, SecretError};
 use crate::time::Timestamp;
@@ -167,11 +169,6 @@ pub trait KeepBreakers: Send + Sync {
 pub trait Ledger: Claim + RecordEffect + Settle + KeepBreakers {}
 
 impl<T: Claim + RecordEffect + Settle + KeepBreakers> Ledger for T {}
-
-/// The lease ran out or another worker took it: whoever gets this changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the lease on the request is lost")]
-pub struct LeaseLost;
 
 /// Reads approval instances at their source.
 pub trait ReadInstance: Send + Sync {

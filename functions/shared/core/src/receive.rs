@@ -1,26 +1,13 @@
 //! The first story: a delivery becomes an answer, and an approval that matters a queued request.
 
-use bytes::Bytes;
-use http::HeaderMap;
 use serde_json::json;
 use thiserror::Error;
 
+use crate::delivery::{Delivery, MAX_BODY_BYTES, Refusal};
 use crate::event::{ApprovalEvent, Event};
 use crate::flow::Approvals;
 use crate::ports::{Authenticate, Clock, Enqueue, QueueError, ReadSecret};
 use crate::request::{BadRequest, Request};
-
-/// The largest body that is looked at, in bytes. Approval events are of about one kilobyte.
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
-
-/// What arrived over HTTP.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, exactly as it was sent: signatures are over these bytes.
-    pub body: Bytes,
-}
 
 /// What goes back over HTTP, and why.
 #[derive(Clone, Debug)]
@@ -62,79 +49,6 @@ pub enum Ignored {
     /// Authentic, of interest, and with an identifier that none should be.
     #[error(transparent)]
     BadIdentifier(BadRequest),
-}
-
-/// Why a delivery is refused. Says nothing of its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Refusal {
-    /// More than [`MAX_BODY_BYTES`].
-    #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
-    TooLarge,
-    /// Marked as base64, and none.
-    #[error("the body is not valid base64")]
-    NotBase64,
-    /// Not JSON of the documented shape.
-    #[error("the body is not an event")]
-    NotAnEvent,
-    /// Signed, and not encrypted as documented.
-    #[error("the body cannot be decrypted")]
-    NotDecryptable,
-    /// No signature, and no URL check with the right token.
-    #[error("the delivery is not signed")]
-    NotSigned,
-    /// Signed by someone who does not know the key.
-    #[error("the signature is wrong")]
-    WrongSignature,
-    /// Signed too long ago, or in the future.
-    #[error("the timestamp is outside the replay window")]
-    OutsideReplayWindow,
-    /// The verification token is not ours.
-    #[error("the verification token is wrong")]
-    WrongToken,
-    /// Of another app.
-    #[error("the event is of another app")]
-    WrongApp,
-}
-
-impl Refusal {
-    /// For logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::NotBase64 => "not_base64",
-            Self::NotAnEvent => "not_an_event",
-            Self::NotDecryptable => "not_decryptable",
-            Self::NotSigned => "not_signed",
-            Self::WrongSignature => "wrong_signature",
-            Self::OutsideReplayWindow => "outside_replay_window",
-            Self::WrongToken => "wrong_token",
-            Self::WrongApp => "wrong_app",
-        }
-    }
-
-    /// The HTTP status: 413, 400 for what nobody's event looks like, 401 for what is not authentic.
-    #[must_use]
-    pub const fn status(self) -> u16 {
-        match self {
-            Self::TooLarge => 413,
-            Self::NotBase64 | Self::NotAnEvent | Self::NotDecryptable => 400,
-            Self::NotSigned
-            | Self::WrongSignature
-            | Self::OutsideReplayWindow
-            | Self::WrongToken
-            | Self::WrongApp => 401,
-        }
-    }
-
-    /// Whether it would look like this if the secret had been rotated.
-    #[must_use]
-    pub const fn may_be_rotation(self) -> bool {
-        matches!(
-            self,
-            Self::NotSigned | Self::WrongSignature | Self::WrongToken | Self::NotDecryptable
-        )
-    }
 }
 
 impl Answer {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::ConnectorError;
 use super::auth::Auth;
 use super::outcome::Rule;
-use super::render::{Templates, undeclared};
+use super::template::{Templates, undeclared};
 
 /// The variables that every template may use, whatever the flow's fields are.
 const ALWAYS_THERE: [&str; 6] =

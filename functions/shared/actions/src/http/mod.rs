@@ -4,6 +4,7 @@ mod auth;
 mod connector;
 mod outcome;
 mod render;
+mod template;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

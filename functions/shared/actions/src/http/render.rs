@@ -4,66 +4,30 @@
 //! as one, a query value as one, a header value is refused when it could end the header, and a JSON
 //! string is put into a JSON tree that is written out as a whole.
 
-use std::sync::LazyLock;
-
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
-use minijinja::{Environment, UndefinedBehavior, Value as Context};
+use minijinja::Value as Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::connector::Operation;
-
-/// The sources of templates.
-pub(super) type Templates<'a> = Vec<&'a str>;
+use super::template::{TemplateError, text, value};
 
 /// All but the unreserved characters of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Steps that a template may take, so that no form value can make one run on.
-const FUEL: u64 = 20_000;
-
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_fuel(Some(FUEL));
-    environment
-});
-
 /// A request that cannot be rendered. Says the place and never the value.
 #[derive(Debug, Error)]
 pub(super) enum RenderError {
-    #[error("the template {template:?} fails: {kind}")]
-    Template { template: String, kind: minijinja::ErrorKind },
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     #[error("a value in the path is empty or made of dots")]
     Segment,
     #[error("a value cannot stand in the header `{0}`")]
     Header(String),
     #[error("the request's address is not valid")]
     Address,
-}
-
-impl RenderError {
-    fn template(template: &str, error: &minijinja::Error) -> Self {
-        Self::Template { template: template.to_owned(), kind: error.kind() }
-    }
-}
-
-/// The variables that a template needs.
-pub(super) fn undeclared(template: &str) -> Result<Vec<String>, minijinja::Error> {
-    let names = match expression(template) {
-        Some(expression) => ENVIRONMENT.compile_expression(expression)?.undeclared_variables(false),
-        None => ENVIRONMENT.template_from_str(template)?.undeclared_variables(false),
-    };
-    Ok(names.into_iter().collect())
-}
-
-/// The expression of a template that is nothing but `{{ expression }}`.
-fn expression(template: &str) -> Option<&str> {
-    let inner = template.trim().strip_prefix("{{")?.strip_suffix("}}")?;
-    (!inner.contains("{{") && !inner.contains("}}") && !inner.contains("{%")).then_some(inner)
 }
 
 impl Operation {
@@ -116,13 +80,6 @@ impl Operation {
     }
 }
 
-fn text(template: &str, context: &Context) -> Result<String, RenderError> {
-    ENVIRONMENT
-        .template_from_str(template)
-        .and_then(|compiled| compiled.render(context.clone()))
-        .map_err(|error| RenderError::template(template, &error))
-}
-
 fn json(tree: &toml::Value, context: &Context) -> Result<Value, RenderError> {
     Ok(match tree {
         toml::Value::String(template) => value(template, context)?,
@@ -140,22 +97,5 @@ fn json(tree: &toml::Value, context: &Context) -> Result<Value, RenderError> {
         toml::Value::Float(number) => Value::from(*number),
         toml::Value::Boolean(is) => Value::from(*is),
         toml::Value::Datetime(moment) => Value::from(moment.to_string()),
-    })
-}
-
-fn value(template: &str, context: &Context) -> Result<Value, RenderError> {
-    let Some(expression) = expression(template) else {
-        return text(template, context).map(Value::String);
-    };
-    let failed = |error: &minijinja::Error| RenderError::template(template, error);
-    let compiled = ENVIRONMENT.compile_expression(expression).map_err(|error| failed(&error))?;
-    let value = compiled.eval(context.clone()).map_err(|error| failed(&error))?;
-    if value.is_undefined() {
-        let kind = minijinja::ErrorKind::UndefinedError;
-        return Err(RenderError::Template { template: template.to_owned(), kind });
-    }
-    serde_json::to_value(value).map_err(|_| RenderError::Template {
-        template: template.to_owned(),
-        kind: minijinja::ErrorKind::BadSerialization,
     })
 }

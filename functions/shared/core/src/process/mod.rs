@@ -10,10 +10,8 @@ use crate::extract::extract;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
-use crate::ledger::{Lease, Refused, Settlement, Taken};
-use crate::ports::{
-    Act, Bury, Clock, DeadLetter, LeaseLost, Ledger, LedgerError, QueueError, ReadInstance,
-};
+use crate::ledger::{Lease, LeaseLost, Refused, Settlement, Taken};
+use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, LedgerError, QueueError, ReadInstance};
 use crate::request::{BadRequest, Request};
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;

@@ -11,9 +11,10 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, Owner, REMEMBERED_FOR, Refused, Settlement, Taken,
+    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, REMEMBERED_FOR, Refused, Settlement,
+    Taken,
 };
-use greenlight_core::ports::{Claim, LeaseLost, LedgerError, RecordEffect, Settle};
+use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;

@@ -1,10 +1,10 @@
 //! The ledger of one machine: the state machine itself, inside a transaction.
 
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, Lease, Owner, REMEMBERED_FOR, Record, Refused, Settlement,
-    Taken, apply,
+    Answer, Command, Effect, EffectKey, Lease, LeaseLost, Owner, REMEMBERED_FOR, Record, Refused,
+    Settlement, Taken, apply,
 };
-use greenlight_core::ports::{Claim, LeaseLost, LedgerError, RecordEffect, Settle};
+use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
 use greenlight_core::{Request, RequestKey, Timestamp};
 use sqlx::SqliteConnection;
 

@@ -1,0 +1,90 @@
+//! What arrives over HTTP, and why it may be refused.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use thiserror::Error;
+
+/// The largest body that is looked at, in bytes. Approval events are of about one kilobyte.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What arrived over HTTP.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, exactly as it was sent: signatures are over these bytes.
+    pub body: Bytes,
+}
+
+/// Why a delivery is refused. Says nothing of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// More than [`MAX_BODY_BYTES`].
+    #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+    /// Marked as base64, and none.
+    #[error("the body is not valid base64")]
+    NotBase64,
+    /// Not JSON of the documented shape.
+    #[error("the body is not an event")]
+    NotAnEvent,
+    /// Signed, and not encrypted as documented.
+    #[error("the body cannot be decrypted")]
+    NotDecryptable,
+    /// No signature, and no URL check with the right token.
+    #[error("the delivery is not signed")]
+    NotSigned,
+    /// Signed by someone who does not know the key.
+    #[error("the signature is wrong")]
+    WrongSignature,
+    /// Signed too long ago, or in the future.
+    #[error("the timestamp is outside the replay window")]
+    OutsideReplayWindow,
+    /// The verification token is not ours.
+    #[error("the verification token is wrong")]
+    WrongToken,
+    /// Of another app.
+    #[error("the event is of another app")]
+    WrongApp,
+}
+
+impl Refusal {
+    /// For logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::NotBase64 => "not_base64",
+            Self::NotAnEvent => "not_an_event",
+            Self::NotDecryptable => "not_decryptable",
+            Self::NotSigned => "not_signed",
+            Self::WrongSignature => "wrong_signature",
+            Self::OutsideReplayWindow => "outside_replay_window",
+            Self::WrongToken => "wrong_token",
+            Self::WrongApp => "wrong_app",
+        }
+    }
+
+    /// The HTTP status: 413, 400 for what nobody's event looks like, 401 for what is not authentic.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::TooLarge => 413,
+            Self::NotBase64 | Self::NotAnEvent | Self::NotDecryptable => 400,
+            Self::NotSigned
+            | Self::WrongSignature
+            | Self::OutsideReplayWindow
+            | Self::WrongToken
+            | Self::WrongApp => 401,
+        }
+    }
+
+    /// Whether it would look like this if the secret had been rotated.
+    #[must_use]
+    pub const fn may_be_rotation(self) -> bool {
+        matches!(
+            self,
+            Self::NotSigned | Self::WrongSignature | Self::WrongToken | Self::NotDecryptable
+        )
+    }
+}
