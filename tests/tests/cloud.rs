@@ -58,7 +58,7 @@ async fn an_unprocessable_form_is_in_the_dead_letter_queue_with_its_reason(stack
     let letter = stack.next_dead_letter().await;
     assert_eq!(attribute(&letter, "class"), "bad_form");
     assert!(attribute(&letter, "reason").contains("letter O at position 16"), "{letter:?}");
-    assert_eq!(attribute(&letter, "attempts"), "1");
+    assert_eq!(attribute(&letter, "receive_count"), "1");
     assert!(letter.body().is_some_and(|body| body.contains("\"I-2\"")), "{letter:?}");
     // The good device of the same form.
     stack.wait_for_whitelist(&[device(1), device(2), device(3), device(5)]).await;

@@ -120,6 +120,10 @@ impl<P: Settle> Settle for Mortal<P> {
 }
 
 impl<P: KeepBreakers> KeepBreakers for Mortal<P> {
+    async fn look(&self, target: &str) -> Result<Breaker, LedgerError> {
+        self.fate.around(self.port.look(target)).await
+    }
+
     async fn enter(
         &self,
         target: &str,
@@ -190,7 +194,7 @@ impl ReadSecret for FixedSecret {
         Arc::clone(&self.0)
     }
 
-    async fn renewed(&self) -> Option<Arc<Secret>> {
+    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
         None
     }
 }

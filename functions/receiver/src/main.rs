@@ -4,13 +4,13 @@
 
 mod gateway;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use greenlight_core::flow::{Approvals, FlowsError};
-use greenlight_core::ports::QueueError;
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Answer, Outcome, Receiver, receive};
+use greenlight_core::{Answer, Receiver, receive};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::aws::{
     AwsEnvironment, MissingVariable, Patience, SecretsManager, SqsQueue, variable,
@@ -21,13 +21,10 @@ use lambda_http::request::LambdaRequest;
 use lambda_http::tracing;
 use thiserror::Error;
 
-/// Feishu waits 3 s for an answer. What is not enqueued by now is answered 503, and Feishu tries again.
-const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
-
 /// The same for all, so that all share their connections.
 const CONNECT: Duration = Duration::from_millis(500);
 
-/// Two attempts to enqueue fit into [`ANSWER_WITHIN`], after the secret was read again.
+/// Two attempts to enqueue fit into the 2.3 s that an answer has, after the secret was read again.
 const QUEUE_PATIENCE: Patience = Patience {
     connect: CONNECT,
     attempt: Duration::from_millis(650),
@@ -89,7 +86,8 @@ async fn wire() -> Result<Wired, StartError> {
     let aws = AwsEnvironment::read()?;
     let queue_url = variable("QUEUE_URL")?;
     let secret_arn = variable("SECRET_ARN")?;
-    let flows = flows_text(include_str!("../../../infra/flows.toml"))?;
+    let file = std::env::var_os("FLOWS_FILE").map(PathBuf::from);
+    let flows = flows_text(file.as_deref(), include_str!("../../../infra/flows.toml"))?;
     let approvals = Approvals::parse(&flows, &|name| std::env::var(name).ok())?;
     let store = SecretsManager::new(&aws.config(SECRET_PATIENCE), &secret_arn);
     let first = SecretsManager::new(&aws.config(START_PATIENCE), &secret_arn);
@@ -108,14 +106,7 @@ async fn answer(
 ) -> Result<gateway::Response, lambda_runtime::Error> {
     let answer = match gateway::delivery(request)? {
         Err(refusal) => Answer::refused(refusal),
-        Ok(delivery) => {
-            match tokio::time::timeout(ANSWER_WITHIN, receive(&delivery, receiver)).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    Answer::of(Outcome::NotEnqueued(QueueError("no time is left".to_owned())))
-                }
-            }
-        }
+        Ok(delivery) => receive(&delivery, receiver).await,
     };
     Ok(gateway::response(&answer))
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::join_all;
 use greenlight_core::ledger::{Lease, Owner};
+use greenlight_core::ports::Clock;
 use greenlight_core::{Disposition, Message, Timestamp, process as process_message};
+use greenlight_stores::SystemClock;
 use greenlight_stores::aws::SqsQueue;
 use lambda_runtime::{Error, LambdaEvent, tracing};
 
@@ -14,8 +16,11 @@ use crate::Wired;
 /// From so long before the function's end on no new call is started: one call may take this long.
 const LAST_CALL: Duration = Duration::from_secs(15);
 
-/// So long before the function's end an attempt is abandoned, so that the others can still be answered for.
-const LAST_WORD: Duration = Duration::from_secs(2);
+/// So long before the function's end an attempt is abandoned, so that it can still be told to the queue.
+const LAST_WORD: Duration = Duration::from_secs(6);
+
+/// So long before the function's end the batch is answered for, whatever is still under way.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 
 /// The lease outlives the function by this: it is over only when its holder is surely gone, by clocks that differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
@@ -28,7 +33,13 @@ pub(crate) async fn process(
 ) -> Result<SqsBatchResponse, Error> {
     let end = Timestamp::from_millis(i64::try_from(event.context.deadline)?);
     let records = event.payload.records.iter();
-    let come_back = join_all(records.map(|record| process_record(record, end, processor, queue)));
+    let left = end.minus(LAST_BREATH).since(SystemClock.now());
+    let come_back = join_all(records.map(async |record| {
+        let attempt = process_record(record, end, processor, queue);
+        // Who is not answered for by now comes back at the end of its visibility timeout.
+        let unanswered = || record.message_id.clone();
+        tokio::time::timeout(left, attempt).await.unwrap_or_else(|_| unanswered())
+    }));
     let mut response = SqsBatchResponse::default();
     for message_id in come_back.await.into_iter().flatten() {
         response.add_failure(message_id);

@@ -4,6 +4,7 @@
 
 mod batch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,14 @@ const PATIENCE: Patience = Patience {
     attempt: Duration::from_secs(3),
     operation: Duration::from_secs(10),
     attempts: 4,
+};
+
+/// What is told to a queue at the end of an attempt must be told before the function ends.
+const QUEUE_PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(1),
+    attempt: Duration::from_millis(1_500),
+    operation: Duration::from_millis(2_500),
+    attempts: 2,
 };
 
 #[derive(Debug, Error)]
@@ -79,12 +88,14 @@ async fn main() -> ExitCode {
 }
 
 async fn wire() -> Result<(Wired, SqsQueue), StartError> {
-    let aws = AwsEnvironment::read()?.config(PATIENCE);
-    let queue = SqsQueue::new(&aws, variable("QUEUE_URL")?);
-    let dead_letters = SqsQueue::new(&aws, variable("DLQ_URL")?);
+    let environment = AwsEnvironment::read()?;
+    let (aws, queues) = (environment.config(PATIENCE), environment.config(QUEUE_PATIENCE));
+    let queue = SqsQueue::new(&queues, variable("QUEUE_URL")?);
+    let dead_letters = SqsQueue::new(&queues, variable("DLQ_URL")?);
     let ledger = DynamoLedger::new(&aws, variable("LEDGER_TABLE")?);
     let store = SecretsManager::new(&aws, variable("SECRET_ARN")?);
-    let flows = flows_text(include_str!("../../../infra/flows.toml"))?;
+    let file = std::env::var_os("FLOWS_FILE").map(PathBuf::from);
+    let flows = flows_text(file.as_deref(), include_str!("../../../infra/flows.toml"))?;
     let flows = Flows::parse(&flows, &|name| std::env::var(name).ok())?;
     let base_url = variable("FEISHU_BASE_URL").unwrap_or_else(|_| BASE_URL.to_owned());
 

@@ -29,8 +29,10 @@ pub async fn list(folder: &Path) -> Result<(), DlqError> {
     if letters.is_empty() {
         println!("The dead-letter queue is empty. 死信队列为空。");
     }
-    for StoredLetter { id, body, class, reason, attempts, .. } in letters {
-        println!("{id:>4}  {class}  after {attempts} attempt(s)\n      {reason}\n      {body}");
+    for StoredLetter { id, body, class, reason, receive_count, .. } in letters {
+        println!(
+            "{id:>4}  {class}  received {receive_count} time(s)\n      {reason}\n      {body}"
+        );
     }
     Ok(())
 }

@@ -93,23 +93,31 @@ impl Breaker {
         }
     }
 
-    /// Asks for a call by `owner`. The first one after the open time becomes the probe.
+    /// Whether a call may pass at `now`, for whoever only looks.
     #[must_use]
-    pub fn enter(self, owner: &Owner, now: Timestamp) -> (Self, Pass) {
-        let pass = match &self.state {
-            BreakerState::Closed => Pass::Go,
-            BreakerState::HalfOpen { probe, .. } if probe == owner => Pass::Go,
+    pub fn pass(&self, now: Timestamp) -> Pass {
+        match &self.state {
             BreakerState::Open { until } if now < *until => Pass::Wait { until: *until },
             // Most probes are answered at once.
             BreakerState::HalfOpen { until, .. } if now < *until => {
                 Pass::Wait { until: now.plus(LOOK_AGAIN).min(*until) }
             }
-            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => {
-                let state = BreakerState::HalfOpen { probe: owner.clone(), until: now.plus(PROBE) };
-                return (Self { state, ..self }, Pass::Go);
-            }
+            _ => Pass::Go,
+        }
+    }
+
+    /// Asks for a call by `owner`. The first one after the open time becomes the probe.
+    #[must_use]
+    pub fn enter(self, owner: &Owner, now: Timestamp) -> (Self, Pass) {
+        let pass = match &self.state {
+            BreakerState::HalfOpen { probe, .. } if probe == owner => return (self, Pass::Go),
+            _ => self.pass(now),
         };
-        (self, pass)
+        if self.state == BreakerState::Closed || pass != Pass::Go {
+            return (self, pass);
+        }
+        let state = BreakerState::HalfOpen { probe: owner.clone(), until: now.plus(PROBE) };
+        (Self { state, ..self }, pass)
     }
 
     /// Takes note of how the target answered `owner`.

@@ -22,6 +22,9 @@ pub enum Refusal {
     /// More than [`MAX_BODY_BYTES`].
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
+    /// It did not arrive whole in time.
+    #[error("the body did not arrive in time")]
+    TooSlow,
     /// Marked as base64, and none.
     #[error("the body is not valid base64")]
     NotBase64,
@@ -54,6 +57,7 @@ impl Refusal {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
             Self::NotBase64 => "not_base64",
             Self::NotAnEvent => "not_an_event",
             Self::NotDecryptable => "not_decryptable",
@@ -70,6 +74,7 @@ impl Refusal {
     pub const fn status(self) -> u16 {
         match self {
             Self::TooLarge => 413,
+            Self::TooSlow => 408,
             Self::NotBase64 | Self::NotAnEvent | Self::NotDecryptable => 400,
             Self::NotSigned
             | Self::WrongSignature
@@ -84,7 +89,11 @@ impl Refusal {
     pub const fn may_be_rotation(self) -> bool {
         matches!(
             self,
-            Self::NotSigned | Self::WrongSignature | Self::WrongToken | Self::NotDecryptable
+            Self::NotSigned
+                | Self::WrongSignature
+                | Self::WrongToken
+                | Self::WrongApp
+                | Self::NotDecryptable
         )
     }
 }

@@ -1,6 +1,6 @@
 //! From a filled-in form, through a flow's fields, to devices and values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -114,7 +114,8 @@ pub fn extract(flow: &Flow, form: &Form) -> Extracted {
 impl Extracted {
     fn take_devices(&mut self, field: &str, randomized: Randomized, texts: &[String]) {
         let field = || field.to_owned();
-        let found: Vec<_> = texts.iter().flat_map(|text| parse_list(text)).collect();
+        let found = texts.iter().flat_map(|text| parse_list(text));
+        let found: Vec<_> = found.take(MAX_DEVICES + 1).collect();
         if found.is_empty() {
             return self.problems.push(Problem::Empty { field: field() });
         }
@@ -143,15 +144,14 @@ impl Extracted {
 
 /// The texts that stand in the places of `rule`, without empty ones.
 fn texts(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Problem> {
-    let mut seen: Vec<&Field> = Vec::new();
+    let mut seen = HashSet::new();
     let mut texts = Vec::new();
     for place in &rule.from {
         for field in fields_at(form, place) {
             // Two places can mean the same field: one its id, the other its name.
-            if seen.iter().any(|other| std::ptr::eq(*other, field)) {
+            if !seen.insert(std::ptr::from_ref(field)) {
                 continue;
             }
-            seen.push(field);
             let text = text_of(field).ok_or_else(|| Problem::NotText {
                 field: name.to_owned(),
                 place: place.to_string(),

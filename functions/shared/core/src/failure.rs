@@ -111,6 +111,8 @@ pub enum Class {
     TargetUnavailable,
     /// The target was away a moment ago, and is not asked.
     CircuitOpen,
+    /// The target does not take our credentials.
+    TargetLogin,
     /// The target answered this device with an error of its own.
     TargetFailed,
     /// The target refused the device.
@@ -140,6 +142,7 @@ impl Class {
             Self::SourceRefused => "source_refused",
             Self::TargetUnavailable => "target_unavailable",
             Self::CircuitOpen => "circuit_open",
+            Self::TargetLogin => "target_login",
             Self::TargetFailed => "target_failed",
             Self::TargetRefused => "target_refused",
             Self::LedgerUnavailable => "ledger_unavailable",

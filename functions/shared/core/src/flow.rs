@@ -229,6 +229,12 @@ impl Flows {
 }
 
 impl Flow {
+    /// The targets of its actions, each once.
+    #[must_use]
+    pub fn targets(&self) -> BTreeSet<&str> {
+        self.actions.iter().map(|action| action.target.as_str()).collect()
+    }
+
     fn starts_with(&self, source: &str, approval_code: &str, verdict: Verdict) -> bool {
         self.source == source && self.approval_code == approval_code && self.verdict == verdict
     }
@@ -273,12 +279,15 @@ impl Approvals {
     /// Reads the approvals of `flows.toml`; needs the variables of the approval codes only.
     ///
     /// # Errors
-    /// As [`Flows::parse`], but for what concerns targets, fields and actions.
+    /// As [`Flows::parse`].
     pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, FlowsError> {
-        let mut flows = read(text)?.flows;
-        fill_in_approvals(&mut flows, environment)?;
+        let mut file = read(text)?;
+        fill_in_approvals(&mut file.flows, environment)?;
+        let flows = Flows { targets: file.targets, flows: file.flows };
+        // What the worker would refuse must not be enqueued for it.
+        flows.check()?;
         let approval = |flow: Flow| (flow.source, flow.approval_code, flow.verdict);
-        Ok(Self(flows.into_iter().map(approval).collect()))
+        Ok(Self(flows.flows.into_iter().map(approval).collect()))
     }
 
     /// Whether a flow starts with this outcome of this approval.

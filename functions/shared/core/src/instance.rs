@@ -6,6 +6,8 @@ use crate::form::Form;
 /// What the source says about one approval, now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
+    /// The instance, exactly as the source spells it.
+    pub instance_code: String,
     /// The approval definition.
     pub approval_code: String,
     /// Where the approval stands.

@@ -3,6 +3,7 @@
 //! Terms: EUI-48 (the old "MAC-48"); in the first octet, bit 0x01 is I/G (1 = group, multicast) and
 //! bit 0x02 is U/L (1 = locally administered). Source: RFC 9542.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -186,19 +187,13 @@ fn plain(typed: char) -> impl Iterator<Item = char> {
 ///
 /// Takes lists (line breaks, `,` `，` `、` `;` `；` `/` or spaces), known labels before an address
 /// (`MAC：`, `物理地址`, `WLAN`), full-width characters. Each item has a result of its own; an address
-/// that repeats is given once.
-#[must_use]
-pub fn parse_list(text: &str) -> Vec<Result<Eui48, MacError>> {
-    let mut found = Vec::new();
-    for part in text.split(is_list_separator) {
-        for item in addresses_in(part) {
-            let result = Eui48::parse(item);
-            if result.is_err() || !found.contains(&result) {
-                found.push(result);
-            }
-        }
-    }
-    found
+/// that repeats is given once. Lazy, so that whoever has enough reads no more of an endless text.
+pub fn parse_list(text: &str) -> impl Iterator<Item = Result<Eui48, MacError>> {
+    let mut seen = BTreeSet::new();
+    text.split(is_list_separator)
+        .flat_map(addresses_in)
+        .map(Eui48::parse)
+        .filter(move |result| result.as_ref().map_or(true, |&address| seen.insert(address)))
 }
 
 const fn is_list_separator(char: char) -> bool {
@@ -345,6 +340,10 @@ mod tests {
     const ONE: Eui48 = Eui48([0x00, 0x00, 0x5e, 0x00, 0x53, 0x01]);
     const TWO: Eui48 = Eui48([0x00, 0x00, 0x5e, 0x00, 0x53, 0xfe]);
 
+    fn list(text: &str) -> Vec<Result<Eui48, MacError>> {
+        super::parse_list(text).collect()
+    }
+
     #[test]
     fn takes_every_usual_spelling() {
         for typed in [
@@ -368,7 +367,7 @@ mod tests {
             "WLAN: MAC address = 00 00 5e 00 53 01",
             "无线网卡 mac：00:00:5e:00:53:01",
         ] {
-            assert_eq!(parse_list(typed), [Ok(ONE)], "{typed:?}");
+            assert_eq!(list(typed), [Ok(ONE)], "{typed:?}");
         }
     }
 
@@ -382,10 +381,10 @@ mod tests {
             "MAC: 00:00:5e:00:53:01 / WiFi：00:00:5e:00:53:fe",
             "00 00 5e 00 53 01 ， 00 00 5e 00 53 fe",
         ] {
-            assert_eq!(parse_list(typed), [Ok(ONE), Ok(TWO)], "{typed:?}");
+            assert_eq!(list(typed), [Ok(ONE), Ok(TWO)], "{typed:?}");
         }
-        assert_eq!(parse_list(""), []);
-        assert_eq!(parse_list(" \n ,，MAC："), []);
+        assert_eq!(list(""), []);
+        assert_eq!(list(" \n ,，MAC："), []);
     }
 
     #[test]
@@ -394,13 +393,13 @@ mod tests {
         assert_eq!(Eui48::parse("OO:00:5e:00:53:01"), Err(look_alike('O', '0', 1)));
         assert_eq!(Eui48::parse("00:00:5e:00:53:0l"), Err(look_alike('l', '1', 17)));
         assert_eq!(Eui48::parse("0000-5e00-53oI"), Err(look_alike('o', '0', 13)));
-        assert_eq!(parse_list("00005e00530Ｉ"), [Err(look_alike('I', '1', 12))]);
+        assert_eq!(list("00005e00530Ｉ"), [Err(look_alike('I', '1', 12))]);
     }
 
     #[test]
     fn a_bad_item_leaves_the_others() {
         assert_eq!(
-            parse_list("00:00:5e:00:53:0O, 00:00:5e:00:53:fe，我的电脑"),
+            list("00:00:5e:00:53:0O, 00:00:5e:00:53:fe，我的电脑"),
             [
                 Err(MacError::LookAlike { letter: 'O', digit: '0', position: 17 }),
                 Ok(TWO),
@@ -440,7 +439,7 @@ mod tests {
     #[test]
     fn an_error_never_quotes_what_was_typed() {
         let secret = "hunter2-my-password";
-        for result in parse_list(secret) {
+        for result in list(secret) {
             let text = result.map_or_else(|error| error.to_string(), |mac| mac.to_string());
             assert!(!text.contains("hunter2") && !text.contains("password"), "{text}");
         }
@@ -464,13 +463,13 @@ mod tests {
             let case = if upper { Case::Upper } else { Case::Lower };
             if let Ok(address) = Eui48::of_device(octets) {
                 let spelled = address.spelled(Spelling { separator, case });
-                prop_assert_eq!(parse_list(&spelled), [Ok(address)]);
+                prop_assert_eq!(list(&spelled), [Ok(address)]);
             }
         }
 
         #[test]
         fn any_text_at_all_is_answered(text: String) {
-            let _ = parse_list(&text);
+            let _ = list(&text);
         }
 
         #[test]

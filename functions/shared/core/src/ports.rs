@@ -39,8 +39,9 @@ pub trait FetchSecret: Send + Sync {
 pub trait ReadSecret: Send + Sync {
     /// The secret as it was last read.
     fn current(&self) -> Arc<Secret>;
-    /// The secret read again; `None` when it was read a moment ago or cannot be read.
-    fn renewed(&self) -> impl Future<Output = Option<Arc<Secret>>> + Send;
+    /// Another secret than `used`, which was refused: the one that was read since, or one read now.
+    /// `None` when it was read a moment ago or cannot be read.
+    fn renewed(&self, used: &Arc<Secret>) -> impl Future<Output = Option<Arc<Secret>>> + Send;
 }
 
 impl<T: ReadSecret> ReadSecret for Arc<T> {
@@ -48,8 +49,8 @@ impl<T: ReadSecret> ReadSecret for Arc<T> {
         T::current(self)
     }
 
-    fn renewed(&self) -> impl Future<Output = Option<Arc<Secret>>> + Send {
-        T::renewed(self)
+    fn renewed(&self, used: &Arc<Secret>) -> impl Future<Output = Option<Arc<Secret>>> + Send {
+        T::renewed(self, used)
     }
 }
 
@@ -87,7 +88,7 @@ pub struct DeadLetter<'a> {
     /// Why it cannot succeed.
     pub reason: &'a Reason,
     /// How often it was received.
-    pub attempts: u32,
+    pub receive_count: u32,
     /// When it was given up.
     pub failed_at: Timestamp,
 }
@@ -147,6 +148,9 @@ pub trait Settle: Send + Sync {
 
 /// Keeps a circuit breaker per target, for all workers.
 pub trait KeepBreakers: Send + Sync {
+    /// The breaker of `target` as it is.
+    fn look(&self, target: &str) -> impl Future<Output = Result<Breaker, LedgerError>> + Send;
+
     /// Asks for a call at `target`: [`Breaker::enter`], atomically.
     fn enter(
         &self,

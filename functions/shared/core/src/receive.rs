@@ -1,5 +1,9 @@
 //! The first story: a delivery becomes an answer, and an approval that matters a queued request.
 
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
 use serde_json::json;
 use thiserror::Error;
 
@@ -122,6 +126,9 @@ impl Answer {
     }
 }
 
+/// Feishu waits 3 s for an answer. What is not enqueued by now is answered 503, and comes again.
+const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
+
 /// All that the first story may use: it needs the queue and the secret, and no database.
 #[derive(Clone, Debug)]
 pub struct Receiver<A, S, Q, C> {
@@ -145,18 +152,33 @@ where
     Q: Enqueue,
     C: Clock,
 {
-    let outcome = match authenticate(delivery, receiver).await {
-        Err(refusal) => Outcome::Refused(refusal),
-        Ok(event) => match triage(event, receiver) {
-            Triage::Challenge(text) => Outcome::Challenge(text),
-            Triage::Ignore(reason) => Outcome::Ignored(reason),
-            Triage::Enqueue(request) => match receiver.queue.enqueue(&request).await {
-                Ok(()) => Outcome::Enqueued(request),
-                Err(error) => Outcome::NotEnqueued(error),
-            },
-        },
+    let story = pin!(tell(delivery, receiver));
+    let limit = pin!(receiver.clock.sleep(ANSWER_WITHIN));
+    Answer::of(match select(story, limit).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => Outcome::NotEnqueued(QueueError("no time is left".to_owned())),
+    })
+}
+
+async fn tell<A, S, Q, C>(delivery: &Delivery, receiver: &Receiver<A, S, Q, C>) -> Outcome
+where
+    A: Authenticate,
+    S: ReadSecret,
+    Q: Enqueue,
+    C: Clock,
+{
+    let event = match authenticate(delivery, receiver).await {
+        Err(refusal) => return Outcome::Refused(refusal),
+        Ok(event) => event,
     };
-    Answer::of(outcome)
+    match triage(event, receiver) {
+        Triage::Challenge(text) => Outcome::Challenge(text),
+        Triage::Ignore(reason) => Outcome::Ignored(reason),
+        Triage::Enqueue(request) => match receiver.queue.enqueue(&request).await {
+            Ok(()) => Outcome::Enqueued(request),
+            Err(error) => Outcome::NotEnqueued(error),
+        },
+    }
 }
 
 async fn authenticate<A, S, Q, C>(
@@ -174,7 +196,7 @@ where
     let now = receiver.clock.now();
     let secret = receiver.secret.current();
     match receiver.source.authenticate(delivery, &secret, now) {
-        Err(refusal) if refusal.may_be_rotation() => match receiver.secret.renewed().await {
+        Err(refusal) if refusal.may_be_rotation() => match receiver.secret.renewed(&secret).await {
             Some(renewed) => receiver.source.authenticate(delivery, &renewed, now),
             None => Err(refusal),
         },

@@ -6,6 +6,7 @@ mod webhook;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use greenlight_actions::http::{ConnectorError, HttpConnector};
 use greenlight_core::flow::{Approvals, Flows, FlowsError};
@@ -16,7 +17,7 @@ use greenlight_core::{Processor, Receiver};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
 use greenlight_stores::embedded::{Database, OpenError};
-use greenlight_stores::{SecretFile, SystemClock};
+use greenlight_stores::{BadFlowsFile, SecretFile, SystemClock, flows_text};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -47,13 +48,8 @@ pub struct Options {
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// The flows file cannot be read.
-    #[error("{path}: {cause}")]
-    FlowsFile {
-        /// The file.
-        path: String,
-        /// Why.
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    FlowsFile(#[from] BadFlowsFile),
     /// The flows are wrong.
     #[error(transparent)]
     Flows(#[from] FlowsError),
@@ -77,6 +73,9 @@ pub enum ServeError {
     /// Flows, connectors and secret do not go together.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
+    /// A part of it ended by itself.
+    #[error("a part of the server ended by itself: the log says why")]
+    Ended,
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -86,6 +85,9 @@ pub enum ServeError {
         cause: std::io::Error,
     },
 }
+
+/// A little longer than the longest attempt.
+const LONGEST_STOP: Duration = Duration::from_secs(60);
 
 type Secret = Arc<CachedSecret<SecretFile, SystemClock>>;
 type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
@@ -114,10 +116,14 @@ pub struct Server {
 pub async fn run(options: Options) -> Result<(), ServeError> {
     let server = Server::start(options).await?;
     tracing::info!("listening on http://{}/api/event", server.address());
-    asked_to_stop().await;
+    let mut server = server;
+    let result = tokio::select! {
+        () = asked_to_stop() => Ok(()),
+        () = server.ended() => Err(ServeError::Ended),
+    };
     tracing::info!("stopping: what has begun is finished first");
     server.stop().await;
-    Ok(())
+    result
 }
 
 pub(crate) async fn asked_to_stop() {
@@ -151,7 +157,7 @@ impl Server {
         options: Options,
         environment: &(dyn Fn(&str) -> Option<String> + Sync),
     ) -> Result<Self, ServeError> {
-        let text = flows_text(options.flows)?;
+        let text = flows_text(options.flows.as_deref(), include_str!("../../../flows.toml"))?;
         let flows = Flows::parse(&text, environment)?;
         let approvals = Approvals::parse(&text, environment)?;
         let file = SecretFile::new(options.secrets);
@@ -211,21 +217,23 @@ impl Server {
         }
     }
 
-    /// Stops listening, finishes what has begun, and closes the database.
+    /// Returns when the listener or the consumer has ended, which neither should.
+    async fn ended(&mut self) {
+        let [listener, consumer] = &mut self.tasks;
+        tokio::select! {
+            _ = listener => {}
+            _ = consumer => {}
+        }
+    }
+
+    /// Stops listening, finishes what has begun, and closes the database. Whoever never finishes
+    /// a request of theirs is not waited for.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        for task in self.tasks {
-            let _ = task.await;
+        for task in self.tasks.into_iter().filter(|task| !task.is_finished()) {
+            let _ = tokio::time::timeout(LONGEST_STOP, task).await;
         }
         self.database.close().await;
-    }
-}
-
-fn flows_text(path: Option<PathBuf>) -> Result<String, ServeError> {
-    match path {
-        None => Ok(include_str!("../../../flows.toml").to_owned()),
-        Some(path) => std::fs::read_to_string(&path)
-            .map_err(|cause| ServeError::FlowsFile { path: path.display().to_string(), cause }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP side: `POST /api/event`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -15,6 +16,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 use super::LocalReceiver;
+
+/// A body that takes longer is nobody's event.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// The queue, and a signal to whoever consumes it.
 #[derive(Clone, Debug)]
@@ -54,9 +58,11 @@ pub(super) async fn listen(
 
 async fn event(State(receiver): State<Arc<LocalReceiver>>, request: HttpRequest<Body>) -> Response {
     let (head, body) = request.into_parts();
-    let answer = match to_bytes(body, MAX_BODY_BYTES).await {
-        Err(_) => Answer::refused(Refusal::TooLarge),
-        Ok(body) => receive(&Delivery { headers: head.headers, body }, &*receiver).await,
+    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await;
+    let answer = match read {
+        Err(_) => Answer::refused(Refusal::TooSlow),
+        Ok(Err(_)) => Answer::refused(Refusal::TooLarge),
+        Ok(Ok(body)) => receive(&Delivery { headers: head.headers, body }, &*receiver).await,
     };
     let status = axum::http::StatusCode::from_u16(answer.status())
         .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);

@@ -172,7 +172,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         if response.status() != StatusCode::UNAUTHORIZED || !auth.is_some() {
             return Ok(response);
         }
-        match self.secret.renewed().await {
+        match self.secret.renewed(&secret).await {
             Some(renewed) => send(target, auth.apply(request, &target.name, &renewed)?).await,
             None => Ok(response),
         }
@@ -207,7 +207,8 @@ impl<H: Http, S: ReadSecret, C: Clock> Act for HttpConnector<H, S, C> {
                 None => QUICK_WAIT.mul_f64(f64::from(tried) * (0.5 + fastrand::f64())),
             };
             let goes_past = self.clock.now().plus(wait) >= call.deadline;
-            if tried == QUICK_TRIES || wait > LONGEST_QUICK_WAIT || goes_past {
+            let is_login = reason.class == Class::TargetLogin;
+            if is_login || tried == QUICK_TRIES || wait > LONGEST_QUICK_WAIT || goes_past {
                 return Err(Failure::Retry { after, reason });
             }
             tried += 1;

@@ -48,8 +48,8 @@ impl Unsuccessful {
     }
 }
 
-/// What `response` means by `rules`; what no rule names: 408, 425, 429 and 5xx may work later,
-/// everything else cannot.
+/// What `response` means by `rules`; what no rule names: 401 (our credentials can be mended), 408, 425,
+/// 429 and 5xx may work later, everything else cannot.
 pub(super) fn judge(
     rules: &[Rule],
     response: &http::Response<Bytes>,
@@ -57,7 +57,7 @@ pub(super) fn judge(
 ) -> Result<EffectOutcome, Unsuccessful> {
     let status = response.status();
     let rule = rules.iter().find(|rule| rule.status.contains(&status.as_u16()));
-    let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+    let passes = status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 425 | 429);
     let unnamed = if passes { RuleOutcome::Retry } else { RuleOutcome::GiveUp };
     match rule.map_or(unnamed, |rule| rule.is) {
         RuleOutcome::Done => Ok(EffectOutcome::Done),
@@ -73,6 +73,7 @@ pub(super) fn judge(
 /// Whether the target as a whole has no time, or failed over this one device.
 fn class(status: StatusCode) -> Class {
     match status {
+        StatusCode::UNAUTHORIZED => Class::TargetLogin,
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE

@@ -54,7 +54,7 @@ impl ReadSecret for TestSecret {
         Arc::clone(&self.current)
     }
 
-    async fn renewed(&self) -> Option<Arc<Secret>> {
+    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
         self.renewed.clone()
     }
 }
@@ -198,8 +198,11 @@ async fn a_refused_credential_is_read_again_once() {
         add_with([answer(401), answer(201)], Some(secret("new")), Duration::from_mins(1)).await;
     assert_eq!(run.result, Ok(EffectOutcome::Done));
     assert_eq!(run.asked[1].headers()["authorization"], "Bearer new");
+    // Nobody's fault but the operator's: the request waits until the credential is mended.
     let run = add([answer(401)]).await;
-    assert!(matches!(run.result, Err(Failure::GiveUp { .. })));
+    assert!(
+        matches!(run.result, Err(Failure::Retry { reason, .. }) if reason.class == Class::TargetLogin)
+    );
 }
 
 #[test]

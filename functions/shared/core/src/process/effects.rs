@@ -1,19 +1,31 @@
 //! One effect per device and action, each recorded when it is done.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::{Message, Processor, Setback};
-use crate::breaker::{Breaker, Health, Pass};
+use crate::breaker::{Breaker, BreakerState, Health, Pass};
 use crate::extract::Extracted;
 use crate::failure::{Class, Failure, Reason};
-use crate::flow::Flow;
+use crate::flow::{Action, Flow};
 use crate::instance::Instance;
 use crate::ledger::{Effect, EffectKey, Taken};
+use crate::mac::Eui48;
 use crate::ports::{Act, Bury, Call, Clock, Ledger, LedgerError, ReadInstance};
 use crate::request::Request;
+
+/// A target that failed over so many devices is left in peace for the rest of the attempt.
+const FAILURES_PER_ATTEMPT: usize = 3;
+
+/// What an attempt is about: the request as it was claimed, and the message that brought it.
+pub(super) struct Job<'a> {
+    pub(super) request: &'a Request,
+    pub(super) flow: &'a Flow,
+    pub(super) taken: &'a Taken,
+    pub(super) message: &'a Message<'a>,
+}
 
 impl<L, I, A, D, C> Processor<L, I, A, D, C>
 where
@@ -26,59 +38,68 @@ where
     /// Acts on the good devices, whatever is wrong with the others, and leaves out what was done.
     pub(super) async fn act(
         &self,
-        request: &Request,
-        flow: &Flow,
+        job: &Job<'_>,
         instance: &Instance,
         extracted: Extracted,
-        taken: &Taken,
-        message: &Message<'_>,
+        mut circuits: Circuits,
     ) -> Result<(), Setback> {
-        let variables = variables(request, instance, extracted.values);
-        let devices_of = |field: &str| extracted.devices.get(field).into_iter().flatten();
+        let variables = variables(job.request, instance, extracted.values);
         let mut failures = Failures::of(extracted.problems);
-        let mut circuits = Circuits::default();
-        for action in &flow.actions {
-            for &device in devices_of(&action.for_each) {
-                let key = EffectKey::new(&action.target, &action.operation, device);
-                if taken.effects.contains_key(&key) || failures.is_down(&action.target) {
-                    continue;
-                }
-                let call = Call {
-                    target: &action.target,
-                    operation: &action.operation,
-                    device,
-                    variables: &variables,
-                    deadline: message.deadline,
-                };
-                match self.perform(&call, message, &mut circuits).await? {
-                    Ok(effect) => self.record(request, message, &key, effect).await?,
-                    Err(failure) if failure.reason().class == Class::OutOfTime => {
-                        return Err(failure.into());
-                    }
-                    Err(failure) => failures.add(&action.target, failure),
-                }
+        for (action, device) in work(job, &extracted.devices) {
+            if failures.is_down(&action.target) {
+                continue;
+            }
+            if self.clock.now() >= job.message.deadline {
+                failures.is_out_of_time = true;
+                break;
+            }
+            let call = Call {
+                target: &action.target,
+                operation: &action.operation,
+                device,
+                variables: &variables,
+                deadline: job.message.deadline,
+            };
+            match self.perform(&call, job, &mut circuits).await? {
+                Ok(()) => failures.is_progress = true,
+                Err(failure) => failures.add(&action.target, failure),
             }
         }
         failures.into_result()
     }
 
-    /// One call, if there is time and the target's circuit breaker lets it pass.
+    /// Looks at the circuit breakers of the flow's targets, without taking a probe's place: while all
+    /// are away there is no point in asking the source either.
+    pub(super) async fn look(&self, flow: &Flow) -> Result<Circuits, Setback> {
+        let now = self.clock.now();
+        let mut circuits = Circuits::default();
+        let mut away = Vec::new();
+        for target in flow.targets() {
+            let breaker = self.ledger.look(target).await?;
+            if let Pass::Wait { until } = breaker.pass(now) {
+                away.push(is_away(target, until.since(now)));
+            } else if breaker.state == BreakerState::Closed {
+                circuits.0.insert(target.to_owned(), breaker);
+            }
+        }
+        match away.pop() {
+            Some(failure) if away.len() + 1 == flow.targets().len() => Err(failure.into()),
+            _ => Ok(circuits),
+        }
+    }
+
+    /// One call, if the target's circuit breaker lets it pass, recorded before anything else is done.
     async fn perform(
         &self,
         call: &Call<'_>,
-        message: &Message<'_>,
+        job: &Job<'_>,
         circuits: &mut Circuits,
-    ) -> Result<Result<Effect, Failure>, LedgerError> {
-        if self.clock.now() >= call.deadline {
-            let text = "the worker's time ran out before everything was started";
-            return Ok(Err(Failure::retry(Class::OutOfTime, text)));
-        }
-        if let Err(failure) = self.enter(call.target, message, circuits).await? {
+    ) -> Result<Result<(), Failure>, Setback> {
+        if let Err(failure) = self.enter(call.target, job, circuits).await? {
             return Ok(Err(failure));
         }
         let result = self.actions.act(call).await;
-        self.report(call.target, message, circuits, health(&result)).await?;
-        Ok(result.map(|outcome| {
+        if let Ok(outcome) = result {
             tracing::info!(
                 target = call.target,
                 operation = call.operation,
@@ -86,79 +107,98 @@ where
                 outcome = outcome.as_str(),
                 "effect done"
             );
-            Effect { outcome, at: self.clock.now() }
-        }))
+            let key = EffectKey::new(call.target, call.operation, call.device);
+            let effect = Effect { outcome, at: self.clock.now() };
+            let (request, owner) = (job.request.key(), &job.message.lease.owner);
+            self.ledger.record_effect(&request, owner, &key, effect, effect.at).await??;
+        }
+        if let Some(health) = health(&result) {
+            self.report(call.target, job, circuits, health).await;
+        }
+        Ok(result.map(|_| ()))
     }
 
-    /// Asks the target's circuit breaker, once per attempt.
+    /// Asks the target's circuit breaker, once per attempt, unless it was seen closed.
     async fn enter(
         &self,
         target: &str,
-        message: &Message<'_>,
+        job: &Job<'_>,
         circuits: &mut Circuits,
     ) -> Result<Result<(), Failure>, LedgerError> {
         if circuits.0.contains_key(target) {
             return Ok(Ok(()));
         }
         let now = self.clock.now();
-        let (breaker, pass) = self.ledger.enter(target, &message.lease.owner, now).await?;
+        let (breaker, pass) = self.ledger.enter(target, &job.message.lease.owner, now).await?;
         Ok(match pass {
+            Pass::Wait { until } => Err(is_away(target, until.since(now))),
             Pass::Go => {
                 circuits.0.insert(target.to_owned(), breaker);
                 Ok(())
             }
-            Pass::Wait { until } => {
-                let text =
-                    format!("target `{target}` is away, and is asked by one probe at a time");
-                Err(Failure::retry_after(Some(until.since(now)), Class::CircuitOpen, text))
-            }
         })
     }
 
-    /// Tells the target's circuit breaker, where that changes anything.
-    async fn report(
-        &self,
-        target: &str,
-        message: &Message<'_>,
-        circuits: &mut Circuits,
-        health: Health,
-    ) -> Result<(), LedgerError> {
+    /// Tells the target's circuit breaker, where that changes anything. The breaker is there to spare
+    /// the target: what cannot be told does not hold the request up.
+    async fn report(&self, target: &str, job: &Job<'_>, circuits: &mut Circuits, health: Health) {
         let known = circuits.0.entry(target.to_owned()).or_default();
         if health == Health::Up && *known == Breaker::default() {
-            return Ok(());
+            return;
         }
-        let owner = &message.lease.owner;
-        let reported = self.ledger.report(target, owner, health, self.clock.now()).await?;
+        let owner = &job.message.lease.owner;
+        let reported = match self.ledger.report(target, owner, health, self.clock.now()).await {
+            Ok(reported) => reported,
+            Err(error) => {
+                tracing::warn!(target, %error, "the circuit breaker could not be told");
+                return;
+            }
+        };
         if reported.as_str() != known.as_str() {
             let (from, to, failures) = (known.as_str(), reported.as_str(), reported.failures);
             tracing::warn!(target, from, to, failures, "circuit breaker");
         }
         *known = reported;
-        Ok(())
-    }
-
-    async fn record(
-        &self,
-        request: &Request,
-        message: &Message<'_>,
-        key: &EffectKey,
-        effect: Effect,
-    ) -> Result<(), Setback> {
-        let owner = &message.lease.owner;
-        self.ledger.record_effect(&request.key(), owner, key, effect, effect.at).await??;
-        Ok(())
     }
 }
 
 /// The circuit breakers that this attempt passed, as they were last seen.
 #[derive(Default)]
-struct Circuits(HashMap<String, Breaker>);
+pub(super) struct Circuits(HashMap<String, Breaker>);
 
-fn health<T>(result: &Result<T, Failure>) -> Health {
+/// What a call tells of its target; `None` when the call never got there.
+fn health<T>(result: &Result<T, Failure>) -> Option<Health> {
     match result {
-        Err(failure) if failure.reason().class == Class::TargetUnavailable => Health::Down,
-        _ => Health::Up,
+        Ok(_) => Some(Health::Up),
+        Err(failure) => match failure.reason().class {
+            Class::TargetRefused | Class::TargetFailed => Some(Health::Up),
+            Class::TargetUnavailable => Some(Health::Down),
+            _ => None,
+        },
     }
+}
+
+fn is_away(target: &str, wait: Duration) -> Failure {
+    let text = format!("target `{target}` is away, and is asked by one probe at a time");
+    Failure::retry_after(Some(wait), Class::CircuitOpen, text)
+}
+
+/// What is left to do. Each attempt begins at another device: devices over which a target fails every
+/// time must not use up the time of those behind them.
+fn work<'a>(job: &Job<'a>, devices: &BTreeMap<String, Vec<Eui48>>) -> Vec<(&'a Action, Eui48)> {
+    let mut work = Vec::new();
+    for action in &job.flow.actions {
+        for &device in devices.get(&action.for_each).into_iter().flatten() {
+            let key = EffectKey::new(&action.target, &action.operation, device);
+            if !job.taken.effects.contains_key(&key) {
+                work.push((action, device));
+            }
+        }
+    }
+    let earlier = usize::try_from(job.taken.attempt.saturating_sub(1)).unwrap_or(0);
+    let first = earlier.saturating_mul(FAILURES_PER_ATTEMPT) % work.len().max(1);
+    work.rotate_left(first);
+    work
 }
 
 /// What templates may use, besides the device: the flow's own fields cannot hide these.
@@ -179,13 +219,20 @@ fn variables(
     variables
 }
 
-/// What went wrong so far in one attempt that goes on.
+/// How an attempt went so far.
 #[derive(Default)]
 struct Failures {
     retries: Vec<Reason>,
     retry_after: Option<Duration>,
     give_ups: Vec<Reason>,
+    /// Targets that failed over a device, once per device.
+    failed: Vec<String>,
+    /// Targets that are away, or do not let us in.
     down: Vec<String>,
+    /// Whether anything was done.
+    is_progress: bool,
+    /// Whether anything was not even started.
+    is_out_of_time: bool,
 }
 
 impl Failures {
@@ -198,21 +245,27 @@ impl Failures {
             Failure::GiveUp { reason } => self.give_ups.push(reason),
             Failure::Retry { after, reason } => {
                 self.retry_after = self.retry_after.max(after);
-                if matches!(reason.class, Class::TargetUnavailable | Class::CircuitOpen) {
-                    self.down.push(target.to_owned());
-                }
+                let is_failed = reason.class == Class::TargetFailed;
+                let targets = if is_failed { &mut self.failed } else { &mut self.down };
+                targets.push(target.to_owned());
                 self.retries.push(reason);
             }
         }
     }
 
-    /// A target that is away or busy is not bothered with the next device in the same attempt.
+    /// A target that is away, or fails and fails, is not bothered again in the same attempt.
     fn is_down(&self, target: &str) -> bool {
-        self.down.iter().any(|down| down == target)
+        let failed = self.failed.iter().filter(|failed| *failed == target).count();
+        failed >= FAILURES_PER_ATTEMPT || self.down.iter().any(|down| down == target)
     }
 
     /// A retry comes before giving up: what cannot work is found again, and told at the end.
     fn into_result(self) -> Result<(), Setback> {
+        // After progress the rest is tried at once; without any, time is no excuse for what failed.
+        if self.is_out_of_time && (self.is_progress || self.retries.is_empty()) {
+            let text = "the worker's time ran out before everything was started";
+            return Err(Failure::retry(Class::OutOfTime, text).into());
+        }
         let is_retry = !self.retries.is_empty();
         let reasons = [self.retries, self.give_ups].concat();
         match Reason::joined(&reasons) {

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
+use self::effects::Job;
 use crate::extract::extract;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
@@ -17,6 +18,8 @@ use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 /// One receive of one queue message.
 #[derive(Clone, Debug)]
@@ -84,9 +87,25 @@ where
     D: Bury,
     C: Clock,
 {
+    let span = tracing::info_span!("request", instance_code = Empty, event_id = Empty);
+    tell(message, processor).instrument(span).await
+}
+
+async fn tell<L, I, A, D, C>(
+    message: &Message<'_>,
+    processor: &Processor<L, I, A, D, C>,
+) -> Disposition
+where
+    L: Ledger,
+    I: ReadInstance,
+    A: Act,
+    D: Bury,
+    C: Clock,
+{
     let failure = match processor.isolated_attempt(message).await {
         Ok(()) => None,
         Err(Setback::LeaseLost) => Some(Failure::retry(Class::Busy, LeaseLost)),
+        Err(Setback::Settled(failure)) => Some(failure),
         Err(Setback::Failed(failure)) => {
             Some(processor.unless_over(failure, message, processor.clock.now()))
         }
@@ -103,6 +122,8 @@ where
 /// Why an attempt did not end with everything done.
 enum Setback {
     Failed(Failure),
+    /// It failed, and the ledger says so.
+    Settled(Failure),
     /// Another worker may be at it now: leave everything as it is.
     LeaseLost,
 }
@@ -153,11 +174,15 @@ where
 
     async fn attempt(&self, message: &Message<'_>) -> Result<(), Setback> {
         let request = Request::parse(message.body)?;
+        let span = Span::current();
+        span.record("instance_code", &request.instance_code);
+        span.record("event_id", &request.event_id);
         let flow = self.flow_of(&request)?;
         let Some(taken) = self.claim(&request, message).await? else {
             return Ok(());
         };
-        let result = self.carry_out(&request, flow, &taken, message).await;
+        let job = Job { request: &request, flow, taken: &taken, message };
+        let result = self.carry_out(&job).await;
         self.settle(&request, message, result).await
     }
 
@@ -192,13 +217,9 @@ where
     }
 
     /// Reads, checks and acts. The good devices are acted on, whatever is wrong with the others.
-    async fn carry_out(
-        &self,
-        request: &Request,
-        flow: &Flow,
-        taken: &Taken,
-        message: &Message<'_>,
-    ) -> Result<(), Setback> {
+    async fn carry_out(&self, job: &Job<'_>) -> Result<(), Setback> {
+        let Job { request, flow, .. } = *job;
+        let circuits = self.look(flow).await?;
         let instance = self.source.read_instance(&request.instance_code).await?;
         confirm(request, &instance)?;
         let extracted = extract(flow, &instance.form);
@@ -206,7 +227,7 @@ where
             let devices = extracted.randomized;
             tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
         }
-        self.act(request, flow, &instance, extracted, taken, message).await
+        self.act(job, &instance, extracted, circuits).await
     }
 
     /// Ends the attempt in the ledger. A retry that went on for too long ends as given up.
@@ -219,14 +240,14 @@ where
         let now = self.clock.now();
         let (settlement, result) = match result {
             Ok(()) => (Settlement::Done, Ok(())),
-            Err(Setback::LeaseLost) => return Err(Setback::LeaseLost),
-            Err(Setback::Failed(failure)) => {
+            Err(setback @ Setback::LeaseLost) => return Err(setback),
+            Err(Setback::Failed(failure) | Setback::Settled(failure)) => {
                 let failure = self.unless_over(failure, message, now);
                 let settlement = match &failure {
                     Failure::Retry { .. } => Settlement::Released,
                     Failure::GiveUp { reason } => Settlement::Failed(reason.clone()),
                 };
-                (settlement, Err(Setback::Failed(failure)))
+                (settlement, Err(Setback::Settled(failure)))
             }
         };
         let owner = &message.lease.owner;
@@ -237,7 +258,7 @@ where
     fn unless_over(&self, failure: Failure, message: &Message<'_>, now: Timestamp) -> Failure {
         match failure {
             Failure::Retry { reason, .. }
-                if !matches!(reason.class, Class::OutOfTime | Class::Busy)
+                if reason.class != Class::Busy
                     && self.retry.is_over(message.first_received, now) =>
             {
                 let hours = self.retry.give_up_after.as_secs() / 3600;
@@ -257,8 +278,10 @@ where
         let after = match reason.class {
             // Nothing is wrong: go on as soon as there is a worker again.
             Class::OutOfTime => Duration::ZERO,
-            // Nothing was tried, so no patience is used up.
-            Class::CircuitOpen => asked.unwrap_or_default(),
+            // Nothing was tried, so no patience is used up. Not all at the same moment.
+            Class::CircuitOpen => {
+                asked.unwrap_or_default() + Duration::from_secs(10).mul_f64(fastrand::f64())
+            }
             Class::Busy => {
                 self.retry.wait_for_lease(message.receive_count, asked.unwrap_or(Duration::MAX / 2))
             }
@@ -267,13 +290,13 @@ where
         Disposition::ComeBack { after, reason }
     }
 
-    /// The ledger says failed by now, if it knows the request at all. A crash between the two, or a
+    /// The ledger says failed by now, unless it does not know the request or the attempt broke off. A crash between the two, or a
     /// dead-letter queue that is away, brings the message back: it fails again and is buried then.
     async fn bury(&self, message: &Message<'_>, reason: Reason) -> Disposition {
         let letter = DeadLetter {
             body: message.body,
             reason: &reason,
-            attempts: message.receive_count,
+            receive_count: message.receive_count,
             failed_at: self.clock.now(),
         };
         match self.dead_letters.bury(&letter).await {
@@ -291,6 +314,10 @@ where
 fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
     if instance.approval_code != request.approval_code {
         let text = "the instance belongs to another approval than the message says";
+        return Err(Failure::give_up(Class::NotApproved, text));
+    }
+    if instance.instance_code != request.instance_code {
+        let text = "the source answered with another instance than the one asked for";
         return Err(Failure::give_up(Class::NotApproved, text));
     }
     if instance.status.confirms(request.verdict) {

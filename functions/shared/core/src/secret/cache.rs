@@ -16,6 +16,7 @@ pub struct CachedSecret<F, C> {
     store: F,
     clock: C,
     cached: Mutex<Cached>,
+    reading: futures_util::lock::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
     pub async fn load(first: impl FetchSecret, store: F, clock: C) -> Result<Self, SecretError> {
         let secret = Arc::new(Secret::parse(&first.fetch().await?)?);
         let cached = Mutex::new(Cached { secret, read_at: clock.now() });
-        Ok(Self { store, clock, cached })
+        Ok(Self { store, clock, cached, reading: futures_util::lock::Mutex::new(()) })
     }
 
     fn cached(&self) -> std::sync::MutexGuard<'_, Cached> {
@@ -49,14 +50,18 @@ impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
         Arc::clone(&self.cached().secret)
     }
 
-    async fn renewed(&self) -> Option<Arc<Secret>> {
+    async fn renewed(&self, used: &Arc<Secret>) -> Option<Arc<Secret>> {
+        // Whoever comes while it is being read waits for that read, and takes what it brought.
+        let _reading = self.reading.lock().await;
+        let now = self.clock.now();
         {
-            let now = self.clock.now();
             let mut cached = self.cached();
+            if !Arc::ptr_eq(&cached.secret, used) {
+                return Some(Arc::clone(&cached.secret));
+            }
             if now.since(cached.read_at) < RENEW_AT_MOST_EVERY {
                 return None;
             }
-            // Before the read, so that callers at the same moment do not all read.
             cached.read_at = now;
         }
         let renewed = match self.store.fetch().await.and_then(|json| Secret::parse(&json)) {

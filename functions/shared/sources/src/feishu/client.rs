@@ -100,20 +100,21 @@ struct InstanceAnswer {
 #[derive(Deserialize)]
 struct InstanceData {
     approval_code: String,
+    instance_code: String,
     status: String,
     #[serde(default)]
-    reverted: bool,
+    reverted: Option<bool>,
     #[serde(default)]
-    open_id: String,
+    open_id: Option<String>,
     #[serde(default)]
-    serial_number: String,
+    serial_number: Option<String>,
     form: String,
 }
 
 impl InstanceData {
     /// The OpenAPI never says `REVERTED`: it says `CANCELED`, or sets `reverted`.
     fn status(&self) -> Status {
-        match (self.status.as_str(), self.reverted) {
+        match (self.status.as_str(), self.reverted.unwrap_or(false)) {
             (_, true) | ("CANCELED", _) => Status::Revoked,
             ("APPROVED", false) => Status::Approved,
             ("PENDING", false) => Status::Pending,
@@ -135,8 +136,9 @@ impl<H: Http, S: ReadSecret, C: Clock> ReadInstance for FeishuClient<H, S, C> {
         Ok(Instance {
             status: data.status(),
             approval_code: data.approval_code,
-            applicant: data.open_id,
-            serial_number: data.serial_number,
+            instance_code: data.instance_code,
+            applicant: data.open_id.unwrap_or_default(),
+            serial_number: data.serial_number.unwrap_or_default(),
             form,
         })
     }
@@ -174,8 +176,9 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         if let Some(token) = cached.filter(|token| now < token.good_until) {
             return Ok(token.value);
         }
-        let answer = match self.log_in(&self.secret.current().feishu).await {
-            Err(error @ ApiError::Code { .. }) => match self.secret.renewed().await {
+        let secret = self.secret.current();
+        let answer = match self.log_in(&secret.feishu).await {
+            Err(error @ ApiError::Code { .. }) => match self.secret.renewed(&secret).await {
                 Some(renewed) => self.log_in(&renewed.feishu).await,
                 None => Err(error),
             },

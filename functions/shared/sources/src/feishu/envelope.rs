@@ -82,8 +82,8 @@ impl StringOrInteger {
 }
 
 impl<'a> Envelope<'a> {
-    pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok()
+    pub(super) fn parse(json: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
     }
 
     /// The text to send back, if this is a URL check.

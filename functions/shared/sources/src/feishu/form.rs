@@ -8,13 +8,13 @@ use serde_json::Value;
 #[derive(Deserialize)]
 struct Widget {
     #[serde(default)]
-    id: String,
+    id: Option<String>,
     #[serde(default)]
     custom_id: Option<String>,
     #[serde(default)]
-    name: String,
+    name: Option<String>,
     #[serde(default, rename = "type")]
-    kind: String,
+    kind: Option<String>,
     #[serde(default)]
     value: Value,
 }
@@ -29,12 +29,12 @@ pub(super) fn parse(json: &str) -> Result<Form, serde_json::Error> {
 }
 
 fn fields(widgets: Vec<Widget>) -> Result<Vec<Field>, serde_json::Error> {
-    let filled_in = widgets.into_iter().filter(|widget| widget.kind != "text");
+    let filled_in = widgets.into_iter().filter(|widget| widget.kind.as_deref() != Some("text"));
     filled_in.map(field).collect()
 }
 
 fn field(widget: Widget) -> Result<Field, serde_json::Error> {
-    let content = match (widget.kind.as_str(), widget.value) {
+    let content = match (widget.kind.as_deref().unwrap_or_default(), widget.value) {
         ("fieldList", Value::Null) => Content::Rows(Vec::new()),
         ("fieldList", value) => {
             let rows: Vec<Vec<Widget>> = serde_json::from_value(value)?;
@@ -44,8 +44,8 @@ fn field(widget: Widget) -> Result<Field, serde_json::Error> {
     };
     Ok(Field {
         custom_id: widget.custom_id.filter(|id| !id.is_empty()),
-        id: widget.id,
-        name: widget.name,
+        id: widget.id.unwrap_or_default(),
+        name: widget.name.unwrap_or_default(),
         content,
     })
 }

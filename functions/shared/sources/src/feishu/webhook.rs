@@ -75,7 +75,14 @@ impl Authenticate for FeishuWebhook {
 fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Event, Refusal> {
     let Encrypted { encrypt } = serde_json::from_slice(body).map_err(|_| Refusal::NotAnEvent)?;
     let json = decrypt(secret.encrypt_key.expose_secret(), &encrypt)?;
-    let envelope = Envelope::parse(&json).ok_or(Refusal::NotAnEvent)?;
+    let envelope = match Envelope::parse(&json) {
+        Ok(envelope) => envelope,
+        // Signed, so authentic; to refuse it would hold back what comes after it.
+        Err(error) if error.is_data() && json.starts_with(b"{") => {
+            return Ok(Event::Unreadable { event_type: "unknown".to_owned() });
+        }
+        Err(_) => return Err(Refusal::NotAnEvent),
+    };
     if !equal(envelope.token(), &secret.verification_token) {
         return Err(Refusal::WrongToken);
     }
@@ -105,7 +112,7 @@ fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Event, Refusal> {
         Err(_) => None,
     };
     let failure = if decrypted.is_some() { Refusal::NotSigned } else { Refusal::NotAnEvent };
-    let envelope = Envelope::parse(decrypted.as_deref().unwrap_or(body)).ok_or(failure)?;
+    let envelope = Envelope::parse(decrypted.as_deref().unwrap_or(body)).map_err(|_| failure)?;
     match envelope.challenge() {
         Some(challenge) if equal(envelope.token(), &secret.verification_token) => {
             Ok(Event::Challenge(challenge.to_owned()))

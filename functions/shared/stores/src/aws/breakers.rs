@@ -104,6 +104,10 @@ fn breaker_pk(target: &str) -> AttributeValue {
 }
 
 impl KeepBreakers for DynamoLedger {
+    async fn look(&self, target: &str) -> Result<Breaker, LedgerError> {
+        Ok(self.read_breaker(target).await?.0)
+    }
+
     async fn enter(
         &self,
         target: &str,

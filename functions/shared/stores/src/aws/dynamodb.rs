@@ -29,6 +29,9 @@ const CLAIMABLE: &str =
 /// Whoever writes must hold the lease, now.
 const HELD: &str = "#state = :working AND #owner = :me AND lease_until > :now";
 
+/// So often a settlement is tried when it meets another write.
+const SETTLE_TRIES: u32 = 4;
+
 /// The ledger in one DynamoDB table with the string key `pk`.
 #[derive(Clone, Debug)]
 pub struct DynamoLedger {
@@ -198,10 +201,19 @@ impl Settle for DynamoLedger {
         }
         // The SDK gives each call a token of its own, so that one sent again settles once.
         let call = self.client.transact_write_items().set_transact_items(Some(writes));
-        match call.send().await {
-            Ok(_) => Ok(Ok(())),
-            Err(error) if is_cancelled_by_condition(&error) => Ok(Err(LeaseLost)),
-            Err(error) => Err(LedgerError(describe(&error))),
+        let mut tries = 1..SETTLE_TRIES;
+        loop {
+            match call.clone().send().await {
+                Ok(_) => return Ok(Ok(())),
+                Err(error) if is_cancelled_by(&error, "ConditionalCheckFailed") => {
+                    return Ok(Err(LeaseLost));
+                }
+                // Somebody else's claim came at the same moment; the SDK does not try that again.
+                Err(error)
+                    if is_cancelled_by(&error, "TransactionConflict") && tries.next().is_some() => {
+                }
+                Err(error) => return Err(LedgerError(describe(&error))),
+            }
         }
     }
 
@@ -217,14 +229,14 @@ impl Settle for DynamoLedger {
     }
 }
 
-fn is_cancelled_by_condition(error: &SdkError<TransactWriteItemsError>) -> bool {
+fn is_cancelled_by(error: &SdkError<TransactWriteItemsError>, code: &str) -> bool {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
     else {
         return false;
     };
     let mut reasons = cancelled.cancellation_reasons().iter();
-    reasons.any(|reason| reason.code() == Some("ConditionalCheckFailed"))
+    reasons.any(|reason| reason.code() == Some(code))
 }
 
 /// A processed event id, which points to its request.

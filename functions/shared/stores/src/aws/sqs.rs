@@ -55,7 +55,7 @@ impl Enqueue for SqsQueue {
 }
 
 impl Bury for SqsQueue {
-    /// The body as it came; class, reason, attempts and time as message attributes.
+    /// The body as it came; class, reason, receive count and time as message attributes.
     async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         let text = |value: &str| attribute("String", value);
         let number = |value: String| attribute("Number", value);
@@ -65,7 +65,7 @@ impl Bury for SqsQueue {
             .message_body(letter.body)
             .message_attributes("class", text(letter.reason.class.as_str())?)
             .message_attributes("reason", text(&letter.reason.text)?)
-            .message_attributes("attempts", number(letter.attempts.to_string())?)
+            .message_attributes("receive_count", number(letter.receive_count.to_string())?)
             .message_attributes("failed_at", number(letter.failed_at.to_string())?)
             .send()
             .await

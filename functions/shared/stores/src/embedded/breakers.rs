@@ -45,6 +45,10 @@ impl Database {
 }
 
 impl KeepBreakers for Database {
+    async fn look(&self, target: &str) -> Result<Breaker, LedgerError> {
+        Ok(self.change_breaker(target, |breaker| (breaker, ())).await?.0)
+    }
+
     async fn enter(
         &self,
         target: &str,

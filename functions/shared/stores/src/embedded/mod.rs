@@ -23,7 +23,7 @@ const SCHEMA_VERSION: i64 = 1;
 
 const SCHEMA: &str = "
     CREATE TABLE queue (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         body TEXT NOT NULL,
         visible_at INTEGER NOT NULL,
         in_flight INTEGER NOT NULL DEFAULT 0,
@@ -32,11 +32,11 @@ const SCHEMA: &str = "
     ) STRICT;
     CREATE INDEX queue_by_visibility ON queue (visible_at);
     CREATE TABLE dead_letters (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         body TEXT NOT NULL,
         class TEXT NOT NULL,
         reason TEXT NOT NULL,
-        attempts INTEGER NOT NULL,
+        receive_count INTEGER NOT NULL,
         failed_at INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE requests (
@@ -150,12 +150,15 @@ impl Database {
     }
 
     /// The folder is ours alone, so whoever held a message or a lease is dead: both are free at once.
+    /// What need not be remembered any longer goes.
     async fn take_over(&self) -> Result<(), OpenError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(
             "UPDATE queue SET visible_at = 0, in_flight = 0 WHERE in_flight = 1;
              UPDATE requests SET record = json_set(record, '$.state.working.until', 0)
-                 WHERE record ->> '$.state.working' IS NOT NULL;",
+                 WHERE record ->> '$.state.working' IS NOT NULL;
+             DELETE FROM requests WHERE expires_at < unixepoch() * 1000;
+             DELETE FROM events WHERE expires_at < unixepoch() * 1000;",
         )
         .execute(&mut *transaction)
         .await?;

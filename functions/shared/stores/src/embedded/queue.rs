@@ -36,7 +36,7 @@ pub struct StoredLetter {
     /// The reason.
     pub reason: String,
     /// How often it was received.
-    pub attempts: u32,
+    pub receive_count: u32,
     /// When it was given up; ms since the Unix epoch.
     pub failed_at: i64,
 }
@@ -59,12 +59,12 @@ impl Enqueue for Database {
 impl Bury for Database {
     async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         sqlx::query(
-            "INSERT INTO dead_letters (body, class, reason, attempts, failed_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO dead_letters (body, class, reason, receive_count, failed_at) VALUES (?, ?, ?, ?, ?)",
         )
         .bind(letter.body)
         .bind(letter.reason.class.as_str())
         .bind(&letter.reason.text)
-        .bind(letter.attempts)
+        .bind(letter.receive_count)
         .bind(letter.failed_at.as_millis())
         .execute(&self.pool)
         .await
@@ -158,17 +158,17 @@ impl Database {
     /// [`QueueError`] when SQLite says no.
     pub async fn dead_letters(&self) -> Result<Vec<StoredLetter>, QueueError> {
         let rows: Vec<(i64, String, String, String, u32, i64)> = sqlx::query_as(
-            "SELECT id, body, class, reason, attempts, failed_at FROM dead_letters ORDER BY id",
+            "SELECT id, body, class, reason, receive_count, failed_at FROM dead_letters ORDER BY id",
         )
         .fetch_all(&self.pool)
         .await
         .map_err(|error| failed(&error))?;
-        let letter = |(id, body, class, reason, attempts, failed_at)| StoredLetter {
+        let letter = |(id, body, class, reason, receive_count, failed_at)| StoredLetter {
             id,
             body,
             class,
             reason,
-            attempts,
+            receive_count,
             failed_at,
         };
         Ok(rows.into_iter().map(letter).collect())

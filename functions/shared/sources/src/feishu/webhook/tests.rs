@@ -197,6 +197,9 @@ fn every_other_status_and_type_is_authentic_all_the_same() {
     task["event"]["type"] = "approval_task".into();
     assert_eq!(of(&task), Ok(Event::Other { event_type: "approval_task".into() }));
     let mut odd = approval("APPROVED");
+    odd["uuid"] = 7.into();
+    assert_eq!(of(&odd), Ok(Event::Unreadable { event_type: "unknown".into() }));
+    let mut odd = approval("APPROVED");
     odd["event"]["instance_code"] = 7.into();
     assert_eq!(of(&odd), Ok(Event::Unreadable { event_type: "approval_instance".into() }));
 }
