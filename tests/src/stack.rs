@@ -81,6 +81,31 @@ impl Stack {
             .expect("the secret can be put");
     }
 
+    /// Whether the role of `function` may make `call` of a client of `service`, both as boto3 names them.
+    ///
+    /// # Panics
+    /// When the call fails for another reason than that it is denied.
+    #[must_use]
+    pub fn may(&self, function: &str, service: &str, call: &str) -> bool {
+        let name = self.output(function);
+        let script = format!(
+            "import boto3, botocore.exceptions
+role = boto3.client('lambda').get_function_configuration(FunctionName='{name}')['Role']
+credentials = boto3.client('sts').assume_role(RoleArn=role, RoleSessionName='test')['Credentials']
+session = boto3.Session(credentials['AccessKeyId'], credentials['SecretAccessKey'], credentials['SessionToken'])
+try:
+    session.client('{service}').{call}
+    print('allowed')
+except botocore.exceptions.ClientError as error:
+    print(error.response['Error']['Code'])"
+        );
+        match python(&self.aws, &script).trim() {
+            "allowed" => true,
+            code if code.contains("AccessDenied") => false,
+            code => panic!("{call} of {function}: {code}"),
+        }
+    }
+
     /// Sends what Feishu would send, through the HTTP API.
     pub async fn send(&self, sent: &Sent) -> Answer {
         let host = format!("{}.execute-api.localhost", self.output("ApiId"));

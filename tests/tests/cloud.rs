@@ -16,6 +16,7 @@ async fn the_deployed_template_does_its_job() {
     a_message_that_someone_put_into_the_queue_is_not_believed(&stack).await;
     a_nac_that_is_down_gets_its_devices_when_it_is_up(&stack).await;
     the_ledger_holds_what_was_done(&stack).await;
+    the_functions_may_do_nothing_else(&stack);
 }
 
 async fn a_url_check_is_answered(stack: &Stack) {
@@ -106,4 +107,24 @@ async fn the_ledger_holds_what_was_done(stack: &Stack) {
     let item = item.expect("the ledger has the request");
     assert_eq!(item["state"].as_s().expect("a text"), "done");
     assert_eq!(item["effects"].as_m().expect("a map").len(), 3);
+}
+
+/// The roles are those of the template; who may do more than its job could be made to.
+fn the_functions_may_do_nothing_else(stack: &Stack) {
+    let (table, queue) = (stack.output("LedgerTable"), stack.output("QueueUrl"));
+    let dead_letters = stack.output("DlqUrl");
+    let may = |function: &str, service: &str, call: &str| stack.may(function, service, call);
+    let read_secret = format!("get_secret_value(SecretId='{}')", stack.output("SecretArn"));
+    let send = format!("send_message(QueueUrl='{queue}', MessageBody='x')");
+    let receive = format!("receive_message(QueueUrl='{queue}')");
+    let read_dead = format!("receive_message(QueueUrl='{dead_letters}')");
+    let scan = format!("scan(TableName='{table}')");
+    let get = format!("get_item(TableName='{table}', Key={{'pk': {{'S': 'x'}}}})");
+    assert!(may("ReceiverFunction", "secretsmanager", &read_secret));
+    assert!(!may("ReceiverFunction", "sqs", &receive));
+    assert!(!may("ReceiverFunction", "dynamodb", &get));
+    assert!(may("WorkerFunction", "dynamodb", &get));
+    assert!(!may("WorkerFunction", "dynamodb", &scan));
+    assert!(!may("WorkerFunction", "sqs", &send));
+    assert!(!may("WorkerFunction", "sqs", &read_dead));
 }

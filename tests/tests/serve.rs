@@ -17,6 +17,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 struct Site {
     scene: Scene,
@@ -253,6 +254,7 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
 struct Process {
     child: Child,
     url: String,
+    log: JoinHandle<String>,
 }
 
 impl Process {
@@ -270,10 +272,25 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        while !log.next_line().await.unwrap().expect("it listens").contains("listening on") {}
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-        Self { child, url: format!("http://{listen}/api/event") }
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        while !lines.next_line().await.unwrap().expect("it listens").contains("listening on") {}
+        let log = tokio::spawn(async move {
+            let mut log = String::new();
+            while let Ok(Some(line)) = lines.next_line().await {
+                log.push_str(&line);
+                log.push('\n');
+            }
+            log
+        });
+        Self { child, url: format!("http://{listen}/api/event"), log }
+    }
+
+    /// Asks it to stop, and gives what it logged.
+    async fn stop(mut self) -> String {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").arg(&pid).status().await.unwrap().success());
+        assert!(self.child.wait().await.unwrap().success(), "it ends well");
+        self.log.await.unwrap()
     }
 
     async fn kill(mut self) {
@@ -301,7 +318,8 @@ async fn statement_01_06_what_was_answered_200_survives_sigkill() {
         process.kill().await;
     }
     let server = start(&scene, folder.path(), "data").await.unwrap();
-    let drained = tokio::time::timeout(Duration::from_mins(2), server.drained()).await;
+    // Sooner than a lease or a visibility timeout ends: what a dead process held is free at once.
+    let drained = tokio::time::timeout(Duration::from_secs(45), server.drained()).await;
     drained.expect("everything is finished").unwrap();
     assert_eq!(scene.nac.whitelist(), expected, "nothing is lost");
     let calls = scene.nac.calls();
@@ -317,4 +335,59 @@ async fn statement_01_06_what_was_answered_200_survives_sigkill() {
     assert_eq!(scene.nac.calls(), calls);
     assert!(server.database().dead_letters().await.unwrap().is_empty());
     server.stop().await;
+}
+
+/// Statement 13: whatever happens, the log holds no secret, no form content and no whole address.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_13_logs_hold_no_secret_and_no_form_content() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&scene, folder.path()).await;
+    scene.approve("I-1", &[&device(1), "hunter2-typed-here", "00:00:5e:00:53:0O"]);
+    scene.nac.fail_next([StatusCode::UNPROCESSABLE_ENTITY, StatusCode::SERVICE_UNAVAILABLE]);
+    let event = scene.event("e-1", "I-1", "APPROVED");
+    for sent in [
+        scene.app.url_check("challenge-text"),
+        event.clone().forged(),
+        event,
+        Sent { headers: vec![], body: "hunter2-sent-here".to_owned() },
+    ] {
+        scene.send_to(&process.url, None, &sent).await;
+    }
+    // A fault, the quick retry, a refusal: all before the next approval comes.
+    scene.nac.wait_for_calls(2).await;
+    scene.approve("I-2", &[&device(2)]);
+    scene.send_to(&process.url, None, &scene.event("e-2", "I-2", "APPROVED")).await;
+    scene.nac.wait_for_whitelist(&[device(2)]).await;
+    let log = process.stop().await;
+    assert!(log.contains("effect done") && log.contains("dead-letter queue"), "{log}");
+    assert!(
+        log.contains("I-1") && log.contains("e-2"),
+        "it names the instance and the event: {log}"
+    );
+    let app = &scene.app;
+    for secret in [
+        &app.app_secret,
+        &app.encrypt_key,
+        &app.verification_token,
+        NAC_TOKEN,
+        "hunter2",
+        &device(1),
+        &device(2),
+        "challenge-text",
+        "t-stub",
+    ] {
+        assert!(!log.contains(secret), "{secret:?} is in the log: {log}");
+    }
+}
+
+/// Statement 1: a queue that does not take the request is answered 503, so that Feishu sends it again.
+#[tokio::test]
+async fn statement_01_what_is_not_enqueued_is_not_answered_200() {
+    let site = Site::open().await;
+    site.server.database().close().await;
+    assert_eq!(site.send(&site.scene.event("e-1", "I-1", "APPROVED")).await, 503);
+    // What needs no queue is answered all the same.
+    assert_eq!(site.send(&site.scene.event("e-2", "I-1", "PENDING")).await, 200);
+    assert_eq!(site.send(&site.scene.app.url_check("x")).await, 200);
 }

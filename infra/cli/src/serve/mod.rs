@@ -87,7 +87,7 @@ pub enum ServeError {
 }
 
 /// A little longer than the longest attempt.
-const LONGEST_STOP: Duration = Duration::from_secs(60);
+const LONGEST_STOP: Duration = Duration::from_mins(1);
 
 type Secret = Arc<CachedSecret<SecretFile, SystemClock>>;
 type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
