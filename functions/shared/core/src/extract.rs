@@ -278,6 +278,25 @@ mod tests {
         assert!(said[1].contains("device 3: a random"), "{}", said[1]);
     }
 
+    /// A thousand times more than a form has place for; comparing each with each would take minutes.
+    #[test]
+    fn statement_15_an_endless_form_is_read_only_so_far() {
+        let addresses: Vec<_> = (0..320_000).map(|n| format!("0000{n:08x}")).collect();
+        let column = |mac: &String| vec![text("mac", mac)];
+        let form = Form {
+            fields: vec![
+                text("device_mac", &addresses.join(",")),
+                field(
+                    "devices",
+                    Content::Rows(addresses.iter().take(50_000).map(column).collect()),
+                ),
+            ],
+        };
+        let extracted = extract(&flow(MAC), &form);
+        assert!(matches!(&extracted.problems[..], [Problem::TooMany { .. }]));
+        assert!(extracted.devices.is_empty());
+    }
+
     #[test]
     fn a_field_that_two_places_mean_is_read_once() {
         let rule = MAC.replace(
