@@ -28,7 +28,7 @@ use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuClient;
 use greenlight_stores::embedded::Database;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Kills whoever reaches the chosen point.
 #[derive(Clone, Debug)]
@@ -404,18 +404,17 @@ impl<P: ReadInstance> ReadInstance for Moody<P> {
     }
 }
 
-/// As the machine's clock, but time limits end at once: a hang is what never ends.
-#[derive(Clone, Debug, Default)]
-struct Impatient(TestClock);
+/// Stands still, and every time limit ends when it is told to.
+#[derive(Clone, Debug)]
+struct OnCommand(TestClock, watch::Receiver<bool>);
 
-impl Clock for Impatient {
+impl Clock for OnCommand {
     fn now(&self) -> Timestamp {
         self.0.now()
     }
 
     async fn sleep(&self, _: Duration) {
-        // Long after everything that answers at all has answered.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let _ = self.1.clone().wait_for(|is_over| *is_over).await;
     }
 }
 
@@ -429,13 +428,14 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
         let instance = format!("I-{number}");
         scene.feishu.put_instance(&instance, APPROVAL_CODE, "APPROVED", &form);
     }
+    let (end, is_over) = watch::channel(false);
     let mortal = case.processor(&Fate::fatal(0));
     let processor = Processor {
         ledger: mortal.ledger,
         source: Moody(mortal.source),
         actions: mortal.actions,
         dead_letters: mortal.dead_letters,
-        clock: Impatient::default(),
+        clock: OnCommand(TestClock::default(), is_over),
         flows: mortal.flows,
         retry: mortal.retry,
     };
@@ -454,7 +454,15 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
             lease: Lease { owner: format!("owner-{n}").as_str().into(), until: now.plus(HELD_FOR) },
         })
         .collect();
-    let attempts = messages.iter().map(|message| process(message, &processor));
+    // All at the same time; the time of the one that hangs is over when the others have ended.
+    let left = AtomicUsize::new(messages.len() - 1);
+    let attempts = messages.iter().map(async |message| {
+        let disposition = process(message, &processor).await;
+        if left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            end.send(true).unwrap();
+        }
+        disposition
+    });
     let dispositions = futures_util::future::join_all(attempts).await;
     for (n, disposition) in dispositions.iter().enumerate() {
         match (n, disposition) {

@@ -21,6 +21,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "unit", what: "each room's own tests", run: unit },
     Part { name: "demo", what: "the demonstration's story is right", run: demo },
     Part { name: "serve", what: "both stories on one machine", run: serve },
+    Part { name: "http", what: "whom the outbound client trusts", run: http },
     Part { name: "pages", what: "the pages say what is there", run: pages },
     Part { name: "crash", what: "a crash at every await, panics, hangs, patience", run: crash },
     Part { name: "ledger", what: "both ledgers are the same state machine", run: ledger },
@@ -96,6 +97,10 @@ fn suite(name: &str) -> Result<Tally, Problem> {
 
 fn serve() -> Result<Tally, Problem> {
     suite("serve")
+}
+
+fn http() -> Result<Tally, Problem> {
+    suite("http")
 }
 
 fn pages() -> Result<Tally, Problem> {
