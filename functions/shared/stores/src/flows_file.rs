@@ -12,7 +12,7 @@ pub struct BadFlowsFile {
     cause: std::io::Error,
 }
 
-/// The text of the file at `path` (the environment variable `FLOWS_FILE`, by custom), else `built_in`.
+/// The text of the file at `path` (which the environment variable `FLOWS_FILE` names), else `built_in`.
 ///
 /// # Errors
 /// [`BadFlowsFile`] when there is a path and no such file.

@@ -6,6 +6,11 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
 use self::effects::Job;
 use crate::extract::extract;
 use crate::failure::{Class, Failure, Reason};
@@ -16,10 +21,6 @@ use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, LedgerError, QueueError
 use crate::request::{BadRequest, Request};
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
-use futures_util::FutureExt;
-use futures_util::future::{Either, select};
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
 
 /// One receive of one queue message.
 #[derive(Clone, Debug)]
@@ -88,35 +89,7 @@ where
     C: Clock,
 {
     let span = tracing::info_span!("request", instance_code = Empty, event_id = Empty);
-    tell(message, processor).instrument(span).await
-}
-
-async fn tell<L, I, A, D, C>(
-    message: &Message<'_>,
-    processor: &Processor<L, I, A, D, C>,
-) -> Disposition
-where
-    L: Ledger,
-    I: ReadInstance,
-    A: Act,
-    D: Bury,
-    C: Clock,
-{
-    let failure = match processor.isolated_attempt(message).await {
-        Ok(()) => None,
-        Err(Setback::LeaseLost) => Some(Failure::retry(Class::Busy, LeaseLost)),
-        Err(Setback::Settled(failure)) => Some(failure),
-        Err(Setback::Failed(failure)) => {
-            Some(processor.unless_over(failure, message, processor.clock.now()))
-        }
-    };
-    let disposition = match failure {
-        None => Disposition::Done,
-        Some(Failure::GiveUp { reason }) => processor.bury(message, reason).await,
-        Some(Failure::Retry { after, reason }) => processor.come_back(message, after, reason),
-    };
-    disposition.log(message);
-    disposition
+    processor.tell(message).instrument(span).await
 }
 
 /// Why an attempt did not end with everything done.
@@ -160,6 +133,25 @@ where
     D: Bury,
     C: Clock,
 {
+    /// An attempt, and what the queue must do after it.
+    async fn tell(&self, message: &Message<'_>) -> Disposition {
+        let failure = match self.isolated_attempt(message).await {
+            Ok(()) => None,
+            Err(Setback::LeaseLost) => Some(Failure::retry(Class::Busy, LeaseLost)),
+            Err(Setback::Settled(failure)) => Some(failure),
+            Err(Setback::Failed(failure)) => {
+                Some(self.unless_over(failure, message, self.clock.now()))
+            }
+        };
+        let disposition = match failure {
+            None => Disposition::Done,
+            Some(Failure::GiveUp { reason }) => self.bury(message, reason).await,
+            Some(Failure::Retry { after, reason }) => self.come_back(message, after, reason),
+        };
+        disposition.log(message);
+        disposition
+    }
+
     /// A panic and a hang end here: neither costs another message of the batch anything.
     async fn isolated_attempt(&self, message: &Message<'_>) -> Result<(), Setback> {
         let attempt = pin!(AssertUnwindSafe(self.attempt(message)).catch_unwind());
