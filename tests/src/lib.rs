@@ -1,10 +1,14 @@
 //! What the end-to-end suite stands on: the tools, a local AWS, a deployed stack, a scene with a
 //! simulated Feishu and a stub of a NAC.
 
+pub mod faults;
+pub mod fleet;
 pub mod lambda;
 pub mod local_aws;
+pub mod resources;
 pub mod scene;
 pub mod stack;
+pub mod stub_aws;
 
 use std::path::{Path, PathBuf};
 
@@ -25,14 +29,14 @@ pub fn tool(set: &str, program: &str) -> PathBuf {
     path
 }
 
-/// The `greenlight` command, as `cargo build --package greenlight` leaves it.
+/// A program of this workspace, as `cargo build` leaves it beside the test.
 ///
 /// # Panics
 /// When it is not built.
 #[must_use]
-pub fn greenlight() -> PathBuf {
+pub fn built(program: &str) -> PathBuf {
     let profile = std::env::current_exe().unwrap_or_default();
-    let path = profile.ancestors().nth(2).unwrap_or(Path::new("")).join("greenlight");
-    assert!(path.exists(), "run `cargo build --package greenlight` first");
-    path
+    let mut folders = profile.ancestors().skip(1).take(2);
+    let path = folders.find_map(|folder| Some(folder.join(program)).filter(|path| path.is_file()));
+    path.unwrap_or_else(|| panic!("run `cargo build --package {program}` first"))
 }

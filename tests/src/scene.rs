@@ -86,8 +86,10 @@ impl Scene {
     }
 }
 
-/// Address number `n` of the documentation range, lower case with colons.
+/// Address number `n`, lower case with colons: the first 256 are those for documentation, the others
+/// follow them in the block of the same registry.
 #[must_use]
-pub fn device(n: u8) -> String {
-    format!("00:00:5e:00:53:{n:02x}")
+pub fn device(n: u32) -> String {
+    let [_, a, b, c] = (0x5300 + n).to_be_bytes();
+    format!("00:00:5e:{a:02x}:{b:02x}:{c:02x}")
 }

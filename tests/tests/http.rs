@@ -6,7 +6,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use greenlight_core::ports::{Http, HttpError};
 use greenlight_http::{Client, MAX_ANSWER_BYTES};
-use greenlight_tests::lambda::StubAws;
+use greenlight_tests::stub_aws::StubAws;
 use serde_json::json;
 use tokio::net::TcpListener;
 

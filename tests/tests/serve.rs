@@ -260,7 +260,7 @@ struct Process {
 impl Process {
     async fn start(scene: &Scene, folder: &Path) -> Self {
         let listen = format!("127.0.0.1:{}", free_port());
-        let mut child = Command::new(greenlight_tests::greenlight())
+        let mut child = Command::new(greenlight_tests::built("greenlight"))
             .args(["serve", "--listen", &listen, "--data"])
             .arg(folder.join("data"))
             .arg("--secrets")
@@ -312,7 +312,7 @@ async fn statement_01_06_what_was_answered_200_survives_sigkill() {
         let event = scene.event(&format!("e-{n}"), &instance, "APPROVED");
         assert_eq!(scene.send_to(&process.url, None, &event).await.status, 200);
         // At another moment of the attempt each time: before, between and after the two calls.
-        let calls = scene.nac.calls() + usize::from(n % 3);
+        let calls = scene.nac.calls() + usize::try_from(n % 3).unwrap();
         let reached = scene.nac.wait_for_calls(calls);
         let _ = tokio::time::timeout(Duration::from_millis(50), reached).await;
         process.kill().await;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
-use greenlight_tests::lambda::{RuntimeApi, StubAws, http_api_event};
+use greenlight_tests::lambda::{RuntimeApi, http_api_event};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN};
+use greenlight_tests::stub_aws::StubAws;
 use greenlight_tests::workspace;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};

@@ -13,7 +13,6 @@ use greenlight_actions::http::{ConnectorError, HttpConnector};
 use greenlight_core::Processor;
 use greenlight_core::flow::{Flows, FlowsError};
 use greenlight_core::ports::ReadSecret;
-use greenlight_core::retry::RetryPolicy;
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{BASE_URL, FeishuClient};
@@ -107,6 +106,5 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
         Client::new(current.ca_pem(target))
             .map_err(|error| StartError::TargetClient { target: target.to_owned(), error })
     })?;
-    let retry = RetryPolicy::default();
-    Ok((Processor { ledger, source, actions, dead_letters, clock, flows, retry }, queue))
+    Ok((Processor { ledger, source, actions, dead_letters, clock, flows }, queue))
 }

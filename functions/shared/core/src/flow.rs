@@ -6,6 +6,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::Verdict;
+use crate::retry::RetryPolicy;
 
 /// Gives the value of an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -17,6 +18,8 @@ pub struct Flows {
     pub targets: BTreeMap<String, Target>,
     /// The rules.
     pub flows: Vec<Flow>,
+    /// When a failed request is tried again.
+    pub retry: RetryPolicy,
 }
 
 /// A system acted upon.
@@ -163,6 +166,9 @@ pub enum FlowsError {
     /// A flow without any action.
     #[error("flows.toml: flow `{0}` has no actions")]
     Idle(String),
+    /// Waits that no queue could keep to.
+    #[error("flows.toml: `retry`: {0}")]
+    Retry(&'static str),
     /// A field with nowhere to come from.
     #[error("flows.toml: field `{field}` of flow `{flow}` has an empty `from`")]
     Nowhere {
@@ -187,6 +193,14 @@ struct File {
     #[serde(default)]
     targets: BTreeMap<String, Target>,
     flows: Vec<Flow>,
+    #[serde(default)]
+    retry: RetryPolicy,
+}
+
+impl From<File> for Flows {
+    fn from(file: File) -> Self {
+        Self { targets: file.targets, flows: file.flows, retry: file.retry }
+    }
 }
 
 impl Flows {
@@ -200,7 +214,7 @@ impl Flows {
             fill_in(&mut target.url, || format!("targets.{name}.url"), environment)?;
         }
         fill_in_approvals(&mut file.flows, environment)?;
-        let flows = Self { targets: file.targets, flows: file.flows };
+        let flows = Self::from(file);
         flows.check()?;
         Ok(flows)
     }
@@ -224,7 +238,7 @@ impl Flows {
             }
             flow.check(&self.targets)?;
         }
-        Ok(())
+        self.retry.problem().map_or(Ok(()), |problem| Err(FlowsError::Retry(problem)))
     }
 }
 
@@ -283,7 +297,7 @@ impl Approvals {
     pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, FlowsError> {
         let mut file = read(text)?;
         fill_in_approvals(&mut file.flows, environment)?;
-        let flows = Flows { targets: file.targets, flows: file.flows };
+        let flows = Flows::from(file);
         // What the worker would refuse must not be enqueued for it.
         flows.check()?;
         let approval = |flow: Flow| (flow.source, flow.approval_code, flow.verdict);
@@ -403,6 +417,25 @@ mod tests {
         ] {
             let error = error_of(&TEXT.replacen(from, to, 1));
             assert!(error.contains(said), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn patience_is_the_users() {
+        let text = |retry: &str| format!("{TEXT}\n[retry]\n{retry}");
+        let flows = Flows::parse(&text("give_up_after = \"2days\""), &everything).unwrap();
+        assert_eq!(flows.retry.give_up_after.as_secs(), 48 * 3_600);
+        assert_eq!(flows.retry.first, RetryPolicy::default().first);
+        for (retry, said) in [
+            ("give_up_after = \"14days\"", "13days at most"),
+            ("longest = \"13h\"", "12h at most"),
+            ("first = \"20min\"", "no longer than `longest`"),
+            ("first = \"0s\"", "at least 1ms"),
+            ("first = \"soon\"", "\"soon\" is no duration"),
+            ("frist = \"1s\"", "line 13"),
+        ] {
+            let error = error_of(&text(retry));
+            assert!(error.contains(said), "{retry}: {error}");
         }
     }
 

@@ -2,19 +2,37 @@
 
 use std::time::Duration;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
 use crate::Timestamp;
 
-/// How long to wait between attempts, and for how long to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long to wait between attempts, and for how long to go on: `[retry]` in `flows.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
-    /// Wait after the first attempt; doubled with each further one.
+    /// Wait after the first attempt; doubled with each further one. Default: `30s`.
+    #[serde(deserialize_with = "duration")]
     pub first: Duration,
-    /// The longest wait between two attempts.
+    /// The longest wait between two attempts. Default: `15min`.
+    #[serde(deserialize_with = "duration")]
     pub longest: Duration,
-    /// Wait after another worker was found at it; doubled each time, and no longer than its lease.
-    pub busy: Duration,
-    /// From the first receive of the message until it goes to the dead-letter queue.
+    /// From the first receive of the message until it goes to the dead-letter queue. Default: `24h`.
+    #[serde(deserialize_with = "duration")]
     pub give_up_after: Duration,
+}
+
+/// Wait after another worker was found at it; doubled each time, and no longer than its lease.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// SQS keeps a message for 14 days, and hides it for 12 hours at most.
+const LONGEST_PATIENCE: Duration = Duration::from_hours(13 * 24);
+const LONGEST_WAIT: Duration = Duration::from_hours(12);
+
+fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(value)?;
+    humantime::parse_duration(&text)
+        .map_err(|error| D::Error::custom(format!("{text:?} is no duration such as 90s: {error}")))
 }
 
 impl Default for RetryPolicy {
@@ -22,13 +40,25 @@ impl Default for RetryPolicy {
         Self {
             first: Duration::from_secs(30),
             longest: Duration::from_mins(15),
-            busy: Duration::from_secs(2),
             give_up_after: Duration::from_hours(24),
         }
     }
 }
 
 impl RetryPolicy {
+    /// What no queue could keep to, if it asks for that.
+    pub(crate) const fn problem(&self) -> Option<&'static str> {
+        if self.first.is_zero() || self.first.as_millis() > self.longest.as_millis() {
+            Some("`first` is at least 1ms and no longer than `longest`")
+        } else if self.longest.as_millis() > LONGEST_WAIT.as_millis() {
+            Some("`longest` is 12h at most: no queue hides a message for longer")
+        } else if self.give_up_after.as_millis() > LONGEST_PATIENCE.as_millis() {
+            Some("`give_up_after` is 13days at most: the queue keeps a message for 14")
+        } else {
+            None
+        }
+    }
+
     /// How long to wait after attempt number `attempt` (1 is the first), give or take a fifth,
     /// so that requests that failed together do not all come back together.
     ///
@@ -45,7 +75,7 @@ impl RetryPolicy {
     /// once, so the first looks are early; a second after the lease's end is late enough for any clock.
     #[must_use]
     pub fn wait_for_lease(&self, attempt: u32, lease: Duration) -> Duration {
-        self.doubled(self.busy, attempt).min(lease + Duration::from_secs(1))
+        self.doubled(BUSY, attempt).min(lease + Duration::from_secs(1))
     }
 
     fn doubled(&self, first: Duration, attempt: u32) -> Duration {

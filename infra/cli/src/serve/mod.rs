@@ -11,7 +11,6 @@ use std::time::Duration;
 use greenlight_actions::http::{ConnectorError, HttpConnector};
 use greenlight_core::flow::{Approvals, Flows, FlowsError};
 use greenlight_core::ports::{QueueError, ReadSecret};
-use greenlight_core::retry::RetryPolicy;
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::{Processor, Receiver};
 use greenlight_http::{Client, ClientError};
@@ -257,6 +256,5 @@ fn processor(
         dead_letters: database.clone(),
         clock,
         flows,
-        retry: RetryPolicy::default(),
     })
 }

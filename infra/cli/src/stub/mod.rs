@@ -10,7 +10,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 pub use feishu::{StubFeishu, form_of};
-pub use nac::StubNac;
+pub use nac::{NacCall, StubNac};
 
 /// Serves `app` on a free port of loopback for as long as the process lives.
 async fn serve(app: Router) -> io::Result<SocketAddr> {

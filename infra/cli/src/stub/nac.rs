@@ -1,9 +1,10 @@
 //! A NAC with a whitelist behind a plain HTTP API, as the `generic` connector speaks to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -27,15 +28,36 @@ struct Shared {
     called: Arc<Notify>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inside {
     token: String,
-    /// The devices, and how often each was added with success.
-    whitelist: BTreeMap<String, usize>,
-    calls: usize,
+    whitelist: BTreeSet<String>,
+    calls: Vec<NacCall>,
     /// Answers to give before working again.
     faults: Vec<StatusCode>,
+    fault_rate: f64,
     down: bool,
+    latency: Duration,
+    silent_about: BTreeSet<String>,
+}
+
+/// A call that it was asked to add a device with.
+#[derive(Clone, Debug)]
+pub struct NacCall {
+    /// The device, as it was sent.
+    pub mac: String,
+    /// When.
+    pub at: Instant,
+    /// The answer.
+    pub status: StatusCode,
+}
+
+impl NacCall {
+    /// Whether the device is on the whitelist since, or was there before.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.status, StatusCode::CREATED | StatusCode::CONFLICT)
+    }
 }
 
 fn lock(state: &Shared) -> MutexGuard<'_, Inside> {
@@ -48,13 +70,7 @@ impl StubNac {
     /// # Errors
     /// When loopback has no free port.
     pub async fn start(token: &str) -> io::Result<Self> {
-        let inside = Inside {
-            token: token.to_owned(),
-            whitelist: BTreeMap::new(),
-            calls: 0,
-            faults: Vec::new(),
-            down: false,
-        };
+        let inside = Inside { token: token.to_owned(), ..Inside::default() };
         let state = Shared { inside: Arc::new(Mutex::new(inside)), called: Arc::default() };
         let routes =
             Router::new().route("/api/macs", post(add).get(list)).with_state(state.clone());
@@ -71,7 +87,7 @@ impl StubNac {
     /// The devices on the whitelist, in order.
     #[must_use]
     pub fn whitelist(&self) -> Vec<String> {
-        lock(&self.state).whitelist.keys().cloned().collect()
+        lock(&self.state).whitelist.iter().cloned().collect()
     }
 
     /// Returns when the whitelist is `devices`, which are in order.
@@ -99,12 +115,48 @@ impl StubNac {
     /// How often it was asked to add a device.
     #[must_use]
     pub fn calls(&self) -> usize {
-        lock(&self.state).calls
+        lock(&self.state).calls.len()
+    }
+
+    /// All calls, in order.
+    #[must_use]
+    pub fn log(&self) -> Vec<NacCall> {
+        lock(&self.state).calls.clone()
+    }
+
+    /// How often each device was asked for.
+    #[must_use]
+    pub fn calls_per_device(&self) -> BTreeMap<String, usize> {
+        let mut calls = BTreeMap::new();
+        for call in &lock(&self.state).calls {
+            *calls.entry(call.mac.clone()).or_default() += 1;
+        }
+        calls
     }
 
     /// Answers the next calls with these statuses, the last first.
     pub fn fail_next(&self, statuses: impl IntoIterator<Item = StatusCode>) {
         lock(&self.state).faults.extend(statuses);
+    }
+
+    /// Answers this share of the calls with 500; by chance.
+    pub fn set_fault_rate(&self, rate: f64) {
+        lock(&self.state).fault_rate = rate;
+    }
+
+    /// Takes so long for each answer.
+    pub fn set_latency(&self, latency: Duration) {
+        lock(&self.state).latency = latency;
+    }
+
+    /// Takes calls about `mac` and never answers them, or no longer.
+    pub fn set_silent_about(&self, mac: &str, silent: bool) {
+        let silent_about = &mut lock(&self.state).silent_about;
+        if silent {
+            silent_about.insert(mac.to_owned());
+        } else {
+            silent_about.remove(mac);
+        }
     }
 
     /// Answers everything with 503, or no longer.
@@ -129,32 +181,44 @@ fn admit(state: &Inside, headers: &HeaderMap) -> Result<(), Answer> {
 }
 
 async fn add(State(state): State<Shared>, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
-    let answer = add_to(&mut lock(&state), &headers, &body);
+    let mac = body["mac"].as_str().unwrap_or_default();
+    let (answer, latency, is_silent) = {
+        let mut inside = lock(&state);
+        let answer = add_to(&mut inside, &headers, mac);
+        let call = NacCall { mac: mac.to_owned(), at: Instant::now(), status: answer.0 };
+        inside.calls.push(call);
+        (answer, inside.latency, inside.silent_about.contains(mac))
+    };
     state.called.notify_waiters();
+    if is_silent {
+        std::future::pending::<()>().await;
+    }
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
     answer
 }
 
-fn add_to(state: &mut Inside, headers: &HeaderMap, body: &Value) -> Answer {
-    state.calls += 1;
+fn add_to(state: &mut Inside, headers: &HeaderMap, mac: &str) -> Answer {
     if state.down {
         return refused(StatusCode::SERVICE_UNAVAILABLE, "down");
     }
     if let Some(status) = state.faults.pop() {
         return refused(status, "a fault on request");
     }
+    if state.fault_rate > 0.0 && fastrand::f64() < state.fault_rate {
+        return refused(StatusCode::INTERNAL_SERVER_ERROR, "a fault by chance");
+    }
     if let Err(answer) = admit(state, headers) {
         return answer;
     }
-    let mac = body["mac"].as_str().unwrap_or_default();
     if Eui48::parse(mac).map(|mac| mac.to_string()).as_deref() != Ok(mac) {
         return refused(
             StatusCode::UNPROCESSABLE_ENTITY,
             "no MAC address in lower case with colons",
         );
     }
-    let count = state.whitelist.entry(mac.to_owned()).or_default();
-    *count += 1;
-    if *count > 1 {
+    if !state.whitelist.insert(mac.to_owned()) {
         return refused(StatusCode::CONFLICT, "it is there already");
     }
     (StatusCode::CREATED, Json(json!({ "mac": mac })))
@@ -164,8 +228,6 @@ async fn list(State(state): State<Shared>, headers: HeaderMap) -> Answer {
     let state = lock(&state);
     match admit(&state, &headers) {
         Err(answer) => answer,
-        Ok(()) => {
-            (StatusCode::OK, Json(json!({ "macs": state.whitelist.keys().collect::<Vec<_>>() })))
-        }
+        Ok(()) => (StatusCode::OK, Json(json!({ "macs": state.whitelist }))),
     }
 }

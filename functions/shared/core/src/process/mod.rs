@@ -19,7 +19,6 @@ use crate::instance::{Instance, Status};
 use crate::ledger::{Lease, LeaseLost, Refused, Settlement, Taken};
 use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, LedgerError, QueueError, ReadInstance};
 use crate::request::{BadRequest, Request};
-use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
 
 /// One receive of one queue message.
@@ -69,10 +68,8 @@ pub struct Processor<L, I, A, D, C> {
     pub dead_letters: D,
     /// The time.
     pub clock: C,
-    /// Which approval does what.
+    /// Which approval does what, and how patiently.
     pub flows: Flows,
-    /// When a failed request is tried again.
-    pub retry: RetryPolicy,
 }
 
 /// Claim in the ledger, read the instance at the source, check it, extract and validate,
@@ -251,10 +248,10 @@ where
         match failure {
             Failure::Retry { reason, .. }
                 if reason.class != Class::Busy
-                    && self.retry.is_over(message.first_received, now) =>
+                    && self.flows.retry.is_over(message.first_received, now) =>
             {
-                let hours = self.retry.give_up_after.as_secs() / 3600;
-                let text = format!("given up after {hours} h: {}", reason.text);
+                let patience = humantime::format_duration(self.flows.retry.give_up_after);
+                let text = format!("given up after {patience}: {}", reason.text);
                 Failure::give_up(reason.class, text)
             }
             failure => failure,
@@ -274,10 +271,11 @@ where
             Class::CircuitOpen => {
                 asked.unwrap_or_default() + Duration::from_secs(10).mul_f64(fastrand::f64())
             }
-            Class::Busy => {
-                self.retry.wait_for_lease(message.receive_count, asked.unwrap_or(Duration::MAX / 2))
-            }
-            _ => self.retry.wait(message.receive_count, asked, fastrand::f64()),
+            Class::Busy => self
+                .flows
+                .retry
+                .wait_for_lease(message.receive_count, asked.unwrap_or(Duration::MAX / 2)),
+            _ => self.flows.retry.wait(message.receive_count, asked, fastrand::f64()),
         };
         Disposition::ComeBack { after, reason }
     }

@@ -10,7 +10,8 @@ use crate::ports::{Clock, FetchSecret, ReadSecret};
 /// The secret in memory, over whatever store keeps it.
 ///
 /// Rotation needs no deploy: when a signature or a login fails, [`ReadSecret::renewed`] reads it again,
-/// but not more often than once a minute, so that forged events cannot make it cost anything.
+/// but not more often than once a minute, so that forged events cannot make it cost anything. A read that
+/// failed is tried again after a few seconds.
 #[derive(Debug)]
 pub struct CachedSecret<F, C> {
     store: F,
@@ -22,11 +23,15 @@ pub struct CachedSecret<F, C> {
 #[derive(Debug)]
 struct Cached {
     secret: Arc<Secret>,
-    read_at: Timestamp,
+    /// No read before this moment.
+    rests_until: Timestamp,
 }
 
-/// The shortest time between two reads of the secret.
+/// The shortest time from a read of the secret to the next one.
 pub const RENEW_AT_MOST_EVERY: Duration = Duration::from_mins(1);
+
+/// The shortest time from a read that failed to the next one.
+pub const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
     /// Reads the secret for the first time from `first`, which may be the more patient one, and from
@@ -36,7 +41,8 @@ impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
     /// Without a secret nothing can be done, so the start fails.
     pub async fn load(first: impl FetchSecret, store: F, clock: C) -> Result<Self, SecretError> {
         let secret = Arc::new(Secret::parse(&first.fetch().await?)?);
-        let cached = Mutex::new(Cached { secret, read_at: clock.now() });
+        let cached =
+            Mutex::new(Cached { secret, rests_until: clock.now().plus(RENEW_AT_MOST_EVERY) });
         Ok(Self { store, clock, cached, reading: futures_util::lock::Mutex::new(()) })
     }
 
@@ -59,10 +65,10 @@ impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
             if !Arc::ptr_eq(&cached.secret, used) {
                 return Some(Arc::clone(&cached.secret));
             }
-            if now.since(cached.read_at) < RENEW_AT_MOST_EVERY {
+            if now < cached.rests_until {
                 return None;
             }
-            cached.read_at = now;
+            cached.rests_until = now.plus(TRY_AGAIN_AFTER);
         }
         let renewed = match self.store.fetch().await.and_then(|json| Secret::parse(&json)) {
             Ok(secret) => Arc::new(secret),
@@ -71,7 +77,96 @@ impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
                 return None;
             }
         };
-        self.cached().secret = Arc::clone(&renewed);
+        let rests_until = now.plus(RENEW_AT_MOST_EVERY);
+        *self.cached() = Cached { secret: Arc::clone(&renewed), rests_until };
         Some(renewed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[derive(Clone, Debug, Default)]
+    struct TestClock(Arc<AtomicI64>);
+
+    impl TestClock {
+        fn pass(&self, seconds: i64) {
+            self.0.fetch_add(seconds * 1_000, Ordering::SeqCst);
+        }
+    }
+
+    impl Clock for TestClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    /// Gives another secret each time, or none while it is away.
+    #[derive(Clone, Debug, Default)]
+    struct Store {
+        reads: Arc<AtomicUsize>,
+        is_away: Arc<Mutex<bool>>,
+    }
+
+    impl FetchSecret for Store {
+        async fn fetch(&self) -> Result<String, SecretError> {
+            let number = self.reads.fetch_add(1, Ordering::SeqCst);
+            if *self.is_away.lock().unwrap() {
+                return Err(SecretError::Unavailable("away".to_owned()));
+            }
+            Ok(format!(
+                r#"{{"feishu":{{"app_id":"a","app_secret":"s","encrypt_key":"{number}","verification_token":"t"}}}}"#
+            ))
+        }
+    }
+
+    fn loaded() -> (CachedSecret<Store, TestClock>, Store, TestClock) {
+        let (store, clock) = (Store::default(), TestClock::default());
+        let loading = CachedSecret::load(store.clone(), store.clone(), clock.clone());
+        (loading.now_or_never().unwrap().unwrap(), store, clock)
+    }
+
+    fn renewed<F: FetchSecret, C: Clock>(
+        cached: &CachedSecret<F, C>,
+        used: &Arc<Secret>,
+    ) -> Option<Arc<Secret>> {
+        cached.renewed(used).now_or_never().unwrap()
+    }
+
+    #[test]
+    fn it_is_read_again_at_most_once_a_minute() {
+        let (cached, store, clock) = loaded();
+        let first = cached.current();
+        clock.pass(59);
+        assert!(renewed(&cached, &first).is_none());
+        clock.pass(1);
+        let second = renewed(&cached, &first).unwrap();
+        assert!(Arc::ptr_eq(&cached.current(), &second));
+        // Who comes with the old one gets what was read since, whatever the time.
+        assert!(Arc::ptr_eq(&renewed(&cached, &first).unwrap(), &second));
+        assert!(renewed(&cached, &second).is_none());
+        assert_eq!(store.reads.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_read_that_fails_keeps_the_old_one_and_is_tried_again_soon() {
+        let (cached, store, clock) = loaded();
+        let first = cached.current();
+        clock.pass(60);
+        *store.is_away.lock().unwrap() = true;
+        assert!(renewed(&cached, &first).is_none());
+        assert!(Arc::ptr_eq(&cached.current(), &first));
+        *store.is_away.lock().unwrap() = false;
+        clock.pass(4);
+        assert!(renewed(&cached, &first).is_none());
+        clock.pass(1);
+        assert!(renewed(&cached, &first).is_some());
     }
 }

@@ -1,0 +1,139 @@
+//! Both functions as processes, on a local AWS that may fail, as Lambda would run them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use greenlight::simulator::Sent;
+use greenlight::stub::NacCall;
+use tokio::sync::watch;
+
+use crate::faults::FaultyAws;
+use crate::lambda::{Function, Mapping, http_api_event};
+use crate::local_aws::LocalAws;
+use crate::resources::Resources;
+use crate::scene::Scene;
+
+/// How long Feishu waits for an answer.
+const SENDER_WAITS: Duration = Duration::from_secs(3);
+
+/// How long a sender of the suite waits before it sends again; Feishu waits 15 s and more.
+const SEND_AGAIN: Duration = Duration::from_millis(100);
+
+/// The time that a batch has, and the visibility timeout of its messages. A call is started in the first
+/// five seconds of it only.
+pub const BATCH: Duration = Duration::from_secs(20);
+
+/// Both functions, a local AWS behind a proxy, and the scene around them.
+pub struct Fleet {
+    /// Feishu and the NAC.
+    pub scene: Scene,
+    /// The local AWS; kept, as it ends with this.
+    pub aws: LocalAws,
+    /// What the functions take for AWS.
+    pub faulty: FaultyAws,
+    /// What they work on.
+    pub resources: Resources,
+}
+
+impl Fleet {
+    /// Starts everything but the functions.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub async fn set() -> Self {
+        let (scene, aws) = tokio::join!(Scene::set(), LocalAws::start());
+        let faulty = FaultyAws::start(&aws.url(), &scene.client).await;
+        let resources = Resources::create(&aws, &scene).await;
+        Self { scene, aws, faulty, resources }
+    }
+
+    /// A receiver.
+    #[must_use]
+    pub fn receiver(&self) -> Function {
+        self.resources.function("receiver", &self.faulty.url(), &self.scene)
+    }
+
+    /// A worker; `flows` replaces the flows that are built in.
+    #[must_use]
+    pub fn worker(&self, flows: Option<&Path>) -> Function {
+        let worker = self.resources.function("worker", &self.faulty.url(), &self.scene);
+        match flows {
+            Some(flows) => worker.with("FLOWS_FILE", &flows.display().to_string()),
+            None => worker,
+        }
+    }
+
+    /// The queue, as it feeds a worker.
+    #[must_use]
+    pub fn mapping(&self) -> Mapping {
+        Mapping::new(&self.aws.config(), &self.resources.queue_url, BATCH)
+    }
+
+    /// Feeds `worker` until the queue is empty and `is_sent` says that nothing more is sent.
+    pub async fn consume(&self, mut worker: Function, is_sent: watch::Receiver<bool>) {
+        let mapping = self.mapping();
+        while mapping.feed(&mut worker).await.is_some()
+            || !*is_sent.borrow()
+            || self.resources.waiting().await > 0
+        {}
+    }
+}
+
+/// How the sender of an event fared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sending {
+    /// How often it was sent.
+    pub times: usize,
+    /// How often no answer came before Feishu would have hung up, though the function was not killed.
+    pub unanswered: usize,
+    /// The longest time until an answer.
+    pub longest: Duration,
+}
+
+/// Sends as Feishu does: again, until the answer is 200.
+pub async fn deliver(receiver: &mut Function, event: impl Fn() -> Sent) -> Sending {
+    let mut sending = Sending::default();
+    let mut pause = tokio::time::interval(SEND_AGAIN);
+    loop {
+        pause.tick().await;
+        let sent = event();
+        let kills = receiver.kill().count();
+        let start = Instant::now();
+        sending.times += 1;
+        let answer = receiver.invoke(http_api_event(&sent.headers, &sent.body), SENDER_WAITS).await;
+        match answer {
+            Some(answer) => {
+                sending.longest = sending.longest.max(start.elapsed());
+                if answer["statusCode"] == 200 {
+                    return sending;
+                }
+            }
+            None if receiver.kill().count() == kills && start.elapsed() >= SENDER_WAITS => {
+                sending.unanswered += 1;
+            }
+            None => {}
+        }
+    }
+}
+
+/// Calls about devices that were on the whitelist already: `(explained, doubled)`. One is explained by
+/// a moment of `losses` (a kill, a lost answer) between the call that was accepted and the repetition.
+#[must_use]
+pub fn repetitions(log: &[NacCall], losses: &[Instant]) -> (usize, usize) {
+    let mut accepted: BTreeMap<&str, Instant> = BTreeMap::new();
+    let (mut explained, mut doubled) = (0, 0);
+    for call in log {
+        if let Some(before) = accepted.get(call.mac.as_str()) {
+            if losses.iter().any(|loss| before < loss && loss < &call.at) {
+                explained += 1;
+            } else {
+                doubled += 1;
+            }
+        }
+        if call.is_accepted() {
+            accepted.insert(&call.mac, call.at);
+        }
+    }
+    (explained, doubled)
+}

@@ -1,0 +1,129 @@
+//! A function as Lambda keeps it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::RuntimeApi;
+use crate::built;
+
+/// A function: its process is started when it is invoked and there is none, ended at its timeout, and
+/// may be killed at any moment.
+#[derive(Debug)]
+pub struct Function {
+    name: &'static str,
+    environment: HashMap<&'static str, String>,
+    running: Option<Running>,
+    kill: Kill,
+}
+
+#[derive(Debug)]
+struct Running {
+    api: RuntimeApi,
+    process: Child,
+}
+
+/// Kills a function's process, which must be at work.
+#[derive(Clone, Debug, Default)]
+pub struct Kill {
+    wanted: Arc<Notify>,
+    done: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Kill {
+    /// Kills it now, or as soon as it begins to work.
+    pub fn now(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// When it was killed, each time.
+    #[must_use]
+    pub fn done(&self) -> Vec<Instant> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often it was killed.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.done().len()
+    }
+}
+
+impl Function {
+    /// The function whose program is `name`.
+    #[must_use]
+    pub fn new(name: &'static str, environment: HashMap<&'static str, String>) -> Self {
+        Self { name, environment, running: None, kill: Kill::default() }
+    }
+
+    /// The same, with another variable in its environment.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.insert(name, value.to_owned());
+        self
+    }
+
+    /// What kills it.
+    #[must_use]
+    pub fn kill(&self) -> Kill {
+        self.kill.clone()
+    }
+
+    /// Invokes it, and gives its answer; `None` when it did not live to give one.
+    ///
+    /// # Panics
+    /// When it cannot be started at all.
+    pub async fn invoke(&mut self, event: Value, within: Duration) -> Option<Value> {
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => self.start().await,
+        };
+        let Running { api, process } = &mut running;
+        let answer = tokio::select! {
+            answer = timeout(within, api.invoke_within(event, within)) => answer.ok(),
+            _ = process.wait() => None,
+            () = self.kill.wanted.notified() => {
+                let mut done = self.kill.done.lock().unwrap_or_else(PoisonError::into_inner);
+                done.push(Instant::now());
+                None
+            }
+        };
+        match answer {
+            Some(answer) => {
+                self.running = Some(running);
+                Some(answer)
+            }
+            None => {
+                let _ = process.kill().await;
+                None
+            }
+        }
+    }
+
+    async fn start(&self) -> Running {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let api = RuntimeApi::start().await;
+        let number = STARTED.fetch_add(1, Ordering::SeqCst);
+        // Worth a look when something went wrong.
+        let log = format!("{}-{}-{number}.log", self.name, std::process::id());
+        let log = File::create(std::env::temp_dir().join(log)).expect("a log can be written");
+        let process = Command::new(built(self.name))
+            .env_clear()
+            .envs(api.environment())
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the function starts");
+        Running { api, process }
+    }
+}

@@ -1,0 +1,172 @@
+//! What the functions work on, on a local AWS, without the template around it.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
+use serde_json::Value;
+
+use crate::lambda::Function;
+use crate::local_aws::{CREDENTIALS, LocalAws};
+use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
+
+/// Makes the ledger's table.
+///
+/// # Panics
+/// When it cannot be made.
+pub async fn create_table(aws: &LocalAws, name: &str) {
+    let key =
+        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
+    let schema = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
+    aws_sdk_dynamodb::Client::new(&aws.config())
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(key.build().expect("the key is one"))
+        .key_schema(schema.build().expect("the schema is one"))
+        .send()
+        .await
+        .expect("the table can be made");
+}
+
+/// Makes a queue, and gives its URL.
+///
+/// # Panics
+/// When it cannot be made.
+pub async fn create_queue(aws: &LocalAws, name: &str) -> String {
+    let sqs = aws_sdk_sqs::Client::new(&aws.config());
+    let made = sqs.create_queue().queue_name(name).send().await.expect("the queue can be made");
+    made.queue_url.expect("a queue has a URL")
+}
+
+/// Queue, dead-letter queue, ledger and secret.
+#[derive(Debug)]
+pub struct Resources {
+    sqs: aws_sdk_sqs::Client,
+    secrets: aws_sdk_secretsmanager::Client,
+    /// Requests that wait.
+    pub queue_url: String,
+    /// Requests that cannot succeed.
+    pub dlq_url: String,
+}
+
+impl Resources {
+    /// Makes them.
+    ///
+    /// # Panics
+    /// When one cannot be made.
+    pub async fn create(aws: &LocalAws, scene: &Scene) -> Self {
+        create_table(aws, "ledger").await;
+        let secrets = aws_sdk_secretsmanager::Client::new(&aws.config());
+        let document = scene.app.secret_document(NAC_TOKEN).to_string();
+        let made = secrets.create_secret().name("greenlight").secret_string(document).send().await;
+        made.expect("the secret can be made");
+        Self {
+            sqs: aws_sdk_sqs::Client::new(&aws.config()),
+            secrets,
+            queue_url: create_queue(aws, "queue").await,
+            dlq_url: create_queue(aws, "dlq").await,
+        }
+    }
+
+    /// A function that works on them, with AWS at `endpoint`.
+    #[must_use]
+    pub fn function(&self, program: &'static str, endpoint: &str, scene: &Scene) -> Function {
+        let [key_id, key, _] = CREDENTIALS;
+        Function::new(
+            program,
+            HashMap::from([
+                ("AWS_REGION", "us-east-1".to_owned()),
+                (key_id.0, key_id.1.to_owned()),
+                (key.0, key.1.to_owned()),
+                ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+                ("QUEUE_URL", self.queue_url.clone()),
+                ("DLQ_URL", self.dlq_url.clone()),
+                ("LEDGER_TABLE", "ledger".to_owned()),
+                ("SECRET_ARN", "greenlight".to_owned()),
+                ("FEISHU_BASE_URL", scene.feishu.url()),
+                ("APPROVAL_CODE", APPROVAL_CODE.to_owned()),
+                ("NAC_URL", scene.nac.url()),
+            ]),
+        )
+    }
+
+    /// Puts another secret document in.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn rotate_secret(&self, document: &Value) {
+        let put = self.secrets.put_secret_value().secret_id("greenlight");
+        put.secret_string(document.to_string()).send().await.expect("the secret can be put");
+    }
+
+    /// Puts a message into the queue.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn put_message(&self, body: &str) {
+        let send = self.sqs.send_message().queue_url(&self.queue_url).message_body(body);
+        send.send().await.expect("the queue takes a message");
+    }
+
+    /// Gives out up to ten messages of the queue, which are hidden for `hidden` seconds.
+    ///
+    /// # Panics
+    /// When the queue cannot be read.
+    pub async fn receive(&self, hidden: i32) -> Vec<Message> {
+        let received = self
+            .sqs
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(10)
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .visibility_timeout(hidden)
+            .send()
+            .await
+            .expect("the queue can be read");
+        received.messages.unwrap_or_default()
+    }
+
+    /// How many messages wait in the queue, hidden ones too.
+    ///
+    /// # Panics
+    /// When the queue cannot be asked.
+    pub async fn waiting(&self) -> usize {
+        let asked = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(&self.queue_url)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesDelayed)
+            .send()
+            .await
+            .expect("the queue can be asked");
+        let counts = asked.attributes.unwrap_or_default();
+        counts.values().filter_map(|count| count.parse::<usize>().ok()).sum()
+    }
+
+    /// Takes all dead letters out, each as class and body.
+    ///
+    /// # Panics
+    /// When the dead-letter queue cannot be read.
+    pub async fn dead_letters(&self) -> Vec<(String, String)> {
+        let mut letters = Vec::new();
+        loop {
+            let receive = self.sqs.receive_message().queue_url(&self.dlq_url);
+            let receive = receive.max_number_of_messages(10).message_attribute_names("All");
+            let received = receive.send().await.expect("the dead-letter queue can be read");
+            let messages = received.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return letters;
+            }
+            for message in messages {
+                let attributes = message.message_attributes.unwrap_or_default();
+                let class = attributes.get("class").and_then(|value| value.string_value.clone());
+                letters.push((class.unwrap_or_default(), message.body.unwrap_or_default()));
+            }
+        }
+    }
+}

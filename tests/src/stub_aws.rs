@@ -1,0 +1,104 @@
+//! AWS behind TLS, as far as the receiver asks it, on loopback.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// Secrets Manager and SQS behind TLS.
+#[derive(Debug)]
+pub struct StubAws {
+    address: SocketAddr,
+    sent: mpsc::UnboundedReceiver<Value>,
+}
+
+#[derive(Clone)]
+struct AwsInside {
+    secret: String,
+    sent: mpsc::UnboundedSender<Value>,
+}
+
+impl StubAws {
+    /// Starts it with `secret`, and writes the machine's roots and its own certificate to `bundle`.
+    ///
+    /// # Panics
+    /// When the certificate cannot be made or written.
+    pub async fn start(secret: &Value, bundle: &Path) -> Self {
+        let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])
+            .expect("a certificate can be made");
+        let roots = std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt")
+            .expect("the machine has roots of trust");
+        std::fs::write(bundle, format!("{roots}\n{}", pair.cert.pem()))
+            .expect("a bundle is written");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der()));
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![pair.cert.der().clone()], key)
+            .expect("the certificate and its key go together");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+
+        let (sender, sent) = mpsc::unbounded_channel();
+        let inside = AwsInside { secret: secret.to_string(), sent: sender };
+        let routes = Router::new().route("/", post(call)).with_state(inside);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, routes) = (acceptor.clone(), routes.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let service = hyper_util::service::TowerToHyperService::new(routes);
+                    let http = hyper_util::server::conn::auto::Builder::new(
+                        hyper_util::rt::TokioExecutor::new(),
+                    );
+                    let _ =
+                        http.serve_connection(hyper_util::rt::TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { address, sent }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.address.port())
+    }
+
+    /// The next message that was sent to the queue; `None` when there is none yet.
+    pub fn next_message(&mut self) -> Option<Value> {
+        self.sent.try_recv().ok()
+    }
+}
+
+async fn call(
+    State(inside): State<AwsInside>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> impl IntoResponse {
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let answer = match target {
+        Some("secretsmanager.GetSecretValue") => {
+            json!({"ARN": "arn", "Name": "secret", "VersionId": "1", "SecretString": inside.secret})
+        }
+        Some("AmazonSQS.SendMessage") => {
+            let message = serde_json::from_slice(&body).unwrap_or_default();
+            let _ = inside.sent.send(message);
+            json!({"MessageId": "message", "MD5OfMessageBody": ""})
+        }
+        _ => return (StatusCode::BAD_REQUEST, Vec::new()),
+    };
+    (StatusCode::OK, answer.to_string().into_bytes())
+}

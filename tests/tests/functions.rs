@@ -1,0 +1,258 @@
+//! Both Lambda binaries as processes: batches with bad records, deadlines, kills, and faults of AWS.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use greenlight_core::{Request, Timestamp, Verdict};
+use greenlight_tests::faults::{FAULTS, Fault};
+use greenlight_tests::fleet::{Fleet, Sending, deliver, repetitions};
+use greenlight_tests::lambda::sqs_event;
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, device};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// The flows that are built in, with a first wait that a test can wait for.
+fn impatient_flows(folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("flows.toml");
+    let text = format!("{}\n[retry]\nfirst = \"1s\"\n", include_str!("../../infra/flows.toml"));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn request(instance_code: &str) -> String {
+    let request = Request {
+        v: 1,
+        source: "feishu".into(),
+        tenant: "demo-tenant".into(),
+        event_id: format!("event-of-{instance_code}"),
+        approval_code: APPROVAL_CODE.into(),
+        instance_code: instance_code.into(),
+        verdict: Verdict::Approved,
+        occurred_at: None,
+        received_at: Timestamp::from_millis(0),
+    };
+    request.to_json()
+}
+
+/// Statement 8: of ten records one is poison and one hangs at the NAC; eight are done at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_08_one_bad_record_of_a_batch_costs_the_others_nothing() {
+    let fleet = Fleet::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let silent = device(9);
+    fleet.scene.nac.set_silent_about(&silent, true);
+    fleet.resources.put_message("no JSON").await;
+    for n in 1..10 {
+        let instance = format!("I-{n}");
+        fleet.scene.approve(&instance, &[&device(n)]);
+        fleet.resources.put_message(&request(&instance)).await;
+    }
+    let batch = fleet.resources.receive(120).await;
+    assert_eq!(batch.len(), 10);
+    let hanging = batch.iter().find(|message| message.body().unwrap().contains("\"I-9\""));
+    let hanging = hanging.unwrap().message_id().unwrap();
+
+    let mut worker = fleet.worker(Some(&impatient_flows(&folder)));
+    let answer = worker.invoke(sqs_event(&batch), Duration::from_mins(1)).await.unwrap();
+    let failures = &answer["batchItemFailures"];
+    assert_eq!(failures.as_array().unwrap().len(), 1, "{answer}");
+    assert_eq!(failures[0]["itemIdentifier"], hanging);
+    let done = fleet.scene.nac.calls_per_device();
+    assert!((1..9).all(|n| done[&device(n)] == 1), "{done:?}");
+    let letters = fleet.resources.dead_letters().await;
+    assert_eq!(letters, [("bad_message".to_owned(), "no JSON".to_owned())]);
+
+    // It took the device and never said so: the next attempt hears that it is there already.
+    fleet.scene.nac.set_silent_about(&silent, false);
+    let mapping = fleet.mapping();
+    while mapping.feed(&mut worker).await != Some(1) {}
+    assert_eq!(fleet.scene.nac.calls_per_device()[&silent], 2);
+    assert!(fleet.resources.dead_letters().await.is_empty());
+}
+
+/// Statement 8: a worker whose time runs out starts no new call, and the rest is done by the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_08_what_is_not_started_in_time_comes_back() {
+    let fleet = Fleet::set().await;
+    let devices: Vec<String> = (0..150).map(device).collect();
+    let typed: Vec<&str> = devices.iter().map(String::as_str).collect();
+    fleet.scene.approve("I-1", &typed);
+    fleet.scene.nac.set_latency(Duration::from_millis(50));
+    fleet.resources.put_message(&request("I-1")).await;
+    let (mut worker, mapping) = (fleet.worker(None), fleet.mapping());
+    let mut batches = 1;
+    while mapping.feed(&mut worker).await != Some(1) {
+        batches += 1;
+    }
+    // 150 calls of 50 ms are more than the five seconds that a batch may start calls in.
+    assert!(batches > 1);
+    assert_eq!(fleet.scene.nac.whitelist(), devices);
+    assert_eq!(fleet.scene.nac.calls(), devices.len(), "each was called for once");
+}
+
+/// A number of approvals with one to five devices each.
+struct Load {
+    devices: BTreeSet<String>,
+    instances: Vec<String>,
+}
+
+impl Load {
+    fn of(fleet: &Fleet, approvals: u32) -> Self {
+        let mut load = Self { devices: BTreeSet::new(), instances: Vec::new() };
+        for n in 0..approvals {
+            let instance = format!("I-{n}");
+            let devices: Vec<String> = (0..=n % 5).map(|k| device(n * 5 + k)).collect();
+            let typed: Vec<&str> = devices.iter().map(String::as_str).collect();
+            fleet.scene.approve(&instance, &typed);
+            load.devices.extend(devices);
+            load.instances.push(instance);
+        }
+        load
+    }
+
+    /// Sends all of it, every third one twice, and says so at the end.
+    async fn send(&self, fleet: &Fleet, is_sent: watch::Sender<bool>) -> Sending {
+        let mut receiver = fleet.receiver();
+        self.send_by(fleet, &mut receiver, is_sent).await
+    }
+
+    async fn send_by(
+        &self,
+        fleet: &Fleet,
+        receiver: &mut greenlight_tests::lambda::Function,
+        is_sent: watch::Sender<bool>,
+    ) -> Sending {
+        let mut total = Sending::default();
+        for (n, instance) in self.instances.iter().enumerate() {
+            for _ in 0..=usize::from(n % 3 == 0) {
+                let id = format!("e-{n}");
+                let event = || fleet.scene.event(&id, instance, "APPROVED");
+                let sending = deliver(receiver, event).await;
+                total.times += sending.times;
+                total.unanswered += sending.unanswered;
+                total.longest = total.longest.max(sending.longest);
+            }
+        }
+        is_sent.send_replace(true);
+        total
+    }
+
+    fn on_whitelist(&self, fleet: &Fleet) -> bool {
+        fleet.scene.nac.whitelist().into_iter().collect::<BTreeSet<_>>() == self.devices
+    }
+}
+
+/// Statements 1, 4 and 6: both functions killed again and again while they work.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_01_04_06_functions_that_are_killed_lose_and_double_nothing() {
+    let fleet = Fleet::set().await;
+    let load = Load::of(&fleet, 60);
+    fleet.scene.nac.set_latency(Duration::from_millis(10));
+    let (sent, is_sent) = watch::channel(false);
+    let mut receiver = fleet.receiver();
+    let workers = [fleet.worker(None), fleet.worker(None)];
+    let kills = [receiver.kill(), workers[0].kill(), workers[1].kill()];
+    let killer = async {
+        // At a moment of the load, and not of the clock: every few calls one of them dies.
+        for n in 1..=18 {
+            fleet.scene.nac.wait_for_calls(n * 6).await;
+            kills[n % 3].now();
+        }
+    };
+    let [one, two] = workers;
+    let (sending, ..) = tokio::join!(
+        load.send_by(&fleet, &mut receiver, sent),
+        killer,
+        fleet.consume(one, is_sent.clone()),
+        fleet.consume(two, is_sent.clone()),
+    );
+    let losses: Vec<_> = kills[1..].iter().flat_map(|kill| kill.done()).collect();
+    let (explained, doubled) = repetitions(&fleet.scene.nac.log(), &losses);
+    println!(
+        "kills: {} of the receiver, {} of workers; {} events sent; {} devices, {} calls, {explained} repeated after a kill, {doubled} doubled",
+        kills[0].count(),
+        losses.len(),
+        sending.times,
+        load.devices.len(),
+        fleet.scene.nac.calls(),
+    );
+    assert!(losses.len() >= 6 && kills[0].count() >= 3, "they died");
+    assert!(load.on_whitelist(&fleet), "nothing is lost");
+    assert_eq!(doubled, 0);
+    assert!(fleet.resources.dead_letters().await.is_empty());
+}
+
+/// Statements 1, 4, 6 and 10: AWS throttles, fails, hangs up, loses answers and does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_01_04_06_10_faults_of_aws_lose_nothing() {
+    let fleet = Fleet::set().await;
+    let load = Load::of(&fleet, 60);
+    // The secret is away at the start; later one call in six meets a fault.
+    let mut random = fastrand::Rng::with_seed(4);
+    let mut away = 6;
+    fleet.faulty.plan(move |operation| {
+        if operation.ends_with("GetSecretValue") && away > 0 {
+            away -= 1;
+            return Some(Fault::Failed);
+        }
+        (random.u8(0..6) == 0).then(|| FAULTS[random.usize(0..FAULTS.len())])
+    });
+    let (sent, is_sent) = watch::channel(false);
+    let (sending, ..) = tokio::join!(
+        load.send(&fleet, sent),
+        fleet.consume(fleet.worker(None), is_sent.clone()),
+        fleet.consume(fleet.worker(None), is_sent.clone()),
+    );
+    let fired = fleet.faulty.fired();
+    let calls = fleet.scene.nac.calls();
+    for ((operation, fault), times) in &fired {
+        println!("{operation:36} {fault:?} {times}");
+    }
+    println!(
+        "faults of AWS: {}; {} events sent, the longest answer took {} ms; {} devices, {calls} calls",
+        fired.values().sum::<usize>(),
+        sending.times,
+        sending.longest.as_millis(),
+        load.devices.len(),
+    );
+    assert!(FAULTS.iter().all(|fault| fired.keys().any(|(_, fired)| fired == fault)));
+    assert_eq!(sending.unanswered, 0, "every answer came before Feishu hangs up");
+    assert!(load.on_whitelist(&fleet), "nothing is lost");
+    // Only what could not be recorded is repeated.
+    let lost_records: usize = fired
+        .iter()
+        .filter(|((operation, _), _)| operation.ends_with("UpdateItem"))
+        .map(|(_, times)| times)
+        .sum();
+    assert!(calls - load.devices.len() <= lost_records, "{calls} calls");
+    assert!(fleet.resources.dead_letters().await.is_empty());
+}
+
+/// A key that is rotated in Feishu's console and in the secret needs no deploy, even if the secret cannot
+/// be read at that moment: what was not answered 200 is sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_01_a_rotation_while_the_secret_is_away_loses_nothing() {
+    let mut fleet = Fleet::set().await;
+    fleet.scene.approve("I-1", &[&device(1)]);
+    let mut receiver = fleet.receiver();
+    deliver(&mut receiver, || fleet.scene.event("e-1", "I-1", "APPROVED")).await;
+
+    fleet.scene.app.encrypt_key = "the-next-encrypt-key".into();
+    fleet.resources.rotate_secret(&fleet.scene.app.secret_document(NAC_TOKEN)).await;
+    let mut away = 2;
+    fleet.faulty.plan(move |operation| {
+        let is_away = operation.ends_with("GetSecretValue") && away > 0;
+        away -= u32::from(is_away);
+        is_away.then_some(Fault::Failed)
+    });
+    fleet.scene.approve("I-2", &[&device(2)]);
+    let sending = deliver(&mut receiver, || fleet.scene.event("e-2", "I-2", "APPROVED")).await;
+    assert!(sending.times > 1, "it was refused while the secret was away");
+    let mut worker = fleet.worker(None);
+    let mapping = fleet.mapping();
+    while fleet.resources.waiting().await > 0 {
+        mapping.feed(&mut worker).await;
+    }
+    assert_eq!(fleet.scene.nac.whitelist(), [device(1), device(2)]);
+}
