@@ -7,6 +7,7 @@ pub mod lambda;
 pub mod local_aws;
 pub mod resources;
 pub mod scene;
+pub mod serving;
 pub mod stack;
 pub mod stub_aws;
 
@@ -27,6 +28,17 @@ pub fn tool(set: &str, program: &str) -> PathBuf {
     let path = workspace().join(".tools").join(set).join("bin").join(program);
     assert!(path.exists(), "`{program}` is not installed: run `cargo verify tools` first");
     path
+}
+
+/// Where a process that a test starts writes its log: worth a look when something went wrong.
+///
+/// # Panics
+/// When the folder cannot be made.
+#[must_use]
+pub fn log_file(name: &str) -> PathBuf {
+    let folder = workspace().join("target/test-logs");
+    std::fs::create_dir_all(&folder).expect("a folder for logs can be made");
+    folder.join(format!("{name}.log"))
 }
 
 /// A program of this workspace, as `cargo build` leaves it beside the test.

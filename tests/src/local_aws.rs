@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::tool;
+use crate::{log_file, tool};
 
 /// A local AWS, ended with this value.
 #[derive(Debug)]
@@ -54,9 +54,9 @@ impl LocalAws {
                 break;
             }
         }
-        let log = std::env::temp_dir().join(format!("local-aws-{port}.log"));
+        let log = log_file(&format!("local-aws-{port}"));
         tokio::spawn(async move {
-            // Its log is worth keeping: it shows what the functions printed.
+            // It shows what the functions printed, too.
             let mut text = String::new();
             while let Ok(Some(line)) = lines.next_line().await {
                 text.push_str(&line);

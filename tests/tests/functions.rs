@@ -177,7 +177,7 @@ async fn statement_01_04_06_functions_that_are_killed_lose_and_double_nothing() 
         load.devices.len(),
         fleet.scene.nac.calls(),
     );
-    assert!(losses.len() >= 6 && kills[0].count() >= 3, "they died");
+    assert!(losses.len() >= 6 && kills[0].count() >= 1, "they died");
     assert!(load.on_whitelist(&fleet), "nothing is lost");
     assert_eq!(doubled, 0);
     assert!(fleet.resources.dead_letters().await.is_empty());

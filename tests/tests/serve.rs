@@ -2,7 +2,6 @@
 //! a process that is killed.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,13 +10,10 @@ use greenlight::simulator::Sent;
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::Database;
-use greenlight_tests::local_aws::free_port;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
+use greenlight_tests::serving::{Serving, secrets};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
 
 struct Site {
     scene: Scene,
@@ -52,12 +48,6 @@ impl Site {
         let letters = self.server.database().dead_letters().await.unwrap();
         letters.into_iter().map(|letter| (letter.class, letter.reason)).collect()
     }
-}
-
-fn secrets(scene: &Scene, folder: &Path) -> std::path::PathBuf {
-    let path = folder.join("secrets.json");
-    std::fs::write(&path, scene.app.secret_document(NAC_TOKEN).to_string()).unwrap();
-    path
 }
 
 async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, ServeError> {
@@ -182,6 +172,32 @@ async fn statement_10_11_what_cannot_succeed_is_buried_and_a_redrive_does_the_re
     assert_eq!(site.dead_letters().await.len(), 0);
 }
 
+/// Statement 8: a form that cannot be processed and a NAC that does not answer for one device cost the
+/// other approvals nothing.
+#[tokio::test]
+async fn statement_08_one_bad_request_costs_the_others_nothing_on_one_machine() {
+    let site = Site::open().await;
+    site.scene.nac.set_silent_about(&device(9), true);
+    site.scene.approve("I-0", &["00:00:5e:00:53:0O"]);
+    for n in 1..10 {
+        site.scene.approve(&format!("I-{n}"), &[&device(n)]);
+    }
+    for n in (0..10).rev() {
+        let event = site.scene.event(&format!("e-{n}"), &format!("I-{n}"), "APPROVED");
+        assert_eq!(site.send(&event).await, 200);
+    }
+    site.scene.nac.wait_for_whitelist(&(1..10).map(device).collect::<Vec<_>>()).await;
+    // All but the one that hangs are over, and it is told again.
+    site.scene.nac.set_silent_about(&device(9), false);
+    site.drained().await;
+    let calls = site.scene.nac.calls_per_device();
+    assert!((1..9).all(|n| calls[&device(n)] == 1), "{calls:?}");
+    assert_eq!(calls[&device(9)], 2, "it is asked again, and hears that the device is there");
+    let letters = site.dead_letters().await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].0, "bad_form");
+}
+
 #[tokio::test]
 async fn a_target_that_refuses_is_no_target_that_is_away() {
     let site = Site::open().await;
@@ -250,54 +266,6 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
     assert!(empty.contains("`feishu.encrypt_key`"), "{empty}");
 }
 
-/// `greenlight serve` as a process of its own, ended with this value.
-struct Process {
-    child: Child,
-    url: String,
-    log: JoinHandle<String>,
-}
-
-impl Process {
-    async fn start(scene: &Scene, folder: &Path) -> Self {
-        let listen = format!("127.0.0.1:{}", free_port());
-        let mut child = Command::new(greenlight_tests::built("greenlight"))
-            .args(["serve", "--listen", &listen, "--data"])
-            .arg(folder.join("data"))
-            .arg("--secrets")
-            .arg(secrets(scene, folder))
-            .args(["--feishu-base-url", &scene.feishu.url()])
-            .env("NAC_URL", scene.nac.url())
-            .env("APPROVAL_CODE", APPROVAL_CODE)
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        while !lines.next_line().await.unwrap().expect("it listens").contains("listening on") {}
-        let log = tokio::spawn(async move {
-            let mut log = String::new();
-            while let Ok(Some(line)) = lines.next_line().await {
-                log.push_str(&line);
-                log.push('\n');
-            }
-            log
-        });
-        Self { child, url: format!("http://{listen}/api/event"), log }
-    }
-
-    /// Asks it to stop, and gives what it logged.
-    async fn stop(mut self) -> String {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").arg(&pid).status().await.unwrap().success());
-        assert!(self.child.wait().await.unwrap().success(), "it ends well");
-        self.log.await.unwrap()
-    }
-
-    async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-}
-
 /// Statements 1 and 6: what was answered 200 survives SIGKILL at any moment, and happens once.
 #[tokio::test(flavor = "multi_thread")]
 async fn statement_01_06_what_was_answered_200_survives_sigkill() {
@@ -305,12 +273,12 @@ async fn statement_01_06_what_was_answered_200_survives_sigkill() {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = Vec::new();
     for n in 0..20 {
-        let process = Process::start(&scene, folder.path()).await;
+        let process = Serving::start(&scene, folder.path()).await;
         let instance = format!("I-{n}");
         scene.approve(&instance, &[&device(2 * n), &device(2 * n + 1)]);
         expected.extend([device(2 * n), device(2 * n + 1)]);
         let event = scene.event(&format!("e-{n}"), &instance, "APPROVED");
-        assert_eq!(scene.send_to(&process.url, None, &event).await.status, 200);
+        assert_eq!(scene.send_to(&process.url(), None, &event).await.status, 200);
         // At another moment of the attempt each time: before, between and after the two calls.
         let calls = scene.nac.calls() + usize::try_from(n % 3).unwrap();
         let reached = scene.nac.wait_for_calls(calls);
@@ -342,7 +310,7 @@ async fn statement_01_06_what_was_answered_200_survives_sigkill() {
 async fn statement_13_logs_hold_no_secret_and_no_form_content() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::start(&scene, folder.path()).await;
+    let process = Serving::start(&scene, folder.path()).await;
     scene.approve("I-1", &[&device(1), "hunter2-typed-here", "00:00:5e:00:53:0O"]);
     scene.nac.fail_next([StatusCode::UNPROCESSABLE_ENTITY, StatusCode::SERVICE_UNAVAILABLE]);
     let event = scene.event("e-1", "I-1", "APPROVED");
@@ -352,12 +320,12 @@ async fn statement_13_logs_hold_no_secret_and_no_form_content() {
         event,
         Sent { headers: vec![], body: "hunter2-sent-here".to_owned() },
     ] {
-        scene.send_to(&process.url, None, &sent).await;
+        scene.send_to(&process.url(), None, &sent).await;
     }
     // A fault, the quick retry, a refusal: all before the next approval comes.
     scene.nac.wait_for_calls(2).await;
     scene.approve("I-2", &[&device(2)]);
-    scene.send_to(&process.url, None, &scene.event("e-2", "I-2", "APPROVED")).await;
+    scene.send_to(&process.url(), None, &scene.event("e-2", "I-2", "APPROVED")).await;
     scene.nac.wait_for_whitelist(&[device(2)]).await;
     let log = process.stop().await;
     assert!(log.contains("effect done") && log.contains("dead-letter queue"), "{log}");

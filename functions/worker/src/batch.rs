@@ -1,17 +1,14 @@
 //! A batch of SQS messages: records are independent of each other, and each answers for itself.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use greenlight_core::ledger::{Lease, Owner};
-use greenlight_core::ports::Clock;
-use greenlight_core::{Disposition, Message, Timestamp, process as process_message};
-use greenlight_stores::SystemClock;
-use greenlight_stores::aws::SqsQueue;
+use greenlight_core::ports::{Act, Bury, Clock, Ledger, Postpone, ReadInstance};
+use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent, tracing};
-
-use crate::Wired;
 
 /// From so long before the function's end on no new call is started: one call may take this long.
 const LAST_CALL: Duration = Duration::from_secs(15);
@@ -26,19 +23,28 @@ const LAST_BREATH: Duration = Duration::from_millis(500);
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
 /// Processes all records at the same time, and names those that must come back.
-pub(crate) async fn process(
+pub(crate) async fn process<L, I, A, D, C>(
     event: LambdaEvent<SqsEvent>,
-    processor: &Wired,
-    queue: &SqsQueue,
-) -> Result<SqsBatchResponse, Error> {
+    processor: &Processor<L, I, A, D, C>,
+    queue: &impl Postpone,
+) -> Result<SqsBatchResponse, Error>
+where
+    L: Ledger,
+    I: ReadInstance,
+    A: Act,
+    D: Bury,
+    C: Clock,
+{
     let end = Timestamp::from_millis(i64::try_from(event.context.deadline)?);
     let records = event.payload.records.iter();
-    let left = end.minus(LAST_BREATH).since(SystemClock.now());
+    let left = end.minus(LAST_BREATH).since(processor.clock.now());
     let come_back = join_all(records.map(async |record| {
-        let attempt = process_record(record, end, processor, queue);
-        // Who is not answered for by now comes back at the end of its visibility timeout.
-        let unanswered = || record.message_id.clone();
-        tokio::time::timeout(left, attempt).await.unwrap_or_else(|_| unanswered())
+        let attempt = pin!(process_record(record, end, processor, queue));
+        match select(attempt, pin!(processor.clock.sleep(left))).await {
+            Either::Left((come_back, _)) => come_back,
+            // Who is not answered for by now comes back at the end of its visibility timeout.
+            Either::Right(_) => record.message_id.clone(),
+        }
     }));
     let mut response = SqsBatchResponse::default();
     for message_id in come_back.await.into_iter().flatten() {
@@ -48,12 +54,19 @@ pub(crate) async fn process(
 }
 
 /// The id of the record if it must come back.
-async fn process_record(
+async fn process_record<L, I, A, D, C>(
     record: &SqsMessage,
     end: Timestamp,
-    processor: &Wired,
-    queue: &SqsQueue,
-) -> Option<String> {
+    processor: &Processor<L, I, A, D, C>,
+    queue: &impl Postpone,
+) -> Option<String>
+where
+    L: Ledger,
+    I: ReadInstance,
+    A: Act,
+    D: Bury,
+    C: Clock,
+{
     let message_id = record.message_id.clone().unwrap_or_default();
     let message = Message {
         body: record.body.as_deref().unwrap_or_default(),
@@ -68,7 +81,7 @@ async fn process_record(
         return None;
     };
     let receipt_handle = record.receipt_handle.as_deref().unwrap_or_default();
-    if let Err(error) = queue.come_back(receipt_handle, after).await {
+    if let Err(error) = queue.postpone(receipt_handle, after).await {
         tracing::warn!(%error, message_id, "the message comes back at the end of its visibility timeout");
     }
     Some(message_id)
@@ -77,3 +90,6 @@ async fn process_record(
 fn number<T: std::str::FromStr>(record: &SqsMessage, attribute: &str) -> Option<T> {
     record.attributes.get(attribute)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

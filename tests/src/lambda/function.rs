@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::RuntimeApi;
-use crate::built;
+use crate::{built, log_file};
 
 /// A function: its process is started when it is invoked and there is none, ended at its timeout, and
 /// may be killed at any moment.
@@ -112,9 +112,8 @@ impl Function {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let api = RuntimeApi::start().await;
         let number = STARTED.fetch_add(1, Ordering::SeqCst);
-        // Worth a look when something went wrong.
-        let log = format!("{}-{}-{number}.log", self.name, std::process::id());
-        let log = File::create(std::env::temp_dir().join(log)).expect("a log can be written");
+        let log = log_file(&format!("{}-{}-{number}", self.name, std::process::id()));
+        let log = File::create(log).expect("a log can be written");
         let process = Command::new(built(self.name))
             .env_clear()
             .envs(api.environment())

@@ -74,6 +74,19 @@ pub trait Enqueue: Send + Sync {
     fn enqueue(&self, request: &Request) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
+/// Gives a received message out again at another time than the end of its visibility timeout.
+pub trait Postpone: Send + Sync {
+    /// Makes the message that was received as `receipt_handle` visible again `after` from now.
+    ///
+    /// # Errors
+    /// [`QueueError`]: it becomes visible at the end of its visibility timeout all the same.
+    fn postpone(
+        &self,
+        receipt_handle: &str,
+        after: Duration,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
 /// Puts messages that cannot succeed into the dead-letter queue.
 pub trait Bury: Send + Sync {
     /// Returns when the dead-letter queue has taken the letter durably.

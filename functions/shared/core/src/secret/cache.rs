@@ -28,10 +28,10 @@ struct Cached {
 }
 
 /// The shortest time from a read of the secret to the next one.
-pub const RENEW_AT_MOST_EVERY: Duration = Duration::from_mins(1);
+const RENEW_AT_MOST_EVERY: Duration = Duration::from_mins(1);
 
 /// The shortest time from a read that failed to the next one.
-pub const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
     /// Reads the secret for the first time from `first`, which may be the more patient one, and from

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use thiserror::Error;
 
-pub use cache::{CachedSecret, RENEW_AT_MOST_EVERY};
+pub use cache::CachedSecret;
 
 /// The secret document, as it stands in Secrets Manager or in the file given to `greenlight serve`.
 ///

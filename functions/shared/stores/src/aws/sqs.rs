@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use greenlight_core::Request;
-use greenlight_core::ports::{Bury, DeadLetter, Enqueue, QueueError};
+use greenlight_core::ports::{Bury, DeadLetter, Enqueue, Postpone, QueueError};
 
 use super::describe;
 
@@ -21,24 +21,6 @@ impl SqsQueue {
     pub fn new(config: &aws_types::SdkConfig, url: impl Into<String>) -> Self {
         Self { client: Client::new(config), url: url.into() }
     }
-
-    /// Gives a received message out again `after` from now, and not at the end of its visibility timeout.
-    ///
-    /// # Errors
-    /// [`QueueError`]: the message comes back at the end of its visibility timeout all the same.
-    pub async fn come_back(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
-        // SQS counts in whole seconds, from 0 to 12 hours.
-        let seconds = after.as_millis().div_ceil(1000).min(43_200);
-        self.client
-            .change_message_visibility()
-            .queue_url(&self.url)
-            .receipt_handle(receipt_handle)
-            .visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX))
-            .send()
-            .await
-            .map_err(|error| QueueError(describe(&error)))?;
-        Ok(())
-    }
 }
 
 impl Enqueue for SqsQueue {
@@ -47,6 +29,22 @@ impl Enqueue for SqsQueue {
             .send_message()
             .queue_url(&self.url)
             .message_body(request.to_json())
+            .send()
+            .await
+            .map_err(|error| QueueError(describe(&error)))?;
+        Ok(())
+    }
+}
+
+impl Postpone for SqsQueue {
+    async fn postpone(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
+        // SQS counts in whole seconds, from 0 to 12 hours.
+        let seconds = after.as_millis().div_ceil(1000).min(43_200);
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX))
             .send()
             .await
             .map_err(|error| QueueError(describe(&error)))?;

@@ -3,6 +3,7 @@
 mod breakers;
 mod ledger;
 mod queue;
+mod schema;
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -17,46 +18,6 @@ pub use queue::{Received, StoredLetter};
 
 /// The database's file in the data folder.
 const FILE: &str = "greenlight.db";
-
-/// The version of the tables, kept in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
-
-const SCHEMA: &str = "
-    CREATE TABLE queue (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        body TEXT NOT NULL,
-        visible_at INTEGER NOT NULL,
-        in_flight INTEGER NOT NULL DEFAULT 0,
-        receive_count INTEGER NOT NULL DEFAULT 0,
-        first_received INTEGER
-    ) STRICT;
-    CREATE INDEX queue_by_visibility ON queue (visible_at);
-    CREATE TABLE dead_letters (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        body TEXT NOT NULL,
-        class TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        receive_count INTEGER NOT NULL,
-        failed_at INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE requests (
-        key TEXT PRIMARY KEY,
-        record TEXT NOT NULL,
-        approval_code TEXT NOT NULL,
-        event_id TEXT NOT NULL,
-        expires_at INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE breakers (
-        target TEXT PRIMARY KEY,
-        breaker TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE events (
-        key TEXT PRIMARY KEY,
-        request TEXT NOT NULL,
-        processed_at INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL
-    ) STRICT;
-";
 
 /// The database cannot be opened.
 #[derive(Debug, Error)]
@@ -79,10 +40,12 @@ pub enum OpenError {
     #[error("the database cannot be opened: {0}")]
     Sqlite(#[from] sqlx::Error),
     /// Written by a newer greenlight.
-    #[error("the database has version {found}; this greenlight knows version {SCHEMA_VERSION}")]
+    #[error("the database has version {found}; this greenlight knows version {known}")]
     TooNew {
         /// The version it has.
-        found: i64,
+        found: usize,
+        /// The newest version that is known.
+        known: usize,
     },
 }
 
@@ -145,7 +108,7 @@ impl Database {
             .connect_with(options)
             .await?;
         let database = Self { pool, _lock: lock };
-        database.migrate().await?;
+        schema::migrate(&database.pool, schema::STEPS).await?;
         Ok(database)
     }
 
@@ -165,21 +128,6 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    async fn migrate(&self) -> Result<(), OpenError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let found: i64 =
-            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
-        match found {
-            SCHEMA_VERSION => {}
-            0 => {
-                sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-                sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *transaction).await?;
-            }
-            found => return Err(OpenError::TooNew { found }),
-        }
-        Ok(transaction.commit().await?)
-    }
-
     /// Closes the database: everything is in its file then.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -190,7 +138,8 @@ fn file(folder: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(folder.join(FILE))
         .journal_mode(SqliteJournalMode::Wal)
-        // FULL: what was answered 200 must survive a power cut, not only a crash of ours.
+        // FULL: what was answered 200 must survive a power cut, not only a crash of ours. NORMAL would
+        // let the last commits before a power cut go, as WAL is then written through at checkpoints only.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
 }

@@ -1,0 +1,123 @@
+//! The tables, and the steps that led to them.
+
+use sqlx::SqlitePool;
+
+use super::OpenError;
+
+/// Step `n` leads from version `n` to `n + 1`; the version stands in SQLite's `user_version`. A step that
+/// was released is never changed: folders in use have gone it.
+pub(super) const STEPS: &[&str] = &["
+    CREATE TABLE queue (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        body TEXT NOT NULL,
+        visible_at INTEGER NOT NULL,
+        in_flight INTEGER NOT NULL DEFAULT 0,
+        receive_count INTEGER NOT NULL DEFAULT 0,
+        first_received INTEGER
+    ) STRICT;
+    CREATE INDEX queue_by_visibility ON queue (visible_at);
+    CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        body TEXT NOT NULL,
+        class TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        receive_count INTEGER NOT NULL,
+        failed_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE requests (
+        key TEXT PRIMARY KEY,
+        record TEXT NOT NULL,
+        approval_code TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE breakers (
+        target TEXT PRIMARY KEY,
+        breaker TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE events (
+        key TEXT PRIMARY KEY,
+        request TEXT NOT NULL,
+        processed_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT;
+"];
+
+/// Goes the steps that the database has not gone yet, all of them or none.
+pub(super) async fn migrate(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let found: u32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
+    let (found, known) = (found as usize, steps.len());
+    let Some(to_go) = steps.get(found..) else {
+        return Err(OpenError::TooNew { found, known });
+    };
+    for step in to_go {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
+    }
+    let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {known}"));
+    sqlx::raw_sql(version).execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_core::ports::Enqueue;
+    use greenlight_core::{Request, Timestamp, Verdict};
+
+    use super::super::Database;
+    use super::*;
+
+    const NEXT: &str = "ALTER TABLE queue ADD COLUMN note TEXT NOT NULL DEFAULT 'from before'";
+
+    fn request() -> Request {
+        Request {
+            v: 1,
+            source: "feishu".into(),
+            tenant: "t".into(),
+            event_id: "e".into(),
+            approval_code: "a".into(),
+            instance_code: "i".into(),
+            verdict: Verdict::Approved,
+            occurred_at: None,
+            received_at: Timestamp::from_millis(0),
+        }
+    }
+
+    async fn version(database: &Database) -> i64 {
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&database.pool).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_older_database_is_brought_up_to_date_with_what_is_in_it() {
+        let database = Database::in_memory().await.unwrap();
+        database.enqueue(&request()).await.unwrap();
+        let steps = [STEPS, &[NEXT]].concat();
+        migrate(&database.pool, &steps).await.unwrap();
+        migrate(&database.pool, &steps).await.unwrap();
+        assert_eq!(version(&database).await, i64::try_from(steps.len()).unwrap());
+        let notes: Vec<(String, String)> =
+            sqlx::query_as("SELECT body, note FROM queue").fetch_all(&database.pool).await.unwrap();
+        assert_eq!(notes, [(request().to_json(), "from before".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_step_that_fails_leaves_everything_as_it_was() {
+        let database = Database::in_memory().await.unwrap();
+        database.enqueue(&request()).await.unwrap();
+        let before = version(&database).await;
+        let steps = [STEPS, &[NEXT, "CREATE TABLE queue (id INTEGER)"]].concat();
+        assert!(migrate(&database.pool, &steps).await.is_err());
+        assert_eq!(version(&database).await, before);
+        assert!(sqlx::query("SELECT note FROM queue").fetch_all(&database.pool).await.is_err());
+        assert!(database.next_visible().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_greenlight_is_left_alone() {
+        let database = Database::in_memory().await.unwrap();
+        let newer = [STEPS, &[NEXT]].concat();
+        migrate(&database.pool, &newer).await.unwrap();
+        let error = migrate(&database.pool, STEPS).await.unwrap_err();
+        assert!(matches!(error, OpenError::TooNew { .. }), "{error}");
+    }
+}
