@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Pass};
 use greenlight_core::ledger::{
     Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Record, Refused,
@@ -13,8 +10,8 @@ use greenlight_core::ledger::{
 use greenlight_core::ports;
 use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
 use greenlight_stores::aws::DynamoLedger;
-use greenlight_stores::embedded::Database;
 use greenlight_tests::local_aws::LocalAws;
+use greenlight_tests::resources::create_table;
 use std::sync::Arc;
 use tokio::sync::Barrier;
 
@@ -22,39 +19,42 @@ use tokio::sync::Barrier;
 trait Ledger: ports::Ledger + Clone + Send + Sync + 'static {}
 impl<T: ports::Ledger + Clone + Send + Sync + 'static> Ledger for T {}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite() {
-    suite(&Database::in_memory().await.unwrap()).await;
+/// Each statement of the suite is a test over SQLite, and all of them together one over DynamoDB.
+macro_rules! suite {
+    ($($statement:ident),* $(,)?) => {
+        mod sqlite {
+            use greenlight_stores::embedded::Database;
+
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $statement() {
+                    super::$statement(&Database::in_memory().await.unwrap()).await;
+                }
+            )*
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn dynamodb() {
+            let aws = LocalAws::start().await;
+            create_table(&aws, "ledger").await;
+            let ledger = DynamoLedger::new(&aws.config(), "ledger");
+            $(
+                println!("{}", stringify!($statement));
+                $statement(&ledger).await;
+            )*
+        }
+    };
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dynamodb() {
-    let aws = LocalAws::start().await;
-    let client = aws_sdk_dynamodb::Client::new(&aws.config());
-    let key =
-        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
-    let schema = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
-    client
-        .create_table()
-        .table_name("ledger")
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(key.build().unwrap())
-        .key_schema(schema.build().unwrap())
-        .send()
-        .await
-        .unwrap();
-    suite(&DynamoLedger::new(&aws.config(), "ledger")).await;
-}
-
-async fn suite<L: Ledger>(ledger: &L) {
-    of_32_concurrent_claims_exactly_one_wins(ledger).await;
-    statement_07_an_owner_whose_lease_ran_out_records_nothing(ledger).await;
-    a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted(ledger).await;
-    a_claim_is_idempotent_for_its_owner(ledger).await;
-    statement_11_a_redrive_is_told_what_was_done(ledger).await;
-    statement_09_of_32_workers_one_probes_a_target_that_was_down(ledger).await;
-    every_command_answers_as_the_state_machine_does(ledger).await;
-}
+suite!(
+    of_32_concurrent_claims_exactly_one_wins,
+    statement_07_an_owner_whose_lease_ran_out_records_nothing,
+    a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted,
+    a_claim_is_idempotent_for_its_owner,
+    statement_11_a_redrive_is_told_what_was_done,
+    statement_09_of_32_workers_one_probes_a_target_that_was_down,
+    every_command_answers_as_the_state_machine_does,
+);
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis)
@@ -208,7 +208,9 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
                 0..=2 => Command::Claim(Lease { owner, until: at(now + random.i64(1..20)) }),
                 3..=4 => {
                     let key = EffectKey::from(["x", "y"][random.usize(0..2)]);
-                    Command::RecordEffect(owner, key, effect(now))
+                    let outcome =
+                        [EffectOutcome::Done, EffectOutcome::AlreadyThere][random.usize(0..2)];
+                    Command::RecordEffect(owner, key, Effect { outcome, at: at(now) })
                 }
                 5 => Command::Settle(owner, Settlement::Released),
                 _ if random.bool() => Command::Settle(owner, failed()),
