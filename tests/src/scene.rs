@@ -2,7 +2,7 @@
 
 use greenlight::simulator::{FeishuApp, Sent};
 use greenlight::stub::{StubFeishu, StubNac, form_of};
-use greenlight_core::ports::{Clock, Http};
+use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 
@@ -73,16 +73,32 @@ impl Scene {
     /// # Panics
     /// When no answer comes.
     pub async fn send_to(&self, url: &str, host: Option<&str>, sent: &Sent) -> Answer {
+        self.try_to_send(url, host, sent).await.expect("an answer comes")
+    }
+
+    /// As [`Scene::send_to`], where whoever answers may be gone.
+    ///
+    /// # Errors
+    /// [`HttpError`] when no answer comes.
+    ///
+    /// # Panics
+    /// When `url` or `host` is none.
+    pub async fn try_to_send(
+        &self,
+        url: &str,
+        host: Option<&str>,
+        sent: &Sent,
+    ) -> Result<Answer, HttpError> {
         let mut request = sent.to_request(url).expect("the URL is one");
         if let Some(host) = host {
             let host = host.parse().expect("the host is one");
             request.headers_mut().insert(http::header::HOST, host);
         }
-        let response = self.client.send(request).await.expect("an answer comes");
-        Answer {
+        let response = self.client.send(request).await?;
+        Ok(Answer {
             status: response.status().as_u16(),
             body: String::from_utf8_lossy(response.body()).into_owned(),
-        }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use greenlight_core::{Request, Timestamp, Verdict};
 use greenlight_tests::faults::{FAULTS, Fault};
 use greenlight_tests::fleet::{Fleet, Sending, deliver, repetitions};
-use greenlight_tests::lambda::sqs_event;
+use greenlight_tests::lambda::{Kill, sqs_event};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, device};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -69,6 +69,7 @@ async fn statement_08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     while mapping.feed(&mut worker).await != Some(1) {}
     assert_eq!(fleet.scene.nac.calls_per_device()[&silent], 2);
     assert!(fleet.resources.dead_letters().await.is_empty());
+    println!("10 records, 1 is poison and 1 hangs: 8 done with one call each");
 }
 
 /// Statement 8: a worker whose time runs out starts no new call, and the rest is done by the next one.
@@ -89,6 +90,7 @@ async fn statement_08_what_is_not_started_in_time_comes_back() {
     assert!(batches > 1);
     assert_eq!(fleet.scene.nac.whitelist(), devices);
     assert_eq!(fleet.scene.nac.calls(), devices.len(), "each was called for once");
+    println!("150 devices, 150 calls in {batches} batches");
 }
 
 /// A number of approvals with one to five devices each.
@@ -167,7 +169,7 @@ async fn statement_01_04_06_functions_that_are_killed_lose_and_double_nothing() 
         fleet.consume(one, is_sent.clone()),
         fleet.consume(two, is_sent.clone()),
     );
-    let losses: Vec<_> = kills[1..].iter().flat_map(|kill| kill.done()).collect();
+    let losses: Vec<_> = kills[1..].iter().flat_map(Kill::done).collect();
     let (explained, doubled) = repetitions(&fleet.scene.nac.log(), &losses);
     println!(
         "kills: {} of the receiver, {} of workers; {} events sent; {} devices, {} calls, {explained} repeated after a kill, {doubled} doubled",
@@ -249,6 +251,7 @@ async fn statement_01_a_rotation_while_the_secret_is_away_loses_nothing() {
     fleet.scene.approve("I-2", &[&device(2)]);
     let sending = deliver(&mut receiver, || fleet.scene.event("e-2", "I-2", "APPROVED")).await;
     assert!(sending.times > 1, "it was refused while the secret was away");
+    println!("1 event was refused while the secret was away, and taken when it came again");
     let mut worker = fleet.worker(None);
     let mapping = fleet.mapping();
     while fleet.resources.waiting().await > 0 {

@@ -17,22 +17,44 @@ fn rust_below(folder: &Path, into: &mut String) {
     }
 }
 
+/// The page's row of a statement, and the tests that it names.
+fn row(page: &str, number: u32) -> (&str, Vec<&str>) {
+    let start = format!("| {number} |");
+    let row = page.lines().find(|line| line.starts_with(&start));
+    let row = row.unwrap_or_else(|| panic!("statement {number} has no row"));
+    (row, row.split('`').filter(|word| word.starts_with("statement_")).collect())
+}
+
 #[test]
-fn every_statement_has_tests_that_exist() {
+fn every_statement_has_tests_that_exist_and_a_figure() {
     let page = fs::read_to_string(workspace().join("docs/guarantees.md")).unwrap();
     let mut code = String::new();
     for folder in ["functions", "infra", "tests"] {
         rust_below(&workspace().join(folder), &mut code);
     }
     for number in 1..=15 {
-        let row = format!("| {number} |");
-        let row = page.lines().find(|line| line.starts_with(&row));
-        let row = row.unwrap_or_else(|| panic!("statement {number} has no row"));
-        let tests: Vec<&str> =
-            row.split('`').filter(|word| word.starts_with("statement_")).collect();
-        assert!(!tests.is_empty() || row.contains("as 4"), "statement {number} has no test");
+        let (row, tests) = row(&page, number);
+        let carries_number = |test: &&str| test.contains(&format!("_{number:02}_"));
+        assert!(tests.iter().any(carries_number), "statement {number} has no test by its number");
         for test in tests {
-            assert!(code.contains(&format!("fn {test}")), "{test} is not there");
+            assert!(code.contains(test), "{test} is not there");
         }
+        let figure = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
+        assert!(figure.contains(|c: char| c.is_ascii_digit()), "statement {number} has no figure");
+    }
+}
+
+/// In a whole run of `cargo verify` every test that the page names has passed before this one.
+#[test]
+fn every_test_that_the_page_names_ran() {
+    let passed = std::env::var_os("VERIFY_PASSED").and_then(|file| fs::read_to_string(file).ok());
+    let Some(passed) = passed.filter(|passed| passed.starts_with("whole run")) else {
+        println!("no whole run of `cargo verify` is under way: nothing to compare with");
+        return;
+    };
+    let page = fs::read_to_string(workspace().join("docs/guarantees.md")).unwrap();
+    for test in (1..=15).flat_map(|number| row(&page, number).1) {
+        let ran = passed.lines().any(|line| line.rsplit("::").next() == Some(test));
+        assert!(ran, "{test} did not run");
     }
 }

@@ -96,16 +96,12 @@ impl Function {
                 None
             }
         };
-        match answer {
-            Some(answer) => {
-                self.running = Some(running);
-                Some(answer)
-            }
-            None => {
-                let _ = process.kill().await;
-                None
-            }
+        if answer.is_some() {
+            self.running = Some(running);
+        } else {
+            let _ = process.kill().await;
         }
+        answer
     }
 
     async fn start(&self) -> Running {

@@ -13,17 +13,23 @@ use parts::{PARTS, Part};
 use run::Tally;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--list") {
+    let (flags, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    if flags.iter().any(|flag| flag == "--list") {
         for part in PARTS {
             println!("{:<10} {}", part.name, part.what);
         }
         return ExitCode::SUCCESS;
     }
-    let chosen: Vec<&Part> = if arguments.is_empty() {
+    if let Some(unknown) = flags.iter().find(|flag| *flag != parts::LONG) {
+        eprintln!("there is no `{unknown}`; there are `--list` and, for the part soak, `--long`");
+        return ExitCode::from(2);
+    }
+    let chosen: Vec<&Part> = if names.is_empty() {
+        run::forget_passed();
         PARTS.iter().collect()
     } else {
-        match arguments.iter().map(|name| parts::named(name)).collect() {
+        match names.iter().map(|name| parts::named(name)).collect() {
             Ok(chosen) => chosen,
             Err(unknown) => {
                 eprintln!("there is no part `{unknown}`; `cargo verify --list` names them");

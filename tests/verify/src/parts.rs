@@ -10,6 +10,9 @@ pub(crate) struct Part {
     pub(crate) run: fn() -> Result<Tally, Problem>,
 }
 
+/// Makes the part `soak` ten times as long.
+pub(crate) const LONG: &str = "--long";
+
 /// All parts, in the order in which a mistake is found soonest.
 pub(crate) const PARTS: &[Part] = &[
     Part { name: "tools", what: "the pinned tools are installed", run: tools::install },
@@ -21,14 +24,19 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "unit", what: "each room's own tests", run: unit },
     Part { name: "demo", what: "the demonstration's story is right", run: demo },
     Part { name: "serve", what: "both stories on one machine", run: serve },
+    Part { name: "disk", what: "a disk that is full, a folder that may not be written", run: disk },
     Part { name: "http", what: "whom the outbound client trusts", run: http },
-    Part { name: "pages", what: "the pages say what is there", run: pages },
     Part { name: "crash", what: "a crash at every await, panics, hangs, patience", run: crash },
     Part { name: "ledger", what: "both ledgers are the same state machine", run: ledger },
+    Part { name: "queue", what: "both queues have the same semantics", run: queue },
+    Part { name: "wire", what: "the requests to AWS are those that were reviewed", run: wire },
     Part { name: "oracle", what: "the official Python SDK agrees with us", run: oracle },
+    Part { name: "functions", what: "both Lambda binaries, killed and in trouble", run: functions },
     Part { name: "bundle", what: "sam build", run: bundle },
     Part { name: "cloud", what: "the deployed template, on a local AWS", run: cloud },
     Part { name: "start", what: "the receiver's first answer, measured", run: start },
+    Part { name: "soak", what: "a thousand approvals, every device accounted for", run: soak },
+    Part { name: "pages", what: "the pages say what is there, and what ran", run: pages },
 ];
 
 /// The part of that name, or the name.
@@ -81,18 +89,26 @@ fn template() -> Result<Tally, Problem> {
 }
 
 fn unit() -> Result<Tally, Problem> {
-    tests(&["--quiet", "--workspace", "--exclude", "greenlight-tests"])
+    tests(&["--workspace", "--exclude", "greenlight-tests"])
 }
 
 fn demo() -> Result<Tally, Problem> {
     check("cargo", &["demo"])
 }
 
-/// One file of the end-to-end suite. The commands that it starts are built first.
-fn suite(name: &str) -> Result<Tally, Problem> {
+/// The programs that the end-to-end suite starts.
+fn build() -> Result<Tally, Problem> {
     tools::install()?;
-    check("cargo", &["build", "--quiet", "--package", "greenlight"])?;
-    tests(&["--quiet", "--package", "greenlight-tests", "--test", name])
+    let programs = ["greenlight", "receiver", "worker"].map(|program| ["--package", program]);
+    let mut arguments = vec!["build", "--quiet"];
+    arguments.extend(programs.as_flattened());
+    check("cargo", &arguments)
+}
+
+/// One file of the end-to-end suite.
+fn suite(name: &str) -> Result<Tally, Problem> {
+    build()?;
+    tests(&["--package", "greenlight-tests", "--test", name])
 }
 
 fn serve() -> Result<Tally, Problem> {
@@ -101,6 +117,31 @@ fn serve() -> Result<Tally, Problem> {
 
 fn http() -> Result<Tally, Problem> {
     suite("http")
+}
+
+fn disk() -> Result<Tally, Problem> {
+    suite("disk")
+}
+
+fn queue() -> Result<Tally, Problem> {
+    suite("queue")
+}
+
+fn wire() -> Result<Tally, Problem> {
+    suite("wire")
+}
+
+fn functions() -> Result<Tally, Problem> {
+    suite("functions")
+}
+
+fn soak() -> Result<Tally, Problem> {
+    build()?;
+    let mut arguments = vec!["run", "--quiet", "--package", "greenlight-tests", "--bin", "soak"];
+    if std::env::args().any(|argument| argument == LONG) {
+        arguments.extend(["--", LONG]);
+    }
+    check("cargo", &arguments)
 }
 
 fn pages() -> Result<Tally, Problem> {

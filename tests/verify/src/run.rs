@@ -1,6 +1,6 @@
 //! Running commands, and counting what they tested.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -65,13 +65,34 @@ pub(crate) fn check(program: &str, arguments: &[&str]) -> Result<Tally, Problem>
     }
 }
 
-/// Runs `cargo test` and adds up what it says.
+/// The names of the tests that passed, a line each, since [`forget_passed`].
+fn passed_file() -> PathBuf {
+    workspace().join("target/verify-passed.txt")
+}
+
+/// Begins a whole run.
+pub(crate) fn forget_passed() {
+    let _ = std::fs::create_dir_all(workspace().join("target"));
+    let _ = std::fs::write(passed_file(), WHOLE_RUN);
+}
+
+/// The first line while a whole run is under way.
+const WHOLE_RUN: &str = "whole run\n";
+
+fn remember_passed(name: &str) {
+    let file = std::fs::OpenOptions::new().append(true).open(passed_file());
+    let _ = file.and_then(|mut file| writeln!(file, "{name}"));
+}
+
+/// Runs `cargo test` and adds up what it says. Figures that tests print are shown.
 pub(crate) fn tests(arguments: &[&str]) -> Result<Tally, Problem> {
     let shown = format!("cargo test {}", arguments.join(" "));
     println!("$ {shown}");
     let mut child = command("cargo")
         .arg("test")
         .args(arguments)
+        .args(["--", "--show-output"])
+        .env("VERIFY_PASSED", passed_file())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| Problem::new(format!("cargo cannot be started: {error}")))?;
@@ -83,6 +104,10 @@ pub(crate) fn tests(arguments: &[&str]) -> Result<Tally, Problem> {
         println!("{line}");
         if let Some(result) = line.strip_prefix("test result: ") {
             tally += counts(result);
+        } else if let Some(name) =
+            line.strip_prefix("test ").and_then(|it| it.strip_suffix(" ... ok"))
+        {
+            remember_passed(name);
         }
     }
     let status = child.wait().map_err(|error| Problem::new(error.to_string()))?;

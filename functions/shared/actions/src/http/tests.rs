@@ -250,7 +250,7 @@ fn statement_14_values_cannot_leave_their_place() {
         "#,
     )
     .unwrap();
-    for hostile in [
+    let hostile_values = [
         "a/../b",
         "%2f..%2f",
         "x\r\nHost: evil",
@@ -260,7 +260,8 @@ fn statement_14_values_cannot_leave_their_place() {
         "\u{202e}\0",
         "' OR 1=1; --",
         "]]>",
-    ] {
+    ];
+    for hostile in hostile_values {
         let variables = json!({ "who": hostile });
         let variables = variables.as_object().unwrap();
         let request = connector.operations["add"].render("http://nac/base", variables).unwrap();
@@ -274,6 +275,10 @@ fn statement_14_values_cannot_leave_their_place() {
         let body: Value = serde_json::from_slice(request.body()).unwrap();
         assert_eq!(body, json!({"one": hostile, "two": [format!("x {hostile} y")], "n": 7}));
     }
+    println!(
+        "{} hostile values in 5 places each, all whole and in their place",
+        hostile_values.len()
+    );
     for climbing in ["", ".", ".."] {
         let variables = json!({ "who": climbing });
         let result =

@@ -125,6 +125,13 @@ fn statement_03_the_signature_is_over_the_raw_bytes() {
     let mut tampered = signed(body.clone());
     tampered.body = body.trim_end().to_owned().into();
     assert_eq!(authenticate(&tampered), Err(Refusal::WrongSignature));
+    for place in 0..body.len() {
+        let mut bytes = body.clone().into_bytes();
+        bytes[place] ^= 1;
+        tampered.body = bytes.into();
+        assert_eq!(authenticate(&tampered), Err(Refusal::WrongSignature), "byte {place}");
+    }
+    println!("{} bodies with one bit changed, all refused", body.len());
 }
 
 #[test]

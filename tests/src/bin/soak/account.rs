@@ -1,0 +1,139 @@
+//! The account of every device.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use greenlight::stub::NacCall;
+use greenlight_tests::fleet::repetitions;
+use serde_json::Value;
+
+use crate::load::Approval;
+
+/// The instance that a message is about.
+fn instance_of(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    body["instance_code"].as_str().unwrap_or_default().to_owned()
+}
+
+/// What was to be done, and what was done.
+#[derive(Debug)]
+pub(crate) struct Account {
+    title: &'static str,
+    approvals: usize,
+    events: usize,
+    kills: usize,
+    expected: usize,
+    on_whitelist: usize,
+    unexpected: usize,
+    calls: usize,
+    explained: usize,
+    doubled: usize,
+    /// How many dead letters of each class, and how many there should be.
+    dead_letters: BTreeMap<String, usize>,
+    bad_forms: usize,
+    /// From the event that was sent first to the whitelist, in order.
+    times: Vec<Duration>,
+}
+
+impl Account {
+    /// Draws it up from what was sent, the NAC's log, the moments of the kills, and the dead letters, each
+    /// as class and body.
+    pub(crate) fn of(
+        title: &'static str,
+        approvals: &[Approval],
+        log: &[NacCall],
+        kills: &[Instant],
+        dead_letters: &[(String, String)],
+    ) -> Self {
+        let mut accepted: BTreeMap<&str, Instant> = BTreeMap::new();
+        for call in log.iter().filter(|call| call.is_accepted()) {
+            accepted.entry(&call.mac).or_insert(call.at);
+        }
+        let (mut times, mut expected) = (Vec::new(), BTreeSet::new());
+        for approval in approvals {
+            for device in &approval.devices {
+                expected.insert(device.as_str());
+                if let (Some(sent), Some(at)) = (approval.sent_at, accepted.get(device.as_str())) {
+                    times.push(at.duration_since(sent));
+                }
+            }
+        }
+        times.sort();
+        let (explained, doubled) = repetitions(log, kills);
+        // A form that is bad is so each time that it is told of.
+        let letters: BTreeSet<(&str, String)> =
+            dead_letters.iter().map(|(class, body)| (class.as_str(), instance_of(body))).collect();
+        let mut by_class = BTreeMap::new();
+        for (class, _) in letters {
+            *by_class.entry(class.to_owned()).or_default() += 1;
+        }
+        Self {
+            title,
+            approvals: approvals.len(),
+            events: approvals.iter().map(|approval| approval.event_ids.len()).sum(),
+            kills: kills.len(),
+            expected: expected.len(),
+            on_whitelist: accepted.keys().filter(|mac| expected.contains(**mac)).count(),
+            unexpected: accepted.keys().filter(|mac| !expected.contains(**mac)).count(),
+            calls: log.len(),
+            explained,
+            doubled,
+            dead_letters: by_class,
+            bad_forms: approvals.iter().filter(|approval| approval.is_bad).count(),
+            times,
+        }
+    }
+
+    fn lost(&self) -> usize {
+        self.expected - self.on_whitelist
+    }
+
+    fn time(&self, share: f64) -> Duration {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "an index into a list that is far shorter than 2^52"
+        )]
+        let index = ((self.times.len() as f64 * share) as usize).min(self.times.len() - 1);
+        self.times[index]
+    }
+
+    /// Whether everything that was to be done was done, once, and nothing else.
+    pub(crate) fn is_even(&self) -> bool {
+        let letters = BTreeMap::from([("bad_form".to_owned(), self.bad_forms)]);
+        self.lost() == 0
+            && self.doubled == 0
+            && self.unexpected == 0
+            && self.dead_letters == letters
+    }
+
+    /// Prints it.
+    pub(crate) fn print(&self) {
+        #[allow(clippy::cast_precision_loss, reason = "a few thousand")]
+        let per_device = self.calls as f64 / self.expected as f64;
+        let letters: Vec<String> =
+            self.dead_letters.iter().map(|(class, count)| format!("{count} {class}")).collect();
+        let rows = [
+            ("approvals", self.approvals.to_string()),
+            ("events sent", self.events.to_string()),
+            ("kills", self.kills.to_string()),
+            ("devices expected", self.expected.to_string()),
+            ("on the whitelist", self.on_whitelist.to_string()),
+            ("calls of the NAC", format!("{} ({per_device:.3} per device)", self.calls)),
+            ("repeated after a kill", self.explained.to_string()),
+            ("lost", self.lost().to_string()),
+            ("doubled", self.doubled.to_string()),
+            ("not asked for", self.unexpected.to_string()),
+            ("dead letters", format!("{} ({} forms are bad)", letters.join(", "), self.bad_forms)),
+            (
+                "event to whitelist",
+                format!("median {:.1?}, p99 {:.1?}", self.time(0.5), self.time(0.99)),
+            ),
+        ];
+        println!("{}", self.title);
+        for (what, value) in rows {
+            println!("  {what:22} {value}");
+        }
+    }
+}

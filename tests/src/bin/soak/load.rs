@@ -1,0 +1,51 @@
+//! What is sent.
+
+use std::time::Instant;
+
+use fastrand::Rng;
+use greenlight_tests::scene::{Scene, device};
+
+/// One in so many forms has a device that cannot be read, besides good ones.
+const BAD_FORM: u32 = 100;
+
+/// The share of events that are sent once more, under the same id or another one.
+const DUPLICATES: f64 = 0.3;
+
+/// The share of calls that the NAC answers with 500.
+pub(crate) const NAC_ERRORS: f64 = 0.05;
+
+/// One approval.
+#[derive(Clone, Debug)]
+pub(crate) struct Approval {
+    pub(crate) instance: String,
+    pub(crate) devices: Vec<String>,
+    pub(crate) is_bad: bool,
+    /// The ids of the events that tell of it.
+    pub(crate) event_ids: Vec<String>,
+    /// When the first of them was sent.
+    pub(crate) sent_at: Option<Instant>,
+}
+
+/// So many approvals with up to `most` devices each, kept at Feishu; the same ones in each run.
+pub(crate) fn approvals(scene: &Scene, count: u32, most: u32) -> Vec<Approval> {
+    let mut random = Rng::with_seed(u64::from(count));
+    let mut next = 0;
+    let approval = |n: u32| {
+        let devices: Vec<String> = (0..random.u32(1..=most)).map(|k| device(next + k)).collect();
+        next += most;
+        let is_bad = n % BAD_FORM == 1;
+        let mut typed: Vec<&str> = devices.iter().map(String::as_str).collect();
+        if is_bad {
+            typed.push("00:00:5e:00:53:0O");
+        }
+        let instance = format!("I-{n}");
+        scene.approve(&instance, &typed);
+        let mut event_ids = vec![format!("e-{n}")];
+        if random.f64() < DUPLICATES {
+            let id = if random.bool() { format!("e-{n}") } else { format!("e-{n}-again") };
+            event_ids.push(id);
+        }
+        Approval { instance, devices, is_bad, event_ids, sent_at: None }
+    };
+    (0..count).map(approval).collect()
+}

@@ -1,0 +1,117 @@
+//! Through `greenlight serve`, which is killed again and again, while the NAC fails and is away twice.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use greenlight_stores::embedded::Database;
+use greenlight_tests::scene::Scene;
+use greenlight_tests::serving::Serving;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::account::Account;
+use crate::load::{Approval, NAC_ERRORS, approvals};
+
+/// So many events are under way at the same time.
+const SENDERS: usize = 8;
+
+/// A sender waits so long before it sends again; Feishu waits 15 s and more.
+const SEND_AGAIN: Duration = Duration::from_millis(50);
+
+/// How often to look whether the queue is empty.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// One approval in so many is followed by a kill.
+const KILL_EVERY: usize = 100;
+
+pub(crate) async fn run(count: u32) -> Account {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    scene.nac.set_fault_rate(NAC_ERRORS);
+    scene.nac.set_latency(Duration::from_millis(2));
+    let load = approvals(&scene, count, 20);
+    let serving = Serving::start(&scene, folder.path()).await;
+    let (address, url) = watch::channel(serving.url().to_owned());
+    let total = load.len();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let (sent, mut progress) = watch::channel(0);
+
+    let kills = Mutex::new(Vec::new());
+    let trouble = async {
+        let mut serving = serving;
+        for step in 1..=total {
+            progress.wait_for(|sent| *sent >= step).await.expect("the sender is there");
+            // Away from a quarter to a third, and from a half to three fifths.
+            if step == total / 4 || step == total / 2 {
+                scene.nac.set_down(true);
+            } else if step == total / 3 || step == total * 3 / 5 {
+                scene.nac.set_down(false);
+            }
+            if step % KILL_EVERY == 0 {
+                serving.kill().await;
+                kills.lock().expect("nobody panicked").push(Instant::now());
+                serving = Serving::start(&scene, folder.path()).await;
+                address.send_replace(serving.url().to_owned());
+            }
+            if step % total.div_ceil(10) == 0 {
+                eprintln!("soak: {step} of {total} approvals sent");
+            }
+        }
+        serving
+    };
+    let (load, serving) = tokio::join!(send_all(&scene, load, &url, &sent, &accepted), trouble);
+    let database =
+        Database::open_beside(&folder.path().join("data")).await.expect("it can be looked into");
+    let mut pause = tokio::time::interval(LOOK_EVERY);
+    while database.next_visible().await.expect("it can be looked into").is_some() {
+        pause.tick().await;
+    }
+    let letters = database.dead_letters().await.expect("it can be looked into");
+    let letters: Vec<_> = letters.into_iter().map(|letter| (letter.class, letter.body)).collect();
+    serving.stop().await;
+    let kills = kills.into_inner().expect("nobody panicked");
+    let account =
+        Account::of("through `greenlight serve`", &load, &scene.nac.log(), &kills, &letters);
+    account.print();
+    account
+}
+
+/// Sends all events, each until it is answered 200.
+async fn send_all(
+    scene: &Scene,
+    load: Vec<Approval>,
+    url: &watch::Receiver<String>,
+    sent: &watch::Sender<usize>,
+    accepted: &Arc<AtomicUsize>,
+) -> Vec<Approval> {
+    let room = Arc::new(Semaphore::new(SENDERS));
+    let mut running = JoinSet::new();
+    for mut approval in load {
+        let permit = Arc::clone(&room).acquire_owned().await.expect("it is never closed");
+        let (scene, url) = (scene.clone(), url.clone());
+        let (sent, accepted) = (sent.clone(), Arc::clone(accepted));
+        running.spawn(async move {
+            approval.sent_at = Some(Instant::now());
+            for id in &approval.event_ids {
+                deliver(&scene, &url, id, &approval.instance).await;
+            }
+            sent.send_replace(accepted.fetch_add(1, Ordering::SeqCst) + 1);
+            drop(permit);
+            approval
+        });
+    }
+    running.join_all().await
+}
+
+async fn deliver(scene: &Scene, url: &watch::Receiver<String>, id: &str, instance: &str) {
+    let mut pause = tokio::time::interval(SEND_AGAIN);
+    loop {
+        pause.tick().await;
+        let url = url.borrow().clone();
+        let event = scene.event(id, instance, "APPROVED");
+        if scene.try_to_send(&url, None, &event).await.is_ok_and(|answer| answer.status == 200) {
+            return;
+        }
+    }
+}
