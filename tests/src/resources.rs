@@ -163,6 +163,10 @@ impl Resources {
                 return letters;
             }
             for message in messages {
+                let handle = message.receipt_handle.clone().unwrap_or_default();
+                let delete = self.sqs.delete_message().queue_url(&self.dlq_url);
+                let deleted = delete.receipt_handle(handle).send().await;
+                deleted.expect("a dead letter can be taken out");
                 let attributes = message.message_attributes.unwrap_or_default();
                 let class = attributes.get("class").and_then(|value| value.string_value.clone());
                 letters.push((class.unwrap_or_default(), message.body.unwrap_or_default()));

@@ -3,6 +3,7 @@
 use greenlight::simulator::{FeishuApp, Sent};
 use greenlight::stub::{StubFeishu, StubNac, form_of};
 use greenlight_core::ports::{Clock, Http, HttpError};
+use greenlight_core::{Request, Timestamp, Verdict};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 
@@ -99,6 +100,22 @@ impl Scene {
             status: response.status().as_u16(),
             body: String::from_utf8_lossy(response.body()).into_owned(),
         })
+    }
+}
+
+/// The queue's message about an approved instance.
+#[must_use]
+pub fn request(instance_code: &str) -> Request {
+    Request {
+        v: 1,
+        source: "feishu".into(),
+        tenant: "demo-tenant".into(),
+        event_id: format!("event-of-{instance_code}"),
+        approval_code: APPROVAL_CODE.into(),
+        instance_code: instance_code.into(),
+        verdict: Verdict::Approved,
+        occurred_at: None,
+        received_at: Timestamp::from_millis(0),
     }
 }
 

@@ -34,9 +34,13 @@ pub fn secrets(scene: &Scene, folder: &Path) -> PathBuf {
 /// The command line with its environment, and the address that it will listen on. `before` are words
 /// that start another program, such as a shell, which then starts it.
 #[must_use]
-pub fn serve_command(scene: &Scene, folder: &Path, before: &[&str]) -> (Command, String) {
+pub fn serve_command(
+    scene: &Scene,
+    folder: &Path,
+    before: &[&str],
+    greenlight: &Path,
+) -> (Command, String) {
     let listen = format!("127.0.0.1:{}", free_port());
-    let greenlight = built("greenlight");
     let mut words = before.iter().map(AsRef::as_ref).chain([greenlight.as_os_str()]);
     let mut command = Command::new(words.next().expect("there is the program itself"));
     command
@@ -67,7 +71,7 @@ impl Serving {
     /// # Panics
     /// When it does not start.
     pub async fn start_by(scene: &Scene, folder: &Path, before: &[&str]) -> Self {
-        let (mut command, listen) = serve_command(scene, folder, before);
+        let (mut command, listen) = serve_command(scene, folder, before, &built("greenlight"));
         let mut child = command.spawn().expect("the program is there");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         loop {
@@ -91,6 +95,16 @@ impl Serving {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Sets a limit of the running process, as `prlimit` takes it.
+    ///
+    /// # Panics
+    /// When it cannot be set.
+    pub async fn set_limit(&self, limit: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let status = Command::new("prlimit").args(["--pid", &pid, limit]).status().await;
+        assert!(status.expect("there is `prlimit`").success());
     }
 
     /// Asks it to stop, and gives what it logged.

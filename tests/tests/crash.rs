@@ -21,12 +21,12 @@ use greenlight_core::ports::{
 };
 use greenlight_core::secret::Secret;
 use greenlight_core::{
-    Disposition, Failure, Message, Processor, Request, RequestKey, Timestamp, Verdict, process,
+    Disposition, Failure, Message, Processor, Request, RequestKey, Timestamp, process,
 };
 use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuClient;
 use greenlight_stores::embedded::Database;
-use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device, request};
 use tokio::sync::{Notify, watch};
 
 /// Kills whoever reaches the chosen point.
@@ -331,18 +331,7 @@ impl Case {
 }
 
 fn body(number: usize) -> String {
-    Request {
-        v: 1,
-        source: "feishu".into(),
-        tenant: "t".into(),
-        event_id: format!("event-{number}"),
-        approval_code: APPROVAL_CODE.into(),
-        instance_code: format!("I-{number}"),
-        verdict: Verdict::Approved,
-        occurred_at: None,
-        received_at: Timestamp::default(),
-    }
-    .to_json()
+    request(&format!("I-{number}")).to_json()
 }
 
 /// Statements 4, 5, 6, 7 and 11 for a crash at each point, and for two crashes at each pair of points.

@@ -2,43 +2,67 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
+use greenlight_tests::built;
 use greenlight_tests::scene::{Scene, device};
 use greenlight_tests::serving::{Serving, serve_command};
 
-/// No file may grow beyond 256 KiB, and whoever tries is told so, as on a full disk.
-const FULL_DISK: [&str; 4] = ["sh", "-c", "trap '' XFSZ; ulimit -f 512; exec \"$@\"", "sh"];
+/// No file may grow beyond 256 KiB, and whoever tries is told so: a disk that takes no more.
+const FULL_DISK: [&str; 4] = ["sh", "-c", "trap '' XFSZ; ulimit -S -f 512; exec \"$@\"", "sh"];
 
-/// Statement 1: on a full disk nothing is answered 200 that is not kept, and nothing that was is lost.
+/// Longer than a message is held by an attempt that could not be recorded.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Sends approvals, each with a device of its own from `first` on, until one is not taken; gives how many
+/// were.
+async fn send_until_refused(scene: &Scene, serving: &Serving, first: u32) -> u32 {
+    for number in first.. {
+        let instance = format!("I-{number}");
+        scene.approve(&instance, &[&device(number)]);
+        let event = scene.event(&format!("e-{number}"), &instance, "APPROVED");
+        let answer = scene.send_to(serving.url(), None, &event).await;
+        if answer.status != 200 {
+            assert_eq!((answer.status, answer.body.contains("try again later")), (503, true));
+            return number - first;
+        }
+    }
+    unreachable!("the disk takes no more")
+}
+
+/// Statement 1: on a full disk nothing is answered 200 that is not kept, and nothing that was is lost,
+/// whether there is room again while it runs or it is started anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn statement_01_a_full_disk_is_answered_503_and_loses_nothing() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start_by(&scene, folder.path(), &FULL_DISK).await;
-    let mut taken = 0;
-    loop {
-        let instance = format!("I-{taken}");
-        scene.approve(&instance, &[&device(taken)]);
-        let event = scene.event(&format!("e-{taken}"), &instance, "APPROVED");
-        let answer = scene.send_to(serving.url(), None, &event).await;
-        if answer.status != 200 {
-            assert_eq!((answer.status, answer.body.contains("try again later")), (503, true));
-            break;
-        }
-        taken += 1;
-    }
+    let taken = send_until_refused(&scene, &serving, 0).await;
     assert!(taken > 0);
     let check = scene.send_to(serving.url(), None, &scene.app.url_check("x")).await;
     assert_eq!(check.status, 200, "what needs no disk is answered all the same");
+
+    // There is room again, and nobody starts it anew. Feishu sends the refused one again.
+    serving.set_limit("--fsize=unlimited").await;
+    let refused = scene.event(&format!("e-{taken}"), &format!("I-{taken}"), "APPROVED");
+    assert_eq!(scene.send_to(serving.url(), None, &refused).await.status, 200);
+    let expected: Vec<String> = (0..=taken).map(device).collect();
+    let reached = scene.nac.wait_for_whitelist(&expected);
+    let is_reached = tokio::time::timeout(PATIENCE, reached).await.is_ok();
+    assert!(is_reached, "{:?}", scene.nac.whitelist());
     let log = serving.kill().await;
     assert!(log.contains("approval not enqueued") && log.contains("disk"), "{log}");
 
-    // There is room again; Feishu sends the refused one again.
+    // Full again, and killed.
+    let serving = Serving::start_by(&scene, folder.path(), &FULL_DISK).await;
+    let more = send_until_refused(&scene, &serving, taken + 1).await;
+    serving.kill().await;
     let serving = Serving::start(&scene, folder.path()).await;
-    let refused = scene.event(&format!("e-{taken}"), &format!("I-{taken}"), "APPROVED");
-    assert_eq!(scene.send_to(serving.url(), None, &refused).await.status, 200);
-    scene.nac.wait_for_whitelist(&(0..=taken).map(device).collect::<Vec<_>>()).await;
-    println!("full disk: {taken} events were taken before the first 503, all are on the whitelist");
+    let expected: Vec<String> = (0..=taken + more).map(device).collect();
+    let reached = scene.nac.wait_for_whitelist(&expected);
+    let is_reached = tokio::time::timeout(PATIENCE, reached).await.is_ok();
+    assert!(is_reached, "{:?}", scene.nac.whitelist());
+    println!("{taken} events were taken before the disk was full, all are on the whitelist");
     serving.stop().await;
 }
 
@@ -57,10 +81,13 @@ async fn a_folder_that_may_not_be_written_is_named_at_the_start() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let nobody = as_nobody(folder.path());
+    // Where nobody may look into the build's folder, a copy can still be run.
+    let program = folder.path().join("greenlight");
+    std::fs::copy(built("greenlight"), &program).unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     std::fs::set_permissions(&data, PermissionsExt::from_mode(0o555)).unwrap();
-    let (mut command, _) = serve_command(&scene, folder.path(), &nobody);
+    let (mut command, _) = serve_command(&scene, folder.path(), &nobody, &program);
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
@@ -75,7 +102,7 @@ async fn a_folder_that_may_not_be_written_is_named_at_the_start() {
         std::fs::set_permissions(path, PermissionsExt::from_mode(0o444)).unwrap();
     }
     std::fs::set_permissions(&data, PermissionsExt::from_mode(0o555)).unwrap();
-    let (mut command, _) = serve_command(&scene, folder.path(), &nobody);
+    let (mut command, _) = serve_command(&scene, folder.path(), &nobody, &program);
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(

@@ -8,10 +8,11 @@ use greenlight_core::ledger::{
     Settlement, Taken, apply,
 };
 use greenlight_core::ports;
-use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
+use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_table;
+use greenlight_tests::scene::request;
 use std::sync::Arc;
 use tokio::sync::Barrier;
 
@@ -58,20 +59,6 @@ suite!(
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis)
-}
-
-fn request(instance_code: &str) -> Request {
-    Request {
-        v: 1,
-        source: "feishu".into(),
-        tenant: "t".into(),
-        event_id: format!("event-of-{instance_code}"),
-        approval_code: "A".into(),
-        instance_code: instance_code.into(),
-        verdict: Verdict::Approved,
-        occurred_at: None,
-        received_at: at(0),
-    }
 }
 
 fn lease(owner: &str, until: i64) -> Lease {

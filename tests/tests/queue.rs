@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use greenlight_core::ports::{Bury, DeadLetter, Enqueue, Postpone};
-use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
+use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::SqsQueue;
 use greenlight_stores::embedded::{Database, Received};
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_queue;
+use greenlight_tests::scene::request;
 
 /// What the suite is over: what a queue does for whoever consumes it.
 trait Queue: Enqueue + Bury {
@@ -129,20 +130,6 @@ impl Queue for Sqs {
             (message.body().unwrap().to_owned(), text("class"), text("reason"), count)
         };
         letters.iter().map(letter).collect()
-    }
-}
-
-fn request(event_id: &str) -> Request {
-    Request {
-        v: 1,
-        source: "feishu".into(),
-        tenant: "t".into(),
-        event_id: event_id.into(),
-        approval_code: "a".into(),
-        instance_code: "i".into(),
-        verdict: Verdict::Approved,
-        occurred_at: None,
-        received_at: NOW,
     }
 }
 

@@ -10,11 +10,15 @@ use greenlight_core::ports::{Act, Bury, Clock, Ledger, Postpone, ReadInstance};
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent, tracing};
 
-/// From so long before the function's end on no new call is started: one call may take this long.
-const LAST_CALL: Duration = Duration::from_secs(15);
+/// From so long before the function's end on no new call is started: one call and its record must fit in
+/// before the attempt is abandoned.
+const LAST_CALL: Duration = Duration::from_secs(20);
 
 /// So long before the function's end an attempt is abandoned, so that it can still be told to the queue.
 const LAST_WORD: Duration = Duration::from_secs(6);
+
+const _: () =
+    assert!(LAST_CALL.as_secs() >= LAST_WORD.as_secs() + greenlight_http::TIMEOUT.as_secs() + 3);
 
 /// So long before the function's end the batch is answered for, whatever is still under way.
 const LAST_BREATH: Duration = Duration::from_millis(500);

@@ -87,21 +87,25 @@ impl Function {
             None => self.start().await,
         };
         let Running { api, process } = &mut running;
+        let mut is_killed = false;
         let answer = tokio::select! {
             answer = timeout(within, api.invoke_within(event, within)) => answer.ok(),
             _ = process.wait() => None,
             () = self.kill.wanted.notified() => {
-                let mut done = self.kill.done.lock().unwrap_or_else(PoisonError::into_inner);
-                done.push(Instant::now());
+                is_killed = true;
                 None
             }
         };
         if answer.is_some() {
             self.running = Some(running);
-        } else {
-            let _ = process.kill().await;
+            return answer;
         }
-        answer
+        let _ = process.kill().await;
+        if is_killed {
+            let mut done = self.kill.done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.push(Instant::now());
+        }
+        None
     }
 
     async fn start(&self) -> Running {

@@ -428,7 +428,8 @@ mod tests {
         assert_eq!(flows.retry.first, RetryPolicy::default().first);
         for (retry, said) in [
             ("give_up_after = \"14days\"", "13days at most"),
-            ("longest = \"13h\"", "12h at most"),
+            ("longest = \"12h\"", "11h 50min at most"),
+            ("give_up_after = \"1s\"", "no shorter than `first`"),
             ("first = \"20min\"", "no longer than `longest`"),
             ("first = \"0s\"", "at least 1ms"),
             ("first = \"soon\"", "\"soon\" is no duration"),

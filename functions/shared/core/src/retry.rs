@@ -25,9 +25,16 @@ pub struct RetryPolicy {
 /// Wait after another worker was found at it; doubled each time, and no longer than its lease.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// SQS keeps a message for 14 days, and hides it for 12 hours at most.
+/// SQS keeps a message for 14 days, and hides it for 12 hours at most, counted from its receive.
 const LONGEST_PATIENCE: Duration = Duration::from_hours(13 * 24);
-const LONGEST_WAIT: Duration = Duration::from_hours(12);
+const LONGEST_WAIT: Duration = Duration::from_mins(11 * 60 + 50);
+
+/// SQS gives a message out 1,000 times at most (`maxReceiveCount` in template.yaml) and buries it then,
+/// without a reason: waits are stretched so that patience ends before that.
+const MOST_RECEIVES: u32 = 900;
+
+/// So many receives come as soon as they would.
+const UNSTRETCHED_RECEIVES: u32 = 100;
 
 fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(value)?;
@@ -51,7 +58,9 @@ impl RetryPolicy {
         if self.first.is_zero() || self.first.as_millis() > self.longest.as_millis() {
             Some("`first` is at least 1ms and no longer than `longest`")
         } else if self.longest.as_millis() > LONGEST_WAIT.as_millis() {
-            Some("`longest` is 12h at most: no queue hides a message for longer")
+            Some("`longest` is 11h 50min at most: no queue hides a message for longer than 12h")
+        } else if self.give_up_after.as_millis() < self.first.as_millis() {
+            Some("`give_up_after` is no shorter than `first`")
         } else if self.give_up_after.as_millis() > LONGEST_PATIENCE.as_millis() {
             Some("`give_up_after` is 13days at most: the queue keeps a message for 14")
         } else {
@@ -68,7 +77,19 @@ impl RetryPolicy {
     pub fn wait(&self, attempt: u32, asked: Option<Duration>, chance: f64) -> Duration {
         let jittered =
             self.doubled(self.first, attempt).mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
-        jittered.max(asked.unwrap_or_default().min(self.longest))
+        jittered.max(asked.unwrap_or_default().min(self.longest)).min(LONGEST_WAIT)
+    }
+
+    /// The shortest wait of a message that was received `receive_count` times, first `since_first` ago, so
+    /// that it is not given out too often before patience ends.
+    #[must_use]
+    pub fn least(&self, receive_count: u32, since_first: Duration) -> Duration {
+        if receive_count < UNSTRETCHED_RECEIVES {
+            return Duration::ZERO;
+        }
+        let left = self.give_up_after.saturating_sub(since_first);
+        let receives_left = MOST_RECEIVES.saturating_sub(receive_count).max(1);
+        (left / receives_left).min(LONGEST_WAIT)
     }
 
     /// How long to wait for another worker whose lease holds for `lease` from now. Most are done at
@@ -126,6 +147,22 @@ mod tests {
         let policy = RetryPolicy::default();
         let wait = |attempt| policy.wait_for_lease(attempt, Duration::from_secs(20)).as_secs();
         assert_eq!([wait(1), wait(2), wait(3), wait(4), wait(5)], [2, 4, 8, 16, 21]);
+    }
+
+    #[test]
+    fn statement_09_patience_ends_before_the_queue_has_had_enough() {
+        for give_up_after in [1, 24, 13 * 24].map(Duration::from_hours) {
+            // Whatever the reason to come back at once is: the shortest waits that there are.
+            for shortest in [Duration::ZERO, Duration::from_secs(2), Duration::from_mins(5)] {
+                let policy = RetryPolicy { give_up_after, ..RetryPolicy::default() };
+                let (mut receives, mut elapsed) = (1, Duration::ZERO);
+                while elapsed < give_up_after {
+                    elapsed += shortest.max(policy.least(receives, elapsed));
+                    receives += 1;
+                }
+                assert!(receives < 1_000, "{give_up_after:?}, {shortest:?}: {receives}");
+            }
+        }
     }
 
     #[test]

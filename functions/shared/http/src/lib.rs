@@ -15,7 +15,7 @@ use thiserror::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long to wait for a whole answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest answer that is read, in bytes: an approval instance with its whole history fits.
 pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;

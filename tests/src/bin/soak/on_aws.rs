@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use greenlight_tests::stack::Stack;
+use greenlight_tests::stack::{PATIENCE, Stack};
 
 use crate::account::Account;
 use crate::load::{NAC_ERRORS, approvals};
@@ -20,8 +20,9 @@ pub(crate) async fn run(count: u32) -> Account {
         }
         approval.sent_at = Some(Instant::now());
         for id in &approval.event_ids {
-            while stack.send(&scene.event(id, &approval.instance, "APPROVED")).await.status != 200 {
-            }
+            let event = || scene.event(id, &approval.instance, "APPROVED");
+            let sent = async { while stack.send(&event()).await.status != 200 {} };
+            tokio::time::timeout(PATIENCE, sent).await.expect("the event is taken");
         }
     }
     eprintln!("soak: {total} of {total} approvals sent");

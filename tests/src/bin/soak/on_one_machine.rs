@@ -1,12 +1,12 @@
 //! Through `greenlight serve`, which is killed again and again, while the NAC fails and is away twice.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use greenlight_stores::embedded::Database;
 use greenlight_tests::scene::Scene;
 use greenlight_tests::serving::Serving;
+use greenlight_tests::stack::PATIENCE;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -34,7 +34,6 @@ pub(crate) async fn run(count: u32) -> Account {
     let serving = Serving::start(&scene, folder.path()).await;
     let (address, url) = watch::channel(serving.url().to_owned());
     let total = load.len();
-    let accepted = Arc::new(AtomicUsize::new(0));
     let (sent, mut progress) = watch::channel(0);
 
     let kills = Mutex::new(Vec::new());
@@ -60,12 +59,18 @@ pub(crate) async fn run(count: u32) -> Account {
         }
         serving
     };
-    let (load, serving) = tokio::join!(send_all(&scene, load, &url, &sent, &accepted), trouble);
+    let (load, serving) = tokio::join!(send_all(&scene, load, &url, &sent), trouble);
     let database =
         Database::open_beside(&folder.path().join("data")).await.expect("it can be looked into");
-    let mut pause = tokio::time::interval(LOOK_EVERY);
-    while database.next_visible().await.expect("it can be looked into").is_some() {
-        pause.tick().await;
+    let drained = async {
+        let mut pause = tokio::time::interval(LOOK_EVERY);
+        while database.next_visible().await.expect("it can be looked into").is_some() {
+            pause.tick().await;
+        }
+    };
+    let is_drained = tokio::time::timeout(PATIENCE, drained).await.is_ok();
+    if !is_drained {
+        eprintln!("soak: the queue is not empty after {PATIENCE:?}");
     }
     let letters = database.dead_letters().await.expect("it can be looked into");
     let letters: Vec<_> = letters.into_iter().map(|letter| (letter.class, letter.body)).collect();
@@ -83,20 +88,19 @@ async fn send_all(
     load: Vec<Approval>,
     url: &watch::Receiver<String>,
     sent: &watch::Sender<usize>,
-    accepted: &Arc<AtomicUsize>,
 ) -> Vec<Approval> {
     let room = Arc::new(Semaphore::new(SENDERS));
     let mut running = JoinSet::new();
     for mut approval in load {
         let permit = Arc::clone(&room).acquire_owned().await.expect("it is never closed");
         let (scene, url) = (scene.clone(), url.clone());
-        let (sent, accepted) = (sent.clone(), Arc::clone(accepted));
+        let sent = sent.clone();
         running.spawn(async move {
             approval.sent_at = Some(Instant::now());
             for id in &approval.event_ids {
                 deliver(&scene, &url, id, &approval.instance).await;
             }
-            sent.send_replace(accepted.fetch_add(1, Ordering::SeqCst) + 1);
+            sent.send_modify(|sent| *sent += 1);
             drop(permit);
             approval
         });

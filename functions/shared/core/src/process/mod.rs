@@ -277,6 +277,8 @@ where
                 .wait_for_lease(message.receive_count, asked.unwrap_or(Duration::MAX / 2)),
             _ => self.flows.retry.wait(message.receive_count, asked, fastrand::f64()),
         };
+        let since_first = self.clock.now().since(message.first_received);
+        let after = after.max(self.flows.retry.least(message.receive_count, since_first));
         Disposition::ComeBack { after, reason }
     }
 

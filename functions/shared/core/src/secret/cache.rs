@@ -61,19 +61,19 @@ impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
         let _reading = self.reading.lock().await;
         let now = self.clock.now();
         {
-            let mut cached = self.cached();
+            let cached = self.cached();
             if !Arc::ptr_eq(&cached.secret, used) {
                 return Some(Arc::clone(&cached.secret));
             }
             if now < cached.rests_until {
                 return None;
             }
-            cached.rests_until = now.plus(TRY_AGAIN_AFTER);
         }
         let renewed = match self.store.fetch().await.and_then(|json| Secret::parse(&json)) {
             Ok(secret) => Arc::new(secret),
             Err(error) => {
                 tracing::warn!(%error, "the secret could not be read again; the cached one stays");
+                self.cached().rests_until = self.clock.now().plus(TRY_AGAIN_AFTER);
                 return None;
             }
         };

@@ -38,8 +38,8 @@ impl Enqueue for SqsQueue {
 
 impl Postpone for SqsQueue {
     async fn postpone(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
-        // SQS counts in whole seconds, from 0 to 12 hours.
-        let seconds = after.as_millis().div_ceil(1000).min(43_200);
+        // SQS counts in whole seconds, up to 12 hours from the receive, which was some time ago.
+        let seconds = after.as_millis().div_ceil(1000).min(42_600);
         self.client
             .change_message_visibility()
             .queue_url(&self.url)

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool};
 use thiserror::Error;
 
 pub use queue::{Received, StoredLetter};
@@ -47,6 +47,14 @@ pub enum OpenError {
         /// The newest version that is known.
         known: usize,
     },
+    /// Written by an older greenlight, and not brought up to date yet.
+    #[error("the database has version {found}; `greenlight serve` brings it to version {known}")]
+    TooOld {
+        /// The version it has.
+        found: usize,
+        /// The version that is needed.
+        known: usize,
+    },
 }
 
 /// Queue, dead-letter queue and ledger of one machine.
@@ -74,6 +82,7 @@ impl Database {
         })?;
         let database =
             Self::connect(file(folder).create_if_missing(true), Some(Arc::new(lock))).await?;
+        schema::migrate(&database.pool, schema::STEPS).await?;
         database.take_over().await?;
         Ok(database)
     }
@@ -86,7 +95,10 @@ impl Database {
         if !folder.join(FILE).exists() {
             return Err(OpenError::Absent(folder.display().to_string()));
         }
-        Self::connect(file(folder), None).await
+        let database = Self::connect(file(folder), None).await?;
+        // The tables are those of the process that works on it.
+        schema::check(&database.pool, schema::STEPS).await?;
+        Ok(database)
     }
 
     /// A database in memory, for tests and tries.
@@ -94,7 +106,9 @@ impl Database {
     /// # Errors
     /// [`OpenError`] when SQLite says no.
     pub async fn in_memory() -> Result<Self, OpenError> {
-        Self::connect(SqliteConnectOptions::new().in_memory(true), None).await
+        let database = Self::connect(SqliteConnectOptions::new().in_memory(true), None).await?;
+        schema::migrate(&database.pool, schema::STEPS).await?;
+        Ok(database)
     }
 
     async fn connect(
@@ -104,12 +118,16 @@ impl Database {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
+            // A commit that failed, as on a full disk, has rolled back, and sqlx does not know: such a
+            // connection can begin no other transaction.
+            .before_acquire(|connection, _| {
+                let is_usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_usable) })
+            })
             .max_lifetime(None)
             .connect_with(options)
             .await?;
-        let database = Self { pool, _lock: lock };
-        schema::migrate(&database.pool, schema::STEPS).await?;
-        Ok(database)
+        Ok(Self { pool, _lock: lock })
     }
 
     /// The folder is ours alone, so whoever held a message or a lease is dead: both are free at once.

@@ -1,5 +1,7 @@
 //! The tables, and the steps that led to them.
 
+use std::cmp::Ordering;
+
 use sqlx::SqlitePool;
 
 use super::OpenError;
@@ -43,6 +45,17 @@ pub(super) const STEPS: &[&str] = &["
     ) STRICT;
 "];
 
+/// Whether the database has gone all steps, and no more.
+pub(super) async fn check(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {
+    let found: u32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
+    let (found, known) = (found as usize, steps.len());
+    match found.cmp(&known) {
+        Ordering::Less => Err(OpenError::TooOld { found, known }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(OpenError::TooNew { found, known }),
+    }
+}
+
 /// Goes the steps that the database has not gone yet, all of them or none.
 pub(super) async fn migrate(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
@@ -51,6 +64,9 @@ pub(super) async fn migrate(pool: &SqlitePool, steps: &[&'static str]) -> Result
     let Some(to_go) = steps.get(found..) else {
         return Err(OpenError::TooNew { found, known });
     };
+    if to_go.is_empty() {
+        return Ok(());
+    }
     for step in to_go {
         sqlx::raw_sql(*step).execute(&mut *transaction).await?;
     }
@@ -119,5 +135,10 @@ mod tests {
         migrate(&database.pool, &newer).await.unwrap();
         let error = migrate(&database.pool, STEPS).await.unwrap_err();
         assert!(matches!(error, OpenError::TooNew { .. }), "{error}");
+        let error = check(&database.pool, STEPS).await.unwrap_err();
+        assert!(matches!(error, OpenError::TooNew { .. }), "{error}");
+        check(&database.pool, &newer).await.unwrap();
+        let error = check(&database.pool, &[&newer[..], &[NEXT]].concat()).await.unwrap_err();
+        assert!(matches!(error, OpenError::TooOld { .. }), "{error}");
     }
 }
