@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use greenlight::stub::form_of;
 use greenlight_actions::http::{ConnectorError, HttpConnector};
-use greenlight_core::breaker::{Breaker, Health, Pass};
+use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
@@ -118,27 +118,12 @@ impl<P: Settle> Settle for Mortal<P> {
 }
 
 impl<P: KeepBreakers> KeepBreakers for Mortal<P> {
-    async fn look(&self, target: &str) -> Result<Breaker, LedgerError> {
-        self.fate.around(self.port.look(target)).await
-    }
-
-    async fn enter(
+    async fn change_breaker<T: Send>(
         &self,
         target: &str,
-        owner: &Owner,
-        now: Timestamp,
-    ) -> Result<(Breaker, Pass), LedgerError> {
-        self.fate.around(self.port.enter(target, owner, now)).await
-    }
-
-    async fn report(
-        &self,
-        target: &str,
-        owner: &Owner,
-        health: Health,
-        now: Timestamp,
-    ) -> Result<Breaker, LedgerError> {
-        self.fate.around(self.port.report(target, owner, health, now)).await
+        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
+    ) -> Result<(Breaker, T), LedgerError> {
+        self.fate.around(self.port.change_breaker(target, change)).await
     }
 }
 
@@ -149,6 +134,10 @@ impl<P: ReadInstance> ReadInstance for Mortal<P> {
 }
 
 impl<P: Act> Act for Mortal<P> {
+    fn is_exclusive(&self, target: &str) -> bool {
+        self.port.is_exclusive(target)
+    }
+
     async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let key = EffectKey::new(call.target, call.operation, call.device);
         let is_recorded = self.recorded.lock().unwrap().contains(&key);

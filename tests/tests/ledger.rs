@@ -54,6 +54,7 @@ suite!(
     a_claim_is_idempotent_for_its_owner,
     statement_11_a_redrive_is_told_what_was_done,
     statement_09_of_32_workers_one_probes_a_target_that_was_down,
+    of_32_workers_one_has_a_target_to_itself,
     every_command_answers_as_the_state_machine_does,
 );
 
@@ -150,14 +151,14 @@ async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
 async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {
     let owner = Owner::from("unlucky");
     for _ in 0..3 {
-        let (_, pass) = ledger.enter("nac", &owner, at(0)).await.unwrap();
+        let (_, pass) = enter(ledger, "nac", &owner, at(0)).await;
         assert_eq!(pass, Pass::Go);
-        ledger.report("nac", &owner, Health::Down, at(0)).await.unwrap();
+        report(ledger, &owner, Health::Down, at(0)).await;
     }
-    let (breaker, pass) = ledger.enter("nac", &owner, at(0)).await.unwrap();
+    let (breaker, pass) = enter(ledger, "nac", &owner, at(0)).await;
     let BreakerState::Open { until } = breaker.state else { panic!("{breaker:?}") };
     assert_eq!(pass, Pass::Wait { until });
-    let (other, pass) = ledger.enter("another", &owner, at(0)).await.unwrap();
+    let (other, pass) = enter(ledger, "another", &owner, at(0)).await;
     assert_eq!((other, pass), (Breaker::default(), Pass::Go), "targets do not share a breaker");
 
     let barrier = Arc::new(Barrier::new(32));
@@ -166,7 +167,7 @@ async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>
         tokio::spawn(async move {
             let owner = Owner::from(format!("owner-{n}").as_str());
             barrier.wait().await;
-            let (_, pass) = ledger.enter("nac", &owner, until).await.unwrap();
+            let (_, pass) = enter(&ledger, "nac", &owner, until).await;
             (pass == Pass::Go).then_some(owner)
         })
     });
@@ -176,8 +177,42 @@ async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>
         probes.extend(entry.await.unwrap());
     }
     assert_eq!(probes.len(), 1, "{probes:?}");
-    let closed = ledger.report("nac", &probes[0], Health::Up, until).await.unwrap();
+    let closed = report(ledger, &probes[0], Health::Up, until).await;
     assert_eq!(closed, Breaker::default());
+}
+
+async fn enter<L: Ledger>(
+    ledger: &L,
+    target: &str,
+    owner: &Owner,
+    now: Timestamp,
+) -> (Breaker, Pass) {
+    ledger.change_breaker(target, |breaker| breaker.enter(owner, now)).await.unwrap()
+}
+
+async fn report<L: Ledger>(ledger: &L, owner: &Owner, health: Health, now: Timestamp) -> Breaker {
+    let change = |breaker: Breaker| (breaker.report(owner, health, now), ());
+    ledger.change_breaker("nac", change).await.unwrap().0
+}
+
+async fn of_32_workers_one_has_a_target_to_itself<L: Ledger>(ledger: &L) {
+    let barrier = Arc::new(Barrier::new(32));
+    let holds = (0..32).map(|n| {
+        let (ledger, barrier) = (ledger.clone(), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            let owner = Owner::from(format!("owner-{n}").as_str());
+            barrier.wait().await;
+            let hold = |breaker: Breaker| breaker.hold(&owner, at(90_000), at(0));
+            let (_, pass) = ledger.change_breaker("list", hold).await.unwrap();
+            (pass == Pass::Go).then_some(owner)
+        })
+    });
+    let holds: Vec<_> = holds.collect();
+    let mut held = Vec::new();
+    for hold in holds {
+        held.extend(hold.await.unwrap());
+    }
+    assert_eq!(held.len(), 1, "{held:?}");
 }
 
 /// Random commands of three owners, in any order and at any time.

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use greenlight_core::breaker::Health;
+use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, Owner, Settlement};
 use greenlight_core::ports::{
     Bury, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, Postpone, RecordEffect, Settle,
@@ -77,9 +77,9 @@ async fn requests_to_aws() {
         ledger.settle(&request, &owner, &settlement, at(2)).await.unwrap().unwrap();
     }
     ledger.file_event(&request, at(3)).await.unwrap();
-    ledger.look("nac").await.unwrap();
-    ledger.enter("nac", &owner, at(4)).await.unwrap();
-    ledger.report("nac", &owner, Health::Down, at(5)).await.unwrap();
+    ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
+    let report = |breaker: Breaker| (breaker.report(&owner, Health::Down, at(5)), ());
+    ledger.change_breaker("nac", report).await.unwrap();
 
     let queue = SqsQueue::new(&config, format!("{url}/000000000000/queue"));
     queue.enqueue(&request).await.unwrap();
@@ -89,7 +89,8 @@ async fn requests_to_aws() {
     queue.bury(&letter).await.unwrap();
     SecretsManager::new(&config, "secret").fetch().await.unwrap();
 
-    let requests = recorded.lock().unwrap().clone();
+    let mut requests = json!(recorded.lock().unwrap().clone());
+    requests.sort_all_objects();
     let requests = serde_json::to_string_pretty(&requests).unwrap();
     insta::assert_snapshot!(requests.replace(&url, "[AWS]"));
 }

@@ -6,8 +6,8 @@
 //!    ^ success                                   ^------------- the probe fails -------------/ |
 //!    \---------------------------------- the probe succeeds ----------------------------------/
 //! ```
-//! Pure, as the ledger's state machine is; a store keeps one [`Breaker`] per target and applies
-//! [`Breaker::enter`] and [`Breaker::report`] to it atomically.
+//! Pure, as the ledger's state machine is; a store keeps one [`Breaker`] per target and changes
+//! it atomically.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const LONGEST_OPEN: Duration = Duration::from_mins(5);
 /// How long a probe may take before another one is sent: a worker may have died over it.
 const PROBE: Duration = Duration::from_secs(90);
 
-/// How soon to look again whether a probe was answered.
+/// How soon to look again whether a probe was answered, or whether a target is free.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What is known of a target's health.
@@ -38,6 +38,18 @@ pub struct Breaker {
     pub failures: u32,
     /// Whether calls may pass.
     pub state: BreakerState,
+    /// Who alone may call for now: for targets that bear one operation at a time.
+    #[serde(default)]
+    pub held: Option<Held>,
+}
+
+/// A target that one worker has to itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Held {
+    /// Whose it is.
+    pub owner: Owner,
+    /// When it is free again, whatever became of the owner.
+    pub until: Timestamp,
 }
 
 /// Whether calls may pass.
@@ -120,11 +132,36 @@ impl Breaker {
         (Self { state, ..self }, pass)
     }
 
+    /// Whether nothing is known against the target.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.failures == 0 && self.state == BreakerState::Closed
+    }
+
+    /// Asks for the target as a whole, until then at most. Whoever has it keeps it.
+    #[must_use]
+    pub fn hold(self, owner: &Owner, until: Timestamp, now: Timestamp) -> (Self, Pass) {
+        match &self.held {
+            Some(held) if held.owner != *owner && now < held.until => {
+                let until = now.plus(LOOK_AGAIN).min(held.until);
+                (self, Pass::Wait { until })
+            }
+            _ => (Self { held: Some(Held { owner: owner.clone(), until }), ..self }, Pass::Go),
+        }
+    }
+
+    /// Gives the target back, if `owner` has it.
+    #[must_use]
+    pub fn release(self, owner: &Owner) -> Self {
+        let held = self.held.filter(|held| held.owner != *owner);
+        Self { held, ..self }
+    }
+
     /// Takes note of how the target answered `owner`.
     #[must_use]
     pub fn report(self, owner: &Owner, health: Health, now: Timestamp) -> Self {
         match (health, &self.state) {
-            (Health::Up, _) => Self::default(),
+            (Health::Up, _) => Self { held: self.held, ..Self::default() },
             (Health::Down, BreakerState::Closed) => {
                 let failures = self.failures + 1;
                 let state = if failures < FAILURES_TO_OPEN {
@@ -132,13 +169,13 @@ impl Breaker {
                 } else {
                     BreakerState::Open { until: now.plus(FIRST_OPEN) }
                 };
-                Self { failures, state }
+                Self { failures, state, ..self }
             }
             (Health::Down, BreakerState::HalfOpen { probe, .. }) if probe == owner => {
                 let failures = self.failures.saturating_add(1);
                 let doublings = failures.saturating_sub(FAILURES_TO_OPEN).min(8);
                 let open_for = FIRST_OPEN.saturating_mul(1 << doublings).min(LONGEST_OPEN);
-                Self { failures, state: BreakerState::Open { until: now.plus(open_for) } }
+                Self { failures, state: BreakerState::Open { until: now.plus(open_for) }, ..self }
             }
             // A call that began before it opened tells nothing new.
             (Health::Down, _) => self,
@@ -210,6 +247,21 @@ mod tests {
         assert_eq!(waits, [60, 120, 240, 300, 300, 300]);
         let (half_open, _) = breaker.enter(&owner("p"), now);
         assert_eq!(half_open.report(&owner("p"), Health::Up, now), Breaker::default());
+    }
+
+    #[test]
+    fn one_worker_has_a_target_to_itself_until_it_gives_it_back_or_dies() {
+        let (breaker, pass) = Breaker::default().hold(&owner("a"), at(90), at(0));
+        assert_eq!(pass, Pass::Go);
+        let (breaker, pass) = breaker.hold(&owner("b"), at(91), at(1));
+        assert_eq!(pass, Pass::Wait { until: at(6) });
+        let breaker = breaker.report(&owner("a"), Health::Up, at(2));
+        let (breaker, pass) = breaker.release(&owner("b")).hold(&owner("b"), at(92), at(2));
+        assert_eq!(pass, Pass::Wait { until: at(7) }, "only its owner gives it back");
+        let (_, pass) = breaker.clone().hold(&owner("b"), at(180), at(90));
+        assert_eq!(pass, Pass::Go, "the owner died");
+        let (_, pass) = breaker.release(&owner("a")).hold(&owner("b"), at(93), at(3));
+        assert_eq!(pass, Pass::Go);
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub enum Class {
     TargetFailed,
     /// The target refused the device.
     TargetRefused,
+    /// The target does not have the device that was looked for.
+    NotThere,
     /// The ledger could not be asked.
     LedgerUnavailable,
     /// Another worker holds the lease.
@@ -145,6 +147,7 @@ impl Class {
             Self::TargetLogin => "target_login",
             Self::TargetFailed => "target_failed",
             Self::TargetRefused => "target_refused",
+            Self::NotThere => "not_there",
             Self::LedgerUnavailable => "ledger_unavailable",
             Self::Busy => "busy",
             Self::OutOfTime => "out_of_time",

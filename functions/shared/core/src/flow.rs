@@ -12,7 +12,7 @@ use crate::retry::RetryPolicy;
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Everything that `flows.toml` says, checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flows {
     /// The systems acted upon, by name.
     pub targets: BTreeMap<String, Target>,
@@ -23,13 +23,16 @@ pub struct Flows {
 }
 
 /// A system acted upon.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// How to speak to it: the name of a file in `infra/connectors`, without `.toml`.
     pub connector: String,
     /// Where it is: `https://nac.example.com:9999`. Required.
     pub url: String,
+    /// What its connector asks for: a site, a group. Texts may hold `${NAME}`.
+    #[serde(default)]
+    pub params: BTreeMap<String, toml::Value>,
 }
 
 /// The rule from an approval to actions.
@@ -212,6 +215,12 @@ impl Flows {
         let mut file = read(text)?;
         for (name, target) in &mut file.targets {
             fill_in(&mut target.url, || format!("targets.{name}.url"), environment)?;
+            for (param, value) in &mut target.params {
+                if let toml::Value::String(text) = value {
+                    let place = || format!("targets.{name}.params.{param}");
+                    fill_in(text, place, environment)?;
+                }
+            }
         }
         fill_in_approvals(&mut file.flows, environment)?;
         let flows = Self::from(file);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::breaker::{Breaker, Health, Pass};
+use crate::breaker::Breaker;
 use crate::delivery::{Delivery, Refusal};
 use crate::event::Event;
 use crate::failure::{Failure, Reason};
@@ -161,25 +161,13 @@ pub trait Settle: Send + Sync {
 
 /// Keeps a circuit breaker per target, for all workers.
 pub trait KeepBreakers: Send + Sync {
-    /// The breaker of `target` as it is.
-    fn look(&self, target: &str) -> impl Future<Output = Result<Breaker, LedgerError>> + Send;
-
-    /// Asks for a call at `target`: [`Breaker::enter`], atomically.
-    fn enter(
+    /// Changes the breaker of `target` as nobody else does at the same moment, and gives it as it is then.
+    /// `change` may be asked more than once.
+    fn change_breaker<T: Send>(
         &self,
         target: &str,
-        owner: &Owner,
-        now: Timestamp,
-    ) -> impl Future<Output = Result<(Breaker, Pass), LedgerError>> + Send;
-
-    /// Takes note of how `target` answered: [`Breaker::report`], atomically.
-    fn report(
-        &self,
-        target: &str,
-        owner: &Owner,
-        health: Health,
-        now: Timestamp,
-    ) -> impl Future<Output = Result<Breaker, LedgerError>> + Send;
+        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
+    ) -> impl Future<Output = Result<(Breaker, T), LedgerError>> + Send;
 }
 
 /// All that the ledger can do.
@@ -198,6 +186,9 @@ pub trait ReadInstance: Send + Sync {
 
 /// Acts on a target.
 pub trait Act: Send + Sync {
+    /// Whether `target` bears one operation at a time, over all workers.
+    fn is_exclusive(&self, target: &str) -> bool;
+
     /// Performs one effect; safe to repeat, as "already there" is an outcome and no failure.
     fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<EffectOutcome, Failure>> + Send;
 }

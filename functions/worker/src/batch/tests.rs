@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use greenlight_core::breaker::{Breaker, Health, Pass};
+use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
@@ -70,6 +70,10 @@ impl Told {
 struct Target(Mutex<BTreeSet<String>>);
 
 impl Act for Target {
+    fn is_exclusive(&self, _: &str) -> bool {
+        false
+    }
+
     async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         self.0.lock().unwrap().insert(call.device.to_string());
         Ok(EffectOutcome::Done)
@@ -133,27 +137,12 @@ impl Settle for Counting {
 }
 
 impl KeepBreakers for Counting {
-    async fn look(&self, target: &str) -> Result<Breaker, LedgerError> {
-        self.0.look(target).await
-    }
-
-    async fn enter(
+    async fn change_breaker<T: Send>(
         &self,
         target: &str,
-        owner: &Owner,
-        now: Timestamp,
-    ) -> Result<(Breaker, Pass), LedgerError> {
-        self.0.enter(target, owner, now).await
-    }
-
-    async fn report(
-        &self,
-        target: &str,
-        owner: &Owner,
-        health: Health,
-        now: Timestamp,
-    ) -> Result<Breaker, LedgerError> {
-        self.0.report(target, owner, health, now).await
+        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
+    ) -> Result<(Breaker, T), LedgerError> {
+        self.0.change_breaker(target, change).await
     }
 }
 

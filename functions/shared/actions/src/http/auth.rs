@@ -1,101 +1,206 @@
 //! How a connector says who we are. The credentials themselves stand in the secret.
+//!
+//! One mechanism for all: templates over `secret` (the target's part of the secret document), over what a
+//! login gave, and over `random` and `now`. A bearer token, a key in a query, `OAuth2` client
+//! credentials, a login for a token or for cookies, a CSRF token fetched first and a salted hash are all data.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use greenlight_core::Timestamp;
 use greenlight_core::secret::Secret;
-use greenlight_core::{Class, Failure};
-use http::{HeaderName, HeaderValue, header};
-use secrecy::{ExposeSecret, SecretString};
+use http::{HeaderMap, HeaderValue, header};
+use minijinja::Value as Context;
+use secrecy::ExposeSecret;
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
-use super::ConnectorError;
+use super::answer::Answer;
+use super::connector::Step;
+use super::digest::{Challenge, Login};
+use super::render::{Draft, RenderError};
+use super::template::{TemplateError, holds, text};
 
-/// How a connector says who we are; the values name keys of `targets.<target>` in the secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// `Authorization: Basic …`
-    Basic {
-        /// Key of the user's name.
-        username: String,
-        /// Key of the password.
-        password: String,
-    },
-    /// `Authorization: Bearer …`
-    Bearer {
-        /// Key of the token.
-        token: String,
-    },
-    /// A key in a header of the target's own.
-    Header {
-        /// The header.
-        header: String,
-        /// Key of its value.
-        value: String,
-    },
+/// How a connector says who we are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Headers of every request.
+    pub headers: BTreeMap<String, String>,
+    /// Query parameters of every request.
+    pub query: BTreeMap<String, String>,
+    /// Members of every JSON body.
+    pub json: BTreeMap<String, String>,
+    /// HTTP digest (RFC 7616): the target's challenge is answered.
+    pub digest: Option<DigestKeys>,
+    /// Whether cookies of the login go with every request.
+    pub cookies: bool,
+    /// A request that is made first; what it `save`s is there for the templates above.
+    pub login: Option<Step>,
+    /// For how many seconds a login is good: a template over its answer. Default: until it is refused.
+    pub lifetime: Option<String>,
+    /// The statuses that say that a login is no longer good. Default: 401.
+    pub refused: Vec<u16>,
+    /// A condition over an answer that says so too, for errors inside a 200.
+    pub refused_when: Option<String>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            headers: BTreeMap::new(),
+            query: BTreeMap::new(),
+            json: BTreeMap::new(),
+            digest: None,
+            cookies: false,
+            login: None,
+            lifetime: None,
+            refused: vec![401],
+            refused_when: None,
+        }
+    }
+}
+
+/// Where the credentials of HTTP digest stand in the secret.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DigestKeys {
+    /// Key of the user's name.
+    pub username: String,
+    /// Key of the password.
+    pub password: String,
 }
 
 impl Auth {
-    pub(super) fn is_some(&self) -> bool {
-        *self != Self::None
+    /// All templates in it but those over the login's answer.
+    pub(super) fn templates(&self) -> Vec<&str> {
+        let maps = [&self.headers, &self.query, &self.json];
+        let mut templates: Vec<&str> =
+            maps.into_iter().flat_map(BTreeMap::values).map(String::as_str).collect();
+        templates.extend(self.login.iter().flat_map(Step::templates));
+        templates
     }
 
-    /// Whether the secret holds what is needed.
-    pub(super) fn check(&self, target: &str, secret: &Secret) -> Result<(), ConnectorError> {
-        let keys: &[&String] = match self {
-            Self::None => &[],
-            Self::Basic { username, password } => &[username, password],
-            Self::Bearer { token: value } | Self::Header { value, .. } => &[value],
-        };
-        for key in keys {
-            if credential(secret, target, key).is_none() {
-                let (target, key) = (target.to_owned(), (*key).clone());
-                return Err(ConnectorError::MissingCredential { target, key });
-            }
+    /// Whether there is anything that could be renewed.
+    pub(super) fn is_some(&self) -> bool {
+        self.digest.is_some() || !self.templates().is_empty()
+    }
+}
+
+/// What is known of a target between two requests; another one takes its place when it is refused.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// What the login saved.
+    pub(super) saved: Map<String, Value>,
+    pub(super) cookies: BTreeMap<String, String>,
+    /// When the login is over; `None`: until it is refused.
+    pub(super) until: Option<Timestamp>,
+    /// The last challenge of HTTP digest.
+    pub(super) challenge: Option<Challenge>,
+    /// How often the challenge was answered.
+    pub(super) answered: AtomicU32,
+    /// Whether there was a login, where one is needed.
+    pub(super) is_logged_in: bool,
+}
+
+impl Session {
+    pub(super) fn is_good(&self, now: Timestamp) -> bool {
+        self.is_logged_in && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// The cookies that an answer sets. Their attributes do not matter: they go back to the one target that
+/// set them, for as long as the login is good.
+pub(super) fn cookies(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut cookies = BTreeMap::new();
+    for cookie in headers.get_all(header::SET_COOKIE) {
+        let text = String::from_utf8_lossy(cookie.as_bytes());
+        let pair = text.split(';').next().unwrap_or_default();
+        if let Some((name, value)) = pair.split_once('=') {
+            cookies.insert(name.trim().to_owned(), value.trim().to_owned());
+        }
+    }
+    cookies
+}
+
+/// The names that templates of `auth` may use, besides those that the login saves.
+pub(super) const ALWAYS_THERE: [&str; 4] = ["secret", "params", "random", "now"];
+
+/// The values that templates of `auth` may use.
+pub(super) fn context(
+    target: &str,
+    secret: &Secret,
+    params: &Value,
+    saved: &Map<String, Value>,
+    now: Timestamp,
+) -> Context {
+    let credentials = secret.targets.get(target).into_iter().flatten();
+    let credentials: Map<String, Value> =
+        credentials.map(|(key, value)| (key.clone(), Value::from(value.expose_secret()))).collect();
+    let mut variables = saved.clone();
+    for (name, value) in [
+        ("secret", Value::Object(credentials)),
+        ("params", params.clone()),
+        ("random", json!(format!("{:016x}", fastrand::u64(..)))),
+        ("now", json!(now.as_millis())),
+    ] {
+        variables.insert(name.to_owned(), value);
+    }
+    Context::from(minijinja::value::Serde(&variables))
+}
+
+impl Auth {
+    /// Adds to `draft` what says who we are.
+    pub(super) fn apply(
+        &self,
+        draft: &mut Draft,
+        context: &Context,
+        session: &Session,
+        credentials: Option<&BTreeMap<String, secrecy::SecretString>>,
+    ) -> Result<(), RenderError> {
+        draft.add_headers(&self.headers, context)?;
+        draft.add_query(&self.query, context)?;
+        draft.add_json(&self.json, context)?;
+        if self.cookies && !session.cookies.is_empty() {
+            let pairs = session.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+            let cookies = pairs.collect::<Vec<_>>().join("; ");
+            let refused = |_| RenderError::Header("Cookie".to_owned());
+            draft.headers.insert(header::COOKIE, HeaderValue::try_from(cookies).map_err(refused)?);
+        }
+        if let (Some(keys), Some(challenge)) = (&self.digest, &session.challenge) {
+            let count = session.answered.fetch_add(1, Ordering::Relaxed) + 1;
+            let get = |key: &str| credentials.and_then(|all| all.get(key));
+            let get = |key| get(key).map(ExposeSecret::expose_secret).unwrap_or_default();
+            let login = Login { username: get(&keys.username), password: get(&keys.password) };
+            let nonce = format!("{:016x}", fastrand::u64(..));
+            let target = draft.target()?;
+            let answer = challenge.answer(&login, draft.method.as_str(), &target, count, &nonce);
+            let refused = |_| RenderError::Header("Authorization".to_owned());
+            let value = HeaderValue::try_from(answer).map_err(refused)?;
+            draft.headers.insert(header::AUTHORIZATION, value);
+        }
+        for value in draft.headers.values_mut() {
+            value.set_sensitive(true);
         }
         Ok(())
     }
 
-    /// `request` with the credentials of `target`.
-    pub(super) fn apply(
-        &self,
-        request: &http::Request<Bytes>,
-        target: &str,
-        secret: &Secret,
-    ) -> Result<http::Request<Bytes>, Failure> {
-        let get = |key: &str| {
-            credential(secret, target, key).map(ExposeSecret::expose_secret).unwrap_or_default()
-        };
-        let (name, value) = match self {
-            Self::None => return Ok(request.clone()),
-            Self::Basic { username, password } => {
-                let pair = format!("{}:{}", get(username), get(password));
-                (header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(pair)))
-            }
-            Self::Bearer { token } => (header::AUTHORIZATION, format!("Bearer {}", get(token))),
-            Self::Header { header, value } => {
-                let name = HeaderName::try_from(header).map_err(|_| unusable(target))?;
-                (name, get(value).to_owned())
-            }
-        };
-        let mut value = HeaderValue::try_from(value).map_err(|_| unusable(target))?;
-        value.set_sensitive(true);
-        let mut request = request.clone();
-        request.headers_mut().insert(name, value);
-        Ok(request)
+    /// For how long the login is good, by its answer.
+    pub(super) fn lifetime(&self, context: &Context) -> Result<Option<u64>, TemplateError> {
+        self.lifetime.as_ref().map_or(Ok(None), |template| {
+            text(template, context).map(|text| text.trim().parse().ok())
+        })
     }
-}
 
-fn credential<'a>(secret: &'a Secret, target: &str, key: &str) -> Option<&'a SecretString> {
-    let credential = secret.targets.get(target)?.get(key)?;
-    (!credential.expose_secret().is_empty()).then_some(credential)
-}
-
-fn unusable(target: &str) -> Failure {
-    let text = format!("a credential of target `{target}` cannot stand in an HTTP header");
-    Failure::give_up(Class::NotConfigured, text)
+    /// Whether an answer says that we are not, or no longer, known.
+    pub(super) fn is_refused(
+        &self,
+        answer: &Answer,
+        context: &Context,
+    ) -> Result<bool, TemplateError> {
+        if self.refused.contains(&answer.status.as_u16()) {
+            return Ok(true);
+        }
+        self.refused_when.as_deref().map_or(Ok(false), |when| holds(when, context))
+    }
 }

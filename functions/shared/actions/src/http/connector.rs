@@ -1,38 +1,77 @@
 //! A connector file: how to speak to one kind of target.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use greenlight_core::flow::{Action, Flow, Kind};
 use greenlight_core::mac::Spelling;
-use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use super::ConnectorError;
 use super::auth::Auth;
+use super::limits::Limits;
 use super::outcome::Rule;
-use super::template::{Templates, undeclared};
-
-/// The variables that every template may use, whatever the flow's fields are.
-const ALWAYS_THERE: [&str; 6] =
-    ["mac", "approval_code", "instance_code", "event_id", "applicant", "serial_number"];
 
 /// How to speak to one kind of target.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Connector {
+    /// The product, for people.
+    #[serde(default)]
+    pub title: String,
+    /// What nobody has seen a real one do yet, a sentence each.
+    #[serde(default)]
+    pub unverified: Vec<String>,
     /// How addresses are spelled. Default: lower case, colons.
     #[serde(default)]
     pub mac: Spelling,
+    /// What a target says of itself in `[targets.NAME.params]`: name and default; one without a default
+    /// is required.
+    #[serde(default)]
+    pub params: BTreeMap<String, Param>,
+    /// Fields that a flow may give and need not: `none` in templates when it does not.
+    #[serde(default)]
+    pub optional: Vec<String>,
     /// How we say who we are. Default: not at all.
     #[serde(default)]
     pub auth: Auth,
-    /// What can be done.
+    /// How much a target bears.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What can be done: `add`, `remove`, `find`.
     pub operations: BTreeMap<String, Operation>,
+}
+
+/// What a target says of itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Param {
+    /// What it is, for people.
+    pub about: String,
+    /// Its value when a target does not say. None: it must.
+    pub default: Option<toml::Value>,
+}
+
+/// Steps, in order: one table, or a list of them.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// At least one.
+    pub steps: Vec<Step>,
 }
 
 /// One request, as templates, and what its answers mean.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Operation {
+pub struct Step {
+    /// For error messages.
+    #[serde(default)]
+    pub name: String,
+    /// A condition; the step is left out when it does not hold.
+    pub when: Option<String>,
+    /// Values to begin with, for steps that are done again.
+    #[serde(default)]
+    pub start: BTreeMap<String, toml::Value>,
     /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
     pub method: Method,
     /// Segments after the target's `url`; each is one segment whatever its values hold.
@@ -46,6 +85,13 @@ pub struct Operation {
     pub headers: BTreeMap<String, String>,
     /// A JSON body whose strings are templates; one that is a single `{{ expression }}` keeps its type.
     pub json: Option<toml::Value>,
+    /// A form body (`application/x-www-form-urlencoded`).
+    pub form: Option<BTreeMap<String, String>>,
+    /// An XML body: one element, as a tree.
+    pub xml: Option<toml::Value>,
+    /// Values for what follows, templates over `answer`, `status` and `headers`.
+    #[serde(default)]
+    pub save: BTreeMap<String, String>,
     /// What the answers mean; the first match wins.
     #[serde(default)]
     pub outcomes: Vec<Rule>,
@@ -75,77 +121,51 @@ impl From<Method> for http::Method {
     }
 }
 
-impl Connector {
-    /// Reads a connector file and compiles its templates.
-    ///
-    /// # Errors
-    /// [`ConnectorError`] with the line, or the template that does not compile.
-    pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
-        let connector: Self = toml::from_str(text).map_err(|error| ConnectorError::Toml {
-            connector: name.to_owned(),
-            problem: error.to_string(),
-        })?;
-        for (operation_name, operation) in &connector.operations {
-            for template in operation.templates() {
-                undeclared(template).map_err(|problem| ConnectorError::Template {
-                    connector: name.to_owned(),
-                    operation: operation_name.clone(),
-                    template: template.to_owned(),
-                    problem: problem.to_string(),
-                })?;
-            }
-        }
-        Ok(connector)
-    }
-
-    /// Whether `action` of `flow` names an operation of this connector and gives it what it needs.
-    pub(super) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
-        let Some(operation) = self.operations.get(&action.operation) else {
-            let known: Vec<_> = self.operations.keys().map(String::as_str).collect();
-            return Err(ConnectorError::UnknownOperation {
-                flow: flow.name.clone(),
-                target: action.target.clone(),
-                operation: action.operation.clone(),
-                known: known.join(", "),
-            });
-        };
-        let is_given = |variable: &str| {
-            let field = flow.fields.get(variable);
-            ALWAYS_THERE.contains(&variable) || field.is_some_and(|rule| rule.kind == Kind::Text)
-        };
-        let needed = operation.templates().into_iter().flat_map(|template| {
-            undeclared(template).unwrap_or_default() // Compiled before.
-        });
-        match needed.into_iter().find(|variable| !is_given(variable)) {
-            None => Ok(()),
-            Some(variable) => Err(ConnectorError::MissingVariable {
-                flow: flow.name.clone(),
-                target: action.target.clone(),
-                operation: action.operation.clone(),
-                variable,
-            }),
-        }
-    }
-}
-
-impl Operation {
-    fn templates(&self) -> Templates<'_> {
-        let mut templates: Templates<'_> = self.path.iter().map(String::as_str).collect();
-        templates.extend(self.query.values().map(String::as_str));
-        templates.extend(self.headers.values().map(String::as_str));
-        if let Some(json) = &self.json {
-            strings(json, &mut templates);
+impl Step {
+    /// All templates of its request.
+    pub(super) fn templates(&self) -> Vec<&str> {
+        let mut templates: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let maps = [Some(&self.query), Some(&self.headers), self.form.as_ref()];
+        templates.extend(maps.into_iter().flatten().flat_map(BTreeMap::values).map(String::as_str));
+        for tree in [&self.json, &self.xml].into_iter().flatten() {
+            strings(tree, &mut templates);
         }
         templates
     }
 }
 
 /// All strings in a tree.
-fn strings<'a>(value: &'a toml::Value, into: &mut Templates<'a>) {
+pub(super) fn strings<'a>(value: &'a toml::Value, into: &mut Vec<&'a str>) {
     match value {
         toml::Value::String(text) => into.push(text),
         toml::Value::Array(items) => items.iter().for_each(|item| strings(item, into)),
         toml::Value::Table(table) => table.values().for_each(|item| strings(item, into)),
         _ => {}
+    }
+}
+
+/// One value or a list of them. By hand, as an untagged enum would forget the line of a mistake.
+struct OneOrMany<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a step, or a list of steps")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|one| vec![one])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Vec<T>, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(sequence))
+    }
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let steps = deserializer.deserialize_any(OneOrMany(PhantomData))?;
+        Ok(Self { steps })
     }
 }

@@ -2,72 +2,97 @@
 
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use greenlight_core::ledger::EffectOutcome;
-use greenlight_core::{Class, Failure, Timestamp};
+use greenlight_core::{Class, Timestamp};
 use http::{HeaderMap, StatusCode, header};
+use minijinja::Value as Context;
 use serde::Deserialize;
 
-/// One rule of an operation's `outcomes`.
+use super::answer::Answer;
+use super::template::{TemplateError, holds};
+
+/// One rule of a step's `outcomes`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The HTTP statuses that it is for.
+    /// The HTTP statuses that it is for. Default: all.
+    #[serde(default)]
     pub status: Vec<u16>,
+    /// A condition over the answer. Default: none.
+    pub when: Option<String>,
     /// What they mean.
     pub is: RuleOutcome,
+    /// With `again` and `retry`: how long to wait, in milliseconds. Default: none, or what `Retry-After` says.
+    pub after_ms: Option<u64>,
+    /// For people: what such an answer means.
+    #[serde(default)]
+    pub because: String,
 }
 
 /// What an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleOutcome {
-    /// The target did it.
+    /// The target did it, and the operation is over.
     Done,
-    /// It was so before, which is as good.
+    /// It was so before, which is as good; the operation is over.
     AlreadyThere,
+    /// The step is over: on with the next one.
+    Next,
+    /// The same step once more: the next page, or a look whether it is ready.
+    Again,
     /// It may work later.
     Retry,
     /// It cannot work.
     GiveUp,
+    /// What was looked for is not there.
+    Absent,
 }
 
-/// An answer that is no success.
+/// What an answer means, and how long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unsuccessful {
-    Retry { after: Option<Duration>, class: Class },
-    GiveUp,
+pub(super) struct Judgement<'a> {
+    pub(super) is: RuleOutcome,
+    pub(super) because: &'a str,
+    pub(super) after: Option<Duration>,
+    /// What kind of failure it is, if it is one.
+    pub(super) class: Class,
 }
 
-impl Unsuccessful {
-    pub(super) fn into_failure(self, text: String) -> Failure {
-        match self {
-            Self::Retry { after, class } => Failure::retry_after(after, class, text),
-            Self::GiveUp => Failure::give_up(Class::TargetRefused, text),
+/// What `answer` means by `rules`; what no rule names: 2xx is a step that is over, 401 (our credentials can be mended), 408, 425,
+/// 429 and 5xx may work later, everything else cannot.
+pub(super) fn judge<'a>(
+    rules: &'a [Rule],
+    answer: &Answer,
+    context: &Context,
+    now: Timestamp,
+) -> Result<Judgement<'a>, TemplateError> {
+    let status = answer.status;
+    let mut found = None;
+    for rule in rules {
+        let is_status = rule.status.is_empty() || rule.status.contains(&status.as_u16());
+        if is_status && rule.when.as_deref().map_or(Ok(true), |when| holds(when, context))? {
+            found = Some(rule);
+            break;
         }
     }
-}
-
-/// What `response` means by `rules`; what no rule names: 401 (our credentials can be mended), 408, 425,
-/// 429 and 5xx may work later, everything else cannot.
-pub(super) fn judge(
-    rules: &[Rule],
-    response: &http::Response<Bytes>,
-    now: Timestamp,
-) -> Result<EffectOutcome, Unsuccessful> {
-    let status = response.status();
-    let rule = rules.iter().find(|rule| rule.status.contains(&status.as_u16()));
     let passes = status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 425 | 429);
-    let unnamed = if passes { RuleOutcome::Retry } else { RuleOutcome::GiveUp };
-    match rule.map_or(unnamed, |rule| rule.is) {
-        RuleOutcome::Done => Ok(EffectOutcome::Done),
-        RuleOutcome::AlreadyThere => Ok(EffectOutcome::AlreadyThere),
-        RuleOutcome::GiveUp => Err(Unsuccessful::GiveUp),
-        RuleOutcome::Retry => Err(Unsuccessful::Retry {
-            after: retry_after(response.headers(), now),
-            class: class(status),
-        }),
-    }
+    let unnamed = if status.is_success() {
+        RuleOutcome::Next
+    } else if passes {
+        RuleOutcome::Retry
+    } else {
+        RuleOutcome::GiveUp
+    };
+    let is = found.map_or(unnamed, |rule| rule.is);
+    let told = found.and_then(|rule| rule.after_ms).map(Duration::from_millis);
+    let after = told.or_else(|| retry_after(&answer.headers, now));
+    let class = match is {
+        RuleOutcome::Retry => class(status),
+        RuleOutcome::Absent => Class::NotThere,
+        _ => Class::TargetRefused,
+    };
+    let because = found.map_or("", |rule| rule.because.as_str());
+    Ok(Judgement { is, because, after, class })
 }
 
 /// Whether the target as a whole has no time, or failed over this one device.

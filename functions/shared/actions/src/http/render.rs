@@ -1,21 +1,26 @@
-//! From an operation's templates and a call's values to a request.
+//! From a step's templates and a call's values to a request.
 //!
-//! A value never leaves its place, because no text is ever pasted: a path segment is percent-encoded
-//! as one, a query value as one, a header value is refused when it could end the header, and a JSON
-//! string is put into a JSON tree that is written out as a whole.
+//! A value never leaves its place, because no text is ever pasted: a path segment is percent-encoded as
+//! one, a query or form value as one, a header value is refused when it could end the header, a JSON
+//! string is put into a tree that is written out as a whole, and so is an XML text.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use minijinja::Value as Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::connector::Operation;
+use super::connector::Step;
 use super::template::{TemplateError, text, value};
+use super::xml;
 
-/// All but the unreserved characters of RFC 3986, section 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// All but the unreserved characters of RFC 3986, section 2.3, and the colon, which may stand in a segment
+/// and in a query, and which addresses are full of.
+const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// A request that cannot be rendered. Says the place and never the value.
 #[derive(Debug, Error)]
@@ -26,39 +31,34 @@ pub(super) enum RenderError {
     Segment,
     #[error("a value cannot stand in the header `{0}`")]
     Header(String),
+    #[error("a value cannot stand in XML")]
+    Xml,
     #[error("the request's address is not valid")]
     Address,
 }
 
-impl Operation {
-    /// The request to the target at `url`, without credentials.
-    pub(super) fn render(
-        &self,
-        url: &str,
-        variables: &Map<String, Value>,
-    ) -> Result<http::Request<Bytes>, RenderError> {
-        let context = &Context::from(minijinja::value::Serde(variables));
-        let mut request = http::Request::builder()
-            .method(http::Method::from(self.method))
-            .uri(self.address(url, context)?);
-        for (name, template) in &self.headers {
-            let refused = || RenderError::Header(name.clone());
-            let text = text(template, context)?;
-            let name = HeaderName::try_from(name).map_err(|_| refused())?;
-            let value = HeaderValue::try_from(text).map_err(|_| refused())?;
-            request = request.header(name, value);
-        }
-        let body = match &self.json {
-            None => Bytes::new(),
-            Some(tree) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-                json(tree, context)?.to_string().into()
-            }
-        };
-        request.body(body).map_err(|_| RenderError::Address)
-    }
+/// A request before it is written out.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) method: Method,
+    /// With the target's base URL and the path.
+    address: String,
+    query: Vec<(String, String)>,
+    pub(super) headers: HeaderMap,
+    body: Body,
+}
 
-    fn address(&self, url: &str, context: &Context) -> Result<String, RenderError> {
+#[derive(Debug)]
+enum Body {
+    None,
+    Json(Value),
+    Form(Vec<(String, String)>),
+    Xml(Vec<u8>),
+}
+
+impl Step {
+    /// The request to the target at `url`, without credentials.
+    pub(super) fn render(&self, url: &str, context: &Context) -> Result<Draft, RenderError> {
         let mut address = url.to_owned();
         for template in &self.path {
             let segment = text(template, context)?;
@@ -68,19 +68,129 @@ impl Operation {
             address.push('/');
             address.extend(utf8_percent_encode(&segment, RESERVED));
         }
-        let mut separator = '?';
-        for (name, template) in &self.query {
-            address.push(separator);
-            address.extend(utf8_percent_encode(name, RESERVED));
-            address.push('=');
-            address.extend(utf8_percent_encode(&text(template, context)?, RESERVED));
-            separator = '&';
+        let mut draft = Draft {
+            method: self.method.into(),
+            address,
+            query: pairs(&self.query, context)?,
+            headers: HeaderMap::new(),
+            body: self.body(context)?,
+        };
+        draft.add_headers(&self.headers, context)?;
+        Ok(draft)
+    }
+
+    fn body(&self, context: &Context) -> Result<Body, RenderError> {
+        if let Some(tree) = &self.json {
+            return Ok(Body::Json(json(tree, context)?));
         }
-        Ok(address)
+        if let Some(form) = &self.form {
+            return Ok(Body::Form(pairs(form, context)?));
+        }
+        let Some(tree) = &self.xml else { return Ok(Body::None) };
+        xml::write(&json(tree, context)?).map(Body::Xml).ok_or(RenderError::Xml)
     }
 }
 
-fn json(tree: &toml::Value, context: &Context) -> Result<Value, RenderError> {
+impl Draft {
+    /// Adds headers, rendered from templates.
+    pub(super) fn add_headers(
+        &mut self,
+        templates: &BTreeMap<String, String>,
+        context: &Context,
+    ) -> Result<(), RenderError> {
+        for (name, template) in templates {
+            let refused = || RenderError::Header(name.clone());
+            let text = text(template, context)?;
+            let name = HeaderName::try_from(name).map_err(|_| refused())?;
+            let value = HeaderValue::try_from(text).map_err(|_| refused())?;
+            self.headers.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// Adds query parameters, rendered from templates.
+    pub(super) fn add_query(
+        &mut self,
+        templates: &BTreeMap<String, String>,
+        context: &Context,
+    ) -> Result<(), RenderError> {
+        self.query.extend(pairs(templates, context)?);
+        Ok(())
+    }
+
+    /// Adds members to a JSON body; other bodies stay as they are.
+    pub(super) fn add_json(
+        &mut self,
+        templates: &BTreeMap<String, String>,
+        context: &Context,
+    ) -> Result<(), RenderError> {
+        if let Body::Json(Value::Object(members)) = &mut self.body {
+            for (name, template) in templates {
+                members.insert(name.clone(), value(template, context)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Path and query, as they stand in the request's first line.
+    pub(super) fn target(&self) -> Result<String, RenderError> {
+        let uri: http::Uri = self.url().parse().map_err(|_| RenderError::Address)?;
+        Ok(uri.path_and_query().map_or("/", |target| target.as_str()).to_owned())
+    }
+
+    fn url(&self) -> String {
+        if self.query.is_empty() {
+            return self.address.clone();
+        }
+        format!("{}?{}", self.address, encoded(&self.query))
+    }
+
+    /// The request as it is sent.
+    pub(super) fn into_request(self) -> Result<http::Request<Bytes>, RenderError> {
+        let url = self.url();
+        let (content_type, body) = match self.body {
+            Body::None => (None, Bytes::new()),
+            Body::Json(tree) => (Some("application/json"), tree.to_string().into()),
+            Body::Form(pairs) => {
+                (Some("application/x-www-form-urlencoded"), encoded(&pairs).into())
+            }
+            Body::Xml(text) => (Some("application/xml"), text.into()),
+        };
+        let mut request = http::Request::builder().method(self.method).uri(url);
+        if let Some(headers) = request.headers_mut() {
+            *headers = self.headers;
+            if let Some(content_type) = content_type {
+                let content_type = HeaderValue::from_static(content_type);
+                headers.entry(header::CONTENT_TYPE).or_insert(content_type);
+            }
+        }
+        request.body(body).map_err(|_| RenderError::Address)
+    }
+}
+
+fn pairs(
+    templates: &BTreeMap<String, String>,
+    context: &Context,
+) -> Result<Vec<(String, String)>, RenderError> {
+    let pair = |(name, template): (&String, &String)| Ok((name.clone(), text(template, context)?));
+    templates.iter().map(pair).collect()
+}
+
+fn encoded(pairs: &[(String, String)]) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.extend(utf8_percent_encode(name, RESERVED));
+        text.push('=');
+        text.extend(utf8_percent_encode(value, RESERVED));
+    }
+    text
+}
+
+/// The tree with its strings rendered. A member whose expression gives `none` is left out.
+pub(super) fn json(tree: &toml::Value, context: &Context) -> Result<Value, RenderError> {
     Ok(match tree {
         toml::Value::String(template) => value(template, context)?,
         toml::Value::Array(items) => {
@@ -88,10 +198,14 @@ fn json(tree: &toml::Value, context: &Context) -> Result<Value, RenderError> {
             Value::Array(items.collect::<Result<_, _>>()?)
         }
         toml::Value::Table(table) => {
-            let members = table
-                .iter()
-                .map(|(name, item)| json(item, context).map(|value| (name.clone(), value)));
-            Value::Object(members.collect::<Result<_, _>>()?)
+            let mut members = Map::new();
+            for (name, item) in table {
+                let value = json(item, context)?;
+                if !value.is_null() {
+                    members.insert(name.clone(), value);
+                }
+            }
+            Value::Object(members)
         }
         toml::Value::Integer(number) => Value::from(*number),
         toml::Value::Float(number) => Value::from(*number),

@@ -1,24 +1,33 @@
-//! Templates: MiniJinja, with strict variables and bounded steps.
+//! Templates and conditions: MiniJinja, with bounded steps.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use minijinja::{Environment, UndefinedBehavior, Value as Context};
 use serde_json::Value;
 use thiserror::Error;
 
-/// The sources of templates.
-pub(super) type Templates<'a> = Vec<&'a str>;
+use super::filters;
 
 /// Steps that a template may take, so that no form value can make one run on.
 const FUEL: u64 = 20_000;
 
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+/// For requests: what is missing is an error.
+static STRICT: LazyLock<Environment<'static>> =
+    LazyLock::new(|| environment(UndefinedBehavior::Strict));
+
+/// For answers, which may lack anything: what is missing is nothing.
+static LENIENT: LazyLock<Environment<'static>> =
+    LazyLock::new(|| environment(UndefinedBehavior::Chainable));
+
+fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_undefined_behavior(undefined);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_fuel(Some(FUEL));
+    filters::add_to(&mut environment);
     environment
-});
+}
 
 /// A template that fails. Says the template and never a value.
 #[derive(Debug, Error)]
@@ -34,12 +43,18 @@ impl TemplateError {
     }
 }
 
-/// The variables that a template needs.
-pub(super) fn undeclared(template: &str) -> Result<Vec<String>, minijinja::Error> {
+/// The variables that a template needs, members included: `params.site`.
+pub(super) fn needs(template: &str) -> Result<BTreeSet<String>, minijinja::Error> {
     let names = match expression(template) {
-        Some(expression) => ENVIRONMENT.compile_expression(expression)?.undeclared_variables(false),
-        None => ENVIRONMENT.template_from_str(template)?.undeclared_variables(false),
+        Some(expression) => STRICT.compile_expression(expression)?.undeclared_variables(true),
+        None => STRICT.template_from_str(template)?.undeclared_variables(true),
     };
+    Ok(names.into_iter().collect())
+}
+
+/// The variables that a condition needs, members included.
+pub(super) fn condition_needs(condition: &str) -> Result<BTreeSet<String>, minijinja::Error> {
+    let names = STRICT.compile_expression(condition)?.undeclared_variables(true);
     Ok(names.into_iter().collect())
 }
 
@@ -51,7 +66,10 @@ fn expression(template: &str) -> Option<&str> {
 
 /// The text of a template.
 pub(super) fn text(template: &str, context: &Context) -> Result<String, TemplateError> {
-    ENVIRONMENT
+    if !template.contains('{') {
+        return Ok(template.to_owned());
+    }
+    STRICT
         .template_from_str(template)
         .and_then(|compiled| compiled.render(context.clone()))
         .map_err(|error| TemplateError::new(template, error.kind()))
@@ -62,13 +80,42 @@ pub(super) fn value(template: &str, context: &Context) -> Result<Value, Template
     let Some(expression) = expression(template) else {
         return text(template, context).map(Value::String);
     };
-    let failed = |error: &minijinja::Error| TemplateError::new(template, error.kind());
-    let compiled = ENVIRONMENT.compile_expression(expression).map_err(|error| failed(&error))?;
-    let value = compiled.eval(context.clone()).map_err(|error| failed(&error))?;
+    let value = evaluate(&STRICT, expression, context)?;
     if value.is_undefined() {
-        let kind = minijinja::ErrorKind::UndefinedError;
-        return Err(TemplateError::new(template, kind));
+        return Err(TemplateError::new(template, minijinja::ErrorKind::UndefinedError));
     }
+    json_of(template, value)
+}
+
+/// The value of a template over an answer: `null` for what is not there.
+pub(super) fn value_of_answer(template: &str, context: &Context) -> Result<Value, TemplateError> {
+    match expression(template) {
+        Some(expression) => json_of(template, evaluate(&LENIENT, expression, context)?),
+        None => LENIENT
+            .template_from_str(template)
+            .and_then(|compiled| compiled.render(context.clone()))
+            .map(Value::String)
+            .map_err(|error| TemplateError::new(template, error.kind())),
+    }
+}
+
+/// Whether a condition holds; what is not there is false.
+pub(super) fn holds(condition: &str, context: &Context) -> Result<bool, TemplateError> {
+    evaluate(&LENIENT, condition, context).map(|value| value.is_true())
+}
+
+fn evaluate(
+    environment: &Environment<'static>,
+    expression: &str,
+    context: &Context,
+) -> Result<Context, TemplateError> {
+    environment
+        .compile_expression(expression)
+        .and_then(|compiled| compiled.eval(context.clone()))
+        .map_err(|error| TemplateError::new(expression, error.kind()))
+}
+
+fn json_of(template: &str, value: Context) -> Result<Value, TemplateError> {
     serde_json::to_value(value)
         .map_err(|_| TemplateError::new(template, minijinja::ErrorKind::BadSerialization))
 }

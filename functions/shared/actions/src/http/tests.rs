@@ -6,6 +6,11 @@ use greenlight_core::mac::Eui48;
 use greenlight_core::secret::Secret;
 use serde_json::json;
 
+use bytes::Bytes;
+use greenlight_core::ports::HttpError;
+use minijinja::Value as Context;
+use std::time::Duration;
+
 use super::*;
 
 /// Answers from a list, and keeps what was asked.
@@ -224,7 +229,7 @@ fn what_does_not_go_together_is_said_at_the_start() {
     assert!(said.contains("`targets.nac.token`"), "{said}");
     let mut unknown = flows("add", "https://nac");
     unknown.targets.get_mut("nac").unwrap().connector = "genreic".into();
-    assert!(problem(unknown, "t").contains("there is: generic"));
+    assert!(problem(unknown, "t").contains("there is: clearpass, "));
 }
 
 #[test]
@@ -234,6 +239,10 @@ fn a_bad_connector_file_is_named_with_its_place() {
     assert!(said.contains("`mine`") && said.contains("line 3"), "{said}");
     let said = problem("[operations.add]\nmethod = \"POST\"\njson = { mac = \"{{ mac \" }");
     assert!(said.contains("operation `add`") && said.contains("does not compile"), "{said}");
+}
+
+fn context(variables: Value) -> Context {
+    Context::from(minijinja::value::Serde(variables))
 }
 
 /// Statement 14: whatever a form holds, it arrives whole in its place and changes nothing else.
@@ -262,9 +271,9 @@ fn statement_14_values_cannot_leave_their_place() {
         "]]>",
     ];
     for hostile in hostile_values {
-        let variables = json!({ "who": hostile });
-        let variables = variables.as_object().unwrap();
-        let request = connector.operations["add"].render("http://nac/base", variables).unwrap();
+        let context = context(json!({ "who": hostile }));
+        let draft = connector.operations["add"].steps[0].render("http://nac/base", &context);
+        let request = draft.unwrap().into_request().unwrap();
         let decode = |text: &str| {
             percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned()
         };
@@ -280,9 +289,18 @@ fn statement_14_values_cannot_leave_their_place() {
         hostile_values.len()
     );
     for climbing in ["", ".", ".."] {
-        let variables = json!({ "who": climbing });
-        let result =
-            connector.operations["add"].render("http://nac", variables.as_object().unwrap());
+        let context = context(json!({ "who": climbing }));
+        let result = connector.operations["add"].steps[0].render("http://nac", &context);
         assert!(result.is_err(), "{climbing:?}");
+    }
+}
+
+#[test]
+fn every_connector_that_is_built_in_is_sound() {
+    for (name, text) in built_in() {
+        let connector = Connector::parse(name, text).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!connector.title.is_empty(), "{name} has no title");
+        let operations: Vec<_> = connector.operations.keys().map(String::as_str).collect();
+        assert_eq!(operations, ["add", "find", "remove"], "{name}");
     }
 }

@@ -65,7 +65,38 @@ where
                 Err(failure) => failures.add(&action.target, failure),
             }
         }
+        self.release(job).await;
         failures.into_result()
+    }
+
+    /// Has a target to itself that bears one operation at a time, until the end of the attempt.
+    async fn hold(&self, target: &str, job: &Job<'_>) -> Result<Result<(), Failure>, LedgerError> {
+        if !self.actions.is_exclusive(target) {
+            return Ok(Ok(()));
+        }
+        let (lease, now) = (&job.message.lease, self.clock.now());
+        let hold = |breaker: Breaker| breaker.hold(&lease.owner, lease.until, now);
+        let (_, pass) = self.ledger.change_breaker(target, hold).await?;
+        Ok(match pass {
+            Pass::Go => Ok(()),
+            Pass::Wait { until } => {
+                let text = format!("another worker has target `{target}` to itself");
+                Err(Failure::retry_after(Some(until.since(now)), Class::Busy, text))
+            }
+        })
+    }
+
+    /// Gives back what it had to itself. What cannot be given back is free when the lease is over.
+    async fn release(&self, job: &Job<'_>) {
+        let owner = &job.message.lease.owner;
+        for target in job.flow.targets() {
+            if self.actions.is_exclusive(target) {
+                let release = |breaker: Breaker| (breaker.release(owner), ());
+                if let Err(error) = self.ledger.change_breaker(target, release).await {
+                    tracing::warn!(target, %error, "the target could not be given back");
+                }
+            }
+        }
     }
 
     /// Looks at the circuit breakers of the flow's targets, without taking a probe's place: while all
@@ -75,7 +106,7 @@ where
         let mut circuits = Circuits::default();
         let mut away = Vec::new();
         for target in flow.targets() {
-            let breaker = self.ledger.look(target).await?;
+            let (breaker, ()) = self.ledger.change_breaker(target, |breaker| (breaker, ())).await?;
             if let Pass::Wait { until } = breaker.pass(now) {
                 away.push(is_away(target, until.since(now)));
             } else if breaker.state == BreakerState::Closed {
@@ -96,6 +127,9 @@ where
         circuits: &mut Circuits,
     ) -> Result<Result<(), Failure>, Setback> {
         if let Err(failure) = self.enter(call.target, job, circuits).await? {
+            return Ok(Err(failure));
+        }
+        if let Err(failure) = self.hold(call.target, job).await? {
             return Ok(Err(failure));
         }
         let result = self.actions.act(call).await;
@@ -129,7 +163,9 @@ where
             return Ok(Ok(()));
         }
         let now = self.clock.now();
-        let (breaker, pass) = self.ledger.enter(target, &job.message.lease.owner, now).await?;
+        let owner = &job.message.lease.owner;
+        let enter = |breaker: Breaker| breaker.enter(owner, now);
+        let (breaker, pass) = self.ledger.change_breaker(target, enter).await?;
         Ok(match pass {
             Pass::Wait { until } => Err(is_away(target, until.since(now))),
             Pass::Go => {
@@ -143,12 +179,13 @@ where
     /// the target: what cannot be told does not hold the request up.
     async fn report(&self, target: &str, job: &Job<'_>, circuits: &mut Circuits, health: Health) {
         let known = circuits.0.entry(target.to_owned()).or_default();
-        if health == Health::Up && *known == Breaker::default() {
+        if health == Health::Up && known.is_sound() {
             return;
         }
-        let owner = &job.message.lease.owner;
-        let reported = match self.ledger.report(target, owner, health, self.clock.now()).await {
-            Ok(reported) => reported,
+        let (owner, now) = (&job.message.lease.owner, self.clock.now());
+        let report = |breaker: Breaker| (breaker.report(owner, health, now), ());
+        let reported = match self.ledger.change_breaker(target, report).await {
+            Ok((reported, ())) => reported,
             Err(error) => {
                 tracing::warn!(target, %error, "the circuit breaker could not be told");
                 return;
@@ -171,7 +208,7 @@ fn health<T>(result: &Result<T, Failure>) -> Option<Health> {
     match result {
         Ok(_) => Some(Health::Up),
         Err(failure) => match failure.reason().class {
-            Class::TargetRefused | Class::TargetFailed => Some(Health::Up),
+            Class::TargetRefused | Class::NotThere | Class::TargetFailed => Some(Health::Up),
             Class::TargetUnavailable => Some(Health::Down),
             _ => None,
         },

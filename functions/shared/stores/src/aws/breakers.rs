@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use greenlight_core::Timestamp;
-use greenlight_core::breaker::{Breaker, Health, Pass};
-use greenlight_core::ledger::Owner;
+use greenlight_core::breaker::Breaker;
 use greenlight_core::ports::{KeepBreakers, LedgerError};
 
 use super::describe;
@@ -16,26 +14,6 @@ use super::dynamodb::{DynamoLedger, number, text, unreadable};
 const TRIES: usize = 8;
 
 impl DynamoLedger {
-    async fn change_breaker<T>(
-        &self,
-        target: &str,
-        change: impl Fn(Breaker) -> (Breaker, T) + Send,
-    ) -> Result<(Breaker, T), LedgerError>
-    where
-        T: Send,
-    {
-        for _ in 0..TRIES {
-            let (before, version) = self.read_breaker(target).await?;
-            let (breaker, answer) = change(before.clone());
-            if breaker == before || self.write_breaker(target, &breaker, version).await? {
-                return Ok((breaker, answer));
-            }
-        }
-        Err(LedgerError(
-            "too many workers change the circuit breaker at the same moment".to_owned(),
-        ))
-    }
-
     async fn read_breaker(&self, target: &str) -> Result<(Breaker, i64), LedgerError> {
         let answer = self
             .client
@@ -104,27 +82,20 @@ fn breaker_pk(target: &str) -> AttributeValue {
 }
 
 impl KeepBreakers for DynamoLedger {
-    async fn look(&self, target: &str) -> Result<Breaker, LedgerError> {
-        Ok(self.read_breaker(target).await?.0)
-    }
-
-    async fn enter(
+    async fn change_breaker<T: Send>(
         &self,
         target: &str,
-        owner: &Owner,
-        now: Timestamp,
-    ) -> Result<(Breaker, Pass), LedgerError> {
-        self.change_breaker(target, |breaker| breaker.enter(owner, now)).await
-    }
-
-    async fn report(
-        &self,
-        target: &str,
-        owner: &Owner,
-        health: Health,
-        now: Timestamp,
-    ) -> Result<Breaker, LedgerError> {
-        let change = |breaker: Breaker| (breaker.report(owner, health, now), ());
-        Ok(self.change_breaker(target, change).await?.0)
+        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
+    ) -> Result<(Breaker, T), LedgerError> {
+        for _ in 0..TRIES {
+            let (before, version) = self.read_breaker(target).await?;
+            let (breaker, answer) = change(before.clone());
+            if breaker == before || self.write_breaker(target, &breaker, version).await? {
+                return Ok((breaker, answer));
+            }
+        }
+        Err(LedgerError(
+            "too many workers change the circuit breaker at the same moment".to_owned(),
+        ))
     }
 }

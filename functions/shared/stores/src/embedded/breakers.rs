@@ -1,19 +1,16 @@
 //! The circuit breakers of one machine.
 
-use greenlight_core::Timestamp;
-use greenlight_core::breaker::{Breaker, Health, Pass};
-use greenlight_core::ledger::Owner;
+use greenlight_core::breaker::Breaker;
 use greenlight_core::ports::{KeepBreakers, LedgerError};
 
 use super::Database;
 use super::ledger::failed;
 
-impl Database {
-    /// Changes the breaker of `target` inside a transaction.
-    async fn change_breaker<T>(
+impl KeepBreakers for Database {
+    async fn change_breaker<T: Send>(
         &self,
         target: &str,
-        change: impl FnOnce(Breaker) -> (Breaker, T),
+        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
     ) -> Result<(Breaker, T), LedgerError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let json: Option<String> =
@@ -41,31 +38,5 @@ impl Database {
         }
         transaction.commit().await.map_err(failed)?;
         Ok((breaker, answer))
-    }
-}
-
-impl KeepBreakers for Database {
-    async fn look(&self, target: &str) -> Result<Breaker, LedgerError> {
-        Ok(self.change_breaker(target, |breaker| (breaker, ())).await?.0)
-    }
-
-    async fn enter(
-        &self,
-        target: &str,
-        owner: &Owner,
-        now: Timestamp,
-    ) -> Result<(Breaker, Pass), LedgerError> {
-        self.change_breaker(target, |breaker| breaker.enter(owner, now)).await
-    }
-
-    async fn report(
-        &self,
-        target: &str,
-        owner: &Owner,
-        health: Health,
-        now: Timestamp,
-    ) -> Result<Breaker, LedgerError> {
-        let change = |breaker: Breaker| (breaker.report(owner, health, now), ());
-        Ok(self.change_breaker(target, change).await?.0)
     }
 }

@@ -1,0 +1,226 @@
+//! What can be known to be wrong before anything is sent.
+
+use std::collections::BTreeSet;
+
+use greenlight_core::flow::{self, Action, Flow, Kind};
+use greenlight_core::secret::Secret;
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value};
+
+use super::auth::{self, Auth};
+use super::connector::{Connector, Operation, Step, strings};
+use super::error::ConnectorError;
+use super::template::{condition_needs, needs};
+
+/// The variables that every template may use, whatever the flow's fields are.
+const ALWAYS_THERE: [&str; 8] = [
+    "mac",
+    "params",
+    "now",
+    "approval_code",
+    "instance_code",
+    "event_id",
+    "applicant",
+    "serial_number",
+];
+
+/// The variables that only templates over an answer may use.
+const OF_ANSWER: [&str; 3] = ["answer", "status", "headers"];
+
+/// `params.site`: the first word is the variable.
+fn variable(needed: &str) -> &str {
+    needed.split('.').next().unwrap_or(needed)
+}
+
+impl Connector {
+    /// Reads a connector file and checks its templates.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] with the line, or the template that does not compile.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
+        let connector: Self = toml::from_str(text).map_err(|error| ConnectorError::Toml {
+            connector: name.to_owned(),
+            problem: error.to_string(),
+        })?;
+        for (operation_name, operation) in &connector.operations {
+            if operation.steps.is_empty() {
+                let (connector, operation) = (name.to_owned(), operation_name.clone());
+                return Err(ConnectorError::NoStep { connector, operation });
+            }
+            for step in &operation.steps {
+                connector.check_step(name, operation_name, step)?;
+            }
+        }
+        connector.check_auth(name)?;
+        Ok(connector)
+    }
+
+    fn check_step(&self, name: &str, operation: &str, step: &Step) -> Result<(), ConnectorError> {
+        let bodies = [step.json.is_some(), step.form.is_some(), step.xml.is_some()];
+        if bodies.into_iter().filter(|is_there| *is_there).count() > 1 {
+            let (connector, operation) = (name.to_owned(), operation.to_owned());
+            return Err(ConnectorError::Bodies { connector, operation });
+        }
+        let needed = step.needs().map_err(|(template, problem)| ConnectorError::Template {
+            connector: name.to_owned(),
+            operation: operation.to_owned(),
+            template,
+            problem: problem.to_string(),
+        })?;
+        self.check_params(name, &needed)
+    }
+
+    fn check_params(&self, name: &str, needed: &BTreeSet<String>) -> Result<(), ConnectorError> {
+        for param in needed.iter().filter_map(|needed| needed.strip_prefix("params.")) {
+            let param = variable(param);
+            if !self.params.contains_key(param) {
+                let (connector, param) = (name.to_owned(), param.to_owned());
+                return Err(ConnectorError::UndeclaredParam { connector, param });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_auth(&self, name: &str) -> Result<(), ConnectorError> {
+        let auth = &self.auth;
+        let saved: BTreeSet<&str> =
+            auth.login.iter().flat_map(|login| login.save.keys()).map(String::as_str).collect();
+        let mut needed = BTreeSet::new();
+        let does_not_compile =
+            |template: &str, problem: minijinja::Error| ConnectorError::Template {
+                connector: name.to_owned(),
+                operation: "auth".to_owned(),
+                template: template.to_owned(),
+                problem: problem.to_string(),
+            };
+        for template in auth.templates() {
+            needed.extend(needs(template).map_err(|error| does_not_compile(template, error))?);
+        }
+        if let Some(login) = &auth.login {
+            self.check_step(name, "auth.login", login)?;
+        }
+        if let Some(condition) = &auth.refused_when {
+            condition_needs(condition).map_err(|error| does_not_compile(condition, error))?;
+        }
+        let is_there = |needed: &String| {
+            let variable = variable(needed);
+            auth::ALWAYS_THERE.contains(&variable) || saved.contains(variable)
+        };
+        if let Some(unknown) = needed.iter().find(|needed| !is_there(needed)) {
+            let (connector, variable) = (name.to_owned(), unknown.clone());
+            return Err(ConnectorError::UnknownInAuth { connector, variable });
+        }
+        self.check_params(name, &needed)
+    }
+}
+
+impl Step {
+    /// What its templates and conditions need, members included; or the one that does not compile.
+    fn needs(&self) -> Result<BTreeSet<String>, (String, minijinja::Error)> {
+        let mut needed = BTreeSet::new();
+        let mut templates = self.templates();
+        self.start.values().for_each(|value| strings(value, &mut templates));
+        templates.extend(self.save.values().map(String::as_str));
+        for template in templates {
+            needed.extend(needs(template).map_err(|error| (template.to_owned(), error))?);
+        }
+        let conditions = self.outcomes.iter().filter_map(|rule| rule.when.as_ref());
+        for condition in conditions.chain(&self.when) {
+            needed.extend(condition_needs(condition).map_err(|error| (condition.clone(), error))?);
+        }
+        Ok(needed)
+    }
+}
+
+impl Operation {
+    /// The variables that the flow must give: all that are needed and neither always there nor saved.
+    fn needs_of_flow(&self, connector: &Connector) -> BTreeSet<String> {
+        let mut given: BTreeSet<&str> = ALWAYS_THERE.into_iter().chain(OF_ANSWER).collect();
+        given.extend(connector.optional.iter().map(String::as_str));
+        let mut needed = BTreeSet::new();
+        for step in &self.steps {
+            given.extend(step.start.keys().chain(step.save.keys()).map(String::as_str));
+            let of_step = step.needs().unwrap_or_default(); // Compiled before.
+            let missing = of_step.iter().map(|needed| variable(needed));
+            needed.extend(missing.filter(|name| !given.contains(name)).map(str::to_owned));
+        }
+        needed
+    }
+}
+
+/// Whether `action` of `flow` names an operation of the connector and gives it what it needs.
+pub(super) fn action(
+    connector: &Connector,
+    flow: &Flow,
+    action: &Action,
+) -> Result<(), ConnectorError> {
+    let Some(operation) = connector.operations.get(&action.operation) else {
+        let known: Vec<_> = connector.operations.keys().map(String::as_str).collect();
+        return Err(ConnectorError::UnknownOperation {
+            flow: flow.name.clone(),
+            target: action.target.clone(),
+            operation: action.operation.clone(),
+            known: known.join(", "),
+        });
+    };
+    let is_given =
+        |variable: &String| flow.fields.get(variable).is_some_and(|rule| rule.kind != Kind::Mac);
+    let needed = operation.needs_of_flow(connector);
+    match needed.into_iter().find(|variable| !is_given(variable)) {
+        None => Ok(()),
+        Some(variable) => Err(ConnectorError::MissingVariable {
+            flow: flow.name.clone(),
+            target: action.target.clone(),
+            operation: action.operation.clone(),
+            variable,
+        }),
+    }
+}
+
+/// The parameters of a target, with the connector's defaults.
+pub(super) fn params(
+    name: &str,
+    target: &flow::Target,
+    connector: &Connector,
+) -> Result<Value, ConnectorError> {
+    let wrong = |param: &str, problem: String| {
+        Err(ConnectorError::Param { target: name.to_owned(), param: param.to_owned(), problem })
+    };
+    if let Some(unknown) = target.params.keys().find(|key| !connector.params.contains_key(*key)) {
+        let known: Vec<_> = connector.params.keys().map(String::as_str).collect();
+        return wrong(
+            unknown,
+            format!("is unknown to the connector; it knows: {}", known.join(", ")),
+        );
+    }
+    let mut values = Map::new();
+    for (key, param) in &connector.params {
+        let Some(value) = target.params.get(key).or(param.default.as_ref()) else {
+            return wrong(key, format!("is missing: {}", param.about));
+        };
+        values.insert(key.clone(), serde_json::to_value(value).unwrap_or_default());
+    }
+    Ok(Value::Object(values))
+}
+
+/// Whether the secret holds what `auth` needs.
+pub(super) fn credentials(
+    target: &str,
+    auth: &Auth,
+    secret: &Secret,
+) -> Result<(), ConnectorError> {
+    let of_templates = auth.templates().into_iter().flat_map(|template| {
+        needs(template).unwrap_or_default() // Compiled before.
+    });
+    let of_templates =
+        of_templates.filter_map(|needed| needed.strip_prefix("secret.").map(str::to_owned));
+    let of_digest =
+        auth.digest.iter().flat_map(|keys| [keys.username.clone(), keys.password.clone()]);
+    for key in of_templates.chain(of_digest) {
+        let credential = secret.targets.get(target).and_then(|target| target.get(&key));
+        if credential.is_none_or(|credential| credential.expose_secret().is_empty()) {
+            return Err(ConnectorError::MissingCredential { target: target.to_owned(), key });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What can be wrong with a connector, or with how a flow and the secret go with it.
+
+use thiserror::Error;
+
+/// Something is wrong with a connector, or with how a flow or the secret goes with it.
+#[derive(Debug, Error)]
+pub enum ConnectorError {
+    /// A target names a connector that is not built in.
+    #[error("target `{target}`: there is no connector `{connector}`; there is: {known}")]
+    UnknownConnector {
+        /// The target.
+        target: String,
+        /// The connector.
+        connector: String,
+        /// The connectors that are built in.
+        known: String,
+    },
+    /// Not TOML, or a key that is unknown, missing or of the wrong type.
+    #[error("connector `{connector}`: {problem}")]
+    Toml {
+        /// The connector.
+        connector: String,
+        /// What is wrong, with its line.
+        problem: String,
+    },
+    /// A template that is none.
+    #[error(
+        "connector `{connector}`, operation `{operation}`: the template {template:?} does not compile: {problem}"
+    )]
+    Template {
+        /// The connector.
+        connector: String,
+        /// The operation.
+        operation: String,
+        /// The template.
+        template: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A step with two bodies.
+    #[error(
+        "connector `{connector}`, operation `{operation}`: a step has one of `json`, `form` and `xml`"
+    )]
+    Bodies {
+        /// The connector.
+        connector: String,
+        /// The operation.
+        operation: String,
+    },
+    /// An operation without a step.
+    #[error("connector `{connector}`, operation `{operation}` has no step")]
+    NoStep {
+        /// The connector.
+        connector: String,
+        /// The operation.
+        operation: String,
+    },
+    /// A template names a parameter that the connector does not declare.
+    #[error("connector `{connector}`: `params.{param}` is not declared in `[params]`")]
+    UndeclaredParam {
+        /// The connector.
+        connector: String,
+        /// The parameter.
+        param: String,
+    },
+    /// A target lacks a parameter, or has one that its connector does not know.
+    #[error("target `{target}`: `params.{param}` {problem}")]
+    Param {
+        /// The target.
+        target: String,
+        /// The parameter.
+        param: String,
+        /// What is wrong, and what it is for.
+        problem: String,
+    },
+    /// A template of `auth` names what is not there.
+    #[error(
+        "connector `{connector}`: `auth` uses `{variable}`, which neither is there nor is saved by the login"
+    )]
+    UnknownInAuth {
+        /// The connector.
+        connector: String,
+        /// The variable.
+        variable: String,
+    },
+    /// A template needs a variable that the flow does not give.
+    #[error(
+        "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`, which is no field of the flow"
+    )]
+    MissingVariable {
+        /// The flow.
+        flow: String,
+        /// The target.
+        target: String,
+        /// The operation.
+        operation: String,
+        /// The variable.
+        variable: String,
+    },
+    /// A flow names an operation that the connector does not have.
+    #[error("flow `{flow}`: target `{target}` cannot `{operation}`; it can: {known}")]
+    UnknownOperation {
+        /// The flow.
+        flow: String,
+        /// The target.
+        target: String,
+        /// The operation.
+        operation: String,
+        /// The operations of the connector.
+        known: String,
+    },
+    /// A target's URL is no base URL.
+    #[error("target `{0}`: `url` must look like https://nac.example.com:9999, with a path at most")]
+    BadUrl(String),
+    /// The secret does not hold what the connector logs in with.
+    #[error("the secret lacks `targets.{target}.{key}`, which the connector logs in with")]
+    MissingCredential {
+        /// The target.
+        target: String,
+        /// The key.
+        key: String,
+    },
+}

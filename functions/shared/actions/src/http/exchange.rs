@@ -1,0 +1,249 @@
+//! One request and its answer, authenticated, within the target's limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::lock::Mutex;
+use greenlight_core::ports::{Clock, Http, HttpError, ReadSecret};
+use greenlight_core::secret::Secret;
+use greenlight_core::{Class, Failure};
+use http::header;
+use minijinja::Value as Context;
+use serde_json::{Map, Value};
+
+use super::HttpConnector;
+use super::answer::Answer;
+use super::auth::{self, Session};
+use super::connector::{Connector, Step};
+use super::digest::Challenge;
+use super::limits::Gate;
+use super::outcome::{RuleOutcome, judge};
+use super::render::RenderError;
+use super::run::LONGEST_QUICK_WAIT;
+use super::template::value_of_answer;
+
+/// A system acted upon.
+#[derive(Debug)]
+pub(super) struct Target<H> {
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) params: Value,
+    pub(super) connector: Connector,
+    http: H,
+    gate: Gate,
+    session: Mutex<Arc<Session>>,
+}
+
+impl<H> Target<H> {
+    pub(super) fn new(
+        name: &str,
+        url: String,
+        params: Value,
+        connector: Connector,
+        http: H,
+    ) -> Self {
+        let gate = Gate::new(connector.limits);
+        let name = name.to_owned();
+        Self { name, url, params, connector, http, gate, session: Mutex::default() }
+    }
+
+    /// A request that cannot be rendered cannot be sent later either.
+    pub(super) fn unrenderable(&self, step: &Step, error: impl Into<RenderError>) -> Failure {
+        let error = error.into();
+        let text = format!("target `{}`{}: {error}", self.name, step.in_words());
+        Failure::give_up(Class::BadForm, text)
+    }
+}
+
+impl Step {
+    /// Its name, for a sentence.
+    pub(super) fn in_words(&self) -> String {
+        if self.name.is_empty() { String::new() } else { format!(", step `{}`", self.name) }
+    }
+}
+
+impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
+    /// The answer to a step. Who is refused logs in again, or has the secret read again, and is heard once
+    /// more.
+    pub(super) async fn exchange(
+        &self,
+        target: &Target<H>,
+        step: &Step,
+        variables: &Map<String, Value>,
+    ) -> Result<Answer, Failure> {
+        let secret = self.secret.current();
+        let session = self.session(target, &secret, None).await?;
+        let answer = self.send(target, step, variables, &secret, &session).await?;
+        let auth = &target.connector.auth;
+        let context = answer.context(variables);
+        let is_refused = auth.is_refused(&answer, &context);
+        if !auth.is_some() || !is_refused.map_err(|error| target.unrenderable(step, error))? {
+            return Ok(answer);
+        }
+        if let Some(session) = self.challenged(target, &session, &answer).await {
+            return self.send(target, step, variables, &secret, &session).await;
+        }
+        if auth.login.is_some() {
+            let session = self.session(target, &secret, Some(&session)).await?;
+            return self.send(target, step, variables, &self.secret.current(), &session).await;
+        }
+        match self.secret.renewed(&secret).await {
+            Some(renewed) => self.send(target, step, variables, &renewed, &session).await,
+            None => Ok(answer),
+        }
+    }
+
+    /// Another session, if the answer is a challenge of HTTP digest that was not answered yet.
+    async fn challenged(
+        &self,
+        target: &Target<H>,
+        used: &Arc<Session>,
+        answer: &Answer,
+    ) -> Option<Arc<Session>> {
+        target.connector.auth.digest.as_ref()?;
+        let headers = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
+        let challenge =
+            headers.filter_map(|value| value.to_str().ok()).find_map(Challenge::parse)?;
+        if used.challenge.as_ref() == Some(&challenge) {
+            return None;
+        }
+        let session =
+            Session { challenge: Some(challenge), is_logged_in: true, ..Session::default() };
+        let session = Arc::new(session);
+        *target.session.lock().await = Arc::clone(&session);
+        Some(session)
+    }
+
+    /// A session that is good; `refused` is one that is not. Whoever comes while there is a login waits for
+    /// it, and takes what it brought.
+    async fn session(
+        &self,
+        target: &Target<H>,
+        secret: &Arc<Secret>,
+        refused: Option<&Arc<Session>>,
+    ) -> Result<Arc<Session>, Failure> {
+        let mut current = target.session.lock().await;
+        let Some(login) = &target.connector.auth.login else {
+            return Ok(Arc::clone(&current));
+        };
+        let is_refused = refused.is_some_and(|refused| Arc::ptr_eq(refused, &current));
+        if current.is_good(self.clock.now()) && !is_refused {
+            return Ok(Arc::clone(&current));
+        }
+        let session = match self.log_in(target, login, secret).await {
+            Err(failure) if failure.reason().class == Class::TargetLogin => {
+                match self.secret.renewed(secret).await {
+                    Some(renewed) => self.log_in(target, login, &renewed).await?,
+                    None => return Err(failure),
+                }
+            }
+            result => result?,
+        };
+        *current = Arc::new(session);
+        Ok(Arc::clone(&current))
+    }
+
+    async fn log_in(
+        &self,
+        target: &Target<H>,
+        login: &Step,
+        secret: &Arc<Secret>,
+    ) -> Result<Session, Failure> {
+        let refused = |text: &str| {
+            let text = format!("target `{}`: the login {text}", target.name);
+            Failure::retry(Class::TargetLogin, text)
+        };
+        let now = self.clock.now();
+        let nobody = Map::new();
+        let context = auth::context(&target.name, secret, &target.params, &nobody, now);
+        let answer = self.send_with(target, login, &context, secret, &Session::default()).await?;
+        let context = answer.context(&nobody);
+        let judged = judge(&login.outcomes, &answer, &context, now);
+        let judged = judged.map_err(|_| refused("has a rule that fails"))?;
+        let status = answer.status.as_u16();
+        match judged.is {
+            RuleOutcome::Done | RuleOutcome::Next | RuleOutcome::AlreadyThere => {}
+            RuleOutcome::Retry if status != 401 => {
+                let text =
+                    format!("target `{}`: the login was answered HTTP {status}", target.name);
+                return Err(Failure::retry_after(judged.after, judged.class, text));
+            }
+            _ => return Err(refused(&format!("was answered HTTP {status}"))),
+        }
+        let mut session = Session { is_logged_in: true, ..Session::default() };
+        for (name, template) in &login.save {
+            let value = value_of_answer(template, &context);
+            let value = value.ok().filter(|value| !value.is_null() && value.as_str() != Some(""));
+            let value = value.ok_or_else(|| refused(&format!("gave no `{name}`")))?;
+            session.saved.insert(name.clone(), value);
+        }
+        let auth = &target.connector.auth;
+        if auth.cookies {
+            session.cookies = auth::cookies(&answer.headers);
+        }
+        let lifetime = auth.lifetime(&context).map_err(|_| refused("has a bad `lifetime`"))?;
+        session.until = lifetime.map(|seconds| now.plus(Duration::from_secs(seconds * 9 / 10)));
+        Ok(session)
+    }
+
+    async fn send(
+        &self,
+        target: &Target<H>,
+        step: &Step,
+        variables: &Map<String, Value>,
+        secret: &Arc<Secret>,
+        session: &Session,
+    ) -> Result<Answer, Failure> {
+        let context = Context::from(minijinja::value::Serde(variables));
+        self.send_with(target, step, &context, secret, session).await
+    }
+
+    async fn send_with(
+        &self,
+        target: &Target<H>,
+        step: &Step,
+        context: &Context,
+        secret: &Arc<Secret>,
+        session: &Session,
+    ) -> Result<Answer, Failure> {
+        let auth = &target.connector.auth;
+        let is_login = auth.login.as_ref().is_some_and(|login| std::ptr::eq(login, step));
+        let mut draft =
+            step.render(&target.url, context).map_err(|error| target.unrenderable(step, error))?;
+        if !is_login {
+            let now = self.clock.now();
+            let context = auth::context(&target.name, secret, &target.params, &session.saved, now);
+            auth.apply(&mut draft, &context, session, secret.targets.get(&target.name))
+                .map_err(|error| target.unusable(&error))?;
+        }
+        let request = draft.into_request().map_err(|error| target.unrenderable(step, error))?;
+        let _permit = target.gate.enter(&self.clock).await;
+        target.send(request).await.map(Answer::of)
+    }
+}
+
+impl<H: Http> Target<H> {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Failure> {
+        self.http.send(request).await.map_err(|error| {
+            let text = format!("target `{}`: {error}", self.name);
+            match error {
+                // The answer would be as large the next time.
+                HttpError::TooLarge { .. } => Failure::give_up(Class::TargetRefused, text),
+                HttpError::Connect { .. } | HttpError::Broken { .. } => {
+                    Failure::retry(Class::TargetUnavailable, text)
+                }
+                // It took its time already: not again within this attempt.
+                HttpError::Timeout { .. } => {
+                    let after = Some(LONGEST_QUICK_WAIT.saturating_mul(2));
+                    Failure::retry_after(after, Class::TargetUnavailable, text)
+                }
+            }
+        })
+    }
+
+    fn unusable(&self, error: &RenderError) -> Failure {
+        let text = format!("target `{}`: `auth` cannot be used: {error}", self.name);
+        Failure::give_up(Class::NotConfigured, text)
+    }
+}

@@ -1,0 +1,136 @@
+//! What templates can do to a value besides MiniJinja's own filters: what whitelist APIs ask for.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "MiniJinja hands values over as a filter's signature says"
+)]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use greenlight_core::mac::{Eui48, Spelling};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+use md5::Md5;
+use minijinja::{Environment, Error, ErrorKind, Value};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+/// Adds all of them.
+pub(super) fn add_to(environment: &mut Environment<'static>) {
+    environment.add_filter("md5", |text: &str| hex(&Md5::digest(text)));
+    environment.add_filter("sha256", |text: &str| hex(&Sha256::digest(text)));
+    environment.add_filter("hmac_sha256", hmac_sha256);
+    environment.add_filter("base64", |text: &str| STANDARD.encode(text));
+    environment.add_filter("spelled", spelled);
+    environment.add_filter("of_device", of_device);
+    environment.add_filter("with_device", with_device);
+    environment.add_filter("without_device", without_device);
+    environment.add_filter("epoch", |time: Value| moment(&time).map(Timestamp::as_second));
+    environment.add_filter("epoch_ms", |time: Value| moment(&time).map(Timestamp::as_millisecond));
+    environment.add_filter("datetime", datetime);
+    environment.add_filter("minutes_after", |time: Value, start: Value| after(&time, &start, 60));
+    environment.add_filter("days_after", |time: Value, start: Value| after(&time, &start, 86_400));
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // A String takes everything.
+        text
+    })
+}
+
+fn unfit(text: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidOperation, text)
+}
+
+/// `text | hmac_sha256(key)`: in hexadecimal digits.
+fn hmac_sha256(text: &str, key: &str) -> Result<String, Error> {
+    let mut hmac =
+        Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|_| unfit("the key is no key"))?;
+    hmac.update(text.as_bytes());
+    Ok(hex(&hmac.finalize().into_bytes()))
+}
+
+fn device(value: &Value) -> Option<Eui48> {
+    Eui48::parse(value.as_str()?).ok()
+}
+
+/// `mac | spelled('dash', 'upper')`: for an API that wants an address in two spellings.
+fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
+    let spelling = json!({ "separator": separator, "case": case });
+    let spelling: Spelling = serde_json::from_value(spelling)
+        .map_err(|_| unfit("a spelling is a separator and a case, as those of `mac`"))?;
+    let mac = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
+    Ok(mac.spelled(spelling))
+}
+
+/// `items | of_device('mac', mac)`: those whose attribute is this device, or a list that holds it, in any
+/// spelling. Lookups of many NACs are fuzzy; only an exact match is a match. Without an attribute the
+/// items themselves are compared.
+fn of_device(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Value>, Error> {
+    let wanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
+    if items.is_undefined() || items.is_none() {
+        return Ok(Vec::new());
+    }
+    let is_it = |item: &Value| {
+        let value = match attribute {
+            Some(name) => item.get_attr(name).unwrap_or_default(),
+            None => item.clone(),
+        };
+        let is_listed = || {
+            let mut listed = value.try_iter().into_iter().flatten();
+            value.as_str().is_none() && listed.any(|value| device(&value) == Some(wanted))
+        };
+        device(&value) == Some(wanted) || is_listed()
+    };
+    Ok(items.try_iter()?.filter(is_it).collect())
+}
+
+/// `list | with_device(mac)`: a list of addresses, and this one at its end.
+fn with_device(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
+    Ok(without_device(list, mac.clone())?.into_iter().chain([mac]).collect())
+}
+
+/// `list | without_device(mac)`: a list of addresses without this one, however it is spelled there.
+fn without_device(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
+    let unwanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
+    Ok(list.try_iter()?.filter(|item| device(item) != Some(unwanted)).collect())
+}
+
+/// A moment: RFC 3339, as forms give dates, or milliseconds since the Unix epoch, as `now` is.
+fn moment(value: &Value) -> Result<Timestamp, Error> {
+    let no_moment = || unfit("that is no moment");
+    if let Some(text) = value.as_str() {
+        return text.parse().map_err(|_| no_moment());
+    }
+    let millis = i64::try_from(value.clone()).map_err(|_| no_moment())?;
+    Timestamp::from_millisecond(millis).map_err(|_| no_moment())
+}
+
+/// `time | datetime('%Y-%m-%d %H:%M:%S', '+08:00')`: as clocks at that offset show it.
+fn datetime(time: Value, format: &str, offset: &str) -> Result<String, Error> {
+    let no_offset = || unfit("the offset looks like +08:00");
+    let (sign, rest) = match offset.split_at_checked(1) {
+        Some(("+", rest)) => (1, rest),
+        Some(("-", rest)) => (-1, rest),
+        _ => return Err(no_offset()),
+    };
+    let (hours, minutes) = rest.split_once(':').ok_or_else(no_offset)?;
+    let (hours, minutes): (i32, i32) = hours
+        .parse()
+        .and_then(|hours| minutes.parse().map(|minutes| (hours, minutes)))
+        .map_err(|_| no_offset())?;
+    let offset =
+        Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).map_err(|_| no_offset())?;
+    let zoned = moment(&time)?.to_zoned(TimeZone::fixed(offset));
+    jiff::fmt::strtime::format(format, &zoned)
+        .map_err(|_| unfit("the format is no strftime format"))
+}
+
+/// How many units of `seconds` lie between two moments, rounded up, and 0 if the first is earlier.
+fn after(time: &Value, start: &Value, seconds: i64) -> Result<i64, Error> {
+    let between = moment(time)?.as_second() - moment(start)?.as_second();
+    Ok((between.max(0) + seconds - 1) / seconds)
+}

@@ -1,0 +1,80 @@
+//! How much a target bears, within one process.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use greenlight_core::Timestamp;
+use greenlight_core::ports::Clock;
+use serde::Deserialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How much a target bears. Workers that run beside each other each bear so much.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests at the same time. Default: 8.
+    pub concurrency: usize,
+    /// Requests in a second; 0 for any number. Default: 0.
+    pub per_second: u32,
+    /// One operation at a time, over all workers: for operations that read a list, change it and write it
+    /// back, where the other's change would be lost. Default: false.
+    pub exclusive: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { concurrency: 8, per_second: 0, exclusive: false }
+    }
+}
+
+/// Keeps to the limits of one target.
+#[derive(Debug)]
+pub(super) struct Gate {
+    room: Semaphore,
+    /// Between the starts of two requests.
+    interval: Duration,
+    next: Mutex<Timestamp>,
+}
+
+impl Gate {
+    pub(super) fn new(limits: Limits) -> Self {
+        let interval = match limits.per_second {
+            0 => Duration::ZERO,
+            per_second => Duration::from_secs(1) / per_second,
+        };
+        let room = Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        Self { room, interval, next: Mutex::default() }
+    }
+
+    /// Waits until a request may go; it holds the permit until it has its answer.
+    pub(super) async fn enter(&self, clock: &impl Clock) -> Option<SemaphorePermit<'_>> {
+        let permit = self.room.acquire().await.ok();
+        let wait = self.turn(clock.now());
+        if !wait.is_zero() {
+            clock.sleep(wait).await;
+        }
+        permit
+    }
+
+    /// How long until the turn of whoever asks.
+    fn turn(&self, now: Timestamp) -> Duration {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = now.max(*next);
+        *next = turn.plus(self.interval);
+        turn.since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_an_interval_apart() {
+        let gate = Gate::new(Limits { per_second: 10, ..Limits::default() });
+        let at = Timestamp::from_millis;
+        let waits: Vec<_> =
+            [0, 0, 0, 1_000, 1_050].into_iter().map(|now| gate.turn(at(now)).as_millis()).collect();
+        assert_eq!(waits, [0, 100, 200, 0, 50]);
+    }
+}

@@ -1,0 +1,113 @@
+//! What an operation would send, without sending anything.
+
+use bytes::Bytes;
+use greenlight_core::Failure;
+use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
+use minijinja::Value as Context;
+use serde_json::{Map, Value, json};
+
+use super::HttpConnector;
+use super::auth;
+use super::connector::Step;
+use super::exchange::Target;
+use super::template::needs;
+
+/// One request that would be made. Credentials are masked; what an earlier answer would tell stands in
+/// angle brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The step's name, empty if it has none.
+    pub step: String,
+    /// The condition under which it is made, as the connector has it.
+    pub when: Option<String>,
+    /// The HTTP method.
+    pub method: String,
+    /// The whole address.
+    pub url: String,
+    /// Name and value, in order of the names.
+    pub headers: Vec<(String, String)>,
+    /// The body; empty when there is none.
+    pub body: String,
+}
+
+const MASK: &str = "***";
+
+impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
+    /// The requests that `call` would make, whatever is answered: those of all its steps.
+    ///
+    /// # Errors
+    /// [`Failure`] when one of them cannot be rendered.
+    pub fn preview(&self, call: &Call<'_>) -> Result<Vec<Preview>, Failure> {
+        let (target, operation) = self.find(call)?;
+        let mut variables = target.variables(call, &self.clock);
+        for step in &operation.steps {
+            for name in step.start.keys().chain(step.save.keys()) {
+                variables.entry(name.clone()).or_insert_with(|| json!(format!("<{name}>")));
+            }
+        }
+        let mut requests = Vec::new();
+        for step in target.connector.auth.login.iter().chain(&operation.steps) {
+            requests.push(self.preview_step(target, step, &variables)?);
+        }
+        Ok(requests)
+    }
+
+    fn preview_step(
+        &self,
+        target: &Target<H>,
+        step: &Step,
+        variables: &Map<String, Value>,
+    ) -> Result<Preview, Failure> {
+        let auth = &target.connector.auth;
+        let is_login = auth.login.as_ref().is_some_and(|login| std::ptr::eq(login, step));
+        let masked = self.masked(target);
+        let context =
+            if is_login { masked } else { Context::from(minijinja::value::Serde(variables)) };
+        let unrenderable = |error| target.unrenderable(step, error);
+        let mut draft = step.render(&target.url, &context).map_err(unrenderable)?;
+        if !is_login {
+            let session = auth::Session::default();
+            auth.apply(&mut draft, &self.masked(target), &session, None).map_err(unrenderable)?;
+        }
+        let request = draft.into_request().map_err(unrenderable)?;
+        Ok(Preview::of(step, is_login, &request))
+    }
+
+    /// The values of `auth`'s templates, masked.
+    fn masked(&self, target: &Target<H>) -> Context {
+        let auth = &target.connector.auth;
+        let needed = auth.templates().into_iter().flat_map(|template| {
+            needs(template).unwrap_or_default() // Compiled before.
+        });
+        let keys = needed.filter_map(|needed| needed.strip_prefix("secret.").map(str::to_owned));
+        let secret: Map<String, Value> = keys.map(|key| (key, json!(MASK))).collect();
+        let saved = auth.login.iter().flat_map(|login| login.save.keys());
+        let mut variables: Map<String, Value> =
+            saved.map(|name| (name.clone(), json!(MASK))).collect();
+        variables.insert("secret".to_owned(), Value::Object(secret));
+        variables.insert("params".to_owned(), target.params.clone());
+        variables.insert("random".to_owned(), json!("<random>"));
+        variables.insert("now".to_owned(), self.clock.now().as_millis().into());
+        Context::from(minijinja::value::Serde(&variables))
+    }
+}
+
+impl Preview {
+    fn of(step: &Step, is_login: bool, request: &http::Request<Bytes>) -> Self {
+        let headers = request.headers().iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        });
+        let mut headers: Vec<_> = headers.collect();
+        headers.sort();
+        let name = if is_login { "login" } else { &step.name };
+        Self {
+            step: name.to_owned(),
+            when: step.when.clone(),
+            method: request.method().to_string(),
+            url: request.uri().to_string(),
+            headers,
+            body: String::from_utf8_lossy(request.body()).into_owned(),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! An operation: its steps in order, until one of them says what became of it.
+
+use std::time::Duration;
+
+use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
+use greenlight_core::{Class, Failure};
+use minijinja::Value as Context;
+use serde_json::{Map, Value};
+
+use super::HttpConnector;
+use super::connector::{Method, Operation, Step};
+use super::exchange::Target;
+use super::outcome::{RuleOutcome, judge};
+use super::render;
+use super::template::{holds, value_of_answer};
+
+/// How often one step is sent within an attempt; longer patience is the queue's.
+const QUICK_TRIES: u32 = 3;
+
+/// The wait before the second try; doubled before the third.
+const QUICK_WAIT: Duration = Duration::from_millis(200);
+
+/// A wait that the target asks for (`Retry-After`) is waited for here up to this long.
+pub(super) const LONGEST_QUICK_WAIT: Duration = Duration::from_secs(2);
+
+/// How often a step can be done `again`: pages of a list, looks whether it is ready.
+const MOST_AGAIN: u32 = 200;
+
+/// What a step came to.
+enum StepEnd {
+    Next,
+    Over(EffectOutcome),
+}
+
+impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
+    /// The steps in order. When they are all over without a word: done, or, if none of them changed
+    /// anything, it was so before.
+    pub(super) async fn run(
+        &self,
+        target: &Target<H>,
+        operation: &Operation,
+        call: &Call<'_>,
+    ) -> Result<EffectOutcome, Failure> {
+        let mut variables = target.variables(call, &self.clock);
+        let mut outcome = EffectOutcome::AlreadyThere;
+        for step in &operation.steps {
+            if !applies(target, step, &variables)? {
+                continue;
+            }
+            start(target, step, &mut variables)?;
+            if step.method != Method::Get {
+                outcome = EffectOutcome::Done;
+            }
+            match self.run_step(target, step, call, &mut variables).await? {
+                StepEnd::Next => {}
+                StepEnd::Over(outcome) => return Ok(outcome),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// One step; what may pass by itself in a moment is tried again at once.
+    async fn run_step(
+        &self,
+        target: &Target<H>,
+        step: &Step,
+        call: &Call<'_>,
+        variables: &mut Map<String, Value>,
+    ) -> Result<StepEnd, Failure> {
+        let (mut tried, mut again) = (1, 0);
+        loop {
+            let result = self.try_step(target, step, call, variables).await;
+            let (wait, failure) = match result {
+                Ok(Tried::End(end)) => return Ok(end),
+                Ok(Tried::Again(wait)) if again < MOST_AGAIN => {
+                    again += 1;
+                    let text = "was not done with after as long as there was time";
+                    (wait, target.failed(step, call, Class::TargetFailed, text))
+                }
+                Ok(Tried::Again(_)) => {
+                    let text = "was not done with after 200 answers";
+                    return Err(target.failed(step, call, Class::TargetFailed, text));
+                }
+                Err(Failure::Retry { after, reason }) => {
+                    let wait = after.unwrap_or_else(|| {
+                        QUICK_WAIT.mul_f64(f64::from(tried) * (0.5 + fastrand::f64()))
+                    });
+                    let is_login = reason.class == Class::TargetLogin;
+                    let failure = Failure::Retry { after, reason };
+                    if is_login || tried == QUICK_TRIES || wait > LONGEST_QUICK_WAIT {
+                        return Err(failure);
+                    }
+                    tried += 1;
+                    (wait, failure)
+                }
+                Err(failure) => return Err(failure),
+            };
+            if self.clock.now().plus(wait) >= call.deadline {
+                return Err(failure);
+            }
+            if !wait.is_zero() {
+                self.clock.sleep(wait).await;
+            }
+        }
+    }
+
+    async fn try_step(
+        &self,
+        target: &Target<H>,
+        step: &Step,
+        call: &Call<'_>,
+        variables: &mut Map<String, Value>,
+    ) -> Result<Tried, Failure> {
+        let answer = self.exchange(target, step, variables).await?;
+        let mut context = answer.context(variables);
+        if !step.save.is_empty() {
+            for (name, template) in &step.save {
+                let value = value_of_answer(template, &context).unwrap_or(Value::Null);
+                variables.insert(name.clone(), value);
+            }
+            context = answer.context(variables);
+        }
+        let judged = judge(&step.outcomes, &answer, &context, self.clock.now())
+            .map_err(|error| target.unrenderable(step, error))?;
+        let failure = || {
+            let status = answer.status.as_u16();
+            let because = match judged.because {
+                "" => String::new(),
+                because => format!(": {because}"),
+            };
+            format!("was answered HTTP {status}{because}")
+        };
+        match judged.is {
+            RuleOutcome::Done => Ok(Tried::End(StepEnd::Over(EffectOutcome::Done))),
+            RuleOutcome::AlreadyThere => Ok(Tried::End(StepEnd::Over(EffectOutcome::AlreadyThere))),
+            RuleOutcome::Next => Ok(Tried::End(StepEnd::Next)),
+            RuleOutcome::Again => Ok(Tried::Again(judged.after.unwrap_or_default())),
+            RuleOutcome::Retry => {
+                let text = target.sentence(step, call, &failure());
+                Err(Failure::retry_after(judged.after, judged.class, text))
+            }
+            RuleOutcome::GiveUp | RuleOutcome::Absent => {
+                let text = target.sentence(step, call, &failure());
+                Err(Failure::give_up(judged.class, text))
+            }
+        }
+    }
+}
+
+/// What one answer came to.
+enum Tried {
+    End(StepEnd),
+    Again(Duration),
+}
+
+impl<H> Target<H> {
+    fn sentence(&self, step: &Step, call: &Call<'_>, what: &str) -> String {
+        let (device, step) = (call.device.masked(), step.in_words());
+        format!("`{}` of {device} at target `{}`{step} {what}", call.operation, self.name)
+    }
+
+    fn failed(&self, step: &Step, call: &Call<'_>, class: Class, what: &str) -> Failure {
+        Failure::retry(class, self.sentence(step, call, what))
+    }
+}
+
+/// Whether a step's condition holds.
+fn applies<H>(
+    target: &Target<H>,
+    step: &Step,
+    variables: &Map<String, Value>,
+) -> Result<bool, Failure> {
+    let Some(when) = &step.when else { return Ok(true) };
+    let context = Context::from(minijinja::value::Serde(variables));
+    holds(when, &context).map_err(|error| target.unrenderable(step, error))
+}
+
+/// Puts the values there that a step begins with.
+fn start<H>(
+    target: &Target<H>,
+    step: &Step,
+    variables: &mut Map<String, Value>,
+) -> Result<(), Failure> {
+    for (name, value) in &step.start {
+        let context = Context::from(minijinja::value::Serde(&*variables));
+        let value =
+            render::json(value, &context).map_err(|error| target.unrenderable(step, error))?;
+        variables.insert(name.clone(), value);
+    }
+    Ok(())
+}
