@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::post;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +22,7 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 #[derive(Debug)]
 pub struct StubAws {
     address: SocketAddr,
+    fingerprint: String,
     sent: mpsc::UnboundedReceiver<Value>,
 }
 
@@ -43,6 +45,8 @@ impl StubAws {
         std::fs::write(bundle, format!("{roots}\n{}", pair.cert.pem()))
             .expect("a bundle is written");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der()));
+        let fingerprint = Sha256::digest(pair.cert.der());
+        let fingerprint = format!("{:x}", Bytes::copy_from_slice(&fingerprint));
         let config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(vec![pair.cert.der().clone()], key)
@@ -68,7 +72,13 @@ impl StubAws {
                 });
             }
         });
-        Self { address, sent }
+        Self { address, fingerprint, sent }
+    }
+
+    /// The SHA-256 of its certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Where it is.

@@ -219,7 +219,7 @@ async fn play(name: &str, contract: &Contract, case: &Case, client: &Client) -> 
     });
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
     let flows = flows(name, &url, contract, case);
-    let connector = HttpConnector::new(&flows, secret, SystemClock, |_| {
+    let connector = HttpConnector::new(&flows, secret, SystemClock, |_, _| {
         Ok::<_, ConnectorError>(client.clone())
     });
     let connector = connector.map_err(|error| error.to_string())?;

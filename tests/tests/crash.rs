@@ -235,7 +235,7 @@ impl Case {
         let flows = include_str!("../../infra/flows.toml");
         let flows = Flows::parse(flows, &environment).unwrap();
         let http = self.scene.client.clone();
-        let actions = HttpConnector::new(&flows, secret.clone(), clock.clone(), |_| {
+        let actions = HttpConnector::new(&flows, secret.clone(), clock.clone(), |_, _| {
             Ok::<_, ConnectorError>(http.clone())
         });
         let url = self.scene.feishu.url();

@@ -51,8 +51,6 @@ enum StartError {
     Secret(#[from] SecretError),
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("target `{target}`: {error}")]
-    TargetClient { target: String, error: ClientError },
     #[error(transparent)]
     Connector(#[from] ConnectorError),
 }
@@ -101,10 +99,9 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
     let clock = SystemClock;
     let secret = Arc::new(CachedSecret::load(store.clone(), store, clock).await?);
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
-    let actions = HttpConnector::new(&flows, Arc::clone(&secret), clock, |target| {
-        let current = secret.current();
-        Client::new(current.ca_pem(target))
-            .map_err(|error| StartError::TargetClient { target: target.to_owned(), error })
+    let current = secret.current();
+    let actions = HttpConnector::new(&flows, Arc::clone(&secret), clock, |name, target| {
+        Client::of_target(name, target, &current).map_err(StartError::from)
     })?;
     Ok((Processor { ledger, source, actions, dead_letters, clock, flows }, queue))
 }

@@ -33,6 +33,21 @@ pub struct Target {
     /// What its connector asks for: a site, a group. Texts may hold `${NAME}`.
     #[serde(default)]
     pub params: BTreeMap<String, toml::Value>,
+    /// Whom it is taken for.
+    #[serde(default)]
+    pub tls: Tls,
+}
+
+/// Whom a target is taken for, besides those whom the machine trusts and those of `ca_pem` in the secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The SHA-256 of the one certificate that is right, in hexadecimal digits, colons allowed: as
+    /// `openssl x509 -noout -fingerprint -sha256` prints it. Default: none.
+    pub pin_sha256: Option<String>,
+    /// Whether anybody is taken for it. Warns at every start. Default: false.
+    #[serde(default)]
+    pub insecure: bool,
 }
 
 /// The rule from an approval to actions.

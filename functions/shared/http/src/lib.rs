@@ -3,11 +3,17 @@
 //! One client per system: it carries that system's trust anchors. It follows no redirects, because a
 //! redirect would carry credentials to a place that nobody configured, and it reads bounded answers.
 
+mod address;
+mod trust;
+
 use std::error::Error as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use greenlight_core::flow::Target;
 use greenlight_core::ports::{Http, HttpError};
+use greenlight_core::secret::Secret;
 use reqwest::redirect;
 use thiserror::Error;
 
@@ -30,6 +36,20 @@ pub enum ClientError {
     /// Not one or more certificates in PEM form.
     #[error("the custom CA is not one or more certificates in PEM form")]
     BadCa,
+    /// Not a SHA-256.
+    #[error("`tls.pin_sha256` is not 64 hexadecimal digits")]
+    BadPin,
+    /// Two ways to trust that exclude each other.
+    #[error("`tls` has both `pin_sha256` and `insecure`")]
+    PinnedAndInsecure,
+    /// The client of a target.
+    #[error("target `{target}`: {error}")]
+    Target {
+        /// The target.
+        target: String,
+        /// Why.
+        error: Box<ClientError>,
+    },
     /// The TLS library or the trust anchors of the machine are missing.
     #[error("the HTTP client cannot be built: {0}")]
     Build(String),
@@ -41,11 +61,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when `ca_pem` holds no certificate, or the machine has no trust anchors.
     pub fn new(ca_pem: Option<&str>) -> Result<Self, ClientError> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("greenlight/", env!("CARGO_PKG_VERSION")));
+        let mut builder = builder();
         if let Some(pem) = ca_pem {
             let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
                 .map_err(|_| ClientError::BadCa)?;
@@ -54,9 +70,53 @@ impl Client {
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        let client = builder.build().map_err(|error| ClientError::Build(innermost(&error)))?;
-        Ok(Self(client))
+        build(builder)
     }
+
+    /// The client of a target: with its own authority from the secret (`targets.<name>.ca_pem`), or with
+    /// what `tls` in `flows.toml` says.
+    ///
+    /// # Errors
+    /// [`ClientError::Target`] says which target, and why.
+    pub fn of_target(name: &str, target: &Target, secret: &Secret) -> Result<Self, ClientError> {
+        let client = match (&target.tls.pin_sha256, target.tls.insecure) {
+            (Some(_), true) => Err(ClientError::PinnedAndInsecure),
+            (Some(pin), false) => trust::pinned(pin)
+                .and_then(|config| build(builder().tls_backend_preconfigured(config))),
+            (None, true) => {
+                tracing::warn!(
+                    target = name,
+                    "`tls.insecure`: anybody in between can be this target, and gets its credentials"
+                );
+                build(builder().tls_danger_accept_invalid_certs(true))
+            }
+            (None, false) => Self::new(secret.ca_pem(name)),
+        };
+        let of_target =
+            |error| ClientError::Target { target: name.to_owned(), error: Box::new(error) };
+        client.map_err(of_target)
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .redirect(redirect::Policy::none())
+        .dns_resolver(address::Resolver)
+        .user_agent(concat!("greenlight/", env!("CARGO_PKG_VERSION")))
+}
+
+fn build(builder: reqwest::ClientBuilder) -> Result<Client, ClientError> {
+    builder.build().map(Client).map_err(|error| ClientError::Build(innermost(&error)))
+}
+
+/// An address that is written out is never resolved.
+fn check_literal(request: &http::Request<Bytes>, host: &str) -> Result<(), HttpError> {
+    let literal = request.uri().host().map(|host| host.trim_matches(['[', ']']));
+    let Some(address) = literal.and_then(|host| host.parse::<IpAddr>().ok()) else { return Ok(()) };
+    address::check(address)
+        .map_err(|error| HttpError::Connect { host: host.to_owned(), cause: error.to_string() })
 }
 
 impl Http for Client {
@@ -65,6 +125,7 @@ impl Http for Client {
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, HttpError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        check_literal(&request, &host)?;
         let failed = |error: &reqwest::Error| failure(&host, error);
         let request = reqwest::Request::try_from(request).map_err(|error| failed(&error))?;
         let mut response = self.0.execute(request).await.map_err(|error| failed(&error))?;

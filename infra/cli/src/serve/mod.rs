@@ -61,14 +61,6 @@ pub enum ServeError {
     /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The HTTP client of a target cannot be built.
-    #[error("target `{target}`: {error}")]
-    TargetClient {
-        /// The target.
-        target: String,
-        /// Why.
-        error: ClientError,
-    },
     /// Flows, connectors and secret do not go together.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
@@ -244,10 +236,9 @@ fn processor(
 ) -> Result<LocalProcessor, ServeError> {
     let clock = SystemClock;
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(secret), clock, feishu_base_url);
-    let actions = HttpConnector::new(&flows, Arc::clone(secret), clock, |target| {
-        let current = secret.current();
-        Client::new(current.ca_pem(target))
-            .map_err(|error| ServeError::TargetClient { target: target.to_owned(), error })
+    let current = secret.current();
+    let actions = HttpConnector::new(&flows, Arc::clone(secret), clock, |name, target| {
+        Client::of_target(name, target, &current).map_err(ServeError::from)
     })?;
     Ok(Processor {
         ledger: database.clone(),

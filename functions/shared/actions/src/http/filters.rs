@@ -7,6 +7,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use greenlight_core::mac::{Eui48, Spelling};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
@@ -34,11 +35,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // A String takes everything.
-        text
-    })
+    format!("{:x}", Bytes::copy_from_slice(bytes))
 }
 
 fn unfit(text: &'static str) -> Error {

@@ -18,7 +18,7 @@ mod xml;
 
 use std::collections::BTreeMap;
 
-use greenlight_core::flow::Flows;
+use greenlight_core::flow::{self, Flows};
 use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
@@ -59,7 +59,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         flows: &Flows,
         secret: S,
         clock: C,
-        mut client_for: impl FnMut(&str) -> Result<H, E>,
+        mut client_for: impl FnMut(&str, &flow::Target) -> Result<H, E>,
     ) -> Result<Self, E> {
         let mut targets = BTreeMap::new();
         for (name, target) in &flows.targets {
@@ -67,7 +67,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             let url = base_url(name, &target.url)?;
             let params = check::params(name, target, &connector)?;
             check::credentials(name, &connector.auth, &secret.current())?;
-            let http = client_for(name)?;
+            let http = client_for(name, target)?;
             targets.insert(name.clone(), Target::new(name, url, params, connector, http));
         }
         let connector = Self { targets, secret, clock };

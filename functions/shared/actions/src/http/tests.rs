@@ -124,7 +124,7 @@ async fn add_with(
     let clock = TestClock::default();
     let secret = TestSecret { current: secret("n4c"), renewed };
     let flows = flows("add", "https://nac.example.com:9999/base/");
-    let connector = HttpConnector::new(&flows, secret, clock.clone(), |_| {
+    let connector = HttpConnector::new(&flows, secret, clock.clone(), |_, _| {
         Ok::<_, ConnectorError>(wire.clone())
     });
     let variables = json!({"instance_code": "I-1", "applicant": "ou_1"});
@@ -214,7 +214,7 @@ async fn a_refused_credential_is_read_again_once() {
 fn what_does_not_go_together_is_said_at_the_start() {
     let problem = |flows: Flows, token: &str| {
         let secret = TestSecret { current: secret(token), renewed: None };
-        let result = HttpConnector::new(&flows, secret, TestClock::default(), |_| {
+        let result = HttpConnector::new(&flows, secret, TestClock::default(), |_, _| {
             Ok::<_, ConnectorError>(Wire::default())
         });
         result.map(|_| ()).unwrap_err().to_string()

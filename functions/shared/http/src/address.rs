@@ -1,0 +1,60 @@
+//! Addresses that no target has: those of the cloud's metadata services, which hand out credentials.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use thiserror::Error;
+
+/// A name stands for an address that is no target.
+#[derive(Debug, Error)]
+#[error("{0} is an address of a metadata service, and no target")]
+pub(crate) struct Forbidden(IpAddr);
+
+/// EC2 and most others, ECS, and EC2 over IPv6.
+const METADATA: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Refuses the addresses of metadata services, however they are written.
+pub(crate) fn check(address: IpAddr) -> Result<(), Forbidden> {
+    let plain = address.to_canonical();
+    if METADATA.contains(&plain) { Err(Forbidden(plain)) } else { Ok(()) }
+}
+
+/// Resolves as the machine does, and refuses what no target is: at each connection, so that a name that
+/// changes its address gains nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            for address in &addresses {
+                check(address.ip())?;
+            }
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_services_are_no_targets_however_they_are_written() {
+        for address in
+            ["169.254.169.254", "::ffff:169.254.169.254", "169.254.170.2", "fd00:ec2::254"]
+        {
+            assert!(check(address.parse().unwrap()).is_err(), "{address}");
+        }
+        for address in ["10.0.0.1", "169.254.1.1", "::1"] {
+            assert!(check(address.parse().unwrap()).is_ok(), "{address}");
+        }
+    }
+}
