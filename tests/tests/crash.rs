@@ -134,6 +134,14 @@ impl<P: ReadInstance> ReadInstance for Mortal<P> {
 }
 
 impl<P: Act> Act for Mortal<P> {
+    fn holds(
+        &self,
+        condition: &str,
+        variables: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<bool, Failure> {
+        self.port.holds(condition, variables)
+    }
+
     fn is_exclusive(&self, target: &str) -> bool {
         self.port.is_exclusive(target)
     }

@@ -25,6 +25,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "demo", what: "the demonstration's story is right", run: demo },
     Part { name: "serve", what: "both stories on one machine", run: serve },
     Part { name: "disk", what: "a disk that is full, a folder that may not be written", run: disk },
+    Part { name: "connectors", what: "each connector keeps its contract", run: connectors },
     Part { name: "http", what: "whom the outbound client trusts", run: http },
     Part { name: "crash", what: "a crash at every await, panics, hangs, patience", run: crash },
     Part { name: "ledger", what: "both ledgers are the same state machine", run: ledger },
@@ -113,6 +114,10 @@ fn suite(name: &str) -> Result<Tally, Problem> {
 
 fn serve() -> Result<Tally, Problem> {
     suite("serve")
+}
+
+fn connectors() -> Result<Tally, Problem> {
+    suite("connectors")
 }
 
 fn http() -> Result<Tally, Problem> {

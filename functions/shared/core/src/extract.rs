@@ -51,6 +51,24 @@ pub enum Problem {
         /// Where.
         place: String,
     },
+    /// A number is none.
+    #[error("field `{field}` holds no number (不是数字)")]
+    NotNumber {
+        /// The field of the flow.
+        field: String,
+    },
+    /// A date is none.
+    #[error("field `{field}` holds no date (不是日期)")]
+    NotDate {
+        /// The field of the flow.
+        field: String,
+    },
+    /// More than one value where one is meant.
+    #[error("field `{field}` holds several values, and takes one (只能有一个值)")]
+    Several {
+        /// The field of the flow.
+        field: String,
+    },
     /// A device's address is none.
     #[error("field `{field}`, device {number}: {error}")]
     Device {
@@ -92,35 +110,85 @@ impl From<Problem> for Reason {
 pub fn extract(flow: &Flow, form: &Form) -> Extracted {
     let mut extracted = Extracted::default();
     for (name, rule) in &flow.fields {
-        let texts = match texts(form, name, rule) {
-            Ok(texts) => texts,
-            Err(Problem::Absent { .. } | Problem::Empty { .. }) if rule.optional => continue,
-            Err(problem) => {
-                extracted.problems.push(problem);
-                continue;
+        let taken = match found(form, name, rule) {
+            Ok(found) if rule.kind == Kind::Mac => {
+                extracted.take_devices(name, rule.randomized, &found)
             }
+            Ok(found) => value(name, rule, found).map(|value| {
+                extracted.values.insert(name.clone(), value);
+            }),
+            Err(Problem::Absent { .. } | Problem::Empty { .. }) if rule.may_be_left_out() => {
+                let default = rule.default.as_ref();
+                let default = default.and_then(|default| serde_json::to_value(default).ok());
+                if rule.kind != Kind::Mac {
+                    extracted.values.insert(name.clone(), default.unwrap_or_default());
+                }
+                Ok(())
+            }
+            Err(problem) => Err(problem),
         };
-        match rule.kind {
-            Kind::Mac => extracted.take_devices(name, rule.randomized, &texts),
-            Kind::Text => {
-                let text = Value::String(texts.join("\n"));
-                extracted.values.insert(name.clone(), text);
-            }
-        }
+        extracted.problems.extend(taken.err());
     }
     extracted
 }
 
+/// What stands in the places of a field, as a value of its kind.
+fn value(name: &str, rule: &FieldRule, found: Vec<String>) -> Result<Value, Problem> {
+    let field = || name.to_owned();
+    let one = |text: String| match rule.kind {
+        Kind::Number => match text.trim().parse::<serde_json::Number>() {
+            Ok(number) => Ok(Value::Number(number)),
+            Err(_) => Err(Problem::NotNumber { field: field() }),
+        },
+        Kind::Date if !is_moment(text.trim()) => Err(Problem::NotDate { field: field() }),
+        Kind::Date => Ok(Value::String(text.trim().to_owned())),
+        _ => Ok(Value::String(text)),
+    };
+    if rule.many {
+        return found.into_iter().map(one).collect::<Result<_, _>>().map(Value::Array);
+    }
+    if rule.kind == Kind::Text {
+        return Ok(Value::String(found.join("\n")));
+    }
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(only), None) => one(only),
+        _ => Err(Problem::Several { field: field() }),
+    }
+}
+
+/// RFC 3339, as far as its shape goes: `2027-12-31T00:00:00+08:00`.
+fn is_moment(text: &str) -> bool {
+    let shape = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+    };
+    let Some((moment, rest)) = text.split_at_checked(19) else { return false };
+    let offset = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    shape(moment) == "0000-00-00T00:00:00"
+        && matches!(shape(offset).as_str(), "Z" | "+00:00" | "-00:00")
+}
+
+impl FieldRule {
+    const fn may_be_left_out(&self) -> bool {
+        self.optional || self.default.is_some()
+    }
+}
+
 impl Extracted {
-    fn take_devices(&mut self, field: &str, randomized: Randomized, texts: &[String]) {
+    fn take_devices(
+        &mut self,
+        field: &str,
+        randomized: Randomized,
+        texts: &[String],
+    ) -> Result<(), Problem> {
         let field = || field.to_owned();
         let found = texts.iter().flat_map(|text| parse_list(text));
         let found: Vec<_> = found.take(MAX_DEVICES + 1).collect();
         if found.is_empty() {
-            return self.problems.push(Problem::Empty { field: field() });
+            return Err(Problem::Empty { field: field() });
         }
         if found.len() > MAX_DEVICES {
-            return self.problems.push(Problem::TooMany { field: field() });
+            return Err(Problem::TooMany { field: field() });
         }
         let devices = self.devices.entry(field()).or_default();
         for (number, device) in (1..).zip(found) {
@@ -139,36 +207,34 @@ impl Extracted {
                 }
             }
         }
+        Ok(())
     }
 }
 
 /// The texts that stand in the places of `rule`, without empty ones.
-fn texts(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Problem> {
+fn found(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Problem> {
     let mut seen = HashSet::new();
-    let mut texts = Vec::new();
+    let mut found = Vec::new();
     for place in &rule.from {
         for field in fields_at(form, place) {
             // Two places can mean the same field: one its id, the other its name.
-            if !seen.insert(std::ptr::from_ref(field)) {
+            if !seen.insert((std::ptr::from_ref(field), &place.member)) {
                 continue;
             }
-            let text = text_of(field).ok_or_else(|| Problem::NotText {
-                field: name.to_owned(),
-                place: place.to_string(),
+            let texts = texts_of(field, place.member.as_deref()).ok_or_else(|| {
+                Problem::NotText { field: name.to_owned(), place: place.to_string() }
             })?;
-            if !text.trim().is_empty() {
-                texts.push(text);
-            }
+            found.extend(texts.into_iter().filter(|text| !text.trim().is_empty()));
         }
     }
     if seen.is_empty() {
         let places: Vec<_> = rule.from.iter().map(|place| format!("`{place}`")).collect();
         return Err(Problem::Absent { field: name.to_owned(), places: places.join(", ") });
     }
-    if texts.is_empty() {
+    if found.is_empty() {
         return Err(Problem::Empty { field: name.to_owned() });
     }
-    Ok(texts)
+    Ok(found)
 }
 
 fn fields_at<'a>(form: &'a Form, place: &Place) -> Vec<&'a Field> {
@@ -183,27 +249,44 @@ fn fields_at<'a>(form: &'a Form, place: &Place) -> Vec<&'a Field> {
     rows.flat_map(|row| find(row, column)).collect()
 }
 
-/// What a person typed or chose; `None` for what has no one text.
-fn text_of(field: &Field) -> Option<String> {
-    match &field.content {
-        Content::Value(Value::String(text)) => Some(text.clone()),
-        Content::Value(Value::Number(number)) => Some(number.to_string()),
-        Content::Value(Value::Null) => Some(String::new()),
+/// What a person typed or chose: one text, or several where several can be chosen. `None` for what is
+/// neither.
+fn texts_of(field: &Field, member: Option<&str>) -> Option<Vec<String>> {
+    let Content::Value(value) = &field.content else { return None };
+    let value = match member {
+        None => value,
+        Some(_) if value.is_null() => value,
+        Some(member) => value.get(member)?,
+    };
+    match value {
+        Value::Array(items) => items.iter().map(text_of).collect(),
+        value => text_of(value).map(|text| vec![text]),
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null => Some(String::new()),
         _ => None,
     }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.column {
-            Some(column) => write!(f, "{} / {column}", self.field),
-            None => f.write_str(&self.field),
+        f.write_str(&self.field)?;
+        for part in [&self.column, &self.member].into_iter().flatten() {
+            write!(f, " / {part}")?;
         }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::flow::Flows;
 
@@ -325,6 +408,52 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_takes_what_a_form_gives_for_it() {
+        let rules = r#"
+            mac = { kind = "mac", from = [{ field = "device_mac" }] }
+            reason = { kind = "text", from = [{ field = "reason" }] }
+            until = { kind = "date", from = [{ field = "period", member = "end" }] }
+            count = { kind = "number", from = [{ field = "count" }] }
+            os = { kind = "choice", from = [{ field = "os" }] }
+            tags = { kind = "choice", from = [{ field = "tags" }], many = true }
+            owner = { kind = "person", from = [{ field = "owner" }] }
+            vlan = { kind = "number", from = [{ field = "vlan" }], default = 20 }
+            note = { kind = "text", from = [{ field = "note" }], optional = true }
+        "#;
+        let value = |name: &str, value: Value| field(name, Content::Value(value));
+        let period = json!({"start": "2026-01-01T00:00:00+08:00", "end": "2027-12-31T00:00:00+08:00", "interval": 2.0});
+        let fields = vec![
+            text("device_mac", "00:00:5e:00:53:01"),
+            text("reason", "new laptop"),
+            value("period", period),
+            value("count", json!(2)),
+            text("os", "macOS"),
+            value("tags", json!(["a", "b"])),
+            value("owner", json!(["f3ta757q"])),
+            text("note", ""),
+        ];
+        let extracted = extract(&flow(rules), &Form { fields: fields.clone() });
+        assert_eq!(extracted.problems, []);
+        let expected = json!({"reason": "new laptop", "until": "2027-12-31T00:00:00+08:00", "count": 2,
+            "os": "macOS", "tags": ["a", "b"], "owner": "f3ta757q", "vlan": 20, "note": null});
+        assert_eq!(json!(extracted.values), expected);
+
+        for (name, bad, said) in [
+            ("count", json!("two"), "`count` holds no number"),
+            ("period", json!({"end": "31.12.2027"}), "`until` holds no date"),
+            ("period", json!({"end": "2027-12-31T00:00:00"}), "`until` holds no date"),
+            ("os", json!(["macOS", "Linux"]), "`os` holds several values"),
+            ("owner", json!({"id": 1}), "`owner`: the widget `owner` holds no text"),
+        ] {
+            let mut fields = fields.clone();
+            fields.retain(|field| field.name != name);
+            fields.push(value(name, bad));
+            let problems = extract(&flow(rules), &Form { fields }).problems;
+            assert!(problems.len() == 1 && problems[0].to_string().contains(said), "{problems:?}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let problem = |fields: Vec<Field>| extract(&flow(MAC), &Form { fields }).problems;
         let absent = problem(vec![text("other", "x")]);
@@ -332,9 +461,8 @@ mod tests {
             matches!(&absent[..], [Problem::Absent { places, .. }] if places == "`device_mac`, `devices / mac`")
         );
         assert!(matches!(&problem(vec![text("device_mac", "  ")])[..], [Problem::Empty { .. }]));
-        let checkbox =
-            field("device_mac", Content::Value(serde_json::json!(["00:00:5e:00:53:01"])));
-        assert!(matches!(&problem(vec![checkbox])[..], [Problem::NotText { .. }]));
+        let object = field("device_mac", Content::Value(json!({"mac": "00:00:5e:00:53:01"})));
+        assert!(matches!(&problem(vec![object])[..], [Problem::NotText { .. }]));
         let many =
             (0..=MAX_DEVICES).map(|n| format!("00005e00{n:04x}")).collect::<Vec<_>>().join(",");
         assert!(matches!(&problem(vec![text("device_mac", &many)])[..], [Problem::TooMany { .. }]));
@@ -350,6 +478,6 @@ mod tests {
             extract(&flow(&rules), &Form { fields: vec![device(), text("owner", "Li Lei")] });
         assert_eq!(with.values["owner"], "Li Lei");
         let without = extract(&flow(&rules), &Form { fields: vec![device()] });
-        assert!(without.values.is_empty() && without.problems.is_empty());
+        assert!(without.values.values().all(Value::is_null) && without.problems.is_empty());
     }
 }

@@ -51,7 +51,7 @@ pub struct Tls {
 }
 
 /// The rule from an approval to actions.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flow {
     /// For logs and the ledger.
@@ -67,12 +67,14 @@ pub struct Flow {
     /// From the form's fields to variables.
     #[serde(default)]
     pub fields: BTreeMap<String, FieldRule>,
+    /// A condition over the fields; nothing is done when it does not hold. Default: none.
+    pub when: Option<String>,
     /// What to do.
     pub actions: Vec<Action>,
 }
 
 /// Where a variable comes from, and what it may be.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldRule {
     /// What it is.
@@ -82,9 +84,14 @@ pub struct FieldRule {
     /// What to do with a random (locally administered) address. Default: `refuse`.
     #[serde(default)]
     pub randomized: Randomized,
-    /// Whether the form may leave it out. Default: false.
+    /// Whether it is a list of all that is filled in, and not one value. Default: false.
+    #[serde(default)]
+    pub many: bool,
+    /// Whether the form may leave it out: `none` in templates then. Default: false.
     #[serde(default)]
     pub optional: bool,
+    /// The value when the form leaves it out.
+    pub default: Option<toml::Value>,
 }
 
 /// What a variable is.
@@ -95,6 +102,14 @@ pub enum Kind {
     Mac,
     /// A text or a number, as it stands in the form.
     Text,
+    /// A moment, RFC 3339.
+    Date,
+    /// A number.
+    Number,
+    /// What was chosen, as people see it.
+    Choice,
+    /// A person, as the office system names people.
+    Person,
 }
 
 /// A place in a form.
@@ -105,6 +120,8 @@ pub struct Place {
     pub field: String,
     /// The column, where the field is a table; named the same way.
     pub column: Option<String>,
+    /// The member, where the value has some: `start` or `end` of a date interval.
+    pub member: Option<String>,
 }
 
 /// What to do with a random (locally administered) address, which a device changes from time to time.
@@ -130,6 +147,8 @@ pub struct Action {
     pub operation: String,
     /// The `mac` field with the devices to do it for.
     pub for_each: String,
+    /// A condition over the fields; it is not done when it does not hold. Default: none.
+    pub when: Option<String>,
 }
 
 /// Something is wrong with `flows.toml`.

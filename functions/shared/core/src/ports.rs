@@ -186,6 +186,16 @@ pub trait ReadInstance: Send + Sync {
 
 /// Acts on a target.
 pub trait Act: Send + Sync {
+    /// Whether a condition of `flows.toml` holds for these values.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be told.
+    fn holds(
+        &self,
+        condition: &str,
+        variables: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<bool, Failure>;
+
     /// Whether `target` bears one operation at a time, over all workers.
     fn is_exclusive(&self, target: &str) -> bool;
 

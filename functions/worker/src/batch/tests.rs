@@ -70,6 +70,14 @@ impl Told {
 struct Target(Mutex<BTreeSet<String>>);
 
 impl Act for Target {
+    fn holds(
+        &self,
+        condition: &str,
+        variables: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<bool, Failure> {
+        panic!("no flow here has conditions: {condition} {variables:?}")
+    }
+
     fn is_exclusive(&self, _: &str) -> bool {
         false
     }

@@ -13,16 +13,11 @@ use super::error::ConnectorError;
 use super::template::{condition_needs, needs};
 
 /// The variables that every template may use, whatever the flow's fields are.
-const ALWAYS_THERE: [&str; 8] = [
-    "mac",
-    "params",
-    "now",
-    "approval_code",
-    "instance_code",
-    "event_id",
-    "applicant",
-    "serial_number",
-];
+const OF_REQUEST: [&str; 5] =
+    ["approval_code", "instance_code", "event_id", "applicant", "serial_number"];
+
+/// Besides those of the request.
+const OF_CALL: [&str; 3] = ["mac", "params", "now"];
 
 /// The variables that only templates over an answer may use.
 const OF_ANSWER: [&str; 3] = ["answer", "status", "headers"];
@@ -135,7 +130,8 @@ impl Step {
 impl Operation {
     /// The variables that the flow must give: all that are needed and neither always there nor saved.
     fn needs_of_flow(&self, connector: &Connector) -> BTreeSet<String> {
-        let mut given: BTreeSet<&str> = ALWAYS_THERE.into_iter().chain(OF_ANSWER).collect();
+        let mut given: BTreeSet<&str> =
+            OF_REQUEST.into_iter().chain(OF_CALL).chain(OF_ANSWER).collect();
         given.extend(connector.optional.iter().map(String::as_str));
         let mut needed = BTreeSet::new();
         for step in &self.steps {
@@ -146,6 +142,29 @@ impl Operation {
         }
         needed
     }
+}
+
+/// Whether a condition of `flow` compiles, and is over what the flow gives.
+pub(super) fn condition(flow: &Flow, condition: Option<&str>) -> Result<(), ConnectorError> {
+    let Some(condition) = condition else { return Ok(()) };
+    let wrong = |problem: String| ConnectorError::Condition {
+        flow: flow.name.clone(),
+        condition: condition.to_owned(),
+        problem,
+    };
+    let needed = condition_needs(condition).map_err(|error| wrong(error.to_string()))?;
+    let is_given = |needed: &&String| {
+        let variable = variable(needed);
+        OF_REQUEST.contains(&variable) || gives(flow, variable)
+    };
+    match needed.iter().find(|needed| !is_given(needed)) {
+        None => Ok(()),
+        Some(unknown) => Err(wrong(format!("`{unknown}` is no field of the flow but its devices"))),
+    }
+}
+
+fn gives(flow: &Flow, variable: &str) -> bool {
+    flow.fields.get(variable).is_some_and(|rule| rule.kind != Kind::Mac)
 }
 
 /// Whether `action` of `flow` names an operation of the connector and gives it what it needs.
@@ -163,10 +182,8 @@ pub(super) fn action(
             known: known.join(", "),
         });
     };
-    let is_given =
-        |variable: &String| flow.fields.get(variable).is_some_and(|rule| rule.kind != Kind::Mac);
     let needed = operation.needs_of_flow(connector);
-    match needed.into_iter().find(|variable| !is_given(variable)) {
+    match needed.into_iter().find(|variable| !gives(flow, variable)) {
         None => Ok(()),
         Some(variable) => Err(ConnectorError::MissingVariable {
             flow: flow.name.clone(),

@@ -83,6 +83,16 @@ pub enum ConnectorError {
         /// The variable.
         variable: String,
     },
+    /// A condition that does not compile, or is over what is not there.
+    #[error("flow `{flow}`: the condition {condition:?}: {problem}")]
+    Condition {
+        /// The flow.
+        flow: String,
+        /// The condition.
+        condition: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A template needs a variable that the flow does not give.
     #[error(
         "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`, which is no field of the flow"

@@ -77,7 +77,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 
     fn check(&self, flows: &Flows) -> Result<(), ConnectorError> {
         for flow in &flows.flows {
+            check::condition(flow, flow.when.as_deref())?;
             for action in &flow.actions {
+                check::condition(flow, action.when.as_deref())?;
                 let Some(target) = self.targets.get(&action.target) else {
                     continue; // Flows are checked to name targets that are there.
                 };
@@ -89,6 +91,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> Act for HttpConnector<H, S, C> {
+    fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
+        let context = minijinja::Value::from(minijinja::value::Serde(variables));
+        template::holds(condition, &context)
+            .map_err(|error| Failure::give_up(Class::NotConfigured, error))
+    }
+
     fn is_exclusive(&self, target: &str) -> bool {
         self.targets.get(target).is_some_and(|target| target.connector.limits.exclusive)
     }

@@ -233,12 +233,50 @@ fn what_does_not_go_together_is_said_at_the_start() {
 }
 
 #[test]
+fn conditions_are_over_what_the_flow_gives() {
+    let with = |when: &str| {
+        let mut flows = flows("add", "https://nac");
+        flows.flows[0].actions[0].when = Some(when.to_owned());
+        let secret = TestSecret { current: secret("t"), renewed: None };
+        HttpConnector::new(&flows, secret, TestClock::default(), |_, _| {
+            Ok::<_, ConnectorError>(Wire::default())
+        })
+    };
+    let connector = with("applicant == 'ou_1'").unwrap();
+    let variables = json!({"applicant": "ou_1"});
+    let holds = |condition| connector.holds(condition, variables.as_object().unwrap()).unwrap();
+    assert!(
+        holds("applicant == 'ou_1'") && !holds("applicant == 'ou_2'") && !holds("absent.member")
+    );
+    let problem = |when| with(when).map(|_| ()).unwrap_err().to_string();
+    assert!(problem("os == 'macOS'").contains("`os` is no field of the flow"));
+    assert!(problem("mac == 1").contains("`mac` is no field"), "conditions are not over devices");
+    assert!(problem("os ==").contains("flow `devices`: the condition"));
+}
+
+#[test]
 fn a_bad_connector_file_is_named_with_its_place() {
     let problem = |text: &str| Connector::parse("mine", text).unwrap_err().to_string();
     let said = problem("[operations.add]\nmethod = \"POST\"\npaht = []");
     assert!(said.contains("`mine`") && said.contains("line 3"), "{said}");
     let said = problem("[operations.add]\nmethod = \"POST\"\njson = { mac = \"{{ mac \" }");
     assert!(said.contains("operation `add`") && said.contains("does not compile"), "{said}");
+    for (text, expected) in [
+        ("[operations]\nadd = []", "operation `add` has no step"),
+        (
+            "[operations.add]\nmethod = \"PUT\"\njson = {}\nxml = {}",
+            "one of `json`, `form` and `xml`",
+        ),
+        (
+            "[operations.add]\nmethod = \"GET\"\npath = [\"{{ params.site }}\"]",
+            "`params.site` is not declared",
+        ),
+        ("[auth]\nheaders = { A = \"{{ token }}\" }\n[operations]", "`auth` uses `token`"),
+        ("[[operations.add]]\nmethod = \"GET\"\n[[operations.add]]\nmethd = \"GET\"", "line 4"),
+    ] {
+        let said = problem(text);
+        assert!(said.contains(expected), "{said}");
+    }
 }
 
 fn context(variables: Value) -> Context {

@@ -45,7 +45,8 @@ where
     ) -> Result<(), Setback> {
         let variables = variables(job.request, instance, extracted.values);
         let mut failures = Failures::of(extracted.problems);
-        for (action, device) in work(job, &extracted.devices) {
+        let wanted = self.wanted(job.flow, &variables)?;
+        for (action, device) in work(job, &wanted, &extracted.devices) {
             if failures.is_down(&action.target) {
                 continue;
             }
@@ -67,6 +68,29 @@ where
         }
         self.release(job).await;
         failures.into_result()
+    }
+
+    /// The actions whose conditions hold.
+    fn wanted<'a>(
+        &self,
+        flow: &'a Flow,
+        variables: &Map<String, Value>,
+    ) -> Result<Vec<&'a Action>, Failure> {
+        let holds = |condition: &Option<String>| {
+            condition.as_ref().map_or(Ok(true), |when| self.actions.holds(when, variables))
+        };
+        let mut wanted = Vec::new();
+        if holds(&flow.when)? {
+            for action in &flow.actions {
+                if holds(&action.when)? {
+                    wanted.push(action);
+                }
+            }
+        }
+        if wanted.is_empty() {
+            tracing::info!(flow = flow.name, "nothing is to be done, by its conditions");
+        }
+        Ok(wanted)
     }
 
     /// Has a target to itself that bears one operation at a time, until the end of the attempt.
@@ -222,9 +246,13 @@ fn is_away(target: &str, wait: Duration) -> Failure {
 
 /// What is left to do. Each attempt begins at another device: devices over which a target fails every
 /// time must not use up the time of those behind them.
-fn work<'a>(job: &Job<'a>, devices: &BTreeMap<String, Vec<Eui48>>) -> Vec<(&'a Action, Eui48)> {
+fn work<'a>(
+    job: &Job<'_>,
+    wanted: &[&'a Action],
+    devices: &BTreeMap<String, Vec<Eui48>>,
+) -> Vec<(&'a Action, Eui48)> {
     let mut work = Vec::new();
-    for action in &job.flow.actions {
+    for &action in wanted {
         for &device in devices.get(&action.for_each).into_iter().flatten() {
             let key = EffectKey::new(&action.target, &action.operation, device);
             if !job.taken.effects.contains_key(&key) {
