@@ -5,6 +5,8 @@ pub mod faults;
 pub mod fleet;
 pub mod lambda;
 pub mod local_aws;
+pub mod postgres;
+pub mod radius;
 pub mod resources;
 pub mod scene;
 pub mod serving;

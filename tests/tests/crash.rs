@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight::stub::form_of;
-use greenlight_actions::http::{ConnectorError, HttpConnector};
+use greenlight_actions::connector::ConnectorError;
+use greenlight_actions::http::HttpConnector;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::http::{ConnectorError, HttpConnector};
+use greenlight_actions::Actions;
+use greenlight_actions::connector::ConnectorError;
 use greenlight_core::Processor;
 use greenlight_core::flow::{Flows, FlowsError};
 use greenlight_core::ports::ReadSecret;
@@ -59,7 +60,7 @@ type Secret = Arc<CachedSecret<SecretsManager, SystemClock>>;
 type Wired = Processor<
     DynamoLedger,
     FeishuClient<Client, Secret, SystemClock>,
-    HttpConnector<Client, Secret, SystemClock>,
+    Actions<Client, Secret, SystemClock>,
     SqsQueue,
     SystemClock,
 >;
@@ -100,7 +101,7 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
     let secret = Arc::new(CachedSecret::load(store.clone(), store, clock).await?);
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
     let current = secret.current();
-    let actions = HttpConnector::new(&flows, Arc::clone(&secret), clock, |name, target| {
+    let actions = Actions::new(&flows, Arc::clone(&secret), clock, |name, target| {
         Client::of_target(name, target, &current).map_err(StartError::from)
     })?;
     Ok((Processor { ledger, source, actions, dead_letters, clock, flows }, queue))

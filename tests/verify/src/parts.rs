@@ -26,6 +26,8 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "serve", what: "both stories on one machine", run: serve },
     Part { name: "disk", what: "a disk that is full, a folder that may not be written", run: disk },
     Part { name: "connectors", what: "each connector keeps its contract", run: connectors },
+    Part { name: "sql", what: "records in PostgreSQL and SQLite", run: sql },
+    Part { name: "radius", what: "a real RADIUS server says yes", run: radius },
     Part { name: "http", what: "whom the outbound client trusts", run: http },
     Part { name: "crash", what: "a crash at every await, panics, hangs, patience", run: crash },
     Part { name: "ledger", what: "both ledgers are the same state machine", run: ledger },
@@ -118,6 +120,16 @@ fn serve() -> Result<Tally, Problem> {
 
 fn connectors() -> Result<Tally, Problem> {
     suite("connectors")
+}
+
+fn sql() -> Result<Tally, Problem> {
+    tools::install_servers()?;
+    suite("sql")
+}
+
+fn radius() -> Result<Tally, Problem> {
+    tools::install_servers()?;
+    suite("radius")
 }
 
 fn http() -> Result<Tally, Problem> {

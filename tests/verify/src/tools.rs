@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{Problem, Tally, workspace};
@@ -20,6 +20,31 @@ pub(crate) fn path() -> OsString {
     let inherited = std::env::var_os("PATH").unwrap_or_default();
     folders.extend(std::env::split_paths(&inherited));
     std::env::join_paths(folders).unwrap_or(inherited)
+}
+
+/// Servers that tests speak to, from Debian: a program of each, and the packages.
+const SERVERS: [(&str, &[&str]); 2] = [
+    ("/usr/sbin/freeradius", &["freeradius", "freeradius-utils", "freeradius-rest"]),
+    ("/usr/lib/postgresql/15/bin/initdb", &["postgresql-15"]),
+];
+
+/// Installs the servers that are missing, which needs Debian 12 and root.
+pub(crate) fn install_servers() -> Result<Tally, Problem> {
+    let missing: Vec<&str> = SERVERS
+        .iter()
+        .filter(|(program, _)| !Path::new(program).exists())
+        .flat_map(|(_, packages)| packages.iter().copied())
+        .collect();
+    if missing.is_empty() {
+        return Ok(Tally::ONE);
+    }
+    println!("servers: installing {}", missing.join(", "));
+    let needs = "Debian 12, and root";
+    run("apt-get", &["update", "--quiet=2"], needs)?;
+    let mut arguments = vec!["install", "--quiet=2", "--yes", "--no-install-recommends"];
+    arguments.extend(missing);
+    run("apt-get", &arguments, needs)?;
+    Ok(Tally::ONE)
 }
 
 /// Installs what is missing or pinned differently by now.
@@ -51,7 +76,9 @@ fn run(program: &str, arguments: &[&str], needs: &str) -> Result<(), Problem> {
     let missing = |problem: String| {
         Problem::new(format!("`{program} {}` {problem}: is {needs} there?", arguments.join(" ")))
     };
-    match Command::new(program).args(arguments).status() {
+    let status =
+        Command::new(program).args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
+    match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(missing(format!("ended with {status}"))),
         Err(error) => Err(missing(format!("cannot be started ({error})"))),

@@ -1,5 +1,78 @@
-//! What can be done when an approval turns green.
+//! What can be done when an approval turns green. How to speak to a system is data: one TOML file per product
+//! in `infra/connectors`.
 //!
-//! * [`http`]: the HTTP connector. How to speak to a NAC is data: one TOML file per product in `infra/connectors`.
+//! * [`http`]: whitelists behind HTTP APIs.
+//! * [`sql`]: records in databases.
 
+pub mod connector;
+mod error;
+mod filters;
 pub mod http;
+pub mod sql;
+mod template;
+
+use greenlight_core::Failure;
+use greenlight_core::flow::{self, Flows};
+use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
+use serde_json::{Map, Value};
+
+use connector::ConnectorError;
+use http::HttpConnector;
+use sql::Databases;
+
+/// Acts on all targets of `flows.toml`, each by its connector.
+#[derive(Debug)]
+pub struct Actions<H, S, C> {
+    http: HttpConnector<H, S, C>,
+    databases: Databases<S, C>,
+}
+
+impl<H, S, C> Actions<H, S, C>
+where
+    H: Http,
+    S: ReadSecret + Clone,
+    C: Clock + Clone,
+{
+    /// For the targets of `flows`; `client_for` gives each that speaks HTTP its client.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] when a flow, a connector and the secret do not go together.
+    pub fn new<E: From<ConnectorError>>(
+        flows: &Flows,
+        secret: S,
+        clock: C,
+        client_for: impl FnMut(&str, &flow::Target) -> Result<H, E>,
+    ) -> Result<Self, E> {
+        for flow in &flows.flows {
+            connector::check_conditions(flow)?;
+        }
+        let databases = Databases::new(flows, secret.clone(), clock.clone())?;
+        let http = HttpConnector::new(flows, secret, clock, client_for)?;
+        Ok(Self { http, databases })
+    }
+
+    /// The targets that speak HTTP.
+    #[must_use]
+    pub const fn http(&self) -> &HttpConnector<H, S, C> {
+        &self.http
+    }
+}
+
+impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
+    fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
+        connector::holds(condition, variables)
+    }
+
+    fn is_exclusive(&self, target: &str) -> bool {
+        self.http.is_exclusive(target)
+    }
+
+    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        if self.databases.has(call.target) {
+            self.databases.act(call).await
+        } else {
+            self.http.act(call).await
+        }
+    }
+}

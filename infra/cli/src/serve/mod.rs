@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::http::{ConnectorError, HttpConnector};
+use greenlight_actions::Actions;
+use greenlight_actions::connector::ConnectorError;
 use greenlight_core::flow::{Approvals, Flows, FlowsError};
 use greenlight_core::ports::{QueueError, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
@@ -85,7 +86,7 @@ type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemCloc
 type LocalProcessor = Processor<
     Database,
     FeishuClient<Client, Secret, SystemClock>,
-    HttpConnector<Client, Secret, SystemClock>,
+    Actions<Client, Secret, SystemClock>,
     Database,
     SystemClock,
 >;
@@ -237,7 +238,7 @@ fn processor(
     let clock = SystemClock;
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(secret), clock, feishu_base_url);
     let current = secret.current();
-    let actions = HttpConnector::new(&flows, Arc::clone(secret), clock, |name, target| {
+    let actions = Actions::new(&flows, Arc::clone(secret), clock, |name, target| {
         Client::of_target(name, target, &current).map_err(ServeError::from)
     })?;
     Ok(Processor {

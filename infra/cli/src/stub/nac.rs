@@ -72,8 +72,10 @@ impl StubNac {
     pub async fn start(token: &str) -> io::Result<Self> {
         let inside = Inside { token: token.to_owned(), ..Inside::default() };
         let state = Shared { inside: Arc::new(Mutex::new(inside)), called: Arc::default() };
-        let routes =
-            Router::new().route("/api/macs", post(add).get(list)).with_state(state.clone());
+        let routes = Router::new()
+            .route("/api/macs", post(add).get(list))
+            .route("/radius/authorize", post(authorize))
+            .with_state(state.clone());
         let address = super::serve(routes).await?;
         Ok(Self { address, state })
     }
@@ -230,4 +232,10 @@ async fn list(State(state): State<Shared>, headers: HeaderMap) -> Answer {
         Err(answer) => answer,
         Ok(()) => (StatusCode::OK, Json(json!({ "macs": state.whitelist }))),
     }
+}
+
+/// What `rlm_rest` of `FreeRADIUS` asks: 200 for a device that is on the whitelist, 404 for another.
+async fn authorize(State(state): State<Shared>, Json(body): Json<Value>) -> StatusCode {
+    let mac = body["User-Name"]["value"][0].as_str().unwrap_or_default();
+    if lock(&state).whitelist.contains(mac) { StatusCode::OK } else { StatusCode::NOT_FOUND }
 }

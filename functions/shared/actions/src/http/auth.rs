@@ -19,7 +19,7 @@ use super::answer::Answer;
 use super::connector::Step;
 use super::digest::{Challenge, Login};
 use super::render::{Draft, RenderError};
-use super::template::{TemplateError, holds, text};
+use crate::template::{TemplateError, holds, text};
 
 /// How a connector says who we are.
 #[derive(Clone, Debug, Deserialize)]

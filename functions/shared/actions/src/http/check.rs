@@ -2,30 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use greenlight_core::flow::{self, Action, Flow, Kind};
+use greenlight_core::flow::{Action, Flow};
 use greenlight_core::secret::Secret;
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value};
 
 use super::auth::{self, Auth};
 use super::connector::{Connector, Operation, Step, strings};
-use super::error::ConnectorError;
-use super::template::{condition_needs, needs};
-
-/// The variables that every template may use, whatever the flow's fields are.
-const OF_REQUEST: [&str; 5] =
-    ["approval_code", "instance_code", "event_id", "applicant", "serial_number"];
-
-/// Besides those of the request.
-const OF_CALL: [&str; 3] = ["mac", "params", "now"];
+use crate::connector::{ConnectorError, always_there, check_needs, unknown_operation, variable};
+use crate::template::{condition_needs, needs};
 
 /// The variables that only templates over an answer may use.
 const OF_ANSWER: [&str; 3] = ["answer", "status", "headers"];
-
-/// `params.site`: the first word is the variable.
-fn variable(needed: &str) -> &str {
-    needed.split('.').next().unwrap_or(needed)
-}
 
 impl Connector {
     /// Reads a connector file and checks its templates.
@@ -130,8 +117,7 @@ impl Step {
 impl Operation {
     /// The variables that the flow must give: all that are needed and neither always there nor saved.
     fn needs_of_flow(&self, connector: &Connector) -> BTreeSet<String> {
-        let mut given: BTreeSet<&str> =
-            OF_REQUEST.into_iter().chain(OF_CALL).chain(OF_ANSWER).collect();
+        let mut given: BTreeSet<&str> = always_there().chain(OF_ANSWER).collect();
         given.extend(connector.optional.iter().map(String::as_str));
         let mut needed = BTreeSet::new();
         for step in &self.steps {
@@ -144,80 +130,17 @@ impl Operation {
     }
 }
 
-/// Whether a condition of `flow` compiles, and is over what the flow gives.
-pub(super) fn condition(flow: &Flow, condition: Option<&str>) -> Result<(), ConnectorError> {
-    let Some(condition) = condition else { return Ok(()) };
-    let wrong = |problem: String| ConnectorError::Condition {
-        flow: flow.name.clone(),
-        condition: condition.to_owned(),
-        problem,
-    };
-    let needed = condition_needs(condition).map_err(|error| wrong(error.to_string()))?;
-    let is_given = |needed: &&String| {
-        let variable = variable(needed);
-        OF_REQUEST.contains(&variable) || gives(flow, variable)
-    };
-    match needed.iter().find(|needed| !is_given(needed)) {
-        None => Ok(()),
-        Some(unknown) => Err(wrong(format!("`{unknown}` is no field of the flow but its devices"))),
-    }
-}
-
-fn gives(flow: &Flow, variable: &str) -> bool {
-    flow.fields.get(variable).is_some_and(|rule| rule.kind != Kind::Mac)
-}
-
 /// Whether `action` of `flow` names an operation of the connector and gives it what it needs.
 pub(super) fn action(
     connector: &Connector,
     flow: &Flow,
     action: &Action,
 ) -> Result<(), ConnectorError> {
-    let Some(operation) = connector.operations.get(&action.operation) else {
-        let known: Vec<_> = connector.operations.keys().map(String::as_str).collect();
-        return Err(ConnectorError::UnknownOperation {
-            flow: flow.name.clone(),
-            target: action.target.clone(),
-            operation: action.operation.clone(),
-            known: known.join(", "),
-        });
-    };
-    let needed = operation.needs_of_flow(connector);
-    match needed.into_iter().find(|variable| !gives(flow, variable)) {
-        None => Ok(()),
-        Some(variable) => Err(ConnectorError::MissingVariable {
-            flow: flow.name.clone(),
-            target: action.target.clone(),
-            operation: action.operation.clone(),
-            variable,
-        }),
-    }
-}
-
-/// The parameters of a target, with the connector's defaults.
-pub(super) fn params(
-    name: &str,
-    target: &flow::Target,
-    connector: &Connector,
-) -> Result<Value, ConnectorError> {
-    let wrong = |param: &str, problem: String| {
-        Err(ConnectorError::Param { target: name.to_owned(), param: param.to_owned(), problem })
-    };
-    if let Some(unknown) = target.params.keys().find(|key| !connector.params.contains_key(*key)) {
-        let known: Vec<_> = connector.params.keys().map(String::as_str).collect();
-        return wrong(
-            unknown,
-            format!("is unknown to the connector; it knows: {}", known.join(", ")),
-        );
-    }
-    let mut values = Map::new();
-    for (key, param) in &connector.params {
-        let Some(value) = target.params.get(key).or(param.default.as_ref()) else {
-            return wrong(key, format!("is missing: {}", param.about));
-        };
-        values.insert(key.clone(), serde_json::to_value(value).unwrap_or_default());
-    }
-    Ok(Value::Object(values))
+    let operation = connector
+        .operations
+        .get(&action.operation)
+        .ok_or_else(|| unknown_operation(flow, action, connector.operations.keys()))?;
+    check_needs(flow, action, operation.needs_of_flow(connector))
 }
 
 /// Whether the secret holds what `auth` needs.

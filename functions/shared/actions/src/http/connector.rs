@@ -12,11 +12,15 @@ use serde::{Deserialize, Deserializer};
 use super::auth::Auth;
 use super::limits::Limits;
 use super::outcome::Rule;
+use crate::connector::{Param, Speaks};
 
 /// How to speak to one kind of target.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Connector {
+    /// `http`, which need not be said.
+    #[serde(default)]
+    pub speaks: Speaks,
     /// The product, for people.
     #[serde(default)]
     pub title: String,
@@ -41,16 +45,6 @@ pub struct Connector {
     pub limits: Limits,
     /// What can be done: `add`, `remove`, `find`.
     pub operations: BTreeMap<String, Operation>,
-}
-
-/// What a target says of itself.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Param {
-    /// What it is, for people.
-    pub about: String,
-    /// Its value when a target does not say. None: it must.
-    pub default: Option<toml::Value>,
 }
 
 /// Steps, in order: one table, or a list of them.

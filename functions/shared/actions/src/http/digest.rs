@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::filters::hex;
+use crate::filters::hex;
 
 /// Who logs in.
 #[derive(Debug)]

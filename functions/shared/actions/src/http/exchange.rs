@@ -21,7 +21,7 @@ use super::limits::Gate;
 use super::outcome::{RuleOutcome, judge};
 use super::render::RenderError;
 use super::run::LONGEST_QUICK_WAIT;
-use super::template::value_of_answer;
+use crate::template::value_of_answer;
 
 /// A system acted upon.
 #[derive(Debug)]

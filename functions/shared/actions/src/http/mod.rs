@@ -5,15 +5,12 @@ mod auth;
 mod check;
 mod connector;
 mod digest;
-mod error;
 mod exchange;
-mod filters;
 mod limits;
 mod outcome;
 mod preview;
 mod render;
 mod run;
-mod template;
 mod xml;
 
 use std::collections::BTreeMap;
@@ -25,22 +22,13 @@ use greenlight_core::{Class, Failure};
 use serde_json::{Map, Value};
 
 pub use auth::{Auth, DigestKeys};
-pub use connector::{Connector, Method, Operation, Param, Step};
-pub use error::ConnectorError;
+pub use connector::{Connector, Method, Operation, Step};
 pub use limits::Limits;
 pub use outcome::{Rule, RuleOutcome};
 pub use preview::Preview;
 
+use crate::connector::{ConnectorError, Speaks, built_in_named, params, speaks, variables};
 use exchange::Target;
-
-/// The connectors that are built in: file name without `.toml`, and text.
-const CONNECTORS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/connectors.rs"));
-
-/// The names of the connectors that are built in, and their files.
-#[must_use]
-pub const fn built_in() -> &'static [(&'static str, &'static str)] {
-    CONNECTORS
-}
 
 /// Acts on the targets of `flows.toml` over HTTP.
 #[derive(Debug)]
@@ -63,9 +51,13 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ) -> Result<Self, E> {
         let mut targets = BTreeMap::new();
         for (name, target) in &flows.targets {
-            let connector = connector_of(name, &target.connector)?;
+            let (file, text) = built_in_named(name, &target.connector)?;
+            if speaks(file, text)? != Speaks::Http {
+                continue;
+            }
+            let connector = Connector::parse(file, text)?;
             let url = base_url(name, &target.url)?;
-            let params = check::params(name, target, &connector)?;
+            let params = params(name, target, &connector.params)?;
             check::credentials(name, &connector.auth, &secret.current())?;
             let http = client_for(name, target)?;
             targets.insert(name.clone(), Target::new(name, url, params, connector, http));
@@ -77,11 +69,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 
     fn check(&self, flows: &Flows) -> Result<(), ConnectorError> {
         for flow in &flows.flows {
-            check::condition(flow, flow.when.as_deref())?;
             for action in &flow.actions {
-                check::condition(flow, action.when.as_deref())?;
                 let Some(target) = self.targets.get(&action.target) else {
-                    continue; // Flows are checked to name targets that are there.
+                    continue; // Another kind of target: flows are checked to name those that are there.
                 };
                 check::action(&target.connector, flow, action)?;
             }
@@ -92,9 +82,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 
 impl<H: Http, S: ReadSecret, C: Clock> Act for HttpConnector<H, S, C> {
     fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
-        let context = minijinja::Value::from(minijinja::value::Serde(variables));
-        template::holds(condition, &context)
-            .map_err(|error| Failure::give_up(Class::NotConfigured, error))
+        crate::connector::holds(condition, variables)
     }
 
     fn is_exclusive(&self, target: &str) -> bool {
@@ -122,32 +110,10 @@ impl<H, S, C> HttpConnector<H, S, C> {
 impl<H> Target<H> {
     /// The values that an operation's templates may use to begin with.
     fn variables(&self, call: &Call<'_>, clock: &impl Clock) -> Map<String, Value> {
-        let mut variables = call.variables.clone();
-        for optional in &self.connector.optional {
-            variables.entry(optional.clone()).or_insert(Value::Null);
-        }
         let mac = call.device.spelled(self.connector.mac);
-        variables.insert("mac".to_owned(), Value::String(mac));
-        variables.insert("params".to_owned(), self.params.clone());
-        variables.insert("now".to_owned(), clock.now().as_millis().into());
-        variables
+        let optional = &self.connector.optional;
+        variables(call, mac, &self.params, optional, clock.now().as_millis())
     }
-}
-
-/// The connector of that name.
-///
-/// # Errors
-/// [`ConnectorError::UnknownConnector`] names those that are there.
-fn connector_of(target: &str, connector: &str) -> Result<Connector, ConnectorError> {
-    let Some((name, text)) = CONNECTORS.iter().find(|(name, _)| *name == connector) else {
-        let known: Vec<_> = CONNECTORS.iter().map(|(name, _)| *name).collect();
-        return Err(ConnectorError::UnknownConnector {
-            target: target.to_owned(),
-            connector: connector.to_owned(),
-            known: known.join(", "),
-        });
-    };
-    Connector::parse(name, text)
 }
 
 fn base_url(target: &str, url: &str) -> Result<String, ConnectorError> {

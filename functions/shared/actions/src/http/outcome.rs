@@ -8,7 +8,7 @@ use minijinja::Value as Context;
 use serde::Deserialize;
 
 use super::answer::Answer;
-use super::template::{TemplateError, holds};
+use crate::template::{TemplateError, holds};
 
 /// One rule of a step's `outcomes`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,7 @@ use super::HttpConnector;
 use super::auth;
 use super::connector::Step;
 use super::exchange::Target;
-use super::template::needs;
+use crate::template::needs;
 
 /// One request that would be made. Credentials are masked; what an earlier answer would tell stands in
 /// angle brackets.

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::connector::Step;
-use super::template::{TemplateError, text, value};
 use super::xml;
+use crate::template::{TemplateError, text, value};
 
 /// All but the unreserved characters of RFC 3986, section 2.3, and the colon, which may stand in a segment
 /// and in a query, and which addresses are full of.

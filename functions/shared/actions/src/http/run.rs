@@ -13,7 +13,7 @@ use super::connector::{Method, Operation, Step};
 use super::exchange::Target;
 use super::outcome::{RuleOutcome, judge};
 use super::render;
-use super::template::{holds, value_of_answer};
+use crate::template::{holds, value_of_answer};
 
 /// How often one step is sent within an attempt; longer patience is the queue's.
 const QUICK_TRIES: u32 = 3;

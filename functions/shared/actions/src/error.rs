@@ -47,6 +47,34 @@ pub enum ConnectorError {
         /// The operation.
         operation: String,
     },
+    /// An `INSERT` that would insert twice.
+    #[error(
+        "connector `{connector}`, operation `{operation}`: the statement {statement:?} is not harmless when it runs twice: \
+         use NOT EXISTS or an upsert, or say in `repeatable` why it is"
+    )]
+    NotRepeatable {
+        /// The connector.
+        connector: String,
+        /// The operation.
+        operation: String,
+        /// The statement.
+        statement: String,
+    },
+    /// A statement names a value that is not there.
+    #[error("connector `{connector}`, operation `{operation}`: `:{value}` is not in `values`")]
+    UnknownValue {
+        /// The connector.
+        connector: String,
+        /// The operation.
+        operation: String,
+        /// The value.
+        value: String,
+    },
+    /// A target's URL is none of a database.
+    #[error(
+        "target `{0}`: `url` must look like postgres://db.example.com/radius, mysql://… or sqlite:///…"
+    )]
+    BadDatabaseUrl(String),
     /// An operation without a step.
     #[error("connector `{connector}`, operation `{operation}` has no step")]
     NoStep {

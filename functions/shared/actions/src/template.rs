@@ -7,7 +7,7 @@ use minijinja::{Environment, UndefinedBehavior, Value as Context};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::filters;
+use crate::filters;
 
 /// Steps that a template may take, so that no form value can make one run on.
 const FUEL: u64 = 20_000;
@@ -32,7 +32,7 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
 /// A template that fails. Says the template and never a value.
 #[derive(Debug, Error)]
 #[error("the template {template:?} fails: {kind}")]
-pub(super) struct TemplateError {
+pub(crate) struct TemplateError {
     template: String,
     kind: minijinja::ErrorKind,
 }
@@ -44,7 +44,7 @@ impl TemplateError {
 }
 
 /// The variables that a template needs, members included: `params.site`.
-pub(super) fn needs(template: &str) -> Result<BTreeSet<String>, minijinja::Error> {
+pub(crate) fn needs(template: &str) -> Result<BTreeSet<String>, minijinja::Error> {
     let names = match expression(template) {
         Some(expression) => STRICT.compile_expression(expression)?.undeclared_variables(true),
         None => STRICT.template_from_str(template)?.undeclared_variables(true),
@@ -53,7 +53,7 @@ pub(super) fn needs(template: &str) -> Result<BTreeSet<String>, minijinja::Error
 }
 
 /// The variables that a condition needs, members included.
-pub(super) fn condition_needs(condition: &str) -> Result<BTreeSet<String>, minijinja::Error> {
+pub(crate) fn condition_needs(condition: &str) -> Result<BTreeSet<String>, minijinja::Error> {
     let names = STRICT.compile_expression(condition)?.undeclared_variables(true);
     Ok(names.into_iter().collect())
 }
@@ -65,7 +65,7 @@ fn expression(template: &str) -> Option<&str> {
 }
 
 /// The text of a template.
-pub(super) fn text(template: &str, context: &Context) -> Result<String, TemplateError> {
+pub(crate) fn text(template: &str, context: &Context) -> Result<String, TemplateError> {
     if !template.contains('{') {
         return Ok(template.to_owned());
     }
@@ -76,7 +76,7 @@ pub(super) fn text(template: &str, context: &Context) -> Result<String, Template
 }
 
 /// The value of a template: one that is nothing but an expression keeps its type.
-pub(super) fn value(template: &str, context: &Context) -> Result<Value, TemplateError> {
+pub(crate) fn value(template: &str, context: &Context) -> Result<Value, TemplateError> {
     let Some(expression) = expression(template) else {
         return text(template, context).map(Value::String);
     };
@@ -88,7 +88,7 @@ pub(super) fn value(template: &str, context: &Context) -> Result<Value, Template
 }
 
 /// The value of a template over an answer: `null` for what is not there.
-pub(super) fn value_of_answer(template: &str, context: &Context) -> Result<Value, TemplateError> {
+pub(crate) fn value_of_answer(template: &str, context: &Context) -> Result<Value, TemplateError> {
     match expression(template) {
         Some(expression) => json_of(template, evaluate(&LENIENT, expression, context)?),
         None => LENIENT
@@ -100,7 +100,7 @@ pub(super) fn value_of_answer(template: &str, context: &Context) -> Result<Value
 }
 
 /// Whether a condition holds; what is not there is false.
-pub(super) fn holds(condition: &str, context: &Context) -> Result<bool, TemplateError> {
+pub(crate) fn holds(condition: &str, context: &Context) -> Result<bool, TemplateError> {
     evaluate(&LENIENT, condition, context).map(|value| value.is_true())
 }
 

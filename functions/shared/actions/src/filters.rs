@@ -18,7 +18,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 /// Adds all of them.
-pub(super) fn add_to(environment: &mut Environment<'static>) {
+pub(crate) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("md5", |text: &str| hex(&Md5::digest(text)));
     environment.add_filter("sha256", |text: &str| hex(&Sha256::digest(text)));
     environment.add_filter("hmac_sha256", hmac_sha256);
@@ -34,7 +34,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("days_after", |time: Value, start: Value| after(&time, &start, 86_400));
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     format!("{:x}", Bytes::copy_from_slice(bytes))
 }
 

@@ -1,0 +1,202 @@
+//! What connectors of all kinds have in common: the files, and how they go with flows.
+
+use std::collections::BTreeSet;
+
+use greenlight_core::flow::{self, Action, Flow, Kind};
+use greenlight_core::ports::Call;
+use greenlight_core::{Class, Failure};
+use minijinja::Value as Context;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub use crate::error::ConnectorError;
+use crate::template::{self, condition_needs};
+
+/// The connectors that are built in: file name without `.toml`, and text.
+const CONNECTORS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/connectors.rs"));
+
+/// The variables that tell of the request: templates and conditions may use them.
+const OF_REQUEST: [&str; 5] =
+    ["approval_code", "instance_code", "event_id", "applicant", "serial_number"];
+
+/// The variables that only templates may use, as they tell of the call.
+const OF_CALL: [&str; 3] = ["mac", "params", "now"];
+
+/// How a connector speaks to its targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaks {
+    /// HTTP.
+    #[default]
+    Http,
+    /// SQL.
+    Sql,
+}
+
+/// What a target says of itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Param {
+    /// What it is, for people.
+    pub about: String,
+    /// Its value when a target does not say. None: it must.
+    pub default: Option<toml::Value>,
+}
+
+/// The names of the connectors that are built in, and their files.
+#[must_use]
+pub const fn built_in() -> &'static [(&'static str, &'static str)] {
+    CONNECTORS
+}
+
+/// The connector of that name, which `target` names.
+pub(crate) fn built_in_named(
+    target: &str,
+    connector: &str,
+) -> Result<(&'static str, &'static str), ConnectorError> {
+    CONNECTORS.iter().find(|(name, _)| *name == connector).copied().ok_or_else(|| {
+        let known: Vec<_> = CONNECTORS.iter().map(|(name, _)| *name).collect();
+        ConnectorError::UnknownConnector {
+            target: target.to_owned(),
+            connector: connector.to_owned(),
+            known: known.join(", "),
+        }
+    })
+}
+
+/// How the connector in `text` speaks.
+///
+/// # Errors
+/// [`ConnectorError::Toml`] when it is no TOML, or says something else.
+pub fn speaks(name: &str, text: &str) -> Result<Speaks, ConnectorError> {
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(default)]
+        speaks: Speaks,
+    }
+    let head: Head = toml::from_str(text).map_err(|error| ConnectorError::Toml {
+        connector: name.to_owned(),
+        problem: error.to_string(),
+    })?;
+    Ok(head.speaks)
+}
+
+/// `params.site`: the first word is the variable.
+pub(crate) fn variable(needed: &str) -> &str {
+    needed.split('.').next().unwrap_or(needed)
+}
+
+/// The variables that a call's templates may use whatever the flow's fields are.
+pub(crate) fn always_there() -> impl Iterator<Item = &'static str> {
+    OF_REQUEST.into_iter().chain(OF_CALL)
+}
+
+/// The values that a call's templates may use to begin with.
+pub(crate) fn variables(
+    call: &Call<'_>,
+    mac: String,
+    params: &Value,
+    optional: &[String],
+    now: i64,
+) -> Map<String, Value> {
+    let mut variables = call.variables.clone();
+    for optional in optional {
+        variables.entry(optional.clone()).or_insert(Value::Null);
+    }
+    variables.insert("mac".to_owned(), Value::String(mac));
+    variables.insert("params".to_owned(), params.clone());
+    variables.insert("now".to_owned(), now.into());
+    variables
+}
+
+fn gives(flow: &Flow, variable: &str) -> bool {
+    flow.fields.get(variable).is_some_and(|rule| rule.kind != Kind::Mac)
+}
+
+/// Whether the flow gives what an operation needs besides what is always there.
+pub(crate) fn check_needs(
+    flow: &Flow,
+    action: &Action,
+    needed: BTreeSet<String>,
+) -> Result<(), ConnectorError> {
+    let is_missing =
+        |name: &String| !always_there().any(|always| always == name) && !gives(flow, name);
+    match needed.into_iter().find(is_missing) {
+        None => Ok(()),
+        Some(variable) => Err(ConnectorError::MissingVariable {
+            flow: flow.name.clone(),
+            target: action.target.clone(),
+            operation: action.operation.clone(),
+            variable,
+        }),
+    }
+}
+
+/// `action` names an operation that is not among `known`.
+pub(crate) fn unknown_operation<'a>(
+    flow: &Flow,
+    action: &Action,
+    known: impl Iterator<Item = &'a String>,
+) -> ConnectorError {
+    let known: Vec<_> = known.map(String::as_str).collect();
+    ConnectorError::UnknownOperation {
+        flow: flow.name.clone(),
+        target: action.target.clone(),
+        operation: action.operation.clone(),
+        known: known.join(", "),
+    }
+}
+
+/// Whether the conditions of `flow` compile, and are over what the flow gives.
+pub(crate) fn check_conditions(flow: &Flow) -> Result<(), ConnectorError> {
+    let of_actions = flow.actions.iter().filter_map(|action| action.when.as_deref());
+    for condition in flow.when.as_deref().into_iter().chain(of_actions) {
+        let wrong = |problem: String| ConnectorError::Condition {
+            flow: flow.name.clone(),
+            condition: condition.to_owned(),
+            problem,
+        };
+        let needed = condition_needs(condition).map_err(|error| wrong(error.to_string()))?;
+        let is_given = |needed: &&String| {
+            let variable = variable(needed);
+            OF_REQUEST.contains(&variable) || gives(flow, variable)
+        };
+        if let Some(unknown) = needed.iter().find(|needed| !is_given(needed)) {
+            return Err(wrong(format!("`{unknown}` is no field of the flow but its devices")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a condition holds for these values.
+pub(crate) fn holds(condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
+    let context = Context::from(minijinja::value::Serde(variables));
+    template::holds(condition, &context)
+        .map_err(|error| Failure::give_up(Class::NotConfigured, error))
+}
+
+/// The parameters of a target, with the connector's defaults.
+pub(crate) fn params(
+    name: &str,
+    target: &flow::Target,
+    declared: &std::collections::BTreeMap<String, Param>,
+) -> Result<Value, ConnectorError> {
+    let wrong = |param: &str, problem: String| {
+        Err(ConnectorError::Param { target: name.to_owned(), param: param.to_owned(), problem })
+    };
+    if let Some(unknown) = target.params.keys().find(|key| !declared.contains_key(*key)) {
+        let known: Vec<_> = declared.keys().map(String::as_str).collect();
+        return wrong(
+            unknown,
+            format!("is unknown to the connector; it knows: {}", known.join(", ")),
+        );
+    }
+    let mut values = Map::new();
+    for (key, param) in declared {
+        let Some(value) = target.params.get(key).or(param.default.as_ref()) else {
+            return wrong(key, format!("is missing: {}", param.about));
+        };
+        values.insert(key.clone(), serde_json::to_value(value).unwrap_or_default());
+    }
+    Ok(Value::Object(values))
+}

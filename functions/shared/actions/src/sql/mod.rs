@@ -1,0 +1,343 @@
+//! The SQL action: changes records in some system's database. How is data, as with the HTTP connector.
+
+mod statement;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use greenlight_core::flow::{self, Action, Flow, Flows};
+use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::mac::Spelling;
+use greenlight_core::ports::{Act, Call, Clock, ReadSecret};
+use greenlight_core::{Class, Failure};
+use minijinja::Value as Context;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sqlx::any::{AnyArguments, AnyPoolOptions};
+use sqlx::{AnyPool, Arguments};
+use tokio::sync::OnceCell;
+
+use crate::connector::{self, ConnectorError, Param};
+use crate::template::{self, needs};
+
+pub use statement::Statement;
+use statement::{Marks, Prepared};
+
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an operation may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to change the records of one kind of database.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlConnector {
+    /// Always `sql`.
+    #[allow(dead_code, reason = "it was read before, to know that this is one")]
+    speaks: connector::Speaks,
+    /// What it is for, for people.
+    #[serde(default)]
+    pub title: String,
+    /// What nobody has seen a real one do yet.
+    #[serde(default)]
+    pub unverified: Vec<String>,
+    /// How addresses are spelled.
+    #[serde(default)]
+    pub mac: Spelling,
+    /// What a target says of itself.
+    #[serde(default)]
+    pub params: BTreeMap<String, Param>,
+    /// Fields that a flow may give and need not.
+    #[serde(default)]
+    pub optional: Vec<String>,
+    /// What can be done.
+    pub operations: BTreeMap<String, SqlOperation>,
+}
+
+/// Statements, in one transaction.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlOperation {
+    /// In order. One that only looks ends the operation: whether it found a row is the outcome.
+    pub statements: Vec<Statement>,
+}
+
+/// Acts on the databases among the targets of `flows.toml`.
+#[derive(Debug)]
+pub struct Databases<S, C> {
+    targets: BTreeMap<String, Target>,
+    secret: S,
+    clock: C,
+}
+
+#[derive(Debug)]
+struct Target {
+    name: String,
+    url: String,
+    marks: Marks,
+    params: Value,
+    connector: SqlConnector,
+    pool: OnceCell<AnyPool>,
+}
+
+impl SqlConnector {
+    /// Reads a connector file and checks its statements.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] with the line, or the statement that is not harmless when it runs twice.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
+        let connector: Self = toml::from_str(text).map_err(|error| ConnectorError::Toml {
+            connector: name.to_owned(),
+            problem: error.to_string(),
+        })?;
+        for (operation_name, operation) in &connector.operations {
+            let of = |sql: &str| (name.to_owned(), operation_name.clone(), sql.to_owned());
+            if operation.statements.is_empty() {
+                let (connector, operation, _) = of("");
+                return Err(ConnectorError::NoStep { connector, operation });
+            }
+            for statement in &operation.statements {
+                if !statement.is_repeatable() {
+                    let (connector, operation, statement) = of(&statement.sql);
+                    return Err(ConnectorError::NotRepeatable { connector, operation, statement });
+                }
+                let names = statement.prepare(Marks::Numbered).names;
+                let unknown = names
+                    .iter()
+                    .find(|name| *name != "mac" && !statement.values.contains_key(*name));
+                if let Some(value) = unknown {
+                    let (connector, operation, _) = of("");
+                    let value = value.clone();
+                    return Err(ConnectorError::UnknownValue { connector, operation, value });
+                }
+                for template in statement.values.values() {
+                    needs(template).map_err(|error| ConnectorError::Template {
+                        connector: name.to_owned(),
+                        operation: operation_name.clone(),
+                        template: template.clone(),
+                        problem: error.to_string(),
+                    })?;
+                }
+            }
+        }
+        Ok(connector)
+    }
+
+    fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
+        let operation = self
+            .operations
+            .get(&action.operation)
+            .ok_or_else(|| connector::unknown_operation(flow, action, self.operations.keys()))?;
+        let templates = operation.statements.iter().flat_map(|statement| statement.values.values());
+        let needed: BTreeSet<String> = templates
+            .flat_map(|template| needs(template).unwrap_or_default()) // Compiled before.
+            .map(|needed| connector::variable(&needed).to_owned())
+            .filter(|name| !self.optional.contains(name))
+            .collect();
+        connector::check_needs(flow, action, needed)
+    }
+}
+
+impl<S: ReadSecret, C: Clock> Databases<S, C> {
+    /// The databases among the targets of `flows`.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] when a flow, a connector and the secret do not go together.
+    pub fn new(flows: &Flows, secret: S, clock: C) -> Result<Self, ConnectorError> {
+        sqlx::any::install_default_drivers();
+        let mut targets = BTreeMap::new();
+        for (name, target) in &flows.targets {
+            let (file, text) = connector::built_in_named(name, &target.connector)?;
+            if connector::speaks(file, text)? != connector::Speaks::Sql {
+                continue;
+            }
+            let connector = SqlConnector::parse(file, text)?;
+            let marks = marks(name, target)?;
+            let params = connector::params(name, target, &connector.params)?;
+            let url = target.url.clone();
+            let (pool, name) = (OnceCell::new(), name.clone());
+            targets.insert(name.clone(), Target { name, url, marks, params, connector, pool });
+        }
+        for flow in &flows.flows {
+            for action in &flow.actions {
+                if let Some(target) = targets.get(&action.target) {
+                    target.connector.check(flow, action)?;
+                }
+            }
+        }
+        Ok(Self { targets, secret, clock })
+    }
+
+    /// Whether the target is a database.
+    #[must_use]
+    pub fn has(&self, target: &str) -> bool {
+        self.targets.contains_key(target)
+    }
+
+    /// The connections to a target, made when they are needed.
+    async fn pool<'a>(&self, target: &'a Target) -> Result<&'a AnyPool, Failure> {
+        let make = async || {
+            let secret = self.secret.current();
+            let credentials = secret.targets.get(&target.name);
+            let get = |key: &str| {
+                credentials.and_then(|all| all.get(key)).map(ExposeSecret::expose_secret)
+            };
+            let url = with_credentials(&target.url, get("username"), get("password"));
+            AnyPoolOptions::new()
+                .max_connections(4)
+                .acquire_timeout(CONNECT_TIMEOUT)
+                .connect(&url)
+                .await
+                .map_err(|error| target.failure(&error))
+        };
+        target.pool.get_or_try_init(make).await
+    }
+
+    async fn run(&self, target: &Target, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        let operation = target.connector.operations.get(call.operation).ok_or_else(|| {
+            let text =
+                format!("`{}` of target `{}` is not configured", call.operation, target.name);
+            Failure::give_up(Class::NotConfigured, text)
+        })?;
+        let variables = target.variables(call, self.clock.now().as_millis());
+        let failed = |error: &sqlx::Error| target.failure(error);
+        let mut transaction =
+            self.pool(target).await?.begin().await.map_err(|error| failed(&error))?;
+        let mut changed = 0;
+        for statement in &operation.statements {
+            let Prepared { sql, names } = statement.prepare(target.marks);
+            let arguments = target.bind(statement, &names, &variables)?;
+            // Text of the connector file, which holds no value.
+            let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments);
+            if statement.is_query() {
+                let row = query.fetch_optional(&mut *transaction).await;
+                if row.map_err(|error| failed(&error))?.is_some() {
+                    return Ok(EffectOutcome::Done);
+                }
+                let text = format!("{} is not there", target.sentence(call));
+                return Err(Failure::give_up(Class::NotThere, text));
+            }
+            let done = query.execute(&mut *transaction).await.map_err(|error| failed(&error))?;
+            changed += done.rows_affected();
+        }
+        transaction.commit().await.map_err(|error| failed(&error))?;
+        Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyThere })
+    }
+}
+
+impl<S: ReadSecret, C: Clock> Act for Databases<S, C> {
+    fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
+        connector::holds(condition, variables)
+    }
+
+    fn is_exclusive(&self, _: &str) -> bool {
+        false
+    }
+
+    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        let Some(target) = self.targets.get(call.target) else {
+            let text = format!("target `{}` is not configured", call.target);
+            return Err(Failure::give_up(Class::NotConfigured, text));
+        };
+        tokio::time::timeout(TIMEOUT, self.run(target, call)).await.unwrap_or_else(|_| {
+            let text = format!("target `{}` did not answer in time", target.name);
+            Err(Failure::retry(Class::TargetUnavailable, text))
+        })
+    }
+}
+
+impl Target {
+    fn variables(&self, call: &Call<'_>, now: i64) -> Context {
+        let mac = call.device.spelled(self.connector.mac);
+        let optional = &self.connector.optional;
+        let variables = connector::variables(call, mac, &self.params, optional, now);
+        Context::from(minijinja::value::Serde(&variables))
+    }
+
+    fn bind(
+        &self,
+        statement: &Statement,
+        names: &[String],
+        variables: &Context,
+    ) -> Result<AnyArguments, Failure> {
+        let unusable = |error: String| {
+            let text = format!("target `{}`: {error}", self.name);
+            Failure::give_up(Class::BadForm, text)
+        };
+        let mut arguments = AnyArguments::default();
+        for name in names {
+            let template = statement.values.get(name).map_or("{{ mac }}", String::as_str);
+            let value = template::value(template, variables)
+                .map_err(|error| unusable(error.to_string()))?;
+            let added = match value {
+                Value::Null => arguments.add(None::<String>),
+                Value::Bool(is) => arguments.add(is),
+                Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                    (Some(number), _) => arguments.add(number),
+                    (None, number) => arguments.add(number),
+                },
+                Value::String(text) if text.contains('\0') => {
+                    return Err(unusable(format!("`:{name}` holds a NUL")));
+                }
+                Value::String(text) => arguments.add(text),
+                _ => return Err(unusable(format!("`:{name}` is no single value"))),
+            };
+            added.map_err(|error| unusable(error.to_string()))?;
+        }
+        Ok(arguments)
+    }
+
+    fn sentence(&self, call: &Call<'_>) -> String {
+        format!("`{}` of {} at target `{}`", call.operation, call.device.masked(), self.name)
+    }
+
+    /// What follows from an error, by its type and its SQLSTATE (or SQLite's result code).
+    fn failure(&self, error: &sqlx::Error) -> Failure {
+        let text = |what: &str| format!("target `{}`: {what}", self.name);
+        let Some(database) = error.as_database_error() else {
+            return match error {
+                sqlx::Error::Configuration(_) => {
+                    Failure::give_up(Class::NotConfigured, text("its `url` cannot be used"))
+                }
+                _ => {
+                    Failure::retry(Class::TargetUnavailable, text("no connection to the database"))
+                }
+            };
+        };
+        let code = database.code().unwrap_or_default();
+        let text = text(&format!("the database answered with the error {code}"));
+        match (self.marks, code.get(..2)) {
+            (_, Some("28")) => Failure::retry(Class::TargetLogin, text),
+            // Connections, deadlocks, resources, operators.
+            (_, Some("08" | "40" | "53" | "57")) => Failure::retry(Class::TargetUnavailable, text),
+            _ if matches!(&*code, "5" | "6" | "10" | "13" | "14") => {
+                Failure::retry(Class::TargetUnavailable, text)
+            }
+            _ => Failure::give_up(Class::TargetRefused, text),
+        }
+    }
+}
+
+fn marks(name: &str, target: &flow::Target) -> Result<Marks, ConnectorError> {
+    match target.url.split_once(':') {
+        Some(("postgres" | "postgresql" | "sqlite", _)) => Ok(Marks::Numbered),
+        Some(("mysql" | "mariadb", _)) => Ok(Marks::Question),
+        _ => Err(ConnectorError::BadDatabaseUrl(name.to_owned())),
+    }
+}
+
+/// `url` with who we are before the host, where that is given.
+fn with_credentials(url: &str, username: Option<&str>, password: Option<&str>) -> String {
+    let encoded = |text: &str| {
+        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    };
+    match (url.split_once("://"), username) {
+        (Some((scheme, rest)), Some(username)) if scheme != "sqlite" => {
+            let password = password.map(|password| format!(":{}", encoded(password)));
+            format!("{scheme}://{}{}@{rest}", encoded(username), password.unwrap_or_default())
+        }
+        _ => url.to_owned(),
+    }
+}

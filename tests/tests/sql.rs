@@ -1,0 +1,155 @@
+//! The SQL action over real databases: PostgreSQL and SQLite.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_actions::sql::Databases;
+use greenlight_core::Failure;
+use greenlight_core::flow::Flows;
+use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::mac::Eui48;
+use greenlight_core::ports::{Act, Call, Clock, ReadSecret};
+use greenlight_core::secret::Secret;
+use greenlight_stores::SystemClock;
+use greenlight_tests::postgres::{Postgres, USER};
+use serde_json::{Value, json};
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, Row};
+
+#[derive(Clone)]
+struct FixedSecret(Arc<Secret>);
+
+impl ReadSecret for FixedSecret {
+    fn current(&self) -> Arc<Secret> {
+        Arc::clone(&self.0)
+    }
+
+    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
+        None
+    }
+}
+
+fn databases(url: &str, group: &str, credentials: &Value) -> Databases<FixedSecret, SystemClock> {
+    let text = format!(
+        r#"
+        [targets.radius]
+        connector = "freeradius-sql"
+        url = "{url}"
+        [[flows]]
+        name = "devices"
+        approval_code = "A"
+        fields.mac = {{ kind = "mac", from = [{{ field = "mac" }}] }}
+        actions = [{{ target = "radius", operation = "add", for_each = "mac" }}]
+        "#
+    );
+    let mut flows = Flows::parse(&text, &|_| None).unwrap();
+    let params = &mut flows.targets.get_mut("radius").unwrap().params;
+    params.insert("group".into(), toml::Value::String(group.into()));
+    let secret = json!({
+        "feishu": {"app_id": "a", "app_secret": "b", "encrypt_key": "c", "verification_token": "d"},
+        "targets": {"radius": credentials},
+    });
+    let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
+    Databases::new(&flows, secret, SystemClock).unwrap()
+}
+
+async fn act(
+    databases: &Databases<FixedSecret, SystemClock>,
+    operation: &str,
+    device: &str,
+    valid_until: Value,
+) -> String {
+    let variables = json!({"instance_code": "I-1", "valid_until": valid_until});
+    let call = Call {
+        target: "radius",
+        operation,
+        device: Eui48::parse(device).unwrap(),
+        variables: variables.as_object().unwrap(),
+        deadline: SystemClock.now().plus(Duration::from_mins(1)),
+    };
+    match databases.act(&call).await {
+        Ok(EffectOutcome::Done) => "done".into(),
+        Ok(EffectOutcome::AlreadyThere) => "already_there".into(),
+        Err(Failure::Retry { reason, .. }) => format!("retry {}", reason.class.as_str()),
+        Err(Failure::GiveUp { reason }) => format!("give_up {}", reason.class.as_str()),
+    }
+}
+
+/// The tables of FreeRADIUS that matter, without any unique index.
+const TABLES: [&str; 2] = [
+    "CREATE TABLE radusergroup (username varchar(64) NOT NULL, groupname varchar(64) NOT NULL, priority integer NOT NULL)",
+    "CREATE TABLE radcheck (username varchar(64) NOT NULL, attribute varchar(64) NOT NULL, op varchar(2) NOT NULL, value varchar(253) NOT NULL)",
+];
+
+async fn texts(pool: &AnyPool, sql: &'static str) -> Vec<String> {
+    let rows = sqlx::query(sql).fetch_all(pool).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(0)).collect()
+}
+
+async fn suite(url: &str, with_user: &str, credentials: &Value) {
+    let radius = databases(url, "mab-whitelist", credentials);
+    let pool = AnyPoolOptions::new().connect(with_user).await.unwrap();
+    for table in TABLES {
+        sqlx::query(table).execute(&pool).await.unwrap();
+    }
+    let (one, two) = ("00:00:5e:00:53:01", "00:00:5e:00:53:02");
+    assert_eq!(act(&radius, "find", one, Value::Null).await, "give_up not_there");
+    assert_eq!(act(&radius, "add", one, Value::Null).await, "done");
+    assert_eq!(act(&radius, "add", one, Value::Null).await, "already_there");
+    assert_eq!(act(&radius, "find", one, Value::Null).await, "done");
+    let until = json!("2027-01-01T08:00:00+08:00");
+    assert_eq!(act(&radius, "add", two, until.clone()).await, "done");
+    assert_eq!(act(&radius, "add", two, until).await, "already_there");
+    let expirations = texts(&pool, "SELECT value FROM radcheck").await;
+    assert_eq!(expirations, ["01 Jan 2027 00:00:00"]);
+    assert_eq!(act(&radius, "remove", one, Value::Null).await, "done");
+    assert_eq!(act(&radius, "remove", one, Value::Null).await, "already_there");
+    assert_eq!(texts(&pool, "SELECT username FROM radusergroup").await, [two]);
+
+    // Statement 14: whatever a value holds, it arrives whole in its place and changes nothing else.
+    let hostile =
+        ["'; DROP TABLE radusergroup; --", "\\' OR 1=1", "$1 :mac ?", "\u{202e}\"]]>{{ 7 * 7 }}"];
+    for group in hostile {
+        let radius = databases(url, group, credentials);
+        assert_eq!(act(&radius, "add", one, Value::Null).await, "done", "{group}");
+        let groups = texts(&pool, "SELECT groupname FROM radusergroup ORDER BY groupname").await;
+        assert!(groups.iter().any(|name| name == group), "{group}: {groups:?}");
+        assert_eq!(act(&radius, "remove", one, Value::Null).await, "done", "{group}");
+    }
+    assert_eq!(texts(&pool, "SELECT username FROM radusergroup").await, [two]);
+    assert_eq!(
+        act(&databases(url, "a\0b", credentials), "add", one, Value::Null).await,
+        "give_up bad_form"
+    );
+    println!("{} hostile values bound, none ran", hostile.len());
+    pool.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_14_values_are_bound_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("radius.db").display());
+    let missing = databases(&url, "g", &json!({}));
+    assert_eq!(
+        act(&missing, "find", "00:00:5e:00:53:01", Value::Null).await,
+        "retry target_unavailable"
+    );
+    std::fs::write(folder.path().join("radius.db"), "").unwrap();
+    suite(&url, &url, &json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_14_values_are_bound_in_postgresql() {
+    let server = Postgres::start().await;
+    let url = server.url();
+    let with_user = url.replace("://", "://greenlight:p%40ss%2Fword@");
+    let credentials = json!({"username": USER.0, "password": USER.1});
+    suite(&url, &with_user, &credentials).await;
+
+    let wrong = databases(&url, "g", &json!({"username": USER.0, "password": "wrong"}));
+    let device = "00:00:5e:00:53:01";
+    assert_eq!(act(&wrong, "find", device, Value::Null).await, "retry target_login");
+    let radius = databases(&url, "g", &credentials);
+    drop(server);
+    assert_eq!(act(&radius, "find", device, Value::Null).await, "retry target_unavailable");
+}
