@@ -11,12 +11,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use greenlight_actions::connector::{ConnectorError, Speaks, built_in, speaks};
-use greenlight_actions::http::HttpConnector;
+use greenlight_actions::connector::{Speaks, built_in, speaks};
+use greenlight_actions::http::{Connector, HttpConnector, Preview};
 use greenlight_core::Failure;
-use greenlight_core::flow::Flows;
+use greenlight_core::flow::{Target, Tls};
 use greenlight_core::mac::Eui48;
-use greenlight_core::ports::{Act, Call, Clock, ReadSecret};
+use greenlight_core::ports::{Act, Call, Clock, Http, HttpError, ReadSecret};
 use greenlight_core::secret::Secret;
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
@@ -180,33 +180,12 @@ impl ReadSecret for FixedSecret {
     }
 }
 
-/// Flows with one target of that connector, and every field that the case gives.
-fn flows(connector: &str, url: &str, contract: &Contract, case: &Case) -> Flows {
-    let field = |name: &String| {
-        format!("fields.{name} = {{ kind = \"text\", from = [{{ field = \"{name}\" }}] }}")
-    };
-    let fields: Vec<_> = case.fields.keys().map(field).collect();
-    let fields = fields.join("\n");
-    let text = format!(
-        r#"
-        [targets.nac]
-        connector = "{connector}"
-        url = "{url}"
-        [[flows]]
-        name = "devices"
-        approval_code = "A"
-        fields.mac = {{ kind = "mac", from = [{{ field = "mac" }}] }}
-        {fields}
-        actions = [{{ target = "nac", operation = "{}", for_each = "mac" }}]
-        "#,
-        case.operation
-    );
-    let mut flows = Flows::parse(&text, &|_| None).unwrap();
-    flows.targets.get_mut("nac").unwrap().params = contract.params.clone();
-    flows
-}
-
-async fn play(name: &str, contract: &Contract, case: &Case, client: &Client) -> Result<(), String> {
+async fn play(
+    connector: &Connector,
+    contract: &Contract,
+    case: &Case,
+    client: &Client,
+) -> Result<(), String> {
     let script = Script { left: case.exchange.clone().into(), problems: Vec::new() };
     let script = Arc::new(Mutex::new(script));
     let routes = Router::new().fallback(answer).with_state(Arc::clone(&script));
@@ -219,11 +198,15 @@ async fn play(name: &str, contract: &Contract, case: &Case, client: &Client) -> 
         "targets": {"nac": contract.secret},
     });
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
-    let flows = flows(name, &url, contract, case);
-    let connector = HttpConnector::new(&flows, secret, SystemClock, |_, _| {
-        Ok::<_, ConnectorError>(client.clone())
-    });
-    let connector = connector.map_err(|error| error.to_string())?;
+    let target = Target {
+        connector: String::new(),
+        url,
+        params: contract.params.clone(),
+        tls: Tls::default(),
+    };
+    let parts = (secret, SystemClock, client.clone());
+    let connector = HttpConnector::of_one("nac", &target, connector.clone(), parts)
+        .map_err(|error| error.to_string())?;
     let mut variables = json!({"instance_code": "I-1", "serial_number": "202611250001", "applicant": "ou_1",
         "approval_code": "A", "event_id": "e-1"});
     for (name, value) in &case.fields {
@@ -254,31 +237,245 @@ async fn play(name: &str, contract: &Contract, case: &Case, client: &Client) -> 
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n    ")) }
 }
 
+/// Plays all cases, and gives what went otherwise.
+async fn play_all(
+    name: &str,
+    connector: &Connector,
+    contract: &Contract,
+    client: &Client,
+) -> Vec<String> {
+    let mut failed = Vec::new();
+    for case in &contract.case {
+        if let Err(problem) = play(connector, contract, case, client).await {
+            failed.push(format!("{name}, {}:\n    {problem}", case.name));
+        }
+    }
+    failed
+}
+
+/// The connectors that speak HTTP.
+fn over_http() -> impl Iterator<Item = (&'static str, Connector)> {
+    built_in()
+        .iter()
+        .filter(|(name, text)| speaks(name, text).unwrap() == Speaks::Http)
+        .map(|(name, text)| (*name, Connector::parse(name, text).unwrap()))
+}
+
 #[tokio::test]
 async fn every_connector_keeps_its_contract() {
     let client = Client::new(None).unwrap();
     let (mut failed, mut lines) = (Vec::new(), Vec::new());
-    let over_http =
-        built_in().iter().filter(|(name, text)| speaks(name, text).unwrap() == Speaks::Http);
-    for (name, _) in over_http {
+    for (name, connector) in over_http() {
         let path = workspace().join(format!("tests/contracts/{name}.toml"));
         let text = fs::read_to_string(&path).unwrap_or_else(|_| panic!("{name} has no contract"));
         let contract: Contract =
             toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        for case in &contract.case {
-            if let Err(problem) = play(name, &contract, case, &client).await {
-                failed.push(format!("{name}, {}:\n    {problem}", case.name));
-            }
-        }
+        failed.extend(play_all(name, &connector, &contract, &client).await);
         let asked: usize = contract.case.iter().map(|case| case.exchange.len()).sum();
         lines.push(format!("{name:18} {:>2} cases, {asked:>2} requests", contract.case.len()));
-        let operations = ["add", "remove", "find"];
         let is_shown =
-            |operation: &&str| contract.case.iter().any(|case| case.operation == **operation);
-        assert!(operations.iter().all(is_shown), "{name} does not show all operations");
+            |operation: &String| contract.case.iter().any(|case| case.operation == *operation);
+        assert!(connector.operations.keys().all(is_shown), "{name} does not show all operations");
         let is_busy = |case: &Case| case.exchange.iter().any(|it| it.answer.status == 429);
         assert!(contract.case.iter().any(is_busy), "{name} does not show a 429");
     }
     println!("{}", lines.join("\n"));
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+}
+
+/// The walk-through of docs/connectors.md does what it says: its connector keeps its contract.
+#[tokio::test]
+async fn the_walk_through_works() {
+    let page = fs::read_to_string(workspace().join("docs/connectors.md")).unwrap();
+    let (_, walk) = page.split_once("## A NAC that nobody has seen").unwrap();
+    let blocks: Vec<&str> =
+        walk.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [connector, contract] = blocks[..] else { panic!("two files are written") };
+    let connector = Connector::parse("acme", connector).unwrap();
+    let contract: Contract = toml::from_str(contract).unwrap();
+    let failed = play_all("acme", &connector, &contract, &Client::new(None).unwrap()).await;
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+}
+
+/// What a request is made of, read back: the path's segments, query, headers, and the body's tree or text.
+#[derive(Debug, PartialEq)]
+struct Parts {
+    segments: Vec<String>,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    body: Value,
+}
+
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned()
+}
+
+impl Parts {
+    fn of(preview: &Preview) -> Self {
+        let uri: Uri = preview.url.parse().unwrap();
+        let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pair = |pair: &str| {
+            let (name, value) = pair.split_once('=').unwrap();
+            (decoded(name), decoded(value))
+        };
+        let body = match serde_json::from_str(&preview.body) {
+            Ok(json) => json,
+            Err(_) if preview.body.starts_with('<') => {
+                let text = quick_xml::escape::unescape(&preview.body).unwrap().into_owned();
+                Value::String(text)
+            }
+            Err(_) => Value::String(preview.body.clone()),
+        };
+        Self {
+            segments: uri.path().split('/').map(decoded).collect(),
+            query: pairs.map(pair).collect(),
+            headers: preview.headers.clone(),
+            body,
+        }
+    }
+
+    /// The same with another text in place of `marker`.
+    fn with(&self, marker: &str, text: &str) -> Self {
+        let put = |old: &String| old.replace(marker, text);
+        let pairs = |pairs: &[(String, String)]| {
+            pairs.iter().map(|(name, value)| (name.clone(), put(value))).collect()
+        };
+        Self {
+            segments: self.segments.iter().map(put).collect(),
+            query: pairs(&self.query),
+            headers: pairs(&self.headers),
+            body: tree(&self.body, &put),
+        }
+    }
+}
+
+/// A tree with its texts changed.
+fn tree(value: &Value, put: &impl Fn(&String) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(put(text)),
+        Value::Array(items) => items.iter().map(|item| tree(item, put)).collect(),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| (name.clone(), tree(value, put));
+            Value::Object(members.iter().map(member).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Every request of an operation, with `value` for all that a form, an answer or the operator gives.
+fn requests(connector: &Connector, operation: &str, value: &str) -> Result<Vec<Preview>, Failure> {
+    let given = |name: &String| (name.clone(), toml::Value::String(value.to_owned()));
+    let target = Target {
+        connector: String::new(),
+        url: "https://nac.example.com:9999/base".into(),
+        params: connector.params.keys().map(given).collect(),
+        tls: Tls::default(),
+    };
+    let keys =
+        ["token", "username", "password", "client_id", "client_secret", "api_key", "shared_secret"];
+    let credentials: serde_json::Map<String, Value> =
+        keys.iter().map(|key| ((*key).to_owned(), json!("s"))).collect();
+    let secret = json!({
+        "feishu": {"app_id": "a", "app_secret": "b", "encrypt_key": "c", "verification_token": "d"},
+        "targets": {"nac": credentials},
+    });
+    let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
+    let parts = (secret, SystemClock, Nobody);
+    let http = HttpConnector::of_one("nac", &target, connector.clone(), parts).unwrap();
+    let mut variables = json!({});
+    for name in [
+        "instance_code",
+        "serial_number",
+        "applicant",
+        "approval_code",
+        "event_id",
+        "id",
+        "group_id",
+    ] {
+        variables[name] = json!(value);
+    }
+    http.preview(&Call {
+        target: "nac",
+        operation,
+        device: Eui48::parse("00:00:5e:00:53:01").unwrap(),
+        variables: variables.as_object().unwrap(),
+        deadline: SystemClock.now(),
+    })
+}
+
+/// Is never asked.
+#[derive(Clone)]
+struct Nobody;
+
+impl Http for Nobody {
+    async fn send(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
+        unreachable!("nothing is sent")
+    }
+}
+
+const MARKER: &str = "mArKeR";
+
+/// Statement 14, for every position of every connector: a value arrives whole in its place and changes
+/// nothing else, or the request is refused.
+fn check_value(value: &str) -> (usize, usize) {
+    let (mut whole, mut refused) = (0, 0);
+    for (name, connector) in over_http() {
+        for operation in connector.operations.keys() {
+            let expected = requests(&connector, operation, MARKER).unwrap();
+            let Ok(sent) = requests(&connector, operation, value) else {
+                refused += 1;
+                continue;
+            };
+            for (expected, sent) in expected.iter().zip(&sent) {
+                let expected = Parts::of(expected).with(MARKER, value);
+                assert_eq!(Parts::of(sent), expected, "{name}, {operation}");
+                whole += 1;
+            }
+        }
+    }
+    (whole, refused)
+}
+
+#[test]
+fn statement_14_hostile_values_stay_in_their_place_in_every_connector() {
+    let long = "x".repeat(1_000_000);
+    let hostile = [
+        "\"",
+        "'",
+        "../..",
+        "%2f%2e%2e",
+        "x\r\nHost: evil",
+        "]]>",
+        "<!--",
+        "&amp;",
+        "'; --",
+        "{{ 7 * 7 }}",
+        "{% raw %}",
+        "\0",
+        "\u{202e}abc",
+        "a?b=c#d&e=f",
+        "\\u0000",
+        &long,
+    ];
+    let mut counts = (0, 0);
+    for value in hostile {
+        let (whole, refused) = check_value(value);
+        counts = (counts.0 + whole, counts.1 + refused);
+    }
+    println!(
+        "{} hostile values: {} requests hold them whole, {} operations are refused",
+        hostile.len(),
+        counts.0,
+        counts.1
+    );
+    assert!(counts.0 > 0);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn statement_14_any_value_stays_in_its_place_in_every_connector(value in ".{1,40}") {
+        check_value(&value);
+    }
 }

@@ -2,12 +2,15 @@
 //!
 //! * [`serve`]: both stories in one process, on one machine.
 //! * [`dlq`]: what is in the dead-letter queue of this machine, and back with it.
+//! * [`flows`], [`connectors`]: is flows.toml right, what would it do, and what can be spoken to.
 //! * [`simulator`]: sends what Feishu would send.
 //! * [`stub`]: stands in for Feishu's OpenAPI and for a NAC.
 //! * [`demo`]: all of them together, telling a story.
 
+pub mod connectors;
 pub mod demo;
 pub mod dlq;
+pub mod flows;
 pub mod serve;
 pub mod simulator;
 pub mod stub;

@@ -1,12 +1,12 @@
 //! `greenlight`: an approval turns green, and the rest follows.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use greenlight::{demo, dlq, serve};
+use greenlight::{connectors, demo, dlq, flows, serve};
 use tracing_subscriber::EnvFilter;
 
 /// An approval turns green; greenlight does the rest.
@@ -45,6 +45,19 @@ enum Command {
         #[command(subcommand)]
         command: DlqCommand,
     },
+    /// Is flows.toml right, and what would it do?
+    Flows {
+        /// The file; the flows that are built in if left out
+        #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true)]
+        flows: Option<PathBuf>,
+        #[command(subcommand)]
+        command: FlowsCommand,
+    },
+    /// The products that greenlight can speak to
+    Connectors {
+        #[command(subcommand)]
+        command: ConnectorsCommand,
+    },
     /// See it work: serve, with a stub of Feishu and of a NAC beside it
     Demo {
         /// Leave it running afterwards, and print what to try
@@ -65,6 +78,26 @@ enum DlqCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum FlowsCommand {
+    /// Check it: a mistake is named with file and line
+    Check,
+    /// Print every request that a flow would make for an instance, and send nothing
+    Try {
+        /// The flow's name
+        flow: String,
+        /// An answer of Feishu's OpenAPI to "obtain a single approval instance", kept in a file
+        #[arg(long, value_name = "FILE")]
+        instance: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConnectorsCommand {
+    /// All that are built in, what each can do, and what is unverified
+    List,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -75,6 +108,13 @@ async fn main() -> ExitCode {
         Command::Dlq { data, command: DlqCommand::Redrive { ids } } => {
             finish(dlq::redrive(&data, &ids).await)
         }
+        Command::Flows { flows, command: FlowsCommand::Check } => {
+            print(flows::check(flows.as_deref()))
+        }
+        Command::Flows { flows, command: FlowsCommand::Try { flow, instance } } => {
+            print(flows::dry_run(flows.as_deref(), &flow, &instance))
+        }
+        Command::Connectors { command: ConnectorsCommand::List } => print(connectors::list()),
         Command::Demo { keep } => finish(demo::run(keep).await),
         Command::Serve { listen, data, secrets, flows, feishu_base_url } => {
             let options = serve::Options { listen, data, secrets, flows, feishu_base_url };
@@ -92,6 +132,13 @@ fn log_to_stderr(level: &str) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+}
+
+/// Whoever reads may have enough of it: that is no error.
+fn print(result: Result<String, impl std::error::Error>) -> ExitCode {
+    finish(result.map(|text| {
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }))
 }
 
 fn finish(result: Result<(), impl std::error::Error>) -> ExitCode {

@@ -26,6 +26,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "serve", what: "both stories on one machine", run: serve },
     Part { name: "disk", what: "a disk that is full, a folder that may not be written", run: disk },
     Part { name: "connectors", what: "each connector keeps its contract", run: connectors },
+    Part { name: "flows", what: "flows are checked, and tried without sending", run: flows },
     Part { name: "sql", what: "records in PostgreSQL and SQLite", run: sql },
     Part { name: "radius", what: "a real RADIUS server says yes", run: radius },
     Part { name: "http", what: "whom the outbound client trusts", run: http },
@@ -120,6 +121,10 @@ fn serve() -> Result<Tally, Problem> {
 
 fn connectors() -> Result<Tally, Problem> {
     suite("connectors")
+}
+
+fn flows() -> Result<Tally, Problem> {
+    suite("flows")
 }
 
 fn sql() -> Result<Tally, Problem> {

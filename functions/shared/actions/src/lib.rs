@@ -52,6 +52,12 @@ where
         Ok(Self { http, databases })
     }
 
+    /// Whether a target is a database.
+    #[must_use]
+    pub fn is_database(&self, target: &str) -> bool {
+        self.databases.has(target)
+    }
+
     /// The targets that speak HTTP.
     #[must_use]
     pub const fn http(&self) -> &HttpConnector<H, S, C> {

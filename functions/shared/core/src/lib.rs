@@ -35,7 +35,7 @@ pub mod time;
 pub use delivery::{Delivery, MAX_BODY_BYTES, Refusal};
 pub use event::Verdict;
 pub use failure::{Class, Failure, Reason};
-pub use process::{Disposition, Message, Processor, process};
+pub use process::{Disposition, Message, Plan, Processor, plan, process};
 pub use receive::{Answer, Ignored, Outcome, Receiver, receive};
 pub use request::{Request, RequestKey};
 pub use time::Timestamp;

@@ -67,6 +67,23 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Ok(connector)
     }
 
+    /// For one target, with a connector that need not be built in: to try it.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] when connector, target and secret do not go together.
+    pub fn of_one(
+        name: &str,
+        target: &flow::Target,
+        connector: Connector,
+        (secret, clock, http): (S, C, H),
+    ) -> Result<Self, ConnectorError> {
+        let url = base_url(name, &target.url)?;
+        let params = params(name, target, &connector.params)?;
+        check::credentials(name, &connector.auth, &secret.current())?;
+        let target = Target::new(name, url, params, connector, http);
+        Ok(Self { targets: BTreeMap::from([(name.to_owned(), target)]), secret, clock })
+    }
+
     fn check(&self, flows: &Flows) -> Result<(), ConnectorError> {
         for flow in &flows.flows {
             for action in &flow.actions {

@@ -70,7 +70,16 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             auth.apply(&mut draft, &self.masked(target), &session, None).map_err(unrenderable)?;
         }
         let request = draft.into_request().map_err(unrenderable)?;
-        Ok(Preview::of(step, is_login, &request))
+        let mut preview = Preview::of(step, is_login, &request);
+        let is_secret = |name: &str| {
+            let template = auth.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            template.is_some_and(|(_, template)| !needs(template).unwrap_or_default().is_empty())
+        };
+        if !is_login {
+            let secret = preview.headers.iter_mut().filter(|(name, _)| is_secret(name));
+            secret.for_each(|(_, value)| MASK.clone_into(value));
+        }
+        Ok(preview)
     }
 
     /// The values of `auth`'s templates, masked.

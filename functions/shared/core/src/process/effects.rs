@@ -43,9 +43,9 @@ where
         extracted: Extracted,
         mut circuits: Circuits,
     ) -> Result<(), Setback> {
-        let variables = variables(job.request, instance, extracted.values);
+        let variables = variables(&job.request.event_id, instance, extracted.values);
         let mut failures = Failures::of(extracted.problems);
-        let wanted = self.wanted(job.flow, &variables)?;
+        let wanted = wanted(job.flow, &variables, &self.actions)?;
         for (action, device) in work(job, &wanted, &extracted.devices) {
             if failures.is_down(&action.target) {
                 continue;
@@ -68,29 +68,6 @@ where
         }
         self.release(job).await;
         failures.into_result()
-    }
-
-    /// The actions whose conditions hold.
-    fn wanted<'a>(
-        &self,
-        flow: &'a Flow,
-        variables: &Map<String, Value>,
-    ) -> Result<Vec<&'a Action>, Failure> {
-        let holds = |condition: &Option<String>| {
-            condition.as_ref().map_or(Ok(true), |when| self.actions.holds(when, variables))
-        };
-        let mut wanted = Vec::new();
-        if holds(&flow.when)? {
-            for action in &flow.actions {
-                if holds(&action.when)? {
-                    wanted.push(action);
-                }
-            }
-        }
-        if wanted.is_empty() {
-            tracing::info!(flow = flow.name, "nothing is to be done, by its conditions");
-        }
-        Ok(wanted)
     }
 
     /// Has a target to itself that bears one operation at a time, until the end of the attempt.
@@ -244,6 +221,29 @@ fn is_away(target: &str, wait: Duration) -> Failure {
     Failure::retry_after(Some(wait), Class::CircuitOpen, text)
 }
 
+/// The actions whose conditions hold.
+pub(super) fn wanted<'a>(
+    flow: &'a Flow,
+    variables: &Map<String, Value>,
+    actions: &impl Act,
+) -> Result<Vec<&'a Action>, Failure> {
+    let holds = |condition: &Option<String>| {
+        condition.as_ref().map_or(Ok(true), |when| actions.holds(when, variables))
+    };
+    let mut wanted = Vec::new();
+    if holds(&flow.when)? {
+        for action in &flow.actions {
+            if holds(&action.when)? {
+                wanted.push(action);
+            }
+        }
+    }
+    if wanted.is_empty() {
+        tracing::info!(flow = flow.name, "nothing is to be done, by its conditions");
+    }
+    Ok(wanted)
+}
+
 /// What is left to do. Each attempt begins at another device: devices over which a target fails every
 /// time must not use up the time of those behind them.
 fn work<'a>(
@@ -267,19 +267,19 @@ fn work<'a>(
 }
 
 /// What templates may use, besides the device: the flow's own fields cannot hide these.
-fn variables(
-    request: &Request,
+pub(super) fn variables(
+    event_id: &str,
     instance: &Instance,
     mut variables: Map<String, Value>,
 ) -> Map<String, Value> {
     for (name, value) in [
-        ("approval_code", &request.approval_code),
-        ("instance_code", &request.instance_code),
-        ("event_id", &request.event_id),
+        ("approval_code", instance.approval_code.as_str()),
+        ("instance_code", &instance.instance_code),
+        ("event_id", event_id),
         ("applicant", &instance.applicant),
         ("serial_number", &instance.serial_number),
     ] {
-        variables.insert(name.to_owned(), Value::String(value.clone()));
+        variables.insert(name.to_owned(), Value::String(value.to_owned()));
     }
     variables
 }

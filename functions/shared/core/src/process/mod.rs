@@ -1,6 +1,7 @@
 //! The second story: a queued request becomes effects, each done once.
 
 mod effects;
+mod plan;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -12,6 +13,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use self::effects::Job;
+pub use self::plan::{Plan, plan};
 use crate::extract::extract;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};

@@ -112,6 +112,19 @@ struct InstanceData {
 }
 
 impl InstanceData {
+    fn into_instance(self) -> Result<Instance, ApiError> {
+        let form = super::form::parse(&self.form)
+            .map_err(|_| ApiError::Shape { part: "the form is no list of widgets" })?;
+        Ok(Instance {
+            status: self.status(),
+            approval_code: self.approval_code,
+            instance_code: self.instance_code,
+            applicant: self.open_id.unwrap_or_default(),
+            serial_number: self.serial_number.unwrap_or_default(),
+            form,
+        })
+    }
+
     /// The OpenAPI never says `REVERTED`: it says `CANCELED`, or sets `reverted`.
     fn status(&self) -> Status {
         match (self.status.as_str(), self.reverted.unwrap_or(false)) {
@@ -129,19 +142,27 @@ impl<H: Http, S: ReadSecret, C: Clock> ReadInstance for FeishuClient<H, S, C> {
     async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
         let path = format!("/open-apis/approval/v4/instances/{instance_code}");
         let InstanceAnswer { data } = self.get(&path).await?;
-        let form = super::form::parse(&data.form).map_err(|_| {
-            let error = ApiError::Shape { part: "the form is no list of widgets" };
-            Failure::give_up(Class::SourceRefused, error)
-        })?;
-        Ok(Instance {
-            status: data.status(),
-            approval_code: data.approval_code,
-            instance_code: data.instance_code,
-            applicant: data.open_id.unwrap_or_default(),
-            serial_number: data.serial_number.unwrap_or_default(),
-            form,
-        })
+        data.into_instance().map_err(ApiError::into_failure)
     }
+}
+
+/// The instance in an answer of the OpenAPI that was kept, with or without the `data` around it.
+///
+/// # Errors
+/// [`Failure`] says what is missing.
+pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        Answer(InstanceAnswer),
+        Data(InstanceData),
+    }
+    let kept = serde_json::from_str(json).map_err(|_| {
+        let part = "it is no answer to \"obtain a single approval instance\"";
+        ApiError::Shape { part }.into_failure()
+    })?;
+    let (Kept::Answer(InstanceAnswer { data }) | Kept::Data(data)) = kept;
+    data.into_instance().map_err(ApiError::into_failure)
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {

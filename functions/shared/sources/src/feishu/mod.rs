@@ -9,7 +9,7 @@ mod envelope;
 mod form;
 mod webhook;
 
-pub use client::{BASE_URL, FeishuClient};
+pub use client::{BASE_URL, FeishuClient, parse_instance};
 pub use crypto::{decrypt, encrypt, signature};
 pub use webhook::{FeishuWebhook, REPLAY_WINDOW, header};
 
