@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use greenlight::flows::{check, dry_run};
 use greenlight::stub::form_of;
+use greenlight_core::flow::Flows;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -134,6 +135,33 @@ fn a_dry_run_tells_every_request_and_no_secret() {
     let no_instance = files.write("instance.json", "{}");
     let problem = dry_run(Some(&flows), "laptops", &no_instance).unwrap_err().to_string();
     assert!(problem.contains("instance.json: "), "{problem}");
+}
+
+/// What the schema takes, the program takes, and what it refuses, the program refuses.
+#[test]
+fn the_schema_says_what_the_program_takes() {
+    let schema = serde_json::from_str(&greenlight::flows::schema()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let takes =
+        |text: &str| validator.is_valid(&json!(toml::from_str::<toml::Table>(text).unwrap()));
+    let program_takes = |text: &str| Flows::parse(text, &|name| Some(name.to_owned())).is_ok();
+    for text in
+        [FLOWS, include_str!("../../infra/flows.toml"), &format!("{FLOWS}[retry]\nfirst = \"1s\"")]
+    {
+        assert!(takes(text) && program_takes(text), "{text}");
+    }
+    for (from, to) in [
+        ("connector =", "conector ="),
+        ("role_id = 3 }", "role_id = 3 }\ntls = { pin = \"x\" }"),
+        ("kind = \"date\"", "kind = \"day\""),
+        ("optional = true", "optional = 1"),
+        ("for_each = \"mac\"", ""),
+        ("name = \"laptops\"", "name = 7"),
+        ("column = \"mac\"", "colum = \"mac\""),
+    ] {
+        let text = FLOWS.replacen(from, to, 1);
+        assert!(!takes(&text) && !program_takes(&text), "{to}");
+    }
 }
 
 #[test]

@@ -136,6 +136,12 @@ pub fn check(file: Option<&Path>) -> Result<String, FlowsProblem> {
     Ok(text)
 }
 
+/// The JSON Schema of flows.toml, for editors.
+#[must_use]
+pub fn schema() -> String {
+    format!("{:#}\n", greenlight_core::flow::schema())
+}
+
 /// Tells every request that `flow` would make for an instance, and sends nothing.
 ///
 /// # Errors

@@ -82,6 +82,8 @@ enum DlqCommand {
 enum FlowsCommand {
     /// Check it: a mistake is named with file and line
     Check,
+    /// Print the JSON Schema of the file, for editors
+    Schema,
     /// Print every request that a flow would make for an instance, and send nothing
     Try {
         /// The flow's name
@@ -110,6 +112,9 @@ async fn main() -> ExitCode {
         }
         Command::Flows { flows, command: FlowsCommand::Check } => {
             print(flows::check(flows.as_deref()))
+        }
+        Command::Flows { command: FlowsCommand::Schema, .. } => {
+            print(Ok::<_, std::fmt::Error>(flows::schema()))
         }
         Command::Flows { flows, command: FlowsCommand::Try { flow, instance } } => {
             print(flows::dry_run(flows.as_deref(), &flow, &instance))

@@ -45,6 +45,7 @@ pub struct ApprovalEvent {
 }
 
 /// The two outcomes of an approval instance that something can follow from.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {

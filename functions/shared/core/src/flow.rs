@@ -23,6 +23,7 @@ pub struct Flows {
 }
 
 /// A system acted upon.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
@@ -32,6 +33,7 @@ pub struct Target {
     pub url: String,
     /// What its connector asks for: a site, a group. Texts may hold `${NAME}`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
     pub params: BTreeMap<String, toml::Value>,
     /// Whom it is taken for.
     #[serde(default)]
@@ -39,6 +41,7 @@ pub struct Target {
 }
 
 /// Whom a target is taken for, besides those whom the machine trusts and those of `ca_pem` in the secret.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
@@ -51,6 +54,7 @@ pub struct Tls {
 }
 
 /// The rule from an approval to actions.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flow {
@@ -74,6 +78,7 @@ pub struct Flow {
 }
 
 /// Where a variable comes from, and what it may be.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldRule {
@@ -91,10 +96,12 @@ pub struct FieldRule {
     #[serde(default)]
     pub optional: bool,
     /// The value when the form leaves it out.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
     pub default: Option<toml::Value>,
 }
 
 /// What a variable is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -113,6 +120,7 @@ pub enum Kind {
 }
 
 /// A place in a form.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
@@ -125,6 +133,7 @@ pub struct Place {
 }
 
 /// What to do with a random (locally administered) address, which a device changes from time to time.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Randomized {
@@ -138,6 +147,7 @@ pub enum Randomized {
 }
 
 /// One thing to do per device.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
@@ -224,6 +234,7 @@ const fn default_verdict() -> Verdict {
     Verdict::Approved
 }
 
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -232,6 +243,13 @@ struct File {
     flows: Vec<Flow>,
     #[serde(default)]
     retry: RetryPolicy,
+}
+
+/// The JSON Schema of `flows.toml`, for editors.
+#[cfg(feature = "schema")]
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
 }
 
 impl From<File> for Flows {

@@ -8,17 +8,21 @@ use serde::{Deserialize, Deserializer};
 use crate::Timestamp;
 
 /// How long to wait between attempts, and for how long to go on: `[retry]` in `flows.toml`.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
     /// Wait after the first attempt; doubled with each further one. Default: `30s`.
     #[serde(deserialize_with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub first: Duration,
     /// The longest wait between two attempts. Default: `15min`.
     #[serde(deserialize_with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub longest: Duration,
     /// From the first receive of the message until it goes to the dead-letter queue. Default: `24h`.
     #[serde(deserialize_with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub give_up_after: Duration,
 }
 
