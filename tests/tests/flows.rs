@@ -91,7 +91,7 @@ fn each_mistake_is_named_with_file_and_line() {
             20,
             "no longer than `longest`",
         ),
-        ("kind = \"choice\"", "kind = \"chioce\"", 1, "line 13"),
+        ("kind = \"choice\"", "kind = \"chioce\"", 13, "`chioce`"),
     ];
     for (from, to, line, said) in mistakes {
         let file = files.write("flows.toml", &FLOWS.replacen(from, to, 1));

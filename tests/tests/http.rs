@@ -32,7 +32,7 @@ async fn a_certificate_of_ones_own_authority_is_trusted_only_when_it_is_given() 
 }
 
 fn target(tls: Tls) -> Target {
-    Target { connector: String::new(), url: String::new(), params: BTreeMap::default(), tls }
+    Target { connector: String::new(), url: "https://nac".into(), params: BTreeMap::default(), tls }
 }
 
 fn secret() -> Secret {
@@ -70,6 +70,9 @@ async fn metadata_services_are_never_asked() {
         "http://169.254.169.254/latest/meta-data",
         "http://[::ffff:169.254.169.254]/",
         "http://[fd00:ec2::254]/",
+        "http://2852039166/",
+        "http://0xa9fea9fe/",
+        "http://169.254.169.254./",
     ] {
         let refused = client.send(get_request(url)).await;
         let is_refused =

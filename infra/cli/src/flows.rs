@@ -219,11 +219,8 @@ fn read(file: Option<&Path>) -> Result<Checked, FlowsProblem> {
     let text = flows_text(file, include_str!("../../flows.toml"))?;
     let name =
         file.map_or_else(|| "infra/flows.toml".to_owned(), |file| file.display().to_string());
-    let wrong = |place: &[&str], problem: String| FlowsProblem::Wrong {
-        file: name.clone(),
-        line: line_of(&text, place),
-        problem,
-    };
+    let wrong_at = |line, problem| FlowsProblem::Wrong { file: name.clone(), line, problem };
+    let wrong = |place: &[&str], problem| wrong_at(line_of(&text, place), problem);
     let unset = RefCell::new(BTreeSet::new());
     let environment = |variable: &str| {
         let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
@@ -236,8 +233,10 @@ fn read(file: Option<&Path>) -> Result<Checked, FlowsProblem> {
             }
         }))
     };
-    let flows = Flows::parse(&text, &environment)
-        .map_err(|error| wrong(&place_in_flows(&error), error.to_string()))?;
+    let flows = Flows::parse(&text, &environment).map_err(|error| match error {
+        FlowsError::Toml { line, problem } => wrong_at(line, problem),
+        error => wrong(&place_in_flows(&error), error.to_string()),
+    })?;
     let (actions, credentials) = actions(&flows, &wrong)?;
     Ok(Checked { flows, actions, credentials, unset: unset.into_inner() })
 }
@@ -273,7 +272,7 @@ fn actions(
 /// Where in the file a mistake is: the keys down to it; a flow is named by its name.
 fn place_in_flows(error: &FlowsError) -> Vec<&str> {
     match error {
-        FlowsError::Toml(_) => Vec::new(),
+        FlowsError::Toml { .. } => Vec::new(),
         FlowsError::Unset { place, .. } | FlowsError::Placeholder { place } => {
             place.split('.').collect()
         }

@@ -168,8 +168,15 @@ pub(crate) fn check_conditions(flow: &Flow) -> Result<(), ConnectorError> {
     Ok(())
 }
 
-/// Whether a condition holds for these values.
+/// Whether a condition holds for these values. One over a field that is left out, or that is wrong, does
+/// not: MiniJinja has nothing smaller than any number, and `days <= 30` would let everybody in.
 pub(crate) fn holds(condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
+    let needed = condition_needs(condition).unwrap_or_default(); // Compiled before.
+    let is_there =
+        |needed: &String| variables.get(variable(needed)).is_some_and(|value| !value.is_null());
+    if !needed.iter().all(is_there) {
+        return Ok(false);
+    }
     let context = Context::from(minijinja::value::Serde(variables));
     template::holds(condition, &context)
         .map_err(|error| Failure::give_up(Class::NotConfigured, error))

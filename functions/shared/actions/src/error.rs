@@ -70,7 +70,12 @@ pub enum ConnectorError {
         /// The value.
         value: String,
     },
-    /// A target's URL is none of a database.
+    /// A database with settings that are for HTTP.
+    #[error(
+        "target `{0}`: `tls` is for HTTP; a database takes `?sslmode=verify-full&sslrootcert=…` in its url"
+    )]
+    DatabaseTls(String),
+    /// A target's URL is none of a database, or says who we are.
     #[error(
         "target `{0}`: `url` must look like postgres://db.example.com/radius, mysql://… or sqlite:///…"
     )]

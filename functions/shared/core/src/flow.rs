@@ -165,8 +165,13 @@ pub struct Action {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum FlowsError {
     /// Not TOML, a key that is unknown or missing, or a value of the wrong type.
-    #[error("flows.toml: {0}")]
-    Toml(String),
+    #[error("flows.toml: {problem}")]
+    Toml {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, with the place.
+        problem: String,
+    },
     /// `${NAME}` stands for a variable that is not set.
     #[error(
         "flows.toml: `{place}` needs the environment variable {name}, which is not set or is empty"
@@ -373,7 +378,11 @@ impl Approvals {
 }
 
 fn read(text: &str) -> Result<File, FlowsError> {
-    toml::from_str(text).map_err(|error| FlowsError::Toml(error.to_string()))
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text.get(..start).map_or(1, |before| before.matches('\n').count() + 1);
+        FlowsError::Toml { line, problem: error.to_string() }
+    })
 }
 
 fn fill_in_approvals(flows: &mut [Flow], environment: Environment<'_>) -> Result<(), FlowsError> {

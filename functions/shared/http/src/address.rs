@@ -10,17 +10,19 @@ use thiserror::Error;
 #[error("{0} is an address of a metadata service, and no target")]
 pub(crate) struct Forbidden(IpAddr);
 
-/// EC2 and most others, ECS, and EC2 over IPv6.
+/// Alibaba Cloud, and EC2 over IPv6; all others are link-local.
 const METADATA: [IpAddr; 3] = [
-    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
-    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
-/// Refuses the addresses of metadata services, however they are written.
+/// Refuses the addresses of metadata services, however they are written: all link-local IPv4 addresses are
+/// none that a target has.
 pub(crate) fn check(address: IpAddr) -> Result<(), Forbidden> {
     let plain = address.to_canonical();
-    if METADATA.contains(&plain) { Err(Forbidden(plain)) } else { Ok(()) }
+    let is_link_local = matches!(plain, IpAddr::V4(address) if address.is_link_local());
+    if is_link_local || METADATA.contains(&plain) { Err(Forbidden(plain)) } else { Ok(()) }
 }
 
 /// Resolves as the machine does, and refuses what no target is: at each connection, so that a name that
@@ -48,12 +50,16 @@ mod tests {
 
     #[test]
     fn metadata_services_are_no_targets_however_they_are_written() {
-        for address in
-            ["169.254.169.254", "::ffff:169.254.169.254", "169.254.170.2", "fd00:ec2::254"]
-        {
+        for address in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "fd00:ec2::254",
+        ] {
             assert!(check(address.parse().unwrap()).is_err(), "{address}");
         }
-        for address in ["10.0.0.1", "169.254.1.1", "::1"] {
+        for address in ["10.0.0.1", "192.168.1.1", "::1"] {
             assert!(check(address.parse().unwrap()).is_ok(), "{address}");
         }
     }

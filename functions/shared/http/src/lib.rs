@@ -39,6 +39,9 @@ pub enum ClientError {
     /// Not a SHA-256.
     #[error("`tls.pin_sha256` is not 64 hexadecimal digits")]
     BadPin,
+    /// A pin where there is no certificate.
+    #[error("`tls.pin_sha256` needs an https:// `url`")]
+    PinWithoutTls,
     /// Two ways to trust that exclude each other.
     #[error("`tls` has both `pin_sha256` and `insecure`")]
     PinnedAndInsecure,
@@ -81,6 +84,9 @@ impl Client {
     pub fn of_target(name: &str, target: &Target, secret: &Secret) -> Result<Self, ClientError> {
         let client = match (&target.tls.pin_sha256, target.tls.insecure) {
             (Some(_), true) => Err(ClientError::PinnedAndInsecure),
+            (Some(_), false) if !target.url.starts_with("https:") => {
+                Err(ClientError::PinWithoutTls)
+            }
             (Some(pin), false) => trust::pinned(pin)
                 .and_then(|config| build(builder().tls_backend_preconfigured(config))),
             (None, true) => {
@@ -111,9 +117,10 @@ fn build(builder: reqwest::ClientBuilder) -> Result<Client, ClientError> {
     builder.build().map(Client).map_err(|error| ClientError::Build(innermost(&error)))
 }
 
-/// An address that is written out is never resolved.
-fn check_literal(request: &http::Request<Bytes>, host: &str) -> Result<(), HttpError> {
-    let literal = request.uri().host().map(|host| host.trim_matches(['[', ']']));
+/// An address that is written out is never resolved. `url` is as it is asked, every spelling of an address
+/// made plain.
+fn check_literal(url: &reqwest::Url, host: &str) -> Result<(), HttpError> {
+    let literal = url.host_str().map(|host| host.trim_matches(['[', ']']).trim_end_matches('.'));
     let Some(address) = literal.and_then(|host| host.parse::<IpAddr>().ok()) else { return Ok(()) };
     address::check(address)
         .map_err(|error| HttpError::Connect { host: host.to_owned(), cause: error.to_string() })
@@ -125,9 +132,9 @@ impl Http for Client {
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, HttpError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        check_literal(&request, &host)?;
         let failed = |error: &reqwest::Error| failure(&host, error);
         let request = reqwest::Request::try_from(request).map_err(|error| failed(&error))?;
+        check_literal(request.url(), &host)?;
         let mut response = self.0.execute(request).await.map_err(|error| failed(&error))?;
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {

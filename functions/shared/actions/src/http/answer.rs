@@ -21,9 +21,10 @@ impl Answer {
     pub(super) fn of(response: http::Response<Bytes>) -> Self {
         let (head, body) = response.into_parts();
         let text = String::from_utf8_lossy(&body);
-        let tree = match text.trim_start_matches('\u{feff}').trim_start().as_bytes().first() {
-            Some(b'{' | b'[' | b'"') => serde_json::from_slice(&body).ok(),
-            Some(b'<') => xml::read(&text),
+        let looked_at = text.trim_start_matches('\u{feff}').trim_start();
+        let tree = match looked_at.as_bytes().first() {
+            Some(b'{' | b'[' | b'"') => serde_json::from_str(looked_at).ok(),
+            Some(b'<') => xml::read(looked_at),
             _ => None,
         };
         let body = tree.unwrap_or_else(|| Value::String(text.into_owned()));

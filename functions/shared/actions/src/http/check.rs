@@ -81,6 +81,9 @@ impl Connector {
         if let Some(login) = &auth.login {
             self.check_step(name, "auth.login", login)?;
         }
+        if let Some(template) = &auth.lifetime {
+            needs(template).map_err(|error| does_not_compile(template, error))?;
+        }
         if let Some(condition) = &auth.refused_when {
             condition_needs(condition).map_err(|error| does_not_compile(condition, error))?;
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::lock::Mutex;
 use greenlight_core::ports::{Clock, Http, HttpError, ReadSecret};
 use greenlight_core::secret::Secret;
-use greenlight_core::{Class, Failure};
+use greenlight_core::{Class, Failure, Timestamp};
 use http::header;
 use minijinja::Value as Context;
 use serde_json::{Map, Value};
@@ -32,8 +32,23 @@ pub(super) struct Target<H> {
     pub(super) connector: Connector,
     http: H,
     gate: Gate,
-    session: Mutex<Arc<Session>>,
+    session: Mutex<Slot>,
 }
+
+/// The session that is good for all, and the last login that failed.
+#[derive(Debug, Default)]
+struct Slot {
+    current: Arc<Session>,
+    /// With which secret, and until when nobody tries it again.
+    failed: Option<(Arc<Secret>, Timestamp, Failure)>,
+}
+
+/// A login that failed is not tried again for so long: NACs lock accounts, and whoever waits for it would
+/// wait for each.
+const LOGIN_RESTS: Duration = Duration::from_secs(20);
+
+/// The largest answer that is looked into, in bytes: as a tree it takes forty times as much.
+const LARGEST_ANSWER: usize = 512 * 1024;
 
 impl<H> Target<H> {
     pub(super) fn new(
@@ -72,26 +87,41 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         step: &Step,
         variables: &Map<String, Value>,
     ) -> Result<Answer, Failure> {
-        let secret = self.secret.current();
-        let session = self.session(target, &secret, None).await?;
-        let answer = self.send(target, step, variables, &secret, &session).await?;
         let auth = &target.connector.auth;
-        let context = answer.context(variables);
-        let is_refused = auth.is_refused(&answer, &context);
-        if !auth.is_some() || !is_refused.map_err(|error| target.unrenderable(step, error))? {
+        let is_refused = |answer: &Answer| {
+            let context = answer.context(variables);
+            let is_refused = auth.is_some().then(|| auth.is_refused(answer, &context));
+            is_refused.unwrap_or(Ok(false)).map_err(|error| target.unrenderable(step, error))
+        };
+        let mut secret = self.secret.current();
+        let mut session = self.session(target, &secret, None).await?;
+        let mut answer = self.send(target, step, variables, &secret, &session).await?;
+        if !is_refused(&answer)? {
             return Ok(answer);
         }
-        if let Some(session) = self.challenged(target, &session, &answer).await {
-            return self.send(target, step, variables, &secret, &session).await;
+        if let Some(challenged) = self.challenged(target, &session, &answer).await {
+            session = challenged;
+            answer = self.send(target, step, variables, &secret, &session).await?;
+            if !is_refused(&answer)? {
+                return Ok(answer);
+            }
         }
         if auth.login.is_some() {
-            let session = self.session(target, &secret, Some(&session)).await?;
-            return self.send(target, step, variables, &self.secret.current(), &session).await;
+            session = self.session(target, &secret, Some(&session)).await?;
+            secret = self.secret.current();
+            answer = self.send(target, step, variables, &secret, &session).await?;
+        } else if let Some(renewed) = self.secret.renewed(&secret).await {
+            // A challenge that came with the refusal is the one to answer.
+            session = self.challenged(target, &session, &answer).await.unwrap_or(session);
+            answer = self.send(target, step, variables, &renewed, &session).await?;
         }
-        match self.secret.renewed(&secret).await {
-            Some(renewed) => self.send(target, step, variables, &renewed, &session).await,
-            None => Ok(answer),
+        if is_refused(&answer)? {
+            let status = answer.status.as_u16();
+            let text =
+                format!("target `{}` does not take our credentials (HTTP {status})", target.name);
+            return Err(Failure::retry(Class::TargetLogin, text));
         }
+        Ok(answer)
     }
 
     /// Another session, if the answer is a challenge of HTTP digest that was not answered yet.
@@ -111,7 +141,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         let session =
             Session { challenge: Some(challenge), is_logged_in: true, ..Session::default() };
         let session = Arc::new(session);
-        *target.session.lock().await = Arc::clone(&session);
+        target.session.lock().await.current = Arc::clone(&session);
         Some(session)
     }
 
@@ -123,25 +153,41 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         secret: &Arc<Secret>,
         refused: Option<&Arc<Session>>,
     ) -> Result<Arc<Session>, Failure> {
-        let mut current = target.session.lock().await;
+        let mut slot = target.session.lock().await;
         let Some(login) = &target.connector.auth.login else {
-            return Ok(Arc::clone(&current));
+            return Ok(Arc::clone(&slot.current));
         };
-        let is_refused = refused.is_some_and(|refused| Arc::ptr_eq(refused, &current));
-        if current.is_good(self.clock.now()) && !is_refused {
-            return Ok(Arc::clone(&current));
+        let now = self.clock.now();
+        let is_refused = refused.is_some_and(|refused| Arc::ptr_eq(refused, &slot.current));
+        if slot.current.is_good(now) && !is_refused {
+            return Ok(Arc::clone(&slot.current));
+        }
+        if let Some((used, until, failure)) = &slot.failed
+            && Arc::ptr_eq(used, secret)
+            && now < *until
+        {
+            return Err(failure.clone());
         }
         let session = match self.log_in(target, login, secret).await {
             Err(failure) if failure.reason().class == Class::TargetLogin => {
                 match self.secret.renewed(secret).await {
-                    Some(renewed) => self.log_in(target, login, &renewed).await?,
-                    None => return Err(failure),
+                    Some(renewed) => self.log_in(target, login, &renewed).await,
+                    None => Err(failure),
                 }
             }
-            result => result?,
+            result => result,
         };
-        *current = Arc::new(session);
-        Ok(Arc::clone(&current))
+        match session {
+            Ok(session) => {
+                *slot = Slot { current: Arc::new(session), failed: None };
+                Ok(Arc::clone(&slot.current))
+            }
+            Err(failure) => {
+                let until = self.clock.now().plus(LOGIN_RESTS);
+                slot.failed = Some((Arc::clone(secret), until, failure.clone()));
+                Err(failure)
+            }
+        }
     }
 
     async fn log_in(
@@ -183,7 +229,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             session.cookies = auth::cookies(&answer.headers);
         }
         let lifetime = auth.lifetime(&context).map_err(|_| refused("has a bad `lifetime`"))?;
-        session.until = lifetime.map(|seconds| now.plus(Duration::from_secs(seconds * 9 / 10)));
+        session.until = lifetime.map(|seconds| now.plus(Duration::from_secs(seconds / 10 * 9)));
         Ok(session)
     }
 
@@ -219,7 +265,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         }
         let request = draft.into_request().map_err(|error| target.unrenderable(step, error))?;
         let _permit = target.gate.enter(&self.clock).await;
-        target.send(request).await.map(Answer::of)
+        let response = target.send(request).await?;
+        if response.body().len() > LARGEST_ANSWER {
+            let text = format!("target `{}`: the answer is larger than 512 KiB", target.name);
+            return Err(Failure::give_up(Class::TargetRefused, text));
+        }
+        Ok(Answer::of(response))
     }
 }
 

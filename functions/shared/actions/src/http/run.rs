@@ -44,9 +44,13 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ) -> Result<EffectOutcome, Failure> {
         let mut variables = target.variables(call, &self.clock);
         let mut outcome = EffectOutcome::AlreadyThere;
-        for step in &operation.steps {
+        for (number, step) in operation.steps.iter().enumerate() {
             if !applies(target, step, &variables)? {
                 continue;
+            }
+            if number > 0 && self.clock.now() >= call.deadline {
+                let text = target.sentence(step, call, "could not be started in time");
+                return Err(Failure::retry(Class::OutOfTime, text));
             }
             start(target, step, &mut variables)?;
             if step.method != Method::Get {
@@ -114,15 +118,20 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ) -> Result<Tried, Failure> {
         let answer = self.exchange(target, step, variables).await?;
         let mut context = answer.context(variables);
+        let mut saved = variables.clone();
         if !step.save.is_empty() {
             for (name, template) in &step.save {
                 let value = value_of_answer(template, &context).unwrap_or(Value::Null);
-                variables.insert(name.clone(), value);
+                saved.insert(name.clone(), value);
             }
-            context = answer.context(variables);
+            context = answer.context(&saved);
         }
         let judged = judge(&step.outcomes, &answer, &context, self.clock.now())
             .map_err(|error| target.unrenderable(step, error))?;
+        // An answer that is tried again told nothing: the page is still the same.
+        if !matches!(judged.is, RuleOutcome::Retry | RuleOutcome::GiveUp) {
+            *variables = saved;
+        }
         let failure = || {
             let status = answer.status.as_u16();
             let because = match judged.because {

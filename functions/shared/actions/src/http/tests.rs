@@ -252,10 +252,88 @@ fn conditions_are_over_what_the_flow_gives() {
     assert!(
         holds("applicant == 'ou_1'") && !holds("applicant == 'ou_2'") && !holds("absent.member")
     );
+    // Nothing is smaller than any number: a field that is left out must not let everybody in.
+    for left_out in [json!({}), json!({"serial_number": null})] {
+        let condition = "serial_number <= 30";
+        assert!(!connector.holds(condition, left_out.as_object().unwrap()).unwrap());
+    }
     let problem = |when| with(when).map(|_| ()).unwrap_err().to_string();
     assert!(problem("os == 'macOS'").contains("`os` is no field of the flow"));
     assert!(problem("mac == 1").contains("`mac` is no field"), "conditions are not over devices");
     assert!(problem("os ==").contains("flow `devices`: the condition"));
+}
+
+/// A target with a connector of its own, the wire to it, and its secret.
+fn one(
+    text: &str,
+    renewed: Option<Arc<Secret>>,
+) -> (HttpConnector<Wire, TestSecret, TestClock>, Wire, TestClock) {
+    let (wire, clock) = (Wire::default(), TestClock::default());
+    let secret = TestSecret { current: secret("old"), renewed };
+    let target = flow::Target {
+        connector: String::new(),
+        url: "https://nac".into(),
+        params: BTreeMap::new(),
+        tls: flow::Tls::default(),
+    };
+    let parts = (secret, clock.clone(), wire.clone());
+    let connector = Connector::parse("mine", text).unwrap();
+    (HttpConnector::of_one("nac", &target, connector, parts).unwrap(), wire, clock)
+}
+
+async fn add_at(connector: &HttpConnector<Wire, TestSecret, TestClock>) -> String {
+    let variables = Map::new();
+    let call = Call {
+        target: "nac",
+        operation: "add",
+        device: Eui48::parse("00-00-5E-00-53-01").unwrap(),
+        variables: &variables,
+        deadline: Timestamp::default().plus(Duration::from_hours(1)),
+    };
+    match connector.act(&call).await {
+        Ok(outcome) => outcome.as_str().to_owned(),
+        Err(failure) => failure.reason().class.as_str().to_owned(),
+    }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "it is what the wire gives")]
+fn challenge(nonce: &str) -> Result<http::Response<Bytes>, HttpError> {
+    let header = format!("Digest realm=\"r\", qop=\"auth\", nonce=\"{nonce}\"");
+    let response = http::Response::builder().status(401).header("www-authenticate", header);
+    Ok(response.body(Bytes::new()).unwrap())
+}
+
+/// A server that sends another nonce with each refusal must not keep the old password in use.
+#[tokio::test]
+async fn a_rotated_password_is_read_again_for_digest_too() {
+    let text = "[auth]\ndigest = { username = \"token\", password = \"token\" }\n[operations.add]\nmethod = \"PUT\"";
+    let (connector, wire, _) = one(text, Some(secret("new")));
+    wire.0.lock().unwrap().answers.extend([challenge("1"), challenge("2"), answer(200)]);
+    assert_eq!(add_at(&connector).await, "done");
+    let asked = wire.0.lock().unwrap();
+    let last = asked.asked[2].headers()["authorization"].to_str().unwrap();
+    assert!(last.contains("username=\"new\"") && last.contains("nonce=\"2\""), "{last}");
+}
+
+/// NACs lock accounts: a login that was refused is not tried again at once, for whomever.
+#[tokio::test]
+async fn a_login_that_was_refused_rests() {
+    let text = r#"
+        [auth]
+        headers = { A = "{{ token }}" }
+        login = { method = "POST", json = { p = "{{ secret.token }}" }, save = { token = "{{ answer.t }}" } }
+        [operations.add]
+        method = "PUT"
+    "#;
+    let (connector, wire, clock) = one(text, None);
+    wire.0.lock().unwrap().answers.extend([answer(401)]);
+    assert_eq!(add_at(&connector).await, "target_login");
+    assert_eq!(add_at(&connector).await, "target_login");
+    assert_eq!(wire.0.lock().unwrap().asked.len(), 1, "one login for both");
+    clock.sleep(Duration::from_secs(20)).await;
+    let token = http::Response::new(Bytes::from_static(b"{\"t\": \"x\"}"));
+    wire.0.lock().unwrap().answers.extend([Ok(token), answer(200)]);
+    assert_eq!(add_at(&connector).await, "done");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use greenlight_core::flow::{self, Action, Flow, Flows};
 use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::mac::Spelling;
 use greenlight_core::ports::{Act, Call, Clock, ReadSecret};
+use greenlight_core::secret::Secret;
 use greenlight_core::{Class, Failure};
 use minijinja::Value as Context;
 use secrecy::ExposeSecret;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sqlx::any::{AnyArguments, AnyPoolOptions};
 use sqlx::{AnyPool, Arguments};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use crate::connector::{self, ConnectorError, Param};
 use crate::template::{self, needs};
@@ -79,7 +80,7 @@ struct Target {
     marks: Marks,
     params: Value,
     connector: SqlConnector,
-    pool: OnceCell<AnyPool>,
+    pool: Mutex<Option<AnyPool>>,
 }
 
 impl SqlConnector {
@@ -156,8 +157,9 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
             let connector = SqlConnector::parse(file, text)?;
             let marks = marks(name, target)?;
             let params = connector::params(name, target, &connector.params)?;
+            check_login(name, target, &secret.current())?;
             let url = target.url.clone();
-            let (pool, name) = (OnceCell::new(), name.clone());
+            let (pool, name) = (Mutex::default(), name.clone());
             targets.insert(name.clone(), Target { name, url, marks, params, connector, pool });
         }
         for flow in &flows.flows {
@@ -176,23 +178,25 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         self.targets.contains_key(target)
     }
 
-    /// The connections to a target, made when they are needed.
-    async fn pool<'a>(&self, target: &'a Target) -> Result<&'a AnyPool, Failure> {
-        let make = async || {
-            let secret = self.secret.current();
-            let credentials = secret.targets.get(&target.name);
-            let get = |key: &str| {
-                credentials.and_then(|all| all.get(key)).map(ExposeSecret::expose_secret)
-            };
-            let url = with_credentials(&target.url, get("username"), get("password"));
-            AnyPoolOptions::new()
-                .max_connections(4)
-                .acquire_timeout(CONNECT_TIMEOUT)
-                .connect(&url)
-                .await
-                .map_err(|error| target.failure(&error))
+    /// The connections to a target, made when they are needed, and anew when the login is refused and the
+    /// secret is another one by now.
+    async fn pool(&self, target: &Target) -> Result<AnyPool, Failure> {
+        let mut pool = target.pool.lock().await;
+        if let Some(pool) = &*pool {
+            return Ok(pool.clone());
+        }
+        let secret = self.secret.current();
+        let connected = match target.connect(&secret).await {
+            Err(failure) if failure.reason().class == Class::TargetLogin => {
+                match self.secret.renewed(&secret).await {
+                    Some(renewed) => target.connect(&renewed).await?,
+                    None => return Err(failure),
+                }
+            }
+            connected => connected?,
         };
-        target.pool.get_or_try_init(make).await
+        *pool = Some(connected.clone());
+        Ok(connected)
     }
 
     async fn run(&self, target: &Target, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
@@ -203,8 +207,8 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         })?;
         let variables = target.variables(call, self.clock.now().as_millis());
         let failed = |error: &sqlx::Error| target.failure(error);
-        let mut transaction =
-            self.pool(target).await?.begin().await.map_err(|error| failed(&error))?;
+        let pool = self.pool(target).await?;
+        let mut transaction = pool.begin().await.map_err(|error| failed(&error))?;
         let mut changed = 0;
         for statement in &operation.statements {
             let Prepared { sql, names } = statement.prepare(target.marks);
@@ -241,14 +245,33 @@ impl<S: ReadSecret, C: Clock> Act for Databases<S, C> {
             let text = format!("target `{}` is not configured", call.target);
             return Err(Failure::give_up(Class::NotConfigured, text));
         };
-        tokio::time::timeout(TIMEOUT, self.run(target, call)).await.unwrap_or_else(|_| {
+        let result = tokio::time::timeout(TIMEOUT, self.run(target, call)).await;
+        let result = result.unwrap_or_else(|_| {
             let text = format!("target `{}` did not answer in time", target.name);
             Err(Failure::retry(Class::TargetUnavailable, text))
-        })
+        });
+        if matches!(&result, Err(failure) if failure.reason().class == Class::TargetLogin) {
+            // The next call connects with the secret as it is then.
+            target.pool.lock().await.take();
+        }
+        result
     }
 }
 
 impl Target {
+    async fn connect(&self, secret: &Secret) -> Result<AnyPool, Failure> {
+        let credentials = secret.targets.get(&self.name);
+        let get =
+            |key: &str| credentials.and_then(|all| all.get(key)).map(ExposeSecret::expose_secret);
+        let url = with_credentials(&self.url, get("username"), get("password"));
+        AnyPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect(&url)
+            .await
+            .map_err(|error| self.failure(&error))
+    }
+
     fn variables(&self, call: &Call<'_>, now: i64) -> Context {
         let mac = call.device.spelled(self.connector.mac);
         let optional = &self.connector.optional;
@@ -289,6 +312,10 @@ impl Target {
         Ok(arguments)
     }
 
+    fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
+    }
+
     fn sentence(&self, call: &Call<'_>) -> String {
         format!("`{}` of {} at target `{}`", call.operation, call.device.masked(), self.name)
     }
@@ -308,14 +335,20 @@ impl Target {
         };
         let code = database.code().unwrap_or_default();
         let text = text(&format!("the database answered with the error {code}"));
-        match (self.marks, code.get(..2)) {
-            (_, Some("28")) => Failure::retry(Class::TargetLogin, text),
-            // Connections, deadlocks, resources, operators.
-            (_, Some("08" | "40" | "53" | "57")) => Failure::retry(Class::TargetUnavailable, text),
-            _ if matches!(&*code, "5" | "6" | "10" | "13" | "14") => {
-                Failure::retry(Class::TargetUnavailable, text)
-            }
-            _ => Failure::give_up(Class::TargetRefused, text),
+        let is_hopeless = if self.is_sqlite() {
+            // The last byte of an extended result code: a wrong statement, a constraint, a value.
+            let code: u32 = code.parse().unwrap_or_default();
+            matches!(code & 0xff, 1 | 18 | 19 | 20 | 25)
+        } else {
+            // Data, constraints, and what is not there or not allowed.
+            matches!(code.get(..2), Some("22" | "23" | "42"))
+        };
+        if code.starts_with("28") && !self.is_sqlite() {
+            Failure::retry(Class::TargetLogin, text)
+        } else if is_hopeless {
+            Failure::give_up(Class::TargetRefused, text)
+        } else {
+            Failure::retry(Class::TargetUnavailable, text)
         }
     }
 }
@@ -326,6 +359,27 @@ fn marks(name: &str, target: &flow::Target) -> Result<Marks, ConnectorError> {
         Some(("mysql" | "mariadb", _)) => Ok(Marks::Question),
         _ => Err(ConnectorError::BadDatabaseUrl(name.to_owned())),
     }
+}
+
+/// Whether we know who we are; a file needs nobody.
+fn check_login(name: &str, target: &flow::Target, secret: &Secret) -> Result<(), ConnectorError> {
+    if target.url.contains('@') {
+        return Err(ConnectorError::BadDatabaseUrl(name.to_owned()));
+    }
+    if target.tls != flow::Tls::default() {
+        return Err(ConnectorError::DatabaseTls(name.to_owned()));
+    }
+    if target.url.starts_with("sqlite:") {
+        return Ok(());
+    }
+    for key in ["username", "password"] {
+        let credential = secret.targets.get(name).and_then(|target| target.get(key));
+        if credential.is_none_or(|credential| credential.expose_secret().is_empty()) {
+            let (target, key) = (name.to_owned(), key.to_owned());
+            return Err(ConnectorError::MissingCredential { target, key });
+        }
+    }
+    Ok(())
 }
 
 /// `url` with who we are before the host, where that is given.

@@ -35,8 +35,21 @@ where
     D: Bury,
     C: Clock,
 {
-    /// Acts on the good devices, whatever is wrong with the others, and leaves out what was done.
+    /// Acts, and gives back what it had to itself.
     pub(super) async fn act(
+        &self,
+        job: &Job<'_>,
+        instance: &Instance,
+        extracted: Extracted,
+        circuits: Circuits,
+    ) -> Result<(), Setback> {
+        let result = self.act_on_all(job, instance, extracted, circuits).await;
+        self.release(job).await;
+        result
+    }
+
+    /// Acts on the good devices, whatever is wrong with the others, and leaves out what was done.
+    async fn act_on_all(
         &self,
         job: &Job<'_>,
         instance: &Instance,
@@ -66,7 +79,6 @@ where
                 Err(failure) => failures.add(&action.target, failure),
             }
         }
-        self.release(job).await;
         failures.into_result()
     }
 
@@ -127,10 +139,11 @@ where
         job: &Job<'_>,
         circuits: &mut Circuits,
     ) -> Result<Result<(), Failure>, Setback> {
-        if let Err(failure) = self.enter(call.target, job, circuits).await? {
+        // Who does not have the target to itself must not become its probe.
+        if let Err(failure) = self.hold(call.target, job).await? {
             return Ok(Err(failure));
         }
-        if let Err(failure) = self.hold(call.target, job).await? {
+        if let Err(failure) = self.enter(call.target, job, circuits).await? {
             return Ok(Err(failure));
         }
         let result = self.actions.act(call).await;
@@ -325,7 +338,9 @@ impl Failures {
     }
 
     /// A retry comes before giving up: what cannot work is found again, and told at the end.
-    fn into_result(self) -> Result<(), Setback> {
+    fn into_result(mut self) -> Result<(), Setback> {
+        // The first reason gives its class to all: one that is somebody else's must not hide a failure.
+        self.retries.sort_by_key(|reason| reason.class == Class::Busy);
         // After progress the rest is tried at once; without any, time is no excuse for what failed.
         if self.is_out_of_time && (self.is_progress || self.retries.is_empty()) {
             let text = "the worker's time ran out before everything was started";
