@@ -12,64 +12,13 @@ use greenlight_core::secret::Secret;
 use http::{HeaderMap, HeaderValue, header};
 use minijinja::Value as Context;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
-use super::connector::Step;
+use super::connector::{Auth, Step};
 use super::digest::{Challenge, Login};
 use super::render::{Draft, RenderError};
 use crate::template::{TemplateError, holds, text};
-
-/// How a connector says who we are.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Auth {
-    /// Headers of every request.
-    pub headers: BTreeMap<String, String>,
-    /// Query parameters of every request.
-    pub query: BTreeMap<String, String>,
-    /// Members of every JSON body.
-    pub json: BTreeMap<String, String>,
-    /// HTTP digest (RFC 7616): the target's challenge is answered.
-    pub digest: Option<DigestKeys>,
-    /// Whether cookies of the login go with every request.
-    pub cookies: bool,
-    /// A request that is made first; what it `save`s is there for the templates above.
-    pub login: Option<Step>,
-    /// For how many seconds a login is good: a template over its answer. Default: until it is refused.
-    pub lifetime: Option<String>,
-    /// The statuses that say that a login is no longer good. Default: 401.
-    pub refused: Vec<u16>,
-    /// A condition over an answer that says so too, for errors inside a 200.
-    pub refused_when: Option<String>,
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self {
-            headers: BTreeMap::new(),
-            query: BTreeMap::new(),
-            json: BTreeMap::new(),
-            digest: None,
-            cookies: false,
-            login: None,
-            lifetime: None,
-            refused: vec![401],
-            refused_when: None,
-        }
-    }
-}
-
-/// Where the credentials of HTTP digest stand in the secret.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DigestKeys {
-    /// Key of the user's name.
-    pub username: String,
-    /// Key of the password.
-    pub password: String,
-}
 
 impl Auth {
     /// All templates in it but those over the login's answer.
@@ -196,11 +145,15 @@ impl Auth {
     pub(super) fn is_refused(
         &self,
         answer: &Answer,
-        context: &Context,
+        variables: &Map<String, Value>,
     ) -> Result<bool, TemplateError> {
+        if !self.is_some() {
+            return Ok(false);
+        }
         if self.refused.contains(&answer.status.as_u16()) {
             return Ok(true);
         }
-        self.refused_when.as_deref().map_or(Ok(false), |when| holds(when, context))
+        let holds = |when| holds(when, &answer.context(variables));
+        self.refused_when.as_deref().map_or(Ok(false), holds)
     }
 }

@@ -6,8 +6,8 @@ use greenlight_core::flow::{Action, Flow};
 use greenlight_core::secret::Secret;
 use secrecy::ExposeSecret;
 
-use super::auth::{self, Auth};
-use super::connector::{Connector, Operation, Step, strings};
+use super::auth;
+use super::connector::{Auth, Connector, Operation, Step, strings};
 use crate::connector::{ConnectorError, always_there, check_needs, unknown_operation, variable};
 use crate::template::{condition_needs, needs};
 

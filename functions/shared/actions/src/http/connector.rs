@@ -9,7 +9,6 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::auth::Auth;
 use super::limits::Limits;
 use super::outcome::Rule;
 use crate::connector::{Param, Speaks};
@@ -45,6 +44,56 @@ pub struct Connector {
     pub limits: Limits,
     /// What can be done: `add`, `remove`, `find`.
     pub operations: BTreeMap<String, Operation>,
+}
+
+/// How a connector says who we are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Headers of every request.
+    pub headers: BTreeMap<String, String>,
+    /// Query parameters of every request.
+    pub query: BTreeMap<String, String>,
+    /// Members of every JSON body.
+    pub json: BTreeMap<String, String>,
+    /// HTTP digest (RFC 7616): the target's challenge is answered.
+    pub digest: Option<DigestKeys>,
+    /// Whether cookies of the login go with every request.
+    pub cookies: bool,
+    /// A request that is made first; what it `save`s is there for the templates above.
+    pub login: Option<Step>,
+    /// For how many seconds a login is good: a template over its answer. Default: until it is refused.
+    pub lifetime: Option<String>,
+    /// The statuses that say that a login is no longer good. Default: 401.
+    pub refused: Vec<u16>,
+    /// A condition over an answer that says so too, for errors inside a 200.
+    pub refused_when: Option<String>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            headers: BTreeMap::new(),
+            query: BTreeMap::new(),
+            json: BTreeMap::new(),
+            digest: None,
+            cookies: false,
+            login: None,
+            lifetime: None,
+            refused: vec![401],
+            refused_when: None,
+        }
+    }
+}
+
+/// Where the credentials of HTTP digest stand in the secret.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DigestKeys {
+    /// Key of the user's name.
+    pub username: String,
+    /// Key of the password.
+    pub password: String,
 }
 
 /// Steps, in order: one table, or a list of them.

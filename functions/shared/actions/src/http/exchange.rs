@@ -20,7 +20,6 @@ use super::digest::Challenge;
 use super::limits::Gate;
 use super::outcome::{RuleOutcome, judge};
 use super::render::RenderError;
-use super::run::LONGEST_QUICK_WAIT;
 use crate::template::value_of_answer;
 
 /// A system acted upon.
@@ -34,6 +33,9 @@ pub(super) struct Target<H> {
     gate: Gate,
     session: Mutex<Slot>,
 }
+
+/// A wait that the target asks for (`Retry-After`) is waited for here up to this long.
+pub(super) const LONGEST_QUICK_WAIT: Duration = Duration::from_secs(2);
 
 /// The session that is good for all, and the last login that failed.
 #[derive(Debug, Default)]
@@ -89,9 +91,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ) -> Result<Answer, Failure> {
         let auth = &target.connector.auth;
         let is_refused = |answer: &Answer| {
-            let context = answer.context(variables);
-            let is_refused = auth.is_some().then(|| auth.is_refused(answer, &context));
-            is_refused.unwrap_or(Ok(false)).map_err(|error| target.unrenderable(step, error))
+            auth.is_refused(answer, variables).map_err(|error| target.unrenderable(step, error))
         };
         let mut secret = self.secret.current();
         let mut session = self.session(target, &secret, None).await?;

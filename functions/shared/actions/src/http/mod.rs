@@ -21,8 +21,7 @@ use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
 use serde_json::{Map, Value};
 
-pub use auth::{Auth, DigestKeys};
-pub use connector::{Connector, Method, Operation, Step};
+pub use connector::{Auth, Connector, DigestKeys, Method, Operation, Step};
 pub use limits::Limits;
 pub use outcome::{Rule, RuleOutcome};
 pub use preview::Preview;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::HttpConnector;
 use super::connector::{Method, Operation, Step};
-use super::exchange::Target;
+use super::exchange::{LONGEST_QUICK_WAIT, Target};
 use super::outcome::{RuleOutcome, judge};
 use super::render;
 use crate::template::{holds, value_of_answer};
@@ -20,9 +20,6 @@ const QUICK_TRIES: u32 = 3;
 
 /// The wait before the second try; doubled before the third.
 const QUICK_WAIT: Duration = Duration::from_millis(200);
-
-/// A wait that the target asks for (`Retry-After`) is waited for here up to this long.
-pub(super) const LONGEST_QUICK_WAIT: Duration = Duration::from_secs(2);
 
 /// How often a step can be done `again`: pages of a list, looks whether it is ready.
 const MOST_AGAIN: u32 = 200;
@@ -117,20 +114,26 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         variables: &mut Map<String, Value>,
     ) -> Result<Tried, Failure> {
         let answer = self.exchange(target, step, variables).await?;
-        let mut context = answer.context(variables);
-        let mut saved = variables.clone();
+        let mut saved = Map::new();
         if !step.save.is_empty() {
+            let context = answer.context(variables);
             for (name, template) in &step.save {
                 let value = value_of_answer(template, &context).unwrap_or(Value::Null);
                 saved.insert(name.clone(), value);
             }
-            context = answer.context(&saved);
         }
+        let context = if step.outcomes.iter().any(|rule| rule.when.is_some()) {
+            let mut variables = variables.clone();
+            variables.extend(saved.clone());
+            answer.context(&variables)
+        } else {
+            Context::UNDEFINED
+        };
         let judged = judge(&step.outcomes, &answer, &context, self.clock.now())
             .map_err(|error| target.unrenderable(step, error))?;
         // An answer that is tried again told nothing: the page is still the same.
         if !matches!(judged.is, RuleOutcome::Retry | RuleOutcome::GiveUp) {
-            *variables = saved;
+            variables.extend(saved);
         }
         let failure = || {
             let status = answer.status.as_u16();

@@ -1,0 +1,159 @@
+//! What one effect costs in CPU: rendering the request, sending it, judging the answer; HTTP without TLS, to a
+//! server in another thread of this process.
+//!
+//! `cargo bench -p greenlight-actions --bench effect`
+
+#![allow(clippy::expect_used, reason = "what does not begin cannot be measured")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_actions::connector::{Speaks, built_in, speaks};
+use greenlight_actions::http::{Connector, HttpConnector};
+use greenlight_core::Timestamp;
+use greenlight_core::flow::{Target, Tls};
+use greenlight_core::mac::Eui48;
+use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
+use greenlight_core::secret::Secret;
+use greenlight_http::Client;
+use serde_json::json;
+
+const EFFECTS: u32 = 5_000;
+
+struct StandingClock;
+
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_800_000_000_000)
+    }
+
+    async fn sleep(&self, _: Duration) {}
+}
+
+struct FixedSecret(Arc<Secret>);
+
+impl ReadSecret for FixedSecret {
+    fn current(&self) -> Arc<Secret> {
+        Arc::clone(&self.0)
+    }
+
+    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
+        None
+    }
+}
+
+/// The CPU time of this thread.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
+}
+
+/// Answers every request of one connection with 201.
+fn answer(stream: TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut stream = stream;
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().ok()?;
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        reader.read_exact(&mut vec![0; length]).ok()?;
+        stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}").ok()?;
+    }
+}
+
+fn main() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    let url = format!("http://{}", listener.local_addr().expect("a listener has an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(stream));
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("there is a runtime");
+    let client = Client::new(None).expect("there is a client");
+    let ping =
+        || http::Request::post(&url).body(bytes::Bytes::from_static(b"{}")).expect("a request");
+    let bare = measure(&runtime, async || {
+        client.send(ping()).await.expect("an answer");
+    });
+    println!("the HTTP client alone     {:>6.1} us CPU", micros(bare));
+    for (name, text) in built_in() {
+        let is_one_step = ["generic", "freeradius-rest", "meraki"].contains(name);
+        if speaks(name, text).ok() != Some(Speaks::Http) || !is_one_step {
+            continue;
+        }
+        let connector = Connector::parse(name, text).expect("it is sound");
+        let effect = measure_effect(&runtime, &url, &client, connector);
+        let ratio = effect.as_secs_f64() / bare.as_secs_f64();
+        println!(
+            "an effect by {name:<16} {:>6.1} us CPU, {ratio:.2} times the client",
+            micros(effect)
+        );
+    }
+}
+
+fn measure_effect(
+    runtime: &tokio::runtime::Runtime,
+    url: &str,
+    client: &Client,
+    connector: Connector,
+) -> Duration {
+    let secret = json!({
+        "feishu": {"app_id": "a", "app_secret": "b", "encrypt_key": "c", "verification_token": "d"},
+        "targets": {"nac": {"token": "t", "api_key": "k"}},
+    });
+    let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).expect("it is complete")));
+    let params = BTreeMap::from([("network_id".to_owned(), toml::Value::from("n-1"))]);
+    let params = if connector.params.is_empty() { BTreeMap::new() } else { params };
+    let target =
+        Target { connector: String::new(), url: url.to_owned(), params, tls: Tls::default() };
+    let parts = (secret, StandingClock, client.clone());
+    let connector =
+        HttpConnector::of_one("nac", &target, connector, parts).expect("they go together");
+    let variables = json!({"instance_code": "I-1", "serial_number": "7", "applicant": "ou_1"});
+    let call = Call {
+        target: "nac",
+        operation: "add",
+        device: Eui48::parse("00:00:5e:00:53:01").expect("an address"),
+        variables: variables.as_object().expect("an object"),
+        deadline: StandingClock.now().plus(Duration::from_mins(1)),
+    };
+    measure(runtime, async || {
+        connector.act(&call).await.expect("it is done");
+    })
+}
+
+/// The CPU time of one turn, after some to warm up.
+fn measure(runtime: &tokio::runtime::Runtime, turn: impl AsyncFn()) -> Duration {
+    runtime.block_on(async {
+        for _ in 0..EFFECTS / 10 {
+            turn().await;
+        }
+        let start = cpu();
+        for _ in 0..EFFECTS {
+            turn().await;
+        }
+        cpu().saturating_sub(start) / EFFECTS
+    })
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
