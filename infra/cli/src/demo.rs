@@ -11,7 +11,7 @@ use http::StatusCode;
 use tempfile::TempDir;
 use thiserror::Error;
 
-use crate::serve::{Options, ServeError, Server, asked_to_stop};
+use crate::serve::{Options, ServeError, Server, StopSignals};
 use crate::simulator::{FeishuApp, Sent};
 use crate::stub::{StubFeishu, StubNac, form_of};
 
@@ -62,7 +62,7 @@ pub async fn run(keep: bool) -> Result<(), DemoError> {
     stage.figures().await?;
     if keep {
         stage.invite();
-        asked_to_stop().await;
+        StopSignals::listen().received().await;
     }
     let wrong = stage.wrong;
     stage.server.stop().await;

@@ -20,6 +20,7 @@ use greenlight_stores::embedded::{Database, OpenError};
 use greenlight_stores::{BadFlowsFile, SecretFile, SystemClock, flows_text};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -106,11 +107,12 @@ pub struct Server {
 /// # Errors
 /// [`ServeError`] when it cannot start.
 pub async fn run(options: Options) -> Result<(), ServeError> {
+    let mut signals = StopSignals::listen();
     let server = Server::start(options).await?;
     tracing::info!("listening on http://{}/api/event", server.address());
     let mut server = server;
     let result = tokio::select! {
-        () = asked_to_stop() => Ok(()),
+        () = signals.received() => Ok(()),
         () = server.ended() => Err(ServeError::Ended),
     };
     tracing::info!("stopping: what has begun is finished first");
@@ -118,16 +120,31 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     result
 }
 
-pub(crate) async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupt = tokio::signal::ctrl_c();
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = interrupt.await;
-        return;
-    };
-    tokio::select! {
-        _ = interrupt => {}
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM, listened for from when this is made: whoever sees that it listens may stop it.
+pub(crate) struct StopSignals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl StopSignals {
+    pub(crate) fn listen() -> Self {
+        let of = |kind| signal(kind).ok();
+        Self { interrupt: of(SignalKind::interrupt()), terminate: of(SignalKind::terminate()) }
+    }
+
+    /// Returns when one came.
+    pub(crate) async fn received(&mut self) {
+        tokio::select! {
+            () = received(self.interrupt.as_mut()) => {}
+            () = received(self.terminate.as_mut()) => {}
+        }
+    }
+}
+
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 
