@@ -123,7 +123,15 @@ pub struct Sending {
 }
 
 /// Sends as Feishu does: again, until the answer is 200.
+///
+/// # Panics
+/// When that does not come to be.
 pub async fn deliver(receiver: &mut Function, event: impl Fn() -> Sent) -> Sending {
+    let delivered = tokio::time::timeout(PATIENCE, send_until_taken(receiver, event)).await;
+    delivered.expect("the event is taken")
+}
+
+async fn send_until_taken(receiver: &mut Function, event: impl Fn() -> Sent) -> Sending {
     let mut sending = Sending::default();
     let mut pause = tokio::time::interval(SEND_AGAIN);
     loop {

@@ -11,13 +11,13 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use greenlight_actions::connector::{Speaks, built_in, speaks};
+use greenlight_actions::connector::{ConnectorError, Speaks, built_in, speaks};
 use greenlight_actions::http::{Connector, HttpConnector, Preview};
 use greenlight_core::Failure;
 use greenlight_core::flow::{Target, Tls};
 use greenlight_core::mac::Eui48;
-use greenlight_core::ports::{Act, Call, Clock, Http, HttpError, ReadSecret};
-use greenlight_core::secret::Secret;
+use greenlight_core::ports::{Call, Clock, Http, HttpError};
+use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 use greenlight_tests::workspace;
@@ -167,19 +167,6 @@ async fn answer(
     response
 }
 
-#[derive(Clone)]
-struct FixedSecret(Arc<Secret>);
-
-impl ReadSecret for FixedSecret {
-    fn current(&self) -> Arc<Secret> {
-        Arc::clone(&self.0)
-    }
-
-    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
-        None
-    }
-}
-
 async fn play(
     connector: &Connector,
     contract: &Contract,
@@ -204,9 +191,9 @@ async fn play(
         params: contract.params.clone(),
         tls: Tls::default(),
     };
-    let parts = (secret, SystemClock, client.clone());
-    let connector = HttpConnector::of_one("nac", &target, connector.clone(), parts)
-        .map_err(|error| error.to_string())?;
+    let mut http = HttpConnector::new(secret, SystemClock);
+    let client = || Ok::<_, ConnectorError>(client.clone());
+    http.add("nac", &target, connector.clone(), client).map_err(|error| error.to_string())?;
     let mut variables = json!({"instance_code": "I-1", "serial_number": "202611250001", "applicant": "ou_1",
         "approval_code": "A", "event_id": "e-1"});
     for (name, value) in &case.fields {
@@ -219,7 +206,7 @@ async fn play(
         variables: variables.as_object().unwrap(),
         deadline: SystemClock.now().plus(Duration::from_mins(1)),
     };
-    let result = connector.act(&call).await;
+    let result = http.act(&call).await;
     server.abort();
     let told = match &result {
         Ok(outcome) => outcome.as_str().to_owned(),
@@ -380,8 +367,8 @@ fn requests(connector: &Connector, operation: &str, value: &str) -> Result<Vec<P
         "targets": {"nac": credentials},
     });
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
-    let parts = (secret, SystemClock, Nobody);
-    let http = HttpConnector::of_one("nac", &target, connector.clone(), parts).unwrap();
+    let mut http = HttpConnector::new(secret, SystemClock);
+    http.add("nac", &target, connector.clone(), || Ok::<_, ConnectorError>(Nobody)).unwrap();
     let mut variables = json!({});
     for name in [
         "instance_code",

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight::stub::form_of;
+use greenlight_actions::Actions;
 use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::http::HttpConnector;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
@@ -18,9 +18,9 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::ports::{
     Act, Bury, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
-    ReadInstance, ReadSecret, RecordEffect, Settle,
+    ReadInstance, RecordEffect, Settle,
 };
-use greenlight_core::secret::Secret;
+use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::{
     Disposition, Failure, Message, Processor, Request, RequestKey, Timestamp, process,
 };
@@ -182,25 +182,12 @@ impl Clock for TestClock {
     }
 }
 
-#[derive(Clone, Debug)]
-struct FixedSecret(Arc<Secret>);
-
-impl ReadSecret for FixedSecret {
-    fn current(&self) -> Arc<Secret> {
-        Arc::clone(&self.0)
-    }
-
-    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
-        None
-    }
-}
-
 const HELD_FOR: Duration = Duration::from_secs(90);
 
 type MortalProcessor = Processor<
     Mortal<Database>,
     Mortal<FeishuClient<Client, FixedSecret, TestClock>>,
-    Mortal<HttpConnector<Client, FixedSecret, TestClock>>,
+    Mortal<Actions<Client, FixedSecret, TestClock>>,
     Mortal<Database>,
     TestClock,
 >;
@@ -244,7 +231,7 @@ impl Case {
         let flows = include_str!("../../infra/flows.toml");
         let flows = Flows::parse(flows, &environment).unwrap();
         let http = self.scene.client.clone();
-        let actions = HttpConnector::new(&flows, secret.clone(), clock.clone(), |_, _| {
+        let actions = Actions::new(&flows, secret.clone(), clock.clone(), |_, _| {
             Ok::<_, ConnectorError>(http.clone())
         });
         let url = self.scene.feishu.url();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use greenlight::serve::{Options, Server};
 use greenlight_tests::radius::{Access, Radius, Whitelist};
-use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
-use serde_json::json;
+use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
+use greenlight_tests::serving::secrets;
 
 /// The same device, as different switches spell it.
 const SPELLINGS: [&str; 5] = [
@@ -31,13 +31,10 @@ async fn start(scene: &Scene, folder: &Path, target: &str) -> Server {
         "#
     );
     std::fs::write(folder.join("flows.toml"), flows).unwrap();
-    let mut secret = scene.app.secret_document(NAC_TOKEN);
-    secret["targets"]["nac"]["unused"] = json!("x");
-    std::fs::write(folder.join("secrets.json"), secret.to_string()).unwrap();
     let options = Options {
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.join("data"),
-        secrets: folder.join("secrets.json"),
+        secrets: secrets(scene, folder),
         flows: Some(folder.join("flows.toml")),
         feishu_base_url: scene.feishu.url(),
     };

@@ -3,33 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::sql::Databases;
+use greenlight_actions::Actions;
+use greenlight_actions::connector::ConnectorError;
 use greenlight_core::Failure;
 use greenlight_core::flow::Flows;
 use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::mac::Eui48;
-use greenlight_core::ports::{Act, Call, Clock, ReadSecret};
-use greenlight_core::secret::Secret;
+use greenlight_core::ports::{Act, Call, Clock};
+use greenlight_core::secret::{FixedSecret, Secret};
+use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 use greenlight_tests::postgres::{Postgres, USER};
 use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Row};
 
-#[derive(Clone)]
-struct FixedSecret(Arc<Secret>);
+type Targets = Actions<Client, FixedSecret, SystemClock>;
 
-impl ReadSecret for FixedSecret {
-    fn current(&self) -> Arc<Secret> {
-        Arc::clone(&self.0)
-    }
-
-    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
-        None
-    }
-}
-
-fn databases(url: &str, group: &str, credentials: &Value) -> Databases<FixedSecret, SystemClock> {
+fn databases(url: &str, group: &str, credentials: &Value) -> Targets {
     let text = format!(
         r#"
         [targets.radius]
@@ -50,15 +41,12 @@ fn databases(url: &str, group: &str, credentials: &Value) -> Databases<FixedSecr
         "targets": {"radius": credentials},
     });
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
-    Databases::new(&flows, secret, SystemClock).unwrap()
+    let no_client =
+        |_: &str, _: &_| -> Result<Client, ConnectorError> { unreachable!("no HTTP here") };
+    Actions::new(&flows, secret, SystemClock, no_client).unwrap()
 }
 
-async fn act(
-    databases: &Databases<FixedSecret, SystemClock>,
-    operation: &str,
-    device: &str,
-    valid_until: Value,
-) -> String {
+async fn act(databases: &Targets, operation: &str, device: &str, valid_until: Value) -> String {
     let variables = json!({"instance_code": "I-1", "valid_until": valid_until});
     let call = Call {
         target: "radius",

@@ -11,8 +11,8 @@ use greenlight_actions::Actions;
 use greenlight_actions::connector::ConnectorError;
 use greenlight_core::flow::{Action, Flow, Flows, FlowsError};
 use greenlight_core::instance::Instance;
-use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadSecret};
-use greenlight_core::secret::{Secret, SecretError};
+use greenlight_core::ports::{Call, Clock, Http, HttpError};
+use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_core::{Failure, Reason, plan};
 use greenlight_sources::feishu::parse_instance;
 use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
@@ -78,21 +78,7 @@ impl Http for Nobody {
     }
 }
 
-/// Credentials that nobody has, for a check that needs none.
-#[derive(Clone, Debug)]
-struct NoSecret(Arc<Secret>);
-
-impl ReadSecret for NoSecret {
-    fn current(&self) -> Arc<Secret> {
-        Arc::clone(&self.0)
-    }
-
-    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
-        None
-    }
-}
-
-type CheckedActions = Actions<Nobody, NoSecret, SystemClock>;
+type CheckedActions = Actions<Nobody, FixedSecret, SystemClock>;
 
 /// Flows that are right, and what they need.
 struct Checked {
@@ -252,7 +238,7 @@ fn actions(
             "feishu": {"app_id": "-", "app_secret": "-", "encrypt_key": "-", "verification_token": "-"},
             "targets": targets,
         });
-        let secret = NoSecret(Arc::new(Secret::parse(&secret.to_string())?));
+        let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string())?));
         let nobody = |_: &str, _: &_| Ok::<_, ConnectorError>(Nobody);
         match Actions::new(flows, secret, SystemClock, nobody) {
             Err(ConnectorError::MissingCredential { target, key }) => {

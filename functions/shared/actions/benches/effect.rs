@@ -11,13 +11,13 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::connector::{Speaks, built_in, speaks};
+use greenlight_actions::connector::{ConnectorError, Speaks, built_in, speaks};
 use greenlight_actions::http::{Connector, HttpConnector};
 use greenlight_core::Timestamp;
 use greenlight_core::flow::{Target, Tls};
 use greenlight_core::mac::Eui48;
-use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
-use greenlight_core::secret::Secret;
+use greenlight_core::ports::{Call, Clock, Http};
+use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::Client;
 use serde_json::json;
 
@@ -31,18 +31,6 @@ impl Clock for StandingClock {
     }
 
     async fn sleep(&self, _: Duration) {}
-}
-
-struct FixedSecret(Arc<Secret>);
-
-impl ReadSecret for FixedSecret {
-    fn current(&self) -> Arc<Secret> {
-        Arc::clone(&self.0)
-    }
-
-    async fn renewed(&self, _: &Arc<Secret>) -> Option<Arc<Secret>> {
-        None
-    }
 }
 
 /// The CPU time of this thread.
@@ -124,9 +112,9 @@ fn measure_effect(
     let params = if connector.params.is_empty() { BTreeMap::new() } else { params };
     let target =
         Target { connector: String::new(), url: url.to_owned(), params, tls: Tls::default() };
-    let parts = (secret, StandingClock, client.clone());
-    let connector =
-        HttpConnector::of_one("nac", &target, connector, parts).expect("they go together");
+    let mut http = HttpConnector::new(secret, StandingClock);
+    let client = || Ok::<_, ConnectorError>(client.clone());
+    http.add("nac", &target, connector, client).expect("they go together");
     let variables = json!({"instance_code": "I-1", "serial_number": "7", "applicant": "ou_1"});
     let call = Call {
         target: "nac",
@@ -136,7 +124,7 @@ fn measure_effect(
         deadline: StandingClock.now().plus(Duration::from_mins(1)),
     };
     measure(runtime, async || {
-        connector.act(&call).await.expect("it is done");
+        http.act(&call).await.expect("it is done");
     })
 }
 

@@ -1,12 +1,12 @@
 //! What connectors of all kinds have in common: the files, and how they go with flows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::flow::{self, Action, Flow, Kind};
 use greenlight_core::ports::Call;
 use greenlight_core::{Class, Failure};
-use minijinja::Value as Context;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use crate::error::ConnectorError;
@@ -74,11 +74,15 @@ pub fn speaks(name: &str, text: &str) -> Result<Speaks, ConnectorError> {
         #[serde(default)]
         speaks: Speaks,
     }
-    let head: Head = toml::from_str(text).map_err(|error| ConnectorError::Toml {
+    read(name, text).map(|head: Head| head.speaks)
+}
+
+/// Reads a connector file, as far as `T` goes.
+pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ConnectorError> {
+    toml::from_str(text).map_err(|error| ConnectorError::Toml {
         connector: name.to_owned(),
         problem: error.to_string(),
-    })?;
-    Ok(head.speaks)
+    })
 }
 
 /// `params.site`: the first word is the variable.
@@ -177,8 +181,7 @@ pub(crate) fn holds(condition: &str, variables: &Map<String, Value>) -> Result<b
     if !needed.iter().all(is_there) {
         return Ok(false);
     }
-    let context = Context::from(minijinja::value::Serde(variables));
-    template::holds(condition, &context)
+    template::holds(condition, &template::context(variables))
         .map_err(|error| Failure::give_up(Class::NotConfigured, error))
 }
 
@@ -186,7 +189,7 @@ pub(crate) fn holds(condition: &str, variables: &Map<String, Value>) -> Result<b
 pub(crate) fn params(
     name: &str,
     target: &flow::Target,
-    declared: &std::collections::BTreeMap<String, Param>,
+    declared: &BTreeMap<String, Param>,
 ) -> Result<Value, ConnectorError> {
     let wrong = |param: &str, problem: String| {
         Err(ConnectorError::Param { target: name.to_owned(), param: param.to_owned(), problem })

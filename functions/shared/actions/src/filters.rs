@@ -13,6 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use md5::Md5;
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -65,7 +66,7 @@ fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
 
 /// `items | of_device('mac', mac)`: those whose attribute is this device, or a list that holds it, in any
 /// spelling. Lookups of many NACs are fuzzy; only an exact match is a match. Without an attribute the
-/// items themselves are compared.
+/// items themselves are compared. A mapping is a list of one: XML does not say whether there could be more.
 fn of_device(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Value>, Error> {
     let wanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
     if items.is_undefined() || items.is_none() {
@@ -82,6 +83,9 @@ fn of_device(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Va
         };
         device(&value) == Some(wanted) || is_listed()
     };
+    if items.kind() == ValueKind::Map {
+        return Ok(Some(items).into_iter().filter(is_it).collect());
+    }
     Ok(items.try_iter()?.filter(is_it).collect())
 }
 

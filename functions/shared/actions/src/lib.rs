@@ -17,9 +17,9 @@ use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
 use serde_json::{Map, Value};
 
-use connector::ConnectorError;
-use http::HttpConnector;
-use sql::Databases;
+use connector::{ConnectorError, Speaks};
+use http::{Connector, HttpConnector};
+use sql::{Databases, SqlConnector};
 
 /// Acts on all targets of `flows.toml`, each by its connector.
 #[derive(Debug)]
@@ -42,14 +42,34 @@ where
         flows: &Flows,
         secret: S,
         clock: C,
-        client_for: impl FnMut(&str, &flow::Target) -> Result<H, E>,
+        mut client_for: impl FnMut(&str, &flow::Target) -> Result<H, E>,
     ) -> Result<Self, E> {
+        let mut actions = Self {
+            http: HttpConnector::new(secret.clone(), clock.clone()),
+            databases: Databases::new(secret, clock),
+        };
+        for (name, target) in &flows.targets {
+            let (file, text) = connector::built_in_named(name, &target.connector)?;
+            match connector::speaks(file, text)? {
+                Speaks::Http => {
+                    let connector = Connector::parse(file, text)?;
+                    actions.http.add(name, target, connector, || client_for(name, target))?;
+                }
+                Speaks::Sql => {
+                    let connector = SqlConnector::parse(file, text)?;
+                    actions.databases.add(name, target, connector)?;
+                }
+            }
+        }
         for flow in &flows.flows {
             connector::check_conditions(flow)?;
+            for action in &flow.actions {
+                // Flows are checked to name targets that are there.
+                actions.http.check(flow, action)?;
+                actions.databases.check(flow, action)?;
+            }
         }
-        let databases = Databases::new(flows, secret.clone(), clock.clone())?;
-        let http = HttpConnector::new(flows, secret, clock, client_for)?;
-        Ok(Self { http, databases })
+        Ok(actions)
     }
 
     /// Whether a target is a database.

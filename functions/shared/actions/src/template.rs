@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use minijinja::{Environment, UndefinedBehavior, Value as Context};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::filters;
@@ -41,6 +41,11 @@ impl TemplateError {
     fn new(template: &str, kind: minijinja::ErrorKind) -> Self {
         Self { template: template.to_owned(), kind }
     }
+}
+
+/// Values as templates see them.
+pub(crate) fn context(variables: &Map<String, Value>) -> Context {
+    Context::from(minijinja::value::Serde(variables))
 }
 
 /// The variables that a template needs, members included: `params.site`.

@@ -6,6 +6,7 @@ use minijinja::Value as Context;
 use serde_json::{Map, Value};
 
 use super::xml;
+use crate::template;
 
 /// An answer that was read.
 #[derive(Debug)]
@@ -45,6 +46,6 @@ impl Answer {
         variables.insert("answer".to_owned(), self.body.clone());
         variables.insert("status".to_owned(), self.status.as_u16().into());
         variables.insert("headers".to_owned(), Value::Object(headers));
-        Context::from(minijinja::value::Serde(&variables))
+        template::context(&variables)
     }
 }

@@ -18,7 +18,7 @@ use super::answer::Answer;
 use super::connector::{Auth, Step};
 use super::digest::{Challenge, Login};
 use super::render::{Draft, RenderError};
-use crate::template::{TemplateError, holds, text};
+use crate::template::{self, TemplateError, holds, needs, text};
 
 impl Auth {
     /// All templates in it but those over the login's answer.
@@ -28,6 +28,23 @@ impl Auth {
             maps.into_iter().flat_map(BTreeMap::values).map(String::as_str).collect();
         templates.extend(self.login.iter().flat_map(Step::templates));
         templates
+    }
+
+    /// The keys of the target's part of the secret that it needs.
+    pub(super) fn secret_keys(&self) -> impl Iterator<Item = String> {
+        let needed = self.templates().into_iter().flat_map(|template| {
+            needs(template).unwrap_or_default() // Compiled before.
+        });
+        let of_templates =
+            needed.filter_map(|needed| needed.strip_prefix("secret.").map(str::to_owned));
+        let of_digest = self.digest.iter();
+        of_templates
+            .chain(of_digest.flat_map(|keys| [keys.username.clone(), keys.password.clone()]))
+    }
+
+    /// Whether `step` is the login.
+    pub(super) fn is_login(&self, step: &Step) -> bool {
+        self.login.as_ref().is_some_and(|login| std::ptr::eq(login, step))
     }
 
     /// Whether there is anything that could be renewed.
@@ -95,7 +112,7 @@ pub(super) fn context(
     ] {
         variables.insert(name.to_owned(), value);
     }
-    Context::from(minijinja::value::Serde(&variables))
+    template::context(&variables)
 }
 
 impl Auth {

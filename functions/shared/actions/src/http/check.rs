@@ -8,7 +8,9 @@ use secrecy::ExposeSecret;
 
 use super::auth;
 use super::connector::{Auth, Connector, Operation, Step, strings};
-use crate::connector::{ConnectorError, always_there, check_needs, unknown_operation, variable};
+use crate::connector::{
+    ConnectorError, always_there, check_needs, read, unknown_operation, variable,
+};
 use crate::template::{condition_needs, needs};
 
 /// The variables that only templates over an answer may use.
@@ -20,10 +22,7 @@ impl Connector {
     /// # Errors
     /// [`ConnectorError`] with the line, or the template that does not compile.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
-        let connector: Self = toml::from_str(text).map_err(|error| ConnectorError::Toml {
-            connector: name.to_owned(),
-            problem: error.to_string(),
-        })?;
+        let connector: Self = read(name, text)?;
         for (operation_name, operation) in &connector.operations {
             if operation.steps.is_empty() {
                 let (connector, operation) = (name.to_owned(), operation_name.clone());
@@ -152,14 +151,7 @@ pub(super) fn credentials(
     auth: &Auth,
     secret: &Secret,
 ) -> Result<(), ConnectorError> {
-    let of_templates = auth.templates().into_iter().flat_map(|template| {
-        needs(template).unwrap_or_default() // Compiled before.
-    });
-    let of_templates =
-        of_templates.filter_map(|needed| needed.strip_prefix("secret.").map(str::to_owned));
-    let of_digest =
-        auth.digest.iter().flat_map(|keys| [keys.username.clone(), keys.password.clone()]);
-    for key in of_templates.chain(of_digest) {
+    for key in auth.secret_keys() {
         let credential = secret.targets.get(target).and_then(|target| target.get(&key));
         if credential.is_none_or(|credential| credential.expose_secret().is_empty()) {
             return Err(ConnectorError::MissingCredential { target: target.to_owned(), key });

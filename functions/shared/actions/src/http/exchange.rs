@@ -20,7 +20,7 @@ use super::digest::Challenge;
 use super::limits::Gate;
 use super::outcome::{RuleOutcome, judge};
 use super::render::RenderError;
-use crate::template::value_of_answer;
+use crate::template::{self, value_of_answer};
 
 /// A system acted upon.
 #[derive(Debug)]
@@ -241,8 +241,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         secret: &Arc<Secret>,
         session: &Session,
     ) -> Result<Answer, Failure> {
-        let context = Context::from(minijinja::value::Serde(variables));
-        self.send_with(target, step, &context, secret, session).await
+        self.send_with(target, step, &template::context(variables), secret, session).await
     }
 
     async fn send_with(
@@ -254,10 +253,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         session: &Session,
     ) -> Result<Answer, Failure> {
         let auth = &target.connector.auth;
-        let is_login = auth.login.as_ref().is_some_and(|login| std::ptr::eq(login, step));
         let mut draft =
             step.render(&target.url, context).map_err(|error| target.unrenderable(step, error))?;
-        if !is_login {
+        if !auth.is_login(step) {
             let now = self.clock.now();
             let context = auth::context(&target.name, secret, &target.params, &session.saved, now);
             auth.apply(&mut draft, &context, session, secret.targets.get(&target.name))

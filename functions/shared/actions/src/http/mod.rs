@@ -15,9 +15,9 @@ mod xml;
 
 use std::collections::BTreeMap;
 
-use greenlight_core::flow::{self, Flows};
+use greenlight_core::flow::{self, Action, Flow};
 use greenlight_core::ledger::EffectOutcome;
-use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
+use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
 use serde_json::{Map, Value};
 
@@ -26,7 +26,7 @@ pub use limits::Limits;
 pub use outcome::{Rule, RuleOutcome};
 pub use preview::Preview;
 
-use crate::connector::{ConnectorError, Speaks, built_in_named, params, speaks, variables};
+use crate::connector::{ConnectorError, params, variables};
 use exchange::Target;
 
 /// Acts on the targets of `flows.toml` over HTTP.
@@ -38,74 +38,46 @@ pub struct HttpConnector<H, S, C> {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
-    /// The connector for the targets of `flows`; `client_for` gives each target its HTTP client.
-    ///
-    /// # Errors
-    /// [`ConnectorError`] when a flow, a connector and the secret do not go together.
-    pub fn new<E: From<ConnectorError>>(
-        flows: &Flows,
-        secret: S,
-        clock: C,
-        mut client_for: impl FnMut(&str, &flow::Target) -> Result<H, E>,
-    ) -> Result<Self, E> {
-        let mut targets = BTreeMap::new();
-        for (name, target) in &flows.targets {
-            let (file, text) = built_in_named(name, &target.connector)?;
-            if speaks(file, text)? != Speaks::Http {
-                continue;
-            }
-            let connector = Connector::parse(file, text)?;
-            let url = base_url(name, &target.url)?;
-            let params = params(name, target, &connector.params)?;
-            check::credentials(name, &connector.auth, &secret.current())?;
-            let http = client_for(name, target)?;
-            targets.insert(name.clone(), Target::new(name, url, params, connector, http));
-        }
-        let connector = Self { targets, secret, clock };
-        connector.check(flows)?;
-        Ok(connector)
+    /// Without any target yet.
+    pub const fn new(secret: S, clock: C) -> Self {
+        Self { targets: BTreeMap::new(), secret, clock }
     }
 
-    /// For one target, with a connector that need not be built in: to try it.
+    /// Adds a target, which is spoken to as `connector` says; `client` gives its HTTP client.
     ///
     /// # Errors
     /// [`ConnectorError`] when connector, target and secret do not go together.
-    pub fn of_one(
+    pub fn add<E: From<ConnectorError>>(
+        &mut self,
         name: &str,
         target: &flow::Target,
         connector: Connector,
-        (secret, clock, http): (S, C, H),
-    ) -> Result<Self, ConnectorError> {
+        client: impl FnOnce() -> Result<H, E>,
+    ) -> Result<(), E> {
         let url = base_url(name, &target.url)?;
         let params = params(name, target, &connector.params)?;
-        check::credentials(name, &connector.auth, &secret.current())?;
-        let target = Target::new(name, url, params, connector, http);
-        Ok(Self { targets: BTreeMap::from([(name.to_owned(), target)]), secret, clock })
-    }
-
-    fn check(&self, flows: &Flows) -> Result<(), ConnectorError> {
-        for flow in &flows.flows {
-            for action in &flow.actions {
-                let Some(target) = self.targets.get(&action.target) else {
-                    continue; // Another kind of target: flows are checked to name those that are there.
-                };
-                check::action(&target.connector, flow, action)?;
-            }
-        }
+        check::credentials(name, &connector.auth, &self.secret.current())?;
+        let target = Target::new(name, url, params, connector, client()?);
+        self.targets.insert(name.to_owned(), target);
         Ok(())
     }
-}
 
-impl<H: Http, S: ReadSecret, C: Clock> Act for HttpConnector<H, S, C> {
-    fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
-        crate::connector::holds(condition, variables)
+    /// Whether an action of `flow`, if it is of a target here, can be done.
+    pub(crate) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
+        let target = self.targets.get(&action.target);
+        target.map_or(Ok(()), |target| check::action(&target.connector, flow, action))
     }
 
-    fn is_exclusive(&self, target: &str) -> bool {
+    /// Whether `target` bears one operation at a time.
+    pub(crate) fn is_exclusive(&self, target: &str) -> bool {
         self.targets.get(target).is_some_and(|target| target.connector.limits.exclusive)
     }
 
-    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+    /// Performs one effect.
+    ///
+    /// # Errors
+    /// [`Failure`] says what follows from it.
+    pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let (target, operation) = self.find(call)?;
         self.run(target, operation, call).await
     }

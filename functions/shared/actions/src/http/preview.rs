@@ -10,7 +10,7 @@ use super::HttpConnector;
 use super::auth;
 use super::connector::Step;
 use super::exchange::Target;
-use crate::template::needs;
+use crate::template::{self, needs};
 
 /// One request that would be made. Credentials are masked; what an earlier answer would tell stands in
 /// angle brackets.
@@ -59,15 +59,15 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         variables: &Map<String, Value>,
     ) -> Result<Preview, Failure> {
         let auth = &target.connector.auth;
-        let is_login = auth.login.as_ref().is_some_and(|login| std::ptr::eq(login, step));
+        let is_login = auth.is_login(step);
         let masked = self.masked(target);
-        let context =
-            if is_login { masked } else { Context::from(minijinja::value::Serde(variables)) };
+        let given = template::context(variables);
         let unrenderable = |error| target.unrenderable(step, error);
-        let mut draft = step.render(&target.url, &context).map_err(unrenderable)?;
+        let context = if is_login { &masked } else { &given };
+        let mut draft = step.render(&target.url, context).map_err(unrenderable)?;
         if !is_login {
             let session = auth::Session::default();
-            auth.apply(&mut draft, &self.masked(target), &session, None).map_err(unrenderable)?;
+            auth.apply(&mut draft, &masked, &session, None).map_err(unrenderable)?;
         }
         let request = draft.into_request().map_err(unrenderable)?;
         let mut preview = Preview::of(step, is_login, &request);
@@ -85,11 +85,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// The values of `auth`'s templates, masked.
     fn masked(&self, target: &Target<H>) -> Context {
         let auth = &target.connector.auth;
-        let needed = auth.templates().into_iter().flat_map(|template| {
-            needs(template).unwrap_or_default() // Compiled before.
-        });
-        let keys = needed.filter_map(|needed| needed.strip_prefix("secret.").map(str::to_owned));
-        let secret: Map<String, Value> = keys.map(|key| (key, json!(MASK))).collect();
+        let secret: Map<String, Value> = auth.secret_keys().map(|key| (key, json!(MASK))).collect();
         let saved = auth.login.iter().flat_map(|login| login.save.keys());
         let mut variables: Map<String, Value> =
             saved.map(|name| (name.clone(), json!(MASK))).collect();
@@ -97,7 +93,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         variables.insert("params".to_owned(), target.params.clone());
         variables.insert("random".to_owned(), json!("<random>"));
         variables.insert("now".to_owned(), self.clock.now().as_millis().into());
-        Context::from(minijinja::value::Serde(&variables))
+        template::context(&variables)
     }
 }
 

@@ -13,7 +13,7 @@ use super::connector::{Method, Operation, Step};
 use super::exchange::{LONGEST_QUICK_WAIT, Target};
 use super::outcome::{RuleOutcome, judge};
 use super::render;
-use crate::template::{holds, value_of_answer};
+use crate::template::{context, holds, value_of_answer};
 
 /// How often one step is sent within an attempt; longer patience is the queue's.
 const QUICK_TRIES: u32 = 3;
@@ -141,20 +141,16 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
                 "" => String::new(),
                 because => format!(": {because}"),
             };
-            format!("was answered HTTP {status}{because}")
+            target.sentence(step, call, &format!("was answered HTTP {status}{because}"))
         };
         match judged.is {
             RuleOutcome::Done => Ok(Tried::End(StepEnd::Over(EffectOutcome::Done))),
             RuleOutcome::AlreadyThere => Ok(Tried::End(StepEnd::Over(EffectOutcome::AlreadyThere))),
             RuleOutcome::Next => Ok(Tried::End(StepEnd::Next)),
             RuleOutcome::Again => Ok(Tried::Again(judged.after.unwrap_or_default())),
-            RuleOutcome::Retry => {
-                let text = target.sentence(step, call, &failure());
-                Err(Failure::retry_after(judged.after, judged.class, text))
-            }
+            RuleOutcome::Retry => Err(Failure::retry_after(judged.after, judged.class, failure())),
             RuleOutcome::GiveUp | RuleOutcome::Absent => {
-                let text = target.sentence(step, call, &failure());
-                Err(Failure::give_up(judged.class, text))
+                Err(Failure::give_up(judged.class, failure()))
             }
         }
     }
@@ -184,8 +180,7 @@ fn applies<H>(
     variables: &Map<String, Value>,
 ) -> Result<bool, Failure> {
     let Some(when) = &step.when else { return Ok(true) };
-    let context = Context::from(minijinja::value::Serde(variables));
-    holds(when, &context).map_err(|error| target.unrenderable(step, error))
+    holds(when, &context(variables)).map_err(|error| target.unrenderable(step, error))
 }
 
 /// Puts the values there that a step begins with.
@@ -195,9 +190,8 @@ fn start<H>(
     variables: &mut Map<String, Value>,
 ) -> Result<(), Failure> {
     for (name, value) in &step.start {
-        let context = Context::from(minijinja::value::Serde(&*variables));
-        let value =
-            render::json(value, &context).map_err(|error| target.unrenderable(step, error))?;
+        let value = render::json(value, &context(variables))
+            .map_err(|error| target.unrenderable(step, error))?;
         variables.insert(name.clone(), value);
     }
     Ok(())

@@ -7,13 +7,14 @@ use greenlight_core::secret::Secret;
 use serde_json::json;
 
 use bytes::Bytes;
-use greenlight_core::ports::HttpError;
+use greenlight_core::flow::Flows;
+use greenlight_core::ports::{Act, HttpError};
 use minijinja::Value as Context;
 use std::time::Duration;
 
 use super::*;
 use crate::Actions;
-use crate::connector::built_in;
+use crate::connector::{Speaks, built_in, speaks};
 use crate::sql::SqlConnector;
 
 /// Answers from a list, and keeps what was asked.
@@ -128,9 +129,8 @@ async fn add_with(
     let clock = TestClock::default();
     let secret = TestSecret { current: secret("n4c"), renewed };
     let flows = flows("add", "https://nac.example.com:9999/base/");
-    let connector = HttpConnector::new(&flows, secret, clock.clone(), |_, _| {
-        Ok::<_, ConnectorError>(wire.clone())
-    });
+    let connector =
+        Actions::new(&flows, secret, clock.clone(), |_, _| Ok::<_, ConnectorError>(wire.clone()));
     let variables = json!({"instance_code": "I-1", "applicant": "ou_1"});
     let call = Call {
         target: "nac",
@@ -218,7 +218,7 @@ async fn a_refused_credential_is_read_again_once() {
 fn what_does_not_go_together_is_said_at_the_start() {
     let problem = |flows: Flows, token: &str| {
         let secret = TestSecret { current: secret(token), renewed: None };
-        let result = HttpConnector::new(&flows, secret, TestClock::default(), |_, _| {
+        let result = Actions::new(&flows, secret, TestClock::default(), |_, _| {
             Ok::<_, ConnectorError>(Wire::default())
         });
         result.map(|_| ()).unwrap_err().to_string()
@@ -276,9 +276,10 @@ fn one(
         params: BTreeMap::new(),
         tls: flow::Tls::default(),
     };
-    let parts = (secret, clock.clone(), wire.clone());
     let connector = Connector::parse("mine", text).unwrap();
-    (HttpConnector::of_one("nac", &target, connector, parts).unwrap(), wire, clock)
+    let mut http = HttpConnector::new(secret, clock.clone());
+    http.add("nac", &target, connector, || Ok::<_, ConnectorError>(wire.clone())).unwrap();
+    (http, wire, clock)
 }
 
 async fn add_at(connector: &HttpConnector<Wire, TestSecret, TestClock>) -> String {

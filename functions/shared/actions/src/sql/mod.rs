@@ -5,16 +5,16 @@ mod statement;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use greenlight_core::flow::{self, Action, Flow, Flows};
+use greenlight_core::flow::{self, Action, Flow};
 use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::mac::Spelling;
-use greenlight_core::ports::{Act, Call, Clock, ReadSecret};
+use greenlight_core::ports::{Call, Clock, ReadSecret};
 use greenlight_core::secret::Secret;
 use greenlight_core::{Class, Failure};
 use minijinja::Value as Context;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::any::{AnyArguments, AnyPoolOptions};
 use sqlx::{AnyPool, Arguments};
 use tokio::sync::Mutex;
@@ -89,10 +89,7 @@ impl SqlConnector {
     /// # Errors
     /// [`ConnectorError`] with the line, or the statement that is not harmless when it runs twice.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
-        let connector: Self = toml::from_str(text).map_err(|error| ConnectorError::Toml {
-            connector: name.to_owned(),
-            problem: error.to_string(),
-        })?;
+        let connector: Self = connector::read(name, text)?;
         for (operation_name, operation) in &connector.operations {
             let of = |sql: &str| (name.to_owned(), operation_name.clone(), sql.to_owned());
             if operation.statements.is_empty() {
@@ -142,34 +139,35 @@ impl SqlConnector {
 }
 
 impl<S: ReadSecret, C: Clock> Databases<S, C> {
-    /// The databases among the targets of `flows`.
+    /// Without any target yet.
+    pub fn new(secret: S, clock: C) -> Self {
+        sqlx::any::install_default_drivers();
+        Self { targets: BTreeMap::new(), secret, clock }
+    }
+
+    /// Adds a target, whose records are changed as `connector` says.
     ///
     /// # Errors
-    /// [`ConnectorError`] when a flow, a connector and the secret do not go together.
-    pub fn new(flows: &Flows, secret: S, clock: C) -> Result<Self, ConnectorError> {
-        sqlx::any::install_default_drivers();
-        let mut targets = BTreeMap::new();
-        for (name, target) in &flows.targets {
-            let (file, text) = connector::built_in_named(name, &target.connector)?;
-            if connector::speaks(file, text)? != connector::Speaks::Sql {
-                continue;
-            }
-            let connector = SqlConnector::parse(file, text)?;
-            let marks = marks(name, target)?;
-            let params = connector::params(name, target, &connector.params)?;
-            check_login(name, target, &secret.current())?;
-            let url = target.url.clone();
-            let (pool, name) = (Mutex::default(), name.clone());
-            targets.insert(name.clone(), Target { name, url, marks, params, connector, pool });
-        }
-        for flow in &flows.flows {
-            for action in &flow.actions {
-                if let Some(target) = targets.get(&action.target) {
-                    target.connector.check(flow, action)?;
-                }
-            }
-        }
-        Ok(Self { targets, secret, clock })
+    /// [`ConnectorError`] when connector, target and secret do not go together.
+    pub fn add(
+        &mut self,
+        name: &str,
+        target: &flow::Target,
+        connector: SqlConnector,
+    ) -> Result<(), ConnectorError> {
+        let marks = marks(name, target)?;
+        let params = connector::params(name, target, &connector.params)?;
+        check_login(name, target, &self.secret.current())?;
+        let (name, url) = (name.to_owned(), target.url.clone());
+        let pool = Mutex::default();
+        self.targets.insert(name.clone(), Target { name, url, marks, params, connector, pool });
+        Ok(())
+    }
+
+    /// Whether an action of `flow`, if it is of a target here, can be done.
+    pub(crate) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
+        let target = self.targets.get(&action.target);
+        target.map_or(Ok(()), |target| target.connector.check(flow, action))
     }
 
     /// Whether the target is a database.
@@ -229,18 +227,12 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         transaction.commit().await.map_err(|error| failed(&error))?;
         Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyThere })
     }
-}
 
-impl<S: ReadSecret, C: Clock> Act for Databases<S, C> {
-    fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
-        connector::holds(condition, variables)
-    }
-
-    fn is_exclusive(&self, _: &str) -> bool {
-        false
-    }
-
-    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+    /// Performs one effect.
+    ///
+    /// # Errors
+    /// [`Failure`] says what follows from it.
+    pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let Some(target) = self.targets.get(call.target) else {
             let text = format!("target `{}` is not configured", call.target);
             return Err(Failure::give_up(Class::NotConfigured, text));
@@ -275,8 +267,7 @@ impl Target {
     fn variables(&self, call: &Call<'_>, now: i64) -> Context {
         let mac = call.device.spelled(self.connector.mac);
         let optional = &self.connector.optional;
-        let variables = connector::variables(call, mac, &self.params, optional, now);
-        Context::from(minijinja::value::Serde(&variables))
+        template::context(&connector::variables(call, mac, &self.params, optional, now))
     }
 
     fn bind(

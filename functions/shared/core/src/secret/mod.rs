@@ -1,6 +1,7 @@
 //! The one secret: cached, and read again when it may have been rotated.
 
 mod cache;
+mod fixed;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 pub use cache::CachedSecret;
+pub use fixed::FixedSecret;
 
 /// The secret document, as it stands in Secrets Manager or in the file given to `greenlight serve`.
 ///
