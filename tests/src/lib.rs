@@ -1,12 +1,11 @@
 //! What the end-to-end suite stands on: the tools, a local AWS, a deployed stack, a scene with a
 //! simulated Feishu and a stub of a NAC.
 
+pub mod databases;
 pub mod faults;
 pub mod fleet;
 pub mod lambda;
 pub mod local_aws;
-pub mod postgres;
-pub mod radius;
 pub mod resources;
 pub mod scene;
 pub mod serving;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight::stub::form_of;
-use greenlight_actions::Actions;
 use greenlight_actions::connector::ConnectorError;
+use greenlight_actions::{Actions, Connectors, Setup};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
@@ -231,7 +231,8 @@ impl Case {
         let flows = include_str!("../../infra/flows.toml");
         let flows = Flows::parse(flows, &environment).unwrap();
         let http = self.scene.client.clone();
-        let actions = Actions::new(&flows, secret.clone(), clock.clone(), |_, _| {
+        let setup = Setup::new(&flows, &Connectors::built_in()).unwrap();
+        let actions = Actions::new(setup, secret.clone(), clock.clone(), |_, _| {
             Ok::<_, ConnectorError>(http.clone())
         });
         let url = self.scene.feishu.url();

@@ -1,10 +1,12 @@
 //! `greenlight flows`: a mistake is named with its line, and a dry run tells every request and no secret.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use greenlight::flows::{check, dry_run};
+use greenlight::flows::{self, Feishu, FlowsProblem, check};
 use greenlight::stub::form_of;
 use greenlight_core::flow::Flows;
+use greenlight_tests::scene::{APPROVAL_CODE, Scene};
+use greenlight_tests::serving::secrets;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -29,6 +31,15 @@ operation = "add"
 for_each = "mac"
 "#;
 
+/// A database instead.
+const RADIUS: [(&str, &str); 2] = [
+    (
+        "connector = \"packetfence\"\nurl = \"https://nac.example.com:9999\"",
+        "connector = \"freeradius-sql\"\nurl = \"postgres://db.example.com/radius\"",
+    ),
+    ("params = { role_id = 3 }\n", ""),
+];
+
 struct Files(TempDir);
 
 impl Files {
@@ -41,18 +52,32 @@ impl Files {
         std::fs::write(&path, text).unwrap();
         path
     }
+
+    /// These flows, and the connectors that are built in.
+    fn with_flows(&self, text: &str) -> flows::Files {
+        flows::Files { flows: Some(self.write("flows.toml", text)), connectors: None }
+    }
+}
+
+/// Where nobody is asked.
+fn nowhere() -> Feishu {
+    Feishu { secrets: "secrets.json".into(), base_url: "https://feishu.invalid".to_owned() }
+}
+
+async fn try_laptops(files: &flows::Files, instance: &Path) -> Result<String, FlowsProblem> {
+    flows::dry_run(files, "laptops", instance.to_str().unwrap(), nowhere()).await
 }
 
 #[test]
 fn what_is_right_says_what_it_needs() {
     let files = Files::new();
-    let said = check(Some(&files.write("flows.toml", FLOWS))).unwrap();
+    let said = check(&files.with_flows(FLOWS)).unwrap();
     assert!(said.contains("flow laptops: feishu A-1 approved"), "{said}");
     assert!(
-        said.contains("the secret must hold: targets.nac.password, targets.nac.username"),
+        said.contains("the secret must hold: targets.nac.username, targets.nac.password"),
         "{said}"
     );
-    let said = check(None).unwrap();
+    let said = check(&flows::Files::default()).unwrap();
     assert!(said.contains("not set here, and taken for granted: APPROVAL_CODE, NAC_URL"), "{said}");
 }
 
@@ -92,10 +117,14 @@ fn each_mistake_is_named_with_file_and_line() {
             "no longer than `longest`",
         ),
         ("kind = \"choice\"", "kind = \"chioce\"", 13, "`chioce`"),
+        ("default = \"macOS\"", "default = 15", 13, "it must be a quoted text"),
+        ("optional = true", "default = 2027-12-31T00:00:00Z", 14, "it must be a quoted moment"),
+        ("A-1", "${A-1}", 9, "`flows.laptops.approval_code` has a `${`"),
     ];
     for (from, to, line, said) in mistakes {
-        let file = files.write("flows.toml", &FLOWS.replacen(from, to, 1));
-        let problem = check(Some(&file)).unwrap_err().to_string();
+        let problem =
+            check(&files.with_flows(&FLOWS.replacen(from, to, 1))).unwrap_err().to_string();
+        assert_eq!(problem.matches("flows.toml:").count(), 1, "{problem}");
         assert!(problem.contains(&format!("flows.toml:{line}: ")), "{to}: {problem}");
         assert!(problem.contains(said), "{to}: {problem}");
     }
@@ -103,14 +132,64 @@ fn each_mistake_is_named_with_file_and_line() {
 }
 
 #[test]
-fn a_dry_run_tells_every_request_and_no_secret() {
+fn all_mistakes_are_told_at_once() {
     let files = Files::new();
-    let flows = files.write("flows.toml", FLOWS);
+    let many = FLOWS
+        .replace("from = [{ field = \"os\" }], default = \"macOS\"", "from = []")
+        .replace("for_each = \"mac\"", "for_each = \"macs\"")
+        .replace("[[flows]]", "[retry]\nfirst = \"2h\"\n\n[[flows]]");
+    let problem = check(&files.with_flows(&many)).unwrap_err().to_string();
+    let lines: Vec<_> = problem.lines().filter_map(|line| line.split(": ").next()).collect();
+    let of = |line| format!("{}:{line}", files.0.path().join("flows.toml").display());
+    assert_eq!(lines, [of(16), of(19), of(7)], "{problem}");
+    let many = FLOWS
+        .replace("nac.example.com:9999", "")
+        .replace("role_id", "rolle_id")
+        .replace("os != 'Windows'", "os !=")
+        .replace("operation = \"add\"", "operation = \"ad\"");
+    let problem = check(&files.with_flows(&many)).unwrap_err().to_string();
+    assert_eq!(problem.matches("flows.toml:").count(), 4, "{problem}");
+}
+
+/// A new NAC is one new file: it needs no build.
+#[test]
+fn connectors_of_a_folder_are_there_too() {
+    let files = Files::new();
+    let connectors = files.0.path().join("connectors");
+    std::fs::create_dir(&connectors).unwrap();
+    let generic = include_str!("../../infra/connectors/generic.toml");
+    let own = generic.replacen("title = \"", "title = \"Our own: ", 1);
+    std::fs::write(connectors.join("ours.toml"), own).unwrap();
+    let flows =
+        FLOWS.replace("\"packetfence\"", "\"ours\"").replace("params = { role_id = 3 }", "");
+    let mut files = files.with_flows(&flows);
+    let problem = check(&files).unwrap_err().to_string();
+    assert!(problem.contains("there is no connector `ours`"), "{problem}");
+    files.connectors = Some(connectors.clone());
+    assert!(check(&files).unwrap().contains("add at nac (ours, "));
+    let listed = greenlight::connectors::list(Some(&connectors)).unwrap();
+    assert!(listed.contains("ours                Our own: "), "{listed}");
+    std::fs::write(connectors.join("ours.toml"), "title = 7").unwrap();
+    let problem = check(&files).unwrap_err().to_string();
+    assert!(problem.contains("flows.toml:3: connector `ours`: "), "{problem}");
+    files.connectors = Some(connectors.join("absent"));
+    let problem = check(&files).unwrap_err().to_string();
+    assert!(problem.contains("absent: No such file"), "{problem}");
+}
+
+fn instance(files: &Files) -> PathBuf {
     let form = form_of("", &["00-00-5E-00-53-01", "00:00:5e:00:53:0O"]);
     let instance = json!({"code": 0, "data": {"approval_code": "A-1", "instance_code": "I-1",
         "status": "APPROVED", "open_id": "ou_1", "serial_number": "7", "form": form.to_string()}});
-    let instance = files.write("instance.json", &instance.to_string());
-    let said = dry_run(Some(&flows), "laptops", &instance).unwrap();
+    files.write("instance.json", &instance.to_string())
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_every_request_and_no_secret() {
+    let files = Files::new();
+    let instance = instance(&files);
+    let flows = files.with_flows(FLOWS);
+    let said = try_laptops(&flows, &instance).await.unwrap();
     for expected in [
         "! field `mac`, device 2: letter O at position 17",
         "add 00:00:5e:00:53:01 at nac",
@@ -124,17 +203,50 @@ fn a_dry_run_tells_every_request_and_no_secret() {
         assert!(said.contains(expected), "{expected}: {said}");
     }
     let windows = FLOWS.replace("default = \"macOS\"", "default = \"Windows\"");
-    let flows = files.write("flows.toml", &windows);
-    let said = dry_run(Some(&flows), "laptops", &instance).unwrap();
+    let said = try_laptops(&files.with_flows(&windows), &instance).await.unwrap();
     assert!(
         said.contains("0 device(s)") && !said.contains("POST"),
         "the condition does not hold: {said}"
     );
-    let problem = dry_run(Some(&flows), "laptop", &instance).unwrap_err().to_string();
+    let problem = flows::dry_run(&flows, "laptop", "I-1", nowhere()).await.unwrap_err().to_string();
     assert_eq!(problem, "there is no flow `laptop`; there is: laptops");
     let no_instance = files.write("instance.json", "{}");
-    let problem = dry_run(Some(&flows), "laptops", &no_instance).unwrap_err().to_string();
+    let problem = try_laptops(&flows, &no_instance).await.unwrap_err().to_string();
     assert!(problem.contains("instance.json: "), "{problem}");
+    let problem = try_laptops(&flows, &files.0.path().join("absent.json")).await.unwrap_err();
+    assert!(problem.to_string().contains("absent.json: No such file"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_statements_of_a_database() {
+    let files = Files::new();
+    let flows = RADIUS.iter().fold(FLOWS.to_owned(), |text, (from, to)| text.replace(from, to));
+    let said = try_laptops(&files.with_flows(&flows), &instance(&files)).await.unwrap();
+    for expected in ["  INSERT INTO radcheck", "$1", "    mac = \"00:00:5e:00:53:01\"\n"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+}
+
+/// The code of an instance: it is read from Feishu, now.
+#[tokio::test]
+async fn a_dry_run_reads_an_instance_from_feishu() {
+    let files = Files::new();
+    let scene = Scene::set().await;
+    scene.approve("I-1", &["00-00-5E-00-53-01"]);
+    let flows = files.with_flows(&FLOWS.replace("A-1", APPROVAL_CODE));
+    let feishu =
+        || Feishu { secrets: secrets(&scene, files.0.path()), base_url: scene.feishu.url() };
+    let said = flows::dry_run(&flows, "laptops", "I-1", feishu()).await.unwrap();
+    assert!(
+        said.contains("add 00:00:5e:00:53:01 at nac") && said.contains("1 device(s)"),
+        "{said}"
+    );
+    assert_eq!(scene.nac.calls(), 0);
+    let problem = flows::dry_run(&flows, "laptops", "I-2", feishu()).await.unwrap_err().to_string();
+    assert!(problem.starts_with("the instance cannot be read: source_refused"), "{problem}");
+    let problem =
+        flows::dry_run(&flows, "laptops", "I-1", nowhere()).await.unwrap_err().to_string();
+    assert!(problem.contains("secrets.json"), "{problem}");
 }
 
 /// What the schema takes, the program takes, and what it refuses, the program refuses.
@@ -166,7 +278,7 @@ fn the_schema_says_what_the_program_takes() {
 
 #[test]
 fn connectors_are_listed_with_what_is_unverified() {
-    let said = greenlight::connectors::list().unwrap();
+    let said = greenlight::connectors::list(None).unwrap();
     for expected in
         ["ise                 Cisco ISE (ERS)", "add, find, remove", "unverified (未验证): "]
     {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use greenlight::serve::{Options, Server};
-use greenlight_tests::radius::{Access, Radius, Whitelist};
+use greenlight::stub::{Access, Radius, Whitelist};
 use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
 use greenlight_tests::serving::secrets;
 
@@ -36,6 +36,7 @@ async fn start(scene: &Scene, folder: &Path, target: &str) -> Server {
         data: folder.join("data"),
         secrets: secrets(scene, folder),
         flows: Some(folder.join("flows.toml")),
+        connectors: None,
         feishu_base_url: scene.feishu.url(),
     };
     Server::start_with(options, &|_| None).await.unwrap()
@@ -44,7 +45,7 @@ async fn start(scene: &Scene, folder: &Path, target: &str) -> Server {
 /// Reject, an approval, Accept in any spelling; still Reject for others.
 async fn an_approval_lets_a_device_in(scene: &Scene, folder: &Path, radius: &Radius, target: &str) {
     let known = &device(1);
-    assert_eq!(radius.ask(known, known).await, Access::Reject, "nobody approved it");
+    assert_eq!(radius.ask(known, known).await.unwrap(), Access::Reject, "nobody approved it");
     let server = start(scene, folder, target).await;
     scene.approve("I-1", &["0000-5E00-5301"]);
     let event = scene.event("e-1", "I-1", "APPROVED");
@@ -53,12 +54,16 @@ async fn an_approval_lets_a_device_in(scene: &Scene, folder: &Path, radius: &Rad
     server.drained().await.unwrap();
     assert!(server.database().dead_letters().await.unwrap().is_empty());
     for spelling in SPELLINGS {
-        assert_eq!(radius.ask(spelling, spelling).await, Access::Accept, "{spelling}");
+        assert_eq!(radius.ask(spelling, spelling).await.unwrap(), Access::Accept, "{spelling}");
     }
     let other = &device(2);
-    assert_eq!(radius.ask(other, other).await, Access::Reject, "nobody approved the other one");
     assert_eq!(
-        radius.ask(known, other).await,
+        radius.ask(other, other).await.unwrap(),
+        Access::Reject,
+        "nobody approved the other one"
+    );
+    assert_eq!(
+        radius.ask(known, other).await.unwrap(),
         Access::Reject,
         "it only says that it is the device"
     );
@@ -71,7 +76,7 @@ async fn over_the_sql_tables_of_freeradius() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("radius.db");
-    let radius = Radius::start(&Whitelist::Sqlite(file.clone())).await;
+    let radius = Radius::start(&Whitelist::Sqlite(file.clone())).await.unwrap();
     let target = format!("connector = \"freeradius-sql\"\nurl = \"sqlite://{}\"", file.display());
     an_approval_lets_a_device_in(&scene, folder.path(), &radius, &target).await;
 }
@@ -80,7 +85,7 @@ async fn over_the_sql_tables_of_freeradius() {
 async fn over_an_http_service_that_freeradius_asks() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
-    let radius = Radius::start(&Whitelist::Http(scene.nac.url())).await;
+    let radius = Radius::start(&Whitelist::Http(scene.nac.url())).await.unwrap();
     let target = format!("connector = \"freeradius-rest\"\nurl = \"{}\"", scene.nac.url());
     an_approval_lets_a_device_in(&scene, folder.path(), &radius, &target).await;
 }

@@ -56,6 +56,7 @@ async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, Serve
         data: folder.join(data),
         secrets: secrets(scene, folder),
         flows: None,
+        connectors: None,
         feishu_base_url: scene.feishu.url(),
     };
     let nac_url = scene.nac.url();
@@ -249,6 +250,7 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
         data: folder.path().join("data"),
         secrets: folder.path().join(secrets),
         flows: None,
+        connectors: None,
         feishu_base_url: scene.feishu.url(),
     };
     let complete = |name: &str| match name {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::Actions;
 use greenlight_actions::connector::ConnectorError;
+use greenlight_actions::{Actions, Connectors, Setup};
 use greenlight_core::Failure;
 use greenlight_core::flow::Flows;
 use greenlight_core::ledger::EffectOutcome;
@@ -13,7 +13,7 @@ use greenlight_core::ports::{Act, Call, Clock};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
-use greenlight_tests::postgres::{Postgres, USER};
+use greenlight_tests::databases::{MariaDb, Postgres, USER};
 use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Row};
@@ -43,7 +43,8 @@ fn databases(url: &str, group: &str, credentials: &Value) -> Targets {
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
     let no_client =
         |_: &str, _: &_| -> Result<Client, ConnectorError> { unreachable!("no HTTP here") };
-    Actions::new(&flows, secret, SystemClock, no_client).unwrap()
+    let setup = Setup::new(&flows, &Connectors::built_in()).unwrap();
+    Actions::new(setup, secret, SystemClock, no_client).unwrap()
 }
 
 async fn act(databases: &Targets, operation: &str, device: &str, valid_until: Value) -> String {
@@ -126,18 +127,43 @@ async fn statement_14_values_are_bound_in_sqlite() {
     suite(&url, &url, &json!({})).await;
 }
 
+fn with_user(url: &str) -> String {
+    url.replace("://", "://greenlight:p%40ss%2Fword@")
+}
+
+/// The suite over a server that is ended with `server`.
+async fn suite_over(server: impl Sized, url: &str) {
+    let credentials = json!({"username": USER.0, "password": USER.1});
+    suite(url, &with_user(url), &credentials).await;
+
+    let wrong = databases(url, "g", &json!({"username": USER.0, "password": "wrong"}));
+    let device = "00:00:5e:00:53:01";
+    assert_eq!(act(&wrong, "find", device, Value::Null).await, "retry target_login");
+    let radius = databases(url, "g", &credentials);
+    drop(server);
+    assert_eq!(act(&radius, "find", device, Value::Null).await, "retry target_unavailable");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn statement_14_values_are_bound_in_postgresql() {
     let server = Postgres::start().await;
     let url = server.url();
-    let with_user = url.replace("://", "://greenlight:p%40ss%2Fword@");
-    let credentials = json!({"username": USER.0, "password": USER.1});
-    suite(&url, &with_user, &credentials).await;
+    suite_over(server, &url).await;
+}
 
-    let wrong = databases(&url, "g", &json!({"username": USER.0, "password": "wrong"}));
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_14_values_are_bound_in_mariadb() {
+    let server = MariaDb::start().await;
+    let url = server.url();
+
+    // Characters that the database cannot hold: it says so without an SQLSTATE of its own.
+    let latin = url.replace("/radius", "/latin");
+    let radius = databases(&latin, "\u{202e}", &json!({"username": USER.0, "password": USER.1}));
+    let pool = AnyPoolOptions::new().connect(&with_user(&latin)).await.unwrap();
+    sqlx::query(TABLES[0]).execute(&pool).await.unwrap();
     let device = "00:00:5e:00:53:01";
-    assert_eq!(act(&wrong, "find", device, Value::Null).await, "retry target_login");
-    let radius = databases(&url, "g", &credentials);
-    drop(server);
-    assert_eq!(act(&radius, "find", device, Value::Null).await, "retry target_unavailable");
+    assert_eq!(act(&radius, "add", device, Value::Null).await, "give_up target_refused");
+    pool.close().await;
+
+    suite_over(server, &url).await;
 }

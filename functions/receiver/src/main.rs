@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Answer, Receiver, receive};
+use greenlight_core::{Answer, Mistakes, Receiver, receive};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::aws::{
     AwsEnvironment, MissingVariable, Patience, SecretsManager, SqsQueue, variable,
@@ -53,8 +53,8 @@ enum StartError {
     Variable(#[from] MissingVariable),
     #[error(transparent)]
     FlowsFile(#[from] BadFlowsFile),
-    #[error(transparent)]
-    Flows(#[from] FlowsError),
+    #[error("flows.toml: {0}")]
+    Flows(#[from] Mistakes<FlowsError>),
     #[error(transparent)]
     Secret(#[from] SecretError),
 }

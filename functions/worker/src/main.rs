@@ -9,12 +9,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::Actions;
 use greenlight_actions::connector::ConnectorError;
-use greenlight_core::Processor;
+use greenlight_actions::{Actions, Connectors, Setup};
 use greenlight_core::flow::{Flows, FlowsError};
 use greenlight_core::ports::ReadSecret;
 use greenlight_core::secret::{CachedSecret, SecretError};
+use greenlight_core::{Mistakes, Processor};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{BASE_URL, FeishuClient};
 use greenlight_stores::aws::{
@@ -46,8 +46,10 @@ enum StartError {
     Variable(#[from] MissingVariable),
     #[error(transparent)]
     FlowsFile(#[from] BadFlowsFile),
-    #[error(transparent)]
-    Flows(#[from] FlowsError),
+    #[error("flows.toml: {0}")]
+    Flows(#[from] Mistakes<FlowsError>),
+    #[error("flows.toml: {0}")]
+    Setup(#[from] Mistakes<ConnectorError>),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
@@ -101,7 +103,8 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
     let secret = Arc::new(CachedSecret::load(store.clone(), store, clock).await?);
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
     let current = secret.current();
-    let actions = Actions::new(&flows, Arc::clone(&secret), clock, |name, target| {
+    let setup = Setup::new(&flows, &Connectors::built_in())?;
+    let actions = Actions::new(setup, Arc::clone(&secret), clock, |name, target| {
         Client::of_target(name, target, &current).map_err(StartError::from)
     })?;
     Ok((Processor { ledger, source, actions, dead_letters, clock, flows }, queue))

@@ -33,6 +33,9 @@ enum Command {
         /// Which approval does what; built in if left out
         #[arg(long, env = "FLOWS_FILE", value_name = "FILE")]
         flows: Option<PathBuf>,
+        /// A folder of connectors, besides those that are built in
+        #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER")]
+        connectors: Option<PathBuf>,
         /// Feishu's OpenAPI; Lark's is <https://open.larksuite.com>
         #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
         feishu_base_url: String,
@@ -50,11 +53,17 @@ enum Command {
         /// The file; the flows that are built in if left out
         #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true)]
         flows: Option<PathBuf>,
+        /// A folder of connectors, besides those that are built in
+        #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER", global = true)]
+        connectors: Option<PathBuf>,
         #[command(subcommand)]
         command: FlowsCommand,
     },
     /// The products that greenlight can speak to
     Connectors {
+        /// A folder of connectors, besides those that are built in
+        #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER", global = true)]
+        connectors: Option<PathBuf>,
         #[command(subcommand)]
         command: ConnectorsCommand,
     },
@@ -63,6 +72,9 @@ enum Command {
         /// Leave it running afterwards, and print what to try
         #[arg(long)]
         keep: bool,
+        /// With a real RADIUS server, where FreeRADIUS is installed, instead of a stub of a NAC
+        #[arg(long, conflicts_with = "keep")]
+        radius: bool,
     },
 }
 
@@ -88,15 +100,22 @@ enum FlowsCommand {
     Try {
         /// The flow's name
         flow: String,
-        /// An answer of Feishu's OpenAPI to "obtain a single approval instance", kept in a file
-        #[arg(long, value_name = "FILE")]
-        instance: PathBuf,
+        /// A file with Feishu's answer to "obtain a single approval instance", or the code of an
+        /// instance, which is read from Feishu now
+        #[arg(long, value_name = "FILE|CODE")]
+        instance: String,
+        /// The secret document, JSON; for a CODE
+        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
+        secrets: PathBuf,
+        /// Feishu's OpenAPI; for a CODE
+        #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
+        feishu_base_url: String,
     },
 }
 
 #[derive(Subcommand)]
 enum ConnectorsCommand {
-    /// All that are built in, what each can do, and what is unverified
+    /// All, what each can do, and what is unverified
     List,
 }
 
@@ -110,19 +129,25 @@ async fn main() -> ExitCode {
         Command::Dlq { data, command: DlqCommand::Redrive { ids } } => {
             finish(dlq::redrive(&data, &ids).await)
         }
-        Command::Flows { flows, command: FlowsCommand::Check } => {
-            print(flows::check(flows.as_deref()))
+        Command::Flows { flows, connectors, command } => {
+            let files = flows::Files { flows, connectors };
+            match command {
+                FlowsCommand::Check => print(flows::check(&files)),
+                FlowsCommand::Schema => print(Ok::<_, std::fmt::Error>(flows::schema())),
+                FlowsCommand::Try { flow, instance, secrets, feishu_base_url } => {
+                    let feishu = flows::Feishu { secrets, base_url: feishu_base_url };
+                    print(flows::dry_run(&files, &flow, &instance, feishu).await)
+                }
+            }
         }
-        Command::Flows { command: FlowsCommand::Schema, .. } => {
-            print(Ok::<_, std::fmt::Error>(flows::schema()))
+        Command::Connectors { connectors, command: ConnectorsCommand::List } => {
+            print(connectors::list(connectors.as_deref()))
         }
-        Command::Flows { flows, command: FlowsCommand::Try { flow, instance } } => {
-            print(flows::dry_run(flows.as_deref(), &flow, &instance))
-        }
-        Command::Connectors { command: ConnectorsCommand::List } => print(connectors::list()),
-        Command::Demo { keep } => finish(demo::run(keep).await),
-        Command::Serve { listen, data, secrets, flows, feishu_base_url } => {
-            let options = serve::Options { listen, data, secrets, flows, feishu_base_url };
+        Command::Demo { radius: true, .. } => finish(demo::run_radius().await),
+        Command::Demo { keep, .. } => finish(demo::run(keep).await),
+        Command::Serve { listen, data, secrets, flows, connectors, feishu_base_url } => {
+            let options =
+                serve::Options { listen, data, secrets, flows, connectors, feishu_base_url };
             finish(serve::run(options).await)
         }
     }

@@ -27,7 +27,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "disk", what: "a disk that is full, a folder that may not be written", run: disk },
     Part { name: "connectors", what: "each connector keeps its contract", run: connectors },
     Part { name: "flows", what: "flows are checked, and tried without sending", run: flows },
-    Part { name: "sql", what: "records in PostgreSQL and SQLite", run: sql },
+    Part { name: "sql", what: "records in PostgreSQL, MariaDB and SQLite", run: sql },
     Part { name: "radius", what: "a real RADIUS server says yes", run: radius },
     Part { name: "http", what: "whom the outbound client trusts", run: http },
     Part { name: "crash", what: "a crash at every await, panics, hangs, patience", run: crash },

@@ -23,9 +23,10 @@ pub(crate) fn path() -> OsString {
 }
 
 /// Servers that tests speak to, from Debian: a program of each, and the packages.
-const SERVERS: [(&str, &[&str]); 2] = [
+const SERVERS: [(&str, &[&str]); 3] = [
     ("/usr/sbin/freeradius", &["freeradius", "freeradius-utils", "freeradius-rest"]),
     ("/usr/lib/postgresql/15/bin/initdb", &["postgresql-15"]),
+    ("/usr/sbin/mariadbd", &["mariadb-server"]),
 ];
 
 /// Installs the servers that are missing, which needs Debian 12 and root.

@@ -11,7 +11,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::connector::{ConnectorError, Speaks, built_in, speaks};
+use greenlight_actions::Connectors;
+use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::http::{Connector, HttpConnector};
 use greenlight_core::Timestamp;
 use greenlight_core::flow::{Target, Tls};
@@ -82,9 +83,9 @@ fn main() {
         client.send(ping()).await.expect("an answer");
     });
     println!("the HTTP client alone     {:>6.1} us CPU", micros(bare));
-    for (name, text) in built_in() {
-        let is_one_step = ["generic", "freeradius-rest", "meraki"].contains(name);
-        if speaks(name, text).ok() != Some(Speaks::Http) || !is_one_step {
+    for (name, text) in Connectors::built_in().iter() {
+        let is_one_step = ["generic", "freeradius-rest", "meraki"].contains(&name);
+        if !is_one_step {
             continue;
         }
         let connector = Connector::parse(name, text).expect("it is sound");

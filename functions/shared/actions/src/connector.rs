@@ -4,16 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::flow::{self, Action, Flow, Kind};
 use greenlight_core::ports::Call;
-use greenlight_core::{Class, Failure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use crate::error::ConnectorError;
-use crate::template::{self, condition_needs};
-
-/// The connectors that are built in: file name without `.toml`, and text.
-const CONNECTORS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/connectors.rs"));
+use crate::template::condition_needs;
 
 /// The variables that tell of the request: templates and conditions may use them.
 const OF_REQUEST: [&str; 5] =
@@ -41,40 +37,6 @@ pub struct Param {
     pub about: String,
     /// Its value when a target does not say. None: it must.
     pub default: Option<toml::Value>,
-}
-
-/// The names of the connectors that are built in, and their files.
-#[must_use]
-pub const fn built_in() -> &'static [(&'static str, &'static str)] {
-    CONNECTORS
-}
-
-/// The connector of that name, which `target` names.
-pub(crate) fn built_in_named(
-    target: &str,
-    connector: &str,
-) -> Result<(&'static str, &'static str), ConnectorError> {
-    CONNECTORS.iter().find(|(name, _)| *name == connector).copied().ok_or_else(|| {
-        let known: Vec<_> = CONNECTORS.iter().map(|(name, _)| *name).collect();
-        ConnectorError::UnknownConnector {
-            target: target.to_owned(),
-            connector: connector.to_owned(),
-            known: known.join(", "),
-        }
-    })
-}
-
-/// How the connector in `text` speaks.
-///
-/// # Errors
-/// [`ConnectorError::Toml`] when it is no TOML, or says something else.
-pub fn speaks(name: &str, text: &str) -> Result<Speaks, ConnectorError> {
-    #[derive(Deserialize)]
-    struct Head {
-        #[serde(default)]
-        speaks: Speaks,
-    }
-    read(name, text).map(|head: Head| head.speaks)
 }
 
 /// Reads a connector file, as far as `T` goes.
@@ -151,38 +113,30 @@ pub(crate) fn unknown_operation<'a>(
     }
 }
 
-/// Whether the conditions of `flow` compile, and are over what the flow gives.
-pub(crate) fn check_conditions(flow: &Flow) -> Result<(), ConnectorError> {
+/// What is wrong with the conditions of `flow`: they compile, and are over what the flow gives.
+pub(crate) fn check_conditions(flow: &Flow) -> Vec<ConnectorError> {
     let of_actions = flow.actions.iter().filter_map(|action| action.when.as_deref());
-    for condition in flow.when.as_deref().into_iter().chain(of_actions) {
-        let wrong = |problem: String| ConnectorError::Condition {
-            flow: flow.name.clone(),
-            condition: condition.to_owned(),
-            problem,
+    let conditions = flow.when.as_deref().into_iter().chain(of_actions);
+    let problem = |condition: &str| {
+        let needed = match condition_needs(condition) {
+            Ok(needed) => needed,
+            Err(error) => return Some(error.to_string()),
         };
-        let needed = condition_needs(condition).map_err(|error| wrong(error.to_string()))?;
         let is_given = |needed: &&String| {
             let variable = variable(needed);
             OF_REQUEST.contains(&variable) || gives(flow, variable)
         };
-        if let Some(unknown) = needed.iter().find(|needed| !is_given(needed)) {
-            return Err(wrong(format!("`{unknown}` is no field of the flow but its devices")));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a condition holds for these values. One over a field that is left out, or that is wrong, does
-/// not: MiniJinja has nothing smaller than any number, and `days <= 30` would let everybody in.
-pub(crate) fn holds(condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
-    let needed = condition_needs(condition).unwrap_or_default(); // Compiled before.
-    let is_there =
-        |needed: &String| variables.get(variable(needed)).is_some_and(|value| !value.is_null());
-    if !needed.iter().all(is_there) {
-        return Ok(false);
-    }
-    template::holds(condition, &template::context(variables))
-        .map_err(|error| Failure::give_up(Class::NotConfigured, error))
+        let unknown = needed.iter().find(|needed| !is_given(needed))?;
+        Some(format!("`{unknown}` is no field of the flow but its devices"))
+    };
+    let wrong = conditions.filter_map(|condition| Some((condition, problem(condition)?)));
+    wrong
+        .map(|(condition, problem)| ConnectorError::Condition {
+            flow: flow.name.clone(),
+            condition: condition.to_owned(),
+            problem,
+        })
+        .collect()
 }
 
 /// The parameters of a target, with the connector's defaults.

@@ -5,15 +5,23 @@ use thiserror::Error;
 /// Something is wrong with a connector, or with how a flow or the secret goes with it.
 #[derive(Debug, Error)]
 pub enum ConnectorError {
-    /// A target names a connector that is not built in.
+    /// A target names a connector that is not there.
     #[error("target `{target}`: there is no connector `{connector}`; there is: {known}")]
     UnknownConnector {
         /// The target.
         target: String,
         /// The connector.
         connector: String,
-        /// The connectors that are built in.
+        /// The connectors that are there.
         known: String,
+    },
+    /// A folder of connectors, or a file in it, cannot be read.
+    #[error("{path}: {cause}")]
+    Unreadable {
+        /// The folder or file.
+        path: String,
+        /// Why.
+        cause: std::io::Error,
     },
     /// Not TOML, or a key that is unknown, missing or of the wrong type.
     #[error("connector `{connector}`: {problem}")]

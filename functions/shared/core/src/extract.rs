@@ -9,6 +9,7 @@ use crate::failure::{Class, Reason};
 use crate::flow::{FieldRule, Flow, Kind, Place, Randomized};
 use crate::form::{Content, Field, Form, find};
 use crate::mac::{Eui48, MacError, parse_list};
+use crate::time::is_moment;
 
 /// More devices than any form for people names; what is larger is a mistake or an attack.
 pub const MAX_DEVICES: usize = 200;
@@ -155,17 +156,6 @@ fn value(name: &str, rule: &FieldRule, found: Vec<String>) -> Result<Value, Prob
         (Some(only), None) => one(only),
         _ => Err(Problem::Several { field: field() }),
     }
-}
-
-/// RFC 3339, as far as its shape goes: `2027-12-31T00:00:00+08:00`.
-fn is_moment(text: &str) -> bool {
-    let shape = |text: &str| -> String {
-        text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
-    };
-    let Some((moment, rest)) = text.split_at_checked(19) else { return false };
-    let offset = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-    shape(moment) == "0000-00-00T00:00:00"
-        && matches!(shape(offset).as_str(), "Z" | "+00:00" | "-00:00")
 }
 
 impl FieldRule {

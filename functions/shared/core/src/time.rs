@@ -50,6 +50,17 @@ impl Timestamp {
     }
 }
 
+/// Whether `text` is a moment in RFC 3339, as far as its shape goes: `2027-12-31T00:00:00+08:00`.
+pub(crate) fn is_moment(text: &str) -> bool {
+    let shape = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+    };
+    let Some((moment, rest)) = text.split_at_checked(19) else { return false };
+    let offset = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    shape(moment) == "0000-00-00T00:00:00"
+        && matches!(shape(offset).as_str(), "Z" | "+00:00" | "-00:00")
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::Actions;
 use greenlight_actions::connector::ConnectorError;
+use greenlight_actions::{Actions, Connectors, Setup};
 use greenlight_core::flow::{Approvals, Flows, FlowsError};
 use greenlight_core::ports::{QueueError, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Processor, Receiver};
+use greenlight_core::{Mistakes, Processor, Receiver};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
 use greenlight_stores::embedded::{Database, OpenError};
@@ -41,6 +41,8 @@ pub struct Options {
     pub secrets: PathBuf,
     /// `flows.toml`; built in if left out.
     pub flows: Option<PathBuf>,
+    /// A folder of connectors, besides those that are built in.
+    pub connectors: Option<PathBuf>,
     /// Feishu's OpenAPI.
     pub feishu_base_url: String,
 }
@@ -52,8 +54,11 @@ pub enum ServeError {
     #[error(transparent)]
     FlowsFile(#[from] BadFlowsFile),
     /// The flows are wrong.
-    #[error(transparent)]
-    Flows(#[from] FlowsError),
+    #[error("flows.toml: {0}")]
+    Flows(#[from] Mistakes<FlowsError>),
+    /// Flows and connectors do not go together.
+    #[error("flows.toml: {0}")]
+    Setup(#[from] Mistakes<ConnectorError>),
     /// The secret is wrong.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -63,7 +68,7 @@ pub enum ServeError {
     /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Flows, connectors and secret do not go together.
+    /// The connectors cannot be read, or the secret lacks what they need.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
     /// A part of it ended by itself.
@@ -169,6 +174,8 @@ impl Server {
         let text = flows_text(options.flows.as_deref(), include_str!("../../../flows.toml"))?;
         let flows = Flows::parse(&text, environment)?;
         let approvals = Approvals::parse(&text, environment)?;
+        let connectors = Connectors::built_in_and(options.connectors.as_deref())?;
+        let setup = Setup::new(&flows, &connectors)?;
         let file = SecretFile::new(options.secrets);
         let secret = Arc::new(CachedSecret::load(file.clone(), file, SystemClock).await?);
         let database = Database::open(&options.data).await?;
@@ -189,7 +196,7 @@ impl Server {
             clock: SystemClock,
             approvals,
         };
-        let processor = processor(flows, &secret, &database, &options.feishu_base_url)?;
+        let processor = processor(flows, setup, &secret, &database, &options.feishu_base_url)?;
         let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&settled));
         let tasks = [
             tokio::spawn(webhook::listen(listener, receiver, stopped.clone())),
@@ -248,6 +255,7 @@ impl Server {
 
 fn processor(
     flows: Flows,
+    setup: Setup,
     secret: &Secret,
     database: &Database,
     feishu_base_url: &str,
@@ -255,7 +263,7 @@ fn processor(
     let clock = SystemClock;
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(secret), clock, feishu_base_url);
     let current = secret.current();
-    let actions = Actions::new(&flows, Arc::clone(secret), clock, |name, target| {
+    let actions = Actions::new(setup, Arc::clone(secret), clock, |name, target| {
         Client::of_target(name, target, &current).map_err(ServeError::from)
     })?;
     Ok(Processor {

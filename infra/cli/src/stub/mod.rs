@@ -1,7 +1,8 @@
-//! Stands in for Feishu's OpenAPI and for a NAC: on loopback, faults on request.
+//! Stands in for Feishu's OpenAPI and for a NAC, on loopback, faults on request; and runs a real RADIUS server.
 
 mod feishu;
 mod nac;
+mod radius;
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use tokio::net::TcpListener;
 
 pub use feishu::{StubFeishu, form_of};
 pub use nac::{NacCall, StubNac};
+pub use radius::{Access, Radius, RadiusError, Whitelist};
 
 /// Serves `app` on a free port of loopback for as long as the process lives.
 async fn serve(app: Router) -> io::Result<SocketAddr> {

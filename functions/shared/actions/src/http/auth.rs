@@ -31,7 +31,7 @@ impl Auth {
     }
 
     /// The keys of the target's part of the secret that it needs.
-    pub(super) fn secret_keys(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn secret_keys(&self) -> impl Iterator<Item = String> {
         let needed = self.templates().into_iter().flat_map(|template| {
             needs(template).unwrap_or_default() // Compiled before.
         });

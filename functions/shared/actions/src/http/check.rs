@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use greenlight_core::flow::{Action, Flow};
-use greenlight_core::secret::Secret;
-use secrecy::ExposeSecret;
+use greenlight_core::flow::{self, Action, Flow};
 
 use super::auth;
-use super::connector::{Auth, Connector, Operation, Step, strings};
+use super::connector::{Connector, Operation, Step, strings};
 use crate::connector::{
-    ConnectorError, always_there, check_needs, read, unknown_operation, variable,
+    ConnectorError, always_there, check_needs, params, read, unknown_operation, variable,
 };
 use crate::template::{condition_needs, needs};
 
@@ -34,6 +32,21 @@ impl Connector {
         }
         connector.check_auth(name)?;
         Ok(connector)
+    }
+
+    /// Whether `action` of `flow` names an operation and gives it what it needs.
+    pub(crate) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
+        let operation = self
+            .operations
+            .get(&action.operation)
+            .ok_or_else(|| unknown_operation(flow, action, self.operations.keys()))?;
+        check_needs(flow, action, operation.needs_of_flow(self))
+    }
+
+    /// All that is wrong with a target of this connector.
+    pub(crate) fn check_target(&self, name: &str, target: &flow::Target) -> Vec<ConnectorError> {
+        let url = base_url(name, &target.url).err();
+        url.into_iter().chain(params(name, target, &self.params).err()).collect()
     }
 
     fn check_step(&self, name: &str, operation: &str, step: &Step) -> Result<(), ConnectorError> {
@@ -132,30 +145,15 @@ impl Operation {
     }
 }
 
-/// Whether `action` of `flow` names an operation of the connector and gives it what it needs.
-pub(super) fn action(
-    connector: &Connector,
-    flow: &Flow,
-    action: &Action,
-) -> Result<(), ConnectorError> {
-    let operation = connector
-        .operations
-        .get(&action.operation)
-        .ok_or_else(|| unknown_operation(flow, action, connector.operations.keys()))?;
-    check_needs(flow, action, operation.needs_of_flow(connector))
-}
-
-/// Whether the secret holds what `auth` needs.
-pub(super) fn credentials(
-    target: &str,
-    auth: &Auth,
-    secret: &Secret,
-) -> Result<(), ConnectorError> {
-    for key in auth.secret_keys() {
-        let credential = secret.targets.get(target).and_then(|target| target.get(&key));
-        if credential.is_none_or(|credential| credential.expose_secret().is_empty()) {
-            return Err(ConnectorError::MissingCredential { target: target.to_owned(), key });
-        }
+/// The URL of a target, without a slash at its end.
+pub(super) fn base_url(target: &str, url: &str) -> Result<String, ConnectorError> {
+    let is_base = |uri: &http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.query().is_none()
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+    };
+    match url.parse::<http::Uri>() {
+        Ok(uri) if is_base(&uri) => Ok(url.trim_end_matches('/').to_owned()),
+        _ => Err(ConnectorError::BadUrl(target.to_owned())),
     }
-    Ok(())
 }

@@ -15,7 +15,7 @@ mod xml;
 
 use std::collections::BTreeMap;
 
-use greenlight_core::flow::{self, Action, Flow};
+use greenlight_core::flow;
 use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
@@ -27,6 +27,7 @@ pub use outcome::{Rule, RuleOutcome};
 pub use preview::Preview;
 
 use crate::connector::{ConnectorError, params, variables};
+use check::base_url;
 use exchange::Target;
 
 /// Acts on the targets of `flows.toml` over HTTP.
@@ -46,7 +47,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// Adds a target, which is spoken to as `connector` says; `client` gives its HTTP client.
     ///
     /// # Errors
-    /// [`ConnectorError`] when connector, target and secret do not go together.
+    /// [`ConnectorError`] when connector and target do not go together.
     pub fn add<E: From<ConnectorError>>(
         &mut self,
         name: &str,
@@ -56,20 +57,14 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ) -> Result<(), E> {
         let url = base_url(name, &target.url)?;
         let params = params(name, target, &connector.params)?;
-        check::credentials(name, &connector.auth, &self.secret.current())?;
         let target = Target::new(name, url, params, connector, client()?);
         self.targets.insert(name.to_owned(), target);
         Ok(())
     }
 
-    /// Whether an action of `flow`, if it is of a target here, can be done.
-    pub(crate) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
-        let target = self.targets.get(&action.target);
-        target.map_or(Ok(()), |target| check::action(&target.connector, flow, action))
-    }
-
     /// Whether `target` bears one operation at a time.
-    pub(crate) fn is_exclusive(&self, target: &str) -> bool {
+    #[must_use]
+    pub fn is_exclusive(&self, target: &str) -> bool {
         self.targets.get(target).is_some_and(|target| target.connector.limits.exclusive)
     }
 
@@ -101,18 +96,6 @@ impl<H> Target<H> {
         let mac = call.device.spelled(self.connector.mac);
         let optional = &self.connector.optional;
         variables(call, mac, &self.params, optional, clock.now().as_millis())
-    }
-}
-
-fn base_url(target: &str, url: &str) -> Result<String, ConnectorError> {
-    let is_base = |uri: &http::Uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.query().is_none()
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-    };
-    match url.parse::<http::Uri>() {
-        Ok(uri) if is_base(&uri) => Ok(url.trim_end_matches('/').to_owned()),
-        _ => Err(ConnectorError::BadUrl(target.to_owned())),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an operation would send, without sending anything.
 
+use std::fmt;
+
 use bytes::Bytes;
 use greenlight_core::Failure;
 use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
@@ -94,6 +96,20 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         variables.insert("random".to_owned(), json!("<random>"));
         variables.insert("now".to_owned(), self.clock.now().as_millis().into());
         template::context(&variables)
+    }
+}
+
+impl fmt::Display for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = if self.step.is_empty() { "" } else { ": " };
+        writeln!(f, "  {}{separator}{} {}", self.step, self.method, self.url)?;
+        if let Some(when) = &self.when {
+            writeln!(f, "    when {when}")?;
+        }
+        for (name, value) in &self.headers {
+            writeln!(f, "    {name}: {value}")?;
+        }
+        if self.body.is_empty() { Ok(()) } else { writeln!(f, "    {}", self.body) }
     }
 }
 

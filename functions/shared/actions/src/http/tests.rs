@@ -13,9 +13,7 @@ use minijinja::Value as Context;
 use std::time::Duration;
 
 use super::*;
-use crate::Actions;
-use crate::connector::{Speaks, built_in, speaks};
-use crate::sql::SqlConnector;
+use crate::{Actions, AnyConnector, Connectors, Setup};
 
 /// Answers from a list, and keeps what was asked.
 #[derive(Clone, Default)]
@@ -114,6 +112,17 @@ struct Run {
     slept: Duration,
 }
 
+fn actions(
+    flows: &Flows,
+    secret: TestSecret,
+    clock: &TestClock,
+    wire: &Wire,
+) -> Result<Actions<Wire, TestSecret, TestClock>, String> {
+    let setup = Setup::new(flows, &Connectors::built_in()).map_err(|error| error.to_string())?;
+    let client = |_: &str, _: &flow::Target| Ok::<_, ConnectorError>(wire.clone());
+    Actions::new(setup, secret, clock.clone(), client).map_err(|error| error.to_string())
+}
+
 /// Adds one device with the given answers.
 async fn add(answers: impl IntoIterator<Item = Result<http::Response<Bytes>, HttpError>>) -> Run {
     add_with(answers, None, Duration::from_mins(1)).await
@@ -129,8 +138,7 @@ async fn add_with(
     let clock = TestClock::default();
     let secret = TestSecret { current: secret("n4c"), renewed };
     let flows = flows("add", "https://nac.example.com:9999/base/");
-    let connector =
-        Actions::new(&flows, secret, clock.clone(), |_, _| Ok::<_, ConnectorError>(wire.clone()));
+    let connector = actions(&flows, secret, &clock, &wire);
     let variables = json!({"instance_code": "I-1", "applicant": "ou_1"});
     let call = Call {
         target: "nac",
@@ -218,10 +226,7 @@ async fn a_refused_credential_is_read_again_once() {
 fn what_does_not_go_together_is_said_at_the_start() {
     let problem = |flows: Flows, token: &str| {
         let secret = TestSecret { current: secret(token), renewed: None };
-        let result = Actions::new(&flows, secret, TestClock::default(), |_, _| {
-            Ok::<_, ConnectorError>(Wire::default())
-        });
-        result.map(|_| ()).unwrap_err().to_string()
+        actions(&flows, secret, &TestClock::default(), &Wire::default()).err().unwrap()
     };
     let said = problem(flows("ad", "https://nac"), "t");
     assert!(said.contains("cannot `ad`; it can: add"), "{said}");
@@ -242,9 +247,7 @@ fn conditions_are_over_what_the_flow_gives() {
         let mut flows = flows("add", "https://nac");
         flows.flows[0].actions[0].when = Some(when.to_owned());
         let secret = TestSecret { current: secret("t"), renewed: None };
-        Actions::new(&flows, secret, TestClock::default(), |_, _| {
-            Ok::<_, ConnectorError>(Wire::default())
-        })
+        actions(&flows, secret, &TestClock::default(), &Wire::default())
     };
     let connector = with("applicant == 'ou_1'").unwrap();
     let variables = json!({"applicant": "ou_1"});
@@ -257,7 +260,7 @@ fn conditions_are_over_what_the_flow_gives() {
         let condition = "serial_number <= 30";
         assert!(!connector.holds(condition, left_out.as_object().unwrap()).unwrap());
     }
-    let problem = |when| with(when).map(|_| ()).unwrap_err().to_string();
+    let problem = |when| with(when).err().unwrap();
     assert!(problem("os == 'macOS'").contains("`os` is no field of the flow"));
     assert!(problem("mac == 1").contains("`mac` is no field"), "conditions are not over devices");
     assert!(problem("os ==").contains("flow `devices`: the condition"));
@@ -418,15 +421,9 @@ fn statement_14_values_cannot_leave_their_place() {
 
 #[test]
 fn every_connector_that_is_built_in_is_sound() {
-    for (name, text) in built_in() {
-        let (title, operations): (_, Vec<_>) = if speaks(name, text).unwrap() == Speaks::Sql {
-            let connector =
-                SqlConnector::parse(name, text).unwrap_or_else(|error| panic!("{error}"));
-            (connector.title, connector.operations.into_keys().collect())
-        } else {
-            let connector = Connector::parse(name, text).unwrap_or_else(|error| panic!("{error}"));
-            (connector.title, connector.operations.into_keys().collect())
-        };
+    for (name, text) in Connectors::built_in().iter() {
+        let connector = AnyConnector::parse(name, text).unwrap();
+        let (title, operations) = (connector.title(), connector.operations());
         assert!(!title.is_empty(), "{name} has no title");
         assert_eq!(operations, ["add", "find", "remove"], "{name}");
     }

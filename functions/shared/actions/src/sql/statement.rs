@@ -50,8 +50,8 @@ impl Statement {
         let sql = self.sql.to_ascii_uppercase();
         let words = sql.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
         let is_harmless = HARMLESS.iter().any(|harmless| words.contains(harmless));
-        let is_plain = ["UPDATE ", "DELETE ", "SELECT "].iter().any(|word| words.starts_with(word));
-        is_harmless || is_plain || !self.repeatable.is_empty()
+        let is_plain = ["UPDATE ", "DELETE "].iter().any(|word| words.starts_with(word));
+        is_harmless || is_plain || self.is_query() || !self.repeatable.is_empty()
     }
 
     /// Whether it only looks.

@@ -1,16 +1,20 @@
 //! A real RADIUS server: Debian's FreeRADIUS, asked as a switch asks it (MAC authentication bypass).
 
-use std::fs;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::{fs, io};
 
 use tempfile::TempDir;
+use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Where the packages of Debian keep it.
 const PACKAGE: &str = "/etc/freeradius/3.0";
+
+/// What its clients and it share: it listens on loopback only.
+const SHARED_SECRET: &str = "testing123";
 
 /// What FreeRADIUS looks devices up in.
 #[derive(Clone, Debug)]
@@ -38,30 +42,53 @@ pub enum Access {
     Reject,
 }
 
+/// There is no RADIUS server to ask.
+#[derive(Debug, Error)]
+pub enum RadiusError {
+    /// Debian's packages are not there.
+    #[error(
+        "{0} is not here: `apt-get install freeradius freeradius-utils freeradius-rest` (Debian 12) brings it (未安装 FreeRADIUS)"
+    )]
+    NotInstalled(&'static str),
+    /// A file cannot be written, or a program not be started.
+    #[error("FreeRADIUS: {0}")]
+    Io(#[from] io::Error),
+    /// It ended by itself; its last words.
+    #[error("FreeRADIUS does not start:\n{0}")]
+    Ended(String),
+    /// It answered neither Accept nor Reject.
+    #[error("the RADIUS server gives no answer:\n{0}")]
+    NoAnswer(String),
+}
+
 impl Radius {
     /// Starts it, and returns when it is ready.
     ///
-    /// # Panics
-    /// When it is not installed, or does not start.
-    pub async fn start(whitelist: &Whitelist) -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-        let port = socket.local_addr().expect("a socket has an address").port();
-        drop(socket);
-        configure(folder.path(), whitelist, port);
-        let mut process = Command::new("freeradius")
+    /// # Errors
+    /// [`RadiusError`] when it is not installed, or does not start.
+    pub async fn start(whitelist: &Whitelist) -> Result<Self, RadiusError> {
+        let missing = [PACKAGE, "/usr/sbin/freeradius", "/usr/bin/radclient"]
+            .into_iter()
+            .find(|path| !Path::new(path).exists());
+        if let Some(missing) = missing {
+            return Err(RadiusError::NotInstalled(missing));
+        }
+        let folder = tempfile::tempdir()?;
+        let port = UdpSocket::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        configure(folder.path(), whitelist, port)?;
+        let mut process = Command::new("/usr/sbin/freeradius")
             .args(["-f", "-X", "-d"])
             .arg(folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
-            .spawn()
-            .expect("FreeRADIUS is installed: `cargo verify tools` does it");
-        let mut lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+            .spawn()?;
+        let stdout = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe);
+        let mut lines = BufReader::new(stdout.map_err(io::Error::from)?).lines();
         let mut said = Vec::new();
         loop {
-            let Some(line) = lines.next_line().await.expect("its log is text") else {
-                panic!("FreeRADIUS does not start:\n{}", said.join("\n"));
+            let Some(line) = lines.next_line().await? else {
+                return Err(RadiusError::Ended(said.join("\n")));
             };
             if line.contains("Ready to process requests") {
                 break;
@@ -69,63 +96,57 @@ impl Radius {
             said.push(line);
         }
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { port, _folder: folder, _process: process }
+        Ok(Self { port, _folder: folder, _process: process })
     }
 
-    /// Asks whether a device may in, as a switch does that spells it like this.
+    /// Asks whether a device may in, as a switch does that spells it like this: what a port says of
+    /// itself, and where it is plugged in.
     ///
-    /// # Panics
-    /// When there is no answer.
-    pub async fn ask(&self, user_name: &str, calling_station: &str) -> Access {
-        let mut client = Command::new("radclient")
-            .args([
-                "-r",
-                "1",
-                "-t",
-                "5",
-                "-x",
-                &format!("127.0.0.1:{}", self.port),
-                "auth",
-                "testing123",
-            ])
+    /// # Errors
+    /// [`RadiusError`] when there is no answer.
+    pub async fn ask(&self, user_name: &str, station: &str) -> Result<Access, RadiusError> {
+        let server = format!("127.0.0.1:{}", self.port);
+        let mut client = Command::new("/usr/bin/radclient")
+            .args(["-r", "1", "-t", "5", "-x", &server, "auth", SHARED_SECRET])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .spawn()
-            .expect("radclient is installed");
+            .stderr(Stdio::null())
+            .spawn()?;
         let request = format!(
             "User-Name = \"{user_name}\"\nUser-Password = \"{user_name}\"\n\
-             Calling-Station-Id = \"{calling_station}\"\nService-Type = Call-Check\nMessage-Authenticator = 0x00\n"
+             Calling-Station-Id = \"{station}\"\nService-Type = Call-Check\nMessage-Authenticator = 0x00\n"
         );
-        let mut stdin = client.stdin.take().expect("it is piped");
-        stdin.write_all(request.as_bytes()).await.expect("it reads");
-        drop(stdin);
-        let output = client.wait_with_output().await.expect("it ends");
+        if let Some(mut stdin) = client.stdin.take() {
+            stdin.write_all(request.as_bytes()).await?;
+        }
+        let output = client.wait_with_output().await?;
         let said = String::from_utf8_lossy(&output.stdout);
         if said.contains("Received Access-Accept") {
-            Access::Accept
+            Ok(Access::Accept)
+        } else if said.contains("Received Access-Reject") {
+            Ok(Access::Reject)
         } else {
-            assert!(said.contains("Received Access-Reject"), "{said}");
-            Access::Reject
+            Err(RadiusError::NoAnswer(said.into_owned()))
         }
     }
 }
 
-fn write(folder: &Path, name: &str, text: &str) {
+fn write(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     let path = folder.join(name);
-    fs::create_dir_all(path.parent().expect("it has a folder")).expect("a folder can be made");
-    fs::write(path, text).expect("a file can be written");
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(path, text)
 }
 
-fn configure(folder: &Path, whitelist: &Whitelist, port: u16) {
+fn configure(folder: &Path, whitelist: &Whitelist, port: u16) -> io::Result<()> {
     let here = folder.display();
     for module in ["expr", "expiration"] {
-        let text = fs::read_to_string(format!("{PACKAGE}/mods-available/{module}"));
-        write(folder, &format!("mods/{module}"), &text.expect("FreeRADIUS is installed"));
+        let text = fs::read_to_string(format!("{PACKAGE}/mods-available/{module}"))?;
+        write(folder, &format!("mods/{module}"), &text)?;
     }
-    write(folder, "mods/always", "always reject {\n  rcode = reject\n}\n");
+    write(folder, "mods/always", "always reject {\n  rcode = reject\n}\n")?;
     let lookup = match whitelist {
         Whitelist::Sqlite(file) => {
-            write(folder, "mods/sql", &sql_module(file));
+            write(folder, "mods/sql", &sql_module(file))?;
             "sql"
         }
         Whitelist::Http(url) => {
@@ -133,11 +154,11 @@ fn configure(folder: &Path, whitelist: &Whitelist, port: u16) {
                 "rest {{\n  connect_uri = \"{url}\"\n  authorize {{\n    uri = \"{url}/radius/authorize\"\n    \
                  method = \"post\"\n    body = \"json\"\n  }}\n}}\n"
             );
-            write(folder, "mods/rest", &module);
+            write(folder, "mods/rest", &module)?;
             "rest"
         }
     };
-    write(folder, "sites/mab", &SITE.replace("PORT", &port.to_string()).replace("LOOKUP", lookup));
+    write(folder, "sites/mab", &SITE.replace("PORT", &port.to_string()).replace("LOOKUP", lookup))?;
     write(
         folder,
         "radiusd.conf",
@@ -163,7 +184,7 @@ security {{
 proxy_requests = no
 client localhost {{
   ipaddr = 127.0.0.1
-  secret = testing123
+  secret = {SHARED_SECRET}
 }}
 modules {{
   $INCLUDE mods/
@@ -174,7 +195,7 @@ policy {{
 $INCLUDE sites/
 "
         ),
-    );
+    )
 }
 
 fn sql_module(file: &Path) -> String {

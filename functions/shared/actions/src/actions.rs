@@ -1,0 +1,123 @@
+//! All that can be done, whatever the target speaks.
+
+use std::fmt;
+
+use greenlight_core::flow;
+use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
+use greenlight_core::{Class, Failure};
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value};
+
+use crate::connector::{ConnectorError, variable};
+use crate::connectors::AnyConnector;
+use crate::http::{self, HttpConnector};
+use crate::setup::Setup;
+use crate::sql::{self, Databases};
+use crate::template::{self, condition_needs};
+
+/// Acts on all targets of `flows.toml`, each by its connector.
+#[derive(Debug)]
+pub struct Actions<H, S, C> {
+    http: HttpConnector<H, S, C>,
+    databases: Databases<S, C>,
+}
+
+impl<H, S, C> Actions<H, S, C>
+where
+    H: Http,
+    S: ReadSecret + Clone,
+    C: Clock + Clone,
+{
+    /// For the targets of `setup`; `client_for` gives each that speaks HTTP its client.
+    ///
+    /// # Errors
+    /// [`ConnectorError::MissingCredential`], or why there is no client.
+    pub fn new<E: From<ConnectorError>>(
+        setup: Setup,
+        secret: S,
+        clock: C,
+        mut client_for: impl FnMut(&str, &flow::Target) -> Result<H, E>,
+    ) -> Result<Self, E> {
+        let current = secret.current();
+        let is_there = |target: &str, key: &str| {
+            let credential = current.targets.get(target).and_then(|target| target.get(key));
+            credential.is_some_and(|credential| !credential.expose_secret().is_empty())
+        };
+        if let Some((target, key)) = setup.credentials().find(|(name, key)| !is_there(name, key)) {
+            return Err(ConnectorError::MissingCredential { target: target.to_owned(), key }.into());
+        }
+        let mut http = HttpConnector::new(secret.clone(), clock.clone());
+        let mut databases = Databases::new(secret, clock);
+        for (name, (target, connector)) in setup.0 {
+            match connector {
+                AnyConnector::Http(connector) => {
+                    http.add(&name, &target, *connector, || client_for(&name, &target))?;
+                }
+                AnyConnector::Sql(connector) => databases.add(&name, &target, connector)?,
+            }
+        }
+        Ok(Self { http, databases })
+    }
+
+    /// All that an effect might send or change, in order: nothing is sent.
+    ///
+    /// # Errors
+    /// [`Failure`] when one of them cannot be rendered.
+    pub fn preview(&self, call: &Call<'_>) -> Result<Vec<Preview>, Failure> {
+        if self.databases.has(call.target) {
+            let statements = self.databases.preview(call)?;
+            return Ok(statements.into_iter().map(Preview::Statement).collect());
+        }
+        Ok(self.http.preview(call)?.into_iter().map(Preview::Request).collect())
+    }
+}
+
+/// What an effect might send or change.
+#[derive(Clone, Debug)]
+pub enum Preview {
+    /// A request over HTTP.
+    Request(http::Preview),
+    /// A statement in a database.
+    Statement(sql::Preview),
+}
+
+impl fmt::Display for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(request) => request.fmt(f),
+            Self::Statement(statement) => statement.fmt(f),
+        }
+    }
+}
+
+impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
+    fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
+        holds(condition, variables)
+    }
+
+    fn is_exclusive(&self, target: &str) -> bool {
+        self.http.is_exclusive(target)
+    }
+
+    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        if self.databases.has(call.target) {
+            self.databases.act(call).await
+        } else {
+            self.http.act(call).await
+        }
+    }
+}
+
+/// Whether a condition holds for these values. One over a field that is left out, or that is wrong, does
+/// not: MiniJinja has nothing smaller than any number, and `days <= 30` would let everybody in.
+fn holds(condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
+    let needed = condition_needs(condition).unwrap_or_default(); // Compiled before.
+    let is_there =
+        |needed: &String| variables.get(variable(needed)).is_some_and(|value| !value.is_null());
+    if !needed.iter().all(is_there) {
+        return Ok(false);
+    }
+    template::holds(condition, &template::context(variables))
+        .map_err(|error| Failure::give_up(Class::NotConfigured, error))
+}

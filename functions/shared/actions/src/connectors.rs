@@ -1,0 +1,150 @@
+//! The connectors that are there: those that are built in, and those of a folder.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use greenlight_core::flow::{self, Action, Flow};
+use serde::Deserialize;
+
+use crate::connector::{ConnectorError, Speaks, read};
+use crate::http::Connector;
+use crate::sql::{SqlConnector, secret_keys};
+
+/// File name without `.toml`, and text.
+const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/connectors.rs"));
+
+/// The files by name, without `.toml`.
+#[derive(Clone, Debug)]
+pub struct Connectors(BTreeMap<Cow<'static, str>, Cow<'static, str>>);
+
+/// A connector of whatever kind.
+#[derive(Clone, Debug)]
+pub enum AnyConnector {
+    /// To systems with an HTTP API.
+    Http(Box<Connector>),
+    /// To databases.
+    Sql(SqlConnector),
+}
+
+impl Connectors {
+    /// Those of `infra/connectors`.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let files = BUILT_IN.iter();
+        Self(files.map(|(name, text)| (Cow::from(*name), Cow::from(*text))).collect())
+    }
+
+    /// These, and those of `folder` if there is one: its files come before those that are built in.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Unreadable`] when the folder or a file of it cannot be read.
+    pub fn built_in_and(folder: Option<&Path>) -> Result<Self, ConnectorError> {
+        let mut connectors = Self::built_in();
+        let Some(folder) = folder else { return Ok(connectors) };
+        let unreadable = |path: &Path, cause| {
+            let path = path.display().to_string();
+            ConnectorError::Unreadable { path, cause }
+        };
+        let entries = fs::read_dir(folder).map_err(|cause| unreadable(folder, cause))?;
+        for entry in entries {
+            let path = entry.map_err(|cause| unreadable(folder, cause))?.path();
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).map_err(|cause| unreadable(&path, cause))?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            connectors.0.insert(name.into(), text.into());
+        }
+        Ok(connectors)
+    }
+
+    /// Their names and texts, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, text)| (name.as_ref(), text.as_ref()))
+    }
+
+    /// The connector that `target` names.
+    pub(crate) fn of_target(
+        &self,
+        name: &str,
+        target: &flow::Target,
+    ) -> Result<AnyConnector, ConnectorError> {
+        let text = self.0.get(target.connector.as_str());
+        let text = text.ok_or_else(|| ConnectorError::UnknownConnector {
+            target: name.to_owned(),
+            connector: target.connector.clone(),
+            known: self.iter().map(|(name, _)| name).collect::<Vec<_>>().join(", "),
+        })?;
+        AnyConnector::parse(&target.connector, text)
+    }
+}
+
+impl AnyConnector {
+    /// Reads a connector file and checks its templates or statements.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] with the line or the place.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
+        #[derive(Deserialize)]
+        struct Head {
+            #[serde(default)]
+            speaks: Speaks,
+        }
+        let head: Head = read(name, text)?;
+        match head.speaks {
+            Speaks::Http => Connector::parse(name, text).map(|it| Self::Http(Box::new(it))),
+            Speaks::Sql => SqlConnector::parse(name, text).map(Self::Sql),
+        }
+    }
+
+    /// What it is for, for people.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        match self {
+            Self::Http(connector) => &connector.title,
+            Self::Sql(connector) => &connector.title,
+        }
+    }
+
+    /// What it can do.
+    #[must_use]
+    pub fn operations(&self) -> Vec<&str> {
+        match self {
+            Self::Http(connector) => connector.operations.keys().map(String::as_str).collect(),
+            Self::Sql(connector) => connector.operations.keys().map(String::as_str).collect(),
+        }
+    }
+
+    /// What nobody has seen a real one do yet.
+    #[must_use]
+    pub fn unverified(&self) -> &[String] {
+        match self {
+            Self::Http(connector) => &connector.unverified,
+            Self::Sql(connector) => &connector.unverified,
+        }
+    }
+
+    /// The keys of a target's part of the secret that it needs.
+    pub(crate) fn secret_keys(&self, target: &flow::Target) -> Vec<String> {
+        match self {
+            Self::Http(connector) => connector.auth.secret_keys().collect(),
+            Self::Sql(_) => secret_keys(&target.url).iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    pub(crate) fn check_target(&self, name: &str, target: &flow::Target) -> Vec<ConnectorError> {
+        match self {
+            Self::Http(connector) => connector.check_target(name, target),
+            Self::Sql(connector) => connector.check_target(name, target),
+        }
+    }
+
+    pub(crate) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
+        match self {
+            Self::Http(connector) => connector.check(flow, action),
+            Self::Sql(connector) => connector.check(flow, action),
+        }
+    }
+}

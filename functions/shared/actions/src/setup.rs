@@ -1,0 +1,48 @@
+//! Flows and connectors that go together.
+
+use std::collections::BTreeMap;
+
+use greenlight_core::Mistakes;
+use greenlight_core::flow::{self, Flows};
+
+use crate::connector::{ConnectorError, check_conditions};
+use crate::connectors::{AnyConnector, Connectors};
+
+/// The targets of `flows.toml`, each with its connector: they go together, and with the flows.
+#[derive(Clone, Debug)]
+pub struct Setup(pub(crate) BTreeMap<String, (flow::Target, AnyConnector)>);
+
+impl Setup {
+    /// Puts them together.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the targets, their connectors, and the flows that use them.
+    pub fn new(flows: &Flows, connectors: &Connectors) -> Result<Self, Mistakes<ConnectorError>> {
+        let mut targets = BTreeMap::new();
+        let mut mistakes = Vec::new();
+        for (name, target) in &flows.targets {
+            match connectors.of_target(name, target) {
+                Ok(connector) => {
+                    mistakes.extend(connector.check_target(name, target));
+                    targets.insert(name.clone(), (target.clone(), connector));
+                }
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        for flow in &flows.flows {
+            mistakes.extend(check_conditions(flow));
+            for action in &flow.actions {
+                let target = targets.get(&action.target);
+                mistakes.extend(target.and_then(|(_, it)| it.check(flow, action).err()));
+            }
+        }
+        Mistakes::none_of(mistakes).map(|()| Self(targets))
+    }
+
+    /// What the secret must hold: target and key.
+    pub fn credentials(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().flat_map(|(name, (target, connector))| {
+            connector.secret_keys(target).into_iter().map(|key| (name.as_str(), key))
+        })
+    }
+}

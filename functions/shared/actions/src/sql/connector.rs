@@ -1,0 +1,125 @@
+//! How to change the records of one kind of database, as a file says it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use greenlight_core::flow::{self, Action, Flow};
+use greenlight_core::mac::Spelling;
+use serde::Deserialize;
+
+use super::statement::{Marks, Statement};
+use crate::connector::{self, ConnectorError, Param};
+use crate::template::needs;
+
+/// How to change the records of one kind of database.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlConnector {
+    /// Always `sql`.
+    #[allow(dead_code, reason = "it was read before, to know that this is one")]
+    speaks: connector::Speaks,
+    /// What it is for, for people.
+    #[serde(default)]
+    pub title: String,
+    /// What nobody has seen a real one do yet.
+    #[serde(default)]
+    pub unverified: Vec<String>,
+    /// How addresses are spelled.
+    #[serde(default)]
+    pub mac: Spelling,
+    /// What a target says of itself.
+    #[serde(default)]
+    pub params: BTreeMap<String, Param>,
+    /// Fields that a flow may give and need not.
+    #[serde(default)]
+    pub optional: Vec<String>,
+    /// What can be done.
+    pub operations: BTreeMap<String, SqlOperation>,
+}
+
+/// Statements, in one transaction.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlOperation {
+    /// In order. One that only looks ends the operation: whether it found a row is the outcome.
+    pub statements: Vec<Statement>,
+}
+
+impl SqlConnector {
+    /// Reads a connector file and checks its statements.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] with the line, or the statement that is not harmless when it runs twice.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
+        let connector: Self = connector::read(name, text)?;
+        for (operation_name, operation) in &connector.operations {
+            let of = |sql: &str| (name.to_owned(), operation_name.clone(), sql.to_owned());
+            if operation.statements.is_empty() {
+                let (connector, operation, _) = of("");
+                return Err(ConnectorError::NoStep { connector, operation });
+            }
+            for statement in &operation.statements {
+                if !statement.is_repeatable() {
+                    let (connector, operation, statement) = of(&statement.sql);
+                    return Err(ConnectorError::NotRepeatable { connector, operation, statement });
+                }
+                let names = statement.prepare(Marks::Numbered).names;
+                let unknown = names
+                    .iter()
+                    .find(|name| *name != "mac" && !statement.values.contains_key(*name));
+                if let Some(value) = unknown {
+                    let (connector, operation, _) = of("");
+                    let value = value.clone();
+                    return Err(ConnectorError::UnknownValue { connector, operation, value });
+                }
+                for template in statement.values.values() {
+                    needs(template).map_err(|error| ConnectorError::Template {
+                        connector: name.to_owned(),
+                        operation: operation_name.clone(),
+                        template: template.clone(),
+                        problem: error.to_string(),
+                    })?;
+                }
+            }
+        }
+        Ok(connector)
+    }
+
+    /// Whether an action of `flow` can be done.
+    pub(crate) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
+        let operation = self
+            .operations
+            .get(&action.operation)
+            .ok_or_else(|| connector::unknown_operation(flow, action, self.operations.keys()))?;
+        let templates = operation.statements.iter().flat_map(|statement| statement.values.values());
+        let needed: BTreeSet<String> = templates
+            .flat_map(|template| needs(template).unwrap_or_default()) // Compiled before.
+            .map(|needed| connector::variable(&needed).to_owned())
+            .filter(|name| !self.optional.contains(name))
+            .collect();
+        connector::check_needs(flow, action, needed)
+    }
+
+    /// All that is wrong with a target of this connector.
+    pub(crate) fn check_target(&self, name: &str, target: &flow::Target) -> Vec<ConnectorError> {
+        let url = marks(name, target).err();
+        let params = connector::params(name, target, &self.params).err();
+        let has_tls = target.tls != flow::Tls::default();
+        let tls = has_tls.then(|| ConnectorError::DatabaseTls(name.to_owned()));
+        url.into_iter().chain(params).chain(tls).collect()
+    }
+}
+
+/// The keys of the secret that a target of this url needs: a file needs nobody.
+pub(crate) fn secret_keys(url: &str) -> &'static [&'static str] {
+    if url.starts_with("sqlite:") { &[] } else { &["username", "password"] }
+}
+
+/// How the database of a target marks values; its url must not say who we are.
+pub(super) fn marks(name: &str, target: &flow::Target) -> Result<Marks, ConnectorError> {
+    match target.url.split_once(':') {
+        _ if target.url.contains('@') => Err(ConnectorError::BadDatabaseUrl(name.to_owned())),
+        Some(("postgres" | "postgresql" | "sqlite", _)) => Ok(Marks::Numbered),
+        Some(("mysql" | "mariadb", _)) => Ok(Marks::Question),
+        _ => Err(ConnectorError::BadDatabaseUrl(name.to_owned())),
+    }
+}

@@ -1,0 +1,317 @@
+//! The databases among the targets, and what is done in them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use greenlight_core::flow;
+use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::ports::{Call, Clock, ReadSecret};
+use greenlight_core::secret::Secret;
+use greenlight_core::{Class, Failure};
+use minijinja::Value as Context;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use sqlx::any::{AnyArguments, AnyPoolOptions};
+use sqlx::{AnyPool, Arguments};
+use tokio::sync::Mutex;
+
+use super::connector::{SqlConnector, SqlOperation, marks};
+use super::statement::{Marks, Prepared, Statement};
+use crate::connector::{self, ConnectorError};
+use crate::template;
+
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an operation may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Acts on the databases among the targets of `flows.toml`.
+#[derive(Debug)]
+pub struct Databases<S, C> {
+    targets: BTreeMap<String, Target>,
+    secret: S,
+    clock: C,
+}
+
+#[derive(Debug)]
+struct Target {
+    name: String,
+    url: String,
+    marks: Marks,
+    params: Value,
+    connector: SqlConnector,
+    pool: Mutex<Option<AnyPool>>,
+}
+
+/// A statement that would run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// As the database takes it.
+    pub sql: String,
+    /// What is bound, in order, with the name that stands for it in the connector.
+    pub values: Vec<(String, Value)>,
+}
+
+impl fmt::Display for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {}", self.sql.split_whitespace().collect::<Vec<_>>().join(" "))?;
+        for (name, value) in &self.values {
+            writeln!(f, "    {name} = {value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: ReadSecret, C: Clock> Databases<S, C> {
+    /// Without any target yet.
+    pub fn new(secret: S, clock: C) -> Self {
+        sqlx::any::install_default_drivers();
+        Self { targets: BTreeMap::new(), secret, clock }
+    }
+
+    /// Adds a target, whose records are changed as `connector` says.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] when connector and target do not go together.
+    pub fn add(
+        &mut self,
+        name: &str,
+        target: &flow::Target,
+        connector: SqlConnector,
+    ) -> Result<(), ConnectorError> {
+        let marks = marks(name, target)?;
+        let params = connector::params(name, target, &connector.params)?;
+        let (name, url) = (name.to_owned(), target.url.clone());
+        let pool = Mutex::default();
+        self.targets.insert(name.clone(), Target { name, url, marks, params, connector, pool });
+        Ok(())
+    }
+
+    /// Whether the target is a database.
+    #[must_use]
+    pub fn has(&self, target: &str) -> bool {
+        self.targets.contains_key(target)
+    }
+
+    /// The connections to a target, made when they are needed, and anew when the login is refused and the
+    /// secret is another one by now.
+    async fn pool(&self, target: &Target) -> Result<AnyPool, Failure> {
+        let mut pool = target.pool.lock().await;
+        if let Some(pool) = &*pool {
+            return Ok(pool.clone());
+        }
+        let secret = self.secret.current();
+        let connected = match target.connect(&secret).await {
+            Err(failure) if failure.reason().class == Class::TargetLogin => {
+                match self.secret.renewed(&secret).await {
+                    Some(renewed) => target.connect(&renewed).await?,
+                    None => return Err(failure),
+                }
+            }
+            connected => connected?,
+        };
+        *pool = Some(connected.clone());
+        Ok(connected)
+    }
+
+    async fn run(&self, target: &Target, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        let operation = target.operation(call)?;
+        let variables = target.variables(call, self.clock.now().as_millis());
+        let failed = |error: &sqlx::Error| target.failure(error);
+        let pool = self.pool(target).await?;
+        let mut transaction = pool.begin().await.map_err(|error| failed(&error))?;
+        let mut changed = 0;
+        for statement in &operation.statements {
+            let Prepared { sql, names } = statement.prepare(target.marks);
+            let arguments = target.bind(target.values(statement, &names, &variables)?)?;
+            // Text of the connector file, which holds no value.
+            let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments);
+            if statement.is_query() {
+                let row = query.fetch_optional(&mut *transaction).await;
+                if row.map_err(|error| failed(&error))?.is_some() {
+                    return Ok(EffectOutcome::Done);
+                }
+                let text = format!("{} is not there", target.sentence(call));
+                return Err(Failure::give_up(Class::NotThere, text));
+            }
+            let done = query.execute(&mut *transaction).await.map_err(|error| failed(&error))?;
+            changed += done.rows_affected();
+        }
+        transaction.commit().await.map_err(|error| failed(&error))?;
+        Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyThere })
+    }
+
+    fn target(&self, call: &Call<'_>) -> Result<&Target, Failure> {
+        self.targets.get(call.target).ok_or_else(|| {
+            let text = format!("target `{}` is not configured", call.target);
+            Failure::give_up(Class::NotConfigured, text)
+        })
+    }
+
+    /// The statements that would run for `call`, in order: nothing is connected to.
+    ///
+    /// # Errors
+    /// [`Failure`] when a value cannot be rendered.
+    pub fn preview(&self, call: &Call<'_>) -> Result<Vec<Preview>, Failure> {
+        let target = self.target(call)?;
+        let variables = target.variables(call, self.clock.now().as_millis());
+        let preview = |statement: &Statement| {
+            let Prepared { sql, names } = statement.prepare(target.marks);
+            let values = target.values(statement, &names, &variables)?;
+            Ok(Preview { sql, values: names.into_iter().zip(values).collect() })
+        };
+        target.operation(call)?.statements.iter().map(preview).collect()
+    }
+
+    /// Performs one effect.
+    ///
+    /// # Errors
+    /// [`Failure`] says what follows from it.
+    pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        let target = self.target(call)?;
+        let result = tokio::time::timeout(TIMEOUT, self.run(target, call)).await;
+        let result = result.unwrap_or_else(|_| {
+            let text = format!("target `{}` did not answer in time", target.name);
+            Err(Failure::retry(Class::TargetUnavailable, text))
+        });
+        if matches!(&result, Err(failure) if failure.reason().class == Class::TargetLogin) {
+            // The next call connects with the secret as it is then.
+            target.pool.lock().await.take();
+        }
+        result
+    }
+}
+
+impl Target {
+    fn operation(&self, call: &Call<'_>) -> Result<&SqlOperation, Failure> {
+        self.connector.operations.get(call.operation).ok_or_else(|| {
+            let text = format!("`{}` of target `{}` is not configured", call.operation, self.name);
+            Failure::give_up(Class::NotConfigured, text)
+        })
+    }
+
+    async fn connect(&self, secret: &Secret) -> Result<AnyPool, Failure> {
+        let credentials = secret.targets.get(&self.name);
+        let get =
+            |key: &str| credentials.and_then(|all| all.get(key)).map(ExposeSecret::expose_secret);
+        let url = with_credentials(&self.url, get("username"), get("password"));
+        AnyPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect(&url)
+            .await
+            .map_err(|error| self.failure(&error))
+    }
+
+    fn variables(&self, call: &Call<'_>, now: i64) -> Context {
+        let mac = call.device.spelled(self.connector.mac);
+        let optional = &self.connector.optional;
+        template::context(&connector::variables(call, mac, &self.params, optional, now))
+    }
+
+    /// The values of `names`, which are bound in this order.
+    fn values(
+        &self,
+        statement: &Statement,
+        names: &[String],
+        variables: &Context,
+    ) -> Result<Vec<Value>, Failure> {
+        let unusable = |error: String| {
+            let text = format!("target `{}`: {error}", self.name);
+            Failure::give_up(Class::BadForm, text)
+        };
+        let value = |name: &String| {
+            let template = statement.values.get(name).map_or("{{ mac }}", String::as_str);
+            match template::value(template, variables) {
+                Ok(Value::String(text)) if text.contains('\0') => {
+                    Err(unusable(format!("`:{name}` holds a NUL")))
+                }
+                Ok(Value::Array(_) | Value::Object(_)) => {
+                    Err(unusable(format!("`:{name}` is no single value")))
+                }
+                Ok(value) => Ok(value),
+                Err(error) => Err(unusable(error.to_string())),
+            }
+        };
+        names.iter().map(value).collect()
+    }
+
+    fn bind(&self, values: Vec<Value>) -> Result<AnyArguments, Failure> {
+        let mut arguments = AnyArguments::default();
+        for value in values {
+            let added = match value {
+                Value::Bool(is) => arguments.add(is),
+                Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                    (Some(number), _) => arguments.add(number),
+                    (None, number) => arguments.add(number),
+                },
+                Value::String(text) => arguments.add(text),
+                _ => arguments.add(None::<String>),
+            };
+            added.map_err(|error| {
+                let text = format!("target `{}`: a value cannot be bound: {error}", self.name);
+                Failure::give_up(Class::BadForm, text)
+            })?;
+        }
+        Ok(arguments)
+    }
+
+    fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
+    }
+
+    fn sentence(&self, call: &Call<'_>) -> String {
+        format!("`{}` of {} at target `{}`", call.operation, call.device.masked(), self.name)
+    }
+
+    /// What follows from an error, by its type and its SQLSTATE (or SQLite's result code).
+    fn failure(&self, error: &sqlx::Error) -> Failure {
+        let text = |what: &str| format!("target `{}`: {what}", self.name);
+        let Some(database) = error.as_database_error() else {
+            return match error {
+                sqlx::Error::Configuration(_) => {
+                    Failure::give_up(Class::NotConfigured, text("its `url` cannot be used"))
+                }
+                _ => {
+                    Failure::retry(Class::TargetUnavailable, text("no connection to the database"))
+                }
+            };
+        };
+        let code = database.code().unwrap_or_default();
+        let text = text(&format!("the database answered with the error {code}"));
+        let is_hopeless = if self.is_sqlite() {
+            // The last byte of an extended result code: a wrong statement, a constraint, a value.
+            let code: u32 = code.parse().unwrap_or_default();
+            matches!(code & 0xff, 1 | 18 | 19 | 20 | 25)
+        } else {
+            // Data, constraints, and what is not there or not allowed; MySQL has numbers of its own for a
+            // field without a value, and for characters that a column cannot hold.
+            let mysql = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
+            matches!(code.get(..2), Some("22" | "23" | "42"))
+                || mysql.is_some_and(|error| matches!(error.number(), 1364 | 1366))
+        };
+        if code.starts_with("28") && !self.is_sqlite() {
+            Failure::retry(Class::TargetLogin, text)
+        } else if is_hopeless {
+            Failure::give_up(Class::TargetRefused, text)
+        } else {
+            Failure::retry(Class::TargetUnavailable, text)
+        }
+    }
+}
+
+/// `url` with who we are before the host, where that is given.
+fn with_credentials(url: &str, username: Option<&str>, password: Option<&str>) -> String {
+    let encoded = |text: &str| {
+        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    };
+    match (url.split_once("://"), username) {
+        (Some((scheme, rest)), Some(username)) if scheme != "sqlite" => {
+            let password = password.map(|password| format!(":{}", encoded(password)));
+            format!("{scheme}://{}{}@{rest}", encoded(username), password.unwrap_or_default())
+        }
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,189 @@
+//! Reads `flows.toml` and checks it; all mistakes are told at once.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Approvals, Environment, FieldRule, Flow, Flows, FlowsError, KeyPath, Kind, Target};
+use crate::retry::RetryPolicy;
+use crate::time::is_moment;
+use crate::{Mistakes, Verdict};
+
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    targets: BTreeMap<String, Target>,
+    flows: Vec<Flow>,
+    #[serde(default)]
+    retry: RetryPolicy,
+}
+
+/// The JSON Schema of `flows.toml`, for editors.
+#[cfg(feature = "schema")]
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
+}
+
+impl Flows {
+    /// Reads `flows.toml`; `${NAME}` takes a value from `environment`, and never becomes syntax.
+    ///
+    /// # Errors
+    /// Every [`FlowsError`], with its line or its key. What is no TOML, or has keys that are unknown, wrong
+    /// or missing, is not looked into further.
+    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, Mistakes<FlowsError>> {
+        let mut file = read(text)?;
+        let mut mistakes = Vec::new();
+        for (name, target) in &mut file.targets {
+            let place = |rest: &[&str]| KeyPath::of(&[&["targets", name], rest].concat());
+            mistakes.extend(fill_in(&mut target.url, || place(&["url"]), environment).err());
+            for (param, value) in &mut target.params {
+                if let toml::Value::String(text) = value {
+                    let place = || place(&["params", param]);
+                    mistakes.extend(fill_in(text, place, environment).err());
+                }
+            }
+        }
+        let flows = file.into_flows(environment, &mut mistakes);
+        Mistakes::none_of(mistakes).map(|()| flows)
+    }
+}
+
+impl Approvals {
+    /// Reads the approvals of `flows.toml`; needs the variables of the approval codes only.
+    ///
+    /// # Errors
+    /// As [`Flows::parse`].
+    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, Mistakes<FlowsError>> {
+        let mut mistakes = Vec::new();
+        // What the worker would refuse must not be enqueued for it.
+        let flows = read(text)?.into_flows(environment, &mut mistakes);
+        Mistakes::none_of(mistakes)?;
+        let approval = |flow: Flow| (flow.source, flow.approval_code, flow.verdict);
+        Ok(Self(flows.flows.into_iter().map(approval).collect()))
+    }
+}
+
+fn read(text: &str) -> Result<File, FlowsError> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text.get(..start).map_or(1, |before| before.matches('\n').count() + 1);
+        FlowsError::Toml { line, problem: error.to_string() }
+    })
+}
+
+impl File {
+    fn into_flows(mut self, environment: Environment<'_>, mistakes: &mut Vec<FlowsError>) -> Flows {
+        for flow in &mut self.flows {
+            let place = || KeyPath::of(&["flows", &flow.name, "approval_code"]);
+            mistakes.extend(fill_in(&mut flow.approval_code, place, environment).err());
+        }
+        for (index, flow) in self.flows.iter().enumerate() {
+            flow.check_against(&self.flows[..index], mistakes);
+            flow.check(&self.targets, mistakes);
+        }
+        mistakes.extend(self.retry.problem().map(FlowsError::Retry));
+        Flows { targets: self.targets, flows: self.flows, retry: self.retry }
+    }
+}
+
+impl Flow {
+    fn check_against(&self, earlier: &[Self], mistakes: &mut Vec<FlowsError>) {
+        if earlier.iter().any(|other| other.name == self.name) {
+            mistakes.push(FlowsError::SameName(self.name.clone()));
+        }
+        let starts_alike =
+            |other: &&Self| other.starts_with(&self.source, &self.approval_code, self.verdict);
+        if let Some(first) = earlier.iter().find(starts_alike) {
+            let (first, second) = (first.name.clone(), self.name.clone());
+            mistakes.push(FlowsError::Unreachable { first, second });
+        }
+    }
+
+    fn check(&self, targets: &BTreeMap<String, Target>, mistakes: &mut Vec<FlowsError>) {
+        let flow = || self.name.clone();
+        if self.verdict == Verdict::Revoked {
+            mistakes.push(FlowsError::Revoked(flow()));
+        }
+        if self.actions.is_empty() {
+            mistakes.push(FlowsError::Idle(flow()));
+        }
+        for (field, rule) in &self.fields {
+            if rule.from.is_empty() {
+                mistakes.push(FlowsError::Nowhere { flow: flow(), field: field.clone() });
+            }
+            if let Some(problem) = rule.default_problem() {
+                mistakes.push(FlowsError::Default { flow: flow(), field: field.clone(), problem });
+            }
+        }
+        let devices = self.fields.iter().filter(|(_, rule)| rule.kind == Kind::Mac);
+        let devices: Vec<&str> = devices.map(|(name, _)| name.as_str()).collect();
+        let targets: Vec<&str> = targets.keys().map(String::as_str).collect();
+        for action in &self.actions {
+            for (what, name, known) in [
+                ("target", &action.target, &targets),
+                ("field of kind `mac`", &action.for_each, &devices),
+            ] {
+                if !known.contains(&name.as_str()) {
+                    let (name, known) = (name.clone(), known.join(", "));
+                    mistakes.push(FlowsError::Unknown { flow: flow(), what, name, known });
+                }
+            }
+        }
+    }
+}
+
+impl FieldRule {
+    /// What is wrong with the default: it must be what a form could have said.
+    fn default_problem(&self) -> Option<&'static str> {
+        let default = self.default.as_ref()?;
+        let fits = |value: &toml::Value| match self.kind {
+            Kind::Mac => false,
+            Kind::Number => value.is_integer() || value.is_float(),
+            Kind::Date => value.as_str().is_some_and(is_moment),
+            Kind::Text | Kind::Choice | Kind::Person => value.is_str(),
+        };
+        let is_fit = match default {
+            toml::Value::Array(values) if self.many => values.iter().all(fits),
+            value => !self.many && fits(value),
+        };
+        match self.kind {
+            _ if is_fit => None,
+            Kind::Mac => Some("a device has none"),
+            _ if self.many => Some("it must be a list of such values, as the field is `many`"),
+            Kind::Number => Some("it must be a number"),
+            Kind::Date => Some("it must be a quoted moment, \"2027-12-31T00:00:00+08:00\""),
+            Kind::Text | Kind::Choice | Kind::Person => Some("it must be a quoted text"),
+        }
+    }
+}
+
+/// Replaces each `${NAME}` in `value`.
+fn fill_in(
+    value: &mut String,
+    place: impl Fn() -> KeyPath,
+    environment: Environment<'_>,
+) -> Result<(), FlowsError> {
+    let mut filled = String::with_capacity(value.len());
+    let mut rest = value.as_str();
+    while let Some((before, after)) = rest.split_once("${") {
+        let is_name = |name: &&str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        let (name, after) = after
+            .split_once('}')
+            .filter(|(name, _)| is_name(name))
+            .ok_or_else(|| FlowsError::Placeholder { place: place() })?;
+        let found = environment(name)
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| FlowsError::Unset { place: place(), name: name.to_owned() })?;
+        filled.push_str(before);
+        filled.push_str(&found);
+        rest = after;
+    }
+    filled.push_str(rest);
+    *value = filled;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+use super::*;
+
+const TEXT: &str = r#"
+    [targets.nac]
+    connector = "generic"
+    url = "${NAC_URL}/base"
+
+    [[flows]]
+    name = "devices"
+    approval_code = "${APPROVAL_CODE}"
+    fields.mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
+    actions = [{ target = "nac", operation = "add", for_each = "mac" }]
+"#;
+
+#[allow(clippy::unnecessary_wraps, reason = "it has the shape of an environment")]
+fn everything(name: &str) -> Option<String> {
+    Some(format!("<{name}>\"\n"))
+}
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+fn error_of(text: &str) -> String {
+    match Flows::parse(text, &everything) {
+        Ok(flows) => format!("no error: {flows:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn values_of_the_environment_stay_values() {
+    let flows = Flows::parse(TEXT, &everything).unwrap();
+    assert_eq!(flows.targets["nac"].url, "<NAC_URL>\"\n/base");
+    let code = "<APPROVAL_CODE>\"\n";
+    assert!(flows.find("feishu", code, Verdict::Approved).is_some());
+    assert!(flows.find("feishu", code, Verdict::Revoked).is_none());
+    assert!(flows.find("lark", code, Verdict::Approved).is_none());
+}
+
+#[test]
+fn the_receiver_needs_the_approval_codes_only() {
+    let code_only = |name: &str| (name == "APPROVAL_CODE").then(|| "code".to_owned());
+    let approvals = Approvals::parse(TEXT, &code_only).unwrap();
+    assert!(approvals.matter("feishu", "code", Verdict::Approved));
+    assert!(!approvals.matter("feishu", "code", Verdict::Revoked));
+    let error = Approvals::parse(TEXT, &nothing).unwrap_err();
+    assert!(error.to_string().contains("APPROVAL_CODE"), "{error}");
+}
+
+#[test]
+fn a_mistake_is_named_with_its_place() {
+    for (from, to, said) in [
+        ("operation =", "operatoin =", "line 10"),
+        ("\"nac\", op", "\"nacc\", op", "target `nacc`, which is not there; there is: nac"),
+        ("for_each = \"mac\"", "for_each = \"mec\"", "`mec`"),
+        ("${NAC_URL}", "${NAC_URL", "`targets.nac.url`"),
+        ("${NAC_URL}", "${}", "`targets.nac.url`"),
+        ("[{ field = \"devices\", column = \"mac\" }]", "[]", "field `mac` of flow `devices`"),
+        ("kind = \"mac\"", "kind = \"mcc\"", "`mcc`"),
+        ("name = \"devices\"", "name = \"devices\"\nverdict = \"revoked\"", "not acted on yet"),
+    ] {
+        let error = error_of(&TEXT.replacen(from, to, 1));
+        assert!(error.contains(said), "{to}: {error}");
+    }
+}
+
+#[test]
+fn patience_is_the_users() {
+    let text = |retry: &str| format!("{TEXT}\n[retry]\n{retry}");
+    let flows = Flows::parse(&text("give_up_after = \"2days\""), &everything).unwrap();
+    assert_eq!(flows.retry.give_up_after.as_secs(), 48 * 3_600);
+    assert_eq!(flows.retry.first, RetryPolicy::default().first);
+    for (retry, said) in [
+        ("give_up_after = \"14days\"", "13days at most"),
+        ("longest = \"12h\"", "11h 50min at most"),
+        ("give_up_after = \"1s\"", "no shorter than `first`"),
+        ("first = \"20min\"", "no longer than `longest`"),
+        ("first = \"0s\"", "at least 1ms"),
+        ("first = \"soon\"", "\"soon\" is no duration"),
+        ("frist = \"1s\"", "line 13"),
+    ] {
+        let error = error_of(&text(retry));
+        assert!(error.contains(said), "{retry}: {error}");
+    }
+}
+
+#[test]
+fn a_flow_that_can_never_run_is_refused() {
+    let (_, flow) = TEXT.split_at(TEXT.find("[[flows]]").unwrap());
+    let error = error_of(&format!("{TEXT}\n{flow}"));
+    assert!(error.contains("can never run"), "{error}");
+}

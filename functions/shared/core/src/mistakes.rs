@@ -1,0 +1,42 @@
+//! All that is wrong, told at once.
+
+use std::error::Error;
+use std::fmt;
+
+/// One or more mistakes of the same kind, a line each when told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes<E>(Vec<E>);
+
+impl<E> Mistakes<E> {
+    /// `Ok` when there are none.
+    ///
+    /// # Errors
+    /// When there are some.
+    pub fn none_of(mistakes: Vec<E>) -> Result<(), Self> {
+        if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
+    }
+
+    /// Each told another way.
+    #[must_use]
+    pub fn map<T>(self, tell: impl FnMut(E) -> T) -> Mistakes<T> {
+        Mistakes(self.0.into_iter().map(tell).collect())
+    }
+}
+
+impl<E> From<E> for Mistakes<E> {
+    fn from(only: E) -> Self {
+        Self(vec![only])
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Mistakes<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<E: Error> Error for Mistakes<E> {}

@@ -1,0 +1,175 @@
+//! `greenlight flows`: is flows.toml right, and what would it do?
+
+mod dry_run;
+mod place;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use greenlight_actions::connector::ConnectorError;
+use greenlight_actions::{Connectors, Setup};
+use greenlight_core::flow::{Action, Flow, Flows, FlowsError};
+use greenlight_core::secret::SecretError;
+use greenlight_core::{Mistakes, Reason};
+use greenlight_http::ClientError;
+use greenlight_stores::{BadFlowsFile, flows_text};
+use thiserror::Error;
+
+pub use dry_run::{Feishu, dry_run};
+
+/// Adds a line to a text, which takes everything.
+macro_rules! say {
+    ($text:expr, $($line:tt)*) => {{
+        $text.push_str(&format!($($line)*));
+        $text.push('\n');
+    }};
+}
+use say;
+
+/// The files that say what is done.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// `flows.toml`; built in if left out.
+    pub flows: Option<PathBuf>,
+    /// A folder of connectors, besides those that are built in.
+    pub connectors: Option<PathBuf>,
+}
+
+/// Something is wrong, or cannot be told.
+#[derive(Debug, Error)]
+pub enum FlowsProblem {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] BadFlowsFile),
+    /// The folder of connectors cannot be read.
+    #[error(transparent)]
+    Connectors(#[from] ConnectorError),
+    /// The file is wrong.
+    #[error("{0}")]
+    Wrong(Mistakes<Mistake>),
+    /// No flow has that name.
+    #[error("there is no flow `{name}`; there is: {known}")]
+    NoFlow {
+        /// The name.
+        name: String,
+        /// The names that are there.
+        known: String,
+    },
+    /// The instance cannot be read from its file.
+    #[error("{file}: {problem}")]
+    Instance {
+        /// The file.
+        file: String,
+        /// Why.
+        problem: String,
+    },
+    /// The instance cannot be read from Feishu.
+    #[error("the instance cannot be read: {0}")]
+    Unread(Reason),
+    /// There is no HTTP client to read it with.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A request cannot be told.
+    #[error("{0}")]
+    Untold(Reason),
+    /// The secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+/// What is wrong with the file, what to do, and where.
+#[derive(Clone, Debug, Error)]
+#[error("{file}:{line}: {problem}")]
+pub struct Mistake {
+    file: String,
+    /// Counted from 1.
+    line: usize,
+    problem: String,
+}
+
+/// Flows that are right, and what they need.
+struct Checked {
+    flows: Flows,
+    setup: Setup,
+    /// Variables that are not set here.
+    unset: BTreeSet<String>,
+}
+
+/// Checks the flows and their connectors, and tells what they need.
+///
+/// # Errors
+/// [`FlowsProblem::Wrong`] with file and line of each mistake.
+pub fn check(files: &Files) -> Result<String, FlowsProblem> {
+    let checked = read(files)?;
+    let mut text = String::new();
+    for flow in &checked.flows.flows {
+        let Flow { name, source, approval_code, verdict, .. } = flow;
+        say!(text, "flow {name}: {source} {approval_code} {verdict}");
+        for action in &flow.actions {
+            let target = &checked.flows.targets[&action.target];
+            let Action { operation, target: name, for_each, .. } = action;
+            say!(
+                text,
+                "  {operation} at {name} ({}, {}), for each {for_each}",
+                target.connector,
+                target.url
+            );
+        }
+    }
+    let credentials = checked.setup.credentials();
+    let credentials: Vec<_> =
+        credentials.map(|(target, key)| format!("targets.{target}.{key}")).collect();
+    if !credentials.is_empty() {
+        say!(text, "the secret must hold: {}", credentials.join(", "));
+    }
+    if !checked.unset.is_empty() {
+        let unset: Vec<_> = checked.unset.into_iter().collect();
+        say!(text, "not set here, and taken for granted: {}", unset.join(", "));
+    }
+    say!(text, "right. 正确。");
+    Ok(text)
+}
+
+/// The JSON Schema of flows.toml, for editors.
+#[must_use]
+pub fn schema() -> String {
+    format!("{:#}\n", greenlight_core::flow::schema())
+}
+
+fn read(files: &Files) -> Result<Checked, FlowsProblem> {
+    let text = flows_text(files.flows.as_deref(), include_str!("../../../flows.toml"))?;
+    let connectors = Connectors::built_in_and(files.connectors.as_deref())?;
+    let unset = RefCell::new(BTreeSet::new());
+    let environment = |variable: &str| {
+        let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+        Some(value.unwrap_or_else(|| {
+            unset.borrow_mut().insert(variable.to_owned());
+            stand_in(variable)
+        }))
+    };
+    let name = files.flows.as_deref().unwrap_or(Path::new("infra/flows.toml")).display();
+    let mistake = |line, problem| Mistake { file: name.to_string(), line, problem };
+    let at = |place: &[&str], problem| mistake(place::line_of(&text, place), problem);
+    let flows = Flows::parse(&text, &environment).map_err(|mistakes| {
+        FlowsProblem::Wrong(mistakes.map(|error| match error {
+            FlowsError::Toml { line, problem } => mistake(line, problem),
+            error => at(&place::in_flows(&error), error.to_string()),
+        }))
+    })?;
+    let setup = Setup::new(&flows, &connectors).map_err(|mistakes| {
+        FlowsProblem::Wrong(
+            mistakes.map(|error| at(&place::in_setup(&error, &flows), error.to_string())),
+        )
+    })?;
+    Ok(Checked { flows, setup, unset: unset.into_inner() })
+}
+
+/// For a variable that is set where it is deployed, and not here.
+fn stand_in(variable: &str) -> String {
+    if variable.ends_with("URL") {
+        format!("https://{}.invalid", variable.to_ascii_lowercase().replace('_', "-"))
+    } else {
+        variable.to_owned()
+    }
+}
