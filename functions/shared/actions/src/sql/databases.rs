@@ -290,7 +290,7 @@ impl Target {
             // field without a value, and for characters that a column cannot hold.
             let mysql = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
             matches!(code.get(..2), Some("22" | "23" | "42"))
-                || mysql.is_some_and(|error| matches!(error.number(), 1364 | 1366))
+                || mysql.is_some_and(|error| matches!(error.number(), 1267 | 1364 | 1366))
         };
         if code.starts_with("28") && !self.is_sqlite() {
             Failure::retry(Class::TargetLogin, text)
