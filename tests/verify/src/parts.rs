@@ -120,7 +120,9 @@ fn serve() -> Result<Tally, Problem> {
 }
 
 fn connectors() -> Result<Tally, Problem> {
-    suite("connectors")
+    let mut tally = suite("connectors")?;
+    tally += suite("openapi")?;
+    Ok(tally)
 }
 
 fn flows() -> Result<Tally, Problem> {
