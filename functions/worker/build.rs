@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use greenlight_actions::{AnyConnector, Connectors, Setup};
-use greenlight_core::flow::Flows;
+use greenlight_core::flow::{Flows, stand_in};
 
 fn main() -> ExitCode {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(mistakes) => {
             for line in mistakes.lines().filter(|line| !line.trim().is_empty()) {
-                println!("cargo::error=infra/flows.toml: {line}");
+                println!("cargo::error={line}");
             }
             ExitCode::FAILURE
         }
@@ -25,11 +25,14 @@ fn main() -> ExitCode {
 
 fn check(flows: &str) -> Result<(), String> {
     // What stands for ${NAME} is known when it is deployed.
-    let environment = |name: &str| Some(format!("https://{name}.invalid"));
-    let flows = Flows::parse(flows, &environment).map_err(|mistakes| mistakes.to_string())?;
+    let environment = |name: &str| Some(stand_in(name));
+    let flows = Flows::parse(flows, &environment)
+        .map_err(|mistakes| format!("infra/flows.toml: {mistakes}"))?;
     let connectors = Connectors::built_in();
     for (name, text) in connectors.iter() {
         AnyConnector::parse(name, text).map_err(|mistake| mistake.to_string())?;
     }
-    Setup::new(&flows, &connectors).map(drop).map_err(|mistakes| mistakes.to_string())
+    Setup::new(&flows, &connectors)
+        .map(drop)
+        .map_err(|mistakes| format!("infra/flows.toml: {mistakes}"))
 }

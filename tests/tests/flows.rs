@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use greenlight::flows::{self, Feishu, FlowsProblem, check};
 use greenlight::stub::form_of;
 use greenlight_core::flow::Flows;
-use greenlight_tests::scene::{APPROVAL_CODE, Scene};
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::serving::secrets;
 use serde_json::json;
 use tempfile::TempDir;
@@ -74,7 +74,7 @@ fn what_is_right_says_what_it_needs() {
     let said = check(&files.with_flows(FLOWS)).unwrap();
     assert!(said.contains("flow laptops: feishu A-1 approved"), "{said}");
     assert!(
-        said.contains("the secret must hold: targets.nac.username, targets.nac.password"),
+        said.contains("the secret must hold: targets.nac.password, targets.nac.username"),
         "{said}"
     );
     let said = check(&flows::Files::default()).unwrap();
@@ -98,7 +98,7 @@ fn each_mistake_is_named_with_file_and_line() {
         (
             "when = \"os != 'Windows'\"",
             "when = \"so != 'Windows'\"",
-            16,
+            10,
             "`so` is no field of the flow",
         ),
         ("operation = \"add\"", "operation = \"ad\"", 16, "cannot `ad`; it can: add, find, remove"),
@@ -119,6 +119,7 @@ fn each_mistake_is_named_with_file_and_line() {
         ("kind = \"choice\"", "kind = \"chioce\"", 13, "`chioce`"),
         ("default = \"macOS\"", "default = 15", 13, "it must be a quoted text"),
         ("optional = true", "default = 2027-12-31T00:00:00Z", 14, "it must be a quoted moment"),
+        ("params =", "tls = { pin_sha256 = \"abc\" }\nparams =", 5, "not 64 hexadecimal digits"),
         ("A-1", "${A-1}", 9, "`flows.laptops.approval_code` has a `${`"),
     ];
     for (from, to, line, said) in mistakes {
@@ -149,6 +150,26 @@ fn all_mistakes_are_told_at_once() {
         .replace("operation = \"add\"", "operation = \"ad\"");
     let problem = check(&files.with_flows(&many)).unwrap_err().to_string();
     assert_eq!(problem.matches("flows.toml:").count(), 4, "{problem}");
+}
+
+/// What is set where it is deployed is not known here, and no mistake.
+#[test]
+fn a_database_whose_url_is_not_known_yet_is_right() {
+    let files = Files::new();
+    let flows = RADIUS.iter().fold(FLOWS.to_owned(), |text, (from, to)| text.replace(from, to));
+    for url in ["${RADIUS_URL}", "postgres://${RADIUS_HOST}/radius"] {
+        let flows = flows.replace("postgres://db.example.com/radius", url);
+        let said = check(&files.with_flows(&flows)).unwrap();
+        assert!(said.contains("targets.nac.password, targets.nac.username"), "{said}");
+    }
+    for login in ["postgres://u:p@db/radius", "postgres://db/radius?password=p"] {
+        let flows = flows.replace("postgres://db.example.com/radius", login);
+        let problem = check(&files.with_flows(&flows)).unwrap_err().to_string();
+        assert!(
+            problem.contains("flows.toml:4: target `nac`: `url` must not say who we are"),
+            "{problem}"
+        );
+    }
 }
 
 /// A new NAC is one new file: it needs no build.
@@ -233,7 +254,12 @@ async fn a_dry_run_reads_an_instance_from_feishu() {
     let files = Files::new();
     let scene = Scene::set().await;
     scene.approve("I-1", &["00-00-5E-00-53-01"]);
-    let flows = files.with_flows(&FLOWS.replace("A-1", APPROVAL_CODE));
+    let generic = FLOWS
+        .replace("A-1", APPROVAL_CODE)
+        .replace("\"packetfence\"", "\"generic\"")
+        .replace("https://nac.example.com:9999", &scene.nac.url())
+        .replace("params = { role_id = 3 }", "");
+    let flows = files.with_flows(&generic);
     let feishu =
         || Feishu { secrets: secrets(&scene, files.0.path()), base_url: scene.feishu.url() };
     let said = flows::dry_run(&flows, "laptops", "I-1", feishu()).await.unwrap();
@@ -241,7 +267,10 @@ async fn a_dry_run_reads_an_instance_from_feishu() {
         said.contains("add 00:00:5e:00:53:01 at nac") && said.contains("1 device(s)"),
         "{said}"
     );
-    assert_eq!(scene.nac.calls(), 0);
+    assert_eq!(scene.nac.calls(), 0, "it tells what would be sent, and sends nothing");
+    for secret in [NAC_TOKEN, &scene.app.app_secret, &scene.app.encrypt_key] {
+        assert!(!said.contains(secret), "{said}");
+    }
     let problem = flows::dry_run(&flows, "laptops", "I-2", feishu()).await.unwrap_err().to_string();
     assert!(problem.starts_with("the instance cannot be read: source_refused"), "{problem}");
     let problem =
@@ -249,7 +278,7 @@ async fn a_dry_run_reads_an_instance_from_feishu() {
     assert!(problem.contains("secrets.json"), "{problem}");
 }
 
-/// What the schema takes, the program takes, and what it refuses, the program refuses.
+/// What is right, both take; what the schema refuses, the program refuses.
 #[test]
 fn the_schema_says_what_the_program_takes() {
     let schema = serde_json::from_str(&greenlight::flows::schema()).unwrap();

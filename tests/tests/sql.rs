@@ -1,5 +1,6 @@
-//! The SQL action over real databases: PostgreSQL and SQLite.
+//! The SQL action over real databases: PostgreSQL, MariaDB and SQLite.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +22,21 @@ use sqlx::{AnyPool, Row};
 type Targets = Actions<Client, FixedSecret, SystemClock>;
 
 fn databases(url: &str, group: &str, credentials: &Value) -> Targets {
+    let params = [("group".to_owned(), toml::Value::String(group.into()))].into();
+    databases_with(&Connectors::built_in(), "freeradius-sql", url, params, credentials)
+}
+
+fn databases_with(
+    connectors: &Connectors,
+    connector: &str,
+    url: &str,
+    params: BTreeMap<String, toml::Value>,
+    credentials: &Value,
+) -> Targets {
     let text = format!(
         r#"
         [targets.radius]
-        connector = "freeradius-sql"
+        connector = "{connector}"
         url = "{url}"
         [[flows]]
         name = "devices"
@@ -34,8 +46,7 @@ fn databases(url: &str, group: &str, credentials: &Value) -> Targets {
         "#
     );
     let mut flows = Flows::parse(&text, &|_| None).unwrap();
-    let params = &mut flows.targets.get_mut("radius").unwrap().params;
-    params.insert("group".into(), toml::Value::String(group.into()));
+    flows.targets.get_mut("radius").unwrap().params = params;
     let secret = json!({
         "feishu": {"app_id": "a", "app_secret": "b", "encrypt_key": "c", "verification_token": "d"},
         "targets": {"radius": credentials},
@@ -43,7 +54,7 @@ fn databases(url: &str, group: &str, credentials: &Value) -> Targets {
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
     let no_client =
         |_: &str, _: &_| -> Result<Client, ConnectorError> { unreachable!("no HTTP here") };
-    let setup = Setup::new(&flows, &Connectors::built_in()).unwrap();
+    let setup = Setup::new(&flows, connectors).unwrap();
     Actions::new(setup, secret, SystemClock, no_client).unwrap()
 }
 
@@ -111,6 +122,8 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
         "give_up bad_form"
     );
     println!("{} hostile values bound, none ran", hostile.len());
+    at_the_same_moment(url, credentials, &pool).await;
+    with_a_connector_of_ones_own(url, credentials, &pool).await;
     pool.close().await;
 }
 
@@ -129,6 +142,52 @@ async fn statement_14_values_are_bound_in_sqlite() {
 
 fn with_user(url: &str) -> String {
     url.replace("://", "://greenlight:p%40ss%2Fword@")
+}
+
+/// Many workers with the same device, at the same moment: it is there once, and once its access ends.
+async fn at_the_same_moment(url: &str, credentials: &Value, pool: &AnyPool) {
+    let device = "00:00:5e:00:53:03";
+    let workers = (1..=8).map(|hour| async move {
+        let radius = databases(url, "together", credentials);
+        let until = json!(format!("2027-01-01T{hour:02}:00:00Z"));
+        act(&radius, "add", device, until).await
+    });
+    let outcomes = futures_util::future::join_all(workers).await;
+    assert!(outcomes.iter().all(|told| told == "done" || told == "already_there"), "{outcomes:?}");
+    let there = texts(pool, "SELECT username FROM radusergroup WHERE groupname = 'together'").await;
+    assert_eq!(there, [device]);
+    let ends = "SELECT value FROM radcheck WHERE username = '00:00:5e:00:53:03'";
+    assert_eq!(texts(pool, ends).await.len(), 1);
+    println!("{} workers at the same moment: one row", outcomes.len());
+}
+
+const OWN: &str = r#"
+speaks = "sql"
+[[operations.add.statements]]
+sql = "INSERT INTO allowed (mac) VALUES (:mac)"
+repeatable = "mac is the primary key"
+[[operations.remove.statements]]
+sql = "DELETE FROM allowed WHERE mac = :mac"
+[[operations.find.statements]]
+sql = "UPDATE allowed SET seen = seen + 1 WHERE mac = :mac"
+[[operations.find.statements]]
+sql = "SELECT 1 FROM allowed WHERE mac = :mac"
+"#;
+
+/// A unique index that has the row counts as done, and a `SELECT` keeps what came before it.
+async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &AnyPool) {
+    let table = "CREATE TABLE allowed (mac varchar(64) PRIMARY KEY, seen integer DEFAULT 0)";
+    sqlx::query(table).execute(pool).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("own.toml"), OWN).unwrap();
+    let connectors = Connectors::built_in_and(Some(folder.path())).unwrap();
+    let own = databases_with(&connectors, "own", url, BTreeMap::new(), credentials);
+    let device = "00:00:5e:00:53:04";
+    assert_eq!(act(&own, "find", device, Value::Null).await, "give_up not_there");
+    assert_eq!(act(&own, "add", device, Value::Null).await, "done");
+    assert_eq!(act(&own, "add", device, Value::Null).await, "already_there");
+    assert_eq!(act(&own, "find", device, Value::Null).await, "done");
+    assert_eq!(texts(pool, "SELECT mac FROM allowed WHERE seen = 1").await, [device]);
 }
 
 /// The suite over a server that is ended with `server`.

@@ -96,7 +96,7 @@ enum FlowsCommand {
     Check,
     /// Print the JSON Schema of the file, for editors
     Schema,
-    /// Print every request that a flow would make for an instance, and send nothing
+    /// Print every request and statement that a flow would make for an instance, and send nothing
     Try {
         /// The flow's name
         flow: String,

@@ -1,4 +1,4 @@
-//! What connectors of all kinds have in common: the files, and how they go with flows.
+//! What connectors of all kinds have in common, and how they go with flows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,6 +94,22 @@ pub(crate) fn check_needs(
             target: action.target.clone(),
             operation: action.operation.clone(),
             variable,
+        }),
+    }
+}
+
+/// Whether the parameters that templates name are declared.
+pub(crate) fn check_params(
+    connector: &str,
+    declared: &BTreeMap<String, Param>,
+    needed: &BTreeSet<String>,
+) -> Result<(), ConnectorError> {
+    let named = needed.iter().filter_map(|needed| needed.strip_prefix("params."));
+    match named.map(variable).find(|param| !declared.contains_key(*param)) {
+        None => Ok(()),
+        Some(param) => Err(ConnectorError::UndeclaredParam {
+            connector: connector.to_owned(),
+            param: param.to_owned(),
         }),
     }
 }

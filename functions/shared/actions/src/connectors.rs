@@ -1,7 +1,7 @@
 //! The connectors that are there: those that are built in, and those of a folder.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -127,7 +127,7 @@ impl AnyConnector {
     }
 
     /// The keys of a target's part of the secret that it needs.
-    pub(crate) fn secret_keys(&self, target: &flow::Target) -> Vec<String> {
+    pub(crate) fn secret_keys(&self, target: &flow::Target) -> BTreeSet<String> {
         match self {
             Self::Http(connector) => connector.auth.secret_keys().collect(),
             Self::Sql(_) => secret_keys(&target.url).iter().map(ToString::to_string).collect(),

@@ -88,6 +88,21 @@ pub enum ConnectorError {
         "target `{0}`: `url` must look like postgres://db.example.com/radius, mysql://… or sqlite:///…"
     )]
     BadDatabaseUrl(String),
+    /// A database's url that says who we are.
+    #[error(
+        "target `{0}`: `url` must not say who we are: `username` and `password` stand in the secret"
+    )]
+    LoginInUrl(String),
+    /// A `SELECT` before another statement.
+    #[error(
+        "connector `{connector}`, operation `{operation}`: a SELECT is the last statement, as its row is the outcome"
+    )]
+    QueryNotLast {
+        /// The connector.
+        connector: String,
+        /// The operation.
+        operation: String,
+    },
     /// An operation without a step.
     #[error("connector `{connector}`, operation `{operation}` has no step")]
     NoStep {

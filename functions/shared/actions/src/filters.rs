@@ -66,7 +66,8 @@ fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
 
 /// `items | of_device('mac', mac)`: those whose attribute is this device, or a list that holds it, in any
 /// spelling. Lookups of many NACs are fuzzy; only an exact match is a match. Without an attribute the
-/// items themselves are compared. A mapping is a list of one: XML does not say whether there could be more.
+/// items themselves are compared. With one, a mapping is a list of one: XML does not say whether there
+/// could be more.
 fn of_device(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Value>, Error> {
     let wanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
     if items.is_undefined() || items.is_none() {
@@ -83,7 +84,7 @@ fn of_device(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Va
         };
         device(&value) == Some(wanted) || is_listed()
     };
-    if items.kind() == ValueKind::Map {
+    if attribute.is_some() && items.kind() == ValueKind::Map {
         return Ok(Some(items).into_iter().filter(is_it).collect());
     }
     Ok(items.try_iter()?.filter(is_it).collect())

@@ -50,14 +50,21 @@ impl Timestamp {
     }
 }
 
-/// Whether `text` is a moment in RFC 3339, as far as its shape goes: `2027-12-31T00:00:00+08:00`.
+/// Whether `text` is a moment in RFC 3339, as far as its shape and ranges go: `2027-12-31T00:00:00+08:00`.
 pub(crate) fn is_moment(text: &str) -> bool {
     let shape = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
     };
     let Some((moment, rest)) = text.split_at_checked(19) else { return false };
     let offset = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let within = |place: usize, range: std::ops::RangeInclusive<u8>| {
+        let number = moment.get(place..place + 2).and_then(|digits| digits.parse().ok());
+        number.is_some_and(|number| range.contains(&number))
+    };
     shape(moment) == "0000-00-00T00:00:00"
+        && [(5, 1..=12), (8, 1..=31), (11, 0..=23), (14, 0..=59), (17, 0..=60)]
+            .into_iter()
+            .all(|(place, range)| within(place, range))
         && matches!(shape(offset).as_str(), "Z" | "+00:00" | "-00:00")
 }
 
@@ -81,5 +88,21 @@ mod tests {
         assert_eq!(late.plus(Duration::from_hours(1)), late);
         assert_eq!(Timestamp::from_millis(5).since(late), Duration::ZERO);
         assert_eq!(Timestamp::from_millis(1_999).as_seconds(), 1);
+    }
+
+    #[test]
+    fn moments_have_a_shape_and_ranges() {
+        for moment in ["2027-12-31T23:59:60Z", "2027-01-01T00:00:00.5+08:00"] {
+            assert!(is_moment(moment), "{moment}");
+        }
+        for none in [
+            "2027-13-01T00:00:00Z",
+            "2027-01-32T00:00:00Z",
+            "2027-01-01T24:00:00Z",
+            "2027-01-01",
+            "",
+        ] {
+            assert!(!is_moment(none), "{none}");
+        }
     }
 }

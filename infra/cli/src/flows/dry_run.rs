@@ -52,7 +52,9 @@ pub async fn dry_run(
     instance: &str,
     feishu: Feishu,
 ) -> Result<String, FlowsProblem> {
-    let Checked { flows, setup, .. } = read(files)?;
+    let checked = read(files)?;
+    let granted = checked.taken_for_granted();
+    let Checked { flows, setup, .. } = checked;
     let flow = find(&flows, flow)?;
     let instance = if Path::new(instance).exists() || is_path(instance) {
         instance_in(instance)?
@@ -69,7 +71,8 @@ pub async fn dry_run(
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string())?));
     let nobody = |_: &str, _: &_| Ok::<_, ConnectorError>(Nobody);
     let actions = Actions::new(setup, secret, SystemClock, nobody)?;
-    tell(flow, &instance, &actions).map_err(|failure| FlowsProblem::Untold(reason(failure)))
+    let told = tell(flow, &instance, &actions);
+    told.map(|text| granted + &text).map_err(|failure| FlowsProblem::Untold(reason(failure)))
 }
 
 fn reason(failure: Failure) -> Reason {

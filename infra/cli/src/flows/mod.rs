@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Connectors, Setup};
-use greenlight_core::flow::{Action, Flow, Flows, FlowsError};
+use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Mistakes, Reason};
 use greenlight_http::ClientError;
@@ -42,7 +42,7 @@ pub enum FlowsProblem {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] BadFlowsFile),
-    /// The folder of connectors cannot be read.
+    /// The connectors cannot be read or used.
     #[error(transparent)]
     Connectors(#[from] ConnectorError),
     /// The file is wrong.
@@ -96,6 +96,17 @@ struct Checked {
     unset: BTreeSet<String>,
 }
 
+impl Checked {
+    /// A line about variables that are not set here, if there are any.
+    fn taken_for_granted(&self) -> String {
+        if self.unset.is_empty() {
+            return String::new();
+        }
+        let unset: Vec<_> = self.unset.iter().map(String::as_str).collect();
+        format!("not set here, and taken for granted: {}\n", unset.join(", "))
+    }
+}
+
 /// Checks the flows and their connectors, and tells what they need.
 ///
 /// # Errors
@@ -123,10 +134,7 @@ pub fn check(files: &Files) -> Result<String, FlowsProblem> {
     if !credentials.is_empty() {
         say!(text, "the secret must hold: {}", credentials.join(", "));
     }
-    if !checked.unset.is_empty() {
-        let unset: Vec<_> = checked.unset.into_iter().collect();
-        say!(text, "not set here, and taken for granted: {}", unset.join(", "));
-    }
+    text.push_str(&checked.taken_for_granted());
     say!(text, "right. 正确。");
     Ok(text)
 }
@@ -145,7 +153,7 @@ fn read(files: &Files) -> Result<Checked, FlowsProblem> {
         let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
         Some(value.unwrap_or_else(|| {
             unset.borrow_mut().insert(variable.to_owned());
-            stand_in(variable)
+            flow::stand_in(variable)
         }))
     };
     let name = files.flows.as_deref().unwrap_or(Path::new("infra/flows.toml")).display();
@@ -163,13 +171,4 @@ fn read(files: &Files) -> Result<Checked, FlowsProblem> {
         )
     })?;
     Ok(Checked { flows, setup, unset: unset.into_inner() })
-}
-
-/// For a variable that is set where it is deployed, and not here.
-fn stand_in(variable: &str) -> String {
-    if variable.ends_with("URL") {
-        format!("https://{}.invalid", variable.to_ascii_lowercase().replace('_', "-"))
-    } else {
-        variable.to_owned()
-    }
 }

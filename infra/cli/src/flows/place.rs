@@ -14,6 +14,7 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         FlowsError::Unknown { flow, .. } | FlowsError::Idle(flow) => {
             vec!["flows", flow, "actions"]
         }
+        FlowsError::Tls { target, .. } => vec!["targets", target, "tls"],
         FlowsError::Unreachable { second: flow, .. } | FlowsError::SameName(flow) => {
             vec!["flows", flow]
         }
@@ -29,20 +30,25 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
 pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&'a str> {
     match error {
         ConnectorError::UnknownConnector { target, .. } => vec!["targets", target, "connector"],
-        ConnectorError::BadUrl(target) | ConnectorError::BadDatabaseUrl(target) => {
-            vec!["targets", target, "url"]
-        }
+        ConnectorError::BadUrl(target)
+        | ConnectorError::BadDatabaseUrl(target)
+        | ConnectorError::LoginInUrl(target) => vec!["targets", target, "url"],
         ConnectorError::DatabaseTls(target) => vec!["targets", target, "tls"],
         ConnectorError::Param { target, param, .. } => vec!["targets", target, "params", param],
         ConnectorError::UnknownOperation { flow, .. }
-        | ConnectorError::MissingVariable { flow, .. }
-        | ConnectorError::Condition { flow, .. } => vec!["flows", flow, "actions"],
+        | ConnectorError::MissingVariable { flow, .. } => vec!["flows", flow, "actions"],
+        ConnectorError::Condition { flow, condition, .. } => {
+            let of_flow = flows.flows.iter().find(|known| known.name == *flow);
+            let is_of_flow = of_flow.is_some_and(|flow| flow.when.as_ref() == Some(condition));
+            vec!["flows", flow, if is_of_flow { "when" } else { "actions" }]
+        }
         ConnectorError::Toml { connector, .. }
         | ConnectorError::Template { connector, .. }
         | ConnectorError::Bodies { connector, .. }
         | ConnectorError::NotRepeatable { connector, .. }
         | ConnectorError::UnknownValue { connector, .. }
         | ConnectorError::NoStep { connector, .. }
+        | ConnectorError::QueryNotLast { connector, .. }
         | ConnectorError::UndeclaredParam { connector, .. }
         | ConnectorError::UnknownInAuth { connector, .. } => {
             let mut targets = flows.targets.iter();

@@ -67,9 +67,9 @@ impl Radius {
     /// # Errors
     /// [`RadiusError`] when it is not installed, or does not start.
     pub async fn start(whitelist: &Whitelist) -> Result<Self, RadiusError> {
-        let missing = [PACKAGE, "/usr/sbin/freeradius", "/usr/bin/radclient"]
-            .into_iter()
-            .find(|path| !Path::new(path).exists());
+        let programs =
+            ["/usr/sbin/freeradius", "/usr/bin/radclient", "/usr/lib/freeradius/rlm_rest.so"];
+        let missing = programs.into_iter().find(|path| !Path::new(path).exists());
         if let Some(missing) = missing {
             return Err(RadiusError::NotInstalled(missing));
         }

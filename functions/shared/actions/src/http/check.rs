@@ -7,7 +7,8 @@ use greenlight_core::flow::{self, Action, Flow};
 use super::auth;
 use super::connector::{Connector, Operation, Step, strings};
 use crate::connector::{
-    ConnectorError, always_there, check_needs, params, read, unknown_operation, variable,
+    ConnectorError, always_there, check_needs, check_params, params, read, unknown_operation,
+    variable,
 };
 use crate::template::{condition_needs, needs};
 
@@ -61,18 +62,7 @@ impl Connector {
             template,
             problem: problem.to_string(),
         })?;
-        self.check_params(name, &needed)
-    }
-
-    fn check_params(&self, name: &str, needed: &BTreeSet<String>) -> Result<(), ConnectorError> {
-        for param in needed.iter().filter_map(|needed| needed.strip_prefix("params.")) {
-            let param = variable(param);
-            if !self.params.contains_key(param) {
-                let (connector, param) = (name.to_owned(), param.to_owned());
-                return Err(ConnectorError::UndeclaredParam { connector, param });
-            }
-        }
-        Ok(())
+        check_params(name, &self.params, &needed)
     }
 
     fn check_auth(&self, name: &str) -> Result<(), ConnectorError> {
@@ -107,7 +97,7 @@ impl Connector {
             let (connector, variable) = (name.to_owned(), unknown.clone());
             return Err(ConnectorError::UnknownInAuth { connector, variable });
         }
-        self.check_params(name, &needed)
+        check_params(name, &self.params, &needed)
     }
 }
 
@@ -153,6 +143,7 @@ pub(super) fn base_url(target: &str, url: &str) -> Result<String, ConnectorError
             && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
     };
     match url.parse::<http::Uri>() {
+        _ if flow::is_stand_in(url) => Ok(url.to_owned()),
         Ok(uri) if is_base(&uri) => Ok(url.trim_end_matches('/').to_owned()),
         _ => Err(ConnectorError::BadUrl(target.to_owned())),
     }

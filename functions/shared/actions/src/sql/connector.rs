@@ -57,6 +57,11 @@ impl SqlConnector {
                 let (connector, operation, _) = of("");
                 return Err(ConnectorError::NoStep { connector, operation });
             }
+            let before_last = operation.statements.iter().rev().skip(1);
+            if before_last.into_iter().any(Statement::is_query) {
+                let (connector, operation, _) = of("");
+                return Err(ConnectorError::QueryNotLast { connector, operation });
+            }
             for statement in &operation.statements {
                 if !statement.is_repeatable() {
                     let (connector, operation, statement) = of(&statement.sql);
@@ -72,12 +77,13 @@ impl SqlConnector {
                     return Err(ConnectorError::UnknownValue { connector, operation, value });
                 }
                 for template in statement.values.values() {
-                    needs(template).map_err(|error| ConnectorError::Template {
+                    let needed = needs(template).map_err(|error| ConnectorError::Template {
                         connector: name.to_owned(),
                         operation: operation_name.clone(),
                         template: template.clone(),
                         problem: error.to_string(),
                     })?;
+                    connector::check_params(name, &connector.params, &needed)?;
                 }
             }
         }
@@ -116,10 +122,41 @@ pub(crate) fn secret_keys(url: &str) -> &'static [&'static str] {
 
 /// How the database of a target marks values; its url must not say who we are.
 pub(super) fn marks(name: &str, target: &flow::Target) -> Result<Marks, ConnectorError> {
-    match target.url.split_once(':') {
-        _ if target.url.contains('@') => Err(ConnectorError::BadDatabaseUrl(name.to_owned())),
-        Some(("postgres" | "postgresql" | "sqlite", _)) => Ok(Marks::Numbered),
-        Some(("mysql" | "mariadb", _)) => Ok(Marks::Question),
+    let (url, query) = target.url.split_once('?').unwrap_or((&target.url, ""));
+    let is_login = |pair: &str| {
+        let key = pair.split('=').next().unwrap_or_default();
+        ["user", "username", "password"].contains(&key)
+    };
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+    let has_login = url.contains('@') || query.split('&').any(is_login);
+    match scheme {
+        Some("sqlite") => Ok(Marks::Numbered),
+        _ if has_login => Err(ConnectorError::LoginInUrl(name.to_owned())),
+        Some("postgres" | "postgresql") => Ok(Marks::Numbered),
+        Some("mysql" | "mariadb") => Ok(Marks::Question),
+        _ if flow::is_stand_in(url) => Ok(Marks::Numbered),
         _ => Err(ConnectorError::BadDatabaseUrl(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_work_is_refused() {
+        let problem = |operation: &str| {
+            let text = format!("speaks = \"sql\"\n{operation}");
+            SqlConnector::parse("mine", &text).unwrap_err().to_string()
+        };
+        let statement = |sql: &str| format!("[[operations.add.statements]]\nsql = \"{sql}\"\n");
+        let after = statement("SELECT 1") + &statement("DELETE FROM t WHERE m = :mac");
+        assert!(problem(&after).contains("a SELECT is the last statement"));
+        assert!(problem("operations.add.statements = []").contains("has no step"));
+        assert!(problem(&statement("INSERT INTO t VALUES (:mac)")).contains("runs twice"));
+        assert!(problem(&statement("DELETE FROM t WHERE g = :g")).contains("`:g` is not in"));
+        let misspelt =
+            statement("DELETE FROM t WHERE g = :g") + "values = { g = \"{{ params.grup }}\" }";
+        assert!(problem(&misspelt).contains("`params.grup` is not declared"));
     }
 }

@@ -13,7 +13,7 @@ use minijinja::Value as Context;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use sqlx::any::{AnyArguments, AnyPoolOptions};
-use sqlx::{AnyPool, Arguments};
+use sqlx::{AnyPool, Arguments, Connection};
 use tokio::sync::Mutex;
 
 use super::connector::{SqlConnector, SqlOperation, marks};
@@ -26,6 +26,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an operation may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// So often an operation runs that another transaction was in the way of.
+const TRIES: u64 = 8;
+
+const SERIALIZABLE: &str = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE";
+
+/// Why an operation did not come to its end.
+#[derive(Debug)]
+enum Setback {
+    Failed(Failure),
+    /// Another transaction was in the way, or was there before.
+    Conflict {
+        is_duplicate: bool,
+        failure: Failure,
+    },
+}
+
+impl From<Failure> for Setback {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
 
 /// Acts on the databases among the targets of `flows.toml`.
 #[derive(Debug)]
@@ -116,31 +138,30 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         Ok(connected)
     }
 
+    /// Runs the operation, and again when another transaction was in its way.
     async fn run(&self, target: &Target, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let operation = target.operation(call)?;
         let variables = target.variables(call, self.clock.now().as_millis());
-        let failed = |error: &sqlx::Error| target.failure(error);
         let pool = self.pool(target).await?;
-        let mut transaction = pool.begin().await.map_err(|error| failed(&error))?;
-        let mut changed = 0;
-        for statement in &operation.statements {
-            let Prepared { sql, names } = statement.prepare(target.marks);
-            let arguments = target.bind(target.values(statement, &names, &variables)?)?;
-            // Text of the connector file, which holds no value.
-            let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments);
-            if statement.is_query() {
-                let row = query.fetch_optional(&mut *transaction).await;
-                if row.map_err(|error| failed(&error))?.is_some() {
-                    return Ok(EffectOutcome::Done);
+        let mut tries = 1;
+        loop {
+            match target.run_once(&pool, operation, &variables, call).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(Setback::Failed(failure)) => return Err(failure),
+                // The row that a unique index will not have twice is there.
+                Err(Setback::Conflict { is_duplicate: true, .. })
+                    if operation.statements.len() == 1 =>
+                {
+                    return Ok(EffectOutcome::AlreadyThere);
                 }
-                let text = format!("{} is not there", target.sentence(call));
-                return Err(Failure::give_up(Class::NotThere, text));
+                Err(Setback::Conflict { failure, .. }) if tries == TRIES => return Err(failure),
+                Err(Setback::Conflict { .. }) => {
+                    let pause = Duration::from_millis(fastrand::u64(1..=20) * tries);
+                    self.clock.sleep(pause).await;
+                    tries += 1;
+                }
             }
-            let done = query.execute(&mut *transaction).await.map_err(|error| failed(&error))?;
-            changed += done.rows_affected();
         }
-        transaction.commit().await.map_err(|error| failed(&error))?;
-        Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyThere })
     }
 
     fn target(&self, call: &Call<'_>) -> Result<&Target, Failure> {
@@ -203,6 +224,61 @@ impl Target {
             .connect(&url)
             .await
             .map_err(|error| self.failure(&error))
+    }
+
+    /// Runs the statements in one transaction, as if no other ran at the same time: two that both find
+    /// nothing there must not both insert.
+    async fn run_once(
+        &self,
+        pool: &AnyPool,
+        operation: &SqlOperation,
+        variables: &Context,
+        call: &Call<'_>,
+    ) -> Result<EffectOutcome, Setback> {
+        let failed = |error: sqlx::Error| self.setback(&error);
+        let mut connection = pool.acquire().await.map_err(failed)?;
+        // MySQL takes it before the transaction, PostgreSQL in it; SQLite has one writer.
+        let is_mysql = self.marks == Marks::Question;
+        if is_mysql {
+            sqlx::query(SERIALIZABLE).execute(&mut *connection).await.map_err(failed)?;
+        }
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        if !is_mysql && !self.is_sqlite() {
+            sqlx::query(SERIALIZABLE).execute(&mut *transaction).await.map_err(failed)?;
+        }
+        let mut changed = 0;
+        for statement in &operation.statements {
+            let Prepared { sql, names } = statement.prepare(self.marks);
+            let arguments = self.bind(self.values(statement, &names, variables)?)?;
+            // Text of the connector file, which holds no value.
+            let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments);
+            if statement.is_query() {
+                // The last one: files are checked to have none before another.
+                if query.fetch_optional(&mut *transaction).await.map_err(failed)?.is_none() {
+                    let text = format!("{} is not there", self.sentence(call));
+                    return Err(Failure::give_up(Class::NotThere, text).into());
+                }
+                changed += 1;
+            } else {
+                changed += query.execute(&mut *transaction).await.map_err(failed)?.rows_affected();
+            }
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyThere })
+    }
+
+    fn setback(&self, error: &sqlx::Error) -> Setback {
+        let failure = self.failure(error);
+        let Some(database) = error.as_database_error() else { return failure.into() };
+        let is_duplicate = database.is_unique_violation();
+        let code = database.code().unwrap_or_default();
+        // Serialization failure, deadlock; SQLite: what was read is not what is there any more.
+        let conflicts: &[&str] = if self.is_sqlite() { &["517"] } else { &["40001", "40P01"] };
+        if is_duplicate || conflicts.contains(&&*code) {
+            Setback::Conflict { is_duplicate, failure }
+        } else {
+            failure.into()
+        }
     }
 
     fn variables(&self, call: &Call<'_>, now: i64) -> Context {
@@ -289,8 +365,12 @@ impl Target {
             // Data, constraints, and what is not there or not allowed; MySQL has numbers of its own for a
             // field without a value, and for characters that a column cannot hold.
             let mysql = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
-            matches!(code.get(..2), Some("22" | "23" | "42"))
-                || mysql.is_some_and(|error| matches!(error.number(), 1267 | 1364 | 1366))
+            match mysql.map(sqlx::mysql::MySqlDatabaseError::number) {
+                Some(1267 | 1364 | 1366) => true,
+                // Too many connections of this user, with the SQLSTATE of a wrong statement.
+                Some(1203 | 1226) => false,
+                _ => matches!(code.get(..2), Some("22" | "23" | "42")),
+            }
         };
         if code.starts_with("28") && !self.is_sqlite() {
             Failure::retry(Class::TargetLogin, text)

@@ -79,6 +79,14 @@ pub enum FlowsError {
     /// Waits that no queue could keep to.
     #[error("`retry`: {0}")]
     Retry(&'static str),
+    /// Trust that cannot be.
+    #[error("target `{target}`: `tls`: {problem}")]
+    Tls {
+        /// The target.
+        target: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A default that the form could not have said.
     #[error("the default of field `{field}` of flow `{flow}`: {problem}")]
     Default {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Approvals, Environment, FieldRule, Flow, Flows, FlowsError, KeyPath, Kind, Target};
+use super::{
+    Approvals, Environment, FieldRule, Flow, Flows, FlowsError, KeyPath, Kind, Target, Tls,
+};
 use crate::retry::RetryPolicy;
 use crate::time::is_moment;
 use crate::{Mistakes, Verdict};
@@ -84,6 +86,11 @@ impl File {
             flow.check_against(&self.flows[..index], mistakes);
             flow.check(&self.targets, mistakes);
         }
+        for (name, target) in &self.targets {
+            let problem = target.tls.problem(&target.url);
+            let of_target = |problem| FlowsError::Tls { target: name.clone(), problem };
+            mistakes.extend(problem.map(of_target));
+        }
         mistakes.extend(self.retry.problem().map(FlowsError::Retry));
         Flows { targets: self.targets, flows: self.flows, retry: self.retry }
     }
@@ -135,13 +142,32 @@ impl Flow {
     }
 }
 
+impl Tls {
+    fn problem(&self, url: &str) -> Option<&'static str> {
+        let pin = self.pin_sha256.as_ref()?;
+        let digits = || pin.chars().filter(|c| *c != ':');
+        if self.insecure {
+            Some("`pin_sha256` and `insecure` exclude each other")
+        } else if digits().count() != 64 || !digits().all(|digit| digit.is_ascii_hexdigit()) {
+            Some("`pin_sha256` is not 64 hexadecimal digits")
+        } else if url.starts_with("http:") {
+            Some("`pin_sha256` needs an https:// `url`")
+        } else {
+            None
+        }
+    }
+}
+
 impl FieldRule {
     /// What is wrong with the default: it must be what a form could have said.
     fn default_problem(&self) -> Option<&'static str> {
         let default = self.default.as_ref()?;
+        if self.kind == Kind::Mac {
+            return Some("a device has none");
+        }
         let fits = |value: &toml::Value| match self.kind {
             Kind::Mac => false,
-            Kind::Number => value.is_integer() || value.is_float(),
+            Kind::Number => value.is_integer() || value.as_float().is_some_and(f64::is_finite),
             Kind::Date => value.as_str().is_some_and(is_moment),
             Kind::Text | Kind::Choice | Kind::Person => value.is_str(),
         };
@@ -151,11 +177,10 @@ impl FieldRule {
         };
         match self.kind {
             _ if is_fit => None,
-            Kind::Mac => Some("a device has none"),
             _ if self.many => Some("it must be a list of such values, as the field is `many`"),
             Kind::Number => Some("it must be a number"),
             Kind::Date => Some("it must be a quoted moment, \"2027-12-31T00:00:00+08:00\""),
-            Kind::Text | Kind::Choice | Kind::Person => Some("it must be a quoted text"),
+            _ => Some("it must be a quoted text"),
         }
     }
 }

@@ -167,6 +167,24 @@ pub struct Action {
     pub when: Option<String>,
 }
 
+/// What stands for a variable that is set where it is deployed, and not where flows are checked: a name of the
+/// top-level domain `invalid`, which nobody has (RFC 6761).
+#[must_use]
+pub fn stand_in(variable: &str) -> String {
+    let name = variable.to_ascii_lowercase().replace('_', "-");
+    if variable.ends_with("URL") {
+        format!("https://{name}.invalid")
+    } else {
+        format!("{name}.invalid")
+    }
+}
+
+/// Whether a url holds what stands for a variable: what it will be is not known.
+#[must_use]
+pub fn is_stand_in(url: &str) -> bool {
+    url.contains(".invalid")
+}
+
 fn default_source() -> String {
     "feishu".to_owned()
 }

@@ -90,4 +90,5 @@ fn a_flow_that_can_never_run_is_refused() {
     let (_, flow) = TEXT.split_at(TEXT.find("[[flows]]").unwrap());
     let error = error_of(&format!("{TEXT}\n{flow}"));
     assert!(error.contains("can never run"), "{error}");
+    assert!(error.contains("there are two flows `devices`"), "{error}");
 }
