@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use greenlight::send_test::{Event, send_test};
 use greenlight::{connectors, demo, dlq, flows, serve};
 use tracing_subscriber::EnvFilter;
 
@@ -48,6 +49,20 @@ enum Command {
         #[command(subcommand)]
         command: DlqCommand,
     },
+    /// Send what Feishu would send to a URL: a URL check, or with an instance its approval
+    SendTest {
+        /// Where Feishu's events go: the output `WebhookUrl`, or what `serve` listens on
+        url: String,
+        /// The secret document, JSON
+        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
+        secrets: PathBuf,
+        /// The approval definition
+        #[arg(long, value_name = "CODE", requires = "instance")]
+        approval_code: Option<String>,
+        /// An approved instance; the worker reads it from Feishu
+        #[arg(long, value_name = "CODE", requires = "approval_code")]
+        instance: Option<String>,
+    },
     /// Is flows.toml right, and what would it do?
     Flows {
         /// The file; the flows that are built in if left out
@@ -81,12 +96,38 @@ enum Command {
 #[derive(Subcommand)]
 enum DlqCommand {
     /// All dead letters, each with its reason
-    List,
+    List {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// One dead letter, with the next step to take
+    Show {
+        /// Its number, as `list` shows it
+        id: i64,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Put dead letters back into the queue: only what was not done yet is done
     Redrive {
         /// Their numbers, as `list` shows them
-        #[arg(required = true)]
+        #[arg(required_unless_present = "class", conflicts_with = "class")]
         ids: Vec<i64>,
+        /// All whose reason is of this class
+        #[arg(long = "where", value_name = "CLASS")]
+        class: Option<String>,
+        /// Only tell which
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take a dead letter out for good; it is kept beside, with your reason
+    Drop {
+        /// Its number, as `list` shows it
+        id: i64,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        because: String,
     },
 }
 
@@ -125,9 +166,21 @@ async fn main() -> ExitCode {
     let quiet = matches!(arguments.command, Command::Demo { .. });
     log_to_stderr(if quiet { "off" } else { "info" });
     match arguments.command {
-        Command::Dlq { data, command: DlqCommand::List } => finish(dlq::list(&data).await),
-        Command::Dlq { data, command: DlqCommand::Redrive { ids } } => {
-            finish(dlq::redrive(&data, &ids).await)
+        Command::Dlq { data, command } => print(match command {
+            DlqCommand::List { json } => dlq::list(&data, json).await,
+            DlqCommand::Show { id, json } => dlq::show(&data, id, json).await,
+            DlqCommand::Redrive { ids, class, dry_run } => {
+                let which = class.map_or(dlq::Which::Ids(ids), dlq::Which::OfClass);
+                dlq::redrive(&data, &which, dry_run).await
+            }
+            DlqCommand::Drop { id, because } => dlq::drop(&data, id, &because).await,
+        }),
+        Command::SendTest { url, secrets, approval_code, instance } => {
+            let approved = approval_code.zip(instance);
+            let event = approved.map_or(Event::UrlCheck, |(approval_code, instance_code)| {
+                Event::Approved { approval_code, instance_code }
+            });
+            print(send_test(&url, &secrets, &event).await)
         }
         Command::Flows { flows, connectors, command } => {
             let files = flows::Files { flows, connectors };

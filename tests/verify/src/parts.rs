@@ -24,6 +24,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "unit", what: "each room's own tests", run: unit },
     Part { name: "demo", what: "the demonstration's story is right", run: demo },
     Part { name: "serve", what: "both stories on one machine", run: serve },
+    Part { name: "operator", what: "the operator's command on one machine", run: operator },
     Part { name: "disk", what: "a disk that is full, a folder that may not be written", run: disk },
     Part { name: "connectors", what: "each connector keeps its contract", run: connectors },
     Part { name: "flows", what: "flows are checked, and tried without sending", run: flows },
@@ -117,6 +118,10 @@ fn suite(name: &str) -> Result<Tally, Problem> {
 
 fn serve() -> Result<Tally, Problem> {
     suite("serve")
+}
+
+fn operator() -> Result<Tally, Problem> {
+    suite("operator")
 }
 
 fn connectors() -> Result<Tally, Problem> {

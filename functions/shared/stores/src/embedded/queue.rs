@@ -198,4 +198,36 @@ impl Database {
         transaction.commit().await.map_err(|error| failed(&error))?;
         Ok(true)
     }
+
+    /// Takes a dead letter out for good, and keeps it beside, with the operator's reason. `false` when it is
+    /// not there.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn drop_letter(
+        &self,
+        letter: i64,
+        because: &str,
+        now: Timestamp,
+    ) -> Result<bool, QueueError> {
+        let mut transaction =
+            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
+        let kept = sqlx::query(
+            "INSERT INTO dropped_letters
+             SELECT id, body, class, reason, receive_count, failed_at, ?2, ?3 FROM dead_letters WHERE id = ?1",
+        )
+        .bind(letter)
+        .bind(because)
+        .bind(now.as_millis())
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed(&error))?;
+        sqlx::query("DELETE FROM dead_letters WHERE id = ?")
+            .bind(letter)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed(&error))?;
+        transaction.commit().await.map_err(|error| failed(&error))?;
+        Ok(kept.rows_affected() > 0)
+    }
 }

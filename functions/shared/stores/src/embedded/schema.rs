@@ -8,7 +8,8 @@ use super::OpenError;
 
 /// Step `n` leads from version `n` to `n + 1`; the version stands in SQLite's `user_version`. A step that
 /// was released is never changed: folders in use have gone it.
-pub(super) const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[
+    "
     CREATE TABLE queue (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         body TEXT NOT NULL,
@@ -43,7 +44,20 @@ pub(super) const STEPS: &[&str] = &["
         processed_at INTEGER NOT NULL,
         expires_at INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE dropped_letters (
+        id INTEGER PRIMARY KEY,
+        body TEXT NOT NULL,
+        class TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        receive_count INTEGER NOT NULL,
+        failed_at INTEGER NOT NULL,
+        because TEXT NOT NULL,
+        dropped_at INTEGER NOT NULL
+    ) STRICT;
+",
+];
 
 /// Whether the database has gone all steps, and no more.
 pub(super) async fn check(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {

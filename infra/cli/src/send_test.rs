@@ -1,0 +1,103 @@
+//! `greenlight send-test`: what Feishu would send, to any URL.
+
+use std::path::Path;
+
+use greenlight_core::ports::{Clock, FetchSecret, Http, HttpError};
+use greenlight_core::secret::{Secret, SecretError};
+use greenlight_http::{Client, ClientError};
+use greenlight_stores::{SecretFile, SystemClock};
+use secrecy::ExposeSecret;
+use thiserror::Error;
+
+use crate::simulator::FeishuApp;
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A URL check, as the console sends when the request URL is entered.
+    UrlCheck,
+    /// The end of an approval instance.
+    Approved {
+        /// The approval definition.
+        approval_code: String,
+        /// The instance.
+        instance_code: String,
+    },
+}
+
+/// It was not sent, or not answered as it should be.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// The secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// There is no HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The URL is none.
+    #[error("`{url}` is no URL: {cause}")]
+    Url {
+        /// What was given.
+        url: String,
+        /// Why.
+        cause: http::Error,
+    },
+    /// No answer came.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The answer is not the right one.
+    #[error(
+        "answered HTTP {status}: {body}; Feishu would take that for a failure (飞书会视为失败)"
+    )]
+    Answer {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
+}
+
+/// Sends `event` to `url`, encrypted and signed as the app in `secrets` has it.
+///
+/// # Errors
+/// [`SendError`] says why Feishu's own event would fail.
+pub async fn send_test(url: &str, secrets: &Path, event: &Event) -> Result<String, SendError> {
+    let app = app(secrets).await?;
+    let now = SystemClock.now().as_millis();
+    let challenge = format!("{:016x}", fastrand::u64(..));
+    let event_id = format!("greenlight-test-{now}");
+    let sent = match event {
+        Event::UrlCheck => app.url_check(&challenge),
+        Event::Approved { approval_code, instance_code } => {
+            app.approval_instance(&event_id, approval_code, instance_code, "APPROVED", now)
+        }
+    };
+    let bad_url = |cause| SendError::Url { url: url.to_owned(), cause };
+    let response = Client::new(None)?.send(sent.to_request(url).map_err(bad_url)?).await?;
+    let status = response.status().as_u16();
+    let body = String::from_utf8_lossy(response.body()).into_owned();
+    let is_right = match event {
+        Event::UrlCheck => body.contains(&challenge),
+        Event::Approved { .. } => true,
+    };
+    if status != 200 || !is_right {
+        return Err(SendError::Answer { status, body });
+    }
+    Ok(match event {
+        Event::UrlCheck => {
+            "the challenge came back: Feishu would take the URL (网址校验通过)\n".to_owned()
+        }
+        Event::Approved { .. } => format!("event {event_id}: answered HTTP 200 {body}\n"),
+    })
+}
+
+async fn app(secrets: &Path) -> Result<FeishuApp, SecretError> {
+    let Secret { feishu, .. } = Secret::parse(&SecretFile::new(secrets.to_owned()).fetch().await?)?;
+    Ok(FeishuApp {
+        app_id: feishu.app_id,
+        app_secret: feishu.app_secret.expose_secret().to_owned(),
+        encrypt_key: feishu.encrypt_key.expose_secret().to_owned(),
+        verification_token: feishu.verification_token.expose_secret().to_owned(),
+        ..FeishuApp::default()
+    })
+}
