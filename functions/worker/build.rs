@@ -6,33 +6,36 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use greenlight_actions::{AnyConnector, Connectors, Setup};
+use greenlight_core::Mistakes;
 use greenlight_core::flow::{Flows, stand_in};
 
 fn main() -> ExitCode {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
     let path = Path::new(&manifest).join("../../infra/flows.toml");
     println!("cargo::rerun-if-changed={}", path.display());
-    match fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|it| check(&it)) {
+    let text = fs::read_to_string(&path).map_err(|error| vec![error.to_string()]);
+    match text.and_then(|text| check(&text)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(mistakes) => {
-            for line in mistakes.lines().filter(|line| !line.trim().is_empty()) {
-                println!("cargo::error={line}");
+            for mistake in mistakes {
+                println!("cargo::error={}", mistake.replace('\n', " "));
             }
             ExitCode::FAILURE
         }
     }
 }
 
-fn check(flows: &str) -> Result<(), String> {
+fn check(flows: &str) -> Result<(), Vec<String>> {
     // What stands for ${NAME} is known when it is deployed.
     let environment = |name: &str| Some(stand_in(name));
-    let flows = Flows::parse(flows, &environment)
-        .map_err(|mistakes| format!("infra/flows.toml: {mistakes}"))?;
+    let flows = Flows::parse(flows, &environment).map_err(|mistakes| in_flows(&mistakes))?;
     let connectors = Connectors::built_in();
     for (name, text) in connectors.iter() {
-        AnyConnector::parse(name, text).map_err(|mistake| mistake.to_string())?;
+        AnyConnector::parse(name, text).map_err(|mistake| vec![mistake.to_string()])?;
     }
-    Setup::new(&flows, &connectors)
-        .map(drop)
-        .map_err(|mistakes| format!("infra/flows.toml: {mistakes}"))
+    Setup::new(&flows, &connectors).map(drop).map_err(|mistakes| in_flows(&mistakes))
+}
+
+fn in_flows(mistakes: &Mistakes<impl ToString>) -> Vec<String> {
+    mistakes.iter().map(|mistake| format!("infra/flows.toml: {}", mistake.to_string())).collect()
 }

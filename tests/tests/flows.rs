@@ -140,7 +140,8 @@ fn all_mistakes_are_told_at_once() {
         .replace("for_each = \"mac\"", "for_each = \"macs\"")
         .replace("[[flows]]", "[retry]\nfirst = \"2h\"\n\n[[flows]]");
     let problem = check(&files.with_flows(&many)).unwrap_err().to_string();
-    let lines: Vec<_> = problem.lines().filter_map(|line| line.split(": ").next()).collect();
+    let lines: Vec<_> =
+        problem.lines().skip(1).filter_map(|line| line.split(": ").next()).collect();
     let of = |line| format!("{}:{line}", files.0.path().join("flows.toml").display());
     assert_eq!(lines, [of(16), of(19), of(7)], "{problem}");
     let many = FLOWS

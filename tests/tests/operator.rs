@@ -4,8 +4,9 @@ use std::path::Path;
 
 use greenlight::dlq::{self, DlqError, Which};
 use greenlight::send_test::{Event, SendError, send_test};
+use greenlight::status::status;
 use greenlight_core::Reason;
-use greenlight_core::ports::{Bury, Clock, DeadLetter};
+use greenlight_core::ports::{Bury, Clock, DeadLetter, Http};
 use greenlight_core::{Class, Request, Verdict};
 use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::Database;
@@ -127,4 +128,59 @@ async fn a_test_event_goes_the_whole_way() {
     let elsewhere = format!("{}/api/event", scene.nac.url());
     let nobody = send_test(&elsewhere, &secrets, &Event::UrlCheck).await.unwrap_err();
     assert!(matches!(nobody, SendError::Answer { status: 404, .. }), "{nobody}");
+}
+
+async fn get(scene: &Scene, serving: &Serving, path: &str) -> (u16, String) {
+    let url = serving.url().replace("/api/event", path);
+    let request = http::Request::get(url).body(bytes::Bytes::new()).unwrap();
+    let response = scene.client.send(request).await.unwrap();
+    let body = String::from_utf8(response.body().to_vec()).unwrap();
+    (response.status().as_u16(), body)
+}
+
+/// A terminal, a script and a monitoring system are told the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_things_stand_is_told_to_people_and_machines() {
+    let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
+    let serving = Serving::start(&scene, folder.path()).await;
+    let data = folder.path().join("data");
+    assert_eq!(get(&scene, &serving, "/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(get(&scene, &serving, "/readyz").await, (200, "ready\n".to_owned()));
+    let told = status(&data, false).await.unwrap();
+    assert!(told.contains("dead letters     none (无死信)\n"), "{told}");
+
+    // A NAC that is down opens the breaker, and three requests wait for it.
+    scene.nac.set_down(true);
+    for number in 1..=3 {
+        let instance = format!("I-{number}");
+        scene.approve(&instance, &[&device(number)]);
+        let event = scene.event(&format!("e-{number}"), &instance, "APPROVED");
+        assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
+    }
+    scene.nac.wait_for_calls(3).await;
+    bury(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetLogin).await;
+    let waits = async || {
+        let told: Value = serde_json::from_str(&status(&data, true).await.unwrap()).unwrap();
+        told["targets"]["nac"]["breaker"] == "open" && told["waiting"] == 3
+    };
+    let mut pause = tokio::time::interval(std::time::Duration::from_millis(20));
+    while !waits().await {
+        pause.tick().await;
+    }
+    let told = status(&data, false).await.unwrap();
+    for expected in
+        ["waiting          3 (等待中)\n", "1 target_login", "target nac", "left in peace"]
+    {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    let (code, metrics) = get(&scene, &serving, "/metrics").await;
+    assert_eq!(code, 200);
+    for expected in [
+        "greenlight_queue_waiting 3\n",
+        "greenlight_dead_letters{class=\"target_login\"} 1\n",
+        "greenlight_breaker_open{target=\"nac\"} 1\n",
+    ] {
+        assert!(metrics.contains(expected), "{expected}: {metrics}");
+    }
+    serving.stop().await;
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use greenlight::send_test::{Event, send_test};
+use greenlight::status::status;
 use greenlight::{connectors, demo, dlq, flows, serve};
 use tracing_subscriber::EnvFilter;
 
@@ -41,7 +42,16 @@ enum Command {
         #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
         feishu_base_url: String,
     },
-    /// Look into the dead-letter queue of this machine, and put letters back
+    /// How things stand on this machine: queue, dead letters, targets
+    Status {
+        /// The folder that `greenlight serve` was given
+        #[arg(long, default_value = ".greenlight", value_name = "FOLDER")]
+        data: PathBuf,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look into the dead-letter queue of this machine, put letters back or take them out
     Dlq {
         /// The folder that `greenlight serve` was given
         #[arg(long, default_value = ".greenlight", value_name = "FOLDER", global = true)]
@@ -166,6 +176,7 @@ async fn main() -> ExitCode {
     let quiet = matches!(arguments.command, Command::Demo { .. });
     log_to_stderr(if quiet { "off" } else { "info" });
     match arguments.command {
+        Command::Status { data, json } => print(status(&data, json).await),
         Command::Dlq { data, command } => print(match command {
             DlqCommand::List { json } => dlq::list(&data, json).await,
             DlqCommand::Show { id, json } => dlq::show(&data, id, json).await,

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// One or more mistakes of the same kind, a line each when told.
+/// One or more mistakes of the same kind; told in one line, for a log, or with `{:#}` a line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistakes<E>(Vec<E>);
 
@@ -14,6 +14,11 @@ impl<E> Mistakes<E> {
     /// When there are some.
     pub fn none_of(mistakes: Vec<E>) -> Result<(), Self> {
         if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
+    }
+
+    /// Them, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &E> {
+        self.0.iter()
     }
 
     /// Each told another way.
@@ -31,8 +36,9 @@ impl<E> From<E> for Mistakes<E> {
 
 impl<E: fmt::Display> fmt::Display for Mistakes<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let between = if f.alternate() { "\n" } else { "; " };
         for (index, mistake) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
+            let separator = if index == 0 { "" } else { between };
             write!(f, "{separator}{mistake}")?;
         }
         Ok(())

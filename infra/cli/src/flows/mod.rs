@@ -46,7 +46,7 @@ pub enum FlowsProblem {
     #[error(transparent)]
     Connectors(#[from] ConnectorError),
     /// The file is wrong.
-    #[error("{0}")]
+    #[error("the flows are wrong (配置有误):\n{0:#}")]
     Wrong(Mistakes<Mistake>),
     /// No flow has that name.
     #[error("there is no flow `{name}`; there is: {known}")]

@@ -199,7 +199,7 @@ impl Server {
         let processor = processor(flows, setup, &secret, &database, &options.feishu_base_url)?;
         let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&settled));
         let tasks = [
-            tokio::spawn(webhook::listen(listener, receiver, stopped.clone())),
+            tokio::spawn(webhook::listen(listener, receiver, database.clone(), stopped.clone())),
             tokio::spawn(consumer.run(stopped)),
         ];
         Ok(Self { address, database, settled, stop, tasks })

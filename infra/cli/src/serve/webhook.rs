@@ -1,4 +1,4 @@
-//! The HTTP side: `POST /api/event`.
+//! The HTTP side: `POST /api/event`, and for whoever watches it `/healthz`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request as HttpRequest, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use greenlight_core::ports::{Enqueue, QueueError};
+use axum::routing::{get, post};
+use greenlight_core::ports::{Clock, Enqueue, QueueError};
 use greenlight_core::{Answer, Delivery, MAX_BODY_BYTES, Refusal, Request, receive};
+use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::Database;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -45,9 +47,18 @@ impl Enqueue for SignallingQueue {
 pub(super) async fn listen(
     listener: TcpListener,
     receiver: LocalReceiver,
+    database: Database,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let app = Router::new().route("/api/event", post(event)).with_state(Arc::new(receiver));
+    let watched = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(database);
+    let app = Router::new()
+        .route("/api/event", post(event))
+        .with_state(Arc::new(receiver))
+        .merge(watched);
     let until_stopped = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
@@ -64,7 +75,24 @@ async fn event(State(receiver): State<Arc<LocalReceiver>>, request: HttpRequest<
         Ok(Err(_)) => Answer::refused(Refusal::TooLarge),
         Ok(Ok(body)) => receive(&Delivery { headers: head.headers, body }, &*receiver).await,
     };
-    let status = axum::http::StatusCode::from_u16(answer.status())
-        .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(CONTENT_TYPE, "application/json")], answer.body()).into_response()
+}
+
+/// Whether an event could be taken: the database answers.
+async fn ready(State(database): State<Database>) -> Response {
+    match database.next_visible().await {
+        Ok(_) => "ready\n".into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(database): State<Database>) -> Response {
+    match database.overview().await {
+        Ok(overview) => {
+            let text = crate::status::metrics(&overview, SystemClock.now());
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+        }
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
 }

@@ -2,6 +2,7 @@
 
 mod breakers;
 mod ledger;
+mod overview;
 mod queue;
 mod schema;
 
@@ -14,6 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, SqlitePool};
 use thiserror::Error;
 
+pub use overview::Overview;
 pub use queue::{Received, StoredLetter};
 
 /// The database's file in the data folder.
