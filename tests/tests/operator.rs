@@ -1,6 +1,7 @@
 //! The operator's command on one machine: why is it in the dead-letter queue, and what then?
 
 use std::path::Path;
+use std::time::Duration;
 
 use greenlight::dlq::{self, DlqError, Which};
 use greenlight::send_test::{Event, SendError, send_test};
@@ -78,14 +79,15 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
         bury(&database, instance, class).await;
     }
     let which = Which::OfClass("target_unavailable".into());
-    let told = dlq::redrive(folder.path(), &which, true).await.unwrap();
-    assert_eq!(told, "2 would go back into the queue\n3 would go back into the queue\n");
+    let mut told = Vec::new();
+    dlq::redrive(folder.path(), &which, true, |line| told.push(line)).await.unwrap();
+    assert_eq!(told, ["2 would go back into the queue", "3 would go back into the queue"]);
     assert_eq!(ids(folder.path()).await, [1, 2, 3]);
-    dlq::redrive(folder.path(), &which, false).await.unwrap();
+    dlq::redrive(folder.path(), &which, false, |_| {}).await.unwrap();
     assert_eq!(ids(folder.path()).await, [1]);
     let now = SystemClock.now();
     assert_eq!(database.receive(9, now, now).await.unwrap().len(), 2);
-    let none = dlq::redrive(folder.path(), &which, false).await.unwrap_err().to_string();
+    let none = dlq::redrive(folder.path(), &which, false, |_| {}).await.unwrap_err().to_string();
     assert_eq!(none, "no dead letter has the class `target_unavailable`; there is: bad_form");
 }
 
@@ -99,7 +101,8 @@ async fn a_dropped_letter_is_gone_once() {
     assert!(ids(folder.path()).await.is_empty());
     let again = dlq::drop(folder.path(), 1, "again").await.unwrap_err();
     assert!(matches!(again, DlqError::NotThere(1)));
-    let back = dlq::redrive(folder.path(), &Which::Ids(vec![1]), false).await.unwrap_err();
+    let which = Which::Ids(vec![1]);
+    let back = dlq::redrive(folder.path(), &which, false, |_| {}).await.unwrap_err();
     assert!(matches!(back, DlqError::NotThere(1)), "it is in no queue");
 }
 
@@ -112,11 +115,23 @@ async fn a_test_event_goes_the_whole_way() {
     let told = send_test(serving.url(), &secrets, &Event::UrlCheck).await.unwrap();
     assert!(told.starts_with("the challenge came back"), "{told}");
     scene.approve("I-1", &[&device(1)]);
-    let approved =
-        Event::Approved { approval_code: APPROVAL_CODE.into(), instance_code: "I-1".into() };
+    let approved = Event::Approved {
+        approval_code: APPROVAL_CODE.into(),
+        instance_code: "I-1".into(),
+        tenant_key: scene.app.tenant_key.clone(),
+    };
     let told = send_test(serving.url(), &secrets, &approved).await.unwrap();
     assert!(told.contains("answered HTTP 200"), "{told}");
     scene.nac.wait_for_whitelist(&[device(1)]).await;
+    // Feishu's own event for it is the same request.
+    let own = scene.event("e-1", "I-1", "APPROVED");
+    assert_eq!(scene.send_to(serving.url(), None, &own).await.status, 200);
+    let data = folder.path().join("data");
+    settled(async || {
+        overview(&data).await["waiting"] == 0 && overview(&data).await["in_flight"] == 0
+    })
+    .await;
+    assert_eq!(scene.nac.calls(), 1);
 
     let mut other: Value = serde_json::from_slice(&std::fs::read(&secrets).unwrap()).unwrap();
     other["feishu"]["encrypt_key"] = "another".into();
@@ -159,14 +174,11 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     }
     scene.nac.wait_for_calls(3).await;
     bury(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetLogin).await;
-    let waits = async || {
-        let told: Value = serde_json::from_str(&status(&data, true).await.unwrap()).unwrap();
+    settled(async || {
+        let told = overview(&data).await;
         told["targets"]["nac"]["breaker"] == "open" && told["waiting"] == 3
-    };
-    let mut pause = tokio::time::interval(std::time::Duration::from_millis(20));
-    while !waits().await {
-        pause.tick().await;
-    }
+    })
+    .await;
     let told = status(&data, false).await.unwrap();
     for expected in
         ["waiting          3 (等待中)\n", "1 target_login", "target nac", "left in peace"]
@@ -183,4 +195,19 @@ async fn how_things_stand_is_told_to_people_and_machines() {
         assert!(metrics.contains(expected), "{expected}: {metrics}");
     }
     serving.stop().await;
+}
+
+async fn overview(data: &Path) -> Value {
+    serde_json::from_str(&status(data, true).await.unwrap()).unwrap()
+}
+
+/// Returns when it is so; a minute is more than any machine needs.
+async fn settled(is_so: impl AsyncFn() -> bool) {
+    let look = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        while !is_so().await {
+            pause.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), look).await.expect("it settles");
 }

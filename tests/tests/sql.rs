@@ -187,7 +187,19 @@ async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &Any
     assert_eq!(act(&own, "add", device, Value::Null).await, "done");
     assert_eq!(act(&own, "add", device, Value::Null).await, "already_there");
     assert_eq!(act(&own, "find", device, Value::Null).await, "done");
-    assert_eq!(texts(pool, "SELECT mac FROM allowed WHERE seen = 1").await, [device]);
+    assert_eq!(texts(pool, "SELECT mac FROM allowed WHERE seen = 2").await, [device]);
+
+    // The row that is in the way is that of another device.
+    std::fs::write(
+        folder.path().join("own.toml"),
+        OWN.replace("VALUES (:mac)", "VALUES ('taken')"),
+    )
+    .unwrap();
+    sqlx::query("INSERT INTO allowed (mac) VALUES ('taken')").execute(pool).await.unwrap();
+    let connectors = Connectors::built_in_and(Some(folder.path())).unwrap();
+    let own = databases_with(&connectors, "own", url, BTreeMap::new(), credentials);
+    let told = act(&own, "add", "00:00:5e:00:53:05", Value::Null).await;
+    assert_eq!(told, "give_up target_refused");
 }
 
 /// The suite over a server that is ended with `server`.

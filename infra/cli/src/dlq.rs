@@ -1,5 +1,6 @@
 //! The dead-letter queue of one machine: look, put back, take out. Safe while `greenlight serve` runs.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use greenlight_core::ports::{Clock, QueueError};
@@ -93,40 +94,47 @@ pub async fn show(folder: &Path, id: i64, as_json: bool) -> Result<String, DlqEr
     ))
 }
 
-/// Puts dead letters back into the queue, each in one step; `is_dry` only tells which.
+/// Puts dead letters back into the queue, each in one step, and tells of each as it goes; `is_dry` only tells.
 ///
 /// # Errors
-/// [`DlqError::NotThere`] for the first one that is not there; those before it are back.
-pub async fn redrive(folder: &Path, which: &Which, is_dry: bool) -> Result<String, DlqError> {
+/// [`DlqError::NotThere`] for the first number that is not there; those before it are back.
+pub async fn redrive(
+    folder: &Path,
+    which: &Which,
+    is_dry: bool,
+    mut tell: impl FnMut(String),
+) -> Result<(), DlqError> {
     let database = Database::open_beside(folder).await?;
     let letters = database.dead_letters().await?;
-    let ids: Vec<i64> = match which {
+    let ids = match which {
         Which::Ids(ids) => ids.clone(),
-        Which::OfClass(class) => {
-            letters.iter().filter(|letter| letter.class == *class).map(|letter| letter.id).collect()
-        }
+        Which::OfClass(class) => of_class(&letters, class)?,
     };
-    if let (Which::OfClass(class), true) = (which, ids.is_empty()) {
-        let mut known: Vec<_> = letters.iter().map(|letter| letter.class.as_str()).collect();
-        known.sort_unstable();
-        known.dedup();
-        let (class, known) = (class.clone(), known.join(", "));
-        return Err(DlqError::NoneOfClass { class, known });
-    }
-    let mut told = Vec::new();
     for id in ids {
         let is_there = if is_dry {
             letters.iter().any(|letter| letter.id == id)
         } else {
             database.redrive(id).await?
         };
-        if !is_there {
-            return Err(DlqError::NotThere(id));
+        match which {
+            _ if is_there && is_dry => tell(format!("{id} would go back into the queue")),
+            _ if is_there => tell(format!("{id} is back in the queue")),
+            Which::Ids(_) => return Err(DlqError::NotThere(id)),
+            Which::OfClass(_) => tell(format!("{id} was taken by somebody else meanwhile")),
         }
-        let what = if is_dry { "would go back into the queue" } else { "is back in the queue" };
-        told.push(format!("{id} {what}"));
     }
-    Ok(lines(told))
+    Ok(())
+}
+
+fn of_class(letters: &[StoredLetter], class: &str) -> Result<Vec<i64>, DlqError> {
+    let found = letters.iter().filter(|letter| letter.class == class);
+    let ids: Vec<i64> = found.map(|letter| letter.id).collect();
+    if ids.is_empty() {
+        let known: BTreeSet<&str> = letters.iter().map(|letter| letter.class.as_str()).collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(DlqError::NoneOfClass { class: class.to_owned(), known });
+    }
+    Ok(ids)
 }
 
 /// Takes a dead letter out for good. It is kept beside, with the reason.

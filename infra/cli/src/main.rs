@@ -66,12 +66,15 @@ enum Command {
         /// The secret document, JSON
         #[arg(long, default_value = "secrets.json", value_name = "FILE")]
         secrets: PathBuf,
-        /// The approval definition
+        /// An approved instance; the worker reads it from Feishu
+        #[arg(long, value_name = "CODE", requires_all = ["approval_code", "tenant_key"])]
+        instance: Option<String>,
+        /// Its approval definition
         #[arg(long, value_name = "CODE", requires = "instance")]
         approval_code: Option<String>,
-        /// An approved instance; the worker reads it from Feishu
-        #[arg(long, value_name = "CODE", requires = "approval_code")]
-        instance: Option<String>,
+        /// The organisation, as `tenant` in greenlight's messages: with another one it would be another request
+        #[arg(long, value_name = "KEY", requires = "instance")]
+        tenant_key: Option<String>,
     },
     /// Is flows.toml right, and what would it do?
     Flows {
@@ -182,15 +185,19 @@ async fn main() -> ExitCode {
             DlqCommand::Show { id, json } => dlq::show(&data, id, json).await,
             DlqCommand::Redrive { ids, class, dry_run } => {
                 let which = class.map_or(dlq::Which::Ids(ids), dlq::Which::OfClass);
-                dlq::redrive(&data, &which, dry_run).await
+                dlq::redrive(&data, &which, dry_run, |line| println!("{line}"))
+                    .await
+                    .map(|()| String::new())
             }
             DlqCommand::Drop { id, because } => dlq::drop(&data, id, &because).await,
         }),
-        Command::SendTest { url, secrets, approval_code, instance } => {
-            let approved = approval_code.zip(instance);
-            let event = approved.map_or(Event::UrlCheck, |(approval_code, instance_code)| {
-                Event::Approved { approval_code, instance_code }
-            });
+        Command::SendTest { url, secrets, instance, approval_code, tenant_key } => {
+            let event = match (instance, approval_code, tenant_key) {
+                (Some(instance_code), Some(approval_code), Some(tenant_key)) => {
+                    Event::Approved { approval_code, instance_code, tenant_key }
+                }
+                _ => Event::UrlCheck,
+            };
             print(send_test(&url, &secrets, &event).await)
         }
         Command::Flows { flows, connectors, command } => {

@@ -22,6 +22,8 @@ pub enum Event {
         approval_code: String,
         /// The instance.
         instance_code: String,
+        /// The organisation, as Feishu's events name it: part of what a request is known by.
+        tenant_key: String,
     },
 }
 
@@ -62,13 +64,14 @@ pub enum SendError {
 /// # Errors
 /// [`SendError`] says why Feishu's own event would fail.
 pub async fn send_test(url: &str, secrets: &Path, event: &Event) -> Result<String, SendError> {
-    let app = app(secrets).await?;
+    let mut app = app(secrets).await?;
     let now = SystemClock.now().as_millis();
     let challenge = format!("{:016x}", fastrand::u64(..));
     let event_id = format!("greenlight-test-{now}");
     let sent = match event {
         Event::UrlCheck => app.url_check(&challenge),
-        Event::Approved { approval_code, instance_code } => {
+        Event::Approved { approval_code, instance_code, tenant_key } => {
+            app.tenant_key.clone_from(tenant_key);
             app.approval_instance(&event_id, approval_code, instance_code, "APPROVED", now)
         }
     };

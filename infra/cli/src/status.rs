@@ -85,14 +85,18 @@ pub fn metrics(overview: &Overview, now: Timestamp) -> String {
     let seconds = age(overview, now).unwrap_or_default().as_secs();
     gauge("queue_waiting", "Messages that wait.", &plain(overview.waiting));
     gauge("queue_in_flight", "Messages that are being processed.", &plain(overview.in_flight));
-    gauge("queue_oldest_seconds", "Since the oldest waiting event was received.", &plain(seconds));
+    gauge(
+        "queue_oldest_seconds",
+        "Since the event of the first message was received.",
+        &plain(seconds),
+    );
     let letters = overview.dead_letters.iter();
     let letters: Vec<_> =
         letters.map(|(class, n)| (format!("{{class=\"{class}\"}}"), *n)).collect();
     gauge("dead_letters", "Dead letters by class.", &letters);
     let breakers = overview.breakers.iter().map(|(target, breaker)| {
-        let is_open = breaker.state != BreakerState::Closed;
-        (format!("{{target=\"{}\"}}", target.escape_default()), u64::from(is_open))
+        let is_open = is_open(breaker, now);
+        (format!("{{target=\"{}\"}}", escaped(target)), u64::from(is_open))
     });
     gauge("breaker_open", "1 while a target is left in peace.", &breakers.collect::<Vec<_>>());
     text
@@ -110,10 +114,26 @@ const fn word(state: &BreakerState) -> &'static str {
     }
 }
 
+/// Whether calls are kept back, now.
+fn is_open(breaker: &Breaker, now: Timestamp) -> bool {
+    match breaker.state {
+        BreakerState::Closed => false,
+        BreakerState::Open { until } | BreakerState::HalfOpen { until, .. } => now < until,
+    }
+}
+
+/// As a label's value.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
 fn told(breaker: &Breaker, now: Timestamp) -> String {
     match &breaker.state {
         BreakerState::Closed if breaker.failures == 0 => "answers (正常)".to_owned(),
         BreakerState::Closed => format!("failed {} time(s) in a row", breaker.failures),
+        _ if !is_open(breaker, now) => {
+            format!("may be asked again, after {} failures in a row", breaker.failures)
+        }
         BreakerState::Open { until } => format!(
             "is left in peace for {} s more, after {} failures in a row (熔断)",
             until.since(now).as_secs(),

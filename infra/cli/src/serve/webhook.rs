@@ -79,7 +79,7 @@ async fn event(State(receiver): State<Arc<LocalReceiver>>, request: HttpRequest<
     (status, [(CONTENT_TYPE, "application/json")], answer.body()).into_response()
 }
 
-/// Whether an event could be taken: the database answers.
+/// Whether the database answers. A disk that takes no more shows when an event is written.
 async fn ready(State(database): State<Database>) -> Response {
     match database.next_visible().await {
         Ok(_) => "ready\n".into_response(),

@@ -44,6 +44,14 @@ pub struct SqlOperation {
     pub statements: Vec<Statement>,
 }
 
+impl SqlOperation {
+    /// Whether it does nothing but insert.
+    #[cfg(feature = "act")]
+    pub(super) fn only_inserts(&self) -> bool {
+        self.statements.iter().all(Statement::is_insert)
+    }
+}
+
 impl SqlConnector {
     /// Reads a connector file and checks its statements.
     ///

@@ -148,9 +148,10 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
             match target.run_once(&pool, operation, &variables, call).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(Setback::Failed(failure)) => return Err(failure),
-                // The row that a unique index will not have twice is there.
+                // A unique index has a row already: is it the one of this device?
                 Err(Setback::Conflict { is_duplicate: true, .. })
-                    if operation.statements.len() == 1 =>
+                    if operation.only_inserts()
+                        && target.finds(&pool, &variables, call).await? =>
                 {
                     return Ok(EffectOutcome::AlreadyThere);
                 }
@@ -218,7 +219,18 @@ impl Target {
         let get =
             |key: &str| credentials.and_then(|all| all.get(key)).map(ExposeSecret::expose_secret);
         let url = with_credentials(&self.url, get("username"), get("password"));
+        let is_mysql = self.marks == Marks::Question;
         AnyPoolOptions::new()
+            // A call that was given up while BEGIN was on its way leaves a transaction that sqlx does not
+            // know of, in which MySQL takes no other isolation level.
+            .after_release(move |connection, _| {
+                Box::pin(async move {
+                    if is_mysql {
+                        sqlx::query("ROLLBACK").execute(connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
             .max_connections(4)
             .acquire_timeout(CONNECT_TIMEOUT)
             .connect(&url)
@@ -267,15 +279,35 @@ impl Target {
         Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyThere })
     }
 
+    /// Whether the connector's `find` sees the device.
+    async fn finds(
+        &self,
+        pool: &AnyPool,
+        variables: &Context,
+        call: &Call<'_>,
+    ) -> Result<bool, Failure> {
+        let Some(find) = self.connector.operations.get("find") else { return Ok(false) };
+        match self.run_once(pool, find, variables, call).await {
+            Ok(outcome) => Ok(outcome == EffectOutcome::Done),
+            Err(Setback::Failed(failure)) if failure.reason().class == Class::NotThere => Ok(false),
+            Err(Setback::Failed(failure) | Setback::Conflict { failure, .. }) => Err(failure),
+        }
+    }
+
     fn setback(&self, error: &sqlx::Error) -> Setback {
         let failure = self.failure(error);
         let Some(database) = error.as_database_error() else { return failure.into() };
-        let is_duplicate = database.is_unique_violation();
         let code = database.code().unwrap_or_default();
         // Serialization failure, deadlock; SQLite: what was read is not what is there any more.
         let conflicts: &[&str] = if self.is_sqlite() { &["517"] } else { &["40001", "40P01"] };
-        if is_duplicate || conflicts.contains(&&*code) {
-            Setback::Conflict { is_duplicate, failure }
+        if conflicts.contains(&&*code) {
+            // The database works: its breaker is not told.
+            let text =
+                format!("target `{}`: other transactions were in the way ({code})", self.name);
+            let failure = Failure::retry(Class::TargetFailed, text);
+            Setback::Conflict { is_duplicate: false, failure }
+        } else if database.is_unique_violation() {
+            Setback::Conflict { is_duplicate: true, failure }
         } else {
             failure.into()
         }

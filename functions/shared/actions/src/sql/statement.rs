@@ -56,8 +56,17 @@ impl Statement {
 
     /// Whether it only looks.
     pub(super) fn is_query(&self) -> bool {
-        let word = self.sql.split_ascii_whitespace().next().unwrap_or_default();
-        word.eq_ignore_ascii_case("SELECT")
+        self.begins_with("SELECT")
+    }
+
+    #[cfg(feature = "act")]
+    pub(super) fn is_insert(&self) -> bool {
+        self.begins_with("INSERT")
+    }
+
+    fn begins_with(&self, word: &str) -> bool {
+        let first = self.sql.split_ascii_whitespace().next().unwrap_or_default();
+        first.eq_ignore_ascii_case(word)
     }
 
     /// With the database's own marks for `:name`; what stands in quotes or comments is left alone, and so

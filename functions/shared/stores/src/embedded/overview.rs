@@ -1,4 +1,4 @@
-//! How things stand on one machine, in a few indexed queries.
+//! How things stand on one machine.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ pub struct Overview {
     pub waiting: u64,
     /// Messages that are being processed.
     pub in_flight: u64,
-    /// When the event of the oldest message was received; `None` when there is none, or it is no request.
+    /// When the event of the message that is in the queue longest was received; `None` when there is none, or it is
+    /// no request. A redriven message is a new one.
     pub oldest: Option<Timestamp>,
     /// Dead letters by the class of their reason.
     pub dead_letters: BTreeMap<String, u64>,
