@@ -92,8 +92,17 @@ impl fmt::Display for Preview {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
+    /// One over a field that is left out, or that is wrong, does not hold: MiniJinja has nothing smaller
+    /// than any number, and `days <= 30` would let everybody in.
     fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
-        holds(condition, variables)
+        let needed = condition_needs(condition).unwrap_or_default(); // Compiled before.
+        let is_there =
+            |needed: &String| variables.get(variable(needed)).is_some_and(|value| !value.is_null());
+        if !needed.iter().all(is_there) {
+            return Ok(false);
+        }
+        template::holds(condition, &template::context(variables))
+            .map_err(|error| Failure::give_up(Class::NotConfigured, error))
     }
 
     fn is_exclusive(&self, target: &str) -> bool {
@@ -107,17 +116,4 @@ impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
             self.http.act(call).await
         }
     }
-}
-
-/// Whether a condition holds for these values. One over a field that is left out, or that is wrong, does
-/// not: MiniJinja has nothing smaller than any number, and `days <= 30` would let everybody in.
-fn holds(condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
-    let needed = condition_needs(condition).unwrap_or_default(); // Compiled before.
-    let is_there =
-        |needed: &String| variables.get(variable(needed)).is_some_and(|value| !value.is_null());
-    if !needed.iter().all(is_there) {
-        return Ok(false);
-    }
-    template::holds(condition, &template::context(variables))
-        .map_err(|error| Failure::give_up(Class::NotConfigured, error))
 }

@@ -40,7 +40,7 @@ pub struct SqlConnector {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlOperation {
-    /// In order. One that only looks ends the operation: whether it found a row is the outcome.
+    /// In order. The last one may only look: whether it found a row is the outcome then.
     pub statements: Vec<Statement>,
 }
 
