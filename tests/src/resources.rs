@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use serde_json::Value;
@@ -12,20 +13,33 @@ use crate::lambda::Function;
 use crate::local_aws::{CREDENTIALS, LocalAws};
 use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 
-/// Makes the ledger's table.
+/// Makes the ledger's table, as the template does.
 ///
 /// # Panics
 /// When it cannot be made.
 pub async fn create_table(aws: &LocalAws, name: &str) {
-    let key =
-        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
-    let schema = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
+    let attribute = |name: &str, kind| {
+        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
+        attribute.build().expect("an attribute is one")
+    };
+    let key = |name: &str, kind| {
+        let key = KeySchemaElement::builder().attribute_name(name).key_type(kind);
+        key.build().expect("a key is one")
+    };
+    let index = GlobalSecondaryIndex::builder()
+        .index_name("by_subject")
+        .key_schema(key("subject", KeyType::Hash))
+        .key_schema(key("at", KeyType::Range))
+        .projection(Projection::builder().projection_type(ProjectionType::All).build());
     aws_sdk_dynamodb::Client::new(&aws.config())
         .create_table()
         .table_name(name)
         .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(key.build().expect("the key is one"))
-        .key_schema(schema.build().expect("the schema is one"))
+        .attribute_definitions(attribute("pk", ScalarAttributeType::S))
+        .attribute_definitions(attribute("subject", ScalarAttributeType::S))
+        .attribute_definitions(attribute("at", ScalarAttributeType::N))
+        .key_schema(key("pk", KeyType::Hash))
+        .global_secondary_indexes(index.build().expect("an index is one"))
         .send()
         .await
         .expect("the table can be made");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use greenlight::stub::form_of;
 use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Actions, Connectors, Setup};
+use greenlight_core::audit::Findings;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
@@ -108,9 +109,10 @@ impl<P: Settle> Settle for Mortal<P> {
         request: &Request,
         owner: &Owner,
         settlement: &Settlement,
+        findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        self.fate.around(self.port.settle(request, owner, settlement, now)).await
+        self.fate.around(self.port.settle(request, owner, settlement, findings, now)).await
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {

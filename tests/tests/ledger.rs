@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use greenlight_core::audit::{Findings, Grant, Standing, Story, Subject};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Pass};
 use greenlight_core::ledger::{
     Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Record, Refused,
     Settlement, Taken, apply,
 };
+use greenlight_core::mac::Eui48;
 use greenlight_core::ports;
-use greenlight_core::{Class, Reason, Request, Timestamp};
+use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
 use greenlight_stores::aws::DynamoLedger;
+use greenlight_stores::embedded::Database;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_table;
 use greenlight_tests::scene::request;
@@ -17,8 +20,61 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 
 /// What the suite is over.
-trait Ledger: ports::Ledger + Clone + Send + Sync + 'static {}
-impl<T: ports::Ledger + Clone + Send + Sync + 'static> Ledger for T {}
+trait Ledger: ports::Ledger + Clone + Send + Sync + 'static {
+    async fn stories_of(&self, subject: Subject) -> Vec<Story>;
+    async fn recent(&self, at_most: usize, now: Timestamp) -> Vec<Story>;
+    async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<Standing, u64>;
+    async fn grants(&self, at_most: usize, before: Timestamp) -> Vec<Grant>;
+    async fn grants_of(&self, target: &str, device: &str) -> Vec<Grant>;
+    async fn forget(&self, key: &str) -> bool;
+    async fn breakers(&self) -> BTreeMap<String, Breaker>;
+}
+
+/// What both have besides the ports: the operator's questions.
+macro_rules! asks {
+    ($ledger:ty, $figures:expr, $breakers:expr) => {
+        impl Ledger for $ledger {
+            async fn stories_of(&self, subject: Subject) -> Vec<Story> {
+                self.stories_of(&[subject], 9).await.unwrap()
+            }
+            async fn recent(&self, at_most: usize, now: Timestamp) -> Vec<Story> {
+                self.recent(at_most, now).await.unwrap()
+            }
+            async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<Standing, u64> {
+                $figures(self, since, now).await.unwrap()
+            }
+            async fn grants(&self, at_most: usize, before: Timestamp) -> Vec<Grant> {
+                self.grants(at_most, before).await.unwrap()
+            }
+            async fn grants_of(&self, target: &str, device: &str) -> Vec<Grant> {
+                self.grants_of(&[(target.to_owned(), device.to_owned())]).await.unwrap()
+            }
+            async fn forget(&self, key: &str) -> bool {
+                self.forget(key).await.unwrap()
+            }
+            async fn breakers(&self) -> BTreeMap<String, Breaker> {
+                $breakers(self).await
+            }
+        }
+    };
+}
+
+asks!(
+    Database,
+    |ledger: &Database, since, _| {
+        let ledger = ledger.clone();
+        async move { ledger.figures(since).await }
+    },
+    async |ledger: &Database| ledger.overview(at(0)).await.unwrap().breakers
+);
+asks!(
+    DynamoLedger,
+    |ledger: &DynamoLedger, since, now| {
+        let ledger = ledger.clone();
+        async move { ledger.figures(since, now).await }
+    },
+    async |ledger: &DynamoLedger| ledger.breakers().await.unwrap()
+);
 
 /// Each statement of the suite is a test over SQLite, and all of them together one over DynamoDB.
 macro_rules! suite {
@@ -56,6 +112,9 @@ suite!(
     statement_09_of_32_workers_one_probes_a_target_that_was_down,
     of_32_workers_one_has_a_target_to_itself,
     every_command_answers_as_the_state_machine_does,
+    what_an_attempt_found_out_is_found_again,
+    a_grant_is_that_of_the_first_approval_until_it_is_revoked,
+    what_is_forgotten_is_done_again,
 );
 
 fn at(millis: i64) -> Timestamp {
@@ -104,17 +163,25 @@ async fn statement_07_an_owner_whose_lease_ran_out_records_nothing<L: Ledger>(le
     ledger.claim(&request, &lease("fast", 100), at(20)).await.unwrap().unwrap();
     let late = ledger.record_effect(&request.key(), &slow, &key, effect(21), at(21)).await.unwrap();
     assert_eq!(late, Err(LeaseLost));
-    for settlement in [Settlement::Done, Settlement::Released, failed()] {
+    for settlement in [Settlement::Done, released(), failed()] {
         assert_eq!(
-            ledger.settle(&request, &slow, &settlement, at(22)).await.unwrap(),
+            ledger.settle(&request, &slow, &settlement, None, at(22)).await.unwrap(),
             Err(LeaseLost)
         );
     }
-    assert_eq!(ledger.settle(&request, &fast, &Settlement::Done, at(23)).await.unwrap(), Ok(()));
+    assert_eq!(
+        ledger.settle(&request, &fast, &Settlement::Done, None, at(23)).await.unwrap(),
+        Ok(())
+    );
 }
 
 fn failed() -> Settlement {
     Settlement::Failed(Reason::new(Class::BadForm, "no device"))
+}
+
+fn released() -> Settlement {
+    let reason = Reason::new(Class::TargetUnavailable, "the NAC is away");
+    Settlement::Released(Reason { target: Some("nac".into()), ..reason })
 }
 
 async fn a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted<L: Ledger>(
@@ -141,11 +208,126 @@ async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
     let owner = Owner::from("first");
     ledger.record_effect(&request.key(), &owner, &key, effect(1), at(1)).await.unwrap().unwrap();
-    ledger.settle(&request, &owner, &failed(), at(2)).await.unwrap().unwrap();
+    ledger.settle(&request, &owner, &failed(), None, at(2)).await.unwrap().unwrap();
     let weeks = 28 * 24 * 3_600_000;
     let taken =
         ledger.claim(&request, &lease("second", weeks + 100), at(weeks)).await.unwrap().unwrap();
     assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::from([(key, effect(1))]) });
+}
+
+fn findings(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> Findings {
+    Findings {
+        flow: "whitelist".into(),
+        applicant: "ou_1".into(),
+        serial_number: "42".into(),
+        devices: devices.iter().map(|device| Eui48::parse(device).unwrap()).collect(),
+        effects: effects.iter().map(|(key, effect)| ((*key).clone(), *effect)).collect(),
+    }
+}
+
+/// Times of a day of its own, so that other statements are not in its figures.
+const DAY: i64 = 5 * 86_400_000;
+
+async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
+    let request = Request { received_at: at(DAY - 5), ..request("found") };
+    let owner = Owner::from("first");
+    let key = EffectKey::from("nac/add/00:00:5e:00:53:a1");
+    ledger.claim(&request, &lease("first", DAY + 100), at(DAY)).await.unwrap().unwrap();
+    let effect = effect(DAY + 1);
+    ledger.record_effect(&request.key(), &owner, &key, effect, effect.at).await.unwrap().unwrap();
+    let found = findings(&["00:00:5e:00:53:a1", "00:00:5e:00:53:a2"], &[(&key, effect)]);
+    ledger.settle(&request, &owner, &released(), Some(&found), at(DAY + 2)).await.unwrap().unwrap();
+
+    let device = |text| Subject::Device(Eui48::parse(text).unwrap());
+    for subject in [
+        Subject::Event(request.event_id.clone()),
+        Subject::Instance("found".into()),
+        device("00:00:5e:00:53:a2"),
+        Subject::Person("ou_1".into()),
+    ] {
+        let stories = ledger.stories_of(subject.clone()).await;
+        let [story] = stories.as_slice() else { panic!("{subject:?}: {stories:?}") };
+        assert_eq!(story.key, request.key().as_str());
+        assert_eq!(story.instance_code(), "found");
+        assert_eq!(story.received_at, Some(at(DAY - 5)));
+        assert_eq!(story.first_claimed_at, Some(at(DAY)));
+        assert_eq!(story.flow.as_deref(), Some("whitelist"));
+        assert_eq!(story.applicant.as_deref(), Some("ou_1"));
+        assert_eq!(story.serial_number.as_deref(), Some("42"));
+        assert_eq!(story.standing(at(DAY + 3)), Standing::Waiting);
+        assert_eq!(story.effects, BTreeMap::from([(key.clone(), effect)]));
+        let setback = story.setback.as_ref().unwrap();
+        assert_eq!((setback.class.as_str(), setback.at), ("target_unavailable", at(DAY + 2)));
+        assert_eq!(setback.target.as_deref(), Some("nac"));
+    }
+    assert_eq!(ledger.stories_of(device("00:00:5e:00:53:af")).await, []);
+
+    // The next attempt did not ask the source, and what was known of it stays.
+    let owner = Owner::from("second");
+    ledger.claim(&request, &lease("second", DAY + 200), at(DAY + 10)).await.unwrap().unwrap();
+    let nothing = Findings::default();
+    let settled = ledger.settle(&request, &owner, &Settlement::Done, Some(&nothing), at(DAY + 11));
+    settled.await.unwrap().unwrap();
+    let stories = ledger.recent(1, at(DAY + 20)).await;
+    assert_eq!(stories[0].key, request.key().as_str());
+    assert_eq!(stories[0].applicant.as_deref(), Some("ou_1"));
+    assert_eq!(stories[0].first_claimed_at, Some(at(DAY)));
+    assert_eq!(stories[0].standing(at(DAY + 20)), Standing::Done);
+    assert_eq!(stories[0].took(), Some(std::time::Duration::from_millis(16)));
+    let figures = ledger.figures(at(DAY - 100), at(DAY + 20)).await;
+    assert_eq!(figures, BTreeMap::from([(Standing::Done, 1)]));
+    // Another event of the same approval leads to it, too.
+    let again = Request { event_id: "another-event".into(), ..request.clone() };
+    ledger.file_event(&again, at(DAY + 30)).await.unwrap();
+    assert_eq!(ledger.stories_of(Subject::Event("another-event".into())).await.len(), 1);
+}
+
+async fn a_grant_is_that_of_the_first_approval_until_it_is_revoked<L: Ledger>(ledger: &L) {
+    let device = "00:00:5e:00:53:b1";
+    let forever = Timestamp::from_millis(i64::MAX);
+    let end = async |instance: &str, verdict, operation: &str, millis| {
+        let request = Request { verdict, ..request(instance) };
+        let name = format!("owner-{millis}");
+        let until = millis + 100;
+        ledger.claim(&request, &lease(&name, until), at(millis)).await.unwrap().unwrap();
+        let key = EffectKey::from(format!("nac/{operation}/{device}").as_str());
+        let found = findings(&[device], &[(&key, effect(millis))]);
+        let owner = Owner::from(name.as_str());
+        let settlement = failed();
+        let settled = ledger.settle(&request, &owner, &settlement, Some(&found), at(millis));
+        settled.await.unwrap().unwrap();
+    };
+    end("grant-1", Verdict::Approved, "add", 1_000).await;
+    end("grant-2", Verdict::Approved, "add", 2_000).await;
+    let granted = ledger.grants_of("nac", device).await;
+    assert_eq!(granted.len(), 1);
+    assert_eq!((granted[0].since, granted[0].applicant.as_str()), (at(1_000), "ou_1"));
+    assert!(granted[0].request.contains("grant-1"));
+    assert!(ledger.grants(999, forever).await.contains(&granted[0]));
+
+    end("grant-1", Verdict::Revoked, "remove", 3_000).await;
+    assert_eq!(ledger.grants_of("nac", device).await, []);
+    // An attempt that is late, with an effect from before the end of it.
+    end("grant-3", Verdict::Approved, "add", 2_500).await;
+    assert_eq!(ledger.grants_of("nac", device).await, []);
+    assert!(ledger.grants(999, forever).await.iter().all(|grant| grant.device != device));
+    end("grant-4", Verdict::Approved, "add", 4_000).await;
+    assert_eq!(ledger.grants_of("nac", device).await[0].since, at(4_000));
+}
+
+async fn what_is_forgotten_is_done_again<L: Ledger>(ledger: &L) {
+    let request = request("forgotten");
+    let key = EffectKey::from("nac/add/00:00:5e:00:53:c1");
+    let owner = Owner::from("first");
+    assert!(!ledger.forget(request.key().as_str()).await, "there is none");
+    ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
+    ledger.record_effect(&request.key(), &owner, &key, effect(1), at(1)).await.unwrap().unwrap();
+    assert!(!ledger.forget(request.key().as_str()).await, "a worker is at it");
+    let settled = ledger.settle(&request, &owner, &Settlement::Done, None, at(2));
+    settled.await.unwrap().unwrap();
+    assert!(ledger.forget(request.key().as_str()).await);
+    let taken = ledger.claim(&request, &lease("second", 100), at(3)).await.unwrap().unwrap();
+    assert_eq!(taken, Taken { attempt: 1, effects: BTreeMap::new() });
 }
 
 async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {
@@ -179,6 +361,7 @@ async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>
     assert_eq!(probes.len(), 1, "{probes:?}");
     let closed = report(ledger, &probes[0], Health::Up, until).await;
     assert_eq!(closed, Breaker::default());
+    assert_eq!(ledger.breakers().await.get("nac"), Some(&closed));
 }
 
 async fn enter<L: Ledger>(
@@ -234,7 +417,7 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
                         [EffectOutcome::Done, EffectOutcome::AlreadyThere][random.usize(0..2)];
                     Command::RecordEffect(owner, key, Effect { outcome, at: at(now) })
                 }
-                5 => Command::Settle(owner, Settlement::Released),
+                5 => Command::Settle(owner, released()),
                 _ if random.bool() => Command::Settle(owner, failed()),
                 _ => Command::Settle(owner, Settlement::Done),
             };
@@ -261,7 +444,7 @@ async fn ask<L: Ledger>(
             Answer::Write(result.unwrap())
         }
         Command::Settle(owner, settlement) => {
-            Answer::Write(ledger.settle(request, owner, settlement, now).await.unwrap())
+            Answer::Write(ledger.settle(request, owner, settlement, None, now).await.unwrap())
         }
     }
 }

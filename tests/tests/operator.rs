@@ -1,78 +1,87 @@
 //! The operator's command on one machine: why is it in the dead-letter queue, and what then?
 
-use std::path::Path;
 use std::time::Duration;
 
-use greenlight::dlq::{self, DlqError, Which};
+use greenlight::audit::{AuditError, audit, grants};
+use greenlight::dlq::{self, DlqError, Pace, Which};
+use greenlight::replay::{Replay, ReplayError, replay};
 use greenlight::send_test::{Event, SendError, send_test};
+use greenlight::site::{Place, Site};
 use greenlight::status::status;
 use greenlight_core::Reason;
 use greenlight_core::ports::{Bury, Clock, DeadLetter, Http};
 use greenlight_core::{Class, Request, Verdict};
 use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::Database;
-use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
+use greenlight_tests::scene::{APPROVAL_CODE, Scene, device, request};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::Value;
 
 /// Puts a letter for `instance` into the dead-letter queue of `database`.
 async fn bury(database: &Database, instance: &str, class: Class) {
     let now = SystemClock.now();
-    let request = Request {
-        v: 1,
-        source: "feishu".into(),
-        tenant: "t".into(),
-        event_id: format!("e-{instance}"),
-        approval_code: APPROVAL_CODE.into(),
-        instance_code: instance.into(),
-        verdict: Verdict::Approved,
-        occurred_at: None,
-        received_at: now,
-    };
+    let request = Request { received_at: now, ..request(instance) };
     let (body, reason) = (request.to_json(), Reason::new(class, "because of the test"));
-    let letter = DeadLetter { body: &body, reason: &reason, receive_count: 7, failed_at: now };
+    let reason = Reason { target: Some("nac".into()), ..reason };
+    let first_received = now.minus(Duration::from_hours(24));
+    let letter = DeadLetter {
+        body: &body,
+        reason: &reason,
+        receive_count: 7,
+        first_received,
+        failed_at: now,
+    };
     database.bury(&letter).await.unwrap();
 }
 
-async fn ids(folder: &Path) -> Vec<i64> {
-    let listed = dlq::list(folder, true).await.unwrap();
-    let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_i64().unwrap();
-    listed.lines().map(id).collect()
+async fn ids(site: &Site) -> Vec<String> {
+    let listed = dlq::list(site, true).await.unwrap();
+    let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].clone();
+    listed.lines().map(|line| id(line).as_str().unwrap().to_owned()).collect()
 }
+
+async fn open() -> (tempfile::TempDir, Database, Site) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(folder.path()).await.unwrap();
+    let site = Site::open(&Place::Folder(folder.path().to_owned())).await.unwrap();
+    (folder, database, site)
+}
+
+const AT_ONCE: Pace = Pace { is_dry: false, per_second: u32::MAX };
 
 #[tokio::test]
 async fn every_class_of_reason_has_a_next_step() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(folder.path()).await.unwrap();
+    let (_folder, database, site) = open().await;
     let classes = ["bad_form", "target_login", "not_configured", "target_unavailable", "defect"];
     for class in classes {
         bury(&database, class, serde_json::from_value(class.into()).unwrap()).await;
     }
-    let listed = dlq::list(folder.path(), false).await.unwrap();
+    let listed = dlq::list(&site, false).await.unwrap();
     for class in classes {
-        assert!(listed.contains(&format!("  {class:<20}      7  {class}\n")), "{listed}");
+        assert!(listed.contains(&format!("  {class:<18}  7      {class}\n")), "{listed}");
     }
-    let told = dlq::show(folder.path(), 2, false).await.unwrap();
+    let told = dlq::show(&site, "2", false).await.unwrap();
     for expected in [
-        "class        target_login\n",
-        "reason       because of the test\n",
-        "next step    mend the target's part of the secret, then redrive",
-        "instance     target_login\n",
-        "tries        7\n",
+        "class            target_login\n",
+        "reason           because of the test\n",
+        "next step        mend the target's part of the secret, then redrive",
+        "target           nac\n",
+        "instance         target_login\n",
+        "tries            7\n",
     ] {
         assert!(told.contains(expected), "{expected}: {told}");
     }
-    let told: Value =
-        serde_json::from_str(&dlq::show(folder.path(), 1, true).await.unwrap()).unwrap();
+    let told: Value = serde_json::from_str(&dlq::show(&site, "1", true).await.unwrap()).unwrap();
     assert!(told["next_step"].as_str().unwrap().starts_with("tell the applicant"));
-    let absent = dlq::show(folder.path(), 9, false).await.unwrap_err();
-    assert!(matches!(absent, DlqError::NotThere(9)));
+    let (first, last) = (told["first_tried_at"].as_str(), told["given_up_at"].as_str());
+    assert!(first.unwrap() < last.unwrap(), "{told}");
+    let absent = dlq::show(&site, "9", false).await.unwrap_err();
+    assert!(matches!(absent, DlqError::NotThere(id) if id == "9"));
 }
 
 #[tokio::test]
 async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(folder.path()).await.unwrap();
+    let (_folder, database, site) = open().await;
     for (instance, class) in
         [("1", Class::BadForm), ("2", Class::TargetUnavailable), ("3", Class::TargetUnavailable)]
     {
@@ -80,30 +89,145 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
     }
     let which = Which::OfClass("target_unavailable".into());
     let mut told = Vec::new();
-    dlq::redrive(folder.path(), &which, true, |line| told.push(line)).await.unwrap();
-    assert_eq!(told, ["2 would go back into the queue", "3 would go back into the queue"]);
-    assert_eq!(ids(folder.path()).await, [1, 2, 3]);
-    dlq::redrive(folder.path(), &which, false, |_| {}).await.unwrap();
-    assert_eq!(ids(folder.path()).await, [1]);
+    let dry = Pace { is_dry: true, ..AT_ONCE };
+    let tell = |step: dlq::Step| told.push((step.line, step.number, step.of));
+    dlq::redrive(&site, &which, dry, tell).await.unwrap();
+    let line = |id| format!("{id} would go back into the queue");
+    assert_eq!(told, [(line(2), 1, 2), (line(3), 2, 2)]);
+    assert_eq!(ids(&site).await, ["1", "2", "3"]);
+    dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap();
+    assert_eq!(ids(&site).await, ["1"]);
     let now = SystemClock.now();
     assert_eq!(database.receive(9, now, now).await.unwrap().len(), 2);
-    let none = dlq::redrive(folder.path(), &which, false, |_| {}).await.unwrap_err().to_string();
+    let none = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err().to_string();
     assert_eq!(none, "no dead letter has the class `target_unavailable`; there is: bad_form");
+    // One that is not there keeps the others where they are.
+    let which = Which::Ids(vec!["1".into(), "9".into()]);
+    let absent = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err();
+    assert!(matches!(absent, DlqError::NotThere(id) if id == "9"));
+    assert_eq!(ids(&site).await, ["1"]);
 }
 
 #[tokio::test]
 async fn a_dropped_letter_is_gone_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(folder.path()).await.unwrap();
+    let (_folder, database, site) = open().await;
     bury(&database, "1", Class::NotApproved).await;
-    let told = dlq::drop(folder.path(), 1, "was taken back").await.unwrap();
+    let told = dlq::drop(&site, "1", "was taken back").await.unwrap();
     assert_eq!(told, "1 is dropped: was taken back\n");
-    assert!(ids(folder.path()).await.is_empty());
-    let again = dlq::drop(folder.path(), 1, "again").await.unwrap_err();
-    assert!(matches!(again, DlqError::NotThere(1)));
-    let which = Which::Ids(vec![1]);
-    let back = dlq::redrive(folder.path(), &which, false, |_| {}).await.unwrap_err();
-    assert!(matches!(back, DlqError::NotThere(1)), "it is in no queue");
+    assert!(ids(&site).await.is_empty());
+    let again = dlq::drop(&site, "1", "again").await.unwrap_err();
+    assert!(matches!(again, DlqError::NotThere(_)));
+    let which = Which::Ids(vec!["1".into()]);
+    let back = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err();
+    assert!(matches!(back, DlqError::NotThere(_)), "it is in no queue");
+}
+
+/// One approval is done, one is bad, one waits for a NAC that is away: each can be found by whatever is at hand,
+/// and says what happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right() {
+    let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
+    let serving = Serving::start(&scene, folder.path()).await;
+    let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
+    scene.approve("I-1", &[&device(1), &device(2)]);
+    scene.approve("I-2", &[&device(3), "00:00:5e:00:53:O4"]);
+    for (event, instance) in [("e-1", "I-1"), ("e-2", "I-2")] {
+        let sent = scene.event(event, instance, "APPROVED");
+        assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
+    }
+    let story = async |wanted: &str| -> Vec<Value> {
+        let told = audit(&site, wanted, true).await.unwrap();
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    settled(async || {
+        let ended = async |instance, state| {
+            let told = audit(&site, instance, true).await.unwrap_or_default();
+            told.contains(&format!("\"state\":\"{state}\""))
+        };
+        ended("I-1", "done").await && ended("I-2", "failed").await
+    })
+    .await;
+
+    for wanted in ["e-1", "I-1", &device(1), "0000.5e00.5302"] {
+        let stories = story(wanted).await;
+        assert_eq!(stories.len(), 1, "{wanted}: {stories:?}");
+        assert_eq!(stories[0]["instance"], "I-1", "{wanted}");
+        assert_eq!(stories[0]["effects"].as_array().unwrap().len(), 2);
+    }
+    let person = story("ou_stub").await;
+    assert_eq!(
+        person.iter().map(|it| it["instance"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["I-1", "I-2"]
+    );
+    let told = audit(&site, &device(3), false).await.unwrap();
+    for expected in [
+        "I-2 approved (feishu",
+        "applicant ou_stub, form 202611240001, flow device-whitelist, event e-2",
+        "event received, request enqueued",
+        "add 00:00:5e:00:53:03 at nac: done",
+        "attempt failed: bad_form",
+        "letter O at position 16",
+        "next: tell the applicant",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    let unknown = audit(&site, "I-9", false).await.unwrap_err();
+    assert!(matches!(unknown, AuditError::NotThere(_)), "{unknown}");
+
+    // Who has which device, and why.
+    let granted = grants(&site, None, 9, false).await.unwrap();
+    for number in 1..=3 {
+        assert!(granted.contains(&device(number)), "{granted}");
+    }
+    let of_one = grants(&site, Some("00-00-5e-00-53-03"), 9, true).await.unwrap();
+    let of_one: Value = serde_json::from_str(of_one.trim()).unwrap();
+    assert_eq!(of_one["request"], format!("feishu#{}#I-2#approved", scene.app.tenant_key));
+    assert_eq!(grants(&site, Some("ou_stub"), 9, true).await.unwrap().lines().count(), 3);
+
+    // The applicant mends the form: what was done is not done again.
+    let calls = scene.nac.calls();
+    scene.approve("I-2", &[&device(3), &device(4)]);
+    let again = |redo| Replay {
+        instance_code: "I-2".into(),
+        verdict: Verdict::Approved,
+        approval_code: None,
+        tenant_key: None,
+        redo,
+    };
+    replay(&site, &again(false)).await.unwrap();
+    let is_done = async || story("I-2").await[0]["state"] == "done";
+    settled(is_done).await;
+    assert_eq!(scene.nac.calls(), calls + 1, "device 4 alone");
+    let done = replay(&site, &again(false)).await.unwrap_err();
+    assert!(matches!(done, ReplayError::Done(_)), "{done}");
+    // The NAC lost everything: all of it once more, since the operator says so.
+    replay(&site, &again(true)).await.unwrap();
+    scene.nac.wait_for_calls(calls + 3).await;
+    settled(is_done).await;
+    let unknown = replay(&site, &Replay { instance_code: "I-7".into(), ..again(false) }).await;
+    assert!(matches!(unknown, Err(ReplayError::Unknown(_))), "{unknown:?}");
+    serving.stop().await;
+}
+
+/// A NAC that is away for long is the usual reason why a laptop is kept out: the waiting request says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_says_what_it_waits_for() {
+    let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
+    let serving = Serving::start(&scene, folder.path()).await;
+    let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
+    scene.nac.set_down(true);
+    scene.approve("I-1", &[&device(1)]);
+    let sent = scene.event("e-1", "I-1", "APPROVED");
+    assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
+    settled(async || audit(&site, &device(1), false).await.is_ok()).await;
+    let told = audit(&site, &device(1), false).await.unwrap();
+    for expected in
+        ["attempt failed: target_unavailable: ", "HTTP 503", "waits for its next attempt"]
+    {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    assert!(grants(&site, None, 9, false).await.unwrap().starts_with("No device is granted"));
+    serving.stop().await;
 }
 
 /// What `send-test` sends is taken as Feishu's own, all the way to the whitelist.
@@ -126,9 +250,9 @@ async fn a_test_event_goes_the_whole_way() {
     // Feishu's own event for it is the same request.
     let own = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &own).await.status, 200);
-    let data = folder.path().join("data");
+    let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
     settled(async || {
-        overview(&data).await["waiting"] == 0 && overview(&data).await["in_flight"] == 0
+        overview(&site).await["waiting"] == 0 && overview(&site).await["in_flight"] == 0
     })
     .await;
     assert_eq!(scene.nac.calls(), 1);
@@ -161,7 +285,8 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     let data = folder.path().join("data");
     assert_eq!(get(&scene, &serving, "/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(get(&scene, &serving, "/readyz").await, (200, "ready\n".to_owned()));
-    let told = status(&data, false).await.unwrap();
+    let site = Site::open(&Place::Folder(data.clone())).await.unwrap();
+    let told = status(&site, false).await.unwrap();
     assert!(told.contains("dead letters     none (无死信)\n"), "{told}");
 
     // A NAC that is down opens the breaker, and three requests wait for it.
@@ -175,11 +300,11 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     scene.nac.wait_for_calls(3).await;
     bury(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetLogin).await;
     settled(async || {
-        let told = overview(&data).await;
+        let told = overview(&site).await;
         told["targets"]["nac"]["breaker"] == "open" && told["waiting"] == 3
     })
     .await;
-    let told = status(&data, false).await.unwrap();
+    let told = status(&site, false).await.unwrap();
     for expected in
         ["waiting          3 (等待中)\n", "1 target_login", "target nac", "left in peace"]
     {
@@ -197,8 +322,8 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     serving.stop().await;
 }
 
-async fn overview(data: &Path) -> Value {
-    serde_json::from_str(&status(data, true).await.unwrap()).unwrap()
+async fn overview(site: &Site) -> Value {
+    serde_json::from_str(&status(site, true).await.unwrap()).unwrap()
 }
 
 /// Returns when it is so; a minute is more than any machine needs.

@@ -52,7 +52,8 @@ impl Queue for Database {
     async fn letters(&self) -> Vec<(String, String, String, u32)> {
         let letters = self.dead_letters().await.unwrap().into_iter();
         letters
-            .map(|letter| (letter.body, letter.class, letter.reason, letter.receive_count))
+            .map(|letter| (letter.body, letter.setback.unwrap(), letter.receive_count.unwrap()))
+            .map(|(body, setback, count)| (body, setback.class, setback.reason, count))
             .collect()
     }
 }
@@ -192,8 +193,13 @@ async fn a_message_is_hidden_until_it_is_shown_and_gone_when_it_is_deleted<Q: Qu
 
 async fn a_dead_letter_says_why<Q: Queue>(queue: &Q) {
     let reason = Reason::new(Class::BadForm, "MAC 地址：字母 O");
-    let letter =
-        DeadLetter { body: "as it came", reason: &reason, receive_count: 3, failed_at: NOW };
+    let letter = DeadLetter {
+        body: "as it came",
+        reason: &reason,
+        receive_count: 3,
+        first_received: NOW,
+        failed_at: NOW,
+    };
     queue.bury(&letter).await.unwrap();
     let letters = queue.letters().await;
     let expected = ("as it came".to_owned(), "bad_form".to_owned(), reason.text.clone(), 3);

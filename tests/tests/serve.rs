@@ -46,7 +46,8 @@ impl Site {
     /// Class and reason of each dead letter.
     async fn dead_letters(&self) -> Vec<(String, String)> {
         let letters = self.server.database().dead_letters().await.unwrap();
-        letters.into_iter().map(|letter| (letter.class, letter.reason)).collect()
+        let setbacks = letters.into_iter().filter_map(|letter| letter.setback);
+        setbacks.map(|setback| (setback.class, setback.reason)).collect()
     }
 }
 
@@ -58,6 +59,7 @@ async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, Serve
         flows: None,
         connectors: None,
         feishu_base_url: scene.feishu.url(),
+        ui: None,
     };
     let nac_url = scene.nac.url();
     let environment = move |name: &str| match name {
@@ -163,13 +165,13 @@ async fn statement_10_11_what_cannot_succeed_is_buried_and_a_redrive_does_the_re
     assert_eq!(site.scene.nac.whitelist(), [device(1)]);
     let letters = site.server.database().dead_letters().await.unwrap();
     assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].class, "bad_form");
+    assert_eq!(letters[0].class(), "bad_form");
 
     // The applicant mends the form, the operator puts the letter back.
     site.scene.approve("I-1", &[&device(1), &device(2)]);
     let beside = Database::open_beside(&site.folder.path().join("data")).await.unwrap();
-    assert!(beside.redrive(letters[0].id).await.unwrap());
-    assert!(!beside.redrive(letters[0].id).await.unwrap(), "it is there once");
+    assert!(beside.redrive(&letters[0].id).await.unwrap());
+    assert!(!beside.redrive(&letters[0].id).await.unwrap(), "it is there once");
     site.drained().await;
     assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
     assert_eq!(site.scene.nac.calls(), 2, "the first device was not asked for again");
@@ -252,6 +254,7 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
         flows: None,
         connectors: None,
         feishu_base_url: scene.feishu.url(),
+        ui: None,
     };
     let complete = |name: &str| match name {
         "NAC_URL" => Some("http://nac".to_owned()),

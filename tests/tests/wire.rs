@@ -10,8 +10,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
+use greenlight_core::audit::Findings;
 use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, Owner, Settlement};
+use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{
     Bury, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, Postpone, RecordEffect, Settle,
 };
@@ -73,9 +75,28 @@ async fn requests_to_aws() {
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
     let effect = Effect { outcome: EffectOutcome::AlreadyThere, at: at(1) };
     ledger.record_effect(&request.key(), &owner, &key, effect, at(1)).await.unwrap().unwrap();
-    for settlement in [Settlement::Done, Settlement::Released, Settlement::Failed(reason.clone())] {
-        ledger.settle(&request, &owner, &settlement, at(2)).await.unwrap().unwrap();
+    let device = Eui48::parse("00:00:5e:00:53:01").unwrap();
+    let findings = Findings {
+        flow: "flow".into(),
+        applicant: "ou_1".into(),
+        serial_number: "1".into(),
+        devices: [device].into(),
+        effects: [(key, effect)].into(),
+    };
+    let released = Settlement::Released(Reason {
+        target: Some("nac".into()),
+        ..Reason::new(Class::TargetUnavailable, "away")
+    });
+    for (settlement, findings) in [
+        (Settlement::Done, Some(&findings)),
+        (released, None),
+        (Settlement::Failed(reason.clone()), None),
+    ] {
+        ledger.settle(&request, &owner, &settlement, findings, at(2)).await.unwrap().unwrap();
     }
+    let revoked = Request { verdict: Verdict::Revoked, ..request.clone() };
+    let settlement = Settlement::Done;
+    ledger.settle(&revoked, &owner, &settlement, Some(&findings), at(2)).await.unwrap().unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
     let report = |breaker: Breaker| (breaker.report(&owner, Health::Down, at(5)), ());
@@ -85,7 +106,13 @@ async fn requests_to_aws() {
     queue.enqueue(&request).await.unwrap();
     queue.postpone("receipt", Duration::from_millis(1_001)).await.unwrap();
     let body = request.to_json();
-    let letter = DeadLetter { body: &body, reason: &reason, receive_count: 2, failed_at: at(6) };
+    let letter = DeadLetter {
+        body: &body,
+        reason: &reason,
+        receive_count: 2,
+        first_received: at(4),
+        failed_at: at(6),
+    };
     queue.bury(&letter).await.unwrap();
     SecretsManager::new(&config, "secret").fetch().await.unwrap();
 

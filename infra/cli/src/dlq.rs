@@ -1,28 +1,28 @@
-//! The dead-letter queue of one machine: look, put back, take out. Safe while `greenlight serve` runs.
+//! The dead-letter queue: look, put back, take out. Safe while the worker runs.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::time::Duration;
 
-use greenlight_core::ports::{Clock, QueueError};
-use greenlight_core::{Class, Request};
+use greenlight_core::Request;
+use greenlight_core::audit::StoredLetter;
+use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
-use greenlight_stores::embedded::{Database, OpenError, StoredLetter};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use thiserror::Error;
+
+use crate::reasons::next_step;
+use crate::site::{Letter, Site, SiteError};
+use crate::told::{facts, lines, moment, table};
 
 /// The dead-letter queue cannot be looked into.
 #[derive(Debug, Error)]
 pub enum DlqError {
-    /// There is no database, or it is none of ours.
+    /// Queue or ledger say no.
     #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The queue cannot be read or written.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// No dead letter has this number.
+    Site(#[from] SiteError),
+    /// No dead letter has this id.
     #[error("there is no dead letter {0}; `greenlight dlq list` shows all (没有这封死信)")]
-    NotThere(i64),
+    NotThere(String),
     /// No dead letter is of this class.
     #[error("no dead letter has the class `{class}`; there is: {known}")]
     NoneOfClass {
@@ -36,31 +36,57 @@ pub enum DlqError {
 /// Which dead letters.
 #[derive(Clone, Debug)]
 pub enum Which {
-    /// Those with these numbers.
-    Ids(Vec<i64>),
+    /// Those with these ids.
+    Ids(Vec<String>),
     /// Those whose reason is of this class.
     OfClass(String),
+}
+
+/// How to put letters back.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Only tell which.
+    pub is_dry: bool,
+    /// So many a second, at most.
+    pub per_second: u32,
+}
+
+/// So many letters a second are put back at most.
+const FASTEST: u32 = 1_000;
+
+/// What was done with one letter of many.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// For people.
+    pub line: String,
+    /// Which one it is, counted from 1.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
 }
 
 /// All dead letters, each with the reason why it is one.
 ///
 /// # Errors
 /// [`DlqError`] says what is missing.
-pub async fn list(folder: &Path, as_json: bool) -> Result<String, DlqError> {
-    let letters = Database::open_beside(folder).await?.dead_letters().await?;
+pub async fn list(site: &Site, as_json: bool) -> Result<String, DlqError> {
+    let letters = look(site).await?;
     if as_json {
         return Ok(lines(letters.iter().map(|letter| to_json(letter).to_string())));
     }
     if letters.is_empty() {
         return Ok("The dead-letter queue is empty. 死信队列为空。\n".to_owned());
     }
-    let head =
-        format!("{:>5}  {:<20}  {:<20}  {:>5}  INSTANCE", "ID", "GIVEN UP", "CLASS", "TRIES");
-    let rows = letters.iter().map(|letter| {
-        let StoredLetter { id, class, reason, receive_count, .. } = letter;
-        let (at, instance) = (moment(letter.failed_at), instance(letter));
-        format!("{id:>5}  {at:<20}  {class:<20}  {receive_count:>5}  {instance}\n       {reason}")
-    });
+    let row = |letter: &StoredLetter| {
+        let at = letter.setback.as_ref().map_or_else(|| "?".to_owned(), |it| moment(it.at));
+        [letter.id.clone(), at, letter.class().to_owned(), tries(letter), instance(letter)]
+    };
+    let rows: Vec<_> = letters.iter().map(row).collect();
+    let table = table(["ID", "GIVEN UP", "CLASS", "TRIES", "INSTANCE"], &rows);
+    let mut table = table.lines();
+    let head = table.next().unwrap_or_default().to_owned();
+    let rows =
+        letters.iter().zip(table).map(|(letter, line)| format!("{line}\n    {}", reason(letter)));
     Ok(lines([head].into_iter().chain(rows)))
 }
 
@@ -68,95 +94,137 @@ pub async fn list(folder: &Path, as_json: bool) -> Result<String, DlqError> {
 ///
 /// # Errors
 /// [`DlqError::NotThere`] when it is not there.
-pub async fn show(folder: &Path, id: i64, as_json: bool) -> Result<String, DlqError> {
-    let letters = Database::open_beside(folder).await?.dead_letters().await?;
-    let letter = letters.iter().find(|letter| letter.id == id).ok_or(DlqError::NotThere(id))?;
+pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqError> {
+    let letters = look(site).await?;
+    let letter = letters.iter().find(|letter| letter.id == id);
+    let letter = letter.ok_or_else(|| DlqError::NotThere(id.to_owned()))?;
     if as_json {
         return Ok(lines([to_json(letter).to_string()]));
     }
-    let tries = letter.receive_count.to_string();
+    let unknown = || "?".to_owned();
     let request = Request::parse(&letter.body).ok();
     let of_request = |get: fn(&Request) -> &str| request.as_ref().map_or("?", get).to_owned();
-    Ok(lines(
-        [
-            ("dead letter", id.to_string()),
-            ("class", letter.class.clone()),
-            ("reason", letter.reason.clone()),
-            ("next step", next_step(&letter.class).to_owned()),
-            ("given up", moment(letter.failed_at)),
-            ("tries", tries),
-            ("approval", of_request(|request| &request.approval_code)),
-            ("instance", of_request(|request| &request.instance_code)),
-            ("event", of_request(|request| &request.event_id)),
-            ("message", letter.body.clone()),
-        ]
-        .map(|(name, value)| format!("{name:<12} {value}")),
-    ))
+    let setback = letter.setback.as_ref();
+    let target = setback.and_then(|setback| setback.target.clone());
+    Ok(facts([
+        ("dead letter", letter.id.clone()),
+        ("class", letter.class().to_owned()),
+        ("reason", reason(letter).to_owned()),
+        ("next step", next_step(letter.class()).to_owned()),
+        ("target", target.unwrap_or_else(|| "none".to_owned())),
+        ("first tried", letter.first_received.map_or_else(unknown, moment)),
+        ("given up", setback.map_or_else(unknown, |setback| moment(setback.at))),
+        ("tries", tries(letter)),
+        ("approval", of_request(|request| &request.approval_code)),
+        ("instance", of_request(|request| &request.instance_code)),
+        ("event", of_request(|request| &request.event_id)),
+        ("message", letter.body.clone()),
+    ]))
 }
 
-/// Puts dead letters back into the queue, each in one step, and tells of each as it goes; `is_dry` only tells.
+/// Puts dead letters back into the queue, one after the other, and tells of each as it goes. What was put back
+/// before an error stays there; the rest can be put back by the same call again.
 ///
 /// # Errors
-/// [`DlqError::NotThere`] for the first number that is not there; those before it are back.
+/// [`DlqError::NotThere`] for ids that are not there; nothing is put back then.
 pub async fn redrive(
-    folder: &Path,
+    site: &Site,
     which: &Which,
-    is_dry: bool,
-    mut tell: impl FnMut(String),
+    pace: Pace,
+    tell: impl FnMut(Step),
 ) -> Result<(), DlqError> {
-    let database = Database::open_beside(folder).await?;
-    let letters = database.dead_letters().await?;
-    let ids = match which {
-        Which::Ids(ids) => ids.clone(),
-        Which::OfClass(class) => of_class(&letters, class)?,
+    let letters = site.letters().await?;
+    let result = match chosen(&letters, which) {
+        Ok(chosen) => put_back(site, &chosen, pace, tell).await,
+        Err(error) => Err(error),
     };
-    for id in ids {
-        let is_there = if is_dry {
-            letters.iter().any(|letter| letter.id == id)
+    site.give_back(letters).await;
+    result
+}
+
+async fn put_back(
+    site: &Site,
+    letters: &[&Letter],
+    pace: Pace,
+    mut tell: impl FnMut(Step),
+) -> Result<(), DlqError> {
+    let gap = Duration::from_secs(1) / pace.per_second.clamp(1, FASTEST);
+    let mut beat = tokio::time::interval(gap);
+    for (number, letter) in (1..).zip(letters) {
+        let id = &letter.stored.id;
+        let line = if pace.is_dry {
+            format!("{id} would go back into the queue")
         } else {
-            database.redrive(id).await?
+            beat.tick().await;
+            let is_back = site.redrive(letter).await?;
+            let what = if is_back {
+                "is back in the queue"
+            } else {
+                "was taken by somebody else meanwhile"
+            };
+            format!("{id} {what}")
         };
-        match which {
-            _ if is_there && is_dry => tell(format!("{id} would go back into the queue")),
-            _ if is_there => tell(format!("{id} is back in the queue")),
-            Which::Ids(_) => return Err(DlqError::NotThere(id)),
-            Which::OfClass(_) => tell(format!("{id} was taken by somebody else meanwhile")),
-        }
+        tell(Step { line, number, of: letters.len() });
     }
     Ok(())
 }
 
-fn of_class(letters: &[StoredLetter], class: &str) -> Result<Vec<i64>, DlqError> {
-    let found = letters.iter().filter(|letter| letter.class == class);
-    let ids: Vec<i64> = found.map(|letter| letter.id).collect();
-    if ids.is_empty() {
-        let known: BTreeSet<&str> = letters.iter().map(|letter| letter.class.as_str()).collect();
-        let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(DlqError::NoneOfClass { class: class.to_owned(), known });
+fn chosen<'a>(letters: &'a [Letter], which: &Which) -> Result<Vec<&'a Letter>, DlqError> {
+    match which {
+        Which::Ids(ids) => {
+            let find = |id: &String| {
+                let found = letters.iter().find(|letter| letter.stored.id == *id);
+                found.ok_or_else(|| DlqError::NotThere(id.clone()))
+            };
+            ids.iter().map(find).collect()
+        }
+        Which::OfClass(class) => {
+            let found: Vec<_> =
+                letters.iter().filter(|letter| letter.stored.class() == class).collect();
+            if found.is_empty() {
+                let known: BTreeSet<_> = letters.iter().map(|it| it.stored.class()).collect();
+                let known = known.into_iter().collect::<Vec<_>>().join(", ");
+                return Err(DlqError::NoneOfClass { class: class.to_owned(), known });
+            }
+            Ok(found)
+        }
     }
-    Ok(ids)
 }
 
 /// Takes a dead letter out for good. It is kept beside, with the reason.
 ///
 /// # Errors
 /// [`DlqError::NotThere`] when it is not there.
-pub async fn drop(folder: &Path, id: i64, because: &str) -> Result<String, DlqError> {
-    let database = Database::open_beside(folder).await?;
-    if database.drop_letter(id, because, SystemClock.now()).await? {
-        Ok(format!("{id} is dropped: {because}\n"))
-    } else {
-        Err(DlqError::NotThere(id))
+pub async fn drop(site: &Site, id: &str, because: &str) -> Result<String, DlqError> {
+    let letters = site.letters().await?;
+    let dropped = match letters.iter().find(|letter| letter.stored.id == id) {
+        None => Ok(false),
+        Some(letter) => site.drop_letter(letter, because, SystemClock.now()).await,
+    };
+    site.give_back(letters).await;
+    if !dropped? {
+        return Err(DlqError::NotThere(id.to_owned()));
     }
+    Ok(format!("{id} is dropped: {because}\n"))
 }
 
-fn lines(lines: impl IntoIterator<Item = String>) -> String {
-    lines.into_iter().map(|line| line + "\n").collect()
+/// The letters, for whoever only looks.
+///
+/// # Errors
+/// [`SiteError`] says who did not answer.
+pub async fn look(site: &Site) -> Result<Vec<StoredLetter>, SiteError> {
+    let letters = site.letters().await?;
+    let stored = letters.iter().map(|letter| letter.stored.clone()).collect();
+    site.give_back(letters).await;
+    Ok(stored)
 }
 
-fn moment(millis: i64) -> String {
-    Timestamp::from_millisecond(millis - millis.rem_euclid(1_000))
-        .map_or_else(|_| "?".to_owned(), |moment| moment.to_string())
+fn tries(letter: &StoredLetter) -> String {
+    letter.receive_count.map_or_else(|| "?".to_owned(), |count| count.to_string())
+}
+
+fn reason(letter: &StoredLetter) -> &str {
+    letter.setback.as_ref().map_or("no reason is known", |setback| &setback.reason)
 }
 
 fn instance(letter: &StoredLetter) -> String {
@@ -164,49 +232,16 @@ fn instance(letter: &StoredLetter) -> String {
 }
 
 fn to_json(letter: &StoredLetter) -> Value {
+    let setback = letter.setback.as_ref();
     json!({
         "id": letter.id,
-        "class": letter.class,
-        "reason": letter.reason,
-        "next_step": next_step(&letter.class),
-        "given_up_at": moment(letter.failed_at),
+        "class": letter.class(),
+        "reason": reason(letter),
+        "next_step": next_step(letter.class()),
+        "target": setback.and_then(|setback| setback.target.clone()),
+        "first_tried_at": letter.first_received.map(moment),
+        "given_up_at": setback.map(|setback| moment(setback.at)),
         "tries": letter.receive_count,
         "message": letter.body,
     })
-}
-
-/// What an operator does about a reason of this class.
-fn next_step(class: &str) -> &'static str {
-    let Ok(class) = serde_json::from_value::<Class>(class.into()) else {
-        return "written by another greenlight: look into its README (由其他版本写入)";
-    };
-    match class {
-        Class::BadForm => {
-            "tell the applicant; the good devices are on the whitelist already (告知申请人；正确的设备已加入)"
-        }
-        Class::NotApproved => {
-            "nothing, mostly: the approval was taken back (通常无需处理：审批已撤销)"
-        }
-        Class::NotConfigured => {
-            "mend flows.toml, deploy, then redrive (修改 flows.toml，部署后重投)"
-        }
-        Class::SourceRefused => {
-            "mend the app in the office system's console, then redrive (在办公系统后台修正后重投)"
-        }
-        Class::TargetRefused => "look at the NAC, then redrive (检查 NAC 后重投)",
-        Class::NotThere => {
-            "nothing, mostly: the NAC does not have the device (通常无需处理：NAC 中没有该设备)"
-        }
-        Class::TargetLogin => "mend the target's part of the secret, then redrive (修正密钥后重投)",
-        Class::BadMessage => "find out who writes to the queue (查明谁在写队列)",
-        Class::Defect => "report it: the log has the place (程序缺陷，请报告)",
-        Class::SourceUnavailable
-        | Class::TargetUnavailable
-        | Class::CircuitOpen
-        | Class::TargetFailed
-        | Class::LedgerUnavailable
-        | Class::Busy
-        | Class::OutOfTime
-        | Class::DeadLetterQueueUnavailable => "when it works again, redrive (恢复后重投)",
-    }
 }

@@ -1,19 +1,31 @@
-//! The operator's command, as a library: the binary parses arguments and calls it, and so do the tests.
+//! The operator's command, as a library: the binary parses [`arguments`] and calls it, and so do the tests.
 //!
 //! * [`serve`]: both stories in one process, on one machine.
-//! * [`dlq`]: what is in the dead-letter queue of this machine, and back or out with it.
-//! * [`status`]: how things stand on this machine.
+//! * [`site`]: where greenlight runs, a data folder or a stack; all that follows works on both.
+//! * [`status`], [`audit`], [`dlq`], [`replay`]: how things stand, what happened, and put right.
+//! * [`ui`]: the same as a page.
+//! * [`doctor`], [`feishu`], [`secrets`]: is everything set up, and set it up.
 //! * [`flows`], [`connectors`]: is flows.toml right, what would it do, and what can be spoken to.
 //! * [`simulator`], [`send_test`]: sends what Feishu would send.
 //! * [`stub`]: stands in for Feishu's OpenAPI and for a NAC.
 //! * [`demo`]: all of them together, telling a story.
 
+pub mod arguments;
+pub mod audit;
 pub mod connectors;
 pub mod demo;
 pub mod dlq;
+pub mod doctor;
+pub mod feishu;
 pub mod flows;
+pub mod reasons;
+pub mod replay;
+pub mod secrets;
 pub mod send_test;
 pub mod serve;
 pub mod simulator;
+pub mod site;
 pub mod status;
 pub mod stub;
+pub mod told;
+pub mod ui;

@@ -1,196 +1,133 @@
 //! `greenlight`: an approval turns green, and the rest follows.
 
-use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser};
+use greenlight::arguments::{
+    Arguments, AskFeishu, Command, ConnectorsCommand, DlqCommand, FlowsCommand, Outcome,
+    SecretsCommand,
+};
+use greenlight::audit::{self, AuditError};
+use greenlight::dlq::{self, DlqError, Pace, Which};
+use greenlight::doctor::{Patient, doctor};
+use greenlight::replay::{Replay, replay};
+use greenlight::secrets::{self, Field, Secrets};
 use greenlight::send_test::{Event, send_test};
+use greenlight::site::{Place, Site, SiteError};
 use greenlight::status::status;
-use greenlight::{connectors, demo, dlq, flows, serve};
+use greenlight::{connectors, demo, feishu, flows, serve, ui};
+use greenlight_core::Verdict;
+use greenlight_stores::SecretFile;
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use tracing_subscriber::EnvFilter;
 
-/// An approval turns green; greenlight does the rest.
-#[derive(Parser)]
-#[command(version, propagate_version = true)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
+/// What was asked for is not there.
+const NOT_THERE: u8 = 3;
+
+/// Why it could not be done, and the exit status.
+struct Failed {
+    text: String,
+    status: u8,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Receive events and act on them, on this machine alone
-    Serve {
-        /// Where to listen for Feishu's events (POST /api/event)
-        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-        listen: SocketAddr,
-        /// The folder for queue and ledger; made if need be
-        #[arg(long, default_value = ".greenlight", value_name = "FOLDER")]
-        data: PathBuf,
-        /// The secret document, JSON
-        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
-        secrets: PathBuf,
-        /// Which approval does what; built in if left out
-        #[arg(long, env = "FLOWS_FILE", value_name = "FILE")]
-        flows: Option<PathBuf>,
-        /// A folder of connectors, besides those that are built in
-        #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER")]
-        connectors: Option<PathBuf>,
-        /// Feishu's OpenAPI; Lark's is <https://open.larksuite.com>
-        #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
-        feishu_base_url: String,
-    },
-    /// How things stand on this machine: queue, dead letters, targets
-    Status {
-        /// The folder that `greenlight serve` was given
-        #[arg(long, default_value = ".greenlight", value_name = "FOLDER")]
-        data: PathBuf,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Look into the dead-letter queue of this machine, put letters back or take them out
-    Dlq {
-        /// The folder that `greenlight serve` was given
-        #[arg(long, default_value = ".greenlight", value_name = "FOLDER", global = true)]
-        data: PathBuf,
-        #[command(subcommand)]
-        command: DlqCommand,
-    },
-    /// Send what Feishu would send to a URL: a URL check, or with an instance its approval
-    SendTest {
-        /// Where Feishu's events go: the output `WebhookUrl`, or what `serve` listens on
-        url: String,
-        /// The secret document, JSON
-        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
-        secrets: PathBuf,
-        /// An approved instance; the worker reads it from Feishu
-        #[arg(long, value_name = "CODE", requires_all = ["approval_code", "tenant_key"])]
-        instance: Option<String>,
-        /// Its approval definition
-        #[arg(long, value_name = "CODE", requires = "instance")]
-        approval_code: Option<String>,
-        /// The organisation, as `tenant` in greenlight's messages: with another one it would be another request
-        #[arg(long, value_name = "KEY", requires = "instance")]
-        tenant_key: Option<String>,
-    },
-    /// Is flows.toml right, and what would it do?
-    Flows {
-        /// The file; the flows that are built in if left out
-        #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true)]
-        flows: Option<PathBuf>,
-        /// A folder of connectors, besides those that are built in
-        #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER", global = true)]
-        connectors: Option<PathBuf>,
-        #[command(subcommand)]
-        command: FlowsCommand,
-    },
-    /// The products that greenlight can speak to
-    Connectors {
-        /// A folder of connectors, besides those that are built in
-        #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER", global = true)]
-        connectors: Option<PathBuf>,
-        #[command(subcommand)]
-        command: ConnectorsCommand,
-    },
-    /// See it work: serve, with a stub of Feishu and of a NAC beside it
-    Demo {
-        /// Leave it running afterwards, and print what to try
-        #[arg(long)]
-        keep: bool,
-        /// With a real RADIUS server, where FreeRADIUS is installed, instead of a stub of a NAC
-        #[arg(long, conflicts_with = "keep")]
-        radius: bool,
-    },
+impl<E: std::error::Error> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { text: error.to_string(), status: 1 }
+    }
 }
 
-#[derive(Subcommand)]
-enum DlqCommand {
-    /// All dead letters, each with its reason
-    List {
-        /// One JSON object per line
-        #[arg(long)]
-        json: bool,
-    },
-    /// One dead letter, with the next step to take
-    Show {
-        /// Its number, as `list` shows it
-        id: i64,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
-    },
-    /// Put dead letters back into the queue: only what was not done yet is done
-    Redrive {
-        /// Their numbers, as `list` shows them
-        #[arg(required_unless_present = "class", conflicts_with = "class")]
-        ids: Vec<i64>,
-        /// All whose reason is of this class
-        #[arg(long = "where", value_name = "CLASS")]
-        class: Option<String>,
-        /// Only tell which
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Take a dead letter out for good; it is kept beside, with your reason
-    Drop {
-        /// Its number, as `list` shows it
-        id: i64,
-        /// Why
-        #[arg(long, value_name = "TEXT")]
-        because: String,
-    },
+impl Failed {
+    fn of_dlq(error: DlqError) -> Self {
+        let is_absent = matches!(error, DlqError::NotThere(_) | DlqError::NoneOfClass { .. });
+        Self { status: if is_absent { NOT_THERE } else { 1 }, ..error.into() }
+    }
+
+    fn of_audit(error: AuditError) -> Self {
+        let is_absent = matches!(error, AuditError::NotThere(_));
+        Self { status: if is_absent { NOT_THERE } else { 1 }, ..error.into() }
+    }
 }
 
-#[derive(Subcommand)]
-enum FlowsCommand {
-    /// Check it: a mistake is named with file and line
-    Check,
-    /// Print the JSON Schema of the file, for editors
-    Schema,
-    /// Print every request and statement that a flow would make for an instance, and send nothing
-    Try {
-        /// The flow's name
-        flow: String,
-        /// A file with Feishu's answer to "obtain a single approval instance", or the code of an
-        /// instance, which is read from Feishu now
-        #[arg(long, value_name = "FILE|CODE")]
-        instance: String,
-        /// The secret document, JSON; for a CODE
-        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
-        secrets: PathBuf,
-        /// Feishu's OpenAPI; for a CODE
-        #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
-        feishu_base_url: String,
-    },
-}
-
-#[derive(Subcommand)]
-enum ConnectorsCommand {
-    /// All, what each can do, and what is unverified
-    List,
-}
+/// What goes to standard output.
+type Told = Result<String, Failed>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let quiet = matches!(arguments.command, Command::Demo { .. });
-    log_to_stderr(if quiet { "off" } else { "info" });
-    match arguments.command {
-        Command::Status { data, json } => print(status(&data, json).await),
-        Command::Dlq { data, command } => print(match command {
-            DlqCommand::List { json } => dlq::list(&data, json).await,
-            DlqCommand::Show { id, json } => dlq::show(&data, id, json).await,
-            DlqCommand::Redrive { ids, class, dry_run } => {
-                let which = class.map_or(dlq::Which::Ids(ids), dlq::Which::OfClass);
-                dlq::redrive(&data, &which, dry_run, |line| println!("{line}"))
-                    .await
-                    .map(|()| String::new())
+    // Whoever only asks wants the answer, and serve's log is its output.
+    let is_serving = matches!(arguments.command, Command::Serve { .. });
+    let is_quiet = matches!(arguments.command, Command::Demo { .. });
+    log_to_stderr(match (is_serving, is_quiet) {
+        (true, _) => "info",
+        (_, true) => "off",
+        _ => "warn",
+    });
+    match run(arguments.command).await {
+        Ok(text) => {
+            // Whoever reads may have enough of it: that is no error.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(failed) => {
+            eprintln!("greenlight: {}", failed.text);
+            ExitCode::from(failed.status)
+        }
+    }
+}
+
+async fn run(command: Command) -> Told {
+    match command {
+        Command::Serve { listen, data, files, feishu, ui } => {
+            let flows::Files { flows, connectors } = files.into();
+            let AskFeishu { secrets, feishu_base_url } = feishu;
+            let options =
+                serve::Options { listen, data, secrets, flows, connectors, feishu_base_url, ui };
+            serve::run(options).await?;
+            Ok(String::new())
+        }
+        Command::Status { at, json } => Ok(status(&Site::open(&at.place()).await?, json).await?),
+        Command::Audit { wanted, at, json } => {
+            let site = Site::open(&at.place()).await?;
+            audit::audit(&site, &wanted, json).await.map_err(Failed::of_audit)
+        }
+        Command::Grants { of, at, limit, json } => {
+            let site = Site::open(&at.place()).await?;
+            Ok(audit::grants(&site, of.as_deref(), limit, json).await?)
+        }
+        Command::Dlq { command } => dlq(command).await,
+        Command::Replay { instance, at, verdict, approval_code, tenant_key, redo, yes } => {
+            let site = Site::open(&at.place()).await?;
+            if redo && !yes && !is_confirmed("Forget what was done, and do all of it once more?") {
+                return Ok("nothing is done\n".to_owned());
             }
-            DlqCommand::Drop { id, because } => dlq::drop(&data, id, &because).await,
-        }),
+            let verdict = match verdict {
+                Outcome::Approved => Verdict::Approved,
+                Outcome::Revoked => Verdict::Revoked,
+            };
+            let instance_code = instance;
+            let asked = Replay { instance_code, verdict, approval_code, tenant_key, redo };
+            Ok(replay(&site, &asked).await?)
+        }
+        Command::Doctor { at, files, feishu } => {
+            let AskFeishu { secrets, feishu_base_url } = feishu;
+            let (place, files) = (at.place(), files.into());
+            let found = doctor(&Patient { place, files, secrets, feishu_base_url }).await;
+            print!("{}", found.told());
+            found.verdict()?;
+            Ok(String::new())
+        }
+        Command::Subscribe { code, at, feishu: AskFeishu { secrets, feishu_base_url } } => {
+            let (site, secrets) = secrets_at(&at.place(), secrets).await?;
+            let of_site = site.and_then(|site| site.variable("FEISHU_BASE_URL"));
+            let base_url = of_site.unwrap_or(feishu_base_url);
+            Ok(feishu::subscribe(&secrets, &base_url, &code).await?)
+        }
+        Command::Secrets { command: SecretsCommand::Set { at, files, secrets } } => {
+            let (site, secrets) = secrets_at(&at.place(), secrets).await?;
+            let needed = secrets::needed(site.as_ref(), &files.into())?;
+            Ok(secrets::set(&secrets, &needed, ask).await?)
+        }
         Command::SendTest { url, secrets, instance, approval_code, tenant_key } => {
             let event = match (instance, approval_code, tenant_key) {
                 (Some(instance_code), Some(approval_code), Some(tenant_key)) => {
@@ -198,28 +135,122 @@ async fn main() -> ExitCode {
                 }
                 _ => Event::UrlCheck,
             };
-            print(send_test(&url, &secrets, &event).await)
+            Ok(send_test(&url, &secrets, &event).await?)
         }
-        Command::Flows { flows, connectors, command } => {
-            let files = flows::Files { flows, connectors };
-            match command {
-                FlowsCommand::Check => print(flows::check(&files)),
-                FlowsCommand::Schema => print(Ok::<_, std::fmt::Error>(flows::schema())),
-                FlowsCommand::Try { flow, instance, secrets, feishu_base_url } => {
-                    let feishu = flows::Feishu { secrets, base_url: feishu_base_url };
-                    print(flows::dry_run(&files, &flow, &instance, feishu).await)
+        Command::Flows { files, command } => {
+            let files = files.into();
+            Ok(match command {
+                FlowsCommand::Check => flows::check(&files)?,
+                FlowsCommand::Schema => flows::schema(),
+                FlowsCommand::Try { flow, instance, feishu } => {
+                    let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
+                    let feishu = flows::Feishu { secrets, base_url };
+                    flows::dry_run(&files, &flow, &instance, feishu).await?
                 }
-            }
+            })
         }
         Command::Connectors { connectors, command: ConnectorsCommand::List } => {
-            print(connectors::list(connectors.as_deref()))
+            Ok(connectors::list(connectors.as_deref())?)
         }
-        Command::Demo { radius: true, .. } => finish(demo::run_radius().await),
-        Command::Demo { keep, .. } => finish(demo::run(keep).await),
-        Command::Serve { listen, data, secrets, flows, connectors, feishu_base_url } => {
-            let options =
-                serve::Options { listen, data, secrets, flows, connectors, feishu_base_url };
-            finish(serve::run(options).await)
+        Command::Ui { at, port } => {
+            ui::run(Site::open(&at.place()).await?, port).await?;
+            Ok(String::new())
+        }
+        Command::Demo { radius: true, .. } => {
+            demo::run_radius().await?;
+            Ok(String::new())
+        }
+        Command::Demo { keep, .. } => {
+            demo::run(keep).await?;
+            Ok(String::new())
+        }
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "greenlight", &mut text);
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        }
+    }
+}
+
+async fn dlq(command: DlqCommand) -> Told {
+    let told = match command {
+        DlqCommand::List { at, json } => dlq::list(&Site::open(&at.place()).await?, json).await,
+        DlqCommand::Show { id, at, json } => {
+            dlq::show(&Site::open(&at.place()).await?, &id, json).await
+        }
+        DlqCommand::Redrive { ids, class, at, dry_run, rate, yes } => {
+            let site = Site::open(&at.place()).await?;
+            let which = class.map_or(Which::Ids(ids), Which::OfClass);
+            let question = match &which {
+                Which::Ids(ids) => format!("Put {} dead letter(s) back into the queue?", ids.len()),
+                Which::OfClass(class) => format!("Put all dead letters of `{class}` back?"),
+            };
+            if !dry_run && !yes && !is_confirmed(&question) {
+                return Ok("nothing is done\n".to_owned());
+            }
+            redrive(&site, &which, Pace { is_dry: dry_run, per_second: rate }).await
+        }
+        DlqCommand::Drop { id, because, at, yes } => {
+            let site = Site::open(&at.place()).await?;
+            if !yes && !is_confirmed(&format!("Take {id} out for good?")) {
+                return Ok("nothing is done\n".to_owned());
+            }
+            dlq::drop(&site, &id, &because).await
+        }
+    };
+    told.map_err(Failed::of_dlq)
+}
+
+/// With a bar on a terminal, which goes when it is over, and a line per letter in any case.
+async fn redrive(site: &Site, which: &Which, pace: Pace) -> Result<String, DlqError> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let told = dlq::redrive(site, which, pace, |step| {
+        bar.set_length(u64::try_from(step.of).unwrap_or(u64::MAX));
+        bar.set_position(u64::try_from(step.number).unwrap_or(u64::MAX));
+        bar.suspend(|| println!("{}", step.line));
+    });
+    let told = told.await;
+    bar.finish_and_clear();
+    told.map(|()| String::new())
+}
+
+/// Asks on a terminal. A script is not asked: it said what it wants.
+fn is_confirmed(question: &str) -> bool {
+    if !io::stdin().is_terminal() {
+        return true;
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y"))
+}
+
+/// Asks for a credential without echo; a script gives a line for each.
+fn ask(field: &Field) -> io::Result<String> {
+    if io::stdin().is_terminal() {
+        let kept = if field.is_set { " (Enter keeps it)" } else { "" };
+        return rpassword::prompt_password(format!("{}{kept}: ", field.path));
+    }
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// The secret's place: a stack's own, or `file`, for which nothing need have been served yet.
+async fn secrets_at(
+    place: &Place,
+    file: std::path::PathBuf,
+) -> Result<(Option<Site>, Secrets), SiteError> {
+    match place {
+        Place::Folder(_) => Ok((None, Secrets::File(SecretFile::new(file)))),
+        Place::Stack(_) => {
+            let site = Site::open(place).await?;
+            let secrets = site.secrets(file)?;
+            Ok((Some(site), secrets))
         }
     }
 }
@@ -229,25 +260,8 @@ fn log_to_stderr(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
-}
-
-/// Whoever reads may have enough of it: that is no error.
-fn print(result: Result<String, impl std::error::Error>) -> ExitCode {
-    finish(result.map(|text| {
-        let _ = std::io::stdout().write_all(text.as_bytes());
-    }))
-}
-
-fn finish(result: Result<(), impl std::error::Error>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("greenlight: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }

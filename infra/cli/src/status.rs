@@ -1,71 +1,80 @@
-//! `greenlight status`, and what `serve` says to a monitoring system: how things stand on one machine.
+//! `greenlight status`, and what `serve` says to a monitoring system: how things stand.
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::time::Duration;
 
 use greenlight_core::Timestamp;
+use greenlight_core::audit::{Overview, Standing};
 use greenlight_core::breaker::{Breaker, BreakerState};
-use greenlight_core::ports::{Clock, LedgerError};
+use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
-use greenlight_stores::embedded::{Database, OpenError, Overview};
 use serde_json::{Map, json};
-use thiserror::Error;
 
-/// It cannot be told how things stand.
-#[derive(Debug, Error)]
-pub enum StatusError {
-    /// There is no database, or it is none of ours.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The database cannot be asked.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
+use crate::site::{Site, SiteError};
+use crate::told::{facts, span};
 
-/// How things stand in a data folder: queue, dead letters, breakers.
+/// How things stand: queue, dead letters, breakers, the last hour.
 ///
 /// # Errors
-/// [`StatusError`] says what is missing.
-pub async fn status(folder: &Path, as_json: bool) -> Result<String, StatusError> {
-    let overview = Database::open_beside(folder).await?.overview().await?;
+/// [`SiteError`] says what is missing.
+pub async fn status(site: &Site, as_json: bool) -> Result<String, SiteError> {
     let now = SystemClock.now();
+    let overview = site.overview(now).await?;
     Ok(if as_json { to_json(&overview, now) } else { to_table(&overview, now) })
 }
 
 fn to_table(overview: &Overview, now: Timestamp) -> String {
-    let Overview { waiting, in_flight, dead_letters, breakers, .. } = overview;
-    let oldest = age(overview, now)
-        .map_or_else(|| "none (无)".to_owned(), |age| format!("{} s ago", age.as_secs()));
-    let letters: Vec<_> = dead_letters.iter().map(|(class, n)| format!("{n} {class}")).collect();
-    let letters =
-        if letters.is_empty() { "none (无死信)".to_owned() } else { letters.join(", ") };
+    let Overview { waiting, in_flight, oldest, dead_letters, by_class, .. } = overview;
+    let oldest =
+        oldest.map_or_else(|| "none, or not known (无)".to_owned(), |age| span(age) + " ago");
+    let by_class: Vec<_> = by_class.iter().map(|(class, n)| format!("{n} {class}")).collect();
+    let letters = match (*dead_letters, by_class.as_slice()) {
+        (0, _) => "none (无死信)".to_owned(),
+        (n, []) => format!("{n} (死信)"),
+        _ => by_class.join(", "),
+    };
+    let count = |standing| overview.last_hour.get(&standing).copied().unwrap_or(0);
+    let last_hour = format!(
+        "{} done, {} failed, {} not ended yet (最近一小时)",
+        count(Standing::Done),
+        count(Standing::Failed),
+        count(Standing::Working) + count(Standing::Waiting)
+    );
     let mut rows = vec![
         ("waiting".to_owned(), format!("{waiting} (等待中)")),
         ("in flight".to_owned(), format!("{in_flight} (处理中)")),
         ("oldest".to_owned(), oldest),
         ("dead letters".to_owned(), letters),
+        ("last hour".to_owned(), last_hour),
     ];
-    for (target, breaker) in breakers {
+    for (target, breaker) in &overview.breakers {
         rows.push((format!("target {target}"), told(breaker, now)));
     }
-    let line = |(name, value)| format!("{name:<16} {value}\n");
-    rows.into_iter().map(line).collect::<Vec<_>>().concat()
+    facts(rows)
 }
 
-fn to_json(overview: &Overview, now: Timestamp) -> String {
+/// As a JSON object.
+#[must_use]
+pub fn to_json(overview: &Overview, now: Timestamp) -> String {
     let targets: Map<_, _> = overview
         .breakers
         .iter()
         .map(|(target, breaker)| {
-            (target.clone(), json!({"breaker": word(&breaker.state), "failures": breaker.failures}))
+            let state = if is_open(breaker, now) { breaker.as_str() } else { "closed" };
+            (target.clone(), json!({"breaker": state, "failures": breaker.failures}))
         })
+        .collect();
+    let last_hour: Map<_, _> = overview
+        .last_hour
+        .iter()
+        .map(|(standing, count)| (standing.as_str().to_owned(), json!(count)))
         .collect();
     let status = json!({
         "waiting": overview.waiting,
         "in_flight": overview.in_flight,
-        "oldest_seconds": age(overview, now).map(|age| age.as_secs()),
+        "oldest_seconds": overview.oldest.map(|age| age.as_secs()),
         "dead_letters": overview.dead_letters,
+        "dead_letters_by_class": overview.by_class,
+        "last_hour": last_hour,
         "targets": targets,
     });
     format!("{status}\n")
@@ -82,7 +91,7 @@ pub fn metrics(overview: &Overview, now: Timestamp) -> String {
         }
     };
     let plain = |value| [(String::new(), value)];
-    let seconds = age(overview, now).unwrap_or_default().as_secs();
+    let seconds = overview.oldest.unwrap_or_default().as_secs();
     gauge("queue_waiting", "Messages that wait.", &plain(overview.waiting));
     gauge("queue_in_flight", "Messages that are being processed.", &plain(overview.in_flight));
     gauge(
@@ -90,7 +99,7 @@ pub fn metrics(overview: &Overview, now: Timestamp) -> String {
         "Since the event of the first message was received.",
         &plain(seconds),
     );
-    let letters = overview.dead_letters.iter();
+    let letters = overview.by_class.iter();
     let letters: Vec<_> =
         letters.map(|(class, n)| (format!("{{class=\"{class}\"}}"), *n)).collect();
     gauge("dead_letters", "Dead letters by class.", &letters);
@@ -102,20 +111,9 @@ pub fn metrics(overview: &Overview, now: Timestamp) -> String {
     text
 }
 
-fn age(overview: &Overview, now: Timestamp) -> Option<Duration> {
-    overview.oldest.map(|oldest| now.since(oldest))
-}
-
-const fn word(state: &BreakerState) -> &'static str {
-    match state {
-        BreakerState::Closed => "closed",
-        BreakerState::Open { .. } => "open",
-        BreakerState::HalfOpen { .. } => "half_open",
-    }
-}
-
 /// Whether calls are kept back, now.
-fn is_open(breaker: &Breaker, now: Timestamp) -> bool {
+#[must_use]
+pub fn is_open(breaker: &Breaker, now: Timestamp) -> bool {
     match breaker.state {
         BreakerState::Closed => false,
         BreakerState::Open { until } | BreakerState::HalfOpen { until, .. } => now < until,
@@ -123,11 +121,13 @@ fn is_open(breaker: &Breaker, now: Timestamp) -> bool {
 }
 
 /// As a label's value.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-fn told(breaker: &Breaker, now: Timestamp) -> String {
+/// A target's health in words.
+#[must_use]
+pub fn told(breaker: &Breaker, now: Timestamp) -> String {
     match &breaker.state {
         BreakerState::Closed if breaker.failures == 0 => "answers (正常)".to_owned(),
         BreakerState::Closed => format!("failed {} time(s) in a row", breaker.failures),
@@ -135,8 +135,8 @@ fn told(breaker: &Breaker, now: Timestamp) -> String {
             format!("may be asked again, after {} failures in a row", breaker.failures)
         }
         BreakerState::Open { until } => format!(
-            "is left in peace for {} s more, after {} failures in a row (熔断)",
-            until.since(now).as_secs(),
+            "is left in peace for {} more, after {} failures in a row (熔断)",
+            span(until.since(now)),
             breaker.failures
         ),
         BreakerState::HalfOpen { .. } => "a probe looks whether it is back (探测中)".to_owned(),

@@ -9,7 +9,7 @@ use greenlight_core::{Class, Failure};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
-use crate::connector::{ConnectorError, variable};
+use crate::connector::{ConnectorError, Reached, variable};
 use crate::connectors::AnyConnector;
 use crate::http::{self, HttpConnector};
 use crate::setup::Setup;
@@ -70,6 +70,22 @@ where
             return Ok(statements.into_iter().map(Preview::Statement).collect());
         }
         Ok(self.http.preview(call)?.into_iter().map(Preview::Request).collect())
+    }
+}
+
+impl<H: Http, S: ReadSecret, C: Clock> Actions<H, S, C> {
+    /// How far `target` can be reached; nothing is changed there.
+    ///
+    /// # Errors
+    /// [`Failure`] says why it cannot.
+    pub async fn reach(&self, target: &str) -> Result<Reached, Failure> {
+        if self.databases.has(target) {
+            return self.databases.reach(target).await.map(|()| Reached::LoggedIn);
+        }
+        let unknown = || {
+            Failure::give_up(Class::NotConfigured, format!("target `{target}` is not configured"))
+        };
+        self.http.reach(target).await.ok_or_else(unknown)?
     }
 }
 

@@ -11,6 +11,15 @@ use serde_json::{Map, Value};
 pub use crate::error::ConnectorError;
 use crate::template::condition_needs;
 
+/// How far a target was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Something answers there. Whether it takes our credentials shows with the first effect.
+    Answers,
+    /// It took our credentials.
+    LoggedIn,
+}
+
 /// The variables that tell of the request: templates and conditions may use them.
 const OF_REQUEST: [&str; 5] =
     ["approval_code", "instance_code", "event_id", "applicant", "serial_number"];

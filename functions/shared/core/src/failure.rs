@@ -41,6 +41,14 @@ impl Failure {
         Self::GiveUp { reason: Reason::new(class, cause) }
     }
 
+    /// The same, about `target`.
+    #[must_use]
+    pub fn at(mut self, target: &str) -> Self {
+        let (Self::Retry { reason, .. } | Self::GiveUp { reason }) = &mut self;
+        reason.target = Some(target.to_owned());
+        self
+    }
+
     /// Why.
     #[must_use]
     pub const fn reason(&self) -> &Reason {
@@ -59,6 +67,9 @@ pub struct Reason {
     pub class: Class,
     /// For people.
     pub text: String,
+    /// The target that it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 impl Reason {
@@ -73,15 +84,15 @@ impl Reason {
             text.truncate(end);
             text.push('…');
         }
-        Self { class, text }
+        Self { class, text, target: None }
     }
 
-    /// Several reasons as one: the class of the first, the sentences of all. `None` when there is none.
+    /// Several reasons as one: class and target of the first, the sentences of all. `None` when there is none.
     #[must_use]
     pub fn joined(reasons: &[Self]) -> Option<Self> {
-        let class = reasons.first()?.class;
+        let first = reasons.first()?;
         let texts: Vec<_> = reasons.iter().map(|reason| reason.text.as_str()).collect();
-        Some(Self::new(class, texts.join("; ")))
+        Some(Self { target: first.target.clone(), ..Self::new(first.class, texts.join("; ")) })
     }
 }
 

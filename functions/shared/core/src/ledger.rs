@@ -107,6 +107,14 @@ impl EffectKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Target, operation and device. `None` when it was not made by [`EffectKey::new`].
+    #[must_use]
+    pub fn parts(&self) -> Option<(&str, &str, Eui48)> {
+        let mut parts = self.0.rsplitn(3, '/');
+        let (device, operation, target) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((target, operation, Eui48::parse(device).ok()?))
+    }
 }
 
 impl From<&str> for EffectKey {
@@ -185,7 +193,7 @@ pub enum Settlement {
     /// It cannot succeed.
     Failed(Reason),
     /// It will be tried again: the lease is given back.
-    Released,
+    Released(Reason),
 }
 
 /// What may be done to a record.
@@ -238,7 +246,7 @@ pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Optio
             record.state = match settlement {
                 Settlement::Done => State::Done { at: now },
                 Settlement::Failed(reason) => State::Failed { at: now, reason: reason.to_string() },
-                Settlement::Released => {
+                Settlement::Released(_) => {
                     State::Working(Lease { owner: owner.clone(), until: Timestamp::default() })
                 }
             };
@@ -287,6 +295,10 @@ mod tests {
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
+    }
+
+    fn reason() -> Reason {
+        Reason::new(Class::BadForm, "no device")
     }
 
     fn claim_by(owner: &str, until: i64) -> Command {
@@ -340,9 +352,7 @@ mod tests {
     #[test]
     fn a_later_attempt_is_told_what_was_done() {
         let key = EffectKey::from("nac/add/x");
-        for ending in
-            [Settlement::Released, Settlement::Failed(Reason::new(Class::BadForm, "no device"))]
-        {
+        for ending in [Settlement::Released(reason()), Settlement::Failed(reason())] {
             let (_, answers) = run([
                 (0, claim_by("a", 10)),
                 (1, Command::RecordEffect("a".into(), key.clone(), effect())),

@@ -10,10 +10,12 @@
 //! * [`flow`]: the rules from an approval to actions, read from `flows.toml`.
 //! * [`extract`]: from a form, through a flow's fields, to devices and values.
 //! * [`ledger`]: what was done already, as a pure state machine.
+//! * [`audit`]: what can be told afterwards, of requests, devices and the whole.
 //! * [`failure`], [`retry`], [`breaker`]: why something did not work, when it is tried again, and when a
 //!   target is left in peace.
 //! * [`secret`]: the one secret, cached and read again when it may have been rotated.
 
+pub mod audit;
 pub mod breaker;
 mod delivery;
 pub mod event;

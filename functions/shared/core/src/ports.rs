@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::audit::Findings;
 use crate::breaker::Breaker;
 use crate::delivery::{Delivery, Refusal};
 use crate::event::Event;
@@ -102,6 +103,8 @@ pub struct DeadLetter<'a> {
     pub reason: &'a Reason,
     /// How often it was received.
     pub receive_count: u32,
+    /// When the queue gave it out for the first time.
+    pub first_received: Timestamp,
     /// When it was given up.
     pub failed_at: Timestamp,
 }
@@ -143,11 +146,13 @@ pub trait RecordEffect: Send + Sync {
 /// Ends an attempt, as the owner of a lease.
 pub trait Settle: Send + Sync {
     /// Ends the attempt as `settlement` says; a request that ended also files its event id as processed.
+    /// Findings are filed before, so that what ended can be found.
     fn settle(
         &self,
         request: &Request,
         owner: &Owner,
         settlement: &Settlement,
+        findings: Option<&Findings>,
         now: Timestamp,
     ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
 
@@ -216,6 +221,14 @@ pub struct Call<'a> {
     pub variables: &'a serde_json::Map<String, serde_json::Value>,
     /// No quick retry goes on past this.
     pub deadline: Timestamp,
+}
+
+impl Call<'_> {
+    /// What the ledger files it under.
+    #[must_use]
+    pub fn key(&self) -> EffectKey {
+        EffectKey::new(self.target, self.operation, self.device)
+    }
 }
 
 /// Sends HTTP requests to other systems.

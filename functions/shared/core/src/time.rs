@@ -58,7 +58,7 @@ pub(crate) fn is_moment(text: &str) -> bool {
     let Some((moment, rest)) = text.split_at_checked(19) else { return false };
     let offset = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
     let within = |place: usize, range: std::ops::RangeInclusive<u8>| {
-        let number = moment.get(place..place + 2).and_then(|digits| digits.parse().ok());
+        let number = moment.get(place..place + 2).and_then(|digits| digits.parse::<u8>().ok());
         number.is_some_and(|number| range.contains(&number))
     };
     shape(moment) == "0000-00-00T00:00:00"

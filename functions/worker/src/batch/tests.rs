@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use greenlight_core::audit::Findings;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
@@ -132,9 +133,10 @@ impl Settle for Counting {
         request: &Request,
         owner: &Owner,
         settlement: &Settlement,
+        findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let result = self.0.settle(request, owner, settlement, now).await;
+        let result = self.0.settle(request, owner, settlement, findings, now).await;
         self.1.add(&request.instance_code);
         result
     }
@@ -231,6 +233,6 @@ async fn statement_08_a_panic_a_hang_and_poison_cost_the_other_seven_records_not
     assert_eq!(processor.actions.0.lock().unwrap().len(), 7);
     let letters = database.dead_letters().await.unwrap();
     assert_eq!(letters.len(), 1);
-    assert_eq!((letters[0].class.as_str(), letters[0].body.as_str()), ("bad_message", "poison"));
+    assert_eq!((letters[0].class(), letters[0].body.as_str()), ("bad_message", "poison"));
     println!("10 records, 1 panics, 1 hangs and 1 is poison: 7 done");
 }

@@ -115,6 +115,7 @@ impl Stage {
             flows: flows.map(|_| file),
             connectors: None,
             feishu_base_url: feishu.url(),
+            ui: None,
         };
         let nac_url = nac.url();
         let environment = move |name: &str| match name {

@@ -89,11 +89,11 @@ pub struct Mistake {
 }
 
 /// Flows that are right, and what they need.
-struct Checked {
-    flows: Flows,
-    setup: Setup,
+pub(crate) struct Checked {
+    pub(crate) flows: Flows,
+    pub(crate) setup: Setup,
     /// Variables that are not set here.
-    unset: BTreeSet<String>,
+    pub(crate) unset: BTreeSet<String>,
 }
 
 impl Checked {
@@ -146,12 +146,19 @@ pub fn schema() -> String {
 }
 
 fn read(files: &Files) -> Result<Checked, FlowsProblem> {
+    read_with(files, &|variable| std::env::var(variable).ok().filter(|value| !value.is_empty()))
+}
+
+/// As [`read`], with the values of variables from `known`.
+pub(crate) fn read_with(
+    files: &Files,
+    known: &dyn Fn(&str) -> Option<String>,
+) -> Result<Checked, FlowsProblem> {
     let text = flows_text(files.flows.as_deref(), include_str!("../../../flows.toml"))?;
     let connectors = Connectors::built_in_and(files.connectors.as_deref())?;
     let unset = RefCell::new(BTreeSet::new());
     let environment = |variable: &str| {
-        let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
-        Some(value.unwrap_or_else(|| {
+        Some(known(variable).unwrap_or_else(|| {
             unset.borrow_mut().insert(variable.to_owned());
             flow::stand_in(variable)
         }))

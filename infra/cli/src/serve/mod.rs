@@ -4,7 +4,7 @@ mod consumer;
 mod webhook;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+
+use crate::site::Site;
+use crate::ui::{Token, Ui, UiError};
 
 use consumer::Consumer;
 use webhook::SignallingQueue;
@@ -45,6 +48,8 @@ pub struct Options {
     pub connectors: Option<PathBuf>,
     /// Feishu's OpenAPI.
     pub feishu_base_url: String,
+    /// The port of loopback for the operator's page; none if left out.
+    pub ui: Option<u16>,
 }
 
 /// It cannot be served.
@@ -65,6 +70,9 @@ pub enum ServeError {
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The page cannot be shown.
+    #[error(transparent)]
+    Ui(#[from] UiError),
     /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -113,16 +121,36 @@ pub struct Server {
 /// [`ServeError`] when it cannot start.
 pub async fn run(options: Options) -> Result<(), ServeError> {
     let mut signals = StopSignals::listen();
+    let (ui, data) = (options.ui, options.data.clone());
     let server = Server::start(options).await?;
+    let page = match ui {
+        Some(port) => Some(show_page(&server, port, &data).await?),
+        None => None,
+    };
     tracing::info!("listening on http://{}/api/event", server.address());
     let mut server = server;
     let result = tokio::select! {
         () = signals.received() => Ok(()),
         () = server.ended() => Err(ServeError::Ended),
     };
+    if let Some(page) = page {
+        page.abort();
+    }
     tracing::info!("stopping: what has begun is finished first");
     server.stop().await;
     result
+}
+
+/// The operator's page beside the server. Its token is in the data folder, for whoever may read that, and not in
+/// the log.
+async fn show_page(server: &Server, port: u16, data: &Path) -> Result<JoinHandle<()>, ServeError> {
+    let token = Token::random();
+    let file = data.join("ui-token");
+    SecretFile::new(file.clone()).put(&format!("{token}\n"))?;
+    let site = Site::Local(server.database().clone());
+    let ui = Ui::bind(site, port, token).await?;
+    tracing::info!("the page is at http://{}, its token in {}", ui.address(), file.display());
+    Ok(tokio::spawn(ui.serve()))
 }
 
 /// SIGINT and SIGTERM, listened for from when this is made: whoever sees that it listens may stop it.

@@ -88,9 +88,10 @@ async fn ready(State(database): State<Database>) -> Response {
 }
 
 async fn metrics(State(database): State<Database>) -> Response {
-    match database.overview().await {
+    let now = SystemClock.now();
+    match database.overview(now).await {
         Ok(overview) => {
-            let text = crate::status::metrics(&overview, SystemClock.now());
+            let text = crate::status::metrics(&overview, now);
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),

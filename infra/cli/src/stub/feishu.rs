@@ -58,6 +58,7 @@ impl StubFeishu {
         let routes = Router::new()
             .route("/open-apis/auth/v3/tenant_access_token/internal", post(log_in))
             .route("/open-apis/approval/v4/instances/{code}", get(instance))
+            .route("/open-apis/approval/v4/approvals/{code}", get(definition))
             .route("/open-apis/approval/v4/approvals/{code}/subscribe", post(subscribe))
             .with_state(Arc::clone(&state));
         let address = super::serve(routes).await?;
@@ -183,4 +184,21 @@ async fn subscribe(
         return error(1_390_007, "subscription existed");
     }
     (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": {}})))
+}
+
+/// Every approval has the form of [`form_of`]; in a definition the columns of a table are its `children`.
+async fn definition(State(state): State<Shared>, headers: HeaderMap) -> (StatusCode, Json<Value>) {
+    if !is_logged_in(&lock(&state), &headers) {
+        return error(99_991_663, "Invalid access token for authorization");
+    }
+    let form = json!([
+        {"id": "widget2", "custom_id": "device_mac", "name": "MAC 地址", "type": "input", "required": false},
+        {"id": "widget3", "custom_id": "devices", "name": "设备明细", "type": "fieldList", "children": [
+            {"id": "widget31", "name": "设备", "type": "radioV2"},
+            {"id": "widget32", "custom_id": "mac", "name": "MAC", "type": "input"},
+        ]},
+    ]);
+    let data =
+        json!({"approval_name": "Device access", "status": "ACTIVE", "form": form.to_string()});
+    (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": data})))
 }

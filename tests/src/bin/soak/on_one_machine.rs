@@ -73,7 +73,8 @@ pub(crate) async fn run(count: u32) -> Account {
         eprintln!("soak: the queue is not empty after {PATIENCE:?}");
     }
     let letters = database.dead_letters().await.expect("it can be looked into");
-    let letters: Vec<_> = letters.into_iter().map(|letter| (letter.class, letter.body)).collect();
+    let letters: Vec<_> =
+        letters.into_iter().map(|letter| (letter.class().to_owned(), letter.body)).collect();
     serving.stop().await;
     let kills = kills.into_inner().expect("nobody panicked");
     let account =

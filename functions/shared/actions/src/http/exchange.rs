@@ -20,6 +20,7 @@ use super::digest::Challenge;
 use super::limits::Gate;
 use super::outcome::{RuleOutcome, judge};
 use super::render::RenderError;
+use crate::connector::Reached;
 use crate::template::{self, value_of_answer};
 
 /// A system acted upon.
@@ -81,6 +82,21 @@ impl Step {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
+    /// Logs in where there is a login, else looks whether anything answers: whatever it says is an answer.
+    pub(super) async fn reach_target(&self, target: &Target<H>) -> Result<Reached, Failure> {
+        if target.connector.auth.login.is_some() {
+            self.session(target, &self.secret.current(), None).await?;
+            return Ok(Reached::LoggedIn);
+        }
+        let request = http::Request::get(&target.url).body(Bytes::new());
+        let request = request.map_err(|error| {
+            let text = format!("target `{}`: its URL cannot be asked: {error}", target.name);
+            Failure::give_up(Class::NotConfigured, text)
+        })?;
+        target.send(request).await?;
+        Ok(Reached::Answers)
+    }
+
     /// The answer to a step. Who is refused logs in again, or has the secret read again, and is heard once
     /// more.
     pub(super) async fn exchange(

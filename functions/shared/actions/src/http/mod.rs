@@ -26,7 +26,7 @@ pub use limits::Limits;
 pub use outcome::{Rule, RuleOutcome};
 pub use preview::Preview;
 
-use crate::connector::{ConnectorError, params, variables};
+use crate::connector::{ConnectorError, Reached, params, variables};
 use check::base_url;
 use exchange::Target;
 
@@ -66,6 +66,14 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     #[must_use]
     pub fn is_exclusive(&self, target: &str) -> bool {
         self.targets.get(target).is_some_and(|target| target.connector.limits.exclusive)
+    }
+
+    /// How far `target` can be reached; `None` when it is none of these.
+    ///
+    /// # Errors
+    /// [`Failure`] says why it cannot.
+    pub async fn reach(&self, target: &str) -> Option<Result<Reached, Failure>> {
+        Some(self.reach_target(self.targets.get(target)?).await)
     }
 
     /// Performs one effect.

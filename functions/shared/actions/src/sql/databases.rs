@@ -187,6 +187,16 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         target.operation(call)?.statements.iter().map(preview).collect()
     }
 
+    /// Connects to `target`, within the time of an effect.
+    ///
+    /// # Errors
+    /// [`Failure`] says why it cannot be connected to.
+    pub async fn reach(&self, target: &str) -> Result<(), Failure> {
+        let Some(target) = self.targets.get(target) else { return Ok(()) };
+        let connected = tokio::time::timeout(TIMEOUT, self.pool(target)).await;
+        connected.unwrap_or_else(|_| Err(target.too_slow())).map(drop)
+    }
+
     /// Performs one effect.
     ///
     /// # Errors
@@ -194,10 +204,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
     pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let target = self.target(call)?;
         let result = tokio::time::timeout(TIMEOUT, self.run(target, call)).await;
-        let result = result.unwrap_or_else(|_| {
-            let text = format!("target `{}` did not answer in time", target.name);
-            Err(Failure::retry(Class::TargetUnavailable, text))
-        });
+        let result = result.unwrap_or_else(|_| Err(target.too_slow()));
         if matches!(&result, Err(failure) if failure.reason().class == Class::TargetLogin) {
             // The next call connects with the secret as it is then.
             target.pool.lock().await.take();
@@ -207,6 +214,11 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
 }
 
 impl Target {
+    fn too_slow(&self) -> Failure {
+        let text = format!("target `{}` did not answer in time", self.name);
+        Failure::retry(Class::TargetUnavailable, text)
+    }
+
     fn operation(&self, call: &Call<'_>) -> Result<&SqlOperation, Failure> {
         self.connector.operations.get(call.operation).ok_or_else(|| {
             let text = format!("`{}` of target `{}` is not configured", call.operation, self.name);

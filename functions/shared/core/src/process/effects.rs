@@ -19,6 +19,8 @@ use crate::request::Request;
 /// A target that failed over so many devices is left in peace for the rest of the attempt.
 const FAILURES_PER_ATTEMPT: usize = 3;
 
+type Effects = BTreeMap<EffectKey, Effect>;
+
 /// What an attempt is about: the request as it was claimed, and the message that brought it.
 pub(super) struct Job<'a> {
     pub(super) request: &'a Request,
@@ -42,8 +44,9 @@ where
         instance: &Instance,
         extracted: Extracted,
         circuits: Circuits,
+        effects: &mut Effects,
     ) -> Result<(), Setback> {
-        let result = self.act_on_all(job, instance, extracted, circuits).await;
+        let result = self.act_on_all(job, instance, extracted, circuits, effects).await;
         self.release(job).await;
         result
     }
@@ -55,6 +58,7 @@ where
         instance: &Instance,
         extracted: Extracted,
         mut circuits: Circuits,
+        effects: &mut Effects,
     ) -> Result<(), Setback> {
         let variables = variables(&job.request.event_id, instance, extracted.values);
         let mut failures = Failures::of(extracted.problems);
@@ -75,8 +79,11 @@ where
                 deadline: job.message.deadline,
             };
             match self.perform(&call, job, &mut circuits).await? {
-                Ok(()) => failures.is_progress = true,
-                Err(failure) => failures.add(&action.target, failure),
+                Ok(effect) => {
+                    failures.is_progress = true;
+                    effects.insert(call.key(), effect);
+                }
+                Err(failure) => failures.add(failure.at(&action.target)),
             }
         }
         failures.into_result()
@@ -138,7 +145,7 @@ where
         call: &Call<'_>,
         job: &Job<'_>,
         circuits: &mut Circuits,
-    ) -> Result<Result<(), Failure>, Setback> {
+    ) -> Result<Result<Effect, Failure>, Setback> {
         // Who does not have the target to itself must not become its probe.
         if let Err(failure) = self.hold(call.target, job).await? {
             return Ok(Err(failure));
@@ -147,23 +154,22 @@ where
             return Ok(Err(failure));
         }
         let result = self.actions.act(call).await;
-        if let Ok(outcome) = result {
+        let result = result.map(|outcome| Effect { outcome, at: self.clock.now() });
+        if let Ok(effect) = result {
             tracing::info!(
                 target = call.target,
                 operation = call.operation,
                 device = call.device.masked(),
-                outcome = outcome.as_str(),
+                outcome = effect.outcome.as_str(),
                 "effect done"
             );
-            let key = EffectKey::new(call.target, call.operation, call.device);
-            let effect = Effect { outcome, at: self.clock.now() };
             let (request, owner) = (job.request.key(), &job.message.lease.owner);
-            self.ledger.record_effect(&request, owner, &key, effect, effect.at).await??;
+            self.ledger.record_effect(&request, owner, &call.key(), effect, effect.at).await??;
         }
         if let Some(health) = health(&result) {
             self.report(call.target, job, circuits, health).await;
         }
-        Ok(result.map(|_| ()))
+        Ok(result)
     }
 
     /// Asks the target's circuit breaker, once per attempt, unless it was seen closed.
@@ -231,7 +237,7 @@ fn health<T>(result: &Result<T, Failure>) -> Option<Health> {
 
 fn is_away(target: &str, wait: Duration) -> Failure {
     let text = format!("target `{target}` is away, and is asked by one probe at a time");
-    Failure::retry_after(Some(wait), Class::CircuitOpen, text)
+    Failure::retry_after(Some(wait), Class::CircuitOpen, text).at(target)
 }
 
 /// The actions whose conditions hold.
@@ -318,14 +324,14 @@ impl Failures {
         Self { give_ups: problems.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    fn add(&mut self, target: &str, failure: Failure) {
+    fn add(&mut self, failure: Failure) {
         match failure {
             Failure::GiveUp { reason } => self.give_ups.push(reason),
             Failure::Retry { after, reason } => {
                 self.retry_after = self.retry_after.max(after);
                 let is_failed = reason.class == Class::TargetFailed;
                 let targets = if is_failed { &mut self.failed } else { &mut self.down };
-                targets.push(target.to_owned());
+                targets.extend(reason.target.clone());
                 self.retries.push(reason);
             }
         }

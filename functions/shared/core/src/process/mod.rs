@@ -14,6 +14,7 @@ use tracing::{Instrument, Span};
 
 use self::effects::Job;
 pub use self::plan::{Plan, plan};
+use crate::audit::Findings;
 use crate::extract::extract;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
@@ -173,8 +174,13 @@ where
             return Ok(());
         };
         let job = Job { request: &request, flow, taken: &taken, message };
-        let result = self.carry_out(&job).await;
-        self.settle(&request, message, result).await
+        let mut findings = Findings {
+            flow: flow.name.clone(),
+            effects: taken.effects.clone(),
+            ..Findings::default()
+        };
+        let result = self.carry_out(&job, &mut findings).await;
+        self.settle(&job, result, &findings).await
     }
 
     fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
@@ -208,41 +214,49 @@ where
     }
 
     /// Reads, checks and acts. The good devices are acted on, whatever is wrong with the others.
-    async fn carry_out(&self, job: &Job<'_>) -> Result<(), Setback> {
+    async fn carry_out(&self, job: &Job<'_>, findings: &mut Findings) -> Result<(), Setback> {
         let Job { request, flow, .. } = *job;
         let circuits = self.look(flow).await?;
         let instance = self.source.read_instance(&request.instance_code).await?;
         confirm(request, &instance)?;
         let extracted = extract(flow, &instance.form);
+        findings.applicant.clone_from(&instance.applicant);
+        findings.serial_number.clone_from(&instance.serial_number);
+        findings.devices.extend(extracted.devices.values().flatten());
         if extracted.randomized > 0 {
             let devices = extracted.randomized;
             tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
         }
-        self.act(job, &instance, extracted, circuits).await
+        self.act(job, &instance, extracted, circuits, &mut findings.effects).await
     }
 
     /// Ends the attempt in the ledger. A retry that went on for too long ends as given up.
     async fn settle(
         &self,
-        request: &Request,
-        message: &Message<'_>,
+        job: &Job<'_>,
         result: Result<(), Setback>,
+        findings: &Findings,
     ) -> Result<(), Setback> {
+        let Job { request, message, taken, .. } = *job;
         let now = self.clock.now();
         let (settlement, result) = match result {
             Ok(()) => (Settlement::Done, Ok(())),
             Err(setback @ Setback::LeaseLost) => return Err(setback),
             Err(Setback::Failed(failure) | Setback::Settled(failure)) => {
                 let failure = self.unless_over(failure, message, now);
+                let reason = failure.reason().clone();
                 let settlement = match &failure {
-                    Failure::Retry { .. } => Settlement::Released,
-                    Failure::GiveUp { reason } => Settlement::Failed(reason.clone()),
+                    Failure::Retry { .. } => Settlement::Released(reason),
+                    Failure::GiveUp { .. } => Settlement::Failed(reason),
                 };
                 (settlement, Err(Setback::Settled(failure)))
             }
         };
+        // A request that is tried again and again is not filed again and again, and yet found soon.
+        let is_final = !matches!(settlement, Settlement::Released(_));
+        let findings = Some(findings).filter(|_| is_final || taken.attempt.is_power_of_two());
         let owner = &message.lease.owner;
-        self.ledger.settle(request, owner, &settlement, now).await??;
+        self.ledger.settle(request, owner, &settlement, findings, now).await??;
         result
     }
 
@@ -254,7 +268,8 @@ where
             {
                 let patience = humantime::format_duration(self.flows.retry.give_up_after);
                 let text = format!("given up after {patience}: {}", reason.text);
-                Failure::give_up(reason.class, text)
+                let given_up = Reason::new(reason.class, text);
+                Failure::GiveUp { reason: Reason { target: reason.target, ..given_up } }
             }
             failure => failure,
         }
@@ -291,6 +306,7 @@ where
             body: message.body,
             reason: &reason,
             receive_count: message.receive_count,
+            first_received: message.first_received,
             failed_at: self.clock.now(),
         };
         match self.dead_letters.bury(&letter).await {

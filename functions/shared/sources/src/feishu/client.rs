@@ -49,7 +49,7 @@ struct Token {
 
 /// What the OpenAPI answered instead of data.
 #[derive(Debug, Error)]
-enum ApiError {
+pub(super) enum ApiError {
     #[error("{0}")]
     Http(#[from] HttpError),
     #[error("Feishu answered HTTP {status} with what is not its JSON")]
@@ -65,7 +65,7 @@ impl ApiError {
         matches!(self, Self::Code { code, .. } if code::TOKEN_REFUSED.contains(code))
     }
 
-    fn into_failure(self) -> Failure {
+    pub(super) fn into_failure(self) -> Failure {
         match &self {
             Self::Code { code, status, reset, .. }
                 if *code == code::RATE_LIMITED || *status == 429 =>
@@ -177,21 +177,30 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         }
     }
 
-    /// Gets with a token; one that is refused is replaced, and the call made once more.
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+    /// Gets with a token.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.ask(Method::GET, path).await?.map_err(ApiError::into_failure)
+    }
+
+    /// Asks with a token; one that is refused is replaced, and the call made once more.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<Result<T, ApiError>, Failure> {
         let token = self.token().await?;
-        match self.call(Method::GET, path, Some(&token), Bytes::new()).await {
+        let result = self.call(method.clone(), path, Some(&token), Bytes::new()).await;
+        Ok(match result {
             Err(error) if error.is_token_refused() => {
                 self.forget(&token);
                 let token = self.token().await?;
-                self.call(Method::GET, path, Some(&token), Bytes::new()).await
+                self.call(method, path, Some(&token), Bytes::new()).await
             }
             result => result,
-        }
-        .map_err(ApiError::into_failure)
+        })
     }
 
-    async fn token(&self) -> Result<SecretString, Failure> {
+    pub(super) async fn token(&self) -> Result<SecretString, Failure> {
         let now = self.clock.now();
         let cached = self.cached_token().clone();
         if let Some(token) = cached.filter(|token| now < token.good_until) {

@@ -3,12 +3,14 @@
 //! Protocol facts: the open platform's documentation, "Send notifications to developers' server",
 //! "Encrypt Key", "Approval instance status change" and "Obtain a single approval instance".
 
+mod admin;
 mod client;
 mod crypto;
 mod envelope;
 mod form;
 mod webhook;
 
+pub use admin::{Definition, Widget};
 pub use client::{BASE_URL, FeishuClient, parse_instance};
 pub use crypto::{decrypt, encrypt, signature};
 pub use webhook::{FeishuWebhook, REPLAY_WINDOW, header};

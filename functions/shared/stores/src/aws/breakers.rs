@@ -8,7 +8,8 @@ use greenlight_core::breaker::Breaker;
 use greenlight_core::ports::{KeepBreakers, LedgerError};
 
 use super::describe;
-use super::dynamodb::{DynamoLedger, number, text, unreadable};
+use super::dynamodb::DynamoLedger;
+use super::item::{BREAKERS, number, text, unreadable};
 
 /// So often a change is tried when others change the item at the same moment.
 const TRIES: usize = 8;
@@ -49,6 +50,9 @@ impl DynamoLedger {
             serde_json::to_string(breaker).map_err(|error| LedgerError(error.to_string()))?;
         let item = HashMap::from([
             ("pk".to_owned(), breaker_pk(target)),
+            ("subject".to_owned(), text(BREAKERS)),
+            ("at".to_owned(), number(0)),
+            ("target".to_owned(), text(target)),
             ("breaker".to_owned(), text(&json)),
             // For whoever looks at the table.
             ("state".to_owned(), text(breaker.as_str())),

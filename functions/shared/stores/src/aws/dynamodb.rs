@@ -1,6 +1,6 @@
 //! The ledger in DynamoDB: each command of the state machine is one conditional write.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -10,16 +10,15 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
     Update,
 };
+use greenlight_core::audit::{Findings, Subject, day};
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, REMEMBERED_FOR, Refused, Settlement,
-    Taken,
+    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Refused, Settlement, Taken,
 };
 use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
-
-type Item = HashMap<String, AttributeValue>;
+use super::item::{Item, expiry, number, of_day, string, text, timestamp, unreadable};
 
 /// A request may be claimed when nobody has, when it failed, or when the last lease is void.
 /// The expiry stands in the condition: DynamoDB's own deletion of old items is days late.
@@ -64,9 +63,16 @@ impl Claim for DynamoLedger {
                  attempt = if_not_exists(attempt, :zero) + :one, \
                  effects = if_not_exists(effects, :none), \
                  approval_code = :approval_code, event_id = :event_id, \
+                 received_at = if_not_exists(received_at, :received_at), \
+                 first_claimed_at = if_not_exists(first_claimed_at, :now), \
+                 #subject = if_not_exists(#subject, :day), #at = if_not_exists(#at, :now), \
                  claimed_at = :now, expires_at = :expires_at \
-                 REMOVE failure_class, failure_reason, settled_at",
+                 REMOVE settled_at",
             )
+            .expression_attribute_names("#subject", "subject")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":received_at", number(request.received_at.as_millis()))
+            .expression_attribute_values(":day", text(&of_day(day(now))))
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":working", text("working"))
@@ -158,40 +164,15 @@ impl Settle for DynamoLedger {
         request: &Request,
         owner: &Owner,
         settlement: &Settlement,
+        findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", request_pk(&request.key()))
-            .condition_expression(HELD)
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":working", text("working"))
-            .expression_attribute_values(":me", text(owner.as_str()))
-            .expression_attribute_values(":now", number(now.as_millis()));
-        let update = match settlement {
-            Settlement::Released => update
-                .update_expression("SET lease_until = :void")
-                .expression_attribute_values(":void", number(0)),
-            Settlement::Done => update
-                .update_expression(
-                    "SET #state = :done, settled_at = :now, expires_at = :expires_at",
-                )
-                .expression_attribute_values(":done", text("done"))
-                .expression_attribute_values(":expires_at", expiry(now)),
-            Settlement::Failed(reason) => update
-                .update_expression(
-                    "SET #state = :failed, failure_class = :class, failure_reason = :reason, \
-                     settled_at = :now, expires_at = :expires_at",
-                )
-                .expression_attribute_values(":failed", text("failed"))
-                .expression_attribute_values(":class", text(reason.class.as_str()))
-                .expression_attribute_values(":reason", text(&reason.text))
-                .expression_attribute_values(":expires_at", expiry(now)),
-        };
-        let update = update.build().map_err(|error| LedgerError(error.to_string()))?;
+        if let Some(findings) = findings {
+            self.file(request, findings, now).await?;
+        }
+        let update = self.settlement(request, owner, settlement, findings, now)?;
         let mut writes = vec![TransactWriteItem::builder().update(update).build()];
-        if *settlement != Settlement::Released {
+        if !matches!(settlement, Settlement::Released(_)) {
             let put = Put::builder()
                 .table_name(&self.table)
                 .set_item(Some(event_item(request, now)))
@@ -229,6 +210,76 @@ impl Settle for DynamoLedger {
     }
 }
 
+impl DynamoLedger {
+    /// The write of a settlement, under the condition that the lease is held.
+    fn settlement(
+        &self,
+        request: &Request,
+        owner: &Owner,
+        settlement: &Settlement,
+        findings: Option<&Findings>,
+        now: Timestamp,
+    ) -> Result<Update, LedgerError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", request_pk(&request.key()))
+            .condition_expression(HELD)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":me", text(owner.as_str()))
+            .expression_attribute_values(":now", number(now.as_millis()));
+        let (update, mut sets) = match settlement {
+            Settlement::Released(_) => (
+                update.expression_attribute_values(":void", number(0)),
+                vec!["lease_until = :void"],
+            ),
+            Settlement::Done | Settlement::Failed(_) => {
+                let is_done = *settlement == Settlement::Done;
+                let ended = text(if is_done { "done" } else { "failed" });
+                (
+                    update
+                        .expression_attribute_values(":ended", ended)
+                        .expression_attribute_values(":expires_at", expiry(now)),
+                    vec!["#state = :ended", "settled_at = :now", "expires_at = :expires_at"],
+                )
+            }
+        };
+        let update = match settlement {
+            Settlement::Done => update,
+            Settlement::Failed(reason) | Settlement::Released(reason) => {
+                sets.extend([
+                    "failure_class = :class",
+                    "failure_reason = :reason",
+                    "failure_target = :target",
+                    "failed_at = :now",
+                ]);
+                let target = reason.target.as_deref().unwrap_or_default();
+                update
+                    .expression_attribute_values(":class", text(reason.class.as_str()))
+                    .expression_attribute_values(":reason", text(&reason.text))
+                    .expression_attribute_values(":target", text(target))
+            }
+        };
+        // What was found out before the source was away must not be forgotten.
+        let update = match findings.filter(|findings| !findings.applicant.is_empty()) {
+            None => update,
+            Some(findings) => {
+                sets.extend(["#flow = :flow", "applicant = :applicant", "serial_number = :serial"]);
+                update
+                    .expression_attribute_names("#flow", "flow")
+                    .expression_attribute_values(":flow", text(&findings.flow))
+                    .expression_attribute_values(":applicant", text(&findings.applicant))
+                    .expression_attribute_values(":serial", text(&findings.serial_number))
+            }
+        };
+        update
+            .update_expression(format!("SET {}", sets.join(", ")))
+            .build()
+            .map_err(|error| LedgerError(error.to_string()))
+    }
+}
+
 fn is_cancelled_by(error: &SdkError<TransactWriteItemsError>, code: &str) -> bool {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
         error.as_service_error()
@@ -242,32 +293,30 @@ fn is_cancelled_by(error: &SdkError<TransactWriteItemsError>, code: &str) -> boo
 /// A processed event id, which points to its request.
 fn event_item(request: &Request, now: Timestamp) -> Item {
     let pk = format!("event#{}#{}#{}", request.source, request.tenant, request.event_id);
+    let subject = Subject::Event(request.event_id.clone());
     Item::from([
         ("pk".to_owned(), text(&pk)),
+        ("subject".to_owned(), text(&subject.key())),
+        ("at".to_owned(), number(request.received_at.as_millis())),
         ("request".to_owned(), text(request.key().as_str())),
         ("processed_at".to_owned(), number(now.as_millis())),
         ("expires_at".to_owned(), expiry(now)),
     ])
 }
 
-fn request_pk(key: &RequestKey) -> AttributeValue {
+pub(super) fn request_pk(key: &RequestKey) -> AttributeValue {
     AttributeValue::S(format!("request#{key}"))
 }
 
-pub(super) fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-pub(super) fn number(value: i64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
-/// Seconds since the Unix epoch, as DynamoDB's time to live wants them.
-fn expiry(now: Timestamp) -> AttributeValue {
-    number(now.plus(REMEMBERED_FOR).as_seconds())
-}
-
 fn taken(item: &Item) -> Result<Taken, LedgerError> {
+    Ok(Taken { attempt: attempt(item)?, effects: effects(item)? })
+}
+
+pub(super) fn attempt(item: &Item) -> Result<u32, LedgerError> {
+    u32::try_from(timestamp(item, "attempt")?.as_millis()).map_err(|_| unreadable("attempt"))
+}
+
+pub(super) fn effects(item: &Item) -> Result<BTreeMap<EffectKey, Effect>, LedgerError> {
     let effects = item.get("effects").and_then(|effects| effects.as_m().ok());
     let effects = effects.ok_or_else(|| unreadable("effects"))?;
     let effects = effects.iter().map(|(key, effect)| {
@@ -280,23 +329,5 @@ fn taken(item: &Item) -> Result<Taken, LedgerError> {
         let at = timestamp(effect, "at")?;
         Ok((EffectKey::from(key.as_str()), Effect { outcome, at }))
     });
-    Ok(Taken {
-        attempt: u32::try_from(timestamp(item, "attempt")?.as_millis())
-            .map_err(|_| unreadable("attempt"))?,
-        effects: effects.collect::<Result<BTreeMap<_, _>, _>>()?,
-    })
-}
-
-fn string<'a>(item: &'a Item, name: &str) -> Result<&'a str, LedgerError> {
-    let value = item.get(name).and_then(|value| value.as_s().ok());
-    value.map(String::as_str).ok_or_else(|| unreadable(name))
-}
-
-fn timestamp(item: &Item, name: &str) -> Result<Timestamp, LedgerError> {
-    let value = item.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
-    value.map(Timestamp::from_millis).ok_or_else(|| unreadable(name))
-}
-
-pub(super) fn unreadable(what: &str) -> LedgerError {
-    LedgerError(format!("{what} is not of the shape that greenlight writes"))
+    effects.collect()
 }

@@ -2,14 +2,26 @@
 
 #[cfg(feature = "dynamodb")]
 mod breakers;
+#[cfg(feature = "operator")]
+mod dead_letters;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod environment;
+#[cfg(feature = "dynamodb")]
+mod findings;
+#[cfg(feature = "dynamodb")]
+mod item;
 #[cfg(feature = "secretsmanager")]
 mod secretsmanager;
 #[cfg(feature = "sqs")]
 mod sqs;
+#[cfg(feature = "operator")]
+mod stack;
+#[cfg(feature = "operator")]
+mod stories;
 
+#[cfg(feature = "operator")]
+pub use dead_letters::{DeadLetterQueue, Held};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoLedger;
 pub use environment::{AwsEnvironment, MissingVariable, Patience, variable};
@@ -17,6 +29,8 @@ pub use environment::{AwsEnvironment, MissingVariable, Patience, variable};
 pub use secretsmanager::SecretsManager;
 #[cfg(feature = "sqs")]
 pub use sqs::SqsQueue;
+#[cfg(feature = "operator")]
+pub use stack::{QueueCounts, Stack, StackError};
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;

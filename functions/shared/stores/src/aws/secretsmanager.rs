@@ -20,6 +20,23 @@ impl SecretsManager {
     }
 }
 
+impl SecretsManager {
+    /// Puts another document in, as the current version of the secret.
+    ///
+    /// # Errors
+    /// [`SecretError::Unavailable`] when Secrets Manager says no.
+    pub async fn put(&self, document: &str) -> Result<(), SecretError> {
+        self.client
+            .put_secret_value()
+            .secret_id(&self.secret_id)
+            .secret_string(document)
+            .send()
+            .await
+            .map_err(|error| SecretError::Unavailable(describe(&error)))?;
+        Ok(())
+    }
+}
+
 impl FetchSecret for SecretsManager {
     async fn fetch(&self) -> Result<String, SecretError> {
         let unavailable = SecretError::Unavailable;

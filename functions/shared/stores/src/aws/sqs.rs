@@ -53,21 +53,25 @@ impl Postpone for SqsQueue {
 }
 
 impl Bury for SqsQueue {
-    /// The body as it came; class, reason, receive count and time as message attributes.
+    /// The body as it came; class, reason, target, receive count and times as message attributes.
     async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         let text = |value: &str| attribute("String", value);
         let number = |value: String| attribute("Number", value);
-        self.client
+        let send = self
+            .client
             .send_message()
             .queue_url(&self.url)
             .message_body(letter.body)
             .message_attributes("class", text(letter.reason.class.as_str())?)
             .message_attributes("reason", text(&letter.reason.text)?)
             .message_attributes("receive_count", number(letter.receive_count.to_string())?)
-            .message_attributes("failed_at", number(letter.failed_at.to_string())?)
-            .send()
-            .await
-            .map_err(|error| QueueError(describe(&error)))?;
+            .message_attributes("first_received", number(letter.first_received.to_string())?)
+            .message_attributes("failed_at", number(letter.failed_at.to_string())?);
+        let send = match &letter.reason.target {
+            None => send,
+            Some(target) => send.message_attributes("target", text(target)?),
+        };
+        send.send().await.map_err(|error| QueueError(describe(&error)))?;
         Ok(())
     }
 }

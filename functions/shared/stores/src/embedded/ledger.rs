@@ -1,23 +1,29 @@
 //! The ledger of one machine: the state machine itself, inside a transaction.
 
+use greenlight_core::audit::{Findings, Setback, Subject};
 use greenlight_core::ledger::{
     Answer, Command, Effect, EffectKey, Lease, LeaseLost, Owner, REMEMBERED_FOR, Record, Refused,
     Settlement, Taken, apply,
 };
 use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
-use greenlight_core::{Request, RequestKey, Timestamp};
+use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::Database;
+use super::{Database, findings};
 
 pub(super) fn failed(error: impl std::fmt::Display) -> LedgerError {
     LedgerError(error.to_string())
 }
 
 /// What else is written in the same transaction.
+#[derive(Default)]
 struct With<'a> {
     /// The request, where the command has it whole.
     request: Option<&'a Request>,
+    /// What the attempt found out.
+    findings: Option<&'a Findings>,
+    /// What went wrong in it.
+    reason: Option<&'a Reason>,
     /// Whether its event id is filed as processed.
     event: bool,
 }
@@ -41,9 +47,12 @@ impl Database {
         let (record, answer) = apply(record, command, now);
         let is_changed = matches!(answer, Answer::Claim(Ok(_)) | Answer::Write(Ok(())));
         if let Some(record) = record.filter(|_| is_changed) {
-            save(&mut transaction, key, &record, with.request, now).await?;
+            save(&mut transaction, key, &record, &with, now).await?;
             if let Some(request) = with.request.filter(|_| with.event) {
                 file_event(&mut transaction, request, now).await?;
+            }
+            if let (Some(request), Some(findings)) = (with.request, with.findings) {
+                findings::file(&mut transaction, request, findings).await?;
             }
         }
         transaction.commit().await.map_err(failed)?;
@@ -55,22 +64,38 @@ async fn save(
     connection: &mut SqliteConnection,
     key: &RequestKey,
     record: &Record,
-    request: Option<&Request>,
+    with: &With<'_>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let (approval_code, event_id) =
-        request.map(|request| (&request.approval_code, &request.event_id)).unzip();
+    let setback = with.reason.map(|reason| Setback {
+        class: reason.class.as_str().to_owned(),
+        reason: reason.text.clone(),
+        target: reason.target.clone(),
+        at: now,
+    });
+    let setback = setback.map(|setback| serde_json::to_string(&setback)).transpose();
+    // Before the source was asked nothing of it is known, and what was known stays.
+    let found = with.findings.filter(|findings| !findings.applicant.is_empty());
     sqlx::query(
-        "INSERT INTO requests (key, record, approval_code, event_id, expires_at)
-         VALUES (?1, ?2, coalesce(?3, ''), coalesce(?4, ''), ?5)
+        "INSERT INTO requests (key, record, approval_code, event_id, expires_at, received_at, first_claimed_at)
+         VALUES (?1, ?2, coalesce(?3, ''), coalesce(?4, ''), ?5, ?6, ?7)
          ON CONFLICT (key) DO UPDATE SET record = ?2, approval_code = coalesce(?3, approval_code),
-             event_id = coalesce(?4, event_id), expires_at = ?5",
+             event_id = coalesce(?4, event_id), expires_at = ?5, received_at = coalesce(received_at, ?6),
+             first_claimed_at = coalesce(first_claimed_at, ?7), setback = coalesce(?8, setback),
+             flow = coalesce(?9, flow), applicant = coalesce(?10, applicant),
+             serial_number = coalesce(?11, serial_number)",
     )
     .bind(key.as_str())
     .bind(serde_json::to_string(record).map_err(failed)?)
-    .bind(approval_code)
-    .bind(event_id)
+    .bind(with.request.map(|request| &request.approval_code))
+    .bind(with.request.map(|request| &request.event_id))
     .bind(now.plus(REMEMBERED_FOR).as_millis())
+    .bind(with.request.map(|request| request.received_at.as_millis()))
+    .bind(now.as_millis())
+    .bind(setback.map_err(failed)?)
+    .bind(found.map(|findings| &findings.flow))
+    .bind(found.map(|findings| &findings.applicant))
+    .bind(found.map(|findings| &findings.serial_number))
     .execute(connection)
     .await
     .map_err(failed)?;
@@ -103,7 +128,7 @@ impl Claim for Database {
         lease: &Lease,
         now: Timestamp,
     ) -> Result<Result<Taken, Refused>, LedgerError> {
-        let with = With { request: Some(request), event: false };
+        let with = With { request: Some(request), ..With::default() };
         match self.run(&request.key(), Command::Claim(lease.clone()), with, now).await? {
             Answer::Claim(answer) => Ok(answer),
             Answer::Write(_) => Err(failed("a claim is answered as one")),
@@ -121,7 +146,7 @@ impl RecordEffect for Database {
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let command = Command::RecordEffect(owner.clone(), key.clone(), effect);
-        write_answer(&self.run(request, command, With { request: None, event: false }, now).await?)
+        write_answer(&self.run(request, command, With::default(), now).await?)
     }
 }
 
@@ -131,17 +156,25 @@ impl Settle for Database {
         request: &Request,
         owner: &Owner,
         settlement: &Settlement,
+        findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let command = Command::Settle(owner.clone(), settlement.clone());
-        let event = *settlement != Settlement::Released;
-        let with = With { request: Some(request), event };
+        let event = !matches!(settlement, Settlement::Released(_));
+        let reason = match settlement {
+            Settlement::Done => None,
+            Settlement::Failed(reason) | Settlement::Released(reason) => Some(reason),
+        };
+        let with = With { request: Some(request), findings, reason, event };
         write_answer(&self.run(&request.key(), command, with, now).await?)
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        file_event(&mut connection, request, now).await
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        file_event(&mut transaction, request, now).await?;
+        let event = Subject::Event(request.event_id.clone());
+        findings::file_under(&mut transaction, &event, request).await?;
+        transaction.commit().await.map_err(failed)
     }
 }
 

@@ -1,10 +1,13 @@
 //! The stores of one machine: queue, dead-letter queue and ledger in one SQLite file.
 
 mod breakers;
+mod findings;
 mod ledger;
+mod letters;
 mod overview;
 mod queue;
 mod schema;
+mod stories;
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -15,8 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, SqlitePool};
 use thiserror::Error;
 
-pub use overview::Overview;
-pub use queue::{Received, StoredLetter};
+pub use queue::Received;
 
 /// The database's file in the data folder.
 const FILE: &str = "greenlight.db";
@@ -141,6 +143,7 @@ impl Database {
              UPDATE requests SET record = json_set(record, '$.state.working.until', 0)
                  WHERE record ->> '$.state.working' IS NOT NULL;
              DELETE FROM requests WHERE expires_at < unixepoch() * 1000;
+             DELETE FROM entries WHERE request NOT IN (SELECT key FROM requests);
              DELETE FROM events WHERE expires_at < unixepoch() * 1000;",
         )
         .execute(&mut *transaction)

@@ -1,36 +1,24 @@
 //! How things stand on one machine.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-use greenlight_core::breaker::Breaker;
+use greenlight_core::audit::Overview;
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
 use super::Database;
 use super::ledger::failed;
 
-/// How things stand.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Overview {
-    /// Messages that wait to be given out, those that are tried again later included.
-    pub waiting: u64,
-    /// Messages that are being processed.
-    pub in_flight: u64,
-    /// When the event of the message that is in the queue longest was received; `None` when there is none, or it is
-    /// no request. A redriven message is a new one.
-    pub oldest: Option<Timestamp>,
-    /// Dead letters by the class of their reason.
-    pub dead_letters: BTreeMap<String, u64>,
-    /// The circuit breaker of each target that was ever called.
-    pub breakers: BTreeMap<String, Breaker>,
-}
+/// What [`Overview::last_hour`] looks back at.
+const HOUR: Duration = Duration::from_hours(1);
 
 impl Database {
-    /// How things stand, now.
+    /// How things stand, now. The oldest message is told by when its event was received; a redriven message is a
+    /// new one.
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn overview(&self) -> Result<Overview, LedgerError> {
+    pub async fn overview(&self, now: Timestamp) -> Result<Overview, LedgerError> {
         let mut transaction = self.pool.begin().await.map_err(failed)?;
         let counts: Vec<(bool, i64)> =
             sqlx::query_as("SELECT in_flight, count(*) FROM queue GROUP BY in_flight")
@@ -60,12 +48,15 @@ impl Database {
         let breaker = |(target, json): (String, String)| {
             serde_json::from_str(&json).map(|breaker| (target, breaker)).map_err(failed)
         };
+        let oldest = oldest.and_then(|body| Request::parse(&body).ok());
         Ok(Overview {
             waiting: count(false),
             in_flight: count(true),
-            oldest: oldest.and_then(|body| Request::parse(&body).ok()).map(|it| it.received_at),
-            dead_letters: letters.into_iter().map(|(class, n)| (class, n.unsigned_abs())).collect(),
+            oldest: oldest.map(|request| now.since(request.received_at)),
+            dead_letters: letters.iter().map(|(_, count)| count.unsigned_abs()).sum(),
+            by_class: letters.into_iter().map(|(class, n)| (class, n.unsigned_abs())).collect(),
             breakers: breakers.into_iter().map(breaker).collect::<Result<_, _>>()?,
+            last_hour: self.figures(now.minus(HOUR)).await?,
         })
     }
 }

@@ -1,6 +1,6 @@
-//! The queue of one machine, with the semantics of SQS: visibility timeout, receive count, dead letters.
+//! The queue of one machine, with the semantics of SQS: visibility timeout, receive count.
 
-use greenlight_core::ports::{Bury, DeadLetter, Enqueue, QueueError};
+use greenlight_core::ports::{Enqueue, QueueError};
 use greenlight_core::{Request, Timestamp};
 
 use super::Database;
@@ -24,24 +24,7 @@ impl Received {
     }
 }
 
-/// A message in the dead-letter queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredLetter {
-    /// Names it.
-    pub id: i64,
-    /// The body as it came.
-    pub body: String,
-    /// The class of the reason.
-    pub class: String,
-    /// The reason.
-    pub reason: String,
-    /// How often it was received.
-    pub receive_count: u32,
-    /// When it was given up; ms since the Unix epoch.
-    pub failed_at: i64,
-}
-
-fn failed(error: &sqlx::Error) -> QueueError {
+pub(super) fn failed(error: &sqlx::Error) -> QueueError {
     QueueError(error.to_string())
 }
 
@@ -52,23 +35,6 @@ impl Enqueue for Database {
             .execute(&self.pool)
             .await
             .map_err(|error| failed(&error))?;
-        Ok(())
-    }
-}
-
-impl Bury for Database {
-    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
-        sqlx::query(
-            "INSERT INTO dead_letters (body, class, reason, receive_count, failed_at) VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(letter.body)
-        .bind(letter.reason.class.as_str())
-        .bind(&letter.reason.text)
-        .bind(letter.receive_count)
-        .bind(letter.failed_at.as_millis())
-        .execute(&self.pool)
-        .await
-        .map_err(|error| failed(&error))?;
         Ok(())
     }
 }
@@ -150,84 +116,5 @@ impl Database {
             .await
             .map_err(|error| failed(&error))?;
         Ok(next.map(Timestamp::from_millis))
-    }
-
-    /// The dead letters, oldest first.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQLite says no.
-    pub async fn dead_letters(&self) -> Result<Vec<StoredLetter>, QueueError> {
-        let rows: Vec<(i64, String, String, String, u32, i64)> = sqlx::query_as(
-            "SELECT id, body, class, reason, receive_count, failed_at FROM dead_letters ORDER BY id",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| failed(&error))?;
-        let letter = |(id, body, class, reason, receive_count, failed_at)| StoredLetter {
-            id,
-            body,
-            class,
-            reason,
-            receive_count,
-            failed_at,
-        };
-        Ok(rows.into_iter().map(letter).collect())
-    }
-
-    /// Puts a dead letter back into the queue, both in one step. `false` when it is not there.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQLite says no.
-    pub async fn redrive(&self, letter: i64) -> Result<bool, QueueError> {
-        let mut transaction =
-            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
-        let body: Option<String> =
-            sqlx::query_scalar("DELETE FROM dead_letters WHERE id = ? RETURNING body")
-                .bind(letter)
-                .fetch_optional(&mut *transaction)
-                .await
-                .map_err(|error| failed(&error))?;
-        let Some(body) = body else {
-            return Ok(false);
-        };
-        sqlx::query("INSERT INTO queue (body, visible_at) VALUES (?, 0)")
-            .bind(body)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| failed(&error))?;
-        transaction.commit().await.map_err(|error| failed(&error))?;
-        Ok(true)
-    }
-
-    /// Takes a dead letter out for good, and keeps it beside, with the operator's reason. `false` when it is
-    /// not there.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQLite says no.
-    pub async fn drop_letter(
-        &self,
-        letter: i64,
-        because: &str,
-        now: Timestamp,
-    ) -> Result<bool, QueueError> {
-        let mut transaction =
-            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
-        let kept = sqlx::query(
-            "INSERT INTO dropped_letters
-             SELECT id, body, class, reason, receive_count, failed_at, ?2, ?3 FROM dead_letters WHERE id = ?1",
-        )
-        .bind(letter)
-        .bind(because)
-        .bind(now.as_millis())
-        .execute(&mut *transaction)
-        .await
-        .map_err(|error| failed(&error))?;
-        sqlx::query("DELETE FROM dead_letters WHERE id = ?")
-            .bind(letter)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| failed(&error))?;
-        transaction.commit().await.map_err(|error| failed(&error))?;
-        Ok(kept.rows_affected() > 0)
     }
 }

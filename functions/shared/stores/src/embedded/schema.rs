@@ -57,6 +57,37 @@ pub(super) const STEPS: &[&str] = &[
         dropped_at INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    ALTER TABLE dead_letters ADD COLUMN target TEXT;
+    ALTER TABLE dead_letters ADD COLUMN first_received INTEGER;
+    CREATE INDEX dead_letters_by_class ON dead_letters (class);
+    ALTER TABLE dropped_letters ADD COLUMN target TEXT;
+    ALTER TABLE dropped_letters ADD COLUMN first_received INTEGER;
+    ALTER TABLE requests ADD COLUMN received_at INTEGER;
+    ALTER TABLE requests ADD COLUMN first_claimed_at INTEGER;
+    ALTER TABLE requests ADD COLUMN flow TEXT;
+    ALTER TABLE requests ADD COLUMN applicant TEXT;
+    ALTER TABLE requests ADD COLUMN serial_number TEXT;
+    ALTER TABLE requests ADD COLUMN setback TEXT;
+    CREATE INDEX requests_by_time ON requests (first_claimed_at);
+    CREATE TABLE entries (
+        subject TEXT NOT NULL,
+        request TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (subject, request)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX entries_by_time ON entries (subject, at);
+    CREATE TABLE grants (
+        target TEXT NOT NULL,
+        device TEXT NOT NULL,
+        request TEXT NOT NULL,
+        applicant TEXT NOT NULL,
+        is_held INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (target, device)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX grants_by_time ON grants (is_held, at);
+",
 ];
 
 /// Whether the database has gone all steps, and no more.

@@ -1,0 +1,293 @@
+//! What can be told afterwards: of each request its story, of each device who has it and why, and how
+//! things stand.
+//!
+//! An attempt leaves its [`Findings`] with the ledger when it ends; a store files them under [`Subject`]s,
+//! so that an operator finds a request by whatever is at hand: event id, instance, device, person.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::breaker::Breaker;
+use crate::ledger::{Effect, EffectKey, State};
+use crate::mac::Eui48;
+use crate::request::Request;
+
+/// What an attempt knows of its request when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The flow.
+    pub flow: String,
+    /// Who asked, as the source names people; empty when the source was not asked.
+    pub applicant: String,
+    /// The number that people see on the form; empty when there is none.
+    pub serial_number: String,
+    /// The good devices of the form.
+    pub devices: BTreeSet<Eui48>,
+    /// What was done, by this attempt and by those before it.
+    pub effects: BTreeMap<EffectKey, Effect>,
+}
+
+impl Findings {
+    /// What `request` is filed under.
+    #[must_use]
+    pub fn subjects(&self, request: &Request) -> BTreeSet<Subject> {
+        let person = Some(&self.applicant).filter(|applicant| !applicant.is_empty());
+        let named = [
+            Subject::Event(request.event_id.clone()),
+            Subject::Instance(request.instance_code.clone()),
+        ];
+        let devices = self.devices.iter().copied().map(Subject::Device);
+        named.into_iter().chain(devices).chain(person.cloned().map(Subject::Person)).collect()
+    }
+
+    /// What became of devices at targets: a grant, or the end of one.
+    pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        self.effects.iter().filter_map(|(key, effect)| {
+            let (target, operation, device) = key.parts()?;
+            Some(Change { target, operation, device, at: effect.at })
+        })
+    }
+}
+
+/// An effect, as it changes who has which device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// The target.
+    pub target: &'a str,
+    /// The connector's operation.
+    pub operation: &'a str,
+    /// The device.
+    pub device: Eui48,
+    /// When it was done.
+    pub at: Timestamp,
+}
+
+/// What a request can be looked for by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// An event that told of it.
+    Event(String),
+    /// The approval instance.
+    Instance(String),
+    /// A device of its form.
+    Device(Eui48),
+    /// Who asked, as the source names people.
+    Person(String),
+}
+
+impl Subject {
+    /// What `text` may mean: a device when it is a MAC address, in any spelling, else everything else.
+    #[must_use]
+    pub fn guess(text: &str) -> Vec<Self> {
+        let text = text.trim();
+        match Eui48::parse(text) {
+            Ok(device) => vec![Self::Device(device)],
+            Err(_) => {
+                [Self::Event, Self::Instance, Self::Person].map(|of| of(text.to_owned())).into()
+            }
+        }
+    }
+
+    /// What the stores file under.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Event(id) => format!("event#{id}"),
+            Self::Instance(code) => format!("instance#{code}"),
+            Self::Device(device) => format!("device#{device}"),
+            Self::Person(person) => format!("person#{person}"),
+        }
+    }
+}
+
+/// The day of `moment` (UTC), which requests are filed under by the time of their first claim.
+#[must_use]
+pub const fn day(moment: Timestamp) -> i64 {
+    moment.as_seconds().div_euclid(86_400)
+}
+
+/// All that the ledger can tell of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// What the ledger files it under: source, tenant, instance and verdict.
+    pub key: String,
+    /// The approval definition.
+    pub approval_code: String,
+    /// The event that told of it last.
+    pub event_id: String,
+    /// When that event reached us; `None` for a request of an older greenlight.
+    pub received_at: Option<Timestamp>,
+    /// When it was claimed for the first time; `None` for a request of an older greenlight.
+    pub first_claimed_at: Option<Timestamp>,
+    /// The flow, once an attempt ended.
+    pub flow: Option<String>,
+    /// Who asked, once the source was asked.
+    pub applicant: Option<String>,
+    /// The number on the form, once the source was asked.
+    pub serial_number: Option<String>,
+    /// Where it stands.
+    pub state: State,
+    /// How often it was claimed.
+    pub attempt: u32,
+    /// What was done.
+    pub effects: BTreeMap<EffectKey, Effect>,
+    /// What went wrong last, if anything ever did.
+    pub setback: Option<Setback>,
+}
+
+/// What went wrong in an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setback {
+    /// The class of the reason, see [`crate::Class`].
+    pub class: String,
+    /// The reason, with what the target answered.
+    pub reason: String,
+    /// The target that it is about, if it is about one.
+    pub target: Option<String>,
+    /// When the attempt ended.
+    pub at: Timestamp,
+}
+
+impl Story {
+    /// Source, tenant, instance and verdict.
+    #[must_use]
+    pub fn key_parts(&self) -> Option<[&str; 4]> {
+        let mut parts = self.key.split('#');
+        let found = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+        parts.next().is_none().then_some(found)
+    }
+
+    /// The approval instance.
+    #[must_use]
+    pub fn instance_code(&self) -> &str {
+        self.key_parts().map_or("?", |[_, _, instance, _]| instance)
+    }
+
+    /// Where it stands at `now`.
+    #[must_use]
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        match &self.state {
+            State::Working(lease) if now < lease.until => Standing::Working,
+            State::Working(_) => Standing::Waiting,
+            State::Done { .. } => Standing::Done,
+            State::Failed { .. } => Standing::Failed,
+        }
+    }
+
+    /// From the event to the end; `None` while it has not ended, or when it is not known when the event came.
+    #[must_use]
+    pub fn took(&self) -> Option<Duration> {
+        let (State::Done { at } | State::Failed { at, .. }) = self.state else { return None };
+        Some(at.since(self.received_at?))
+    }
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// A worker is at it.
+    Working,
+    /// It will be tried again.
+    Waiting,
+    /// Everything was done.
+    Done,
+    /// It is in the dead-letter queue, or was.
+    Failed,
+}
+
+impl Standing {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Working, Self::Waiting, Self::Done, Self::Failed];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A device that stands on a whitelist because of an approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The target.
+    pub target: String,
+    /// The device.
+    pub device: String,
+    /// The request, which says why.
+    pub request: String,
+    /// Who asked.
+    pub applicant: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How queue, dead-letter queue and targets stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overview {
+    /// Messages that wait to be given out, those that are tried again later included where the queue counts them so.
+    pub waiting: u64,
+    /// Messages that are being processed. SQS counts those that are tried again later here.
+    pub in_flight: u64,
+    /// How long the oldest message is in the queue, where that is known.
+    pub oldest: Option<Duration>,
+    /// How many dead letters there are.
+    pub dead_letters: u64,
+    /// The same by the class of their reason; empty where only their number is known.
+    pub by_class: BTreeMap<String, u64>,
+    /// The circuit breaker of each target that was ever in trouble.
+    pub breakers: BTreeMap<String, Breaker>,
+    /// Requests that were claimed for the first time within the last hour, by where they stand.
+    pub last_hour: BTreeMap<Standing, u64>,
+}
+
+/// A message in the dead-letter queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLetter {
+    /// Names it: a number on one machine, SQS's message id on AWS.
+    pub id: String,
+    /// The body as it came.
+    pub body: String,
+    /// Why it is one; `None` when the queue moved it by itself and the ledger does not know the request.
+    pub setback: Option<Setback>,
+    /// How often it was received; `None` when that is not known.
+    pub receive_count: Option<u32>,
+    /// When the queue gave it out for the first time, where that is known.
+    pub first_received: Option<Timestamp>,
+}
+
+impl StoredLetter {
+    /// The class of its reason; `unknown` when it has none.
+    #[must_use]
+    pub fn class(&self) -> &str {
+        self.setback.as_ref().map_or("unknown", |setback| &setback.class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_address_in_any_spelling_means_a_device() {
+        let device = Subject::Device(Eui48::parse("00:00:5e:00:53:01").unwrap());
+        assert_eq!(Subject::guess(" 0000.5E00.5301 "), [device]);
+        let keys: Vec<_> = Subject::guess("I-1").iter().map(Subject::key).collect();
+        assert_eq!(keys, ["event#I-1", "instance#I-1", "person#I-1"]);
+    }
+
+    #[test]
+    fn an_effect_says_what_it_changed() {
+        let device = Eui48::parse("00:00:5e:00:53:01").unwrap();
+        let key = EffectKey::new("a/b", "add", device);
+        assert_eq!(key.parts(), Some(("a/b", "add", device)));
+        assert_eq!(EffectKey::from("x").parts(), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! What an attempt found out, filed in DynamoDB so that its request can be found.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use futures_util::future::try_join_all;
+use greenlight_core::audit::{Change, Findings, Subject};
+use greenlight_core::ports::LedgerError;
+use greenlight_core::{Request, Timestamp, Verdict};
+
+use super::describe;
+use super::dynamodb::DynamoLedger;
+use super::item::{GRANTS, Item, expiry, number, text};
+
+/// So many items DynamoDB takes in one batch.
+const BATCH: usize = 25;
+
+/// So often a batch is sent, less what was taken of it.
+const BATCH_TRIES: usize = 4;
+
+/// So many grants are written at the same time.
+const AT_ONCE: usize = 10;
+
+impl DynamoLedger {
+    /// Files what a request can be found by, and who has its devices. Filed again it is as it was.
+    pub(super) async fn file(
+        &self,
+        request: &Request,
+        findings: &Findings,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let subjects: Vec<_> = findings.subjects(request).into_iter().collect();
+        let changes: Vec<_> = findings.changes().collect();
+        let entries = async {
+            for batch in subjects.chunks(BATCH) {
+                self.put_entries(request, batch, now).await?;
+            }
+            Ok(())
+        };
+        let grants = async {
+            for changes in changes.chunks(AT_ONCE) {
+                let changes = changes.iter();
+                try_join_all(changes.map(|it| self.change_grant(request, findings, it))).await?;
+            }
+            Ok(())
+        };
+        futures_util::try_join!(entries, grants)?;
+        Ok(())
+    }
+
+    async fn put_entries(
+        &self,
+        request: &Request,
+        subjects: &[Subject],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let put = |subject: &Subject| {
+            let (subject, key) = (subject.key(), request.key());
+            let item = Item::from([
+                ("pk".to_owned(), text(&format!("entry#{subject}#{key}"))),
+                ("subject".to_owned(), text(&subject)),
+                ("at".to_owned(), number(request.received_at.as_millis())),
+                ("request".to_owned(), text(key.as_str())),
+                ("expires_at".to_owned(), expiry(now)),
+            ]);
+            let put = PutRequest::builder().set_item(Some(item)).build();
+            put.map(|put| WriteRequest::builder().put_request(put).build())
+        };
+        let writes = subjects.iter().map(put).collect::<Result<Vec<_>, _>>();
+        let writes = writes.map_err(|error| LedgerError(error.to_string()))?;
+        let mut left = HashMap::from([(self.table.clone(), writes)]);
+        for _ in 0..BATCH_TRIES {
+            let call = self.client.batch_write_item().set_request_items(Some(left));
+            let answer = call.send().await.map_err(|error| LedgerError(describe(&error)))?;
+            left = answer.unprocessed_items.unwrap_or_default();
+            if left.values().all(Vec::is_empty) {
+                return Ok(());
+            }
+        }
+        Err(LedgerError("the table takes no more for now".to_owned()))
+    }
+
+    /// A grant is that of the first approval, and one that was ended comes back by what was done later only:
+    /// an attempt that is late changes nothing.
+    async fn change_grant(
+        &self,
+        request: &Request,
+        findings: &Findings,
+        change: &Change<'_>,
+    ) -> Result<(), LedgerError> {
+        let pk = format!("grant#{}#{}", change.target, change.device);
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&pk))
+            .expression_attribute_names("#subject", "subject")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":at", number(change.at.as_millis()));
+        let update = match request.verdict {
+            Verdict::Approved => update
+                .condition_expression(
+                    "attribute_not_exists(pk) OR (attribute_not_exists(#subject) AND #at < :at)",
+                )
+                .update_expression(
+                    "SET #subject = :grants, #at = :at, #target = :target, device = :device, \
+                     #request = :request, applicant = :applicant",
+                )
+                .expression_attribute_names("#target", "target")
+                .expression_attribute_names("#request", "request")
+                .expression_attribute_values(":grants", text(GRANTS))
+                .expression_attribute_values(":target", text(change.target))
+                .expression_attribute_values(":device", text(&change.device.to_string()))
+                .expression_attribute_values(":request", text(request.key().as_str()))
+                .expression_attribute_values(":applicant", text(&findings.applicant)),
+            Verdict::Revoked => update
+                .condition_expression("attribute_not_exists(pk) OR #at <= :at")
+                .update_expression("SET #at = :at REMOVE #subject"),
+        };
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(LedgerError(describe(&error))),
+        }
+    }
+}

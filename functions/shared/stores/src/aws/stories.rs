@@ -1,0 +1,335 @@
+//! What an operator asks of the ledger in DynamoDB: keys and one index, never a scan.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use greenlight_core::Timestamp;
+use greenlight_core::audit::{Grant, Setback, Standing, StoredLetter, Story, Subject, day};
+use greenlight_core::breaker::Breaker;
+use greenlight_core::ledger::{Lease, Owner, State};
+use greenlight_core::ports::LedgerError;
+
+use super::describe;
+use super::dynamodb::{DynamoLedger, attempt, effects};
+use super::item::{
+    BREAKERS, DROPPED, GRANTS, Item, expiry, number, of_day, string, text, timestamp, unreadable,
+};
+
+/// The index, see [`super::item`].
+const INDEX: &str = "by_subject";
+
+/// So many items DynamoDB gives by their keys in one call.
+const BATCH: usize = 100;
+
+/// So many days back recent requests are looked for.
+const DAYS_BACK: i64 = 14;
+
+/// Of an index: which part of it, and how much.
+struct Range {
+    from: Timestamp,
+    before: Timestamp,
+    at_most: usize,
+}
+
+impl Range {
+    const fn newest(at_most: usize) -> Self {
+        let (from, before) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
+        Self { from, before, at_most }
+    }
+}
+
+impl DynamoLedger {
+    /// The stories of what any of `subjects` means, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn stories_of(
+        &self,
+        subjects: &[Subject],
+        at_most: usize,
+    ) -> Result<Vec<Story>, LedgerError> {
+        let mut keys = BTreeSet::new();
+        for subject in subjects {
+            for entry in self.query(&subject.key(), &Range::newest(at_most)).await? {
+                keys.insert(format!("request#{}", string(&entry, "request")?));
+            }
+        }
+        self.stories(keys).await
+    }
+
+    /// The requests that were claimed for the first time most recently, newest first, as far as two weeks back.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
+        let mut keys = BTreeSet::new();
+        for back in 0..DAYS_BACK {
+            let left = at_most - keys.len();
+            for entry in self.query(&of_day(day(now) - back), &Range::newest(left)).await? {
+                keys.insert(string(&entry, "pk")?.to_owned());
+            }
+            if keys.len() >= at_most {
+                break;
+            }
+        }
+        self.stories(keys).await
+    }
+
+    /// How the requests stand that were claimed for the first time since `since`.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn figures(
+        &self,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<BTreeMap<Standing, u64>, LedgerError> {
+        let mut figures = BTreeMap::new();
+        for day in day(since)..=day(now) {
+            let range = Range { from: since, ..Range::newest(usize::MAX) };
+            for entry in self.query(&of_day(day), &range).await? {
+                let standing = match string(&entry, "state")? {
+                    "done" => Standing::Done,
+                    "failed" => Standing::Failed,
+                    _ => Standing::Working,
+                };
+                *figures.entry(standing).or_default() += 1;
+            }
+        }
+        Ok(figures)
+    }
+
+    /// Who has which device since before `before`, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn grants(
+        &self,
+        at_most: usize,
+        before: Timestamp,
+    ) -> Result<Vec<Grant>, LedgerError> {
+        let range = Range { before, ..Range::newest(at_most) };
+        let items = self.query(GRANTS, &range).await?;
+        items.iter().map(grant).collect()
+    }
+
+    /// The grants among these devices at these targets.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, LedgerError> {
+        let keys = devices.iter().map(|(target, device)| format!("grant#{target}#{device}"));
+        let items = self.get_all(keys).await?;
+        items.iter().filter(|item| item.contains_key("subject")).map(grant).collect()
+    }
+
+    /// The circuit breaker of each target that was ever in trouble.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn breakers(&self) -> Result<BTreeMap<String, Breaker>, LedgerError> {
+        let items = self.query(BREAKERS, &Range::newest(usize::MAX)).await?;
+        let breaker = |item: &Item| {
+            let breaker = serde_json::from_str(string(item, "breaker")?);
+            let breaker = breaker.map_err(|_| unreadable("breaker"))?;
+            Ok((string(item, "target")?.to_owned(), breaker))
+        };
+        items.iter().map(breaker).collect()
+    }
+
+    /// The story of one request.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn story(&self, key: &str) -> Result<Option<Story>, LedgerError> {
+        Ok(self.stories([format!("request#{key}")]).await?.pop())
+    }
+
+    /// Keeps a dead letter that an operator takes out, with the reason.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn keep_dropped(
+        &self,
+        letter: &StoredLetter,
+        because: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let reason = letter.setback.as_ref().map_or("", |setback| &setback.reason);
+        let item = Item::from([
+            ("pk".to_owned(), text(&format!("dropped#{}", letter.id))),
+            ("subject".to_owned(), text(DROPPED)),
+            ("at".to_owned(), number(now.as_millis())),
+            ("body".to_owned(), text(&letter.body)),
+            ("class".to_owned(), text(letter.class())),
+            ("reason".to_owned(), text(reason)),
+            ("because".to_owned(), text(because)),
+            ("expires_at".to_owned(), expiry(now)),
+        ]);
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        put.send().await.map_err(|error| LedgerError(describe(&error)))?;
+        Ok(())
+    }
+
+    /// Forgets what was done for a request that has ended, so that all of it is done again. `false` when there is
+    /// none, or a worker is at it.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn forget(&self, key: &str) -> Result<bool, LedgerError> {
+        let call = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("pk", text(&format!("request#{key}")))
+            .condition_expression("#state IN (:done, :failed)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":done", text("done"))
+            .expression_attribute_values(":failed", text("failed"));
+        match call.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(LedgerError(describe(&error))),
+        }
+    }
+
+    /// Items of the index under `subject`, newest first.
+    async fn query(&self, subject: &str, range: &Range) -> Result<Vec<Item>, LedgerError> {
+        let mut items = Vec::new();
+        let mut start: Option<Item> = None;
+        while items.len() < range.at_most {
+            let left = i32::try_from(range.at_most - items.len()).unwrap_or(i32::MAX);
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(INDEX)
+                .key_condition_expression("#subject = :subject AND #at BETWEEN :from AND :until")
+                .expression_attribute_names("#subject", "subject")
+                .expression_attribute_names("#at", "at")
+                .expression_attribute_values(":subject", text(subject))
+                .expression_attribute_values(":from", number(range.from.as_millis()))
+                .expression_attribute_values(":until", number(range.before.as_millis() - 1))
+                .scan_index_forward(false)
+                .limit(left)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| LedgerError(describe(&error)))?;
+            items.extend(answer.items.unwrap_or_default());
+            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    /// The requests with these keys, newest first; what is not there is left out.
+    async fn stories(
+        &self,
+        keys: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<Story>, LedgerError> {
+        let items = self.get_all(keys).await?;
+        let mut stories = items.iter().map(story).collect::<Result<Vec<_>, _>>()?;
+        stories.sort_by_key(|story| std::cmp::Reverse((story.first_claimed_at, story.key.clone())));
+        Ok(stories)
+    }
+
+    /// The items with these keys; what is not there is left out.
+    async fn get_all(
+        &self,
+        keys: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<Item>, LedgerError> {
+        let keys: Vec<Item> =
+            keys.into_iter().map(|pk| Item::from([("pk".to_owned(), text(&pk))])).collect();
+        let mut items = Vec::new();
+        for batch in keys.chunks(BATCH) {
+            let mut left = batch.to_vec();
+            while !left.is_empty() {
+                let (found, unread) = self.get(left).await?;
+                items.extend(found);
+                left = unread;
+            }
+        }
+        Ok(items)
+    }
+
+    async fn get(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), LedgerError> {
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).build();
+        let wanted = wanted.map_err(|error| LedgerError(error.to_string()))?;
+        let answer = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, wanted)
+            .send()
+            .await
+            .map_err(|error| LedgerError(describe(&error)))?;
+        let mut found = answer.responses.unwrap_or_default();
+        let mut unread: HashMap<_, _> = answer.unprocessed_keys.unwrap_or_default();
+        let unread = unread.remove(&self.table).map(|unread| unread.keys).unwrap_or_default();
+        Ok((found.remove(&self.table).unwrap_or_default(), unread))
+    }
+}
+
+fn grant(item: &Item) -> Result<Grant, LedgerError> {
+    Ok(Grant {
+        target: string(item, "target")?.to_owned(),
+        device: string(item, "device")?.to_owned(),
+        request: string(item, "request")?.to_owned(),
+        applicant: string(item, "applicant")?.to_owned(),
+        since: timestamp(item, "at")?,
+    })
+}
+
+fn story(item: &Item) -> Result<Story, LedgerError> {
+    let optional = |name: &str| {
+        let value = item.get(name).and_then(|value| value.as_s().ok());
+        value.filter(|value| !value.is_empty()).cloned()
+    };
+    let moment = |name: &str| item.contains_key(name).then(|| timestamp(item, name)).transpose();
+    let key = string(item, "pk")?;
+    let state = match string(item, "state")? {
+        "done" => State::Done { at: timestamp(item, "settled_at")? },
+        "failed" => State::Failed {
+            at: timestamp(item, "settled_at")?,
+            reason: string(item, "failure_reason")?.to_owned(),
+        },
+        _ => State::Working(Lease {
+            owner: Owner::from(string(item, "owner")?),
+            until: timestamp(item, "lease_until")?,
+        }),
+    };
+    // Until version 2 of the items the time of a failure was that of the settlement.
+    let failed_at = moment("failed_at")?.or(moment("settled_at")?);
+    let setback = match (optional("failure_class"), failed_at) {
+        (Some(class), Some(at)) => Some(Setback {
+            class,
+            reason: optional("failure_reason").unwrap_or_default(),
+            target: optional("failure_target"),
+            at,
+        }),
+        _ => None,
+    };
+    Ok(Story {
+        key: key.strip_prefix("request#").unwrap_or(key).to_owned(),
+        approval_code: string(item, "approval_code")?.to_owned(),
+        event_id: string(item, "event_id")?.to_owned(),
+        received_at: moment("received_at")?,
+        first_claimed_at: moment("first_claimed_at")?,
+        flow: optional("flow"),
+        applicant: optional("applicant"),
+        serial_number: optional("serial_number"),
+        state,
+        attempt: attempt(item)?,
+        effects: effects(item)?,
+        setback,
+    })
+}

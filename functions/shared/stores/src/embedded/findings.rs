@@ -1,0 +1,69 @@
+//! What an attempt found out, filed so that its request can be found.
+
+use greenlight_core::audit::{Change, Findings, Subject};
+use greenlight_core::ports::LedgerError;
+use greenlight_core::{Request, Verdict};
+use sqlx::SqliteConnection;
+
+use super::ledger::failed;
+
+/// Files what a request can be found by, and who has its devices. Filed again it is as it was.
+pub(super) async fn file(
+    connection: &mut SqliteConnection,
+    request: &Request,
+    findings: &Findings,
+) -> Result<(), LedgerError> {
+    for subject in findings.subjects(request) {
+        file_under(connection, &subject, request).await?;
+    }
+    for change in findings.changes() {
+        change_grant(connection, request, findings, &change).await?;
+    }
+    Ok(())
+}
+
+/// Files what a request can be found by.
+pub(super) async fn file_under(
+    connection: &mut SqliteConnection,
+    subject: &Subject,
+    request: &Request,
+) -> Result<(), LedgerError> {
+    sqlx::query("INSERT OR REPLACE INTO entries (subject, request, at) VALUES (?, ?, ?)")
+        .bind(subject.key())
+        .bind(request.key().as_str())
+        .bind(request.received_at.as_millis())
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// A grant is that of the first approval, and one that was ended comes back by what was done later only:
+/// an attempt that is late changes nothing.
+async fn change_grant(
+    connection: &mut SqliteConnection,
+    request: &Request,
+    findings: &Findings,
+    change: &Change<'_>,
+) -> Result<(), LedgerError> {
+    let when = match request.verdict {
+        Verdict::Approved => "grants.is_held = 0 AND grants.at < excluded.at",
+        Verdict::Revoked => "grants.at <= excluded.at",
+    };
+    let statement = format!(
+        "INSERT INTO grants (target, device, request, applicant, is_held, at) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (target, device) DO UPDATE SET request = excluded.request,
+             applicant = excluded.applicant, is_held = excluded.is_held, at = excluded.at WHERE {when}"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(change.target)
+        .bind(change.device.to_string())
+        .bind(request.key().as_str())
+        .bind(&findings.applicant)
+        .bind(request.verdict == Verdict::Approved)
+        .bind(change.at.as_millis())
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The dead-letter queue of one machine.
+
+use greenlight_core::Timestamp;
+use greenlight_core::audit::{Setback, StoredLetter};
+use greenlight_core::ports::{Bury, DeadLetter, QueueError};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Database;
+use super::queue::failed;
+
+impl Bury for Database {
+    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        sqlx::query(
+            "INSERT INTO dead_letters (body, class, reason, receive_count, failed_at, target, first_received)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(letter.body)
+        .bind(letter.reason.class.as_str())
+        .bind(&letter.reason.text)
+        .bind(letter.receive_count)
+        .bind(letter.failed_at.as_millis())
+        .bind(&letter.reason.target)
+        .bind(letter.first_received.as_millis())
+        .execute(&self.pool)
+        .await
+        .map_err(|error| failed(&error))?;
+        Ok(())
+    }
+}
+
+/// From a row of the table `dead_letters`.
+fn letter(row: &SqliteRow) -> Result<StoredLetter, sqlx::Error> {
+    let moment = Timestamp::from_millis;
+    let setback = Setback {
+        class: row.try_get("class")?,
+        reason: row.try_get("reason")?,
+        target: row.try_get("target")?,
+        at: moment(row.try_get("failed_at")?),
+    };
+    Ok(StoredLetter {
+        id: row.try_get::<i64, _>("id")?.to_string(),
+        body: row.try_get("body")?,
+        setback: Some(setback),
+        receive_count: row.try_get("receive_count")?,
+        first_received: row.try_get::<Option<i64>, _>("first_received")?.map(moment),
+    })
+}
+
+impl Database {
+    /// The dead letters, oldest first.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn dead_letters(&self) -> Result<Vec<StoredLetter>, QueueError> {
+        let rows = sqlx::query(
+            "SELECT id, body, class, reason, target, receive_count, failed_at, first_received
+             FROM dead_letters ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| failed(&error))?;
+        rows.iter().map(letter).collect::<Result<_, _>>().map_err(|error| failed(&error))
+    }
+
+    /// Puts a dead letter back into the queue, both in one step. `false` when it is not there.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn redrive(&self, letter: &str) -> Result<bool, QueueError> {
+        let mut transaction =
+            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
+        let body: Option<String> =
+            sqlx::query_scalar("DELETE FROM dead_letters WHERE id = ? RETURNING body")
+                .bind(letter)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(|error| failed(&error))?;
+        let Some(body) = body else {
+            return Ok(false);
+        };
+        sqlx::query("INSERT INTO queue (body, visible_at) VALUES (?, 0)")
+            .bind(body)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed(&error))?;
+        transaction.commit().await.map_err(|error| failed(&error))?;
+        Ok(true)
+    }
+
+    /// Takes a dead letter out for good, and keeps it beside, with the operator's reason. `false` when it is
+    /// not there.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQLite says no.
+    pub async fn drop_letter(
+        &self,
+        letter: &str,
+        because: &str,
+        now: Timestamp,
+    ) -> Result<bool, QueueError> {
+        let mut transaction =
+            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
+        let kept = sqlx::query(
+            "INSERT INTO dropped_letters (id, body, class, reason, receive_count, failed_at, target,
+                 first_received, because, dropped_at)
+             SELECT id, body, class, reason, receive_count, failed_at, target, first_received, ?2, ?3
+             FROM dead_letters WHERE id = ?1",
+        )
+        .bind(letter)
+        .bind(because)
+        .bind(now.as_millis())
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed(&error))?;
+        sqlx::query("DELETE FROM dead_letters WHERE id = ?")
+            .bind(letter)
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| failed(&error))?;
+        transaction.commit().await.map_err(|error| failed(&error))?;
+        Ok(kept.rows_affected() > 0)
+    }
+}

@@ -1,0 +1,374 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::flows::Files;
+use crate::serve;
+use crate::site::{Place, StackPlace};
+
+/// An approval turns green; greenlight does the rest.
+///
+/// Exit status: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong; 3 what was
+/// asked for is not there.
+#[derive(Debug, Parser)]
+#[command(name = "greenlight", version, propagate_version = true)]
+pub struct Arguments {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where to look: a stack on AWS, with your own credentials, or a folder of this machine
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Where {
+    /// The folder that `greenlight serve` was given
+    #[arg(long, default_value = ".greenlight", value_name = "FOLDER", conflicts_with = "stack")]
+    data: PathBuf,
+    /// A stack on AWS instead: the name that `sam deploy` was given
+    #[arg(long, env = "GREENLIGHT_STACK", value_name = "NAME")]
+    stack: Option<String>,
+    /// A profile of ~/.aws/config, for --stack
+    #[arg(long, value_name = "NAME", requires = "stack")]
+    profile: Option<String>,
+    /// The region, for --stack
+    #[arg(long, value_name = "NAME", requires = "stack")]
+    region: Option<String>,
+}
+
+impl Where {
+    /// The stack, if one is named, else the folder.
+    #[must_use]
+    pub fn place(self) -> Place {
+        match self.stack {
+            None => Place::Folder(self.data),
+            Some(stack) => {
+                Place::Stack(StackPlace { stack, profile: self.profile, region: self.region })
+            }
+        }
+    }
+}
+
+/// The files that say what is done
+#[derive(Args, Clone, Debug)]
+pub struct FlowFiles {
+    /// Which approval does what; the flows that are built in if left out
+    #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true)]
+    flows: Option<PathBuf>,
+    /// A folder of connectors, besides those that are built in
+    #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER", global = true)]
+    connectors: Option<PathBuf>,
+}
+
+impl From<FlowFiles> for Files {
+    fn from(FlowFiles { flows, connectors }: FlowFiles) -> Self {
+        Self { flows, connectors }
+    }
+}
+
+/// What it takes to ask Feishu
+#[derive(Args, Clone, Debug)]
+pub struct AskFeishu {
+    /// The secret document, JSON; with --stack it is read from Secrets Manager
+    #[arg(long, default_value = "secrets.json", value_name = "FILE")]
+    pub secrets: PathBuf,
+    /// Feishu's OpenAPI; Lark's is <https://open.larksuite.com>
+    #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
+    pub feishu_base_url: String,
+}
+
+/// What `greenlight` can do
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Receive events and act on them, on this machine alone
+    Serve {
+        /// Where to listen for Feishu's events (POST /api/event)
+        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+        listen: SocketAddr,
+        /// The folder for queue and ledger; made if need be
+        #[arg(long, default_value = ".greenlight", value_name = "FOLDER")]
+        data: PathBuf,
+        /// Which flows
+        #[command(flatten)]
+        files: FlowFiles,
+        /// Which Feishu
+        #[command(flatten)]
+        feishu: AskFeishu,
+        /// Also show the operator's page, on a port of loopback
+        #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8081")]
+        ui: Option<u16>,
+    },
+    /// How things stand: queue, dead letters, targets, the last hour
+    Status {
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// The whole story of an approval, from the event to the NAC's answer
+    Audit {
+        /// An event id, an instance code, a MAC address in any spelling, or a person as Feishu names people
+        #[arg(value_name = "EVENT_ID|INSTANCE|MAC|PERSON")]
+        wanted: String,
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// One JSON object per request
+        #[arg(long)]
+        json: bool,
+    },
+    /// Who has which device, since when, and because of which approval
+    Grants {
+        /// Of a MAC address, a person or an instance only
+        #[arg(value_name = "MAC|PERSON|INSTANCE")]
+        of: Option<String>,
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// So many at most
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+        /// One JSON object per grant
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look into the dead-letter queue, put letters back or take them out
+    Dlq {
+        /// What to do with it
+        #[command(subcommand)]
+        command: DlqCommand,
+    },
+    /// Process an approval again, from what Feishu says now
+    Replay {
+        /// The approval instance
+        instance: String,
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// What became of it
+        #[arg(long, default_value = "approved")]
+        verdict: Outcome,
+        /// Its approval definition, when its event never came
+        #[arg(long, value_name = "CODE")]
+        approval_code: Option<String>,
+        /// The organisation, when nothing was ever processed here
+        #[arg(long, value_name = "KEY")]
+        tenant_key: Option<String>,
+        /// Forget what was done, and do all of it once more
+        #[arg(long)]
+        redo: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Is everything set up? A line per check: ok, or what to do
+    Doctor {
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// Which flows
+        #[command(flatten)]
+        files: FlowFiles,
+        /// Which Feishu
+        #[command(flatten)]
+        feishu: AskFeishu,
+    },
+    /// Subscribe the app to an approval: without it Feishu never sends an event
+    Subscribe {
+        /// The approval definition
+        #[arg(value_name = "APPROVAL_CODE")]
+        code: String,
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// Which Feishu
+        #[command(flatten)]
+        feishu: AskFeishu,
+    },
+    /// The credentials of Feishu and of the targets
+    Secrets {
+        /// What to do with them
+        #[command(subcommand)]
+        command: SecretsCommand,
+    },
+    /// Send what Feishu would send to a URL: a URL check, or with an instance its approval
+    SendTest {
+        /// Where Feishu's events go: the output `WebhookUrl`, or what `serve` listens on
+        url: String,
+        /// The secret document, JSON
+        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
+        secrets: PathBuf,
+        /// An approved instance; the worker reads it from Feishu
+        #[arg(long, value_name = "CODE", requires_all = ["approval_code", "tenant_key"])]
+        instance: Option<String>,
+        /// Its approval definition
+        #[arg(long, value_name = "CODE", requires = "instance")]
+        approval_code: Option<String>,
+        /// The organisation, as `tenant` in greenlight's messages: with another one it would be another request
+        #[arg(long, value_name = "KEY", requires = "instance")]
+        tenant_key: Option<String>,
+    },
+    /// Is flows.toml right, and what would it do?
+    Flows {
+        /// Which flows
+        #[command(flatten)]
+        files: FlowFiles,
+        /// What to tell
+        #[command(subcommand)]
+        command: FlowsCommand,
+    },
+    /// The products that greenlight can speak to
+    Connectors {
+        /// A folder of connectors, besides those that are built in
+        #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER", global = true)]
+        connectors: Option<PathBuf>,
+        /// What to tell
+        #[command(subcommand)]
+        command: ConnectorsCommand,
+    },
+    /// A page in the browser: the pipeline, recent requests, dead letters, grants. For this machine's eyes only
+    Ui {
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// The port of loopback; 0 takes any free one
+        #[arg(long, default_value_t = 8081)]
+        port: u16,
+    },
+    /// See it work: serve, with a stub of Feishu and of a NAC beside it
+    Demo {
+        /// Leave it running afterwards, and print what to try
+        #[arg(long)]
+        keep: bool,
+        /// With a real RADIUS server, where FreeRADIUS is installed, instead of a stub of a NAC
+        #[arg(long, conflicts_with = "keep")]
+        radius: bool,
+    },
+    /// Print what a shell needs to complete the command line
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page: `greenlight man > greenlight.1`
+    Man,
+}
+
+/// What became of an instance
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Outcome {
+    /// It was granted
+    Approved,
+    /// It was taken back
+    Revoked,
+}
+
+/// What can be done with the dead-letter queue
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// All dead letters, each with its reason
+    List {
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// One dead letter, with the next step to take
+    Show {
+        /// Its id, as `list` shows it
+        id: String,
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put dead letters back into the queue: only what was not done yet is done
+    Redrive {
+        /// Their ids, as `list` shows them
+        #[arg(required_unless_present = "class", conflicts_with = "class")]
+        ids: Vec<String>,
+        /// All whose reason is of this class
+        #[arg(long = "where", value_name = "CLASS")]
+        class: Option<String>,
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// Only tell which
+        #[arg(long)]
+        dry_run: bool,
+        /// So many a second, at most
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        rate: u32,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Take a dead letter out for good; it is kept beside, with your reason
+    Drop {
+        /// Its id, as `list` shows it
+        id: String,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        because: String,
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// What can be done with the credentials
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Ask for each, without echo, and put them in; an empty answer leaves one as it is
+    Set {
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// Which flows: they say what their targets need
+        #[command(flatten)]
+        files: FlowFiles,
+        /// The secret document, JSON; with --stack it goes to Secrets Manager
+        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
+        secrets: PathBuf,
+    },
+}
+
+/// What can be told of flows
+#[derive(Debug, Subcommand)]
+pub enum FlowsCommand {
+    /// Check it: a mistake is named with file and line
+    Check,
+    /// Print the JSON Schema of the file, for editors
+    Schema,
+    /// Print every request and statement that a flow would make for an instance, and send nothing
+    Try {
+        /// The flow's name
+        flow: String,
+        /// A file with Feishu's answer to "obtain a single approval instance", or the code of an
+        /// instance, which is read from Feishu now
+        #[arg(long, value_name = "FILE|CODE")]
+        instance: String,
+        /// For a CODE
+        #[command(flatten)]
+        feishu: AskFeishu,
+    },
+}
+
+/// What can be told of connectors
+#[derive(Debug, Subcommand)]
+pub enum ConnectorsCommand {
+    /// All, what each can do, and what is unverified
+    List,
+}

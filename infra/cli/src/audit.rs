@@ -1,0 +1,225 @@
+//! `greenlight audit` and `greenlight grants`: what happened to a request, and who has which device.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use greenlight_core::Timestamp;
+use greenlight_core::audit::{Grant, Standing, Story, Subject};
+use greenlight_core::ledger::{EffectKey, EffectOutcome, State};
+use greenlight_core::ports::Clock;
+use greenlight_stores::SystemClock;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::reasons::next_step;
+use crate::site::{Site, SiteError};
+use crate::told::{lines, moment, span, table};
+
+/// So many stories of one subject are told.
+const STORIES: usize = 50;
+
+/// It cannot be told.
+#[derive(Debug, Error)]
+pub enum AuditError {
+    /// The ledger says no.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// Nothing was ever filed under it.
+    #[error(
+        "the ledger knows no event, instance, device or person `{0}`: the event never came, no flow is for its \
+         approval, or its first attempt is under way (账本中没有记录)"
+    )]
+    NotThere(String),
+}
+
+/// The stories of an event id, an instance, a device in any spelling or a person, in order of time.
+///
+/// # Errors
+/// [`AuditError::NotThere`] when there is none.
+pub async fn audit(site: &Site, wanted: &str, as_json: bool) -> Result<String, AuditError> {
+    let now = SystemClock.now();
+    let mut stories = site.stories_of(&Subject::guess(wanted), STORIES).await?;
+    if stories.is_empty() {
+        return Err(AuditError::NotThere(wanted.to_owned()));
+    }
+    stories.reverse();
+    if as_json {
+        return Ok(lines(stories.iter().map(|story| to_json(story, now).to_string())));
+    }
+    Ok(stories.iter().map(|story| told(story, now)).collect::<Vec<_>>().join("\n"))
+}
+
+/// A story, a line per step.
+fn told(story: &Story, now: Timestamp) -> String {
+    let [source, tenant, instance, verdict] = story.key_parts().unwrap_or(["?"; 4]);
+    let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
+    let head = [
+        format!(
+            "{instance} {verdict} ({source}, tenant {tenant}, approval {})",
+            story.approval_code
+        ),
+        format!(
+            "  applicant {}, form {}, flow {}, event {}",
+            or(&story.applicant),
+            or(&story.serial_number),
+            or(&story.flow),
+            story.event_id
+        ),
+    ];
+    let steps = steps(story, now).into_iter().map(|(at, step)| {
+        let at = at.map_or_else(|| "now".to_owned(), moment);
+        format!("  {at:<20}  {step}")
+    });
+    lines(head.into_iter().chain(steps))
+}
+
+/// What happened, in order; without a moment: how it stands.
+#[must_use]
+pub fn steps(story: &Story, now: Timestamp) -> Vec<(Option<Timestamp>, String)> {
+    let mut steps = Vec::new();
+    if let Some(at) = story.received_at {
+        steps.push((Some(at), "event received, request enqueued (收到事件)".to_owned()));
+    }
+    if let Some(at) = story.first_claimed_at {
+        steps.push((Some(at), "first attempt began (首次处理)".to_owned()));
+    }
+    for (key, effect) in &story.effects {
+        let outcome = match effect.outcome {
+            EffectOutcome::Done => "done (已完成)",
+            EffectOutcome::AlreadyThere => "was so before (原已如此)",
+        };
+        let step = match key.parts() {
+            Some((target, operation, device)) => {
+                format!("{operation} {device} at {target}: {outcome}")
+            }
+            None => format!("{}: {outcome}", key.as_str()),
+        };
+        steps.push((Some(effect.at), step));
+    }
+    if let Some(setback) = &story.setback {
+        let step = format!("attempt failed: {}: {} (失败)", setback.class, setback.reason);
+        steps.push((Some(setback.at), step));
+    }
+    if let State::Done { at } = story.state {
+        let took = story
+            .took()
+            .map_or_else(String::new, |took| format!(", {} after the event", span(took)));
+        steps.push((Some(at), format!("everything is done{took} (完成)")));
+    }
+    steps.sort_by_key(|(at, _)| *at);
+    let attempts = format!("{} attempt(s)", story.attempt);
+    match story.standing(now) {
+        Standing::Done => {}
+        Standing::Working => steps.push((None, format!("a worker is at it, {attempts} (处理中)"))),
+        Standing::Waiting => {
+            steps.push((None, format!("waits for its next attempt, {attempts} so far (等待重试)")));
+        }
+        Standing::Failed => {
+            let class = story.setback.as_ref().map_or("unknown", |setback| &setback.class);
+            let step = format!(
+                "is in the dead-letter queue after {attempts}, or was (死信); next: {}",
+                next_step(class)
+            );
+            steps.push((None, step));
+        }
+    }
+    steps
+}
+
+fn to_json(story: &Story, now: Timestamp) -> Value {
+    let effects: Vec<_> = story
+        .effects
+        .iter()
+        .map(|(key, effect)| {
+            json!({"effect": key.as_str(), "outcome": effect.outcome.as_str(), "at": moment(effect.at)})
+        })
+        .collect();
+    json!({
+        "request": story.key,
+        "instance": story.instance_code(),
+        "approval_code": story.approval_code,
+        "event_id": story.event_id,
+        "applicant": story.applicant,
+        "serial_number": story.serial_number,
+        "flow": story.flow,
+        "state": story.standing(now).as_str(),
+        "attempts": story.attempt,
+        "received_at": story.received_at.map(moment),
+        "first_attempt_at": story.first_claimed_at.map(moment),
+        "ended_at": match story.state {
+            State::Done { at } | State::Failed { at, .. } => Some(moment(at)),
+            State::Working(_) => None,
+        },
+        "effects": effects,
+        "last_failure": story.setback.as_ref().map(|setback| json!({
+            "class": setback.class,
+            "reason": setback.reason,
+            "target": setback.target,
+            "at": moment(setback.at),
+            "next_step": next_step(&setback.class),
+        })),
+    })
+}
+
+/// Who has which device, newest first: of a device, a person or an instance, or all.
+///
+/// # Errors
+/// [`SiteError`] says who did not answer.
+pub async fn grants(
+    site: &Site,
+    of: Option<&str>,
+    at_most: usize,
+    as_json: bool,
+) -> Result<String, SiteError> {
+    let grants = find_grants(site, of, at_most).await?;
+    if as_json {
+        return Ok(lines(grants.iter().map(|grant| grant_json(grant).to_string())));
+    }
+    if grants.is_empty() {
+        return Ok("No device is granted. 没有授权的设备。\n".to_owned());
+    }
+    let row = |grant: &Grant| {
+        let Grant { device, target, applicant, request, .. } = grant;
+        [device, target, &moment(grant.since), applicant, request].map(Clone::clone)
+    };
+    let rows: Vec<_> = grants.iter().map(row).collect();
+    Ok(table(["DEVICE", "TARGET", "SINCE", "APPLICANT", "BECAUSE OF"], &rows))
+}
+
+/// The grants that [`grants`] tells of.
+///
+/// # Errors
+/// [`SiteError`] says who did not answer.
+pub async fn find_grants(
+    site: &Site,
+    of: Option<&str>,
+    at_most: usize,
+) -> Result<Vec<Grant>, SiteError> {
+    let forever = Timestamp::from_millis(i64::MAX);
+    let Some(of) = of else { return site.grants(at_most, forever).await };
+    // Whoever asks for one is told by the requests that are filed under it, not by going through all.
+    let subjects = Subject::guess(of);
+    let stories = site.stories_of(&subjects, STORIES).await?;
+    let effects =
+        stories.iter().flat_map(|story| story.effects.keys().filter_map(EffectKey::parts));
+    let places: BTreeSet<_> =
+        effects.map(|(target, _, device)| (target.to_owned(), device.to_string())).collect();
+    let mut grants = site.grants_of(&Vec::from_iter(places)).await?;
+    grants.retain(|grant| match subjects.as_slice() {
+        [Subject::Device(device)] => grant.device == device.to_string(),
+        _ => stories.iter().any(|story| story.key == grant.request),
+    });
+    grants.sort_by_key(|grant| Reverse(grant.since));
+    grants.truncate(at_most);
+    Ok(grants)
+}
+
+fn grant_json(grant: &Grant) -> Value {
+    json!({
+        "device": grant.device,
+        "target": grant.target,
+        "since": moment(grant.since),
+        "applicant": grant.applicant,
+        "request": grant.request,
+    })
+}

@@ -1,0 +1,269 @@
+//! `greenlight doctor`: everything that must be right for an approval to come through, a line each.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use greenlight_actions::connector::Reached;
+use greenlight_actions::{Actions, connector::ConnectorError};
+use greenlight_core::Timestamp;
+use greenlight_core::flow::{Flow, Flows, Place as FieldPlace};
+use greenlight_core::ports::{Clock, Http, ReadSecret};
+use greenlight_core::secret::{FixedSecret, Secret};
+use greenlight_http::{Client, ClientError};
+use greenlight_sources::feishu::{Definition, SOURCE, Widget};
+use greenlight_stores::SystemClock;
+use thiserror::Error;
+
+use crate::feishu;
+use crate::flows::{Checked, Files, read_with};
+use crate::site::{Place, Site};
+use crate::told::{lines, span};
+
+/// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
+const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct Patient {
+    /// Where greenlight runs.
+    pub place: Place,
+    /// Flows and connectors.
+    pub files: Files,
+    /// The secret document of a data folder.
+    pub secrets: PathBuf,
+    /// Feishu's OpenAPI; a stack's own parameter goes before it.
+    pub feishu_base_url: String,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    lines: Vec<(bool, String, String)>,
+}
+
+/// Something is not as it must be.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("{0} of these must be mended first (有 {0} 项需要处理)")]
+pub struct Ill(pub usize);
+
+impl Findings {
+    fn ok(&mut self, what: &str, detail: impl Display) {
+        self.lines.push((true, what.to_owned(), detail.to_string()));
+    }
+
+    fn bad(&mut self, what: &str, detail: impl Display) {
+        self.lines.push((false, what.to_owned(), detail.to_string()));
+    }
+
+    /// The value, or a line about why there is none.
+    fn take<T, E: Display>(&mut self, what: &str, result: Result<T, E>, advice: &str) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.bad(what, format!("{error}{advice}"));
+                None
+            }
+        }
+    }
+
+    /// A line per check.
+    #[must_use]
+    pub fn told(&self) -> String {
+        lines(self.lines.iter().map(|(is_ok, what, detail)| {
+            let mark = if *is_ok { "ok  " } else { "FAIL" };
+            format!("{mark}  {what:<22}  {detail}")
+        }))
+    }
+
+    /// # Errors
+    /// [`Ill`] when anything must be mended.
+    pub fn verdict(&self) -> Result<(), Ill> {
+        match self.lines.iter().filter(|(is_ok, ..)| !is_ok).count() {
+            0 => Ok(()),
+            ill => Err(Ill(ill)),
+        }
+    }
+}
+
+/// Looks at everything. Nothing is changed anywhere.
+pub async fn doctor(patient: &Patient) -> Findings {
+    let mut found = Findings::default();
+    let site = Site::open(&patient.place).await;
+    let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
+    let site = match &patient.place {
+        // Before the first `serve` there is no folder, and that is no fault.
+        Place::Folder(_) if site.is_err() => {
+            found.ok("data folder", "made by the first `greenlight serve` (首次运行时创建)");
+            None
+        }
+        _ => found.take("stack", site, advice),
+    };
+    if let Some(site) = &site {
+        queues(site, &mut found).await;
+    }
+    let known = |name: &str| match &site {
+        Some(site) => site.variable(name),
+        None => std::env::var(name).ok().filter(|value| !value.is_empty()),
+    };
+    let flows = found.take("flows", read_with(&patient.files, &known), "");
+    if let Some(flows) = &flows {
+        variables(flows, &mut found);
+    }
+    let secrets = match &site {
+        Some(site) => site.secrets(patient.secrets.clone()),
+        None => {
+            Ok(crate::secrets::Secrets::File(greenlight_stores::SecretFile::new(&patient.secrets)))
+        }
+    };
+    let Some(secrets) = found.take("secret", secrets, "") else { return found };
+    let advice = ": `greenlight secrets set` asks for what is missing (请补全密钥)";
+    let Some(secret) = found.take("secret", secrets.read().await, advice) else { return found };
+    found.ok("secret", "complete, as far as Feishu is concerned (飞书部分完整)");
+    let base_url = known("FEISHU_BASE_URL").unwrap_or_else(|| patient.feishu_base_url.clone());
+    clock(&base_url, &mut found).await;
+    at_feishu(&secret, &base_url, flows.as_ref().map(|flows| &flows.flows), &mut found).await;
+    if let Some(flows) = flows {
+        targets(flows, secret, &mut found).await;
+    }
+    found
+}
+
+async fn queues(site: &Site, found: &mut Findings) {
+    let overview = site.overview(SystemClock.now()).await;
+    let advice = "; may these credentials read queue, table and metrics? (检查权限)";
+    if let Some(overview) = found.take("queue and ledger", overview, advice) {
+        let dead = overview.dead_letters;
+        found.ok("queue and ledger", format!("reachable, {dead} dead letter(s) (可访问)"));
+    }
+}
+
+fn variables(flows: &Checked, found: &mut Findings) {
+    let unset: Vec<_> = flows.unset.iter().map(String::as_str).collect();
+    if unset.is_empty() {
+        found.ok("flows", format!("right, {} flow(s) (正确)", flows.flows.flows.len()));
+    } else {
+        found.bad("flows", format!("set {} (请设置这些变量)", unset.join(", ")));
+    }
+}
+
+/// Whether our clock and Feishu's agree, by the `Date` of any answer.
+async fn clock(base_url: &str, found: &mut Findings) {
+    let request = http::Request::get(base_url).body(Bytes::new());
+    let (Ok(client), Ok(request)) = (Client::new(None), request) else { return };
+    // Whether Feishu can be reached at all is told by the login.
+    let Ok(answer) = client.send(request).await else { return };
+    let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+    let theirs = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let theirs = theirs.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+    let Some(theirs) = theirs.and_then(|since| i64::try_from(since.as_millis()).ok()) else {
+        return;
+    };
+    let (ours, theirs) = (SystemClock.now(), Timestamp::from_millis(theirs));
+    let differ = ours.since(theirs).max(theirs.since(ours));
+    if differ > CLOCK_DIFFERS {
+        let text =
+            format!("differs from Feishu's by {}: set this machine's (请校准时钟)", span(differ));
+        found.bad("clock", text);
+    } else {
+        found.ok("clock", "agrees with Feishu's (时钟一致)");
+    }
+}
+
+async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, found: &mut Findings) {
+    let client = feishu::client(secret.clone(), base_url);
+    let Some(feishu) = found.take("Feishu", client, "") else { return };
+    let login = feishu.check_login().await.map_err(|failure| failure.reason().clone());
+    let advice = ": compare App ID and App Secret with the console (核对应用凭证)";
+    if found.take("Feishu login", login, advice).is_none() {
+        return;
+    }
+    found.ok("Feishu login", "works (登录成功)");
+    let flows = flows.into_iter().flat_map(|flows| &flows.flows);
+    let flows: Vec<_> = flows.filter(|flow| flow.source == SOURCE).collect();
+    let codes: BTreeSet<_> = flows.iter().map(|flow| flow.approval_code.as_str()).collect();
+    for code in codes {
+        let what = format!("approval {code}");
+        let definition = feishu.definition(code).await.map_err(|failure| failure.reason().clone());
+        let advice = ": is the code right, and has the app the scope approval:approval? (核对审批编号与权限)";
+        let Some(definition) = found.take(&what, definition, advice) else { continue };
+        if !definition.is_active {
+            found.bad(&what, format!("`{}` is not active (审批未启用)", definition.name));
+        }
+        let of_it = flows.iter().filter(|flow| flow.approval_code == code);
+        let missing: BTreeSet<_> = of_it.flat_map(|flow| missing(flow, &definition)).collect();
+        if missing.is_empty() {
+            let text =
+                format!("`{}` has the widgets that flows.toml names (控件齐全)", definition.name);
+            found.ok(&what, text);
+        } else {
+            let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
+            let text = format!(
+                "`{}` has no widget {missing}: mend the form or flows.toml (缺少控件)",
+                definition.name
+            );
+            found.bad(&what, text);
+        }
+    }
+}
+
+/// Fields of a flow of which none of the places is in the form.
+fn missing(flow: &Flow, definition: &Definition) -> Vec<String> {
+    let is_there = |place: &FieldPlace| {
+        let has = |widget: &&Widget, name: &String| widget.names.contains(name);
+        let widget = definition.widgets.iter().find(|widget| has(widget, &place.field));
+        widget.is_some_and(|widget| {
+            let column = place.column.as_ref();
+            column.is_none_or(|column| widget.columns.iter().any(|it| has(&it, column)))
+        })
+    };
+    let fields = flow.fields.iter().filter(|(_, rule)| !rule.optional && rule.default.is_none());
+    let fields = fields.filter(|(_, rule)| !rule.from.iter().any(is_there));
+    let told = |place: &FieldPlace| match &place.column {
+        None => format!("`{}`", place.field),
+        Some(column) => format!("`{}.{column}`", place.field),
+    };
+    fields.map(|(_, rule)| rule.from.iter().map(told).collect::<Vec<_>>().join(" or ")).collect()
+}
+
+#[derive(Debug, Error)]
+enum NoClient {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+}
+
+async fn targets(flows: Checked, secret: Secret, found: &mut Findings) {
+    let names: Vec<_> = flows.flows.targets.keys().cloned().collect();
+    let secret = FixedSecret(Arc::new(secret));
+    let current = secret.current();
+    let actions = Actions::new(flows.setup, secret, SystemClock, |name, target| {
+        Client::of_target(name, target, &current).map_err(NoClient::from)
+    });
+    let Some(actions) = found.take("targets", actions, ": `greenlight secrets set` asks for it")
+    else {
+        return;
+    };
+    for name in names {
+        let what = format!("target {name}");
+        match actions.reach(&name).await {
+            Ok(Reached::LoggedIn) => {
+                found.ok(&what, "reached from here, and takes our credentials (已登录)");
+            }
+            Ok(Reached::Answers) => {
+                found.ok(
+                    &what,
+                    "reached from here; it has no login to try before the first device (可访问)",
+                );
+            }
+            Err(failure) => {
+                let text = format!("{}; from here, at least (本机无法访问)", failure.reason());
+                found.bad(&what, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `greenlight subscribe`, and the client that the operator's commands ask Feishu with.
+
+use std::sync::Arc;
+
+use greenlight_core::secret::{FixedSecret, Secret, SecretError};
+use greenlight_core::{Failure, Reason};
+use greenlight_http::{Client, ClientError};
+use greenlight_sources::feishu::FeishuClient;
+use greenlight_stores::SystemClock;
+use thiserror::Error;
+
+use crate::secrets::Secrets;
+
+/// Feishu's OpenAPI, asked with a secret that does not change.
+pub type AskingFeishu = FeishuClient<Client, FixedSecret, SystemClock>;
+
+/// Feishu cannot be asked.
+#[derive(Debug, Error)]
+pub enum FeishuError {
+    /// The secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// There is no HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Feishu says no.
+    #[error("{0}")]
+    Feishu(Reason),
+}
+
+impl From<Failure> for FeishuError {
+    fn from(failure: Failure) -> Self {
+        Self::Feishu(failure.reason().clone())
+    }
+}
+
+/// A client of Feishu's OpenAPI at `base_url`.
+///
+/// # Errors
+/// [`ClientError`] when the machine has no trust anchors.
+pub fn client(secret: Secret, base_url: &str) -> Result<AskingFeishu, ClientError> {
+    let secret = FixedSecret(Arc::new(secret));
+    Ok(FeishuClient::new(Client::new(None)?, secret, SystemClock, base_url))
+}
+
+/// Subscribes the app to the events of an approval: without it no event ever comes.
+///
+/// # Errors
+/// [`FeishuError`] says why not.
+pub async fn subscribe(
+    secrets: &Secrets,
+    base_url: &str,
+    approval_code: &str,
+) -> Result<String, FeishuError> {
+    let feishu = client(secrets.read().await?, base_url)?;
+    let is_new = feishu.subscribe(approval_code).await?;
+    let when = if is_new { "(已订阅)" } else { "before (之前已订阅)" };
+    Ok(format!("subscribed to {approval_code} {when}\n"))
+}

@@ -1,0 +1,46 @@
+//! What an operator does about a reason.
+
+use greenlight_core::Class;
+
+/// The class of a dead letter without a reason.
+const UNKNOWN: &str = "unknown";
+
+/// What an operator does about a reason of this class.
+#[must_use]
+pub fn next_step(class: &str) -> &'static str {
+    if class == UNKNOWN {
+        return "SQS moved it by itself after 1000 receives: look at the worker's log, then redrive (查看日志后重投)";
+    }
+    let Ok(class) = serde_json::from_value::<Class>(class.into()) else {
+        return "written by another greenlight: look into its README (由其他版本写入)";
+    };
+    match class {
+        Class::BadForm => {
+            "tell the applicant; the good devices are on the whitelist already (告知申请人；正确的设备已加入)"
+        }
+        Class::NotApproved => {
+            "nothing, mostly: the approval was taken back (通常无需处理：审批已撤销)"
+        }
+        Class::NotConfigured => {
+            "mend flows.toml, deploy, then redrive (修改 flows.toml，部署后重投)"
+        }
+        Class::SourceRefused => {
+            "mend the app in the office system's console, then redrive (在办公系统后台修正后重投)"
+        }
+        Class::TargetRefused => "look at the NAC, then redrive (检查 NAC 后重投)",
+        Class::NotThere => {
+            "nothing, mostly: the NAC does not have the device (通常无需处理：NAC 中没有该设备)"
+        }
+        Class::TargetLogin => "mend the target's part of the secret, then redrive (修正密钥后重投)",
+        Class::BadMessage => "find out who writes to the queue (查明谁在写队列)",
+        Class::Defect => "report it: the log has the place (程序缺陷，请报告)",
+        Class::SourceUnavailable
+        | Class::TargetUnavailable
+        | Class::CircuitOpen
+        | Class::TargetFailed
+        | Class::LedgerUnavailable
+        | Class::Busy
+        | Class::OutOfTime
+        | Class::DeadLetterQueueUnavailable => "when it works again, redrive (恢复后重投)",
+    }
+}

@@ -1,0 +1,109 @@
+//! `greenlight replay`: an approval is processed again, from what its source says now.
+
+use greenlight_core::audit::{Standing, Story, Subject};
+use greenlight_core::ports::Clock;
+use greenlight_core::request::{BadRequest, VERSION};
+use greenlight_core::{Request, Timestamp, Verdict};
+use greenlight_stores::SystemClock;
+use thiserror::Error;
+
+use crate::site::{Site, SiteError};
+
+/// So many of an instance's requests are looked at: one per verdict.
+const REQUESTS: usize = 10;
+
+/// What to process again.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// The approval instance.
+    pub instance_code: String,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Its approval definition, where the ledger does not know the instance.
+    pub approval_code: Option<String>,
+    /// The organisation, where the ledger does not know it.
+    pub tenant_key: Option<String>,
+    /// Whether what was done already is done once more.
+    pub redo: bool,
+}
+
+/// It cannot be processed again.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// Queue or ledger say no.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// The ledger does not know the instance.
+    #[error(
+        "the ledger does not know the instance {0}: say --approval-code, and --tenant-key if nothing was ever \
+         processed here (请指定 --approval-code)"
+    )]
+    Unknown(String),
+    /// Everything was done.
+    #[error(
+        "everything is done for {0} already; --redo forgets that and does all of it once more (已全部完成)"
+    )]
+    Done(String),
+    /// A worker is at it.
+    #[error("a worker is at {0} right now: wait for it (正在处理)")]
+    Busy(String),
+    /// An identifier that none is.
+    #[error("{0}")]
+    Bad(#[from] BadRequest),
+}
+
+/// Puts a request for the instance into the queue; the worker reads the instance at its source, as always.
+///
+/// # Errors
+/// [`ReplayError`] says what is missing.
+pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError> {
+    let now = SystemClock.now();
+    let subject = Subject::Instance(replay.instance_code.clone());
+    let mut stories = site.stories_of(&[subject], REQUESTS).await?;
+    stories.retain(|story| {
+        story.key_parts().is_some_and(|[.., verdict]| verdict == replay.verdict.as_str())
+    });
+    let known = stories.first();
+    let code = &replay.instance_code;
+    if let Some(story) = known {
+        let standing = story.standing(now);
+        if standing == Standing::Done && !replay.redo {
+            return Err(ReplayError::Done(code.clone()));
+        }
+        if replay.redo && !site.forget(&story.key).await? {
+            return Err(ReplayError::Busy(code.clone()));
+        }
+    }
+    let request = request(site, replay, known, now).await?;
+    site.enqueue(&request).await?;
+    Ok(format!("a request for {code} is in the queue, event {} (已入队)\n", request.event_id))
+}
+
+async fn request(
+    site: &Site,
+    replay: &Replay,
+    known: Option<&Story>,
+    now: Timestamp,
+) -> Result<Request, ReplayError> {
+    let unknown = || ReplayError::Unknown(replay.instance_code.clone());
+    let of_known = known.map(|story| story.approval_code.clone());
+    let approval_code = replay.approval_code.clone().or(of_known).ok_or_else(unknown)?;
+    // There is one organisation per app: that of the last request.
+    let last = match known {
+        Some(story) => Some(story.clone()),
+        None => site.recent(1, now).await?.pop(),
+    };
+    let of_last = last.as_ref().and_then(Story::key_parts).map(|[_, tenant, ..]| tenant.to_owned());
+    let request = Request {
+        v: VERSION,
+        source: greenlight_sources::feishu::SOURCE.to_owned(),
+        tenant: replay.tenant_key.clone().or(of_last).ok_or_else(unknown)?,
+        event_id: format!("replay-{:016x}", fastrand::u64(..)),
+        approval_code,
+        instance_code: replay.instance_code.clone(),
+        verdict: replay.verdict,
+        occurred_at: None,
+        received_at: now,
+    };
+    Ok(Request::parse(&request.to_json())?)
+}

@@ -1,0 +1,132 @@
+//! `greenlight secrets set`: the credentials, asked for without echo, into Secrets Manager or a file.
+
+use std::io;
+
+use greenlight_core::ports::FetchSecret;
+use greenlight_core::secret::{Secret, SecretError};
+use greenlight_stores::SecretFile;
+use greenlight_stores::aws::SecretsManager;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::flows::{Files, FlowsProblem, read_with};
+use crate::site::Site;
+
+/// What the app's page in the Feishu console shows.
+const FEISHU: [&str; 4] = ["app_id", "app_secret", "encrypt_key", "verification_token"];
+
+/// Where the secret is kept.
+#[derive(Clone, Debug)]
+pub enum Secrets {
+    /// A file.
+    File(SecretFile),
+    /// Secrets Manager.
+    Manager(SecretsManager),
+}
+
+impl FetchSecret for Secrets {
+    async fn fetch(&self) -> Result<String, SecretError> {
+        match self {
+            Self::File(file) => file.fetch().await,
+            Self::Manager(manager) => manager.fetch().await,
+        }
+    }
+}
+
+/// The secret cannot be set.
+#[derive(Debug, Error)]
+pub enum SecretsError {
+    /// It cannot be read or written, or is not complete.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The flows do not say what they need.
+    #[error(transparent)]
+    Flows(#[from] FlowsProblem),
+    /// Nobody answers.
+    #[error("the answer cannot be read: {0}")]
+    Ask(#[from] io::Error),
+}
+
+impl Secrets {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// [`SecretError`] names what is missing in it.
+    pub async fn read(&self) -> Result<Secret, SecretError> {
+        Secret::parse(&self.fetch().await?)
+    }
+
+    async fn put(&self, document: &str) -> Result<(), SecretError> {
+        match self {
+            Self::File(file) => file.put(document),
+            Self::Manager(manager) => manager.put(document).await,
+        }
+    }
+}
+
+/// A field of the secret, as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Where it stands: `feishu.app_secret`, `targets.nac.token`.
+    pub path: String,
+    /// Whether there is a value, which stays when the answer is empty.
+    pub is_set: bool,
+}
+
+/// Asks for every field that Feishu and the flows need, and puts the secret in. An empty answer leaves a value as it
+/// is; what nobody asks for stays.
+///
+/// # Errors
+/// [`SecretsError`]; nothing is put in then.
+pub async fn set(
+    secrets: &Secrets,
+    needed: &[(String, String)],
+    mut ask: impl FnMut(&Field) -> io::Result<String>,
+) -> Result<String, SecretsError> {
+    // There may be none yet, or the template's, which is empty.
+    let document = secrets.fetch().await.unwrap_or_default();
+    let mut document: Value = serde_json::from_str(&document).unwrap_or_default();
+    let of_feishu = FEISHU.map(|field| ("feishu".to_owned(), None, field.to_owned()));
+    let of_targets = needed
+        .iter()
+        .map(|(target, key)| ("targets".to_owned(), Some(target.clone()), key.clone()));
+    for (part, target, key) in of_feishu.into_iter().chain(of_targets) {
+        let path = [Some(&part), target.as_ref(), Some(&key)];
+        let path = path.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        let value = place(&mut document, &path);
+        let is_set = value.as_str().is_some_and(|value| !value.is_empty());
+        let answer = ask(&Field { path: path.join("."), is_set })?;
+        if !answer.is_empty() {
+            *value = Value::String(answer);
+        }
+    }
+    let document = document.to_string();
+    Secret::parse(&document)?;
+    secrets.put(&document).await?;
+    Ok("the secret is set; greenlight reads it again when a signature or a login fails (已更新)\n"
+        .to_owned())
+}
+
+/// The place of a value, which is made if need be.
+fn place<'a>(document: &'a mut Value, path: &[&str]) -> &'a mut Value {
+    path.iter().fold(document, |value, part| {
+        if !value.is_object() {
+            *value = Value::Object(Map::new());
+        }
+        &mut value[*part]
+    })
+}
+
+/// The credentials that the flows of `site` need, as target and key.
+///
+/// # Errors
+/// [`FlowsProblem`] when the flows are wrong.
+pub fn needed(site: Option<&Site>, files: &Files) -> Result<Vec<(String, String)>, FlowsProblem> {
+    let known = |name: &str| match site {
+        Some(site) => site.variable(name),
+        None => std::env::var(name).ok().filter(|value| !value.is_empty()),
+    };
+    let checked = read_with(files, &known)?;
+    let credentials = checked.setup.credentials();
+    Ok(credentials.map(|(target, key)| (target.to_owned(), key)).collect())
+}

@@ -1,0 +1,89 @@
+//! A stack on AWS, with the operator's own credentials.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use greenlight_core::Timestamp;
+use greenlight_core::audit::Overview;
+use greenlight_stores::aws::{
+    DeadLetterQueue, DynamoLedger, SecretsManager, SqsQueue, Stack, StackError,
+};
+
+use super::{SiteError, StackPlace};
+
+/// What [`Overview::last_hour`] looks back at.
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A stack on AWS.
+#[derive(Clone, Debug)]
+pub struct OnAws {
+    config: SdkConfig,
+    stack: Stack,
+    ledger: DynamoLedger,
+}
+
+impl OnAws {
+    /// Finds the stack, by its name.
+    pub(super) async fn open(place: &StackPlace) -> Result<Self, SiteError> {
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        if let Some(profile) = &place.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &place.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let config = loader.load().await;
+        let stack = Stack::find(&config, &place.stack).await?;
+        let ledger = DynamoLedger::new(&config, stack.output("LedgerTable")?);
+        Ok(Self { config, stack, ledger })
+    }
+
+    pub(super) const fn ledger(&self) -> &DynamoLedger {
+        &self.ledger
+    }
+
+    pub(super) fn queue(&self) -> Result<SqsQueue, StackError> {
+        Ok(SqsQueue::new(&self.config, self.stack.output("QueueUrl")?))
+    }
+
+    pub(super) fn dead_letters(&self) -> Result<DeadLetterQueue, StackError> {
+        let (url, queue) = (self.stack.output("DlqUrl")?, self.stack.output("QueueUrl")?);
+        Ok(DeadLetterQueue::new(&self.config, url, queue, self.ledger.clone()))
+    }
+
+    pub(super) async fn overview(&self, now: Timestamp) -> Result<Overview, SiteError> {
+        let queue = self.stack.output("QueueUrl")?;
+        let (counts, dead, oldest, figures, breakers) = tokio::join!(
+            self.stack.counts(queue),
+            self.stack.counts(self.stack.output("DlqUrl")?),
+            self.stack.oldest(queue),
+            self.ledger.figures(now.minus(HOUR), now),
+            self.ledger.breakers(),
+        );
+        let (counts, dead) = (counts?, dead?);
+        Ok(Overview {
+            waiting: counts.waiting,
+            in_flight: counts.in_flight,
+            oldest,
+            dead_letters: dead.waiting + dead.in_flight,
+            by_class: [].into(),
+            breakers: breakers?,
+            last_hour: figures?,
+        })
+    }
+
+    pub(super) fn secret(&self) -> Result<SecretsManager, StackError> {
+        Ok(SecretsManager::new(&self.config, self.stack.output("SecretArn")?))
+    }
+
+    /// What a function has as environment variable `name`: the parameter of that name.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let words = name.split('_').map(|word| {
+            let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+            first.to_ascii_uppercase() + &rest.to_ascii_lowercase()
+        });
+        self.stack.parameter(&words.collect::<String>()).map(str::to_owned)
+    }
+}

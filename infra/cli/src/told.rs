@@ -1,0 +1,71 @@
+//! How things are told: moments, spans of time and tables, the same everywhere.
+
+use std::time::Duration;
+
+use greenlight_core::Timestamp;
+
+/// A moment, to the second: `2026-11-28T07:24:10Z`.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    let millis = at.as_millis();
+    jiff::Timestamp::from_millisecond(millis - millis.rem_euclid(1_000))
+        .map_or_else(|_| "?".to_owned(), |moment| moment.to_string())
+}
+
+/// A span of time in one or two units: `850 ms`, `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`.
+#[must_use]
+pub fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0 => format!("{} ms", span.as_millis()),
+        1..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// Lines as one text.
+#[must_use]
+pub fn lines(lines: impl IntoIterator<Item = String>) -> String {
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// Names and values, a line each.
+#[must_use]
+pub fn facts<N: AsRef<str>>(facts: impl IntoIterator<Item = (N, String)>) -> String {
+    lines(facts.into_iter().map(|(name, value)| format!("{:<16} {value}", name.as_ref())))
+}
+
+/// A table: a line of heads, a line per row, columns as wide as they need.
+#[must_use]
+pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([heads[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let line = |row: &[String]| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}  "));
+        cells.collect::<String>().trim_end().to_owned()
+    };
+    let heads = heads.map(str::to_owned);
+    lines([line(&heads)].into_iter().chain(rows.iter().map(|row| line(row))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_units_that_people_use() {
+        let told = [0, 59, 185, 7_800, 357_000].map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(told, ["0 ms", "59 s", "3 min 5 s", "2 h 10 min", "4 d 3 h"]);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_need() {
+        let rows = [["1".to_owned(), "ab".to_owned()], ["100".to_owned(), String::new()]];
+        assert_eq!(table(["ID", "X"], &rows), "ID   X\n1    ab\n100\n");
+    }
+}

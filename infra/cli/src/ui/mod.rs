@@ -1,0 +1,203 @@
+//! `greenlight ui` and `serve --ui`: a page for people, on loopback only.
+//!
+//! Whoever may open it may put letters back, so it asks for a token that only the operator has, takes nothing from
+//! another site's pages, and says in its headers that it runs no script but its own.
+
+mod guard;
+mod page;
+mod words;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Form, Query, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use greenlight_core::ports::Clock;
+use greenlight_stores::SystemClock;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+use crate::dlq::{self, Pace, Which};
+use crate::serve::StopSignals;
+use crate::site::Site;
+use crate::status;
+
+use guard::Guard;
+pub use guard::Token;
+use page::Page;
+use words::Language;
+
+/// The page cannot be shown.
+#[derive(Debug, Error)]
+pub enum UiError {
+    /// The port is taken.
+    #[error("cannot listen on 127.0.0.1:{port}: {cause}")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// The page of a site, on a port of loopback.
+#[derive(Debug)]
+pub struct Ui {
+    listener: TcpListener,
+    address: SocketAddr,
+    guard: Guard,
+    site: Site,
+}
+
+struct Inside {
+    site: Site,
+    guard: Guard,
+}
+
+type Shared = State<Arc<Inside>>;
+
+/// Shows the page of `site` until SIGINT or SIGTERM.
+///
+/// # Errors
+/// [`UiError`] when the port is taken.
+pub async fn run(site: Site, port: u16) -> Result<(), UiError> {
+    let mut signals = StopSignals::listen();
+    let token = Token::random();
+    let ui = Ui::bind(site, port, token.clone()).await?;
+    println!("http://{}/?token={token}", ui.address());
+    println!("Open it in a browser of this machine; Ctrl-C ends it. 请在本机浏览器中打开。");
+    tokio::select! {
+        () = ui.serve() => {}
+        () = signals.received() => {}
+    }
+    Ok(())
+}
+
+impl Ui {
+    /// Takes the port, on loopback alone.
+    ///
+    /// # Errors
+    /// [`UiError`] when it is taken.
+    pub async fn bind(site: Site, port: u16, token: Token) -> Result<Self, UiError> {
+        let failed = |cause| UiError::Listen { port, cause };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, guard: Guard::new(token, address.port()), site })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until it is dropped.
+    pub async fn serve(self) {
+        let inside = Arc::new(Inside { site: self.site, guard: self.guard });
+        let app = Router::new()
+            .route("/", get(show))
+            .route("/counts", get(counts))
+            .route("/redrive", post(redrive))
+            .route_layer(from_fn_with_state(Arc::clone(&inside), guard::only_the_operator))
+            .route("/style.css", get(async || asset("text/css", include_str!("style.css"))))
+            .route("/page.js", get(async || asset("text/javascript", include_str!("page.js"))))
+            .layer(from_fn_with_state(Arc::clone(&inside), headers))
+            .with_state(inside);
+        if let Err(error) = axum::serve(self.listener, app).await {
+            tracing::error!(%error, "the page's listener failed");
+        }
+    }
+}
+
+/// Nothing but what is ours may run, nobody may frame it, nothing of it is kept by the browser.
+async fn headers(State(inside): Shared, request: Request, next: Next) -> Response {
+    if !inside.guard.is_our_host(request.headers()) {
+        return (StatusCode::MISDIRECTED_REQUEST, "this is 127.0.0.1's page\n").into_response();
+    }
+    let mut response = next.run(request).await;
+    for (name, value) in [
+        (
+            "content-security-policy",
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+    ] {
+        response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
+    }
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(const_header("no-store"));
+    response
+}
+
+const fn const_header(value: &'static str) -> axum::http::HeaderValue {
+    axum::http::HeaderValue::from_static(value)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, kind)], text)
+}
+
+/// What the page is asked for.
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    /// What to look for.
+    #[serde(default)]
+    q: String,
+    /// `en` or `zh`; what the browser prefers if left out.
+    lang: Option<String>,
+    /// What was done before this page was asked for.
+    done: Option<String>,
+}
+
+async fn show(State(inside): Shared, Query(asked): Query<Asked>, sent: HeaderMap) -> Response {
+    let language = Language::of(asked.lang.as_deref(), &sent);
+    let page = Page::of(&inside.site, &asked.q, SystemClock.now()).await;
+    let html = page
+        .and_then(|page| page.render(language, inside.guard.form_token(), asked.done.as_deref()));
+    match html {
+        Ok(html) => Html(html).into_response(),
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
+    }
+}
+
+/// The figures of the picture, for a page that is open.
+async fn counts(State(inside): Shared) -> Response {
+    let now = SystemClock.now();
+    match inside.site.overview(now).await {
+        Ok(overview) => {
+            ([(CONTENT_TYPE, "application/json")], status::to_json(&overview, now)).into_response()
+        }
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Redrive {
+    id: String,
+    form_token: String,
+    lang: String,
+}
+
+async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response {
+    if !inside.guard.is_our_form(&asked.form_token) {
+        return (StatusCode::FORBIDDEN, "the form is not of this page\n").into_response();
+    }
+    let which = Which::Ids(vec![asked.id]);
+    let pace = Pace { is_dry: false, per_second: u32::MAX };
+    let done = match dlq::redrive(&inside.site, &which, pace, |_| {}).await {
+        Ok(()) => "redriven",
+        Err(dlq::DlqError::NotThere(_)) => "gone",
+        Err(error) => return (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
+    };
+    let language = Language::of(Some(&asked.lang), &HeaderMap::new());
+    let back = format!("/?lang={}&done={done}", language.code());
+    (StatusCode::SEE_OTHER, [(LOCATION, back)]).into_response()
+}

@@ -1,0 +1,206 @@
+//! The page itself: what is on it, and its rendering.
+
+use std::collections::BTreeMap;
+
+use greenlight_core::audit::{Grant, Overview, Standing, StoredLetter, Story, Subject};
+use greenlight_core::{Request, Timestamp};
+use minijinja::Environment;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::guard::Token;
+use super::words::Language;
+use crate::audit::{find_grants, steps};
+use crate::dlq;
+use crate::reasons::next_step;
+use crate::site::{Site, SiteError};
+use crate::status::{is_open, told};
+use crate::told::moment;
+
+/// So many requests, and so many grants, are on the page.
+const ROWS: usize = 50;
+
+/// The page cannot be shown.
+#[derive(Debug, Error)]
+pub(super) enum PageError {
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    #[error("the page cannot be rendered: {0}")]
+    Render(#[from] minijinja::Error),
+}
+
+/// What is on the page.
+pub(super) struct Page {
+    wanted: String,
+    now: Timestamp,
+    overview: Overview,
+    found: Option<Vec<Story>>,
+    recent: Vec<Story>,
+    letters: Vec<StoredLetter>,
+    grants: Vec<Grant>,
+}
+
+#[derive(Serialize)]
+struct StoryRow {
+    instance: String,
+    applicant: String,
+    standing: &'static str,
+    class: &'static str,
+    attempts: u32,
+    since: String,
+    steps: Vec<(String, String)>,
+}
+
+#[derive(Serialize)]
+struct LetterRow {
+    id: String,
+    instance: String,
+    class: String,
+    reason: String,
+    next: &'static str,
+    at: String,
+}
+
+#[derive(Serialize)]
+struct GrantRow {
+    device: String,
+    target: String,
+    since: String,
+    applicant: String,
+    instance: String,
+}
+
+#[derive(Serialize)]
+struct TargetRow {
+    name: String,
+    is_open: bool,
+    told: String,
+}
+
+/// What the template shows.
+#[derive(Serialize)]
+struct View<'a> {
+    lang: &'static str,
+    other: &'static str,
+    done: Option<&'static str>,
+    /// The words.
+    w: &'a BTreeMap<&'static str, &'static str>,
+    form_token: String,
+    wanted: &'a str,
+    waiting: u64,
+    in_flight: u64,
+    dead_letters: u64,
+    last_hour: u64,
+    open: usize,
+    found: Option<Vec<StoryRow>>,
+    recent: Vec<StoryRow>,
+    letters: Vec<LetterRow>,
+    grants: Vec<GrantRow>,
+    targets: Vec<TargetRow>,
+}
+
+impl Page {
+    /// Asks for everything that is on the page; `wanted` narrows requests and grants.
+    pub(super) async fn of(site: &Site, wanted: &str, now: Timestamp) -> Result<Self, PageError> {
+        let wanted = wanted.trim();
+        let of = Some(wanted).filter(|wanted| !wanted.is_empty());
+        let found = match of {
+            None => None,
+            Some(wanted) => Some(site.stories_of(&Subject::guess(wanted), ROWS).await?),
+        };
+        Ok(Self {
+            wanted: wanted.to_owned(),
+            now,
+            overview: site.overview(now).await?,
+            found,
+            recent: site.recent(ROWS, now).await?,
+            letters: dlq::look(site).await?,
+            grants: find_grants(site, of, ROWS).await?,
+        })
+    }
+
+    pub(super) fn render(
+        &self,
+        language: Language,
+        form_token: &Token,
+        done: Option<&str>,
+    ) -> Result<String, PageError> {
+        let mut templates = Environment::new();
+        templates.add_template("page.html", include_str!("page.html"))?;
+        let words = language.words();
+        let story = |story: &Story| self.story(story, language);
+        let count = |standing| self.overview.last_hour.get(&standing).copied().unwrap_or(0);
+        let targets = self.targets();
+        let view = View {
+            lang: language.code(),
+            other: if language == Language::English { "zh" } else { "en" },
+            done: done.and_then(|done| words.get(done).copied()),
+            w: &words,
+            form_token: form_token.to_string(),
+            wanted: &self.wanted,
+            waiting: self.overview.waiting,
+            in_flight: self.overview.in_flight,
+            dead_letters: self.overview.dead_letters,
+            last_hour: Standing::ALL.map(count).iter().sum(),
+            open: targets.iter().filter(|target| target.is_open).count(),
+            found: self.found.as_ref().map(|found| found.iter().map(story).collect()),
+            recent: self.recent.iter().map(story).collect(),
+            letters: self.letters.iter().map(letter).collect(),
+            grants: self.grants.iter().map(grant).collect(),
+            targets,
+        };
+        let page = templates.get_template("page.html")?.render(minijinja::value::Serde(view))?;
+        Ok(page)
+    }
+
+    fn targets(&self) -> Vec<TargetRow> {
+        let breakers = self.overview.breakers.iter();
+        let target = |(name, breaker): (&String, _)| TargetRow {
+            name: name.clone(),
+            is_open: is_open(breaker, self.now),
+            told: told(breaker, self.now),
+        };
+        breakers.map(target).collect()
+    }
+
+    fn story(&self, story: &Story, language: Language) -> StoryRow {
+        let standing = story.standing(self.now);
+        let words = language.words();
+        let step = |(at, step): (Option<Timestamp>, String)| {
+            let at = at.map_or_else(|| words["now"].to_owned(), moment);
+            (at, step)
+        };
+        StoryRow {
+            instance: story.instance_code().to_owned(),
+            applicant: story.applicant.clone().unwrap_or_default(),
+            standing: language.standing(standing),
+            class: standing.as_str(),
+            attempts: story.attempt,
+            since: story.received_at.map_or_else(String::new, moment),
+            steps: steps(story, self.now).into_iter().map(step).collect(),
+        }
+    }
+}
+
+fn letter(letter: &StoredLetter) -> LetterRow {
+    let setback = letter.setback.as_ref();
+    let instance = Request::parse(&letter.body).map(|request| request.instance_code);
+    LetterRow {
+        id: letter.id.clone(),
+        instance: instance.unwrap_or_else(|_| "?".to_owned()),
+        class: letter.class().to_owned(),
+        reason: setback.map_or_else(String::new, |setback| setback.reason.clone()),
+        next: next_step(letter.class()),
+        at: setback.map_or_else(String::new, |setback| moment(setback.at)),
+    }
+}
+
+fn grant(grant: &Grant) -> GrantRow {
+    GrantRow {
+        device: grant.device.clone(),
+        target: grant.target.clone(),
+        since: moment(grant.since),
+        applicant: grant.applicant.clone(),
+        instance: grant.request.split('#').nth(2).unwrap_or("?").to_owned(),
+    }
+}
