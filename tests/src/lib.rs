@@ -1,6 +1,7 @@
 //! What the end-to-end suite stands on: the tools, a local AWS, a deployed stack, a scene with a
 //! simulated Feishu and a stub of a NAC.
 
+pub mod browser;
 pub mod databases;
 pub mod faults;
 pub mod fleet;

@@ -116,6 +116,7 @@ pub fn request(instance_code: &str) -> Request {
         verdict: Verdict::Approved,
         occurred_at: None,
         received_at: Timestamp::from_millis(0),
+        trace_id: None,
     }
 }
 

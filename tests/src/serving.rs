@@ -66,12 +66,26 @@ impl Serving {
         Self::start_by(scene, folder, &[]).await
     }
 
+    /// As [`Serving::start`], with more on its command line.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(scene: &Scene, folder: &Path, more: &[&str]) -> Self {
+        let (mut command, listen) = serve_command(scene, folder, &[], &built("greenlight"));
+        command.args(more);
+        Self::run(command, &listen).await
+    }
+
     /// As [`Serving::start`], by way of another program, see [`serve_command`].
     ///
     /// # Panics
     /// When it does not start.
     pub async fn start_by(scene: &Scene, folder: &Path, before: &[&str]) -> Self {
-        let (mut command, listen) = serve_command(scene, folder, before, &built("greenlight"));
+        let (command, listen) = serve_command(scene, folder, before, &built("greenlight"));
+        Self::run(command, &listen).await
+    }
+
+    async fn run(mut command: Command, listen: &str) -> Self {
         let mut child = command.spawn().expect("the program is there");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         loop {

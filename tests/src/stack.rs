@@ -1,16 +1,18 @@
 //! The real template on a local AWS, by `sam deploy`.
 
 use std::collections::HashMap;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
 use greenlight::simulator::Sent;
+use tokio::io::AsyncWriteExt;
 
 use crate::local_aws::{CREDENTIALS, LocalAws};
 use crate::scene::{APPROVAL_CODE, Answer, NAC_TOKEN, Scene};
-use crate::{tool, workspace};
+use crate::{built, tool, workspace};
 
 /// How long to wait for what should happen: longer than a retry, a cold start and a slow machine together.
 pub const PATIENCE: Duration = Duration::from_mins(3);
@@ -31,21 +33,17 @@ impl Stack {
     /// # Panics
     /// When it cannot be deployed.
     pub async fn deploy() -> Self {
-        assert!(
-            workspace().join(".aws-sam/build/template.yaml").exists(),
-            "nothing is built: run `cargo verify bundle` first"
-        );
+        Self::deploy_template(&built_template()).await
+    }
+
+    /// As [`Stack::deploy`], by another template in the folder of the built one.
+    ///
+    /// # Panics
+    /// When it cannot be deployed.
+    pub async fn deploy_template(template: &Path) -> Self {
         let scene = Scene::set().await;
         let aws = LocalAws::start().await;
-        let parameters = [
-            format!("ApprovalCode={APPROVAL_CODE}"),
-            format!("NacUrl={}", scene.nac.url()),
-            format!("FeishuBaseUrl={}", scene.feishu.url()),
-        ];
-        let mut deploy = vec!["deploy", "--stack-name", "greenlight", "--no-confirm-changeset"];
-        deploy.push("--parameter-overrides");
-        deploy.extend(parameters.iter().map(String::as_str));
-        sam(&aws, &deploy);
+        sam_deploy(&aws, &scene, template);
         let outputs =
             sam(&aws, &["list", "stack-outputs", "--stack-name", "greenlight", "--output", "json"]);
         let outputs: serde_json::Value =
@@ -56,10 +54,72 @@ impl Stack {
         let outputs = outputs.as_array().expect("the outputs are a list").iter();
         let outputs =
             outputs.map(|output| (text(output, "OutputKey"), text(output, "OutputValue")));
-        number_the_concurrency(&aws);
         let stack = Self { scene, outputs: outputs.collect(), aws };
         stack.put_secret().await;
         stack
+    }
+
+    /// Deploys over the running stack.
+    ///
+    /// # Panics
+    /// When it cannot be deployed.
+    pub fn update(&self, template: &Path) {
+        sam_deploy(&self.aws, &self.scene, template);
+    }
+
+    /// Has the worker take messages, or not.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn let_worker_run(&self, may: bool) {
+        let may = if may { "True" } else { "False" };
+        python(
+            &self.aws,
+            &format!(
+                "import boto3
+client = boto3.client('lambda')
+for mapping in client.list_event_source_mappings()['EventSourceMappings']:
+    client.update_event_source_mapping(UUID=mapping['UUID'], Enabled={may})"
+            ),
+        );
+    }
+
+    /// The operator's command against this stack, and what it printed.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn greenlight(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut child = self
+            .greenlight_command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program is there");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // Whoever asks nothing reads nothing.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        let output = child.wait_with_output().await.expect("it ends");
+        let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+        Ran {
+            status: output.status.code().unwrap_or(-1),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// The operator's command against this stack, not started yet.
+    #[must_use]
+    pub fn greenlight_command(&self, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(built("greenlight"));
+        command
+            .args(arguments)
+            .envs(CREDENTIALS)
+            .env("AWS_ENDPOINT_URL", self.aws.url())
+            .env("GREENLIGHT_STACK", "greenlight")
+            .kill_on_drop(true);
+        command
     }
 
     /// An output of the template.
@@ -199,6 +259,42 @@ except botocore.exceptions.ClientError as error:
             .await
             .expect("the queue takes a message");
     }
+}
+
+/// What a command printed, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Its exit status.
+    pub status: i32,
+    /// Its answer.
+    pub stdout: String,
+    /// Why it has none.
+    pub stderr: String,
+}
+
+/// The template that `sam build` made.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn built_template() -> PathBuf {
+    let template = workspace().join(".aws-sam/build/template.yaml");
+    assert!(template.exists(), "nothing is built: run `cargo verify bundle` first");
+    template
+}
+
+fn sam_deploy(aws: &LocalAws, scene: &Scene, template: &Path) {
+    let parameters = [
+        format!("ApprovalCode={APPROVAL_CODE}"),
+        format!("NacUrl={}", scene.nac.url()),
+        format!("FeishuBaseUrl={}", scene.feishu.url()),
+    ];
+    let template = template.to_string_lossy();
+    let mut deploy = vec!["deploy", "--stack-name", "greenlight", "--no-confirm-changeset"];
+    deploy.extend(["--template-file", &template, "--parameter-overrides"]);
+    deploy.extend(parameters.iter().map(String::as_str));
+    sam(aws, &deploy);
+    number_the_concurrency(aws);
 }
 
 /// `MaximumConcurrency` is a parameter of the template. CloudFormation hands parameters over as text and

@@ -17,6 +17,7 @@ use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
     Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Refused, Settlement, Taken,
 };
+use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
     Act, Bury, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
     ReadInstance, RecordEffect, Settle,
@@ -245,6 +246,7 @@ impl Case {
             dead_letters: self.mortal(fate, self.database.clone()),
             clock,
             flows,
+            metrics: NoMetrics::nowhere(),
         }
     }
 
@@ -412,6 +414,7 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
         dead_letters: mortal.dead_letters,
         clock: OnCommand(TestClock::default(), is_over),
         flows: mortal.flows,
+        metrics: NoMetrics::nowhere(),
     };
     let mut bodies: Vec<String> = (1..10).map(body).collect();
     bodies.push("poison".to_owned());

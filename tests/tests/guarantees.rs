@@ -1,8 +1,9 @@
-//! `docs/guarantees.md` stays true: every statement has tests, and they are there.
+//! The pages stay true: every statement has tests that are there, every alarm and every reason a place in the runbook.
 
 use std::fs;
 use std::path::Path;
 
+use greenlight_core::Class;
 use greenlight_tests::workspace;
 
 /// The text of all Rust files below `folder`.
@@ -59,5 +60,31 @@ fn every_test_that_the_page_names_ran() {
     for test in (1..=15).flat_map(|number| row(&page, number).1) {
         let ran = passed.lines().any(|line| line.rsplit("::").next() == Some(test));
         assert!(ran, "{test} did not run");
+    }
+}
+
+/// Whoever is called finds every alarm and every reason by its name.
+#[test]
+fn the_runbook_has_every_alarm_and_every_reason() {
+    let runbook = fs::read_to_string(workspace().join("docs/runbook.md")).unwrap();
+    let has = |name: &str| runbook.lines().any(|line| line == format!("### {name}"));
+    let template = fs::read_to_string(workspace().join("template.yaml")).unwrap();
+    let mut alarms = 0;
+    for (name, after) in template.lines().zip(template.lines().skip(1)) {
+        if after.trim() == "Type: AWS::CloudWatch::Alarm" {
+            let alarm = name.trim().trim_end_matches(':');
+            assert!(has(alarm), "{alarm} is not in the runbook");
+            let description = format!("docs/runbook.md, {alarm}\n");
+            assert!(template.contains(&description), "{alarm} does not name its place there");
+            assert!(
+                template.contains(&format!("${{{alarm}.Arn}}")),
+                "{alarm} is not on the dashboard"
+            );
+            alarms += 1;
+        }
+    }
+    assert!(alarms > 0, "the template has alarms");
+    for reason in Class::ALL.map(Class::as_str).into_iter().chain(["unknown"]) {
+        assert!(has(reason), "{reason} is not in the runbook");
     }
 }

@@ -5,12 +5,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_types::SdkConfig;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use greenlight_core::audit::Findings;
+use greenlight_core::audit::{Findings, Subject};
 use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, Owner, Settlement};
 use greenlight_core::mac::Eui48;
@@ -35,6 +36,11 @@ async fn record(State(recorded): State<Recorded>, headers: HeaderMap, body: Byte
         "DynamoDB_20120810.UpdateItem" => {
             json!({"Attributes": {"attempt": {"N": "1"}, "effects": {"M": {}}}})
         }
+        "DynamoDB_20120810.Query" => {
+            json!({"Items": [{"pk": {"S": "request#a"}, "request": {"S": "a"}, "state": {"S": "done"},
+                "target": {"S": "nac"}, "device": {"S": "00:00:5e:00:53:01"}, "applicant": {"S": "ou_1"},
+                "at": {"N": "1"}, "breaker": {"S": "{\"failures\":0,\"state\":\"closed\"}"}}]})
+        }
         "secretsmanager.GetSecretValue" => json!({"SecretString": "{}"}),
         "AmazonSQS.SendMessage" => json!({"MessageId": "m"}),
         _ => json!({}),
@@ -43,16 +49,57 @@ async fn record(State(recorded): State<Recorded>, headers: HeaderMap, body: Byte
     answer.to_string()
 }
 
-#[tokio::test]
-async fn requests_to_aws() {
-    let recorded = Recorded::default();
-    let routes = Router::new().route("/", post(record)).with_state(Arc::clone(&recorded));
+/// AWS as far as it answers what the adapters need, and where it is.
+async fn recording_aws(recorded: &Recorded) -> (SdkConfig, String) {
+    let routes = Router::new().route("/", post(record)).with_state(Arc::clone(recorded));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let second = Duration::from_secs(1);
     let patience = Patience { connect: second, attempt: second, operation: second, attempts: 1 };
-    let config = AwsEnvironment::new("us-east-1", "test", "test", Some(&url)).config(patience);
+    (AwsEnvironment::new("us-east-1", "test", "test", Some(&url)).config(patience), url)
+}
+
+/// However large the ledger is: keys and one index, and so many calls.
+#[tokio::test]
+async fn an_operator_asks_by_keys_and_never_scans() {
+    let recorded = Recorded::default();
+    let (config, _) = recording_aws(&recorded).await;
+    let ledger = DynamoLedger::new(&config, "ledger");
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let hour_ago = now.minus(Duration::from_hours(1));
+    let asked = async |question: &str, queries: usize, gets: usize| {
+        let requests = std::mem::take(&mut *recorded.lock().unwrap());
+        let of = |operation: &str| {
+            let name = format!("DynamoDB_20120810.{operation}");
+            requests.iter().filter(|request| request["operation"] == name.as_str()).count()
+        };
+        assert_eq!((of("Query"), of("BatchGetItem")), (queries, gets), "{question}: {requests:?}");
+        assert_eq!(requests.len(), queries + gets, "{question}: {requests:?}");
+        for query in requests.iter().filter(|it| it["operation"] == "DynamoDB_20120810.Query") {
+            assert_eq!(query["request"]["IndexName"], "by_subject", "{question}");
+        }
+        println!("{question}: {queries} queries, {gets} reads by key");
+    };
+    ledger.stories_of(&Subject::guess("00:00:5e:00:53:01"), 50).await.unwrap();
+    asked("audit MAC", 1, 1).await;
+    ledger.stories_of(&Subject::guess("I-1"), 50).await.unwrap();
+    asked("audit INSTANCE", 3, 1).await;
+    ledger.figures(hour_ago, now).await.unwrap();
+    ledger.breakers().await.unwrap();
+    asked("status", 2, 0).await;
+    ledger.grants(100, now).await.unwrap();
+    asked("grants", 1, 0).await;
+    ledger.grants_of(&[("nac".into(), "00:00:5e:00:53:01".into())]).await.unwrap();
+    asked("grants MAC", 0, 1).await;
+    ledger.story("a").await.unwrap();
+    asked("a dead letter's reason", 0, 1).await;
+}
+
+#[tokio::test]
+async fn requests_to_aws() {
+    let recorded = Recorded::default();
+    let (config, url) = recording_aws(&recorded).await;
 
     let at = |millis: i64| Timestamp::from_millis(1_700_000_000_000 + millis);
     let request = Request {
@@ -65,6 +112,7 @@ async fn requests_to_aws() {
         verdict: Verdict::Approved,
         occurred_at: Some(at(-2)),
         received_at: at(-1),
+        trace_id: None,
     };
     let owner = Owner::from("me");
     let reason = Reason::new(Class::BadForm, "no device");

@@ -13,7 +13,7 @@ use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::{Answer, Mistakes, Receiver, receive};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::aws::{
-    AwsEnvironment, MissingVariable, Patience, SecretsManager, SqsQueue, variable,
+    AwsEnvironment, EmbeddedMetrics, MissingVariable, Patience, SecretsManager, SqsQueue, variable,
 };
 use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
@@ -97,6 +97,7 @@ async fn wire() -> Result<Wired, StartError> {
         queue: SqsQueue::new(&aws.config(QUEUE_PATIENCE), queue_url),
         clock: SystemClock,
         approvals,
+        metrics: EmbeddedMetrics::of_this_function(),
     })
 }
 
@@ -105,7 +106,7 @@ async fn answer(
     receiver: &Wired,
 ) -> Result<gateway::Response, lambda_runtime::Error> {
     let answer = match gateway::delivery(request)? {
-        Err(refusal) => Answer::refused(refusal),
+        Err(refusal) => Answer::refused(refusal, &receiver.metrics),
         Ok(delivery) => receive(&delivery, receiver).await,
     };
     Ok(gateway::response(&answer))

@@ -18,7 +18,8 @@ use greenlight_core::{Mistakes, Processor};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{BASE_URL, FeishuClient};
 use greenlight_stores::aws::{
-    AwsEnvironment, DynamoLedger, MissingVariable, Patience, SecretsManager, SqsQueue, variable,
+    AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, Patience, SecretsManager,
+    SqsQueue, variable,
 };
 use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
 use lambda_runtime::{LambdaEvent, service_fn, tracing};
@@ -107,5 +108,6 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
     let actions = Actions::new(setup, Arc::clone(&secret), clock, |name, target| {
         Client::of_target(name, target, &current).map_err(StartError::from)
     })?;
-    Ok((Processor { ledger, source, actions, dead_letters, clock, flows }, queue))
+    let metrics = EmbeddedMetrics::of_this_function();
+    Ok((Processor { ledger, source, actions, dead_letters, clock, flows, metrics }, queue))
 }

@@ -61,7 +61,8 @@ async fn main() -> ExitCode {
     log_to_stderr(match (is_serving, is_quiet) {
         (true, _) => "info",
         (_, true) => "off",
-        _ => "warn",
+        // The AWS SDK warns of every place where it found no credentials; the error says so once.
+        _ => "error",
     });
     match run(arguments.command).await {
         Ok(text) => {

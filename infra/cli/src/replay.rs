@@ -3,6 +3,7 @@
 use greenlight_core::audit::{Standing, Story, Subject};
 use greenlight_core::ports::Clock;
 use greenlight_core::request::{BadRequest, VERSION};
+use greenlight_core::trace::TraceId;
 use greenlight_core::{Request, Timestamp, Verdict};
 use greenlight_stores::SystemClock;
 use thiserror::Error;
@@ -104,6 +105,7 @@ async fn request(
         verdict: replay.verdict,
         occurred_at: None,
         received_at: now,
+        trace_id: Some(TraceId::random()),
     };
     Ok(Request::parse(&request.to_json())?)
 }

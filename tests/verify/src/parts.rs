@@ -25,6 +25,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "demo", what: "the demonstration's story is right", run: demo },
     Part { name: "serve", what: "both stories on one machine", run: serve },
     Part { name: "operator", what: "the operator's command on one machine", run: operator },
+    Part { name: "page", what: "the operator's page, in a real browser", run: page },
     Part { name: "disk", what: "a disk that is full, a folder that may not be written", run: disk },
     Part { name: "connectors", what: "each connector keeps its contract", run: connectors },
     Part { name: "flows", what: "flows are checked, and tried without sending", run: flows },
@@ -39,6 +40,11 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "functions", what: "both Lambda binaries, killed and in trouble", run: functions },
     Part { name: "bundle", what: "sam build", run: bundle },
     Part { name: "cloud", what: "the deployed template, on a local AWS", run: cloud },
+    Part {
+        name: "stack",
+        what: "the operator's command and page on it, and an upgrade",
+        run: stack,
+    },
     Part { name: "start", what: "the receiver's first answer, measured", run: start },
     Part { name: "soak", what: "a thousand approvals, every device accounted for", run: soak },
     Part { name: "pages", what: "the pages say what is there, and what ran", run: pages },
@@ -124,6 +130,11 @@ fn operator() -> Result<Tally, Problem> {
     suite("operator")
 }
 
+fn page() -> Result<Tally, Problem> {
+    tools::install_servers()?;
+    suite("page")
+}
+
 fn connectors() -> Result<Tally, Problem> {
     let mut tally = suite("connectors")?;
     tally += suite("openapi")?;
@@ -203,6 +214,11 @@ fn bundle() -> Result<Tally, Problem> {
 
 fn cloud() -> Result<Tally, Problem> {
     suite("cloud")
+}
+
+fn stack() -> Result<Tally, Problem> {
+    tools::install_servers()?;
+    suite("stack")
 }
 
 fn start() -> Result<Tally, Problem> {

@@ -22,11 +22,13 @@ pub(crate) fn path() -> OsString {
     std::env::join_paths(folders).unwrap_or(inherited)
 }
 
-/// Servers that tests speak to, from Debian: a program of each, and the packages.
-const SERVERS: [(&str, &[&str]); 3] = [
+/// Servers and a browser that tests speak to, from Debian: a program of each, and the packages.
+const SERVERS: [(&str, &[&str]); 5] = [
     ("/usr/sbin/freeradius", &["freeradius", "freeradius-utils", "freeradius-rest"]),
     ("/usr/lib/postgresql/15/bin/initdb", &["postgresql-15"]),
     ("/usr/sbin/mariadbd", &["mariadb-server"]),
+    ("/usr/bin/chromedriver", &["chromium", "chromium-driver"]),
+    ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", &["fonts-noto-cjk"]),
 ];
 
 /// Installs the servers that are missing, which needs Debian 12 and root.

@@ -143,6 +143,27 @@ pub enum Class {
 }
 
 impl Class {
+    /// All, in the order of the attempt.
+    pub const ALL: [Self; 17] = [
+        Self::BadMessage,
+        Self::NotConfigured,
+        Self::NotApproved,
+        Self::BadForm,
+        Self::SourceUnavailable,
+        Self::SourceRefused,
+        Self::TargetUnavailable,
+        Self::CircuitOpen,
+        Self::TargetLogin,
+        Self::TargetFailed,
+        Self::TargetRefused,
+        Self::NotThere,
+        Self::LedgerUnavailable,
+        Self::Busy,
+        Self::OutOfTime,
+        Self::DeadLetterQueueUnavailable,
+        Self::Defect,
+    ];
+
     /// The word for it in message attributes and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -13,6 +13,7 @@
 //! * [`audit`]: what can be told afterwards, of requests, devices and the whole.
 //! * [`failure`], [`retry`], [`breaker`]: why something did not work, when it is tried again, and when a
 //!   target is left in peace.
+//! * [`metrics`], [`trace`]: what is counted, and the id that ties logs together.
 //! * [`secret`]: the one secret, cached and read again when it may have been rotated.
 
 pub mod audit;
@@ -26,6 +27,7 @@ pub mod form;
 pub mod instance;
 pub mod ledger;
 pub mod mac;
+pub mod metrics;
 mod mistakes;
 pub mod ports;
 mod process;
@@ -34,6 +36,7 @@ pub mod request;
 pub mod retry;
 pub mod secret;
 pub mod time;
+pub mod trace;
 
 pub use delivery::{Delivery, MAX_BODY_BYTES, Refusal};
 pub use event::Verdict;

@@ -10,8 +10,10 @@ use thiserror::Error;
 use crate::delivery::{Delivery, MAX_BODY_BYTES, Refusal};
 use crate::event::{ApprovalEvent, Event};
 use crate::flow::Approvals;
+use crate::metrics::{Metric, Metrics};
 use crate::ports::{Authenticate, Clock, Enqueue, QueueError, ReadSecret};
 use crate::request::{BadRequest, Request};
+use crate::trace::TraceId;
 
 /// What goes back over HTTP, and why.
 #[derive(Clone, Debug)]
@@ -55,6 +57,20 @@ pub enum Ignored {
     BadIdentifier(BadRequest),
 }
 
+impl Ignored {
+    /// The word for it in metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::EventType(_) => "event_type",
+            Self::Status => "status",
+            Self::NotConfigured(_) => "not_configured",
+            Self::Unreadable(_) => "shape",
+            Self::BadIdentifier(_) => "identifier",
+        }
+    }
+}
+
 impl Answer {
     /// The HTTP status. Everything authentic gets 200, wanted or not: until it does, Feishu holds
     /// back the next event of the same instance.
@@ -81,16 +97,39 @@ impl Answer {
 
     /// The answer to a delivery that is not even one.
     #[must_use]
-    pub fn refused(refusal: Refusal) -> Self {
-        Self::of(Outcome::Refused(refusal))
+    pub fn refused(refusal: Refusal, metrics: &Metrics) -> Self {
+        Self::of(Outcome::Refused(refusal), metrics)
     }
 
-    /// The answer to `outcome`, which is logged.
+    /// The answer to `outcome`, which is logged and counted.
     #[must_use]
-    pub fn of(outcome: Outcome) -> Self {
+    pub fn of(outcome: Outcome, metrics: &Metrics) -> Self {
         let answer = Self { outcome };
         answer.log();
+        answer.count(metrics);
         answer
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        let (outcome, reason) = match &self.outcome {
+            Outcome::Challenge(_) => ("challenge", None),
+            Outcome::Enqueued(_) => ("enqueued", None),
+            Outcome::Ignored(reason @ (Ignored::Unreadable(_) | Ignored::BadIdentifier(_))) => {
+                ("unreadable", Some(reason.as_str()))
+            }
+            Outcome::Ignored(reason) => ("ignored", Some(reason.as_str())),
+            Outcome::Refused(refusal) => ("refused", Some(refusal.as_str())),
+            Outcome::NotEnqueued(_) => ("not_enqueued", None),
+        };
+        let labels = [Some(("outcome", outcome)), reason.map(|reason| ("reason", reason))];
+        let labels: Vec<_> = labels.into_iter().flatten().collect();
+        metrics.measure(&Metric::once("Received", &labels));
+        // A wrong secret of ours looks the same as a stranger's event: somebody must look.
+        if let Outcome::Refused(Refusal::WrongSignature | Refusal::WrongToken | Refusal::WrongApp) =
+            self.outcome
+        {
+            metrics.measure(&Metric::once("NotAuthentic", &[]));
+        }
     }
 
     /// One line per delivery, without content.
@@ -105,6 +144,7 @@ impl Answer {
                 status,
                 event_id = request.event_id,
                 instance_code = request.instance_code,
+                trace_id = request.trace_id.as_ref().map(TraceId::as_str),
                 "approval enqueued"
             ),
             Outcome::Ignored(reason @ (Ignored::Unreadable(_) | Ignored::BadIdentifier(_))) => {
@@ -142,6 +182,8 @@ pub struct Receiver<A, S, Q, C> {
     pub clock: C,
     /// The approvals that matter.
     pub approvals: Approvals,
+    /// Where figures go.
+    pub metrics: Metrics,
 }
 
 /// Size limit, authenticate over the raw bytes, decrypt, parse, triage, enqueue, answer.
@@ -154,10 +196,11 @@ where
 {
     let story = pin!(tell(delivery, receiver));
     let limit = pin!(receiver.clock.sleep(ANSWER_WITHIN));
-    Answer::of(match select(story, limit).await {
+    let outcome = match select(story, limit).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(_) => Outcome::NotEnqueued(QueueError("no time is left".to_owned())),
-    })
+    };
+    Answer::of(outcome, &receiver.metrics)
 }
 
 async fn tell<A, S, Q, C>(delivery: &Delivery, receiver: &Receiver<A, S, Q, C>) -> Outcome
@@ -171,7 +214,8 @@ where
         Err(refusal) => return Outcome::Refused(refusal),
         Ok(event) => event,
     };
-    match triage(event, receiver) {
+    let trace_id = TraceId::of(&delivery.headers).unwrap_or_else(TraceId::random);
+    match triage(event, trace_id, receiver) {
         Triage::Challenge(text) => Outcome::Challenge(text),
         Triage::Ignore(reason) => Outcome::Ignored(reason),
         Triage::Enqueue(request) => match receiver.queue.enqueue(&request).await {
@@ -210,17 +254,22 @@ enum Triage {
     Ignore(Ignored),
 }
 
-fn triage<A, S, Q, C: Clock>(event: Event, receiver: &Receiver<A, S, Q, C>) -> Triage {
+fn triage<A, S, Q, C: Clock>(
+    event: Event,
+    trace_id: TraceId,
+    receiver: &Receiver<A, S, Q, C>,
+) -> Triage {
     match event {
         Event::Challenge(text) => Triage::Challenge(text),
         Event::Other { event_type } => Triage::Ignore(Ignored::EventType(event_type)),
         Event::Unreadable { event_type } => Triage::Ignore(Ignored::Unreadable(event_type)),
-        Event::Approval(event) => triage_approval(event, receiver),
+        Event::Approval(event) => triage_approval(event, trace_id, receiver),
     }
 }
 
 fn triage_approval<A, S, Q, C: Clock>(
     event: ApprovalEvent,
+    trace_id: TraceId,
     receiver: &Receiver<A, S, Q, C>,
 ) -> Triage {
     let Some(verdict) = event.verdict else {
@@ -229,7 +278,7 @@ fn triage_approval<A, S, Q, C: Clock>(
     if !receiver.approvals.matter(&event.source, &event.approval_code, verdict) {
         return Triage::Ignore(Ignored::NotConfigured(event.approval_code));
     }
-    match Request::new(event, verdict, receiver.clock.now()) {
+    match Request::new(event, verdict, receiver.clock.now(), trace_id) {
         Ok(request) => Triage::Enqueue(request),
         Err(bad) => Triage::Ignore(Ignored::BadIdentifier(bad)),
     }

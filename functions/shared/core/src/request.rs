@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::event::ApprovalEvent;
+use crate::trace::TraceId;
 use crate::{Timestamp, Verdict};
 
 /// The version that [`Request::to_json`] writes, and the only one that [`Request::parse`] reads.
@@ -35,6 +36,9 @@ pub struct Request {
     pub occurred_at: Option<Timestamp>,
     /// When the event reached us; ms since the Unix epoch.
     pub received_at: Timestamp,
+    /// Ties together what is logged about it; `None` in a message of an older greenlight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
 }
 
 /// A queue message that is no request.
@@ -71,6 +75,7 @@ impl Request {
         event: ApprovalEvent,
         verdict: Verdict,
         received_at: Timestamp,
+        trace_id: TraceId,
     ) -> Result<Self, BadRequest> {
         Self {
             v: VERSION,
@@ -82,6 +87,7 @@ impl Request {
             verdict,
             occurred_at: event.occurred_at,
             received_at,
+            trace_id: Some(trace_id),
         }
         .checked()
     }
@@ -178,6 +184,7 @@ mod tests {
             verdict: Verdict::Approved,
             occurred_at: Some(Timestamp::from_millis(1_666_079_207_003)),
             received_at: Timestamp::from_millis(1_666_079_208_000),
+            trace_id: "67891233abcdef012345678912345678".to_owned().try_into().ok(),
         }
     }
 

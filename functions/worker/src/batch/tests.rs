@@ -9,6 +9,7 @@ use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{
     Effect, EffectKey, EffectOutcome, LeaseLost, Refused, Settlement, Taken,
 };
+use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
     Call, Claim, KeepBreakers, LedgerError, QueueError, RecordEffect, Settle,
 };
@@ -192,6 +193,7 @@ fn request(n: usize) -> String {
         verdict: Verdict::Approved,
         occurred_at: None,
         received_at: Timestamp::from_millis(0),
+        trace_id: None,
     };
     request.to_json()
 }
@@ -212,6 +214,7 @@ async fn statement_08_a_panic_a_hang_and_poison_cost_the_other_seven_records_not
         dead_letters: database.clone(),
         clock: TestClock(Arc::clone(&count)),
         flows: Flows::parse(flows, &environment).unwrap(),
+        metrics: NoMetrics::nowhere(),
     };
     let mut records: Vec<_> = (1..10).map(|n| record(n, request(n))).collect();
     records.push(record(10, "poison".to_owned()));

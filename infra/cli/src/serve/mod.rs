@@ -1,6 +1,7 @@
 //! Both stories in one process, on one machine: SQLite for queue, dead-letter queue and ledger.
 
 mod consumer;
+mod counters;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use crate::site::Site;
 use crate::ui::{Token, Ui, UiError};
 
 use consumer::Consumer;
+use counters::Counters;
 use webhook::SignallingQueue;
 
 /// Feishu's OpenAPI.
@@ -217,17 +219,35 @@ impl Server {
         let arrived = Arc::new(Notify::new());
         let settled = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
+        let counters = Counters::new();
         let receiver = Receiver {
             source: FeishuWebhook::default(),
             secret: Arc::clone(&secret),
             queue: SignallingQueue::new(database.clone(), Arc::clone(&arrived)),
             clock: SystemClock,
             approvals,
+            metrics: counters.clone(),
         };
-        let processor = processor(flows, setup, &secret, &database, &options.feishu_base_url)?;
+        let feishu = FeishuClient::new(
+            Client::new(None)?,
+            Arc::clone(&secret),
+            SystemClock,
+            &options.feishu_base_url,
+        );
+        let actions = actions(setup, &secret)?;
+        let processor = Processor {
+            ledger: database.clone(),
+            source: feishu,
+            actions,
+            dead_letters: database.clone(),
+            clock: SystemClock,
+            flows,
+            metrics: counters.clone(),
+        };
         let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&settled));
+        let watched = webhook::Watched { database: database.clone(), counters };
         let tasks = [
-            tokio::spawn(webhook::listen(listener, receiver, database.clone(), stopped.clone())),
+            tokio::spawn(webhook::listen(listener, receiver, watched, stopped.clone())),
             tokio::spawn(consumer.run(stopped)),
         ];
         Ok(Self { address, database, settled, stop, tasks })
@@ -281,25 +301,12 @@ impl Server {
     }
 }
 
-fn processor(
-    flows: Flows,
+fn actions(
     setup: Setup,
     secret: &Secret,
-    database: &Database,
-    feishu_base_url: &str,
-) -> Result<LocalProcessor, ServeError> {
-    let clock = SystemClock;
-    let source = FeishuClient::new(Client::new(None)?, Arc::clone(secret), clock, feishu_base_url);
+) -> Result<Actions<Client, Secret, SystemClock>, ServeError> {
     let current = secret.current();
-    let actions = Actions::new(setup, Arc::clone(secret), clock, |name, target| {
+    Actions::new(setup, Arc::clone(secret), SystemClock, |name, target| {
         Client::of_target(name, target, &current).map_err(ServeError::from)
-    })?;
-    Ok(Processor {
-        ledger: database.clone(),
-        source,
-        actions,
-        dead_letters: database.clone(),
-        clock,
-        flows,
     })
 }

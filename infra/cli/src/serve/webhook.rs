@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 use super::LocalReceiver;
+use super::counters::Counters;
 
 /// A body that takes longer is nobody's event.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
@@ -43,18 +44,25 @@ impl Enqueue for SignallingQueue {
     }
 }
 
+/// What a monitoring system is told of.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) database: Database,
+    pub(super) counters: Arc<Counters>,
+}
+
 /// Answers deliveries until it is stopped.
 pub(super) async fn listen(
     listener: TcpListener,
     receiver: LocalReceiver,
-    database: Database,
+    watched: Watched,
     mut stopped: watch::Receiver<bool>,
 ) {
     let watched = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(database);
+        .with_state(watched);
     let app = Router::new()
         .route("/api/event", post(event))
         .with_state(Arc::new(receiver))
@@ -71,8 +79,8 @@ async fn event(State(receiver): State<Arc<LocalReceiver>>, request: HttpRequest<
     let (head, body) = request.into_parts();
     let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await;
     let answer = match read {
-        Err(_) => Answer::refused(Refusal::TooSlow),
-        Ok(Err(_)) => Answer::refused(Refusal::TooLarge),
+        Err(_) => Answer::refused(Refusal::TooSlow, &receiver.metrics),
+        Ok(Err(_)) => Answer::refused(Refusal::TooLarge, &receiver.metrics),
         Ok(Ok(body)) => receive(&Delivery { headers: head.headers, body }, &*receiver).await,
     };
     let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -80,18 +88,18 @@ async fn event(State(receiver): State<Arc<LocalReceiver>>, request: HttpRequest<
 }
 
 /// Whether the database answers. A disk that takes no more shows when an event is written.
-async fn ready(State(database): State<Database>) -> Response {
+async fn ready(State(Watched { database, .. }): State<Watched>) -> Response {
     match database.next_visible().await {
         Ok(_) => "ready\n".into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
 
-async fn metrics(State(database): State<Database>) -> Response {
+async fn metrics(State(Watched { database, counters }): State<Watched>) -> Response {
     let now = SystemClock.now();
     match database.overview(now).await {
         Ok(overview) => {
-            let text = crate::status::metrics(&overview, now);
+            let text = crate::status::metrics(&overview, now) + &counters.told();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),

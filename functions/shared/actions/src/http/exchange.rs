@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::lock::Mutex;
-use greenlight_core::ports::{Clock, Http, HttpError, ReadSecret};
+use greenlight_core::ports::{Clock, Http, HttpError, ReadSecret, TRACE_ID};
 use greenlight_core::secret::Secret;
+use greenlight_core::trace::TraceId;
 use greenlight_core::{Class, Failure, Timestamp};
 use http::header;
 use minijinja::Value as Context;
@@ -219,7 +220,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         let now = self.clock.now();
         let nobody = Map::new();
         let context = auth::context(&target.name, secret, &target.params, &nobody, now);
-        let answer = self.send_with(target, login, &context, secret, &Session::default()).await?;
+        let answer =
+            self.send_with(target, login, &context, secret, &Session::default(), None).await?;
         let context = answer.context(&nobody);
         let judged = judge(&login.outcomes, &answer, &context, now);
         let judged = judged.map_err(|_| refused("has a rule that fails"))?;
@@ -257,7 +259,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         secret: &Arc<Secret>,
         session: &Session,
     ) -> Result<Answer, Failure> {
-        self.send_with(target, step, &template::context(variables), secret, session).await
+        let trace_id = variables.get(TRACE_ID).and_then(Value::as_str);
+        let context = template::context(variables);
+        self.send_with(target, step, &context, secret, session, trace_id).await
     }
 
     async fn send_with(
@@ -267,6 +271,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         context: &Context,
         secret: &Arc<Secret>,
         session: &Session,
+        trace_id: Option<&str>,
     ) -> Result<Answer, Failure> {
         let auth = &target.connector.auth;
         let mut draft =
@@ -277,7 +282,11 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             auth.apply(&mut draft, &context, session, secret.targets.get(&target.name))
                 .map_err(|error| target.unusable(&error))?;
         }
-        let request = draft.into_request().map_err(|error| target.unrenderable(step, error))?;
+        let request = draft.into_request();
+        let mut request = request.map_err(|error| target.unrenderable(step, error))?;
+        if let Some(Ok(traced)) = trace_id.map(|id| TraceId::traceparent(id).parse()) {
+            request.headers_mut().insert("traceparent", traced);
+        }
         let _permit = target.gate.enter(&self.clock).await;
         let response = target.send(request).await?;
         if response.body().len() > LARGEST_ANSWER {

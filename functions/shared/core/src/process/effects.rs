@@ -13,7 +13,8 @@ use crate::flow::{Action, Flow};
 use crate::instance::Instance;
 use crate::ledger::{Effect, EffectKey, Taken};
 use crate::mac::Eui48;
-use crate::ports::{Act, Bury, Call, Clock, Ledger, LedgerError, ReadInstance};
+use crate::metrics::Metric;
+use crate::ports::{Act, Bury, Call, Clock, Ledger, LedgerError, ReadInstance, TRACE_ID};
 use crate::request::Request;
 
 /// A target that failed over so many devices is left in peace for the rest of the attempt.
@@ -60,7 +61,10 @@ where
         mut circuits: Circuits,
         effects: &mut Effects,
     ) -> Result<(), Setback> {
-        let variables = variables(&job.request.event_id, instance, extracted.values);
+        let mut variables = variables(&job.request.event_id, instance, extracted.values);
+        if let Some(trace_id) = &job.request.trace_id {
+            variables.insert(TRACE_ID.to_owned(), Value::String(trace_id.to_string()));
+        }
         let mut failures = Failures::of(extracted.problems);
         let wanted = wanted(job.flow, &variables, &self.actions)?;
         for (action, device) in work(job, &wanted, &extracted.devices) {
@@ -165,11 +169,19 @@ where
             );
             let (request, owner) = (job.request.key(), &job.message.lease.owner);
             self.ledger.record_effect(&request, owner, &call.key(), effect, effect.at).await??;
+            self.count_effect(call, job, effect);
         }
         if let Some(health) = health(&result) {
             self.report(call.target, job, circuits, health).await;
         }
         Ok(result)
+    }
+
+    fn count_effect(&self, call: &Call<'_>, job: &Job<'_>, effect: Effect) {
+        let labels = [("flow", job.flow.name.as_str()), ("target", call.target)];
+        let since_event = effect.at.since(job.request.received_at);
+        self.metrics.measure(&Metric::once("Effects", &labels));
+        self.metrics.measure(&Metric::took("EventToEffect", since_event, &labels));
     }
 
     /// Asks the target's circuit breaker, once per attempt, unless it was seen closed.
@@ -214,6 +226,7 @@ where
         if reported.as_str() != known.as_str() {
             let (from, to, failures) = (known.as_str(), reported.as_str(), reported.failures);
             tracing::warn!(target, from, to, failures, "circuit breaker");
+            self.metrics.measure(&Metric::once("Circuit", &[("target", target), ("to", to)]));
         }
         *known = reported;
     }

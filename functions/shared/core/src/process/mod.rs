@@ -20,6 +20,7 @@ use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
 use crate::ledger::{Lease, LeaseLost, Refused, Settlement, Taken};
+use crate::metrics::{Metric, Metrics};
 use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, LedgerError, QueueError, ReadInstance};
 use crate::request::{BadRequest, Request};
 use crate::time::Timestamp;
@@ -73,6 +74,8 @@ pub struct Processor<L, I, A, D, C> {
     pub clock: C,
     /// Which approval does what, and how patiently.
     pub flows: Flows,
+    /// Where figures go.
+    pub metrics: Metrics,
 }
 
 /// Claim in the ledger, read the instance at the source, check it, extract and validate,
@@ -88,7 +91,8 @@ where
     D: Bury,
     C: Clock,
 {
-    let span = tracing::info_span!("request", instance_code = Empty, event_id = Empty);
+    let span =
+        tracing::info_span!("request", instance_code = Empty, event_id = Empty, trace_id = Empty);
     processor.tell(message).instrument(span).await
 }
 
@@ -149,7 +153,30 @@ where
             Some(Failure::Retry { after, reason }) => self.come_back(message, after, reason),
         };
         disposition.log(message);
+        self.count(&disposition, message);
         disposition
+    }
+
+    fn count(&self, disposition: &Disposition, message: &Message<'_>) {
+        let request = Request::parse(message.body).ok();
+        let flow = request.and_then(|request| self.flow_of(&request).ok());
+        let flow = ("flow", flow.map_or("none", |flow| flow.name.as_str()));
+        let metric = match disposition {
+            Disposition::Done => Metric::once("Done", &[flow]),
+            Disposition::Buried(reason) => {
+                Metric::once("GaveUp", &[flow, ("class", reason.class.as_str())])
+            }
+            // Nothing went wrong: it waits for its turn.
+            Disposition::ComeBack { reason, .. }
+                if matches!(reason.class, Class::Busy | Class::OutOfTime) =>
+            {
+                Metric::once("Postponed", &[flow, ("class", reason.class.as_str())])
+            }
+            Disposition::ComeBack { reason, .. } => {
+                Metric::once("Retried", &[flow, ("class", reason.class.as_str())])
+            }
+        };
+        self.metrics.measure(&metric);
     }
 
     /// A panic and a hang end here: neither costs another message of the batch anything.
@@ -169,6 +196,9 @@ where
         let span = Span::current();
         span.record("instance_code", &request.instance_code);
         span.record("event_id", &request.event_id);
+        if let Some(trace_id) = &request.trace_id {
+            span.record("trace_id", trace_id.as_str());
+        }
         let flow = self.flow_of(&request)?;
         let Some(taken) = self.claim(&request, message).await? else {
             return Ok(());

@@ -11,6 +11,7 @@ mod environment;
 mod findings;
 #[cfg(feature = "dynamodb")]
 mod item;
+mod metrics;
 #[cfg(feature = "secretsmanager")]
 mod secretsmanager;
 #[cfg(feature = "sqs")]
@@ -25,6 +26,7 @@ pub use dead_letters::{DeadLetterQueue, Held};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoLedger;
 pub use environment::{AwsEnvironment, MissingVariable, Patience, variable};
+pub use metrics::EmbeddedMetrics;
 #[cfg(feature = "secretsmanager")]
 pub use secretsmanager::SecretsManager;
 #[cfg(feature = "sqs")]
@@ -41,6 +43,9 @@ fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             "no answer in time".to_owned()
+        }
+        SdkError::DispatchFailure(failure) if failure.is_other() => {
+            "no credentials, or none that can be had".to_owned()
         }
         SdkError::DispatchFailure(_) => "no connection".to_owned(),
         SdkError::ServiceError(service) => {

@@ -141,6 +141,7 @@ mod tests {
             verdict: Verdict::Approved,
             occurred_at: None,
             received_at: Timestamp::from_millis(0),
+            trace_id: None,
         }
     }
 

@@ -38,8 +38,22 @@ fn story(row: &SqliteRow) -> Result<Story, LedgerError> {
     })
 }
 
-const COLUMNS: &str = "key, record, approval_code, event_id, received_at, first_claimed_at, flow, applicant, \
-                       serial_number, setback";
+const OF_SUBJECTS: &str = "SELECT * FROM requests WHERE key IN (
+         SELECT request FROM entries WHERE subject IN (SELECT value FROM json_each(?))
+         ORDER BY at DESC LIMIT ?)
+     ORDER BY first_claimed_at DESC, key DESC";
+
+const RECENT: &str = "SELECT * FROM requests WHERE first_claimed_at <= ?
+     ORDER BY first_claimed_at DESC, key DESC LIMIT ?";
+
+const BY_KEY: &str = "SELECT * FROM requests WHERE key = ? LIMIT ?";
+
+const SINCE: &str = "SELECT record FROM requests WHERE first_claimed_at >= ?";
+
+const GRANTS: &str = "SELECT * FROM grants WHERE is_held = 1 AND at < ? ORDER BY at DESC LIMIT ?";
+
+const GRANTS_OF: &str = "SELECT * FROM grants WHERE is_held = 1
+     AND (target, device) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 
 impl Database {
     /// The stories of what any of `subjects` means, newest first.
@@ -52,13 +66,7 @@ impl Database {
         at_most: usize,
     ) -> Result<Vec<Story>, LedgerError> {
         let keys: Vec<_> = subjects.iter().map(Subject::key).collect();
-        let statement = format!(
-            "SELECT {COLUMNS} FROM requests WHERE key IN (
-                 SELECT request FROM entries WHERE subject IN (SELECT value FROM json_each(?))
-                 ORDER BY at DESC LIMIT ?)
-             ORDER BY first_claimed_at DESC, key DESC"
-        );
-        self.stories(&statement, serde_json::json!(keys).to_string(), at_most).await
+        self.stories(OF_SUBJECTS, serde_json::json!(keys).to_string(), at_most).await
     }
 
     /// The requests that were claimed for the first time most recently, newest first.
@@ -66,11 +74,7 @@ impl Database {
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
     pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
-        let statement = format!(
-            "SELECT {COLUMNS} FROM requests WHERE first_claimed_at <= ?
-             ORDER BY first_claimed_at DESC, key DESC LIMIT ?"
-        );
-        self.stories(&statement, now.as_millis().to_string(), at_most).await
+        self.stories(RECENT, now.as_millis().to_string(), at_most).await
     }
 
     /// The story of one request.
@@ -78,17 +82,16 @@ impl Database {
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
     pub async fn story(&self, key: &str) -> Result<Option<Story>, LedgerError> {
-        let statement = format!("SELECT {COLUMNS} FROM requests WHERE key = ? LIMIT ?");
-        Ok(self.stories(&statement, key.to_owned(), 1).await?.pop())
+        Ok(self.stories(BY_KEY, key.to_owned(), 1).await?.pop())
     }
 
     async fn stories(
         &self,
-        statement: &str,
+        statement: &'static str,
         by: String,
         at_most: usize,
     ) -> Result<Vec<Story>, LedgerError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))
+        let rows = sqlx::query(statement)
             .bind(by)
             .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
@@ -118,12 +121,11 @@ impl Database {
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
     pub async fn figures(&self, since: Timestamp) -> Result<BTreeMap<Standing, u64>, LedgerError> {
-        let records: Vec<String> =
-            sqlx::query_scalar("SELECT record FROM requests WHERE first_claimed_at >= ?")
-                .bind(since.as_millis())
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
+        let records: Vec<String> = sqlx::query_scalar(SINCE)
+            .bind(since.as_millis())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
         let mut figures = BTreeMap::new();
         for record in records {
             let record: Record = serde_json::from_str(&record).map_err(failed)?;
@@ -146,15 +148,12 @@ impl Database {
         at_most: usize,
         before: Timestamp,
     ) -> Result<Vec<Grant>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT target, device, request, applicant, at FROM grants WHERE is_held = 1 AND at < ?
-             ORDER BY at DESC LIMIT ?",
-        )
-        .bind(before.as_millis())
-        .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
+        let rows = sqlx::query(GRANTS)
+            .bind(before.as_millis())
+            .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
         rows.iter().map(grant).collect()
     }
 
@@ -163,14 +162,11 @@ impl Database {
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
     pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT target, device, request, applicant, at FROM grants WHERE is_held = 1
-             AND (target, device) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
-        )
-        .bind(serde_json::json!(devices).to_string())
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
+        let rows = sqlx::query(GRANTS_OF)
+            .bind(serde_json::json!(devices).to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
         rows.iter().map(grant).collect()
     }
 }
@@ -185,4 +181,23 @@ fn grant(row: &SqliteRow) -> Result<Grant, LedgerError> {
         applicant: text("applicant")?,
         since: Timestamp::from_millis(row.try_get("at").map_err(failed)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger of 100,000 requests is asked as quickly as one of ten.
+    #[tokio::test]
+    async fn no_question_goes_through_a_whole_table() {
+        let database = Database::in_memory().await.unwrap();
+        for statement in [OF_SUBJECTS, RECENT, BY_KEY, SINCE, GRANTS, GRANTS_OF] {
+            let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
+            let plan = plan.fetch_all(&database.pool).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+            let scans = |table: &str| steps.iter().any(|step| step == &format!("SCAN {table}"));
+            assert!(!["requests", "entries", "grants"].iter().any(|it| scans(it)), "{steps:?}");
+            assert!(steps.iter().any(|step| step.starts_with("SEARCH")), "{statement}: {steps:?}");
+        }
+    }
 }

@@ -1,0 +1,93 @@
+//! Figures in CloudWatch's embedded metric format: a JSON line on standard output, which Lambda hands to CloudWatch
+//! Logs, which makes metrics of it. Nothing is called.
+//!
+//! Format: "Embedded metric format specification" in the CloudWatch user guide.
+
+use std::io::Write;
+
+use greenlight_core::metrics::{Measure, Metric, Metrics, Value};
+use greenlight_core::ports::Clock;
+use serde_json::{Map, json};
+
+use crate::SystemClock;
+
+/// The namespace of all figures.
+const NAMESPACE: &str = "greenlight";
+
+/// Writes figures to standard output.
+#[derive(Clone, Debug)]
+pub struct EmbeddedMetrics {
+    function: String,
+}
+
+impl EmbeddedMetrics {
+    /// Of this function, as Lambda names it.
+    #[must_use]
+    pub fn of_this_function() -> Metrics {
+        let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+        std::sync::Arc::new(Self { function })
+    }
+
+    /// The line. One set of dimensions with all labels, one per label, and one without: alarms add nothing up.
+    fn line(&self, metric: &Metric<'_>, now: i64) -> String {
+        let (value, unit) = match metric.value {
+            Value::Once => (1, "Count"),
+            Value::Took(took) => {
+                (u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "Milliseconds")
+            }
+        };
+        let names: Vec<_> = metric.labels.iter().map(|(name, _)| *name).collect();
+        let mut sets = vec![vec!["FunctionName"]];
+        sets.extend(names.iter().map(|name| vec!["FunctionName", name]));
+        if names.len() > 1 {
+            sets.push(["FunctionName"].into_iter().chain(names).collect());
+        }
+        let mut line = Map::new();
+        line.insert(
+            "_aws".to_owned(),
+            json!({"Timestamp": now, "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": sets,
+                "Metrics": [{"Name": metric.name, "Unit": unit}],
+            }]}),
+        );
+        line.insert("FunctionName".to_owned(), self.function.as_str().into());
+        for (name, label) in &metric.labels {
+            line.insert((*name).to_owned(), (*label).into());
+        }
+        line.insert(metric.name.to_owned(), value.into());
+        serde_json::Value::Object(line).to_string()
+    }
+}
+
+impl Measure for EmbeddedMetrics {
+    fn measure(&self, metric: &Metric<'_>) {
+        let line = self.line(metric, SystemClock.now().as_millis());
+        // Whoever closed our output wants no figures.
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_documented_shape() {
+        let metrics = EmbeddedMetrics { function: "receiver".into() };
+        let metric = Metric::once("Received", &[("outcome", "refused"), ("reason", "too_large")]);
+        let line: serde_json::Value = serde_json::from_str(&metrics.line(&metric, 7)).unwrap();
+        assert_eq!(
+            line,
+            json!({
+                "_aws": {"Timestamp": 7, "CloudWatchMetrics": [{
+                    "Namespace": "greenlight",
+                    "Dimensions": [["FunctionName"], ["FunctionName", "outcome"], ["FunctionName", "reason"],
+                        ["FunctionName", "outcome", "reason"]],
+                    "Metrics": [{"Name": "Received", "Unit": "Count"}],
+                }]},
+                "FunctionName": "receiver", "outcome": "refused", "reason": "too_large", "Received": 1,
+            })
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! A real browser: Chromium without a window, driven by the WebDriver protocol (W3C).
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use greenlight_core::ports::Http;
+use greenlight_http::Client;
+use http::Method;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use crate::local_aws::free_port;
+use crate::workspace;
+
+/// How long to wait for what a page should show.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The name under which WebDriver hands elements out.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A browser with one page, ended with this value.
+#[derive(Debug)]
+pub struct Browser {
+    client: Client,
+    session: String,
+    driver: Child,
+}
+
+impl Browser {
+    /// Starts it, with the language that it asks pages for.
+    ///
+    /// # Panics
+    /// When it is not installed or does not start.
+    pub async fn start(language: &str) -> Self {
+        let port = free_port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`chromedriver` is installed: `cargo verify page` does it");
+        let client = Client::new(None).expect("there is an HTTP client");
+        let url = format!("http://127.0.0.1:{port}");
+        let ready = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(50));
+            while !try_call(&client, Method::GET, &format!("{url}/status"), &json!({}))
+                .await
+                .is_some_and(|answer| answer["ready"] == true)
+            {
+                pause.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.expect("the driver gets ready");
+        let capabilities = json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": {
+                "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1000"],
+                "prefs": {"intl.accept_languages": language},
+            },
+        }}});
+        let session = call(&client, Method::POST, &format!("{url}/session"), &capabilities).await;
+        let id = session["sessionId"].as_str().expect("a session has an id");
+        Self { client, session: format!("{url}/session/{id}"), driver }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> Value {
+        call(&self.client, method, &format!("{}{path}", self.session), body).await
+    }
+
+    /// Goes to `url`.
+    pub async fn open(&self, url: &str) {
+        self.ask(Method::POST, "/url", &json!({"url": url})).await;
+    }
+
+    /// What the page shows as text.
+    pub async fn text(&self) -> String {
+        let script = json!({"script": "return document.body.innerText", "args": []});
+        let text = self.ask(Method::POST, "/execute/sync", &script).await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What a script of ours, run in the page, gives.
+    pub async fn run(&self, script: &str) -> Value {
+        self.ask(Method::POST, "/execute/sync", &json!({"script": script, "args": []})).await
+    }
+
+    /// Opens `url` anew until its page shows `wanted`, and gives the text.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub async fn open_until(&self, url: &str, wanted: &str) -> String {
+        let shown = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                self.open(url).await;
+                let text = self.text().await;
+                if text.contains(wanted) {
+                    return text;
+                }
+                pause.tick().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, shown).await {
+            Ok(text) => text,
+            Err(_) => panic!("the page never shows {wanted:?}:\n{}", self.text().await),
+        }
+    }
+
+    /// Clicks what `selector` (CSS) finds first.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn click(&self, selector: &str) {
+        let by = json!({"using": "css selector", "value": selector});
+        let found = self.ask(Method::POST, "/element", &by).await;
+        let element = found[ELEMENT].as_str().expect("an element has a name");
+        self.ask(Method::POST, &format!("/element/{element}/click"), &json!({})).await;
+    }
+
+    /// Presses keys, one after the other, wherever the focus is.
+    pub async fn press(&self, keys: &[&str]) {
+        let strokes = keys.iter().flat_map(|key| {
+            [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
+        });
+        let strokes: Vec<_> = strokes.collect();
+        let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]});
+        self.ask(Method::POST, "/actions", &actions).await;
+    }
+
+    /// Has pages believe that people want them light or dark.
+    pub async fn prefer(&self, scheme: &str) {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        let command =
+            json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
+        self.ask(Method::POST, "/goog/cdp/execute", &command).await;
+    }
+
+    /// Keeps a picture of the page with the other artefacts of the tests.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub async fn keep_picture(&self, name: &str) -> PathBuf {
+        let picture = self.ask(Method::GET, "/screenshot", &json!({})).await;
+        let picture = STANDARD.decode(picture.as_str().unwrap_or_default()).expect("it is base64");
+        let folder = workspace().join("target/test-artefacts");
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let path = folder.join(format!("{name}.png"));
+        std::fs::write(&path, picture).expect("a picture can be written");
+        println!("picture: target/test-artefacts/{name}.png");
+        path
+    }
+
+    /// Ends it.
+    pub async fn close(mut self) {
+        self.ask(Method::DELETE, "", &json!({})).await;
+        let _ = self.driver.kill().await;
+    }
+}
+
+/// Whoever drives ends the browser too when asked to, and not when killed.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(pid) = self.driver.id() {
+            let _ = std::process::Command::new("kill").arg(pid.to_string()).status();
+        }
+    }
+}
+
+async fn try_call(client: &Client, method: Method, url: &str, body: &Value) -> Option<Value> {
+    let body = if method == Method::POST { body.to_string() } else { String::new() };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(url)
+        .header("content-type", "application/json")
+        .body(Bytes::from(body))
+        .expect("a request can be built");
+    let answer = client.send(request).await.ok()?;
+    let mut answer: Value = serde_json::from_slice(answer.body()).ok()?;
+    Some(answer["value"].take())
+}
+
+async fn call(client: &Client, method: Method, url: &str, body: &Value) -> Value {
+    let answer = try_call(client, method, url, body).await.expect("the driver answers");
+    assert!(answer.get("error").is_none(), "{url}: {answer}");
+    answer
+}

@@ -1,0 +1,293 @@
+//! The operator's command and page against the deployed template, and the template deployed over an older one.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use greenlight_core::Timestamp;
+use greenlight_core::audit::Standing;
+use greenlight_stores::aws::DynamoLedger;
+use greenlight_tests::browser::Browser;
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, device};
+use greenlight_tests::stack::{PATIENCE, Ran, Stack, built_template};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// One stack for all of it: a deployment takes longer than everything that is done with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_explains_and_puts_right_on_aws() {
+    let stack = Stack::deploy().await;
+    setting_up(&stack).await;
+    a_dead_letter_says_why_and_goes_back(&stack).await;
+    a_letter_that_sqs_moved_says_why(&stack).await;
+    who_has_what_and_how_things_stand(&stack).await;
+    what_is_not_there_has_an_exit_status_of_its_own(&stack).await;
+    the_page_shows_the_same(&stack).await;
+}
+
+async fn ok(stack: &Stack, arguments: &[&str]) -> String {
+    let Ran { status, stdout, stderr } = stack.greenlight(arguments, "").await;
+    assert_eq!(status, 0, "{arguments:?}: {stdout}{stderr}");
+    stdout
+}
+
+/// Returns what `arguments` print when that has `wanted` in it.
+async fn until(stack: &Stack, arguments: &[&str], wanted: &str) -> String {
+    let look = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            let told = stack.greenlight(arguments, "").await.stdout;
+            if told.contains(wanted) {
+                return told;
+            }
+            pause.tick().await;
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, look).await;
+    told.unwrap_or_else(|_| panic!("{arguments:?} never tell of {wanted:?}"))
+}
+
+async fn setting_up(stack: &Stack) {
+    let scene = &stack.scene;
+    let subscribed = ok(stack, &["subscribe", APPROVAL_CODE]).await;
+    assert!(subscribed.starts_with(&format!("subscribed to {APPROVAL_CODE} (")), "{subscribed}");
+    assert!(ok(stack, &["subscribe", APPROVAL_CODE]).await.contains("before"));
+    let healthy = ok(stack, &["doctor"]).await;
+    for expected in
+        ["queue and ledger", "flows", "secret", "Feishu login", "has the widgets", "target nac"]
+    {
+        assert!(healthy.contains(expected), "{expected}: {healthy}");
+    }
+    // A wrong app secret is found, and put right, by the answers that a script gives.
+    let set = async |app_secret: &str| {
+        let app = &scene.app;
+        let answers = format!(
+            "{}\n{app_secret}\n{}\n{}\n{NAC_TOKEN}\n",
+            app.app_id, app.encrypt_key, app.verification_token
+        );
+        let ran = stack.greenlight(&["secrets", "set"], &answers).await;
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+    };
+    set("wrong").await;
+    let ill = stack.greenlight(&["doctor"], "").await;
+    assert_eq!(ill.status, 1);
+    assert!(ill.stdout.contains("FAIL  Feishu login"), "{}", ill.stdout);
+    assert!(!ill.stdout.contains("wrong"), "no secret is told: {}", ill.stdout);
+    set(&scene.app.app_secret).await;
+    ok(stack, &["doctor"]).await;
+}
+
+async fn a_dead_letter_says_why_and_goes_back(stack: &Stack) {
+    stack.scene.approve("I-1", &[&device(1)]);
+    stack.scene.approve("I-2", &[&device(2), "00:00:5e:00:53:O3"]);
+    for (event, instance) in [("e-1", "I-1"), ("e-2", "I-2")] {
+        let event = stack.scene.event(event, instance, "APPROVED");
+        assert_eq!(stack.send(&event).await.status, 200);
+    }
+    let listed = until(stack, &["dlq", "list", "--json"], "\"bad_form\"").await;
+    let letter: Value = serde_json::from_str(listed.trim()).unwrap();
+    let id = letter["id"].as_str().unwrap();
+    let shown = ok(stack, &["dlq", "show", id]).await;
+    for expected in
+        ["bad_form", "letter O at position 16", "tell the applicant", "first tried", "I-2"]
+    {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let story = ok(stack, &["audit", "00-00-5e-00-53-02"]).await;
+    for expected in ["event received", "add 00:00:5e:00:53:02 at nac: done", "bad_form"] {
+        assert!(story.contains(expected), "{expected}: {story}");
+    }
+    let dry = ok(stack, &["dlq", "redrive", "--where", "bad_form", "--dry-run"]).await;
+    assert_eq!(dry, format!("{id} would go back into the queue\n"));
+    stack.scene.approve("I-2", &[&device(2), &device(3)]);
+    let calls = stack.scene.nac.calls();
+    let back = ok(stack, &["dlq", "redrive", "--where", "bad_form"]).await;
+    assert_eq!(back, format!("{id} is back in the queue\n"));
+    stack.wait_for_whitelist(&[device(1), device(2), device(3)]).await;
+    until(stack, &["audit", "I-2", "--json"], "\"state\":\"done\"").await;
+    assert_eq!(stack.scene.nac.calls(), calls + 1, "device 3 alone");
+    assert!(ok(stack, &["dlq", "list"]).await.contains("empty"));
+}
+
+/// SQS adds no reason; the ledger has the last one.
+async fn a_letter_that_sqs_moved_says_why(stack: &Stack) {
+    stack.scene.approve("I-3", &["00:00:5e:00:53:0O"]);
+    assert_eq!(stack.send(&stack.scene.event("e-3", "I-3", "APPROVED")).await.status, 200);
+    let listed = until(stack, &["dlq", "list", "--json"], "I-3").await;
+    let letter: Value = serde_json::from_str(listed.trim()).unwrap();
+    let id = letter["id"].as_str().unwrap();
+    ok(stack, &["dlq", "drop", id, "--because", "a test"]).await;
+    aws_sdk_sqs::Client::new(&stack.aws.config())
+        .send_message()
+        .queue_url(stack.output("DlqUrl"))
+        .message_body(letter["message"].as_str().unwrap())
+        .send()
+        .await
+        .unwrap();
+    let listed = until(stack, &["dlq", "list", "--json"], "I-3").await;
+    let bare: Value = serde_json::from_str(listed.trim()).unwrap();
+    for field in ["class", "reason", "next_step", "tries"] {
+        assert_eq!(bare[field], letter[field], "{field}: {bare}");
+    }
+}
+
+async fn who_has_what_and_how_things_stand(stack: &Stack) {
+    let granted = ok(stack, &["grants"]).await;
+    for number in 1..=3 {
+        assert!(granted.contains(&device(number)), "{granted}");
+    }
+    let of_one = ok(stack, &["grants", &device(3), "--json"]).await;
+    assert!(of_one.contains("I-2") && of_one.lines().count() == 1, "{of_one}");
+    let status = until(stack, &["status", "--json"], "\"dead_letters\":1").await;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["last_hour"]["done"], 2, "{status}");
+    assert_eq!(status["last_hour"]["failed"], 1, "{status}");
+    assert_eq!(status["waiting"], 0, "{status}");
+}
+
+async fn what_is_not_there_has_an_exit_status_of_its_own(stack: &Stack) {
+    for (arguments, status, why) in [
+        (["audit", "I-9"].as_slice(), 3, "knows no event, instance, device or person"),
+        (&["dlq", "show", "nobody"], 3, "there is no dead letter nobody"),
+        (&["dlq", "redrive", "--where", "defect"], 3, "there is: bad_form"),
+        (&["replay", "I-1"], 1, "everything is done for I-1 already"),
+        (
+            &["status", "--stack", "another"],
+            1,
+            "CloudFormation does not tell of the stack `another`",
+        ),
+        (&["audit"], 2, "required arguments"),
+    ] {
+        let ran = stack.greenlight(arguments, "").await;
+        assert_eq!(ran.status, status, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(why), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty(), "{arguments:?}: {}", ran.stdout);
+    }
+}
+
+async fn the_page_shows_the_same(stack: &Stack) {
+    let mut ui = stack
+        .greenlight_command(&["ui", "--port", "0"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(ui.stdout.take().unwrap()).lines();
+    let address = lines.next_line().await.unwrap().expect("it prints its address");
+    let page = address.split("/?").next().unwrap();
+    let browser = Browser::start("en").await;
+    browser.open(&address).await;
+    let text = browser.open_until(page, "letter O at position 17").await;
+    assert!(text.contains("I-3") && text.contains(&device(2)), "{text}");
+    stack.scene.approve("I-3", &[&device(4)]);
+    browser.click("button[name=id]").await;
+    assert!(browser.text().await.contains("back in the queue"));
+    stack.wait_for_whitelist(&[device(1), device(2), device(3), device(4)]).await;
+    let text = browser.open_until(&format!("{page}/?q=I-3"), "done").await;
+    assert!(text.contains("The dead-letter queue is empty."), "{text}");
+    browser.keep_picture("page-aws").await;
+    browser.close().await;
+    ui.kill().await.unwrap();
+}
+
+/// The template as it was before there was an index.
+fn template_without_index() -> PathBuf {
+    let template = std::fs::read_to_string(built_template()).unwrap();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = Vec::new();
+    let mut skipped_below = None;
+    for line in template.lines() {
+        match skipped_below {
+            Some(depth)
+                if indent(line) > depth
+                    || (indent(line) == depth && line.trim_start().starts_with('-')) =>
+            {
+                continue;
+            }
+            _ => skipped_below = None,
+        }
+        if line.trim() == "GlobalSecondaryIndexes:" {
+            skipped_below = Some(indent(line));
+            continue;
+        }
+        lines.push(line);
+    }
+    let text = lines.join("\n");
+    let attributes = ["subject", "at"].map(|name| {
+        let kind = if name == "at" { "N" } else { "S" };
+        let indent = "      ";
+        format!("{indent}- AttributeName: {name}\n{indent}  AttributeType: {kind}\n")
+    });
+    let text = attributes.iter().fold(text + "\n", |text, attribute| {
+        assert!(text.contains(attribute), "{attribute} is in the template:\n{text}");
+        text.replace(attribute, "")
+    });
+    assert!(!text.contains("by_subject"), "the index is out");
+    let path = built_template().with_file_name("template-v1.yaml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn attribute(value: &Value) -> AttributeValue {
+    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+    match kind.as_str() {
+        "S" => AttributeValue::S(value.as_str().unwrap().to_owned()),
+        "N" => AttributeValue::N(value.as_str().unwrap().to_owned()),
+        _ => AttributeValue::M(item(value)),
+    }
+}
+
+fn item(value: &Value) -> HashMap<String, AttributeValue> {
+    value
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), attribute(value)))
+        .collect()
+}
+
+/// Messages in flight and items of version 1 are there when the new template comes: nothing is lost, nothing is done
+/// twice, and what was done before is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_over_an_older_stack_loses_nothing() {
+    let stack = Stack::deploy_template(&template_without_index()).await;
+    stack.let_worker_run(false);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&stack.aws.config());
+    let table = stack.output("LedgerTable");
+    let items: Value = serde_json::from_str(include_str!("../fixtures/v1/ledger.json")).unwrap();
+    for old in items.as_array().unwrap() {
+        dynamodb.put_item().table_name(table).set_item(Some(item(old))).send().await.unwrap();
+    }
+    let messages: Value =
+        serde_json::from_str(include_str!("../fixtures/v1/messages.json")).unwrap();
+    for message in messages.as_array().unwrap() {
+        stack.put_message(&message.to_string()).await;
+    }
+    let [half, rest, mended, new] = [11, 12, 13, 14].map(device);
+    stack.scene.approve("I-done", &[&device(10)]);
+    stack.scene.approve("I-half", &[&half, &rest]);
+    stack.scene.approve("I-failed", &[&mended]);
+    stack.scene.approve("I-new", &[&new]);
+
+    stack.update(&built_template());
+    let ledger = DynamoLedger::new(&stack.aws.config(), table);
+    let story = async |instance: &str| {
+        let key = format!("feishu#demo-tenant#{instance}#approved");
+        ledger.story(&key).await.unwrap().expect("the request is still there")
+    };
+    let failed = story("I-failed").await;
+    let setback = failed.setback.as_ref().unwrap();
+    assert_eq!((setback.class.as_str(), setback.at.as_millis()), ("bad_form", 1_700_000_001_000));
+    assert_eq!(failed.standing(Timestamp::from_millis(0)), Standing::Failed);
+    stack.let_worker_run(true);
+    stack.wait_for_whitelist(&[rest, mended, new]).await;
+    for event in ["old-1", "old-2", "old-3", "old-4"] {
+        stack.wait_for_event(event).await;
+    }
+    assert_eq!(stack.scene.nac.calls(), 3, "what was done under the older one is not done again");
+    for instance in ["I-half", "I-failed", "I-new"] {
+        let told = until(&stack, &["audit", instance, "--json"], "\"state\":\"done\"").await;
+        assert!(told.contains("ou_stub"), "{told}");
+    }
+    assert_eq!(story("I-done").await.attempt, 1);
+}
