@@ -105,10 +105,10 @@ impl Browser {
                 pause.tick().await;
             }
         };
-        match tokio::time::timeout(PATIENCE, shown).await {
-            Ok(text) => text,
-            Err(_) => panic!("the page never shows {wanted:?}:\n{}", self.text().await),
+        if let Ok(text) = tokio::time::timeout(PATIENCE, shown).await {
+            return text;
         }
+        panic!("the page never shows {wanted:?}:\n{}", self.text().await)
     }
 
     /// Clicks what `selector` (CSS) finds first.

@@ -290,8 +290,12 @@ fn sam_deploy(aws: &LocalAws, scene: &Scene, template: &Path) {
         format!("FeishuBaseUrl={}", scene.feishu.url()),
     ];
     let template = template.to_string_lossy();
+    // Looked for beside the template otherwise.
+    let config = workspace().join("samconfig.toml");
+    let config = config.to_string_lossy();
     let mut deploy = vec!["deploy", "--stack-name", "greenlight", "--no-confirm-changeset"];
-    deploy.extend(["--template-file", &template, "--parameter-overrides"]);
+    deploy.extend(["--config-file", &config, "--template-file", &template]);
+    deploy.push("--parameter-overrides");
     deploy.extend(parameters.iter().map(String::as_str));
     sam(aws, &deploy);
     number_the_concurrency(aws);

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use greenlight_tests::faults::{FAULTS, Fault};
 use greenlight_tests::fleet::{Fleet, Sending, deliver, repetitions};
-use greenlight_tests::lambda::{Function, Kill, sqs_event};
+use greenlight_tests::lambda::{Function, Kill, http_api_event, sqs_event};
 use greenlight_tests::scene::{NAC_TOKEN, device, request};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -249,4 +250,42 @@ async fn statement_01_a_rotation_while_the_secret_is_away_loses_nothing() {
     let (_, is_sent) = watch::channel(true);
     fleet.consume(fleet.worker(None), is_sent).await;
     assert_eq!(fleet.scene.nac.whitelist(), [device(1), device(2)]);
+}
+
+/// One id from the event to the NAC, through the queue, and figures that CloudWatch makes metrics of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_and_figures_go_with_an_approval() {
+    let fleet = Fleet::set().await;
+    fleet.scene.approve("I-1", &[&device(1)]);
+    let (mut receiver, mut worker) = (fleet.receiver(), fleet.worker(None));
+    let event = fleet.scene.event("e-1", "I-1", "APPROVED");
+    let mut headers = event.headers.clone();
+    let root = "Root=1-67891233-abcdef012345678912345678;Sampled=0";
+    headers.push(("x-amzn-trace-id", root.to_owned()));
+    let answer = receiver.invoke(http_api_event(&headers, &event.body), Duration::from_mins(1));
+    assert_eq!(answer.await.unwrap()["statusCode"], 200);
+    let forged = event.forged();
+    let answer =
+        receiver.invoke(http_api_event(&forged.headers, &forged.body), Duration::from_mins(1));
+    assert_eq!(answer.await.unwrap()["statusCode"], 401);
+    fleet.consume_one(&mut worker).await;
+    let trace_id = "67891233abcdef012345678912345678";
+    let sent = &fleet.scene.nac.log()[0].traceparent;
+    assert!(sent.starts_with(&format!("00-{trace_id}-")), "{sent}");
+    for (function, expected) in [
+        (&receiver, vec!["Received enqueued", "Received refused", "NotAuthentic"]),
+        (&worker, vec!["Effects", "EventToEffect", "Done"]),
+    ] {
+        let printed = function.printed();
+        assert!(printed.contains(trace_id), "each function logs it: {printed}");
+        let lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let figure = |line: Value| {
+            let name = line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"].as_str()?;
+            assert!(line[name].is_u64(), "{line}");
+            let outcome = line["outcome"].as_str().map(|outcome| format!(" {outcome}"));
+            Some(format!("{name}{}", outcome.unwrap_or_default()))
+        };
+        let figures: Vec<String> = lines.filter_map(figure).collect();
+        assert_eq!(figures, expected);
+    }
 }

@@ -314,6 +314,9 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     assert_eq!(code, 200);
     for expected in [
         "greenlight_queue_waiting 3\n",
+        "greenlight_received_total{outcome=\"enqueued\"} 3\n",
+        "greenlight_retried_total{flow=\"device-whitelist\",class=\"target_unavailable\"}",
+        "greenlight_circuit_total{target=\"nac\",to=\"open\"} 1\n",
         "greenlight_dead_letters{class=\"target_login\"} 1\n",
         "greenlight_breaker_open{target=\"nac\"} 1\n",
     ] {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ pub struct Function {
     environment: HashMap<&'static str, String>,
     running: Option<Running>,
     kill: Kill,
+    logs: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Function {
     /// The function whose program is `name`.
     #[must_use]
     pub fn new(name: &'static str, environment: HashMap<&'static str, String>) -> Self {
-        Self { name, environment, running: None, kill: Kill::default() }
+        Self { name, environment, running: None, kill: Kill::default(), logs: Vec::new() }
     }
 
     /// The same, with another variable in its environment.
@@ -108,11 +110,22 @@ impl Function {
         None
     }
 
-    async fn start(&self) -> Running {
+    /// What its processes printed, oldest first.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        let read = |path| std::fs::read_to_string(path).expect("a log can be read");
+        self.logs.iter().map(read).collect()
+    }
+
+    async fn start(&mut self) -> Running {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let api = RuntimeApi::start().await;
         let number = STARTED.fetch_add(1, Ordering::SeqCst);
         let log = log_file(&format!("{}-{}-{number}", self.name, std::process::id()));
+        self.logs.push(log.clone());
         let log = File::create(log).expect("a log can be written");
         let process = Command::new(built(self.name))
             .env_clear()

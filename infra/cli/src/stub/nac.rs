@@ -50,6 +50,8 @@ pub struct NacCall {
     pub at: Instant,
     /// The answer.
     pub status: StatusCode,
+    /// The header `traceparent`, empty if there was none.
+    pub traceparent: String,
 }
 
 impl NacCall {
@@ -187,7 +189,13 @@ async fn add(State(state): State<Shared>, headers: HeaderMap, Json(body): Json<V
     let (answer, latency, is_silent) = {
         let mut inside = lock(&state);
         let answer = add_to(&mut inside, &headers, mac);
-        let call = NacCall { mac: mac.to_owned(), at: Instant::now(), status: answer.0 };
+        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let call = NacCall {
+            mac: mac.to_owned(),
+            at: Instant::now(),
+            status: answer.0,
+            traceparent: traceparent.unwrap_or_default().to_owned(),
+        };
         inside.calls.push(call);
         (answer, inside.latency, inside.silent_about.contains(mac))
     };
