@@ -52,7 +52,8 @@ const SINCE: &str = "SELECT record FROM requests WHERE first_claimed_at >= ?";
 
 const GRANTS: &str = "SELECT * FROM grants WHERE is_held = 1 AND at < ? ORDER BY at DESC LIMIT ?";
 
-const GRANTS_OF: &str = "SELECT * FROM grants WHERE is_held = 1
+// Without the `+` SQLite would go through all that are held.
+const GRANTS_OF: &str = "SELECT * FROM grants WHERE +is_held = 1
      AND (target, device) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 
 impl Database {
@@ -198,6 +199,10 @@ mod tests {
             let scans = |table: &str| steps.iter().any(|step| step == &format!("SCAN {table}"));
             assert!(!["requests", "entries", "grants"].iter().any(|it| scans(it)), "{steps:?}");
             assert!(steps.iter().any(|step| step.starts_with("SEARCH")), "{statement}: {steps:?}");
+            if statement == GRANTS_OF {
+                let by_key = |step: &String| step.contains("PRIMARY KEY (target=? AND device=?)");
+                assert!(steps.iter().any(by_key), "{steps:?}");
+            }
         }
     }
 }
