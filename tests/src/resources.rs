@@ -13,6 +13,9 @@ use crate::lambda::Function;
 use crate::local_aws::{CREDENTIALS, LocalAws};
 use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 
+/// What the template's index shows besides the keys.
+const PROJECTED: [&str; 6] = ["request", "state", "target", "device", "applicant", "breaker"];
+
 /// Makes the ledger's table, as the template does.
 ///
 /// # Panics
@@ -30,7 +33,12 @@ pub async fn create_table(aws: &LocalAws, name: &str) {
         .index_name("by_subject")
         .key_schema(key("subject", KeyType::Hash))
         .key_schema(key("at", KeyType::Range))
-        .projection(Projection::builder().projection_type(ProjectionType::All).build());
+        .projection(
+            Projection::builder()
+                .projection_type(ProjectionType::Include)
+                .set_non_key_attributes(Some(PROJECTED.map(str::to_owned).to_vec()))
+                .build(),
+        );
     aws_sdk_dynamodb::Client::new(&aws.config())
         .create_table()
         .table_name(name)

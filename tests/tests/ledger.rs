@@ -10,7 +10,7 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports;
-use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
+use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_stores::embedded::Database;
 use greenlight_tests::local_aws::LocalAws;
@@ -26,7 +26,7 @@ trait Ledger: ports::Ledger + Clone + Send + Sync + 'static {
     async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<Standing, u64>;
     async fn grants(&self, at_most: usize, before: Timestamp) -> Vec<Grant>;
     async fn grants_of(&self, target: &str, device: &str) -> Vec<Grant>;
-    async fn forget(&self, key: &str) -> bool;
+    async fn forget(&self, key: &str, now: Timestamp) -> bool;
     async fn breakers(&self) -> BTreeMap<String, Breaker>;
 }
 
@@ -49,8 +49,8 @@ macro_rules! asks {
             async fn grants_of(&self, target: &str, device: &str) -> Vec<Grant> {
                 self.grants_of(&[(target.to_owned(), device.to_owned())]).await.unwrap()
             }
-            async fn forget(&self, key: &str) -> bool {
-                self.forget(key).await.unwrap()
+            async fn forget(&self, key: &str, now: Timestamp) -> bool {
+                self.forget(key, now).await.unwrap()
             }
             async fn breakers(&self) -> BTreeMap<String, Breaker> {
                 $breakers(self).await
@@ -113,7 +113,7 @@ suite!(
     of_32_workers_one_has_a_target_to_itself,
     every_command_answers_as_the_state_machine_does,
     what_an_attempt_found_out_is_found_again,
-    a_grant_is_that_of_the_first_approval_until_it_is_revoked,
+    a_grant_is_that_of_the_first_approval_until_it_is_taken_off,
     what_is_forgotten_is_done_again,
 );
 
@@ -218,6 +218,7 @@ async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
 fn findings(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> Findings {
     Findings {
         flow: "whitelist".into(),
+        is_read: true,
         applicant: "ou_1".into(),
         serial_number: "42".into(),
         devices: devices.iter().map(|device| Eui48::parse(device).unwrap()).collect(),
@@ -282,11 +283,11 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     assert_eq!(ledger.stories_of(Subject::Event("another-event".into())).await.len(), 1);
 }
 
-async fn a_grant_is_that_of_the_first_approval_until_it_is_revoked<L: Ledger>(ledger: &L) {
+async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(ledger: &L) {
     let device = "00:00:5e:00:53:b1";
     let forever = Timestamp::from_millis(i64::MAX);
-    let end = async |instance: &str, verdict, operation: &str, millis| {
-        let request = Request { verdict, ..request(instance) };
+    let end = async |instance: &str, operation: &str, millis| {
+        let request = request(instance);
         let name = format!("owner-{millis}");
         let until = millis + 100;
         ledger.claim(&request, &lease(&name, until), at(millis)).await.unwrap().unwrap();
@@ -297,21 +298,23 @@ async fn a_grant_is_that_of_the_first_approval_until_it_is_revoked<L: Ledger>(le
         let settled = ledger.settle(&request, &owner, &settlement, Some(&found), at(millis));
         settled.await.unwrap().unwrap();
     };
-    end("grant-1", Verdict::Approved, "add", 1_000).await;
-    end("grant-2", Verdict::Approved, "add", 2_000).await;
+    end("grant-1", "add", 1_000).await;
+    end("grant-2", "add", 2_000).await;
     let granted = ledger.grants_of("nac", device).await;
     assert_eq!(granted.len(), 1);
     assert_eq!((granted[0].since, granted[0].applicant.as_str()), (at(1_000), "ou_1"));
     assert!(granted[0].request.contains("grant-1"));
     assert!(ledger.grants(999, forever).await.contains(&granted[0]));
 
-    end("grant-1", Verdict::Revoked, "remove", 3_000).await;
+    end("return-1", "find", 2_900).await;
+    assert_eq!(ledger.grants_of("nac", device).await, granted, "who looks changes nothing");
+    end("return-2", "remove", 3_000).await;
     assert_eq!(ledger.grants_of("nac", device).await, []);
     // An attempt that is late, with an effect from before the end of it.
-    end("grant-3", Verdict::Approved, "add", 2_500).await;
+    end("grant-3", "add", 2_500).await;
     assert_eq!(ledger.grants_of("nac", device).await, []);
     assert!(ledger.grants(999, forever).await.iter().all(|grant| grant.device != device));
-    end("grant-4", Verdict::Approved, "add", 4_000).await;
+    end("grant-4", "add", 4_000).await;
     assert_eq!(ledger.grants_of("nac", device).await[0].since, at(4_000));
 }
 
@@ -319,15 +322,15 @@ async fn what_is_forgotten_is_done_again<L: Ledger>(ledger: &L) {
     let request = request("forgotten");
     let key = EffectKey::from("nac/add/00:00:5e:00:53:c1");
     let owner = Owner::from("first");
-    assert!(!ledger.forget(request.key().as_str()).await, "there is none");
+    assert!(!ledger.forget(request.key().as_str(), at(0)).await, "there is none");
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
     ledger.record_effect(&request.key(), &owner, &key, effect(1), at(1)).await.unwrap().unwrap();
-    assert!(!ledger.forget(request.key().as_str()).await, "a worker is at it");
+    assert!(!ledger.forget(request.key().as_str(), at(2)).await, "a worker is at it");
     let settled = ledger.settle(&request, &owner, &Settlement::Done, None, at(2));
     settled.await.unwrap().unwrap();
-    assert!(ledger.forget(request.key().as_str()).await);
+    assert!(ledger.forget(request.key().as_str(), at(3)).await);
     let taken = ledger.claim(&request, &lease("second", 100), at(3)).await.unwrap().unwrap();
-    assert_eq!(taken, Taken { attempt: 1, effects: BTreeMap::new() });
+    assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::new() });
 }
 
 async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {

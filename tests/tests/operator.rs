@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use greenlight::audit::{AuditError, audit, grants};
 use greenlight::dlq::{self, DlqError, Pace, Which};
+use greenlight::reasons::next_step;
 use greenlight::replay::{Replay, ReplayError, replay};
+use greenlight::secrets::{Field, Secrets, SecretsError, set};
 use greenlight::send_test::{Event, SendError, send_test};
 use greenlight::site::{Place, Site};
 use greenlight::status::status;
 use greenlight_core::Reason;
 use greenlight_core::ports::{Bury, Clock, DeadLetter, Http};
 use greenlight_core::{Class, Request, Verdict};
-use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::Database;
+use greenlight_stores::{SecretFile, SystemClock};
 use greenlight_tests::scene::{APPROVAL_CODE, Scene, device, request};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::Value;
@@ -52,15 +54,17 @@ const AT_ONCE: Pace = Pace { is_dry: false, per_second: u32::MAX };
 #[tokio::test]
 async fn every_class_of_reason_has_a_next_step() {
     let (_folder, database, site) = open().await;
-    let classes = ["bad_form", "target_login", "not_configured", "target_unavailable", "defect"];
-    for class in classes {
-        bury(&database, class, serde_json::from_value(class.into()).unwrap()).await;
+    for class in Class::ALL {
+        bury(&database, class.as_str(), class).await;
     }
     let listed = dlq::list(&site, false).await.unwrap();
-    for class in classes {
-        assert!(listed.contains(&format!("  {class:<18}  7      {class}\n")), "{listed}");
+    for (class, id) in Class::ALL.map(Class::as_str).into_iter().zip(1..) {
+        assert!(listed.contains(&format!("  {class:<29}  7      {class}\n")), "{listed}");
+        let told = dlq::show(&site, &format!("{id}"), false).await.unwrap();
+        assert!(told.contains(&format!("next step        {}", next_step(class))), "{told}");
     }
-    let told = dlq::show(&site, "2", false).await.unwrap();
+    let login = Class::ALL.iter().position(|class| *class == Class::TargetLogin).unwrap() + 1;
+    let told = dlq::show(&site, &login.to_string(), false).await.unwrap();
     for expected in [
         "class            target_login\n",
         "reason           because of the test\n",
@@ -71,12 +75,12 @@ async fn every_class_of_reason_has_a_next_step() {
     ] {
         assert!(told.contains(expected), "{expected}: {told}");
     }
-    let told: Value = serde_json::from_str(&dlq::show(&site, "1", true).await.unwrap()).unwrap();
+    let told: Value = serde_json::from_str(&dlq::show(&site, "4", true).await.unwrap()).unwrap();
     assert!(told["next_step"].as_str().unwrap().starts_with("tell the applicant"));
     let (first, last) = (told["first_tried_at"].as_str(), told["given_up_at"].as_str());
     assert!(first.unwrap() < last.unwrap(), "{told}");
-    let absent = dlq::show(&site, "9", false).await.unwrap_err();
-    assert!(matches!(absent, DlqError::NotThere(id) if id == "9"));
+    let absent = dlq::show(&site, "99", false).await.unwrap_err();
+    assert!(matches!(absent, DlqError::NotThere(id) if id == "99"));
 }
 
 #[tokio::test]
@@ -338,4 +342,52 @@ async fn settled(is_so: impl AsyncFn() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_mins(1), look).await.expect("it settles");
+}
+
+/// What is asked for is put in, what is not asked for stays, and what cannot be read is not written over.
+#[tokio::test]
+async fn secrets_are_set_and_nothing_else_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secrets.json");
+    let secrets = Secrets::File(SecretFile::new(&file));
+    let needed = [("nac".to_owned(), "token".to_owned())];
+    let mut asked = Vec::new();
+    let answer = |field: &Field| {
+        asked.push((field.path.clone(), field.is_set));
+        Ok(format!("{} value", field.path))
+    };
+    set(&secrets, &needed, answer).await.unwrap();
+    let paths: Vec<_> = asked.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "feishu.app_id",
+            "feishu.app_secret",
+            "feishu.encrypt_key",
+            "feishu.verification_token",
+            "targets.nac.token"
+        ]
+    );
+    assert!(asked.iter().all(|(_, is_set)| !is_set));
+
+    let read = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
+    let mut document = read();
+    document["targets"]["nac"]["ca_pem"] = "kept".into();
+    std::fs::write(&file, document.to_string()).unwrap();
+    let only_token = |field: &Field| {
+        assert!(field.is_set, "{field:?}");
+        Ok(if field.path == "targets.nac.token" { "new".to_owned() } else { String::new() })
+    };
+    set(&secrets, &needed, only_token).await.unwrap();
+    document["targets"]["nac"]["token"] = "new".into();
+    assert_eq!(read(), document);
+
+    std::fs::write(&file, "{\"feishu\": ").unwrap();
+    let error = set(&secrets, &needed, |_| Ok("x".to_owned())).await.unwrap_err();
+    assert!(matches!(error, SecretsError::NotJson(_)), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"feishu\": ");
+    std::fs::remove_file(&file).unwrap();
+    let nothing = set(&secrets, &needed, |_| Ok(String::new())).await.unwrap_err();
+    assert!(nothing.to_string().contains("missing field `feishu`"), "{nothing}");
+    assert!(!file.exists());
 }

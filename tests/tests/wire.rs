@@ -126,6 +126,7 @@ async fn requests_to_aws() {
     let device = Eui48::parse("00:00:5e:00:53:01").unwrap();
     let findings = Findings {
         flow: "flow".into(),
+        is_read: true,
         applicant: "ou_1".into(),
         serial_number: "1".into(),
         devices: [device].into(),
@@ -142,9 +143,12 @@ async fn requests_to_aws() {
     ] {
         ledger.settle(&request, &owner, &settlement, findings, at(2)).await.unwrap().unwrap();
     }
-    let revoked = Request { verdict: Verdict::Revoked, ..request.clone() };
+    let findings = Findings {
+        effects: [(EffectKey::new("nac", "remove", device), effect)].into(),
+        ..findings
+    };
     let settlement = Settlement::Done;
-    ledger.settle(&revoked, &owner, &settlement, Some(&findings), at(2)).await.unwrap().unwrap();
+    ledger.settle(&request, &owner, &settlement, Some(&findings), at(2)).await.unwrap().unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
     let report = |breaker: Breaker| (breaker.report(&owner, Health::Down, at(5)), ());

@@ -27,7 +27,7 @@ pub enum AuditError {
     /// Nothing was ever filed under it.
     #[error(
         "the ledger knows no event, instance, device or person `{0}`: the event never came, no flow is for its \
-         approval, or its first attempt is under way (账本中没有记录)"
+         approval, its first attempt is under way, or it ended before greenlight filed such things (账本中没有记录)"
     )]
     NotThere(String),
 }

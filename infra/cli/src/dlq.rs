@@ -176,7 +176,7 @@ fn chosen<'a>(letters: &'a [Letter], which: &Which) -> Result<Vec<&'a Letter>, D
                 let found = letters.iter().find(|letter| letter.stored.id == *id);
                 found.ok_or_else(|| DlqError::NotThere(id.clone()))
             };
-            ids.iter().map(find).collect()
+            BTreeSet::from_iter(ids).into_iter().map(find).collect()
         }
         Which::OfClass(class) => {
             let found: Vec<_> =

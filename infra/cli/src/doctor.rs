@@ -16,11 +16,12 @@ use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{Definition, SOURCE, Widget};
 use greenlight_stores::SystemClock;
+use greenlight_stores::embedded::OpenError;
 use thiserror::Error;
 
 use crate::feishu;
 use crate::flows::{Checked, Files, read_with};
-use crate::site::{Place, Site};
+use crate::site::{Place, Site, SiteError};
 use crate::told::{lines, span};
 
 /// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
@@ -96,11 +97,12 @@ pub async fn doctor(patient: &Patient) -> Findings {
     let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
     let site = match &patient.place {
         // Before the first `serve` there is no folder, and that is no fault.
-        Place::Folder(_) if site.is_err() => {
+        Place::Folder(_) if matches!(site, Err(SiteError::Open(OpenError::Absent(_)))) => {
             found.ok("data folder", "made by the first `greenlight serve` (首次运行时创建)");
             None
         }
-        _ => found.take("stack", site, advice),
+        Place::Folder(_) => found.take("data folder", site, ""),
+        Place::Stack(_) => found.take("stack", site, advice),
     };
     if let Some(site) = &site {
         queues(site, &mut found).await;

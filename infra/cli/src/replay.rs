@@ -10,9 +10,6 @@ use thiserror::Error;
 
 use crate::site::{Site, SiteError};
 
-/// So many of an instance's requests are looked at: one per verdict.
-const REQUESTS: usize = 10;
-
 /// What to process again.
 #[derive(Clone, Debug)]
 pub struct Replay {
@@ -53,45 +50,36 @@ pub enum ReplayError {
     Bad(#[from] BadRequest),
 }
 
-/// Puts a request for the instance into the queue; the worker reads the instance at its source, as always.
+/// Puts a request for the instance into the queue; the worker reads the instance at its source, as always. What was
+/// done is forgotten before, so that a crash between the two leaves a request that a second call finishes.
 ///
 /// # Errors
 /// [`ReplayError`] says what is missing.
 pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError> {
     let now = SystemClock.now();
-    let subject = Subject::Instance(replay.instance_code.clone());
-    let mut stories = site.stories_of(&[subject], REQUESTS).await?;
-    stories.retain(|story| {
-        story.key_parts().is_some_and(|[.., verdict]| verdict == replay.verdict.as_str())
-    });
-    let known = stories.first();
-    let code = &replay.instance_code;
-    if let Some(story) = known {
-        let standing = story.standing(now);
-        if standing == Standing::Done && !replay.redo {
-            return Err(ReplayError::Done(code.clone()));
-        }
-        if replay.redo && !site.forget(&story.key).await? {
+    let request = request(site, replay, now).await?;
+    let (code, key) = (&replay.instance_code, request.key());
+    let known = site.story(key.as_str()).await?;
+    match known.map(|story| story.standing(now)) {
+        Some(Standing::Done) if !replay.redo => return Err(ReplayError::Done(code.clone())),
+        Some(_) if replay.redo && !site.forget(key.as_str(), now).await? => {
             return Err(ReplayError::Busy(code.clone()));
         }
+        _ => {}
     }
-    let request = request(site, replay, known, now).await?;
     site.enqueue(&request).await?;
     Ok(format!("a request for {code} is in the queue, event {} (已入队)\n", request.event_id))
 }
 
-async fn request(
-    site: &Site,
-    replay: &Replay,
-    known: Option<&Story>,
-    now: Timestamp,
-) -> Result<Request, ReplayError> {
+async fn request(site: &Site, replay: &Replay, now: Timestamp) -> Result<Request, ReplayError> {
     let unknown = || ReplayError::Unknown(replay.instance_code.clone());
-    let of_known = known.map(|story| story.approval_code.clone());
+    let subject = Subject::Instance(replay.instance_code.clone());
+    let known = site.stories_of(&[subject], 1).await?.pop();
+    let of_known = known.as_ref().map(|story| story.approval_code.clone());
     let approval_code = replay.approval_code.clone().or(of_known).ok_or_else(unknown)?;
     // There is one organisation per app: that of the last request.
     let last = match known {
-        Some(story) => Some(story.clone()),
+        Some(story) => Some(story),
         None => site.recent(1, now).await?.pop(),
     };
     let of_last = last.as_ref().and_then(Story::key_parts).map(|[_, tenant, ..]| tenant.to_owned());

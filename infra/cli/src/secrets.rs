@@ -39,6 +39,9 @@ pub enum SecretsError {
     /// It cannot be read or written, or is not complete.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// What is there is no JSON: whoever wrote it must look.
+    #[error("the secret that is there is no JSON, and is left alone: {0}")]
+    NotJson(serde_json::Error),
     /// The flows do not say what they need.
     #[error(transparent)]
     Flows(#[from] FlowsProblem),
@@ -83,9 +86,12 @@ pub async fn set(
     needed: &[(String, String)],
     mut ask: impl FnMut(&Field) -> io::Result<String>,
 ) -> Result<String, SecretsError> {
-    // There may be none yet, or the template's, which is empty.
-    let document = secrets.fetch().await.unwrap_or_default();
-    let mut document: Value = serde_json::from_str(&document).unwrap_or_default();
+    let document = match secrets.fetch().await {
+        Err(SecretError::Absent(_)) => String::from("{}"),
+        // What cannot be read now must not be written over.
+        document => document?,
+    };
+    let mut document: Value = serde_json::from_str(&document).map_err(SecretsError::NotJson)?;
     let of_feishu = FEISHU.map(|field| ("feishu".to_owned(), None, field.to_owned()));
     let of_targets = needed
         .iter()
@@ -93,11 +99,12 @@ pub async fn set(
     for (part, target, key) in of_feishu.into_iter().chain(of_targets) {
         let path = [Some(&part), target.as_ref(), Some(&key)];
         let path = path.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
-        let value = place(&mut document, &path);
-        let is_set = value.as_str().is_some_and(|value| !value.is_empty());
+        let pointer = format!("/{}", path.join("/"));
+        let value = document.pointer(&pointer).and_then(Value::as_str);
+        let is_set = value.is_some_and(|value| !value.is_empty());
         let answer = ask(&Field { path: path.join("."), is_set })?;
         if !answer.is_empty() {
-            *value = Value::String(answer);
+            *place(&mut document, &path) = Value::String(answer);
         }
     }
     let document = document.to_string();

@@ -20,7 +20,9 @@ use crate::request::Request;
 pub struct Findings {
     /// The flow.
     pub flow: String,
-    /// Who asked, as the source names people; empty when the source was not asked.
+    /// Whether the source was asked: what follows is not known before.
+    pub is_read: bool,
+    /// Who asked, as the source names people; empty when it does not say.
     pub applicant: String,
     /// The number that people see on the form; empty when there is none.
     pub serial_number: String,
@@ -43,11 +45,17 @@ impl Findings {
         named.into_iter().chain(devices).chain(person.cloned().map(Subject::Person)).collect()
     }
 
-    /// What became of devices at targets: a grant, or the end of one.
+    /// What became of devices at targets, once it is known who asked. By the operation's name: `remove` takes a
+    /// device off, `find` only looks, and everything else puts it on.
     pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
-        self.effects.iter().filter_map(|(key, effect)| {
+        let effects = self.effects.iter().filter(|_| self.is_read);
+        effects.filter_map(|(key, effect)| {
             let (target, operation, device) = key.parts()?;
-            Some(Change { target, operation, device, at: effect.at })
+            let is_held = match operation {
+                "find" => return None,
+                operation => operation != "remove",
+            };
+            Some(Change { target, device, is_held, at: effect.at })
         })
     }
 }
@@ -57,10 +65,10 @@ impl Findings {
 pub struct Change<'a> {
     /// The target.
     pub target: &'a str,
-    /// The connector's operation.
-    pub operation: &'a str,
     /// The device.
     pub device: Eui48,
+    /// Whether the device stands there since.
+    pub is_held: bool,
     /// When it was done.
     pub at: Timestamp,
 }

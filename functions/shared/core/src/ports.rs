@@ -208,8 +208,9 @@ pub trait Act: Send + Sync {
     fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<EffectOutcome, Failure>> + Send;
 }
 
-/// The variable with the trace id, where there is one: a connector sends it along.
-pub const TRACE_ID: &str = "trace_id";
+/// The variable with the trace id, where there is one: a connector sends it along. No template can name it, so it
+/// hides no field of a form.
+pub const TRACE_ID: &str = "trace id";
 
 /// One effect to perform.
 #[derive(Clone, Debug)]

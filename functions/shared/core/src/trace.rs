@@ -58,8 +58,8 @@ impl TraceId {
 
     /// A value for the header `traceparent` of a call that belongs to it.
     #[must_use]
-    pub fn traceparent(trace_id: &str) -> String {
-        format!("00-{trace_id}-{:016x}-01", fastrand::u64(1..))
+    pub fn traceparent(&self) -> String {
+        format!("00-{self}-{:016x}-01", fastrand::u64(1..))
     }
 }
 

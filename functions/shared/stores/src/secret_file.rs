@@ -1,7 +1,7 @@
 //! The secret document in a file.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use greenlight_core::ports::FetchSecret;
@@ -41,7 +41,12 @@ impl SecretFile {
 
 impl FetchSecret for SecretFile {
     async fn fetch(&self) -> Result<String, SecretError> {
-        std::fs::read_to_string(&self.0)
-            .map_err(|error| SecretError::Unavailable(format!("{}: {error}", self.0.display())))
+        std::fs::read_to_string(&self.0).map_err(|error| {
+            let text = format!("{}: {error}", self.0.display());
+            match error.kind() {
+                ErrorKind::NotFound => SecretError::Absent(text),
+                _ => SecretError::Unavailable(text),
+            }
+        })
     }
 }

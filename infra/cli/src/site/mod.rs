@@ -181,10 +181,7 @@ impl Site {
     pub async fn redrive(&self, letter: &Letter) -> Result<bool, SiteError> {
         match (self, &letter.held) {
             (Self::Local(database), _) => Ok(database.redrive(&letter.stored.id).await?),
-            (Self::Aws(site), Some(held)) => {
-                site.dead_letters()?.redrive(held).await?;
-                Ok(true)
-            }
+            (Self::Aws(site), Some(held)) => Ok(site.dead_letters()?.redrive(held).await?),
             (Self::Aws(_), None) => Ok(false),
         }
     }
@@ -204,8 +201,7 @@ impl Site {
                 Ok(database.drop_letter(&letter.stored.id, because, now).await?)
             }
             (Self::Aws(site), Some(held)) => {
-                site.dead_letters()?.drop_letter(held, because, now).await?;
-                Ok(true)
+                Ok(site.dead_letters()?.drop_letter(held, because, now).await?)
             }
             (Self::Aws(_), None) => Ok(false),
         }
@@ -244,14 +240,25 @@ impl Site {
         Ok(())
     }
 
-    /// Forgets what was done for a request that has ended. `false` when there is none, or a worker is at it.
+    /// The story of one request.
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn forget(&self, key: &str) -> Result<bool, SiteError> {
+    pub async fn story(&self, key: &str) -> Result<Option<Story>, SiteError> {
         Ok(match self {
-            Self::Local(database) => database.forget(key).await?,
-            Self::Aws(site) => site.ledger().forget(key).await?,
+            Self::Local(database) => database.story(key).await?,
+            Self::Aws(site) => site.ledger().story(key).await?,
+        })
+    }
+
+    /// Forgets what was done for a request that nobody is at. `false` when there is none, or a worker is at it.
+    ///
+    /// # Errors
+    /// [`SiteError`] says who did not answer.
+    pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, SiteError> {
+        Ok(match self {
+            Self::Local(database) => database.forget(key, now).await?,
+            Self::Aws(site) => site.ledger().forget(key, now).await?,
         })
     }
 }

@@ -71,7 +71,8 @@ impl Guard {
         self.form.is(token)
     }
 
-    /// Cookies of one host go to all its ports: each page has its own.
+    /// Cookies of one host go to all its ports: each page has its own. Whoever opens another user's server on loopback
+    /// in the same browser hands it over, which the README says.
     fn cookie(&self) -> String {
         format!("greenlight_{}", self.port)
     }

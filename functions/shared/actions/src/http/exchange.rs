@@ -284,7 +284,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         }
         let request = draft.into_request();
         let mut request = request.map_err(|error| target.unrenderable(step, error))?;
-        if let Some(Ok(traced)) = trace_id.map(|id| TraceId::traceparent(id).parse()) {
+        let trace_id = trace_id.and_then(|id| TraceId::try_from(id.to_owned()).ok());
+        if let Some(Ok(traced)) = trace_id.map(|id| id.traceparent().parse()) {
             request.headers_mut().insert("traceparent", traced);
         }
         let _permit = target.gate.enter(&self.clock).await;

@@ -250,6 +250,7 @@ where
         let instance = self.source.read_instance(&request.instance_code).await?;
         confirm(request, &instance)?;
         let extracted = extract(flow, &instance.form);
+        findings.is_read = true;
         findings.applicant.clone_from(&instance.applicant);
         findings.serial_number.clone_from(&instance.serial_number);
         findings.devices.extend(extracted.devices.values().flatten());

@@ -43,6 +43,9 @@ pub struct FeishuSecret {
 /// The secret could not be had.
 #[derive(Clone, Debug, Error)]
 pub enum SecretError {
+    /// There is none yet.
+    #[error("there is no secret yet: {0}")]
+    Absent(String),
     /// The store of secrets did not give it.
     #[error("the secret could not be read: {0}")]
     Unavailable(String),

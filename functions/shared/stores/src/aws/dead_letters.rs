@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
+    QueueAttributeName,
 };
 use greenlight_core::audit::{Setback, StoredLetter};
 use greenlight_core::ports::QueueError;
@@ -58,27 +59,67 @@ impl DeadLetterQueue {
     /// [`QueueError`] when SQS says no.
     pub async fn hold(&self) -> Result<Vec<Held>, QueueError> {
         let mut held = BTreeMap::new();
-        let mut empty = 0;
-        while empty < EMPTY_ANSWERS {
-            let answer = self
-                .client
-                .receive_message()
-                .queue_url(&self.url)
-                .max_number_of_messages(i32::try_from(BATCH).unwrap_or(i32::MAX))
-                .visibility_timeout(HOLD)
-                .message_attribute_names("All")
-                .message_system_attribute_names(MessageSystemAttributeName::All)
-                .send()
-                .await
-                .map_err(|error| QueueError(describe(&error)))?;
-            let messages = answer.messages.unwrap_or_default();
-            empty = if messages.is_empty() { empty + 1 } else { 0 };
-            for message in messages {
-                let (sent, one) = self.read(message).await?;
-                held.insert((sent, one.letter.id.clone()), one);
+        match self.hold_into(&mut held).await {
+            Ok(()) => Ok(held.into_values().collect()),
+            Err(error) => {
+                self.give_back(&held.into_values().collect::<Vec<_>>()).await;
+                Err(error)
             }
         }
-        Ok(held.into_values().collect())
+    }
+
+    /// By when it was sent, and its id.
+    async fn hold_into(&self, held: &mut BTreeMap<(i64, String), Held>) -> Result<(), QueueError> {
+        let expected = self.count().await?;
+        let mut empty = 0;
+        loop {
+            // What should be there is waited for: without that SQS asks a part of its machines only.
+            let wait = i32::from(held.len() < expected);
+            let messages = self.receive(wait).await?;
+            empty = if messages.is_empty() { empty + 1 } else { 0 };
+            if empty == EMPTY_ANSWERS || (empty > 0 && wait == 0) {
+                return Ok(());
+            }
+            for message in messages {
+                let (sent, one) = self.read(message).await;
+                // The first is visible again: everything was seen.
+                if held.insert((sent, one.letter.id.clone()), one).is_some() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn count(&self) -> Result<usize, QueueError> {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let call = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = call.attribute_names(name.clone()).send().await;
+        let answer = answer.map_err(|error| QueueError(describe(&error)))?;
+        let count = answer.attributes.and_then(|mut it| it.remove(&name)?.parse().ok());
+        Ok(count.unwrap_or(0))
+    }
+
+    async fn receive(&self, wait: i32) -> Result<Vec<Message>, QueueError> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(BATCH).unwrap_or(i32::MAX))
+            .visibility_timeout(HOLD)
+            .wait_time_seconds(wait)
+            .message_attribute_names("All")
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .send()
+            .await
+            .map_err(|error| QueueError(describe(&error)))?;
+        Ok(answer.messages.unwrap_or_default())
+    }
+
+    /// Whether the letter is still held by us, and for long enough to do something with it.
+    async fn is_ours(&self, held: &Held) -> bool {
+        let call = self.client.change_message_visibility().queue_url(&self.url);
+        let call = call.receipt_handle(&held.receipt_handle).visibility_timeout(HOLD);
+        call.send().await.is_ok()
     }
 
     /// Gives letters back, so that others see them at once. What cannot be given back is back by itself soon.
@@ -99,11 +140,14 @@ impl DeadLetterQueue {
     }
 
     /// Puts a letter back into the queue, and then takes it out of here: a crash between the two leaves it in
-    /// both, and what it asks for is done once all the same.
+    /// both, and what it asks for is done once all the same. `false` when it is not ours any more.
     ///
     /// # Errors
     /// [`QueueError`] when SQS says no.
-    pub async fn redrive(&self, held: &Held) -> Result<(), QueueError> {
+    pub async fn redrive(&self, held: &Held) -> Result<bool, QueueError> {
+        if !self.is_ours(held).await {
+            return Ok(false);
+        }
         self.client
             .send_message()
             .queue_url(&self.queue_url)
@@ -111,10 +155,12 @@ impl DeadLetterQueue {
             .send()
             .await
             .map_err(|error| QueueError(describe(&error)))?;
-        self.take_out(held).await
+        self.take_out(held).await?;
+        Ok(true)
     }
 
-    /// Takes a letter out for good, and keeps it in the ledger with the operator's reason.
+    /// Takes a letter out for good, and keeps it in the ledger with the operator's reason. `false` when it is not ours
+    /// any more.
     ///
     /// # Errors
     /// [`QueueError`] when AWS says no.
@@ -123,10 +169,14 @@ impl DeadLetterQueue {
         held: &Held,
         because: &str,
         now: Timestamp,
-    ) -> Result<(), QueueError> {
+    ) -> Result<bool, QueueError> {
+        if !self.is_ours(held).await {
+            return Ok(false);
+        }
         let kept = self.ledger.keep_dropped(&held.letter, because, now).await;
         kept.map_err(|error| QueueError(error.0))?;
-        self.take_out(held).await
+        self.take_out(held).await?;
+        Ok(true)
     }
 
     async fn take_out(&self, held: &Held) -> Result<(), QueueError> {
@@ -141,7 +191,7 @@ impl DeadLetterQueue {
     }
 
     /// A letter, and when it was sent. One that SQS moved by itself carries no reason: the ledger has it.
-    async fn read(&self, message: Message) -> Result<(i64, Held), QueueError> {
+    async fn read(&self, message: Message) -> (i64, Held) {
         let attributes = message.message_attributes.unwrap_or_default();
         let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
         let moment = |name: &str| text(name)?.parse().ok().map(Timestamp::from_millis);
@@ -164,14 +214,14 @@ impl DeadLetterQueue {
         if letter.setback.is_none()
             && let Ok(request) = Request::parse(&letter.body)
         {
-            let story = self.ledger.story(request.key().as_str()).await;
-            if let Some(story) = story.map_err(|error| QueueError(error.0))? {
+            // A letter whose reason cannot be had is still one.
+            if let Ok(Some(story)) = self.ledger.story(request.key().as_str()).await {
                 letter.setback = story.setback;
                 letter.receive_count = Some(story.attempt);
                 letter.first_received = story.first_claimed_at;
             }
         }
         let receipt_handle = message.receipt_handle.unwrap_or_default();
-        Ok((sent, Held { letter, receipt_handle }))
+        (sent, Held { letter, receipt_handle })
     }
 }

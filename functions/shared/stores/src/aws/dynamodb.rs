@@ -1,6 +1,7 @@
 //! The ledger in DynamoDB: each command of the state machine is one conditional write.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -30,6 +31,9 @@ const HELD: &str = "#state = :working AND #owner = :me AND lease_until > :now";
 
 /// So often a settlement is tried when it meets another write.
 const SETTLE_TRIES: u32 = 4;
+
+/// How long filing what an attempt found out may take: it comes out of the attempt's last seconds.
+const FILE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The ledger in one DynamoDB table with the string key `pk`.
 #[derive(Clone, Debug)]
@@ -168,7 +172,12 @@ impl Settle for DynamoLedger {
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         if let Some(findings) = findings {
-            self.file(request, findings, now).await?;
+            let filed = tokio::time::timeout(FILE_WITHIN, self.file(request, findings, now)).await;
+            let late = || LedgerError("it took too long".to_owned());
+            // What an operator asks for must not keep a request from ending.
+            if let Err(error) = filed.unwrap_or_else(|_| Err(late())) {
+                tracing::warn!(%error, "what the attempt found out could not be filed");
+            }
         }
         let update = self.settlement(request, owner, settlement, findings, now)?;
         let mut writes = vec![TransactWriteItem::builder().update(update).build()];

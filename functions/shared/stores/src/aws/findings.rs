@@ -7,20 +7,20 @@ use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures_util::future::try_join_all;
 use greenlight_core::audit::{Change, Findings, Subject};
 use greenlight_core::ports::LedgerError;
-use greenlight_core::{Request, Timestamp, Verdict};
+use greenlight_core::{Request, Timestamp};
 
-use super::describe;
 use super::dynamodb::DynamoLedger;
 use super::item::{GRANTS, Item, expiry, number, text};
+use super::{describe, pause_before};
 
 /// So many items DynamoDB takes in one batch.
 const BATCH: usize = 25;
 
 /// So often a batch is sent, less what was taken of it.
-const BATCH_TRIES: usize = 4;
+const BATCH_TRIES: u32 = 4;
 
 /// So many grants are written at the same time.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 25;
 
 impl DynamoLedger {
     /// Files what a request can be found by, and who has its devices. Filed again it is as it was.
@@ -70,7 +70,8 @@ impl DynamoLedger {
         let writes = subjects.iter().map(put).collect::<Result<Vec<_>, _>>();
         let writes = writes.map_err(|error| LedgerError(error.to_string()))?;
         let mut left = HashMap::from([(self.table.clone(), writes)]);
-        for _ in 0..BATCH_TRIES {
+        for number in 0..BATCH_TRIES {
+            pause_before(number).await;
             let call = self.client.batch_write_item().set_request_items(Some(left));
             let answer = call.send().await.map_err(|error| LedgerError(describe(&error)))?;
             left = answer.unprocessed_items.unwrap_or_default();
@@ -98,8 +99,8 @@ impl DynamoLedger {
             .expression_attribute_names("#subject", "subject")
             .expression_attribute_names("#at", "at")
             .expression_attribute_values(":at", number(change.at.as_millis()));
-        let update = match request.verdict {
-            Verdict::Approved => update
+        let update = if change.is_held {
+            update
                 .condition_expression(
                     "attribute_not_exists(pk) OR (attribute_not_exists(#subject) AND #at < :at)",
                 )
@@ -113,10 +114,11 @@ impl DynamoLedger {
                 .expression_attribute_values(":target", text(change.target))
                 .expression_attribute_values(":device", text(&change.device.to_string()))
                 .expression_attribute_values(":request", text(request.key().as_str()))
-                .expression_attribute_values(":applicant", text(&findings.applicant)),
-            Verdict::Revoked => update
+                .expression_attribute_values(":applicant", text(&findings.applicant))
+        } else {
+            update
                 .condition_expression("attribute_not_exists(pk) OR #at <= :at")
-                .update_expression("SET #at = :at REMOVE #subject"),
+                .update_expression("SET #at = :at REMOVE #subject")
         };
         match update.send().await {
             Ok(_) => Ok(()),

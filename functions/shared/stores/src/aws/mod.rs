@@ -37,6 +37,14 @@ pub use stack::{QueueCounts, Stack, StackError};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+/// Waits before try `number` (the first is 0) of what AWS took in part only.
+#[cfg(feature = "dynamodb")]
+async fn pause_before(number: u32) {
+    if number > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(25) * 2_u32.pow(number.min(6))).await;
+    }
+}
+
 /// What went wrong, in a few words and without the request.
 fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {

@@ -2,25 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, Setback, Standing, StoredLetter, Story, Subject, day};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, Owner, State};
 use greenlight_core::ports::LedgerError;
 
-use super::describe;
 use super::dynamodb::{DynamoLedger, attempt, effects};
 use super::item::{
     BREAKERS, DROPPED, GRANTS, Item, expiry, number, of_day, string, text, timestamp, unreadable,
 };
+use super::{describe, pause_before};
 
 /// The index, see [`super::item`].
 const INDEX: &str = "by_subject";
 
 /// So many items DynamoDB gives by their keys in one call.
 const BATCH: usize = 100;
+
+/// So often they are asked for, less what was given.
+const BATCH_TRIES: u32 = 6;
 
 /// So many days back recent requests are looked for.
 const DAYS_BACK: i64 = 14;
@@ -172,27 +175,36 @@ impl DynamoLedger {
         Ok(())
     }
 
-    /// Forgets what was done for a request that has ended, so that all of it is done again. `false` when there is
-    /// none, or a worker is at it.
+    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next attempt. `false`
+    /// when there is none, or a worker is at it.
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
-    pub async fn forget(&self, key: &str) -> Result<bool, LedgerError> {
+    pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, LedgerError> {
         let call = self
             .client
-            .delete_item()
+            .update_item()
             .table_name(&self.table)
             .key("pk", text(&format!("request#{key}")))
-            .condition_expression("#state IN (:done, :failed)")
+            .condition_expression(
+                "#state IN (:done, :failed) OR (#state = :working AND lease_until <= :now)",
+            )
+            .update_expression(
+                "SET #state = :working, lease_until = :void, effects = :none REMOVE settled_at",
+            )
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", text("done"))
-            .expression_attribute_values(":failed", text("failed"));
+            .expression_attribute_values(":failed", text("failed"))
+            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .expression_attribute_values(":void", number(0))
+            .expression_attribute_values(":none", AttributeValue::M(Item::new()));
         match call.send().await {
             Ok(_) => Ok(true),
             Err(error)
                 if error
                     .as_service_error()
-                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
             {
                 Ok(false)
             }
@@ -253,10 +265,17 @@ impl DynamoLedger {
         let mut items = Vec::new();
         for batch in keys.chunks(BATCH) {
             let mut left = batch.to_vec();
-            while !left.is_empty() {
+            for number in 0..BATCH_TRIES {
+                pause_before(number).await;
                 let (found, unread) = self.get(left).await?;
                 items.extend(found);
                 left = unread;
+                if left.is_empty() {
+                    break;
+                }
+            }
+            if !left.is_empty() {
+                return Err(LedgerError("the table gives no more for now".to_owned()));
             }
         }
         Ok(items)

@@ -1,8 +1,8 @@
 //! What an attempt found out, filed so that its request can be found.
 
+use greenlight_core::Request;
 use greenlight_core::audit::{Change, Findings, Subject};
 use greenlight_core::ports::LedgerError;
-use greenlight_core::{Request, Verdict};
 use sqlx::SqliteConnection;
 
 use super::ledger::failed;
@@ -46,9 +46,10 @@ async fn change_grant(
     findings: &Findings,
     change: &Change<'_>,
 ) -> Result<(), LedgerError> {
-    let when = match request.verdict {
-        Verdict::Approved => "grants.is_held = 0 AND grants.at < excluded.at",
-        Verdict::Revoked => "grants.at <= excluded.at",
+    let when = if change.is_held {
+        "grants.is_held = 0 AND grants.at < excluded.at"
+    } else {
+        "grants.at <= excluded.at"
     };
     let statement = format!(
         "INSERT INTO grants (target, device, request, applicant, is_held, at) VALUES (?, ?, ?, ?, ?, ?)
@@ -60,7 +61,7 @@ async fn change_grant(
         .bind(change.device.to_string())
         .bind(request.key().as_str())
         .bind(&findings.applicant)
-        .bind(request.verdict == Verdict::Approved)
+        .bind(change.is_held)
         .bind(change.at.as_millis())
         .execute(connection)
         .await

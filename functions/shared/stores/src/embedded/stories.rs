@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, Standing, Story, Subject};
-use greenlight_core::ledger::{Record, State};
+use greenlight_core::ledger::Record;
 use greenlight_core::ports::LedgerError;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -48,7 +48,8 @@ const RECENT: &str = "SELECT * FROM requests WHERE first_claimed_at <= ?
 
 const BY_KEY: &str = "SELECT * FROM requests WHERE key = ? LIMIT ?";
 
-const SINCE: &str = "SELECT record FROM requests WHERE first_claimed_at >= ?";
+const SINCE: &str = "SELECT (SELECT key FROM json_each(record, '$.state')) AS state, count(*)
+     FROM requests WHERE first_claimed_at >= ? GROUP BY 1";
 
 const GRANTS: &str = "SELECT * FROM grants WHERE is_held = 1 AND at < ? ORDER BY at DESC LIMIT ?";
 
@@ -101,16 +102,19 @@ impl Database {
         rows.iter().map(story).collect()
     }
 
-    /// Forgets what was done for a request that has ended, so that all of it is done again. `false` when there is
-    /// none, or a worker is at it.
+    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next attempt. `false`
+    /// when there is none, or a worker is at it.
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn forget(&self, key: &str) -> Result<bool, LedgerError> {
+    pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, LedgerError> {
         let forgotten = sqlx::query(
-            "DELETE FROM requests WHERE key = ? AND record ->> '$.state.working' IS NULL",
+            r#"UPDATE requests SET record = json_set(record, '$.effects', json('{}'),
+                   '$.state', json('{"working":{"owner":"","until":0}}'))
+               WHERE key = ? AND coalesce(record ->> '$.state.working.until', 0) <= ?"#,
         )
         .bind(key)
+        .bind(now.as_millis())
         .execute(&self.pool)
         .await
         .map_err(failed)?;
@@ -122,22 +126,18 @@ impl Database {
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
     pub async fn figures(&self, since: Timestamp) -> Result<BTreeMap<Standing, u64>, LedgerError> {
-        let records: Vec<String> = sqlx::query_scalar(SINCE)
+        let counts: Vec<(String, i64)> = sqlx::query_as(SINCE)
             .bind(since.as_millis())
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
-        let mut figures = BTreeMap::new();
-        for record in records {
-            let record: Record = serde_json::from_str(&record).map_err(failed)?;
-            let standing = match record.state {
-                State::Working(_) => Standing::Working,
-                State::Done { .. } => Standing::Done,
-                State::Failed { .. } => Standing::Failed,
-            };
-            *figures.entry(standing).or_default() += 1;
-        }
-        Ok(figures)
+        let standing = |state: &str| match state {
+            "done" => Standing::Done,
+            "failed" => Standing::Failed,
+            _ => Standing::Working,
+        };
+        let counts = counts.iter();
+        Ok(counts.map(|(state, count)| (standing(state), count.unsigned_abs())).collect())
     }
 
     /// Who has which device since before `before`, newest first.
