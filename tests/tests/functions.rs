@@ -1,7 +1,8 @@
 //! Both Lambda binaries as processes: batches with bad records, deadlines, kills, and faults of AWS.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight_tests::faults::{FAULTS, Fault};
@@ -288,4 +289,46 @@ async fn a_trace_and_figures_go_with_an_approval() {
         let figures: Vec<String> = lines.filter_map(figure).collect();
         assert_eq!(figures, expected);
     }
+}
+
+/// What one approval asks of AWS when both functions are warm; `docs/cost.md` counts on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_asks_no_more_of_aws_than_the_cost_page_says() {
+    let fleet = Fleet::set().await;
+    let (mut receiver, mut worker) = (fleet.receiver(), fleet.worker(None));
+    let counts = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
+    let mut asked = async |instance: &str, devices: &[String]| {
+        let typed: Vec<_> = devices.iter().map(String::as_str).collect();
+        fleet.scene.approve(instance, &typed);
+        counts.lock().unwrap().clear();
+        let event = fleet.scene.event(&format!("e-{instance}"), instance, "APPROVED");
+        let event = http_api_event(&event.headers, &event.body);
+        let answer = receiver.invoke(event, Duration::from_mins(1)).await.unwrap();
+        assert_eq!(answer["statusCode"], 200);
+        fleet.consume_one(&mut worker).await;
+        counts.lock().unwrap().clone()
+    };
+    let counted = Arc::clone(&counts);
+    fleet.faulty.plan(move |operation| {
+        let name = operation.rsplit('.').next().unwrap_or_default().to_owned();
+        *counted.lock().unwrap().entry(name).or_default() += 1;
+        None
+    });
+    asked("I-cold", &[device(1)]).await;
+    let page = include_str!("../../docs/cost.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    for (instance, devices) in [("I-one", 1), ("I-ten", 10)] {
+        let devices: Vec<_> = (0..devices).map(|n| device(devices * 10 + n)).collect();
+        let counts = asked(instance, &devices).await;
+        for (operation, count) in &counts {
+            println!("{} device(s): {count} {operation}", devices.len());
+            let row = page.lines().find(|line| line.contains(&format!("`{operation}`")));
+            let row = row.unwrap_or_else(|| panic!("docs/cost.md does not count {operation}"));
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let cell = cells[if devices.len() == 1 { 2 } else { 3 }];
+            assert_eq!(cell, count.to_string(), "{operation} for {} device(s)", devices.len());
+        }
+        assert_eq!(counts.len(), rows, "the page counts what nobody asks: {counts:?}");
+    }
+    println!("printed so far: {} bytes", receiver.printed().len() + worker.printed().len());
 }
