@@ -20,7 +20,7 @@ use greenlight_stores::embedded::OpenError;
 use thiserror::Error;
 
 use crate::feishu;
-use crate::flows::{Checked, Files, read_with};
+use crate::flows::{self, Checked, Files, read_with};
 use crate::site::{Place, Site, SiteError};
 use crate::told::{lines, span};
 
@@ -109,7 +109,7 @@ pub async fn doctor(patient: &Patient) -> Findings {
     }
     let known = |name: &str| match &site {
         Some(site) => site.variable(name),
-        None => std::env::var(name).ok().filter(|value| !value.is_empty()),
+        None => flows::variable(name),
     };
     let flows = found.take("flows", read_with(&patient.files, &known), "");
     if let Some(flows) = &flows {

@@ -23,6 +23,7 @@ pub mod replay;
 pub mod secrets;
 pub mod send_test;
 pub mod serve;
+mod signals;
 pub mod simulator;
 pub mod site;
 pub mod status;

@@ -126,7 +126,11 @@ async fn run(command: Command) -> Told {
         }
         Command::Secrets { command: SecretsCommand::Set { at, files, secrets } } => {
             let (site, secrets) = secrets_at(&at.place(), secrets).await?;
-            let needed = secrets::needed(site.as_ref(), &files.into())?;
+            let known = |name: &str| match &site {
+                Some(site) => site.variable(name),
+                None => flows::variable(name),
+            };
+            let needed = flows::credentials(&files.into(), &known)?;
             Ok(secrets::set(&secrets, &needed, ask).await?)
         }
         Command::SendTest { url, secrets, instance, approval_code, tenant_key } => {

@@ -9,9 +9,6 @@ use greenlight_stores::aws::SecretsManager;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::flows::{Files, FlowsProblem, read_with};
-use crate::site::Site;
-
 /// What the app's page in the Feishu console shows.
 const FEISHU: [&str; 4] = ["app_id", "app_secret", "encrypt_key", "verification_token"];
 
@@ -42,9 +39,6 @@ pub enum SecretsError {
     /// What is there is no JSON: whoever wrote it must look.
     #[error("the secret that is there is no JSON, and is left alone: {0}")]
     NotJson(serde_json::Error),
-    /// The flows do not say what they need.
-    #[error(transparent)]
-    Flows(#[from] FlowsProblem),
     /// Nobody answers.
     #[error("the answer cannot be read: {0}")]
     Ask(#[from] io::Error),
@@ -122,18 +116,4 @@ fn place<'a>(document: &'a mut Value, path: &[&str]) -> &'a mut Value {
         }
         &mut value[*part]
     })
-}
-
-/// The credentials that the flows of `site` need, as target and key.
-///
-/// # Errors
-/// [`FlowsProblem`] when the flows are wrong.
-pub fn needed(site: Option<&Site>, files: &Files) -> Result<Vec<(String, String)>, FlowsProblem> {
-    let known = |name: &str| match site {
-        Some(site) => site.variable(name),
-        None => std::env::var(name).ok().filter(|value| !value.is_empty()),
-    };
-    let checked = read_with(files, &known)?;
-    let credentials = checked.setup.credentials();
-    Ok(credentials.map(|(target, key)| (target.to_owned(), key)).collect())
 }

@@ -13,7 +13,8 @@ use greenlight_stores::SystemClock;
 use tempfile::TempDir;
 use thiserror::Error;
 
-use crate::serve::{Options, ServeError, Server, StopSignals};
+use crate::serve::{Options, ServeError, Server};
+use crate::signals::StopSignals;
 use crate::simulator::{FeishuApp, Sent};
 use crate::stub::{RadiusError, StubFeishu, StubNac};
 

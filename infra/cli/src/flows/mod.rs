@@ -139,6 +139,25 @@ pub fn check(files: &Files) -> Result<String, FlowsProblem> {
     Ok(text)
 }
 
+/// The credentials that the flows need, as target and key, with the values of variables from `known`.
+///
+/// # Errors
+/// [`FlowsProblem`] when the flows are wrong.
+pub fn credentials(
+    files: &Files,
+    known: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, String)>, FlowsProblem> {
+    let checked = read_with(files, known)?;
+    let credentials = checked.setup.credentials();
+    Ok(credentials.map(|(target, key)| (target.to_owned(), key)).collect())
+}
+
+/// The value of a variable of this process, unless it is empty.
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// The JSON Schema of flows.toml, for editors.
 #[must_use]
 pub fn schema() -> String {
@@ -146,7 +165,7 @@ pub fn schema() -> String {
 }
 
 fn read(files: &Files) -> Result<Checked, FlowsProblem> {
-    read_with(files, &|variable| std::env::var(variable).ok().filter(|value| !value.is_empty()))
+    read_with(files, &variable)
 }
 
 /// As [`read`], with the values of variables from `known`.

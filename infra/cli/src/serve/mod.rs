@@ -21,10 +21,10 @@ use greenlight_stores::embedded::{Database, OpenError};
 use greenlight_stores::{BadFlowsFile, SecretFile, SystemClock, flows_text};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::signals::StopSignals;
 use crate::site::Site;
 use crate::ui::{Token, Ui, UiError};
 
@@ -153,34 +153,6 @@ async fn show_page(server: &Server, port: u16, data: &Path) -> Result<JoinHandle
     let ui = Ui::bind(site, port, token).await?;
     tracing::info!("the page is at http://{}, its token in {}", ui.address(), file.display());
     Ok(tokio::spawn(ui.serve()))
-}
-
-/// SIGINT and SIGTERM, listened for from when this is made: whoever sees that it listens may stop it.
-pub(crate) struct StopSignals {
-    interrupt: Option<Signal>,
-    terminate: Option<Signal>,
-}
-
-impl StopSignals {
-    pub(crate) fn listen() -> Self {
-        let of = |kind| signal(kind).ok();
-        Self { interrupt: of(SignalKind::interrupt()), terminate: of(SignalKind::terminate()) }
-    }
-
-    /// Returns when one came.
-    pub(crate) async fn received(&mut self) {
-        tokio::select! {
-            () = received(self.interrupt.as_mut()) => {}
-            () = received(self.terminate.as_mut()) => {}
-        }
-    }
-}
-
-async fn received(signal: Option<&mut Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
-    }
 }
 
 impl Server {

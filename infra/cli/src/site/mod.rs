@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use aws::OnAws;
 
+use crate::flows;
 use crate::secrets::Secrets;
 
 /// Where to look.
@@ -221,11 +222,11 @@ impl Site {
     /// What flows take from the environment: that of the functions, or that of this process.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
-        let value = match self {
-            Self::Local(_) => std::env::var(name).ok(),
-            Self::Aws(site) => site.variable(name).or_else(|| std::env::var(name).ok()),
+        let of_stack = match self {
+            Self::Local(_) => None,
+            Self::Aws(site) => site.variable(name).filter(|value| !value.is_empty()),
         };
-        value.filter(|value| !value.is_empty())
+        of_stack.or_else(|| flows::variable(name))
     }
 
     /// Puts a request into the queue, as the receiver does.

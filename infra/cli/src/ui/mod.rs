@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 
 use crate::dlq::{self, Pace, Which};
-use crate::serve::StopSignals;
+use crate::signals::StopSignals;
 use crate::site::Site;
 use crate::status;
 

@@ -3,8 +3,7 @@
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ports::{KeepBreakers, LedgerError};
 
-use super::Database;
-use super::ledger::failed;
+use super::{Database, failed};
 
 impl KeepBreakers for Database {
     async fn change_breaker<T: Send>(

@@ -5,7 +5,7 @@ use greenlight_core::audit::{Change, Findings, Subject};
 use greenlight_core::ports::LedgerError;
 use sqlx::SqliteConnection;
 
-use super::ledger::failed;
+use super::failed;
 
 /// Files what a request can be found by, and who has its devices. Filed again it is as it was.
 pub(super) async fn file(

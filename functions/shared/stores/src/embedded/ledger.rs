@@ -9,11 +9,7 @@ use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{Database, findings};
-
-pub(super) fn failed(error: impl std::fmt::Display) -> LedgerError {
-    LedgerError(error.to_string())
-}
+use super::{Database, failed, findings};
 
 /// What else is written in the same transaction.
 #[derive(Default)]

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenlight_core::ports::LedgerError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
 use thiserror::Error;
@@ -155,6 +156,11 @@ impl Database {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// What the ledger says when SQLite says no.
+fn failed(error: impl std::fmt::Display) -> LedgerError {
+    LedgerError(error.to_string())
 }
 
 fn file(folder: &Path) -> SqliteConnectOptions {

@@ -6,8 +6,7 @@ use greenlight_core::audit::Overview;
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
-use super::Database;
-use super::ledger::failed;
+use super::{Database, failed};
 
 /// What [`Overview::last_hour`] looks back at.
 const HOUR: Duration = Duration::from_hours(1);

@@ -9,8 +9,7 @@ use greenlight_core::ports::LedgerError;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::Database;
-use super::ledger::failed;
+use super::{Database, failed};
 
 /// From a row of the table `requests`.
 fn story(row: &SqliteRow) -> Result<Story, LedgerError> {
