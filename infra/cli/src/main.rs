@@ -125,13 +125,7 @@ async fn run(command: Command) -> Told {
             Ok(feishu::subscribe(&secrets, &base_url, &code).await?)
         }
         Command::Secrets { command: SecretsCommand::Set { at, files, secrets } } => {
-            let (site, secrets) = secrets_at(&at.place(), secrets).await?;
-            let known = |name: &str| match &site {
-                Some(site) => site.variable(name),
-                None => flows::variable(name),
-            };
-            let needed = flows::credentials(&files.into(), &known)?;
-            Ok(secrets::set(&secrets, &needed, ask).await?)
+            set_secrets(&at.place(), &files.into(), secrets).await
         }
         Command::SendTest { url, secrets, instance, approval_code, tenant_key } => {
             let event = match (instance, approval_code, tenant_key) {
@@ -180,6 +174,16 @@ async fn run(command: Command) -> Told {
             Ok(String::from_utf8_lossy(&text).into_owned())
         }
     }
+}
+
+async fn set_secrets(place: &Place, files: &flows::Files, file: std::path::PathBuf) -> Told {
+    let (site, secrets) = secrets_at(place, file).await?;
+    let known = |name: &str| match &site {
+        Some(site) => site.variable(name),
+        None => flows::variable(name),
+    };
+    let needed = flows::credentials(files, &known)?;
+    Ok(secrets::set(&secrets, &needed, ask).await?)
 }
 
 async fn dlq(command: DlqCommand) -> Told {
