@@ -386,6 +386,10 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
     let error = set(&secrets, &needed, |_| Ok("x".to_owned())).await.unwrap_err();
     assert!(matches!(error, SecretsError::NotJson(_)), "{error}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"feishu\": ");
+    std::fs::write(&file, b"{\"other\": \"\xff\"}").unwrap();
+    let error = set(&secrets, &needed, |_| Ok("x".to_owned())).await.unwrap_err();
+    assert!(matches!(error, SecretsError::Secret(_)), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"{\"other\": \"\xff\"}");
     std::fs::remove_file(&file).unwrap();
     let nothing = set(&secrets, &needed, |_| Ok(String::new())).await.unwrap_err();
     assert!(nothing.to_string().contains("missing field `feishu`"), "{nothing}");
