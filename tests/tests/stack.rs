@@ -102,7 +102,7 @@ async fn a_dead_letter_says_why_and_goes_back(stack: &Stack) {
     assert_eq!(dry, format!("{id} would go back into the queue\n"));
     stack.scene.approve("I-2", &[&device(2), &device(3)]);
     let calls = stack.scene.nac.calls();
-    let back = ok(stack, &["dlq", "redrive", "--where", "bad_form"]).await;
+    let back = ok(stack, &["dlq", "redrive", "--where", "bad_form", "--yes"]).await;
     assert_eq!(back, format!("{id} is back in the queue\n"));
     stack.wait_for_whitelist(&[device(1), device(2), device(3)]).await;
     until(stack, &["audit", "I-2", "--json"], "\"state\":\"done\"").await;
@@ -117,7 +117,7 @@ async fn a_letter_that_sqs_moved_says_why(stack: &Stack) {
     let listed = until(stack, &["dlq", "list", "--json"], "I-3").await;
     let letter: Value = serde_json::from_str(listed.trim()).unwrap();
     let id = letter["id"].as_str().unwrap();
-    ok(stack, &["dlq", "drop", id, "--because", "a test"]).await;
+    ok(stack, &["dlq", "drop", id, "--because", "a test", "--yes"]).await;
     aws_sdk_sqs::Client::new(&stack.aws.config())
         .send_message()
         .queue_url(stack.output("DlqUrl"))
@@ -150,7 +150,8 @@ async fn what_is_not_there_has_an_exit_status_of_its_own(stack: &Stack) {
     for (arguments, status, why) in [
         (["audit", "I-9"].as_slice(), 3, "knows no event, instance, device or person"),
         (&["dlq", "show", "nobody"], 3, "there is no dead letter nobody"),
-        (&["dlq", "redrive", "--where", "defect"], 3, "there is: bad_form"),
+        (&["dlq", "redrive", "--where", "defect", "--yes"], 3, "there is: bad_form"),
+        (&["dlq", "drop", "x", "--because", "y"], 1, "say --yes"),
         (&["replay", "I-1"], 1, "everything is done for I-1 already"),
         (
             &["status", "--stack", "another"],

@@ -26,9 +26,9 @@ pub struct Arguments {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Where {
-    /// The folder that `greenlight serve` was given
-    #[arg(long, default_value = ".greenlight", value_name = "FOLDER", conflicts_with = "stack")]
-    data: PathBuf,
+    /// The folder that `greenlight serve` was given [default: .greenlight]; goes before --stack
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
     /// A stack on AWS instead: the name that `sam deploy` was given
     #[arg(long, env = "GREENLIGHT_STACK", value_name = "NAME")]
     stack: Option<String>,
@@ -44,11 +44,11 @@ impl Where {
     /// The stack, if one is named, else the folder.
     #[must_use]
     pub fn place(self) -> Place {
-        match self.stack {
-            None => Place::Folder(self.data),
-            Some(stack) => {
-                Place::Stack(StackPlace { stack, profile: self.profile, region: self.region })
-            }
+        let (profile, region) = (self.profile, self.region);
+        // A variable that is exported for everyday must not hide what is typed.
+        match (self.data, self.stack.filter(|stack| !stack.is_empty())) {
+            (None, Some(stack)) => Place::Stack(StackPlace { stack, profile, region }),
+            (folder, _) => Place::Folder(folder.unwrap_or_else(|| PathBuf::from(".greenlight"))),
         }
     }
 }
@@ -98,7 +98,7 @@ pub enum Command {
         /// Which Feishu
         #[command(flatten)]
         feishu: AskFeishu,
-        /// Also show the operator's page, on a port of loopback
+        /// Also show the operator's page, on a port of loopback [default: 8081]
         #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8081")]
         ui: Option<u16>,
     },
@@ -255,8 +255,11 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page: `greenlight man > greenlight.1`
-    Man,
+    /// Write the manual pages, one per command: `greenlight man ~/.local/share/man/man1`
+    Man {
+        /// Where to; made if need be
+        folder: PathBuf,
+    },
 }
 
 /// What became of an instance
@@ -332,6 +335,9 @@ pub enum DlqCommand {
 #[derive(Debug, Subcommand)]
 pub enum SecretsCommand {
     /// Ask for each, without echo, and put them in; an empty answer leaves one as it is
+    ///
+    /// Where there is no terminal a line is read for each: App ID, App Secret, Encrypt Key, Verification Token, and then
+    /// what the targets need, as `greenlight flows check` tells it.
     Set {
         /// Where
         #[command(flatten)]

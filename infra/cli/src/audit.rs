@@ -176,7 +176,8 @@ pub async fn grants(
         return Ok(lines(grants.iter().map(|grant| grant_json(grant).to_string())));
     }
     if grants.is_empty() {
-        return Ok("No device is granted. 没有授权的设备。\n".to_owned());
+        let of = of.map_or_else(String::new, |of| format!(" to or because of `{of}`"));
+        return Ok(format!("No device is granted{of}. 没有授权的设备。\n"));
     }
     let row = |grant: &Grant| {
         let Grant { device, target, applicant, request, .. } = grant;

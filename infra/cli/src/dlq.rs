@@ -184,6 +184,7 @@ fn chosen<'a>(letters: &'a [Letter], which: &Which) -> Result<Vec<&'a Letter>, D
             if found.is_empty() {
                 let known: BTreeSet<_> = letters.iter().map(|it| it.stored.class()).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
+                let known = if known.is_empty() { "none at all".to_owned() } else { known };
                 return Err(DlqError::NoneOfClass { class: class.to_owned(), known });
             }
             Ok(found)

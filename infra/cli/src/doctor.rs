@@ -102,7 +102,11 @@ pub async fn doctor(patient: &Patient) -> Findings {
             None
         }
         Place::Folder(_) => found.take("data folder", site, ""),
-        Place::Stack(_) => found.take("stack", site, advice),
+        // Without it there is nothing that could be looked at.
+        Place::Stack(_) => match found.take("stack", site, advice) {
+            None => return found,
+            site => site,
+        },
     };
     if let Some(site) = &site {
         queues(site, &mut found).await;
@@ -122,7 +126,7 @@ pub async fn doctor(patient: &Patient) -> Findings {
         }
     };
     let Some(secrets) = found.take("secret", secrets, "") else { return found };
-    let advice = ": `greenlight secrets set` asks for what is missing (请补全密钥)";
+    let advice = ": `greenlight secrets set` asks for what is missing (请用它补全密钥)";
     let Some(secret) = found.take("secret", secrets.read().await, advice) else { return found };
     found.ok("secret", "complete, as far as Feishu is concerned (飞书部分完整)");
     let base_url = known("FEISHU_BASE_URL").unwrap_or_else(|| patient.feishu_base_url.clone());
@@ -179,7 +183,7 @@ async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, found
     let client = feishu::client(secret.clone(), base_url);
     let Some(feishu) = found.take("Feishu", client, "") else { return };
     let login = feishu.check_login().await.map_err(|failure| failure.reason().clone());
-    let advice = ": compare App ID and App Secret with the console (核对应用凭证)";
+    let advice = ": is Feishu reachable from here, and are App ID and App Secret those of the console? (检查网络与应用凭证)";
     if found.take("Feishu login", login, advice).is_none() {
         return;
     }

@@ -11,7 +11,7 @@ use greenlight::arguments::{
 use greenlight::audit::{self, AuditError};
 use greenlight::dlq::{self, DlqError, Pace, Which};
 use greenlight::doctor::{Patient, doctor};
-use greenlight::replay::{Replay, replay};
+use greenlight::replay::{Replay, ReplayError, replay};
 use greenlight::secrets::{self, Field, Secrets};
 use greenlight::send_test::{Event, send_test};
 use greenlight::site::{Place, Site, SiteError};
@@ -40,6 +40,11 @@ impl<E: std::error::Error> From<E> for Failed {
 impl Failed {
     fn of_dlq(error: DlqError) -> Self {
         let is_absent = matches!(error, DlqError::NotThere(_) | DlqError::NoneOfClass { .. });
+        Self { status: if is_absent { NOT_THERE } else { 1 }, ..error.into() }
+    }
+
+    fn of_replay(error: ReplayError) -> Self {
+        let is_absent = matches!(error, ReplayError::Unknown(_));
         Self { status: if is_absent { NOT_THERE } else { 1 }, ..error.into() }
     }
 
@@ -99,7 +104,8 @@ async fn run(command: Command) -> Told {
         Command::Dlq { command } => dlq(command).await,
         Command::Replay { instance, at, verdict, approval_code, tenant_key, redo, yes } => {
             let site = Site::open(&at.place()).await?;
-            if redo && !yes && !is_confirmed("Forget what was done, and do all of it once more?") {
+            let question = "Forget what was done, and do all of it once more?";
+            if redo && !is_confirmed(question, yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
             let verdict = match verdict {
@@ -108,7 +114,7 @@ async fn run(command: Command) -> Told {
             };
             let instance_code = instance;
             let asked = Replay { instance_code, verdict, approval_code, tenant_key, redo };
-            Ok(replay(&site, &asked).await?)
+            replay(&site, &asked).await.map_err(Failed::of_replay)
         }
         Command::Doctor { at, files, feishu } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
@@ -168,10 +174,10 @@ async fn run(command: Command) -> Told {
             clap_complete::generate(shell, &mut Arguments::command(), "greenlight", &mut text);
             Ok(String::from_utf8_lossy(&text).into_owned())
         }
-        Command::Man => {
-            let mut text = Vec::new();
-            clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
-            Ok(String::from_utf8_lossy(&text).into_owned())
+        Command::Man { folder } => {
+            std::fs::create_dir_all(&folder)?;
+            clap_mangen::generate_to(Arguments::command(), &folder)?;
+            Ok(format!("the manual pages are in {}\n", folder.display()))
         }
     }
 }
@@ -199,14 +205,14 @@ async fn dlq(command: DlqCommand) -> Told {
                 Which::Ids(ids) => format!("Put {} dead letter(s) back into the queue?", ids.len()),
                 Which::OfClass(class) => format!("Put all dead letters of `{class}` back?"),
             };
-            if !dry_run && !yes && !is_confirmed(&question) {
+            if !dry_run && !is_confirmed(&question, yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
             redrive(&site, &which, Pace { is_dry: dry_run, per_second: rate }).await
         }
         DlqCommand::Drop { id, because, at, yes } => {
             let site = Site::open(&at.place()).await?;
-            if !yes && !is_confirmed(&format!("Take {id} out for good?")) {
+            if !is_confirmed(&format!("Take {id} out for good?"), yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
             dlq::drop(&site, &id, &because).await
@@ -228,14 +234,18 @@ async fn redrive(site: &Site, which: &Which, pace: Pace) -> Result<String, DlqEr
     told.map(|()| String::new())
 }
 
-/// Asks on a terminal. A script is not asked: it said what it wants.
-fn is_confirmed(question: &str) -> bool {
+/// Asks on a terminal. Where there is none, `--yes` must have said so.
+fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
+    if is_said {
+        return Ok(true);
+    }
     if !io::stdin().is_terminal() {
-        return true;
+        let text = "there is no terminal to ask on: say --yes (请加 --yes)".to_owned();
+        return Err(Failed { text, status: 1 });
     }
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y"))
+    Ok(io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y")))
 }
 
 /// Asks for a credential without echo; a script gives a line for each.

@@ -42,6 +42,11 @@ pub enum ReplayError {
         "everything is done for {0} already; --redo forgets that and does all of it once more (已全部完成)"
     )]
     Done(String),
+    /// It is tried again by itself.
+    #[error(
+        "{0} waits for its next attempt already: `greenlight audit {0}` says for what; --redo starts it anew (已在等待重试)"
+    )]
+    Waiting(String),
     /// A worker is at it.
     #[error("a worker is at {0} right now: wait for it (正在处理)")]
     Busy(String),
@@ -62,6 +67,8 @@ pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError>
     let known = site.story(key.as_str()).await?;
     match known.map(|story| story.standing(now)) {
         Some(Standing::Done) if !replay.redo => return Err(ReplayError::Done(code.clone())),
+        Some(Standing::Waiting) if !replay.redo => return Err(ReplayError::Waiting(code.clone())),
+        Some(Standing::Working) => return Err(ReplayError::Busy(code.clone())),
         Some(_) if replay.redo && !site.forget(key.as_str(), now).await? => {
             return Err(ReplayError::Busy(code.clone()));
         }

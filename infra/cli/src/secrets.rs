@@ -37,8 +37,13 @@ pub enum SecretsError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// What is there is no JSON: whoever wrote it must look.
-    #[error("the secret that is there is no JSON, and is left alone: {0}")]
+    #[error(
+        "the secret that is there is no JSON, and is left alone: mend it, or move it away (密钥不是 JSON): {0}"
+    )]
     NotJson(serde_json::Error),
+    /// Nothing was answered, and nothing was there.
+    #[error("{0} is needed: nothing is written (缺少必填项)")]
+    Missing(String),
     /// Nobody answers.
     #[error("the answer cannot be read: {0}")]
     Ask(#[from] io::Error),
@@ -99,6 +104,8 @@ pub async fn set(
         let answer = ask(&Field { path: path.join("."), is_set })?;
         if !answer.is_empty() {
             *place(&mut document, &path) = Value::String(answer);
+        } else if !is_set {
+            return Err(SecretsError::Missing(path.join(".")));
         }
     }
     let document = document.to_string();

@@ -24,13 +24,15 @@ pub async fn status(site: &Site, as_json: bool) -> Result<String, SiteError> {
 
 fn to_table(overview: &Overview, now: Timestamp) -> String {
     let Overview { waiting, in_flight, oldest, dead_letters, by_class, .. } = overview;
-    let oldest =
-        oldest.map_or_else(|| "none, or not known (无)".to_owned(), |age| span(age) + " ago");
+    let oldest = oldest.map_or_else(
+        || "none, or not known (无)".to_owned(),
+        |age| format!("{} ago (最早)", span(age)),
+    );
     let by_class: Vec<_> = by_class.iter().map(|(class, n)| format!("{n} {class}")).collect();
     let letters = match (*dead_letters, by_class.as_slice()) {
         (0, _) => "none (无死信)".to_owned(),
         (n, []) => format!("{n} (死信)"),
-        _ => by_class.join(", "),
+        _ => format!("{} (死信)", by_class.join(", ")),
     };
     let count = |standing| overview.last_hour.get(&standing).copied().unwrap_or(0);
     let last_hour = format!(
@@ -39,13 +41,18 @@ fn to_table(overview: &Overview, now: Timestamp) -> String {
         count(Standing::Failed),
         count(Standing::Working) + count(Standing::Waiting)
     );
-    let mut rows = vec![
+    let mut rows = Vec::new();
+    if overview.is_served == Some(false) {
+        let text = "is not running on this folder: nothing is taken from the queue (未运行)";
+        rows.push(("serve".to_owned(), text.to_owned()));
+    }
+    rows.extend([
         ("waiting".to_owned(), format!("{waiting} (等待中)")),
         ("in flight".to_owned(), format!("{in_flight} (处理中)")),
         ("oldest".to_owned(), oldest),
         ("dead letters".to_owned(), letters),
         ("last hour".to_owned(), last_hour),
-    ];
+    ]);
     for (target, breaker) in &overview.breakers {
         rows.push((format!("target {target}"), told(breaker, now)));
     }
@@ -69,6 +76,7 @@ pub fn to_json(overview: &Overview, now: Timestamp) -> String {
         .map(|(standing, count)| (standing.as_str().to_owned(), json!(count)))
         .collect();
     let status = json!({
+        "is_served": overview.is_served,
         "waiting": overview.waiting,
         "in_flight": overview.in_flight,
         "oldest_seconds": overview.oldest.map(|age| age.as_secs()),

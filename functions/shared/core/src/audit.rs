@@ -240,6 +240,8 @@ pub struct Grant {
 /// How queue, dead-letter queue and targets stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {
+    /// Whether somebody takes messages, where that can be told.
+    pub is_served: Option<bool>,
     /// Messages that wait to be given out, those that are tried again later included where the queue counts them so.
     pub waiting: u64,
     /// Messages that are being processed. SQS counts those that are tried again later here.

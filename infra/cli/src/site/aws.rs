@@ -35,6 +35,9 @@ impl OnAws {
             loader = loader.region(Region::new(region.clone()));
         }
         let config = loader.load().await;
+        if config.region().is_none() {
+            return Err(SiteError::NoRegion);
+        }
         let stack = Stack::find(&config, &place.stack).await?;
         let ledger = DynamoLedger::new(&config, stack.output("LedgerTable")?);
         Ok(Self { config, stack, ledger })
@@ -64,6 +67,7 @@ impl OnAws {
         );
         let (counts, dead) = (counts?, dead?);
         Ok(Overview {
+            is_served: None,
             waiting: counts.waiting,
             in_flight: counts.in_flight,
             oldest,

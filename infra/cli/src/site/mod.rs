@@ -45,6 +45,9 @@ pub enum SiteError {
     /// There is no database, or it is none of ours.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Nothing says where the stack is.
+    #[error("no region: set AWS_REGION, or say --region (请指定区域)")]
+    NoRegion,
     /// There is no such stack.
     #[error(transparent)]
     Stack(#[from] StackError),

@@ -38,7 +38,7 @@ use words::Language;
 #[derive(Debug, Error)]
 pub enum UiError {
     /// The port is taken.
-    #[error("cannot listen on 127.0.0.1:{port}: {cause}")]
+    #[error("the page cannot listen on 127.0.0.1:{port}: {cause}")]
     Listen {
         /// The port.
         port: u16,

@@ -53,7 +53,8 @@ fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
             "no answer in time".to_owned()
         }
         SdkError::DispatchFailure(failure) if failure.is_other() => {
-            "no credentials, or none that can be had".to_owned()
+            "no credentials, or none that can be had: does `aws sts get-caller-identity` work?"
+                .to_owned()
         }
         SdkError::DispatchFailure(_) => "no connection".to_owned(),
         SdkError::ServiceError(service) => {

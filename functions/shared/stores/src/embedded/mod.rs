@@ -10,7 +10,7 @@ mod schema;
 mod stories;
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub use queue::Received;
 
 /// The database's file in the data folder.
 const FILE: &str = "greenlight.db";
+
+/// The file that whoever works on the folder has locked.
+const LOCK: &str = "lock";
 
 /// The database cannot be opened.
 #[derive(Debug, Error)]
@@ -69,6 +72,8 @@ pub struct Database {
     pool: SqlitePool,
     /// Held as long as any clone lives.
     _lock: Option<Arc<File>>,
+    /// The lock of whoever works on the folder that was opened beside them.
+    beside: Option<PathBuf>,
 }
 
 impl Database {
@@ -79,8 +84,13 @@ impl Database {
     pub async fn open(folder: &Path) -> Result<Self, OpenError> {
         let name = || folder.display().to_string();
         let unusable = |cause| OpenError::Folder { folder: name(), cause };
-        fs::create_dir_all(folder).map_err(unusable)?;
-        let lock = File::create(folder.join("lock")).map_err(unusable)?;
+        // Devices and people are in it.
+        let mut private = fs::DirBuilder::new();
+        private.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+        private.create(folder).map_err(unusable)?;
+        let lock = File::create(folder.join(LOCK)).map_err(unusable)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse(name()),
             TryLockError::Error(cause) => unusable(cause),
@@ -100,7 +110,8 @@ impl Database {
         if !folder.join(FILE).exists() {
             return Err(OpenError::Absent(folder.display().to_string()));
         }
-        let database = Self::connect(file(folder), None).await?;
+        let mut database = Self::connect(file(folder), None).await?;
+        database.beside = Some(folder.join(LOCK));
         // The tables are those of the process that works on it.
         schema::check(&database.pool, schema::STEPS).await?;
         Ok(database)
@@ -132,7 +143,16 @@ impl Database {
             .max_lifetime(None)
             .connect_with(options)
             .await?;
-        Ok(Self { pool, _lock: lock })
+        Ok(Self { pool, _lock: lock, beside: None })
+    }
+
+    /// Whether somebody works on the folder: nobody else takes what is put into its queue.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        let Some(lock) = &self.beside else { return true };
+        // Shared, and let go of at once.
+        let file = File::open(lock);
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// The folder is ours alone, so whoever held a message or a lease is dead: both are free at once.

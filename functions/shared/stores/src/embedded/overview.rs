@@ -49,6 +49,7 @@ impl Database {
         };
         let oldest = oldest.and_then(|body| Request::parse(&body).ok());
         Ok(Overview {
+            is_served: Some(self.is_served()),
             waiting: count(false),
             in_flight: count(true),
             oldest: oldest.map(|request| now.since(request.received_at)),
