@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::post;
+use md5::Md5;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -60,6 +61,7 @@ impl StubAws {
         let address = listener.local_addr().expect("a listener has an address");
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
                 let (acceptor, routes) = (acceptor.clone(), routes.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
@@ -104,9 +106,12 @@ async fn call(
             json!({"ARN": "arn", "Name": "secret", "VersionId": "1", "SecretString": inside.secret})
         }
         Some("AmazonSQS.SendMessage") => {
-            let message = serde_json::from_slice(&body).unwrap_or_default();
+            let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+            // SDKs compare it with their own.
+            let digest = Md5::digest(message["MessageBody"].as_str().unwrap_or_default());
+            let digest = format!("{:x}", Bytes::copy_from_slice(&digest));
             let _ = inside.sent.send(message);
-            json!({"MessageId": "message", "MD5OfMessageBody": ""})
+            json!({"MessageId": "message", "MD5OfMessageBody": digest})
         }
         _ => return (StatusCode::BAD_REQUEST, Vec::new()),
     };
