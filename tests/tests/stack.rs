@@ -22,6 +22,7 @@ async fn an_operator_sees_explains_and_puts_right_on_aws() {
     a_dead_letter_says_why_and_goes_back(&stack).await;
     a_letter_that_sqs_moved_says_why(&stack).await;
     who_has_what_and_how_things_stand(&stack).await;
+    a_redrive_that_is_killed_loses_nothing(&stack).await;
     what_is_not_there_has_an_exit_status_of_its_own(&stack).await;
     the_page_shows_the_same(&stack).await;
 }
@@ -132,6 +133,62 @@ async fn a_letter_that_sqs_moved_says_why(stack: &Stack) {
     }
 }
 
+/// Killed after the first of three letters; the same call again does the rest.
+async fn a_redrive_that_is_killed_loses_nothing(stack: &Stack) {
+    let instances = ["I-41", "I-42", "I-43"];
+    for instance in instances {
+        stack.scene.approve(instance, &["00:00:5e:00:53:0I"]);
+        let event = stack.scene.event(&format!("e-{instance}"), instance, "APPROVED");
+        assert_eq!(stack.send(&event).await.status, 200);
+    }
+    let listed = async || stack.greenlight(&["dlq", "list", "--json"], "").await.stdout;
+    let ids = async || -> Vec<String> {
+        let listed = listed().await;
+        let letters = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let ours = letters
+            .filter(|it| instances.iter().any(|i| it["message"].as_str().unwrap().contains(i)));
+        ours.map(|letter| letter["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let three = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            let ids = ids().await;
+            if ids.len() == 3 {
+                return ids;
+            }
+            pause.tick().await;
+        }
+    };
+    let three = tokio::time::timeout(PATIENCE, three).await.expect("three letters come");
+    let devices = [41, 42, 43].map(device);
+    for (instance, device) in instances.iter().zip(&devices) {
+        stack.scene.approve(instance, &[device]);
+    }
+    let mut words = vec!["dlq", "redrive", "--yes", "--rate", "1"];
+    words.extend(three.iter().map(String::as_str));
+    let mut command = stack.greenlight_command(&words);
+    let mut redrive = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(redrive.stdout.take().unwrap()).lines();
+    lines.next_line().await.unwrap().expect("the first goes back");
+    redrive.kill().await.unwrap();
+    // What it held is there again when its visibility timeout ends.
+    let gone_and_back = async {
+        let mut pause = tokio::time::interval(Duration::from_secs(1));
+        while ids().await.len() < 2 {
+            pause.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone_and_back).await.expect("the others are there again");
+    let rest = ids().await;
+    assert_eq!(rest.len(), 2, "one of three is back in the queue");
+    let mut words = vec!["dlq", "redrive", "--yes", "--json"];
+    words.extend(rest.iter().map(String::as_str));
+    let back = ok(stack, &words).await;
+    assert_eq!(back.matches("\"is_back\":true").count(), 2, "{back}");
+    let whitelist: Vec<_> = [1, 2, 3, 41, 42, 43].map(device).into();
+    stack.wait_for_whitelist(&whitelist).await;
+}
+
 async fn who_has_what_and_how_things_stand(stack: &Stack) {
     let granted = ok(stack, &["grants"]).await;
     for number in 1..=3 {
@@ -183,7 +240,7 @@ async fn the_page_shows_the_same(stack: &Stack) {
     stack.scene.approve("I-3", &[&device(4)]);
     browser.click("button[name=id]").await;
     assert!(browser.text().await.contains("back in the queue"));
-    stack.wait_for_whitelist(&[device(1), device(2), device(3), device(4)]).await;
+    stack.wait_for_whitelist(&[1, 2, 3, 4, 41, 42, 43].map(device)).await;
     let text = browser.open_until(&format!("{page}/?q=I-3"), "done").await;
     assert!(text.contains("The dead-letter queue is empty."), "{text}");
     browser.keep_picture("page-aws").await;

@@ -163,12 +163,18 @@ pub enum Command {
         /// Forget what was done, and do all of it once more
         #[arg(long)]
         redo: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
     },
     /// Is everything set up? A line per check: ok, or what to do
     Doctor {
+        /// One JSON object per check
+        #[arg(long)]
+        json: bool,
         /// Where
         #[command(flatten)]
         at: Where,
@@ -184,6 +190,9 @@ pub enum Command {
         /// The approval definition
         #[arg(value_name = "APPROVAL_CODE")]
         code: String,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
         /// Where
         #[command(flatten)]
         at: Where,
@@ -311,6 +320,9 @@ pub enum DlqCommand {
         /// So many a second, at most
         #[arg(long, default_value_t = 20, value_name = "N")]
         rate: u32,
+        /// One JSON object per letter
+        #[arg(long)]
+        json: bool,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
@@ -322,6 +334,9 @@ pub enum DlqCommand {
         /// Why
         #[arg(long, value_name = "TEXT")]
         because: String,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
         /// Where
         #[command(flatten)]
         at: Where,

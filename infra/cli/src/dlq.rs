@@ -57,6 +57,10 @@ const FASTEST: u32 = 1_000;
 /// What was done with one letter of many.
 #[derive(Clone, Debug)]
 pub struct Step {
+    /// The letter.
+    pub id: String,
+    /// Whether it is back in the queue.
+    pub is_back: bool,
     /// For people.
     pub line: String,
     /// Which one it is, counted from 1.
@@ -152,11 +156,12 @@ async fn put_back(
     let mut beat = tokio::time::interval(gap);
     for (number, letter) in (1..).zip(letters) {
         let id = &letter.stored.id;
+        let mut is_back = false;
         let line = if pace.is_dry {
             format!("{id} would go back into the queue")
         } else {
             beat.tick().await;
-            let is_back = site.redrive(letter).await?;
+            is_back = site.redrive(letter).await?;
             let what = if is_back {
                 "is back in the queue"
             } else {
@@ -164,7 +169,7 @@ async fn put_back(
             };
             format!("{id} {what}")
         };
-        tell(Step { line, number, of: letters.len() });
+        tell(Step { id: id.clone(), is_back, line, number, of: letters.len() });
     }
     Ok(())
 }
@@ -207,6 +212,13 @@ pub async fn drop(site: &Site, id: &str, because: &str) -> Result<String, DlqErr
         return Err(DlqError::NotThere(id.to_owned()));
     }
     Ok(format!("{id} is dropped: {because}\n"))
+}
+
+/// What became of a letter, for a script.
+#[must_use]
+pub fn step_json(step: &Step) -> String {
+    json!({"id": step.id, "is_back": step.is_back, "number": step.number, "of": step.of})
+        .to_string()
 }
 
 /// The letters, for whoever only looks.

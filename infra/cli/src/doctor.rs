@@ -17,6 +17,7 @@ use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{Definition, SOURCE, Widget};
 use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::OpenError;
+use serde_json::json;
 use thiserror::Error;
 
 use crate::feishu;
@@ -77,6 +78,14 @@ impl Findings {
         lines(self.lines.iter().map(|(is_ok, what, detail)| {
             let mark = if *is_ok { "ok  " } else { "FAIL" };
             format!("{mark}  {what:<22}  {detail}")
+        }))
+    }
+
+    /// A JSON object per check.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        lines(self.lines.iter().map(|(is_ok, what, detail)| {
+            json!({"check": what, "ok": is_ok, "detail": detail}).to_string()
         }))
     }
 

@@ -20,6 +20,7 @@ use greenlight::{connectors, demo, feishu, flows, serve, ui};
 use greenlight_core::Verdict;
 use greenlight_stores::SecretFile;
 use indicatif::{ProgressBar, ProgressDrawTarget};
+use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 /// What was asked for is not there.
@@ -102,7 +103,7 @@ async fn run(command: Command) -> Told {
             Ok(audit::grants(&site, of.as_deref(), limit, json).await?)
         }
         Command::Dlq { command } => dlq(command).await,
-        Command::Replay { instance, at, verdict, approval_code, tenant_key, redo, yes } => {
+        Command::Replay { instance, at, verdict, approval_code, tenant_key, redo, json, yes } => {
             let site = Site::open(&at.place()).await?;
             let question = "Forget what was done, and do all of it once more?";
             if redo && !is_confirmed(question, yes)? {
@@ -114,21 +115,25 @@ async fn run(command: Command) -> Told {
             };
             let instance_code = instance;
             let asked = Replay { instance_code, verdict, approval_code, tenant_key, redo };
-            replay(&site, &asked).await.map_err(Failed::of_replay)
+            let told = replay(&site, &asked).await.map_err(Failed::of_replay)?;
+            let instance_code = asked.instance_code;
+            Ok(if json {
+                line(&json!({"instance": instance_code, "enqueued": true}))
+            } else {
+                told
+            })
         }
-        Command::Doctor { at, files, feishu } => {
+        Command::Doctor { json, at, files, feishu } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
             let (place, files) = (at.place(), files.into());
             let found = doctor(&Patient { place, files, secrets, feishu_base_url }).await;
-            print!("{}", found.told());
+            print!("{}", if json { found.to_json() } else { found.told() });
             found.verdict()?;
             Ok(String::new())
         }
-        Command::Subscribe { code, at, feishu: AskFeishu { secrets, feishu_base_url } } => {
-            let (site, secrets) = secrets_at(&at.place(), secrets).await?;
-            let of_site = site.and_then(|site| site.variable("FEISHU_BASE_URL"));
-            let base_url = of_site.unwrap_or(feishu_base_url);
-            Ok(feishu::subscribe(&secrets, &base_url, &code).await?)
+        Command::Subscribe { code, json, at, feishu } => {
+            let told = subscribe(&code, &at.place(), feishu).await?;
+            Ok(if json { line(&json!({"approval_code": code, "subscribed": true})) } else { told })
         }
         Command::Secrets { command: SecretsCommand::Set { at, files, secrets } } => {
             set_secrets(&at.place(), &files.into(), secrets).await
@@ -142,18 +147,7 @@ async fn run(command: Command) -> Told {
             };
             Ok(send_test(&url, &secrets, &event).await?)
         }
-        Command::Flows { files, command } => {
-            let files = files.into();
-            Ok(match command {
-                FlowsCommand::Check => flows::check(&files)?,
-                FlowsCommand::Schema => flows::schema(),
-                FlowsCommand::Try { flow, instance, feishu } => {
-                    let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
-                    let feishu = flows::Feishu { secrets, base_url };
-                    flows::dry_run(&files, &flow, &instance, feishu).await?
-                }
-            })
-        }
+        Command::Flows { files, command } => tell_of_flows(&files.into(), command).await,
         Command::Connectors { connectors, command: ConnectorsCommand::List } => {
             Ok(connectors::list(connectors.as_deref())?)
         }
@@ -182,6 +176,25 @@ async fn run(command: Command) -> Told {
     }
 }
 
+async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Told {
+    Ok(match command {
+        FlowsCommand::Check => flows::check(files)?,
+        FlowsCommand::Schema => flows::schema(),
+        FlowsCommand::Try { flow, instance, feishu } => {
+            let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
+            let feishu = flows::Feishu { secrets, base_url };
+            flows::dry_run(files, &flow, &instance, feishu).await?
+        }
+    })
+}
+
+async fn subscribe(code: &str, place: &Place, feishu: AskFeishu) -> Told {
+    let (site, secrets) = secrets_at(place, feishu.secrets).await?;
+    let of_site = site.and_then(|site| site.variable("FEISHU_BASE_URL"));
+    let base_url = of_site.unwrap_or(feishu.feishu_base_url);
+    Ok(feishu::subscribe(&secrets, &base_url, code).await?)
+}
+
 async fn set_secrets(place: &Place, files: &flows::Files, file: std::path::PathBuf) -> Told {
     let (site, secrets) = secrets_at(place, file).await?;
     let known = |name: &str| match &site {
@@ -198,7 +211,7 @@ async fn dlq(command: DlqCommand) -> Told {
         DlqCommand::Show { id, at, json } => {
             dlq::show(&Site::open(&at.place()).await?, &id, json).await
         }
-        DlqCommand::Redrive { ids, class, at, dry_run, rate, yes } => {
+        DlqCommand::Redrive { ids, class, at, dry_run, rate, json, yes } => {
             let site = Site::open(&at.place()).await?;
             let which = class.map_or(Which::Ids(ids), Which::OfClass);
             let question = match &which {
@@ -208,30 +221,43 @@ async fn dlq(command: DlqCommand) -> Told {
             if !dry_run && !is_confirmed(&question, yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
-            redrive(&site, &which, Pace { is_dry: dry_run, per_second: rate }).await
+            redrive(&site, &which, Pace { is_dry: dry_run, per_second: rate }, json).await
         }
-        DlqCommand::Drop { id, because, at, yes } => {
+        DlqCommand::Drop { id, because, json, at, yes } => {
             let site = Site::open(&at.place()).await?;
             if !is_confirmed(&format!("Take {id} out for good?"), yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
-            dlq::drop(&site, &id, &because).await
+            let told = dlq::drop(&site, &id, &because).await;
+            let as_json = |_| line(&json!({"id": id, "dropped": true, "because": because}));
+            if json { told.map(as_json) } else { told }
         }
     };
     told.map_err(Failed::of_dlq)
 }
 
 /// With a bar on a terminal, which goes when it is over, and a line per letter in any case.
-async fn redrive(site: &Site, which: &Which, pace: Pace) -> Result<String, DlqError> {
+async fn redrive(
+    site: &Site,
+    which: &Which,
+    pace: Pace,
+    as_json: bool,
+) -> Result<String, DlqError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let told = dlq::redrive(site, which, pace, |step| {
         bar.set_length(u64::try_from(step.of).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(step.number).unwrap_or(u64::MAX));
-        bar.suspend(|| println!("{}", step.line));
+        let line = if as_json { dlq::step_json(&step) } else { step.line };
+        bar.suspend(|| println!("{line}"));
     });
     let told = told.await;
     bar.finish_and_clear();
     told.map(|()| String::new())
+}
+
+/// For a script.
+fn line(value: &Value) -> String {
+    format!("{value}\n")
 }
 
 /// Asks on a terminal. Where there is none, `--yes` must have said so.
