@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use greenlight_core::ports::Http;
-use greenlight_http::Client;
 use http::Method;
+use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
@@ -44,7 +42,9 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .expect("`chromedriver` is installed: `cargo verify page` does it");
-        let client = Client::new(None).expect("there is an HTTP client");
+        // A browser that starts from a cold disk takes its time.
+        let client = Client::builder().timeout(PATIENCE).build();
+        let client = client.expect("there is an HTTP client");
         let url = format!("http://127.0.0.1:{port}");
         let ready = async {
             let mut pause = tokio::time::interval(Duration::from_millis(50));
@@ -173,19 +173,15 @@ impl Drop for Browser {
 
 async fn try_call(client: &Client, method: Method, url: &str, body: &Value) -> Option<Value> {
     let body = if method == Method::POST { body.to_string() } else { String::new() };
-    let request = http::Request::builder()
-        .method(method)
-        .uri(url)
-        .header("content-type", "application/json")
-        .body(Bytes::from(body))
-        .expect("a request can be built");
-    let answer = client.send(request).await.ok()?;
-    let mut answer: Value = serde_json::from_slice(answer.body()).ok()?;
+    let request = client.request(method, url).header("content-type", "application/json");
+    let answer = request.body(body).send().await.ok()?.bytes().await.ok()?;
+    let mut answer: Value = serde_json::from_slice(&answer).ok()?;
     Some(answer["value"].take())
 }
 
 async fn call(client: &Client, method: Method, url: &str, body: &Value) -> Value {
-    let answer = try_call(client, method, url, body).await.expect("the driver answers");
+    let answer = try_call(client, method, url, body).await;
+    let answer = answer.unwrap_or_else(|| panic!("the driver does not answer {url} {body}"));
     assert!(answer.get("error").is_none(), "{url}: {answer}");
     answer
 }
