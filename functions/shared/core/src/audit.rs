@@ -237,6 +237,9 @@ pub struct Grant {
     pub since: Timestamp,
 }
 
+/// What [`Overview::last_hour`] looks back at.
+pub const HOUR: Duration = Duration::from_hours(1);
+
 /// How queue, dead-letter queue and targets stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {

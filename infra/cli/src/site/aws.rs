@@ -1,20 +1,15 @@
 //! A stack on AWS, with the operator's own credentials.
 
-use std::time::Duration;
-
 use aws_config::BehaviorVersion;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use greenlight_core::Timestamp;
-use greenlight_core::audit::Overview;
+use greenlight_core::audit::{HOUR, Overview};
 use greenlight_stores::aws::{
     DeadLetterQueue, DynamoLedger, SecretsManager, SqsQueue, Stack, StackError,
 };
 
 use super::{SiteError, StackPlace};
-
-/// What [`Overview::last_hour`] looks back at.
-const HOUR: Duration = Duration::from_hours(1);
 
 /// A stack on AWS.
 #[derive(Clone, Debug)]

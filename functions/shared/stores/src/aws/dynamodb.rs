@@ -158,7 +158,8 @@ impl RecordEffect for DynamoLedger {
     }
 }
 
-fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
+/// Whether the condition of the update did not hold.
+pub(super) fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 

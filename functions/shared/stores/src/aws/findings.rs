@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures_util::future::try_join_all;
 use greenlight_core::audit::{Change, Findings, Subject};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
-use super::dynamodb::DynamoLedger;
+use super::dynamodb::{DynamoLedger, is_refused};
 use super::item::{GRANTS, Item, expiry, number, text};
 use super::{describe, pause_before};
 
@@ -122,13 +121,7 @@ impl DynamoLedger {
         };
         match update.send().await {
             Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
+            Err(error) if is_refused(&error) => Ok(()),
             Err(error) => Err(LedgerError(describe(&error))),
         }
     }

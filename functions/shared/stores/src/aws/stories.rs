@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, Setback, Standing, StoredLetter, Story, Subject, day};
@@ -10,7 +9,7 @@ use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, Owner, State};
 use greenlight_core::ports::LedgerError;
 
-use super::dynamodb::{DynamoLedger, attempt, effects};
+use super::dynamodb::{DynamoLedger, attempt, effects, is_refused};
 use super::item::{
     BREAKERS, DROPPED, GRANTS, Item, expiry, number, of_day, string, text, timestamp, unreadable,
 };
@@ -201,13 +200,7 @@ impl DynamoLedger {
             .expression_attribute_values(":none", AttributeValue::M(Item::new()));
         match call.send().await {
             Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
+            Err(error) if is_refused(&error) => Ok(false),
             Err(error) => Err(LedgerError(describe(&error))),
         }
     }

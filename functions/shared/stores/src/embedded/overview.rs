@@ -1,15 +1,10 @@
 //! How things stand on one machine.
 
-use std::time::Duration;
-
-use greenlight_core::audit::Overview;
+use greenlight_core::audit::{HOUR, Overview};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
 use super::{Database, failed};
-
-/// What [`Overview::last_hour`] looks back at.
-const HOUR: Duration = Duration::from_hours(1);
 
 impl Database {
     /// How things stand, now. The oldest message is told by when its event was received; a redriven message is a
