@@ -21,7 +21,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::feishu;
-use crate::flows::{self, Checked, Files, read_with};
+use crate::flows::{Checked, Files, read_with};
 use crate::site::{Place, Site, SiteError};
 use crate::told::{lines, span};
 
@@ -120,10 +120,7 @@ pub async fn doctor(patient: &Patient) -> Findings {
     if let Some(site) = &site {
         queues(site, &mut found).await;
     }
-    let known = |name: &str| match &site {
-        Some(site) => site.variable(name),
-        None => flows::variable(name),
-    };
+    let known = |name: &str| Site::variable_of(site.as_ref(), name);
     let flows = found.take("flows", read_with(&patient.files, &known), "");
     if let Some(flows) = &flows {
         variables(flows, &mut found);

@@ -197,10 +197,7 @@ async fn subscribe(code: &str, place: &Place, feishu: AskFeishu) -> Told {
 
 async fn set_secrets(place: &Place, files: &flows::Files, file: std::path::PathBuf) -> Told {
     let (site, secrets) = secrets_at(place, file).await?;
-    let known = |name: &str| match &site {
-        Some(site) => site.variable(name),
-        None => flows::variable(name),
-    };
+    let known = |name: &str| Site::variable_of(site.as_ref(), name);
     let needed = flows::credentials(files, &known)?;
     Ok(secrets::set(&secrets, &needed, ask).await?)
 }

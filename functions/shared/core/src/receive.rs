@@ -57,6 +57,21 @@ pub enum Ignored {
     BadIdentifier(BadRequest),
 }
 
+impl Outcome {
+    /// The word for it in logs and metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Challenge(_) => "challenge",
+            Self::Enqueued(_) => "enqueued",
+            Self::Ignored(Ignored::Unreadable(_) | Ignored::BadIdentifier(_)) => "unreadable",
+            Self::Ignored(_) => "ignored",
+            Self::Refused(_) => "refused",
+            Self::NotEnqueued(_) => "not_enqueued",
+        }
+    }
+}
+
 impl Ignored {
     /// The word for it in metrics.
     #[must_use]
@@ -111,15 +126,11 @@ impl Answer {
     }
 
     fn count(&self, metrics: &Metrics) {
-        let (outcome, reason) = match &self.outcome {
-            Outcome::Challenge(_) => ("challenge", None),
-            Outcome::Enqueued(_) => ("enqueued", None),
-            Outcome::Ignored(reason @ (Ignored::Unreadable(_) | Ignored::BadIdentifier(_))) => {
-                ("unreadable", Some(reason.as_str()))
-            }
-            Outcome::Ignored(reason) => ("ignored", Some(reason.as_str())),
-            Outcome::Refused(refusal) => ("refused", Some(refusal.as_str())),
-            Outcome::NotEnqueued(_) => ("not_enqueued", None),
+        let outcome = self.outcome.as_str();
+        let reason = match &self.outcome {
+            Outcome::Ignored(reason) => Some(reason.as_str()),
+            Outcome::Refused(refusal) => Some(refusal.as_str()),
+            Outcome::Challenge(_) | Outcome::Enqueued(_) | Outcome::NotEnqueued(_) => None,
         };
         let labels = [Some(("outcome", outcome)), reason.map(|reason| ("reason", reason))];
         let labels: Vec<_> = labels.into_iter().flatten().collect();
@@ -134,13 +145,13 @@ impl Answer {
 
     /// One line per delivery, without content.
     fn log(&self) {
-        let status = self.status();
+        let (outcome, status) = (self.outcome.as_str(), self.status());
         match &self.outcome {
             Outcome::Challenge(_) => {
-                tracing::info!(outcome = "challenge", status, "URL check answered");
+                tracing::info!(outcome, status, "URL check answered");
             }
             Outcome::Enqueued(request) => tracing::info!(
-                outcome = "enqueued",
+                outcome,
                 status,
                 event_id = request.event_id,
                 instance_code = request.instance_code,
@@ -148,19 +159,19 @@ impl Answer {
                 "approval enqueued"
             ),
             Outcome::Ignored(reason @ (Ignored::Unreadable(_) | Ignored::BadIdentifier(_))) => {
-                tracing::error!(outcome = "unreadable", status, %reason, "authentic event not understood");
+                tracing::error!(outcome, status, %reason, "authentic event not understood");
             }
             Outcome::Ignored(reason) => {
-                tracing::info!(outcome = "ignored", status, %reason, "event ignored");
+                tracing::info!(outcome, status, %reason, "event ignored");
             }
             Outcome::Refused(refusal) => tracing::warn!(
-                outcome = "refused",
+                outcome,
                 status,
                 refusal = refusal.as_str(),
                 "delivery refused: {refusal}"
             ),
             Outcome::NotEnqueued(error) => {
-                tracing::error!(outcome = "not_enqueued", status, %error, "approval not enqueued");
+                tracing::error!(outcome, status, %error, "approval not enqueued");
             }
         }
     }

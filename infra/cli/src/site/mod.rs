@@ -222,6 +222,12 @@ impl Site {
         })
     }
 
+    /// As [`Site::variable`], where there may be no site yet.
+    #[must_use]
+    pub fn variable_of(site: Option<&Self>, name: &str) -> Option<String> {
+        site.map_or_else(|| flows::variable(name), |site| site.variable(name))
+    }
+
     /// What flows take from the environment: that of the functions, or that of this process.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
