@@ -6,12 +6,15 @@ pub mod databases;
 pub mod faults;
 pub mod fleet;
 pub mod lambda;
+pub mod load;
 pub mod local_aws;
+pub mod process;
 pub mod resources;
 pub mod scene;
 pub mod serving;
 pub mod stack;
 pub mod stub_aws;
+mod stub_table;
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use aws_types::SdkConfig;
-use greenlight_stores::aws::{AwsEnvironment, Patience};
+use greenlight_stores::aws::{AwsEnvironment, Patience, Sdk};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -82,7 +82,8 @@ impl LocalAws {
             operation: Duration::from_mins(1),
             attempts: 2,
         };
-        AwsEnvironment::new("us-east-1", "test", "test", Some(&self.url())).config(patience)
+        Sdk::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&self.url())))
+            .config(patience)
     }
 }
 

@@ -1,8 +1,9 @@
-//! AWS behind TLS, as far as the receiver asks it, on loopback.
+//! AWS behind TLS, as far as the functions ask it, on loopback.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -19,18 +20,23 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// Secrets Manager and SQS behind TLS.
+use crate::stub_table::StubTable;
+
+/// Secrets Manager, SQS and DynamoDB behind TLS.
 #[derive(Debug)]
 pub struct StubAws {
     address: SocketAddr,
     fingerprint: String,
     sent: mpsc::UnboundedReceiver<Value>,
+    calls: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
 struct AwsInside {
     secret: String,
     sent: mpsc::UnboundedSender<Value>,
+    table: Arc<StubTable>,
+    calls: Arc<AtomicUsize>,
 }
 
 impl StubAws {
@@ -55,7 +61,13 @@ impl StubAws {
         let acceptor = TlsAcceptor::from(Arc::new(config));
 
         let (sender, sent) = mpsc::unbounded_channel();
-        let inside = AwsInside { secret: secret.to_string(), sent: sender };
+        let calls = Arc::<AtomicUsize>::default();
+        let inside = AwsInside {
+            secret: secret.to_string(),
+            sent: sender,
+            table: Arc::default(),
+            calls: Arc::clone(&calls),
+        };
         let routes = Router::new().route("/", post(call)).with_state(inside);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -74,7 +86,7 @@ impl StubAws {
                 });
             }
         });
-        Self { address, fingerprint, sent }
+        Self { address, fingerprint, sent, calls }
     }
 
     /// The SHA-256 of its certificate.
@@ -89,6 +101,12 @@ impl StubAws {
         format!("https://127.0.0.1:{}", self.address.port())
     }
 
+    /// How often it was asked.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
     /// The next message that was sent to the queue; `None` when there is none yet.
     pub fn next_message(&mut self) -> Option<Value> {
         self.sent.try_recv().ok()
@@ -100,6 +118,7 @@ async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> impl IntoResponse {
+    inside.calls.fetch_add(1, Ordering::Relaxed);
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
     let answer = match target {
         Some("secretsmanager.GetSecretValue") => {
@@ -113,7 +132,19 @@ async fn call(
             let _ = inside.sent.send(message);
             json!({"MessageId": "message", "MD5OfMessageBody": digest})
         }
-        _ => return (StatusCode::BAD_REQUEST, Vec::new()),
+        Some(target) => {
+            let input = serde_json::from_slice(&body).unwrap_or_default();
+            let operation = target.strip_prefix("DynamoDB_20120810.").unwrap_or_default();
+            let Some((status, said)) = inside.table.perform(operation, &input) else {
+                return (
+                    StatusCode::BAD_REQUEST,
+                    format!("{target} is not known here").into_bytes(),
+                );
+            };
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            return (status, said.to_string().into_bytes());
+        }
+        None => return (StatusCode::BAD_REQUEST, Vec::new()),
     };
     (StatusCode::OK, answer.to_string().into_bytes())
 }

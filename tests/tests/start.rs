@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use greenlight_tests::lambda::{RuntimeApi, http_api_event};
+use greenlight_tests::process::peak_memory;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN};
 use greenlight_tests::stub_aws::StubAws;
 use greenlight_tests::workspace;
@@ -21,9 +22,14 @@ const MOST_MEMORY: f64 = 12.0;
 const STARTS: usize = 21;
 
 fn bootstrap(api: &RuntimeApi, aws: &str, bundle: &Path) -> Child {
+    bootstrap_command(api, aws, bundle).spawn().unwrap()
+}
+
+fn bootstrap_command(api: &RuntimeApi, aws: &str, bundle: &Path) -> Command {
     let path = workspace().join(".aws-sam/build/ReceiverFunction/bootstrap");
     assert!(path.exists(), "nothing is built: run `cargo verify bundle` first");
-    Command::new(path)
+    let mut command = Command::new(path);
+    command
         .env_clear()
         .envs(api.environment())
         .env("AWS_REGION", "us-east-1")
@@ -36,18 +42,8 @@ fn bootstrap(api: &RuntimeApi, aws: &str, bundle: &Path) -> Child {
         .env("SECRET_ARN", "secret")
         .env("APPROVAL_CODE", APPROVAL_CODE)
         .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
-}
-
-/// The most memory that a process had so far, in MiB.
-fn peak_memory(process: &Child) -> f64 {
-    let path = format!("/proc/{}/status", process.id().unwrap());
-    let status = std::fs::read_to_string(path).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
+        .kill_on_drop(true);
+    command
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -80,7 +76,7 @@ async fn the_first_answer_is_quick_and_small() {
         let message = aws.next_message().expect("the queue has it before the answer is 200");
         let body: Value = serde_json::from_str(message["MessageBody"].as_str().unwrap()).unwrap();
         assert_eq!(body["instance_code"], "I-1");
-        memory.push(peak_memory(&process));
+        memory.push(peak_memory(process.id().unwrap()));
         let next = event();
         let start = Instant::now();
         api.invoke(next).await;
@@ -120,30 +116,40 @@ async fn bad_base64_is_answered_and_the_function_lives_on() {
     assert_eq!(answer["statusCode"], 200, "{answer}");
 }
 
+/// A start that must fail, and what it said.
+async fn failed_start(aws: &StubAws, trusted: &Path) -> String {
+    let api = RuntimeApi::start().await;
+    let process = bootstrap_command(&api, &aws.url(), trusted).stdout(Stdio::piped()).output();
+    let output = process.await.unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_without_a_complete_secret_fails_and_names_the_field() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("roots.pem");
     let incomplete = json!({"feishu": {"app_id": "a", "app_secret": "s3cret", "encrypt_key": "", "verification_token": "t"}});
     let aws = StubAws::start(&incomplete, &bundle).await;
-    let api = RuntimeApi::start().await;
-    let path = workspace().join(".aws-sam/build/ReceiverFunction/bootstrap");
-    let output = Command::new(path)
-        .env_clear()
-        .envs(api.environment())
-        .envs([
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "t"),
-            ("AWS_SECRET_ACCESS_KEY", "t"),
-        ])
-        .env("AWS_ENDPOINT_URL", aws.url())
-        .env("SSL_CERT_FILE", &bundle)
-        .envs([("QUEUE_URL", "q"), ("SECRET_ARN", "secret"), ("APPROVAL_CODE", "A")])
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success());
+    let said = failed_start(&aws, &bundle).await;
     assert!(said.contains("`feishu.encrypt_key` is empty"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aws_that_nobody_vouches_for_is_told_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = greenlight::simulator::FeishuApp::default();
+    let secret = app.secret_document(NAC_TOKEN);
+    let aws = StubAws::start(&secret, &folder.path().join("roots.pem")).await;
+    let said = failed_start(&aws, Path::new("/etc/ssl/certs/ca-certificates.crt")).await;
+    assert!(said.contains("no connection: invalid peer certificate"), "{said}");
+    assert_eq!(aws.calls(), 0);
+
+    let none = folder.path().join("none.pem");
+    let said = failed_start(&aws, &none).await;
+    assert!(said.contains("none.pem cannot be read"), "{said}");
+    std::fs::write(&none, "no certificate").unwrap();
+    let said = failed_start(&aws, &none).await;
+    assert!(said.contains("none.pem holds no certificate"), "{said}");
 }

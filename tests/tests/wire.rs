@@ -19,7 +19,10 @@ use greenlight_core::ports::{
     Bury, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, Postpone, RecordEffect, Settle,
 };
 use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
-use greenlight_stores::aws::{AwsEnvironment, DynamoLedger, Patience, SecretsManager, SqsQueue};
+use greenlight_stores::aws::{
+    Aws, AwsEnvironment, DynamoLedger, Patience, Queue, Sdk, SecretsManager, SqsQueue, StoredSecret,
+};
+use greenlight_tests::scene::request;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -45,7 +48,13 @@ async fn record(State(recorded): State<Recorded>, headers: HeaderMap, body: Byte
         "AmazonSQS.SendMessage" => json!({"MessageId": "m"}),
         _ => json!({}),
     };
-    recorded.lock().unwrap().push(json!({"operation": operation, "request": request}));
+    let signed = headers["authorization"].to_str().unwrap();
+    // `AWS4-HMAC-SHA256 Credential=test/20261124/us-east-1/sqs/aws4_request, SignedHeaders=.., Signature=..`
+    let scope = signed.split(['/', ',']).skip(2).take(3).collect::<Vec<_>>().join("/");
+    let content_type = headers["content-type"].to_str().unwrap();
+    recorded.lock().unwrap().push(json!({
+        "operation": operation, "request": request, "scope": scope, "content_type": content_type,
+    }));
     answer.to_string()
 }
 
@@ -57,7 +66,7 @@ async fn recording_aws(recorded: &Recorded) -> (SdkConfig, String) {
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let second = Duration::from_secs(1);
     let patience = Patience { connect: second, attempt: second, operation: second, attempts: 1 };
-    (AwsEnvironment::new("us-east-1", "test", "test", Some(&url)).config(patience), url)
+    (Sdk::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).config(patience), url)
 }
 
 /// However large the ledger is: keys and one index, and so many calls.
@@ -94,6 +103,25 @@ async fn an_operator_asks_by_keys_and_never_scans() {
     asked("grants MAC", 0, 1).await;
     ledger.story("a").await.unwrap();
     asked("a dead letter's reason", 0, 1).await;
+}
+
+/// The receiver asks without the SDK what the SDK would ask: operation, body, and whom it signs for.
+#[tokio::test]
+async fn the_receivers_own_requests_are_those_of_the_sdk() {
+    let recorded = Recorded::default();
+    let (config, url) = recording_aws(&recorded).await;
+    let second = Duration::from_secs(1);
+    let patience = Patience { connect: second, attempt: second, operation: second, attempts: 1 };
+    let aws = Aws::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).unwrap();
+    let queue_url = format!("{url}/000000000000/queue");
+
+    SqsQueue::new(&config, &queue_url).enqueue(&request("I-1")).await.unwrap();
+    SecretsManager::new(&config, "secret").fetch().await.unwrap();
+    let by_the_sdk = std::mem::take(&mut *recorded.lock().unwrap());
+    Queue::new(&aws, queue_url, patience).unwrap().enqueue(&request("I-1")).await.unwrap();
+    StoredSecret::new(&aws, "secret".to_owned(), patience).unwrap().fetch().await.unwrap();
+    assert_eq!(by_the_sdk, *recorded.lock().unwrap());
+    assert_eq!(by_the_sdk.len(), 2);
 }
 
 #[tokio::test]

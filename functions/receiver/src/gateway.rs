@@ -1,41 +1,70 @@
-//! API Gateway's payload format 2.0, both ways.
+//! An HTTP API's payload format 2.0, as far as it is needed, both ways.
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use aws_lambda_events::encodings::Body;
+use std::collections::HashMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use greenlight_core::{Answer, Delivery, Refusal};
-use http::header::{CONTENT_TYPE, HeaderValue};
-use lambda_http::request::LambdaRequest;
-use thiserror::Error;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
 
-pub(crate) type Response = ApiGatewayV2httpResponse;
+/// What the function is invoked with. Anything else, as by something other than an HTTP API, is an error of the
+/// invocation.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Event {
+    #[serde(rename = "version")]
+    _version: Version,
+    headers: HashMap<String, String>,
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
 
-/// The function was invoked by something other than an HTTP API.
-#[derive(Debug, Error)]
-#[error("the event is none of an HTTP API (payload format 2.0)")]
-pub(crate) struct NotHttpApi;
+#[derive(Debug, Deserialize)]
+enum Version {
+    #[serde(rename = "2.0")]
+    Two,
+}
+
+/// What the function answers with.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Response {
+    status_code: u16,
+    headers: ContentType,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ContentType {
+    #[serde(rename = "content-type")]
+    content_type: &'static str,
+}
 
 /// The delivery with the exact bytes that were sent.
-///
-/// Not by way of `lambda_http::Body`, which panics when the base64 is none.
-pub(crate) fn delivery(request: LambdaRequest) -> Result<Result<Delivery, Refusal>, NotHttpApi> {
-    let LambdaRequest::ApiGatewayV2(request) = request else {
-        return Err(NotHttpApi);
-    };
-    let text = request.body.unwrap_or_default();
-    let body = if request.is_base64_encoded {
-        STANDARD.decode(text).map_err(|_| Refusal::NotBase64)
+pub(crate) fn delivery(event: Event) -> Result<Delivery, Refusal> {
+    let text = event.body.unwrap_or_default();
+    let body = if event.is_base64_encoded {
+        STANDARD.decode(text).map_err(|_| Refusal::NotBase64)?
     } else {
-        Ok(text.into_bytes())
+        text.into_bytes()
     };
-    Ok(body.map(|body| Delivery { headers: request.headers, body: body.into() }))
+    // What is no header is none of the office system's.
+    let header = |(name, value): (String, String)| -> Option<(HeaderName, HeaderValue)> {
+        Some((name.try_into().ok()?, value.try_into().ok()?))
+    };
+    let headers: HeaderMap = event.headers.into_iter().filter_map(header).collect();
+    Ok(Delivery { headers, body: body.into() })
 }
 
 pub(crate) fn response(answer: &Answer) -> Response {
-    let mut response = Response::default();
-    response.status_code = answer.status().into();
-    response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.body = Some(Body::Text(answer.body()));
-    response
+    Response {
+        status_code: answer.status(),
+        headers: ContentType { content_type: "application/json" },
+        body: answer.body(),
+        is_base64_encoded: false,
+    }
 }

@@ -8,7 +8,7 @@ use futures_util::future::{Either, join_all, select};
 use greenlight_core::ledger::{Lease, Owner};
 use greenlight_core::ports::{Act, Bury, Clock, Ledger, Postpone, ReadInstance};
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
-use lambda_runtime::{Error, LambdaEvent, tracing};
+use lambda_runtime::{Error, LambdaEvent};
 
 /// From so long before the function's end on no new call is started: one call and its record must fit in
 /// before the attempt is abandoned.

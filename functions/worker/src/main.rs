@@ -18,11 +18,11 @@ use greenlight_core::{Mistakes, Processor};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{BASE_URL, FeishuClient};
 use greenlight_stores::aws::{
-    AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, Patience, SecretsManager,
-    SqsQueue, variable,
+    AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, Patience, Sdk, SecretsManager,
+    SqsQueue, log_to_stdout, variable,
 };
 use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
-use lambda_runtime::{LambdaEvent, service_fn, tracing};
+use lambda_runtime::{LambdaEvent, service_fn};
 use thiserror::Error;
 
 /// Nobody waits for the worker but the batch itself.
@@ -70,7 +70,7 @@ type Wired = Processor<
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    tracing::init_default_subscriber();
+    log_to_stdout();
     let (processor, queue) = match wire().await {
         Ok(wired) => wired,
         Err(error) => {
@@ -89,8 +89,8 @@ async fn main() -> ExitCode {
 }
 
 async fn wire() -> Result<(Wired, SqsQueue), StartError> {
-    let environment = AwsEnvironment::read()?;
-    let (aws, queues) = (environment.config(PATIENCE), environment.config(QUEUE_PATIENCE));
+    let sdk = Sdk::new(AwsEnvironment::read()?);
+    let (aws, queues) = (sdk.config(PATIENCE), sdk.config(QUEUE_PATIENCE));
     let queue = SqsQueue::new(&queues, variable("QUEUE_URL")?);
     let dead_letters = SqsQueue::new(&queues, variable("DLQ_URL")?);
     let ledger = DynamoLedger::new(&aws, variable("LEDGER_TABLE")?);

@@ -10,7 +10,7 @@
 //!
 //! Each adapter is a cargo feature, so that a function carries what it uses and no more.
 
-#[cfg(any(feature = "sqs", feature = "dynamodb", feature = "secretsmanager"))]
+#[cfg(feature = "aws")]
 pub mod aws;
 mod clock;
 #[cfg(feature = "sqlite")]

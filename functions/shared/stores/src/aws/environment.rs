@@ -3,15 +3,6 @@
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
-use aws_types::SdkConfig;
-use aws_types::region::Region;
 use thiserror::Error;
 
 /// An environment variable that is needed is not set.
@@ -28,8 +19,6 @@ pub fn variable(name: &'static str) -> Result<String, MissingVariable> {
 }
 
 /// How long to wait for AWS.
-///
-/// Clients with the same `connect` share their connections and their TLS set-up.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// For a connection.
@@ -48,11 +37,9 @@ pub struct Patience {
 /// is no chain of providers to walk and nothing to ask over the network.
 #[derive(Clone, Debug)]
 pub struct AwsEnvironment {
-    /// One for all services: the roots of trust are read and the TLS set-up is made once.
-    http: SharedHttpClient,
-    region: Region,
-    credentials: Credentials,
-    endpoint: Option<String>,
+    pub(super) region: String,
+    pub(super) credentials: Credentials,
+    pub(super) endpoint: Option<String>,
 }
 
 impl AwsEnvironment {
@@ -60,8 +47,7 @@ impl AwsEnvironment {
     #[must_use]
     pub fn new(region: &str, key_id: &str, key: &str, endpoint: Option<&str>) -> Self {
         Self {
-            http: http_client(),
-            region: Region::new(region.to_owned()),
+            region: region.to_owned(),
             credentials: Credentials::new(key_id, key, None, None, "given"),
             endpoint: endpoint.map(str::to_owned),
         }
@@ -80,36 +66,6 @@ impl AwsEnvironment {
             None,
             "environment",
         );
-        let endpoint = variable("AWS_ENDPOINT_URL").ok();
-        Ok(Self { http: http_client(), region: Region::new(region), credentials, endpoint })
+        Ok(Self { region, credentials, endpoint: variable("AWS_ENDPOINT_URL").ok() })
     }
-
-    /// The configuration of a client that waits as long as `patience` says.
-    #[must_use]
-    pub fn config(&self, patience: Patience) -> SdkConfig {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(patience.connect)
-            .operation_attempt_timeout(patience.attempt)
-            .operation_timeout(patience.operation);
-        // A back-off of seconds, which is the default, would outlast every patience of ours.
-        let retries = RetryConfig::standard()
-            .with_max_attempts(patience.attempts)
-            .with_initial_backoff(Duration::from_millis(50))
-            .with_max_backoff(patience.attempt);
-        let mut config = SdkConfig::builder()
-            .http_client(self.http.clone())
-            .region(self.region.clone())
-            .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .timeout_config(timeouts.build())
-            .retry_config(retries);
-        config.set_endpoint_url(self.endpoint.clone());
-        config.build()
-    }
-}
-
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .build_https()
 }

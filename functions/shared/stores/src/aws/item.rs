@@ -25,6 +25,7 @@ pub(super) const GRANTS: &str = "grants";
 pub(super) const BREAKERS: &str = "breakers";
 
 /// The subject of all dead letters that were taken out.
+#[cfg(feature = "operator")]
 pub(super) const DROPPED: &str = "dropped";
 
 /// The subject of the requests of a day, see [`greenlight_core::audit::day`].

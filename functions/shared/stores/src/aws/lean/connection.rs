@@ -1,0 +1,149 @@
+//! A connection that is kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::rt::{Read, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::call::CallError;
+
+/// A secret has up to 64 KiB, and JSON may double it.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Whom to connect to.
+#[derive(Clone)]
+pub(super) struct Origin {
+    /// The host as it was written, with the port if there was one.
+    pub(super) authority: String,
+    /// With a scheme, for the signature.
+    pub(super) url: String,
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Origin {
+    /// `None` when `url` is no address, or one with TLS and there is no connector.
+    pub(super) fn parse(url: &str, tls: Option<&TlsConnector>) -> Option<Self> {
+        let uri: Uri = url.parse().ok()?;
+        let authority = uri.authority()?;
+        let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+        let (tls, port) = match uri.scheme_str()? {
+            "https" => {
+                let name = ServerName::try_from(host.clone()).ok()?;
+                (Some((tls?.clone(), name)), 443)
+            }
+            "http" => (None, 80),
+            _ => return None,
+        };
+        Some(Self {
+            authority: authority.to_string(),
+            url: format!("{}://{authority}/", uri.scheme_str()?),
+            port: uri.port_u16().unwrap_or(port),
+            host,
+            tls,
+        })
+    }
+}
+
+/// One connection to an origin, kept between calls and opened anew when it is gone. Of calls at the same time,
+/// each has one of its own, and one of these is kept.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) origin: Arc<Origin>,
+    idle: Arc<Mutex<Option<Sender>>>,
+}
+
+impl Connection {
+    pub(super) fn to(origin: Origin) -> Self {
+        Self { origin: Arc::new(origin), idle: Arc::default() }
+    }
+
+    /// Opens it ahead of the first request.
+    pub(super) async fn open(&self, within: Duration) -> Result<(), CallError> {
+        let sender = self.connect(within).await?;
+        self.keep(sender);
+        Ok(())
+    }
+
+    /// Sends a request, and reads the whole answer. Whoever does not wait for it closes the connection.
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        connect_within: Duration,
+    ) -> Result<Response<Bytes>, CallError> {
+        if let Some(mut sender) = self.take()
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(answer) => return self.read(answer, sender).await,
+                Err(mut error) => match error.take_message() {
+                    // It was closed while nobody looked, and nothing was sent.
+                    Some(unsent) => request = unsent,
+                    None => return Err(CallError::Broken),
+                },
+            }
+        }
+        let mut sender = self.connect(connect_within).await?;
+        let answer = sender.send_request(request).await.map_err(|_| CallError::Broken)?;
+        self.read(answer, sender).await
+    }
+
+    async fn read(
+        &self,
+        answer: Response<Incoming>,
+        sender: Sender,
+    ) -> Result<Response<Bytes>, CallError> {
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|_| CallError::Broken)?.to_bytes();
+        self.keep(sender);
+        Ok(Response::from_parts(head, body))
+    }
+
+    async fn connect(&self, within: Duration) -> Result<Sender, CallError> {
+        let Origin { host, port, tls, .. } = &*self.origin;
+        let connecting = async {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            match tls {
+                None => Ok(drive(stream).await),
+                Some((tls, name)) => Ok(drive(tls.connect(name.clone(), stream).await?).await),
+            }
+        };
+        let connected: std::io::Result<_> =
+            timeout(within, connecting).await.map_err(|_| CallError::TooLate)?;
+        connected.map_err(CallError::NoConnection)?.map_err(|_| CallError::Broken)
+    }
+
+    fn take(&self) -> Option<Sender> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep(&self, sender: Sender) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    }
+}
+
+/// Reads and writes a connection in the background, until one side closes it.
+async fn drive<S>(stream: S) -> hyper::Result<Sender>
+where
+    TokioIo<S>: Read + Write + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // How it ends is told to whoever waits for an answer.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}

@@ -1,0 +1,46 @@
+//! The queue in SQS.
+
+use greenlight_core::Request;
+use greenlight_core::ports::{Enqueue, QueueError};
+use serde_json::json;
+
+use super::call::{Operation, Service};
+use super::{Aws, SetupError};
+use crate::aws::Patience;
+
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+const SEND_MESSAGE: Operation =
+    Operation { target: "AmazonSQS.SendMessage", content_type: "application/x-amz-json-1.0" };
+
+/// A queue in SQS, for whoever only sends.
+#[derive(Clone)]
+pub struct Queue {
+    service: Service,
+    url: String,
+    patience: Patience,
+}
+
+impl Queue {
+    /// The queue at `url`.
+    ///
+    /// # Errors
+    /// [`SetupError`] when the environment's endpoint is none.
+    pub fn new(aws: &Aws, url: String, patience: Patience) -> Result<Self, SetupError> {
+        Ok(Self { service: aws.service("sqs")?, url, patience })
+    }
+
+    /// Opens the connection ahead of the first request. What does not work now is tried again then.
+    pub async fn open(&self) {
+        if let Err(error) = self.service.connection.open(self.patience.connect).await {
+            tracing::warn!(%error, "the queue cannot be reached yet");
+        }
+    }
+}
+
+impl Enqueue for Queue {
+    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+        let input = json!({ "QueueUrl": self.url, "MessageBody": request.to_json() });
+        let sent = self.service.call(SEND_MESSAGE, &input, self.patience).await;
+        sent.map(drop).map_err(|error| QueueError(error.to_string()))
+    }
+}

@@ -1,0 +1,59 @@
+//! The secret in Secrets Manager.
+
+use greenlight_core::ports::FetchSecret;
+use greenlight_core::secret::SecretError;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::call::{Operation, Service};
+use super::{Aws, SetupError};
+use crate::aws::Patience;
+
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
+const GET_SECRET_VALUE: Operation = Operation {
+    target: "secretsmanager.GetSecretValue",
+    content_type: "application/x-amz-json-1.1",
+};
+
+/// The secret in Secrets Manager, for whoever only reads.
+#[derive(Clone)]
+pub struct StoredSecret {
+    service: Service,
+    secret_id: String,
+    patience: Patience,
+}
+
+impl StoredSecret {
+    /// The secret with the name or ARN `secret_id`.
+    ///
+    /// # Errors
+    /// [`SetupError`] when the environment's endpoint is none.
+    pub fn new(aws: &Aws, secret_id: String, patience: Patience) -> Result<Self, SetupError> {
+        Ok(Self { service: aws.service("secretsmanager")?, secret_id, patience })
+    }
+
+    /// The same, over the same connection, with another patience.
+    #[must_use]
+    pub fn with_patience(&self, patience: Patience) -> Self {
+        Self { patience, ..self.clone() }
+    }
+}
+
+#[derive(Deserialize)]
+struct Value {
+    #[serde(rename = "SecretString")]
+    text: Option<String>,
+}
+
+impl FetchSecret for StoredSecret {
+    async fn fetch(&self) -> Result<String, SecretError> {
+        let unavailable = |cause: &str| SecretError::Unavailable(cause.to_owned());
+        let input = json!({ "SecretId": self.secret_id });
+        let answer = self.service.call(GET_SECRET_VALUE, &input, self.patience).await;
+        let answer = answer.map_err(|error| unavailable(&error.to_string()))?;
+        let Ok(Value { text }) = serde_json::from_slice(&answer) else {
+            return Err(unavailable("the answer could not be read"));
+        };
+        text.ok_or_else(|| unavailable("it holds bytes and not the documented JSON text"))
+    }
+}

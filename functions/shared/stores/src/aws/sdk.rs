@@ -1,0 +1,83 @@
+//! The AWS SDK, set up from the environment.
+
+use std::time::Duration;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+
+use super::{AwsEnvironment, Patience};
+
+/// What the clients of all services share: clients with the same `connect` in their [`Patience`] share their
+/// connections, too.
+#[derive(Clone, Debug)]
+pub struct Sdk {
+    environment: AwsEnvironment,
+    /// One for all services: the roots of trust are read and the TLS set-up is made once.
+    http: SharedHttpClient,
+}
+
+impl Sdk {
+    /// Asks AWS where `environment` says, and as whom it says.
+    #[must_use]
+    pub fn new(environment: AwsEnvironment) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .build_https();
+        Self { environment, http }
+    }
+
+    /// The configuration of a client that waits as long as `patience` says.
+    #[must_use]
+    pub fn config(&self, patience: Patience) -> SdkConfig {
+        let AwsEnvironment { region, credentials, endpoint } = self.environment.clone();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(patience.connect)
+            .operation_attempt_timeout(patience.attempt)
+            .operation_timeout(patience.operation);
+        // A back-off of seconds, which is the default, would outlast every patience of ours.
+        let retries = RetryConfig::standard()
+            .with_max_attempts(patience.attempts)
+            .with_initial_backoff(Duration::from_millis(50))
+            .with_max_backoff(patience.attempt);
+        let mut config = SdkConfig::builder()
+            .http_client(self.http.clone())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .timeout_config(timeouts.build())
+            .retry_config(retries);
+        config.set_endpoint_url(endpoint);
+        config.build()
+    }
+}
+
+/// What went wrong, in a few words and without the request.
+pub(super) fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    match error {
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            "no answer in time".to_owned()
+        }
+        SdkError::DispatchFailure(failure) if failure.is_other() => {
+            "no credentials, or none that can be had: does `aws sts get-caller-identity` work?"
+                .to_owned()
+        }
+        SdkError::DispatchFailure(_) => "no connection".to_owned(),
+        SdkError::ServiceError(service) => {
+            let error = service.err();
+            let code = error.code().unwrap_or("an error without a code");
+            format!("{code}: {}", error.message().unwrap_or("no message"))
+        }
+        SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
+        _ => "the answer could not be read".to_owned(),
+    }
+}
