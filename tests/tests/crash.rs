@@ -150,6 +150,10 @@ impl<P: Act> Act for Mortal<P> {
         self.port.is_exclusive(target)
     }
 
+    fn concurrency(&self, target: &str) -> usize {
+        self.port.concurrency(target)
+    }
+
     async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let key = EffectKey::new(call.target, call.operation, call.device);
         let is_recorded = self.recorded.lock().unwrap().contains(&key);

@@ -125,6 +125,11 @@ impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
         self.http.is_exclusive(target)
     }
 
+    /// Of databases, one: serializable transactions over the same table stand in each other's way.
+    fn concurrency(&self, target: &str) -> usize {
+        self.http.concurrency(target)
+    }
+
     async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         if self.databases.has(call.target) {
             self.databases.act(call).await

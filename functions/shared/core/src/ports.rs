@@ -204,6 +204,9 @@ pub trait Act: Send + Sync {
     /// Whether `target` bears one operation at a time, over all workers.
     fn is_exclusive(&self, target: &str) -> bool;
 
+    /// How many effects `target` bears at the same time, of one request; at least 1.
+    fn concurrency(&self, target: &str) -> usize;
+
     /// Performs one effect; safe to repeat, as "already there" is an outcome and no failure.
     fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<EffectOutcome, Failure>> + Send;
 }

@@ -84,6 +84,10 @@ impl Act for Target {
         false
     }
 
+    fn concurrency(&self, _: &str) -> usize {
+        8
+    }
+
     async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         self.0.lock().unwrap().insert(call.device.to_string());
         Ok(EffectOutcome::Done)

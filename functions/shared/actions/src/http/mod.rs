@@ -68,6 +68,13 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         self.targets.get(target).is_some_and(|target| target.connector.limits.exclusive)
     }
 
+    /// How many operations `target` bears at the same time; each request waits for its turn besides.
+    #[must_use]
+    pub fn concurrency(&self, target: &str) -> usize {
+        let limits = self.targets.get(target).map(|target| target.connector.limits);
+        limits.map_or(1, |limits| if limits.exclusive { 1 } else { limits.concurrency.max(1) })
+    }
+
     /// How far `target` can be reached; `None` when it is none of these.
     ///
     /// # Errors

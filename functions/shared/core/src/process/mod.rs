@@ -1,5 +1,6 @@
 //! The second story: a queued request becomes effects, each done once.
 
+mod devices;
 mod effects;
 mod plan;
 
