@@ -1,5 +1,6 @@
 //! The ledger of one machine: the state machine itself, inside a transaction.
 
+use futures_util::FutureExt;
 use greenlight_core::audit::{Findings, Setback, Subject};
 use greenlight_core::ledger::{
     Answer, Command, Effect, EffectKey, Lease, LeaseLost, Owner, REMEMBERED_FOR, Record, Refused,
@@ -13,13 +14,13 @@ use super::{Database, failed, findings};
 
 /// What else is written in the same transaction.
 #[derive(Default)]
-struct With<'a> {
+struct With {
     /// The request, where the command has it whole.
-    request: Option<&'a Request>,
+    request: Option<Request>,
     /// What the attempt found out.
-    findings: Option<&'a Findings>,
+    findings: Option<Findings>,
     /// What went wrong in it.
-    reason: Option<&'a Reason>,
+    reason: Option<Reason>,
     /// Whether its event id is filed as processed.
     event: bool,
 }
@@ -29,41 +30,54 @@ impl Database {
         &self,
         key: &RequestKey,
         command: Command,
-        with: With<'_>,
+        with: With,
         now: Timestamp,
     ) -> Result<Answer, LedgerError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let json: Option<String> = sqlx::query_scalar("SELECT record FROM requests WHERE key = ?")
-            .bind(key.as_str())
-            .fetch_optional(&mut *transaction)
+        let key = key.clone();
+        self.writer
+            .write(move |connection| {
+                async move { carry_out(connection, &key, command, &with, now).await }.boxed()
+            })
             .await
-            .map_err(failed)?;
-        let record: Option<Record> =
-            json.map(|json| serde_json::from_str(&json)).transpose().map_err(failed)?;
-        let (record, answer) = apply(record, command, now);
-        let is_changed = matches!(answer, Answer::Claim(Ok(_)) | Answer::Write(Ok(())));
-        if let Some(record) = record.filter(|_| is_changed) {
-            save(&mut transaction, key, &record, &with, now).await?;
-            if let Some(request) = with.request.filter(|_| with.event) {
-                file_event(&mut transaction, request, now).await?;
-            }
-            if let (Some(request), Some(findings)) = (with.request, with.findings) {
-                findings::file(&mut transaction, request, findings).await?;
-            }
-        }
-        transaction.commit().await.map_err(failed)?;
-        Ok(answer)
     }
+}
+
+async fn carry_out(
+    connection: &mut SqliteConnection,
+    key: &RequestKey,
+    command: Command,
+    with: &With,
+    now: Timestamp,
+) -> Result<Answer, LedgerError> {
+    let json: Option<String> = sqlx::query_scalar("SELECT record FROM requests WHERE key = ?")
+        .bind(key.as_str())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let record: Option<Record> =
+        json.map(|json| serde_json::from_str(&json)).transpose().map_err(failed)?;
+    let (record, answer) = apply(record, command, now);
+    let is_changed = matches!(answer, Answer::Claim(Ok(_)) | Answer::Write(Ok(())));
+    if let Some(record) = record.filter(|_| is_changed) {
+        save(connection, key, &record, with, now).await?;
+        if let Some(request) = with.request.as_ref().filter(|_| with.event) {
+            file_event(connection, request, now).await?;
+        }
+        if let (Some(request), Some(findings)) = (&with.request, &with.findings) {
+            findings::file(connection, request, findings).await?;
+        }
+    }
+    Ok(answer)
 }
 
 async fn save(
     connection: &mut SqliteConnection,
     key: &RequestKey,
     record: &Record,
-    with: &With<'_>,
+    with: &With,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let setback = with.reason.map(|reason| Setback {
+    let setback = with.reason.as_ref().map(|reason| Setback {
         class: reason.class.as_str().to_owned(),
         reason: reason.text.clone(),
         target: reason.target.clone(),
@@ -71,7 +85,7 @@ async fn save(
     });
     let setback = setback.map(|setback| serde_json::to_string(&setback)).transpose();
     // Before the source was asked nothing of it is known, and what was known stays.
-    let found = with.findings.filter(|findings| !findings.applicant.is_empty());
+    let found = with.findings.as_ref().filter(|findings| !findings.applicant.is_empty());
     sqlx::query(
         "INSERT INTO requests (key, record, approval_code, event_id, expires_at, received_at, first_claimed_at)
          VALUES (?1, ?2, coalesce(?3, ''), coalesce(?4, ''), ?5, ?6, ?7)
@@ -83,10 +97,10 @@ async fn save(
     )
     .bind(key.as_str())
     .bind(serde_json::to_string(record).map_err(failed)?)
-    .bind(with.request.map(|request| &request.approval_code))
-    .bind(with.request.map(|request| &request.event_id))
+    .bind(with.request.as_ref().map(|request| &request.approval_code))
+    .bind(with.request.as_ref().map(|request| &request.event_id))
     .bind(now.plus(REMEMBERED_FOR).as_millis())
-    .bind(with.request.map(|request| request.received_at.as_millis()))
+    .bind(with.request.as_ref().map(|request| request.received_at.as_millis()))
     .bind(now.as_millis())
     .bind(setback.map_err(failed)?)
     .bind(found.map(|findings| &findings.flow))
@@ -124,7 +138,7 @@ impl Claim for Database {
         lease: &Lease,
         now: Timestamp,
     ) -> Result<Result<Taken, Refused>, LedgerError> {
-        let with = With { request: Some(request), ..With::default() };
+        let with = With { request: Some(request.clone()), ..With::default() };
         match self.run(&request.key(), Command::Claim(lease.clone()), with, now).await? {
             Answer::Claim(answer) => Ok(answer),
             Answer::Write(_) => Err(failed("a claim is answered as one")),
@@ -159,18 +173,25 @@ impl Settle for Database {
         let event = !matches!(settlement, Settlement::Released(_));
         let reason = match settlement {
             Settlement::Done => None,
-            Settlement::Failed(reason) | Settlement::Released(reason) => Some(reason),
+            Settlement::Failed(reason) | Settlement::Released(reason) => Some(reason.clone()),
         };
-        let with = With { request: Some(request), findings, reason, event };
+        let (request_of, findings) = (Some(request.clone()), findings.cloned());
+        let with = With { request: request_of, findings, reason, event };
         write_answer(&self.run(&request.key(), command, with, now).await?)
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        file_event(&mut transaction, request, now).await?;
-        let event = Subject::Event(request.event_id.clone());
-        findings::file_under(&mut transaction, &event, request).await?;
-        transaction.commit().await.map_err(failed)
+        let request = request.clone();
+        self.writer
+            .write(move |connection| {
+                async move {
+                    file_event(connection, &request, now).await?;
+                    let event = Subject::Event(request.event_id.clone());
+                    findings::file_under(connection, &event, &request).await
+                }
+                .boxed()
+            })
+            .await
     }
 }
 

@@ -8,6 +8,7 @@ mod overview;
 mod queue;
 mod schema;
 mod stories;
+mod writer;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use greenlight_core::ports::LedgerError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
 use thiserror::Error;
+
+use writer::Writer;
 
 pub use queue::Received;
 
@@ -70,6 +73,7 @@ pub enum OpenError {
 pub struct Database {
     /// One connection: SQLite writes one at a time anyway, and nobody waits for a lock.
     pool: SqlitePool,
+    writer: Writer,
     /// Held as long as any clone lives.
     _lock: Option<Arc<File>>,
     /// The lock of whoever works on the folder that was opened beside them.
@@ -143,7 +147,8 @@ impl Database {
             .max_lifetime(None)
             .connect_with(options)
             .await?;
-        Ok(Self { pool, _lock: lock, beside: None })
+        let writer = Writer::over(pool.clone());
+        Ok(Self { pool, writer, _lock: lock, beside: None })
     }
 
     /// Whether somebody works on the folder: nobody else takes what is put into its queue.

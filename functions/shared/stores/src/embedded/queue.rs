@@ -1,6 +1,7 @@
 //! The queue of one machine, with the semantics of SQS: visibility timeout, receive count.
 
-use greenlight_core::ports::{Enqueue, QueueError};
+use futures_util::FutureExt;
+use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
 use greenlight_core::{Request, Timestamp};
 
 use super::Database;
@@ -28,14 +29,13 @@ pub(super) fn failed(error: &sqlx::Error) -> QueueError {
     QueueError(error.to_string())
 }
 
+fn not_written(LedgerError(cause): LedgerError) -> QueueError {
+    QueueError(cause)
+}
+
 impl Enqueue for Database {
     async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
-        sqlx::query("INSERT INTO queue (body, visible_at) VALUES (?, 0)")
-            .bind(request.to_json())
-            .execute(&self.pool)
-            .await
-            .map_err(|error| failed(&error))?;
-        Ok(())
+        self.writer.message(request.to_json()).await.map_err(not_written)
     }
 }
 
@@ -50,18 +50,20 @@ impl Database {
         now: Timestamp,
         hidden_until: Timestamp,
     ) -> Result<Vec<Received>, QueueError> {
-        let rows: Vec<(i64, String, u32, i64)> = sqlx::query_as(
-            "UPDATE queue SET visible_at = ?1, in_flight = 1, receive_count = receive_count + 1,
-                 first_received = coalesce(first_received, ?2)
-             WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
-             RETURNING id, body, receive_count, first_received",
-        )
-        .bind(hidden_until.as_millis())
-        .bind(now.as_millis())
-        .bind(at_most)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| failed(&error))?;
+        let rows: Vec<(i64, String, u32, i64)> =
+            self.writer.write(move |connection| {
+            let given_out = sqlx::query_as(
+                "UPDATE queue SET visible_at = ?1, in_flight = 1, receive_count = receive_count + 1,
+                     first_received = coalesce(first_received, ?2)
+                 WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
+                 RETURNING id, body, receive_count, first_received",
+            )
+            .bind(hidden_until.as_millis())
+            .bind(now.as_millis())
+            .bind(at_most)
+            .fetch_all(connection);
+            async { given_out.await.map_err(super::failed) }.boxed()
+        }).await.map_err(not_written)?;
         let received = |(id, body, receive_count, first_received_at)| Received {
             id,
             body,
@@ -76,13 +78,17 @@ impl Database {
     /// # Errors
     /// [`QueueError`] when SQLite says no.
     pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
-        sqlx::query("DELETE FROM queue WHERE id = ? AND receive_count = ?")
-            .bind(message.id)
-            .bind(message.receive_count)
-            .execute(&self.pool)
+        let (id, receive_count) = (message.id, message.receive_count);
+        self.writer
+            .write(move |connection| {
+                let deleted = sqlx::query("DELETE FROM queue WHERE id = ? AND receive_count = ?")
+                    .bind(id)
+                    .bind(receive_count)
+                    .execute(connection);
+                async { deleted.await.map(drop).map_err(super::failed) }.boxed()
+            })
             .await
-            .map_err(|error| failed(&error))?;
-        Ok(())
+            .map_err(not_written)
     }
 
     /// Makes a message visible at `visible_at`, unless it was given out again since.
@@ -94,16 +100,20 @@ impl Database {
         message: &Received,
         visible_at: Timestamp,
     ) -> Result<(), QueueError> {
-        sqlx::query(
-            "UPDATE queue SET visible_at = ?, in_flight = 0 WHERE id = ? AND receive_count = ?",
-        )
-        .bind(visible_at.as_millis())
-        .bind(message.id)
-        .bind(message.receive_count)
-        .execute(&self.pool)
-        .await
-        .map_err(|error| failed(&error))?;
-        Ok(())
+        let (id, receive_count) = (message.id, message.receive_count);
+        self.writer
+            .write(move |connection| {
+                let changed = sqlx::query(
+                "UPDATE queue SET visible_at = ?, in_flight = 0 WHERE id = ? AND receive_count = ?",
+            )
+            .bind(visible_at.as_millis())
+            .bind(id)
+            .bind(receive_count)
+            .execute(connection);
+                async { changed.await.map(drop).map_err(super::failed) }.boxed()
+            })
+            .await
+            .map_err(not_written)
     }
 
     /// When the next message becomes visible; `None` when the queue is empty.
