@@ -85,7 +85,11 @@ impl Serving {
         Self::run(command, &listen).await
     }
 
-    async fn run(mut command: Command, listen: &str) -> Self {
+    /// Starts what [`serve_command`] gave.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn run(mut command: Command, listen: &str) -> Self {
         let mut child = command.spawn().expect("the program is there");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         loop {
@@ -103,6 +107,15 @@ impl Serving {
             log
         });
         Self { child, url: format!("http://{listen}/api/event"), log }
+    }
+
+    /// The id of its process.
+    ///
+    /// # Panics
+    /// When it is gone.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Where it takes events.

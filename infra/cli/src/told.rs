@@ -40,17 +40,25 @@ pub fn facts<N: AsRef<str>>(facts: impl IntoIterator<Item = (N, String)>) -> Str
 /// A table: a line of heads, a line per row, columns as wide as they need.
 #[must_use]
 pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([heads[column].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..N).map(width).collect();
+    let heads = heads.map(str::to_owned);
+    aligned([heads.as_slice()].into_iter().chain(rows.iter().map(<[String; N]>::as_slice)))
+}
+
+/// Rows with columns as wide as they need.
+#[must_use]
+pub fn aligned<'a>(rows: impl Iterator<Item = &'a [String]> + Clone) -> String {
+    let mut widths = Vec::new();
+    for row in rows.clone() {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
     let line = |row: &[String]| {
         let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}  "));
         cells.collect::<String>().trim_end().to_owned()
     };
-    let heads = heads.map(str::to_owned);
-    lines([line(&heads)].into_iter().chain(rows.iter().map(|row| line(row))))
+    lines(rows.map(line))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! No dependencies, so that it starts within seconds on a fresh machine.
 
+mod guards;
 mod parts;
 mod run;
 mod tools;
@@ -21,8 +22,11 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    if let Some(unknown) = flags.iter().find(|flag| *flag != parts::LONG) {
-        eprintln!("there is no `{unknown}`; there are `--list` and, for the part soak, `--long`");
+    let known = [parts::LONG, guards::WRITE];
+    if let Some(unknown) = flags.iter().find(|flag| !known.contains(&flag.as_str())) {
+        eprintln!(
+            "there is no `{unknown}`; there are `--list`, for the part soak `--long`, and for the part guards `--write`"
+        );
         return ExitCode::from(2);
     }
     let chosen: Vec<&Part> = if names.is_empty() {

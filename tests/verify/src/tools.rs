@@ -22,12 +22,13 @@ pub(crate) fn path() -> OsString {
     std::env::join_paths(folders).unwrap_or(inherited)
 }
 
-/// Servers and a browser that tests speak to, from Debian: a program of each, and the packages.
-const SERVERS: [(&str, &[&str]); 5] = [
+/// Servers and a browser that tests speak to, and what counts instructions, from Debian: a program of each, and the packages.
+const SERVERS: [(&str, &[&str]); 6] = [
     ("/usr/sbin/freeradius", &["freeradius", "freeradius-utils", "freeradius-rest"]),
     ("/usr/lib/postgresql/15/bin/initdb", &["postgresql-15"]),
     ("/usr/sbin/mariadbd", &["mariadb-server"]),
     ("/usr/bin/chromedriver", &["chromium", "chromium-driver"]),
+    ("/usr/bin/valgrind", &["valgrind"]),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", &["fonts-noto-cjk"]),
 ];
 

@@ -1,31 +1,41 @@
 //! The contenders, installed from pinned packages and built with optimisation.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use greenlight_tests::workspace;
 
-use crate::contenders::Contender;
+/// A bootstrap process of a function.
+#[derive(Clone, Debug)]
+pub(crate) struct Bootstrap {
+    /// For the table.
+    pub(crate) name: &'static str,
+    /// What it is made of, with versions.
+    pub(crate) made_of: String,
+    /// The program and its arguments.
+    pub(crate) command: Vec<OsString>,
+    /// Where it runs.
+    pub(crate) folder: PathBuf,
+    /// Whether it sends the event to the queue: the floor does not.
+    pub(crate) enqueues: bool,
+    /// The size of what would be deployed, zipped.
+    pub(crate) zip_mib: f64,
+}
 
-/// All contenders: ours, the floor, and what people would use instead.
-pub(crate) fn everything() -> Result<Vec<Contender>, String> {
-    let root = workspace().canonicalize().map_err(|error| error.to_string())?;
-    let mut build = Command::new("cargo");
-    build.args(["build", "--release", "--quiet", "--package", "receiver", "--package", "hello"]);
-    run(build.current_dir(&root))?;
-    let rust = |name: &'static str, program: &str, made_of: String| -> Result<Contender, String> {
-        let path = root.join("target/release").join(program);
-        Ok(Contender {
-            name,
-            made_of,
-            zip_bytes: zipped(&path)?,
-            command: vec![path.into()],
-            folder: root.clone(),
-            enqueues: program != "hello",
-        })
-    };
+/// A Django project.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) made_of: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) python: PathBuf,
+    pub(crate) gunicorn: PathBuf,
+}
+
+/// The receivers: the floor first, ours, and what people would use instead.
+pub(crate) fn receivers() -> Result<Vec<Bootstrap>, String> {
+    let root = root()?;
     Ok(vec![
         rust("hello (the floor)", "hello", "Rust, lambda_http alone; only answers 200".to_owned())?,
         rust("greenlight", "receiver", format!("Rust, {}", version("rustc", "--version")))?,
@@ -34,7 +44,34 @@ pub(crate) fn everything() -> Result<Vec<Contender>, String> {
     ])
 }
 
-fn node(root: &Path) -> Result<Contender, String> {
+fn root() -> Result<PathBuf, String> {
+    workspace().canonicalize().map_err(|error| error.to_string())
+}
+
+/// A program of the workspace, built with optimisation; by itself, as others bring features into the crates that
+/// they share.
+pub(crate) fn built(package: &str, program: &str) -> Result<PathBuf, String> {
+    let root = root()?;
+    println!("compare: building {program}");
+    let mut build = Command::new("cargo");
+    build.args(["build", "--release", "--quiet", "--package", package]);
+    run(build.current_dir(&root))?;
+    Ok(root.join("target/release").join(program))
+}
+
+fn rust(name: &'static str, program: &str, made_of: String) -> Result<Bootstrap, String> {
+    let path = built(program, program)?;
+    Ok(Bootstrap {
+        name,
+        made_of,
+        zip_mib: zipped(&path)?,
+        command: vec![path.into()],
+        folder: root()?,
+        enqueues: program != "hello",
+    })
+}
+
+fn node(root: &Path) -> Result<Bootstrap, String> {
     let folder = root.join(".tools/compare-node");
     let source = root.join("tests/compare/node");
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -45,36 +82,83 @@ fn node(root: &Path) -> Result<Contender, String> {
     if !folder.join("node_modules").exists() {
         run(Command::new("npm").args(["ci", "--silent", "--omit=dev"]).current_dir(&folder))?;
     }
-    Ok(Contender {
+    Ok(Bootstrap {
         name: "Node",
         made_of: format!("Node {}, official SDK, AWS SDK v3", version("node", "--version")),
-        zip_bytes: zipped(&folder)?,
+        zip_mib: zipped(&folder)?,
         command: vec!["node".into(), folder.join("receiver.js").into()],
         folder,
         enqueues: true,
     })
 }
 
-fn python(root: &Path) -> Result<Contender, String> {
-    let folder = root.join(".tools/compare-python");
-    let python = folder.join("bin/python");
-    if !folder.join("installed").exists() {
-        let _ = fs::remove_dir_all(&folder);
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        let pins = root.join("tests/tools/compare-python.txt");
-        let mut pip = Command::new(&python);
-        run(pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "-r"]).arg(pins))?;
-        fs::write(folder.join("installed"), "").map_err(|error| error.to_string())?;
-    }
-    let packages = folder.join("lib");
-    Ok(Contender {
+fn python(root: &Path) -> Result<Bootstrap, String> {
+    let environment = environment("compare-python")?;
+    let python = environment.join("bin/python");
+    Ok(Bootstrap {
         name: "Python",
         made_of: format!("{}, official SDK, boto3", version("python3", "--version")),
-        zip_bytes: zipped(&packages)?,
+        zip_mib: zipped(&environment.join("lib"))?,
         command: vec![python.into(), "-m".into(), "awslambdaric".into(), "receiver.handler".into()],
         folder: root.join("tests/compare"),
         enqueues: true,
     })
+}
+
+/// The workers: what people would use instead first, and ours.
+pub(crate) fn workers() -> Result<Vec<Bootstrap>, String> {
+    let environment = environment("compare-worker")?;
+    let python = environment.join("bin/python");
+    Ok(vec![
+        Bootstrap {
+            name: "Python",
+            made_of: format!(
+                "{}, official SDK, boto3, Powertools for AWS Lambda",
+                version("python3", "--version")
+            ),
+            zip_mib: zipped(&environment.join("lib"))?,
+            command: vec![
+                python.into(),
+                "-m".into(),
+                "awslambdaric".into(),
+                "worker.handler".into(),
+            ],
+            folder: root()?.join("tests/compare"),
+            enqueues: false,
+        },
+        rust("greenlight", "worker", format!("Rust, {}", version("rustc", "--version")))?,
+    ])
+}
+
+/// The Django project under gunicorn.
+pub(crate) fn django() -> Result<Server, String> {
+    let bin = environment("compare-django")?.join("bin");
+    let python = version("python3", "--version");
+    Ok(Server {
+        made_of: format!("{python}, official SDK, Django APIView, gunicorn with 3 workers, SQLite"),
+        folder: root()?.join("tests/compare"),
+        python: bin.join("python"),
+        gunicorn: bin.join("gunicorn"),
+    })
+}
+
+/// A Python environment with the packages that `tests/tools/<set>.txt` pins.
+fn environment(set: &str) -> Result<PathBuf, String> {
+    let root = root()?;
+    let pins = root.join("tests/tools").join(format!("{set}.txt"));
+    let wanted = fs::read_to_string(&pins).map_err(|error| format!("{set}: {error}"))?;
+    let folder = root.join(".tools").join(set);
+    let stamp = folder.join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(folder);
+    }
+    println!("compare: installing {set}");
+    let _ = fs::remove_dir_all(&folder);
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    let mut pip = Command::new(folder.join("bin/python"));
+    run(pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "-r"]).arg(pins))?;
+    fs::write(stamp, wanted).map_err(|error| format!("{set}: {error}"))?;
+    Ok(folder)
 }
 
 fn version(program: &str, flag: &str) -> String {
@@ -83,8 +167,8 @@ fn version(program: &str, flag: &str) -> String {
         .map_or_else(|_| "?".to_owned(), |it| String::from_utf8_lossy(&it.stdout).trim().to_owned())
 }
 
-/// The size of a file or folder as a deflated zip.
-fn zipped(path: &Path) -> Result<u64, String> {
+/// The size of a file or folder as a deflated zip, in MiB.
+fn zipped(path: &Path) -> Result<f64, String> {
     let script = "import os, sys, tempfile, zipfile
 path = sys.argv[1]
 with tempfile.TemporaryFile() as file:
@@ -95,7 +179,7 @@ with tempfile.TemporaryFile() as file:
             for name in names:
                 if not name.endswith('.pyc') and '/pip' not in folder:
                     archive.write(os.path.join(folder, name), os.path.relpath(os.path.join(folder, name), path))
-    print(file.tell())";
+    print(file.tell() / 2**20)";
     let arguments = [OsStr::new("-c"), OsStr::new(script), path.as_os_str()];
     let output = Command::new("python3").args(arguments).output();
     let output = output.map_err(|error| format!("python3 cannot be started: {error}"))?;

@@ -1,46 +1,48 @@
-//! `cargo compare`: the receiver beside what people would use instead, and beside the floor, in one run on this machine.
+//! `cargo compare`: greenlight beside what people would use instead, and beside the floor, in one run on this machine.
 //!
-//! Each contender is a bootstrap process between an emulator of the Lambda Runtime API and a stub of AWS behind TLS, and
-//! does the same job on the same freshly encrypted and signed event. Runs are interleaved; medians are told.
+//! Contenders do the same job on the same freshly encrypted and signed events, in turn; medians are told.
 
-mod contenders;
+mod figures;
+mod growth;
 mod install;
-mod measure;
+mod receiver;
 mod report;
+mod serve;
+mod stage;
+mod worker;
 
 use std::process::ExitCode;
 
-use contenders::Contender;
-use measure::Bench;
+use figures::Section;
 
-/// So many starts of each contender, interleaved.
-const ROUNDS: usize = 11;
-
-/// So many events to a process that is warm; CPU is counted over these.
-const WARM_EVENTS: usize = 200;
+/// The sections, by the names that the command line takes.
+const SECTIONS: [&str; 3] = ["receiver", "worker", "serve"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    println!(
-        "compare: installing the peers and building with optimisation; minutes, the first time"
-    );
-    let contenders = match install::everything() {
-        Ok(contenders) => contenders,
-        Err(problem) => {
-            eprintln!("compare: {problem}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let mut bench = Bench::set().await;
-    let mut results: Vec<_> = contenders.iter().map(Contender::unmeasured).collect();
-    for round in 1..=ROUNDS {
-        for (contender, result) in contenders.iter().zip(&mut results) {
-            result.add(bench.run(contender, WARM_EVENTS).await);
-        }
-        println!("compare: round {round} of {ROUNDS}");
+    let mut names: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = names.iter().find(|name| !SECTIONS.contains(&name.as_str())) {
+        eprintln!("compare: there is no `{unknown}`; there are {}", SECTIONS.join(", "));
+        return ExitCode::from(2);
     }
-    print!("{}", report::table(&results));
-    match report::write(&results) {
+    if names.is_empty() {
+        names = SECTIONS.map(str::to_owned).to_vec();
+    }
+    println!("compare: installs the peers and builds with optimisation; minutes, the first time");
+    let mut sections = Vec::new();
+    for name in names {
+        match compare(&name).await {
+            Ok(section) => {
+                println!("\n{}", report::table(&section));
+                sections.push(section);
+            }
+            Err(problem) => {
+                eprintln!("compare: {problem}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    match report::write(&sections) {
         Ok(files) => {
             println!("written: {}", files.join(", "));
             ExitCode::SUCCESS
@@ -48,6 +50,31 @@ async fn main() -> ExitCode {
         Err(error) => {
             eprintln!("compare: the results cannot be written: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+async fn compare(name: &str) -> Result<Section, String> {
+    match name {
+        "serve" => {
+            let (ours, django) = (install::built("greenlight", "greenlight")?, install::django()?);
+            let results = serve::measure(&ours, &django).await;
+            Ok(Section { name: "serve", columns: serve::COLUMNS, results, growth: Vec::new() })
+        }
+        "worker" => {
+            let contenders = install::workers()?;
+            let results = worker::measure(&contenders).await;
+            let growth = worker::growth(contenders.last().ok_or("there is no worker")?).await;
+            Ok(Section { name: "worker", columns: worker::COLUMNS, results, growth })
+        }
+        _ => {
+            let results = receiver::measure(&install::receivers()?).await;
+            Ok(Section {
+                name: "receiver",
+                columns: receiver::COLUMNS,
+                results,
+                growth: Vec::new(),
+            })
         }
     }
 }

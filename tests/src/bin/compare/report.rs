@@ -1,71 +1,76 @@
-//! What was measured, as a table, as JSON and as a picture.
+//! What was measured, as tables, as JSON and as pictures.
 
 use std::fmt::Write as _;
 use std::io;
 
-use greenlight::told::table as plain_table;
+use greenlight::told::aligned;
 use greenlight_tests::workspace;
 use serde_json::{Value, json};
 
-use crate::contenders::{Figure, Measured};
-use crate::measure::Run;
+use crate::figures::{Column, Figure, Measured, Section};
+use crate::growth;
 
-/// A column: what it is, its unit, and where it comes from.
-type Column = (&'static str, &'static str, fn(&Run) -> f64);
+const JSON: &str = "docs/compare.json";
 
-const COLUMNS: [Column; 4] = [
-    ("spawn to first answer", "ms", |run| run.first_ms),
-    ("a warm event", "ms", |run| run.warm_ms),
-    ("CPU per warm event", "ms", |run| run.cpu_ms),
-    ("peak memory", "MiB", |run| run.peak_mib),
-];
-
-/// The first is the floor.
-fn floor(results: &[Measured], of: fn(&Run) -> f64) -> f64 {
-    results.first().map_or(f64::NAN, |floor| floor.figure(of).median)
-}
-
-/// Medians, with their ratio to the floor.
-pub(crate) fn table(results: &[Measured]) -> String {
+/// Medians, with their ratio to the first line.
+pub(crate) fn table(section: &Section) -> String {
     let row = |result: &Measured| {
-        let cell = |(_, unit, of): Column| {
-            let Figure { median, .. } = result.figure(of);
-            format!("{median:.2} {unit} ({:.1}x)", median / floor(results, of))
-        };
-        let [first, warm, cpu, peak] = COLUMNS.map(cell);
-        let zip = format!("{:.1} MiB", mebibytes(result.zip_bytes));
-        [result.name.to_owned(), first, warm, cpu, peak, zip]
+        let cells = (0..).zip(section.columns).map(|(place, column)| {
+            let Figure { median, .. } = result.figure(place);
+            if median.is_nan() {
+                return "-".to_owned();
+            }
+            format!("{} ({:.1}x)", shown(median, column), section.ratio(place, median))
+        });
+        std::iter::once(result.name.to_owned()).chain(cells).collect::<Vec<_>>()
     };
-    let rows: Vec<_> = results.iter().map(row).collect();
-    let heads = ["", "FIRST ANSWER", "WARM EVENT", "CPU PER EVENT", "PEAK", "ZIP"];
-    plain_table(heads, &rows)
+    let rows: Vec<_> = section.results.iter().map(row).collect();
+    let heads = section.columns.iter().map(|column| column.name.to_uppercase());
+    let heads: Vec<_> = std::iter::once(section.name.to_owned()).chain(heads).collect();
+    aligned([&heads].into_iter().chain(&rows).map(Vec::as_slice))
 }
 
-/// Writes `docs/compare.json` and `docs/compare.svg`, and names them.
-pub(crate) fn write(results: &[Measured]) -> io::Result<Vec<String>> {
-    let files = [("docs/compare.json", json_of(results)), ("docs/compare.svg", svg(results))];
-    for (path, text) in &files {
-        std::fs::write(workspace().join(path), text)?;
+fn shown(figure: f64, Column { unit, .. }: &Column) -> String {
+    let digits = if figure < 10.0 { 2 } else { usize::from(figure < 1_000.0) };
+    format!("{figure:.digits$} {unit}")
+}
+
+/// Writes `docs/compare.json`, where other sections stay as they are, and a picture for each section; and names them.
+pub(crate) fn write(sections: &[Section]) -> io::Result<Vec<String>> {
+    let known = std::fs::read_to_string(workspace().join(JSON)).unwrap_or_default();
+    let mut document: Value = serde_json::from_str(&known).unwrap_or_default();
+    if !document.is_object() {
+        document = json!({});
     }
-    Ok(files.map(|(path, _)| path.to_owned()).to_vec())
+    document["machine"] = json!(machine());
+    let mut written = vec![JSON.to_owned()];
+    for section in sections {
+        document[section.name] = json_of(section);
+        let picture = format!("docs/compare-{}.svg", section.name);
+        std::fs::write(workspace().join(&picture), svg(section))?;
+        written.push(picture);
+        if !section.growth.is_empty() {
+            document["growth"] = growth::json(&section.growth);
+            let picture = "docs/compare-growth.svg";
+            std::fs::write(workspace().join(picture), growth::svg(&section.growth))?;
+            written.push(picture.to_owned());
+        }
+    }
+    std::fs::write(workspace().join(JSON), format!("{document:#}\n"))?;
+    Ok(written)
 }
 
-fn json_of(results: &[Measured]) -> String {
+fn json_of(section: &Section) -> Value {
     let figures = |result: &Measured| {
-        let figure = |(name, unit, of): Column| {
-            let Figure { median, least, most } = result.figure(of);
-            let ratio = median / floor(results, of);
-            json!({"figure": name, "unit": unit, "median": median, "least": least, "most": most, "to_floor": ratio})
-        };
-        json!({
-            "name": result.name,
-            "made_of": result.made_of,
-            "zip_bytes": result.zip_bytes,
-            "figures": COLUMNS.map(figure),
-        })
+        let figures = (0..).zip(section.columns).map(|(place, Column { name, unit })| {
+            let Figure { median, least, most } = result.figure(place);
+            let ratio = section.ratio(place, median);
+            json!({"figure": name, "unit": unit, "median": median, "least": least, "most": most, "ratio": ratio})
+        });
+        let figures: Vec<Value> = figures.collect();
+        json!({"name": result.name, "made_of": result.made_of, "figures": figures})
     };
-    let results: Vec<Value> = results.iter().map(figures).collect();
-    format!("{:#}\n", json!({"machine": machine(), "contenders": results}))
+    section.results.iter().map(figures).collect()
 }
 
 fn machine() -> String {
@@ -76,34 +81,42 @@ fn machine() -> String {
 }
 
 /// Bars on a scale of powers of ten: what is a hundred times as long would hide the rest otherwise.
-fn svg(results: &[Measured]) -> String {
+fn svg(section: &Section) -> String {
     let (left, bar, gap, width) = (150.0, 22.0, 40.0, 460.0);
-    let group = count(results.len()) * bar + gap;
-    let height = count(COLUMNS.len()) * group + 30.0;
+    let group = count(section.results.len()) * bar + gap;
+    let height = count(section.columns.len()) * group + 10.0;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 {height}\" font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
          <style>text {{ fill: #1c1e21 }} .bar {{ fill: #9aa0a6 }} .ours {{ fill: #17743b }} @media (prefers-color-scheme: dark) {{ text {{ fill: #e7e8ea }} }}</style>\n"
     );
-    for (number, (name, unit, of)) in (0_u8..).zip(COLUMNS) {
-        let top = f64::from(number) * group + 24.0;
-        let least = results.iter().map(|it| it.figure(of).median).fold(f64::INFINITY, f64::min);
-        let most = results.iter().map(|it| it.figure(of).median).fold(0.0, f64::max);
+    for (place, column) in section.columns.iter().enumerate() {
+        let top = count(place) * group + 24.0;
+        let medians = section.results.iter().map(|it| it.figure(place).median);
+        let medians: Vec<f64> = medians.filter(|median| !median.is_nan()).collect();
+        let least = medians.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = medians.iter().copied().fold(0.0, f64::max);
+        let Column { name, unit } = column;
         let _ = writeln!(
             text,
             "<text x=\"0\" y=\"{top}\" font-weight=\"600\">{name}, {unit} (logarithmic)</text>"
         );
-        for (place, result) in (0_u8..).zip(results) {
-            let median = result.figure(of).median;
-            let y = top + 8.0 + f64::from(place) * bar;
+        for (line, result) in section.results.iter().enumerate() {
+            let median = result.figure(place).median;
+            let y = top + 8.0 + count(line) * bar;
             // The shortest bar is seen, too.
             let length =
                 20.0 + (width - 20.0) * (median / least).ln() / (most / least).ln().max(0.01);
+            let (length, label) = if median.is_nan() {
+                (0.0, "-".to_owned())
+            } else {
+                let ratio = section.ratio(place, median);
+                (length, format!("{} ({ratio:.1}x)", shown(median, column)))
+            };
             let class = if result.name == "greenlight" { "ours" } else { "bar" };
-            let ratio = median / floor(results, of);
             let _ = writeln!(
                 text,
                 "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text><rect class=\"{class}\" x=\"{left}\" y=\"{y}\" width=\"{length:.1}\" height=\"16\" rx=\"2\"/>\
-                 <text x=\"{:.1}\" y=\"{}\">{median:.2} ({ratio:.1}x)</text>",
+                 <text x=\"{:.1}\" y=\"{}\">{label}</text>",
                 left - 8.0,
                 y + 13.0,
                 result.name,
@@ -113,10 +126,6 @@ fn svg(results: &[Measured]) -> String {
         }
     }
     text + "</svg>\n"
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0
 }
 
 fn count(n: usize) -> f64 {

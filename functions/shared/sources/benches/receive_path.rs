@@ -1,0 +1,135 @@
+//! The receive path without the network, for whoever counts its instructions: `cargo verify guards` does.
+//!
+//! `cargo bench -p greenlight-sources --bench receive_path -- verify|decrypt|authenticate|receive TIMES`
+
+#![allow(clippy::expect_used, reason = "what does not begin cannot be counted")]
+
+use std::hint::black_box;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use greenlight_core::flow::Approvals;
+use greenlight_core::metrics::NoMetrics;
+use greenlight_core::ports::{Authenticate, Clock, Enqueue, QueueError};
+use greenlight_core::secret::{FixedSecret, Secret};
+use greenlight_core::{Delivery, Receiver, Request, Timestamp, receive};
+use greenlight_sources::feishu::{FeishuWebhook, decrypt, encrypt, header, signature};
+use http::{HeaderMap, HeaderValue};
+use serde_json::json;
+
+const KEY: &str = "an-encrypt-key";
+const NOW: i64 = 1_800_000_000_000;
+const TIMESTAMP: &str = "1800000000";
+const NONCE: &str = "0123456789abcdef";
+
+const FLOWS: &str = include_str!("../../../../infra/flows.toml");
+
+#[derive(Clone, Copy)]
+struct StandingClock;
+
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(NOW)
+    }
+
+    async fn sleep(&self, _: Duration) {
+        std::future::pending().await
+    }
+}
+
+/// A queue that takes everything, written out as it would be sent.
+struct Taking;
+
+impl Enqueue for Taking {
+    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+        black_box(request.to_json());
+        Ok(())
+    }
+}
+
+fn event() -> String {
+    let event = json!({
+        "ts": "1800000000.000000",
+        "uuid": "0f4c7d1e8a9b4c5d",
+        "token": "a-verification-token",
+        "type": "event_callback",
+        "event": {
+            "app_id": "cli_a1b2c3d4e5f6",
+            "tenant_key": "a1b2c3d4e5f6",
+            "type": "approval_instance",
+            "approval_code": "7C468A54-8745-2245-9675-08B7C63E7A85",
+            "instance_code": "81D31358-93AF-92D6-7425-01A5D67C4E71",
+            "status": "APPROVED",
+            "operate_time": NOW.to_string(),
+            "instance_operate_time": NOW.to_string(),
+        },
+    });
+    json!({ "encrypt": encrypt(KEY, [7; 16], event.to_string().as_bytes()) }).to_string()
+}
+
+fn delivery(body: &str) -> Delivery {
+    let signature = signature(TIMESTAMP, NONCE, KEY, body.as_bytes());
+    let headers = [
+        (header::TIMESTAMP, TIMESTAMP),
+        (header::NONCE, NONCE),
+        (header::SIGNATURE, signature.as_str()),
+    ];
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(name, HeaderValue::from_str(value).expect("it is a header's value"));
+    }
+    Delivery { headers: map, body: body.to_owned().into() }
+}
+
+fn secret() -> Secret {
+    let secret = json!({"feishu": {"app_id": "cli_a1b2c3d4e5f6", "app_secret": "an-app-secret",
+        "encrypt_key": KEY, "verification_token": "a-verification-token"}});
+    Secret::parse(&secret.to_string()).expect("the secret is complete")
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
+    let [function, times] = arguments.as_slice() else {
+        println!("receive_path: which function, and how often?");
+        return;
+    };
+    let times: u32 = times.parse().expect("TIMES is a number");
+    let (body, secret) = (event(), secret());
+    let delivery = delivery(&body);
+    let encrypted: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
+    let encrypted = encrypted["encrypt"].as_str().expect("it is encrypted");
+    let webhook = FeishuWebhook::default();
+    let approval_code = |_: &str| Some("7C468A54-8745-2245-9675-08B7C63E7A85".to_owned());
+    let receiver = Receiver {
+        source: webhook,
+        secret: FixedSecret(Arc::new(secret.clone())),
+        queue: Taking,
+        clock: StandingClock,
+        approvals: Approvals::parse(FLOWS, &approval_code).expect("the flows are right"),
+        metrics: Arc::new(NoMetrics),
+    };
+    for _ in 0..times {
+        match function.as_str() {
+            "verify" => {
+                drop(black_box(signature(TIMESTAMP, NONCE, KEY, black_box(body.as_bytes()))))
+            }
+            "decrypt" => drop(black_box(decrypt(KEY, black_box(encrypted)))),
+            "authenticate" => {
+                let event =
+                    webhook.authenticate(black_box(&delivery), &secret, StandingClock.now());
+                black_box(event.expect("it is authentic"));
+            }
+            "receive" => {
+                let answer = pin!(receive(black_box(&delivery), &receiver));
+                let Poll::Ready(answer) = answer.poll(&mut Context::from_waker(Waker::noop()))
+                else {
+                    panic!("nothing here waits");
+                };
+                assert_eq!((answer.status(), answer.outcome.as_str()), (200, "enqueued"));
+            }
+            unknown => panic!("there is no {unknown}"),
+        }
+    }
+}

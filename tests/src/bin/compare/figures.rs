@@ -1,0 +1,68 @@
+//! What is measured, and of whom.
+
+use crate::growth::Growth;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+}
+
+/// What was measured of a contender.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    pub(crate) name: &'static str,
+    /// What it is made of, with versions.
+    pub(crate) made_of: String,
+    /// A figure per column, of each run. One that there is not is no number.
+    runs: Vec<Vec<f64>>,
+}
+
+/// A figure of a contender: the median, and the smallest and the largest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figure {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl Measured {
+    /// Before the first run.
+    pub(crate) fn new(name: &'static str, made_of: &str) -> Self {
+        Self { name, made_of: made_of.to_owned(), runs: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, run: Vec<f64>) {
+        self.runs.push(run);
+    }
+
+    /// The figure of a column, by its place.
+    pub(crate) fn figure(&self, column: usize) -> Figure {
+        let mut values: Vec<f64> =
+            self.runs.iter().filter_map(|run| run.get(column).copied()).collect();
+        values.sort_by(f64::total_cmp);
+        let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
+        Figure { median: at(values.len() / 2), least: at(0), most: at(values.len().max(1) - 1) }
+    }
+}
+
+/// One comparison.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    /// Its name in files and on the command line.
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [Column],
+    /// The first is what the others are compared with.
+    pub(crate) results: Vec<Measured>,
+    /// How the time of ours grows, where that was asked.
+    pub(crate) growth: Vec<Growth>,
+}
+
+impl Section {
+    /// How many times the first contender's figure this one is.
+    pub(crate) fn ratio(&self, column: usize, figure: f64) -> f64 {
+        let first = self.results.first().map_or(f64::NAN, |first| first.figure(column).median);
+        figure / first
+    }
+}

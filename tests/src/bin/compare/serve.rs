@@ -1,0 +1,149 @@
+//! One machine: `greenlight serve`, and a Django API view under gunicorn, which articles show.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
+
+use greenlight_tests::load::{Went, send_all};
+use greenlight_tests::local_aws::free_port;
+use greenlight_tests::process::peak_memory;
+use greenlight_tests::scene::{Scene, device};
+use greenlight_tests::serving::{Serving, serve_command};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::figures::{Column, Measured};
+use crate::install::Server;
+
+const ROUNDS: usize = 3;
+
+/// As many as there are events under way at a time.
+const CONNECTIONS: usize = 64;
+
+/// Events to the queue, by who receives them: as many as take a few seconds.
+const EVENTS: usize = 30_000;
+const EVENTS_DJANGO: usize = 4_000;
+
+/// Approvals with one device each, until all are on the whitelist.
+const APPROVALS: usize = 2_000;
+
+/// What is measured.
+pub(crate) const COLUMNS: &[Column] = &[
+    Column { name: "events to the queue", unit: "/s" },
+    Column { name: "99 % answered within", unit: "ms" },
+    Column { name: "peak memory", unit: "MiB" },
+    Column { name: "events to the whitelist", unit: "/s" },
+];
+
+/// Both, in turn.
+pub(crate) async fn measure(ours: &Path, django: &Server) -> Vec<Measured> {
+    let mut results = vec![
+        Measured::new("Django", &django.made_of),
+        Measured::new("greenlight", "greenlight serve"),
+    ];
+    for round in 1..=ROUNDS {
+        results[0].add(run_django(django).await);
+        results[1].add(run_ours(ours).await);
+        println!("compare: serve, round {round} of {ROUNDS}");
+    }
+    results
+}
+
+fn figures(went: &Went, peak_mib: f64, to_the_whitelist: f64) -> Vec<f64> {
+    let p99 = went.percentile(99).as_secs_f64() * 1_000.0;
+    vec![went.per_second(), p99, peak_mib, to_the_whitelist]
+}
+
+fn events(scene: &Scene, count: usize, of: &str) -> Vec<greenlight::simulator::Sent> {
+    (0..count)
+        .map(|n| scene.event(&format!("e-{of}-{n}"), &format!("{of}-{n}"), "APPROVED"))
+        .collect()
+}
+
+/// While events come in it does everything else, too: it reads instances, calls the NAC and writes its ledger.
+async fn run_ours(program: &Path) -> Vec<f64> {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let approve = |count: usize, of: &str| {
+        for n in 0..count {
+            let number = u32::try_from(n).expect("there are that many addresses");
+            scene.approve(&format!("{of}-{n}"), &[&device(number)]);
+        }
+    };
+    approve(EVENTS, "I");
+    let (command, listen) = serve_command(&scene, folder.path(), &[], program);
+    let serving = Serving::run(command, &listen).await;
+    let address: SocketAddr = listen.parse().expect("it is an address");
+    let went = send_all(address, events(&scene, EVENTS, "I"), CONNECTIONS).await;
+    let peak = peak_memory(serving.id());
+    drop(serving.kill().await);
+
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let scene = Scene::set().await;
+    for n in 0..APPROVALS {
+        let number = u32::try_from(n).expect("there are that many addresses");
+        scene.approve(&format!("W-{n}"), &[&device(number)]);
+    }
+    let (command, listen) = serve_command(&scene, folder.path(), &[], program);
+    let serving = Serving::run(command, &listen).await;
+    let address: SocketAddr = listen.parse().expect("it is an address");
+    let sent = events(&scene, APPROVALS, "W");
+    let start = Instant::now();
+    send_all(address, sent, CONNECTIONS).await;
+    scene.nac.wait_for_calls(APPROVALS).await;
+    let took = start.elapsed();
+    assert_eq!(scene.nac.whitelist().len(), APPROVALS);
+    drop(serving.kill().await);
+    let approvals = f64::from(u32::try_from(APPROVALS).unwrap_or(u32::MAX));
+    figures(&went, peak, approvals / took.as_secs_f64())
+}
+
+async fn run_django(server: &Server) -> Vec<f64> {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let command = |program: &Path| {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&server.folder)
+            .env("DATABASE", folder.path().join("queue.db"))
+            .env("ENCRYPT_KEY", &scene.app.encrypt_key)
+            .env("VERIFICATION_TOKEN", &scene.app.verification_token)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    };
+    let made = command(&server.python).arg("django_receiver.py").status().await;
+    assert!(made.expect("there is Python").success(), "the table can be made");
+    let mut gunicorn = command(&server.gunicorn)
+        .args(["django_receiver:application", "--workers", "3", "--log-level", "error"])
+        .args(["--bind", &address.to_string()])
+        .spawn()
+        .expect("there is gunicorn");
+    answers(address).await;
+    send_all(address, events(&scene, 100, "warm"), CONNECTIONS).await;
+    let went = send_all(address, events(&scene, EVENTS_DJANGO, "I"), CONNECTIONS).await;
+    let peak = family_memory(&gunicorn);
+    // Asked, so that it ends its workers, too.
+    let pid = gunicorn.id().expect("it runs").to_string();
+    let _ = Command::new("kill").arg(pid).status().await;
+    let _ = gunicorn.wait().await;
+    figures(&went, peak, f64::NAN)
+}
+
+/// Returns when somebody listens at `address`.
+async fn answers(address: SocketAddr) {
+    while TcpStream::connect(address).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The peak memory of a process and its children together.
+fn family_memory(parent: &Child) -> f64 {
+    let pid = parent.id().expect("it runs");
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = std::fs::read_to_string(path).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    children.chain([pid]).map(peak_memory).sum()
+}
