@@ -22,9 +22,22 @@ pub fn cpu(pid: u32) -> Duration {
 /// When there is no such process.
 #[must_use]
 pub fn peak_memory(pid: u32) -> f64 {
+    mebibytes(pid, "VmHWM:")
+}
+
+/// The memory that it holds now, in MiB.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn memory(pid: u32) -> f64 {
+    mebibytes(pid, "VmRSS:")
+}
+
+fn mebibytes(pid: u32, of: &str) -> f64 {
     let status =
         std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process has a state");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(of)).unwrap_or_default();
     let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok());
     kib.unwrap_or(f64::NAN) / 1024.0
 }

@@ -12,7 +12,7 @@ use crate::mac::{Eui48, MacError, parse_list};
 use crate::time::is_moment;
 
 /// More devices than any form for people names; what is larger is a mistake or an attack.
-pub const MAX_DEVICES: usize = 200;
+pub const MAX_DEVICES: usize = 1_000;
 
 /// What a flow's fields found in a form.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -21,8 +21,11 @@ const SECTIONS: [&str; 3] = ["receiver", "worker", "serve"];
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut names: Vec<String> = std::env::args().skip(1).collect();
+    if names == ["million"] {
+        return million().await;
+    }
     if let Some(unknown) = names.iter().find(|name| !SECTIONS.contains(&name.as_str())) {
-        eprintln!("compare: there is no `{unknown}`; there are {}", SECTIONS.join(", "));
+        eprintln!("compare: there is no `{unknown}`; there are {}, million", SECTIONS.join(", "));
         return ExitCode::from(2);
     }
     if names.is_empty() {
@@ -47,6 +50,25 @@ async fn main() -> ExitCode {
             println!("written: {}", files.join(", "));
             ExitCode::SUCCESS
         }
+        Err(error) => {
+            eprintln!("compare: the results cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether memory stays flat: takes minutes, so it is not among the sections.
+async fn million() -> ExitCode {
+    let program = match install::built("greenlight", "greenlight") {
+        Ok(program) => program,
+        Err(problem) => {
+            eprintln!("compare: {problem}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let held = serve::million(&program).await;
+    match report::write_million(&held) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compare: the results cannot be written: {error}");
             ExitCode::FAILURE

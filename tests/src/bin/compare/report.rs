@@ -37,12 +37,7 @@ fn shown(figure: f64, Column { unit, .. }: &Column) -> String {
 
 /// Writes `docs/compare.json`, where other sections stay as they are, and a picture for each section; and names them.
 pub(crate) fn write(sections: &[Section]) -> io::Result<Vec<String>> {
-    let known = std::fs::read_to_string(workspace().join(JSON)).unwrap_or_default();
-    let mut document: Value = serde_json::from_str(&known).unwrap_or_default();
-    if !document.is_object() {
-        document = json!({});
-    }
-    document["machine"] = json!(machine());
+    let mut document = document();
     let mut written = vec![JSON.to_owned()];
     for section in sections {
         document[section.name] = json_of(section);
@@ -56,8 +51,27 @@ pub(crate) fn write(sections: &[Section]) -> io::Result<Vec<String>> {
             written.push(picture.to_owned());
         }
     }
-    std::fs::write(workspace().join(JSON), format!("{document:#}\n"))?;
+    save(document)?;
     Ok(written)
+}
+
+/// Writes what `serve` held, by events, into the same file.
+pub(crate) fn write_million(held: &[(u32, f64)]) -> io::Result<()> {
+    let mut document = document();
+    document["serve held MiB by events"] = json!(held);
+    save(document)
+}
+
+/// What the last run wrote.
+fn document() -> Value {
+    let known = std::fs::read_to_string(workspace().join(JSON)).unwrap_or_default();
+    let known: Value = serde_json::from_str(&known).unwrap_or_default();
+    if known.is_object() { known } else { json!({}) }
+}
+
+fn save(mut document: Value) -> io::Result<()> {
+    document["machine"] = json!(machine());
+    std::fs::write(workspace().join(JSON), format!("{document:#}\n"))
 }
 
 fn json_of(section: &Section) -> Value {

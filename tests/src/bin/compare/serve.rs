@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use greenlight_tests::load::{Went, send_all};
 use greenlight_tests::local_aws::free_port;
-use greenlight_tests::process::peak_memory;
+use greenlight_tests::process::{memory, peak_memory};
 use greenlight_tests::scene::{Scene, device};
 use greenlight_tests::serving::{Serving, serve_command};
 use tokio::net::TcpStream;
@@ -97,6 +97,35 @@ async fn run_ours(program: &Path) -> Vec<f64> {
     drop(serving.kill().await);
     let approvals = f64::from(u32::try_from(APPROVALS).unwrap_or(u32::MAX));
     figures(&went, peak, approvals / took.as_secs_f64())
+}
+
+/// What `serve` holds in memory, in MiB, after each hundred thousand of a million events about a thousand approvals.
+pub(crate) async fn million(program: &Path) -> Vec<(u32, f64)> {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for n in 0..1_000 {
+        scene.approve(&format!("M-{n}"), &[&device(n)]);
+    }
+    let (command, listen) = serve_command(&scene, folder.path(), &[], program);
+    let serving = Serving::run(command, &listen).await;
+    let address: SocketAddr = listen.parse().expect("it is an address");
+    let mut held = Vec::new();
+    for step in 1..=40_u32 {
+        let event =
+            |n: u32| scene.event(&format!("m-{step}-{n}"), &format!("M-{}", n % 1_000), "APPROVED");
+        let went = send_all(address, (0..25_000).map(event).collect(), CONNECTIONS).await;
+        if step % 4 == 0 {
+            held.push((step * 25_000, memory(serving.id())));
+            println!(
+                "{} events: {:.1} MiB, {:.0}/s",
+                step * 25_000,
+                memory(serving.id()),
+                went.per_second()
+            );
+        }
+    }
+    drop(serving.kill().await);
+    held
 }
 
 async fn run_django(server: &Server) -> Vec<f64> {

@@ -3,6 +3,8 @@
 //!
 //! Nobody is told of a write before the commit that holds it. A write that fails takes nothing else with it.
 
+use std::collections::VecDeque;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use greenlight_core::ports::LedgerError;
@@ -14,17 +16,22 @@ use super::failed;
 /// So many writes share a commit at most.
 const MOST_IN_A_COMMIT: usize = 256;
 
+/// So many other writes share one with messages: Feishu waits three seconds for an answer, and nobody for the rest.
+const OTHERS_BESIDE_MESSAGES: usize = 4;
+
 /// Writes in the background, as long as there is a clone of it.
 #[derive(Clone, Debug)]
 pub(super) struct Writer(mpsc::Sender<Write>);
 
 enum Write {
-    /// A message for the queue: all of a commit go in with one statement.
-    Message {
-        body: String,
-        tell: oneshot::Sender<Result<(), LedgerError>>,
-    },
+    Message(Message),
     Other(Box<dyn Job>),
+}
+
+/// A message for the queue: all of a commit go in with one statement.
+struct Message {
+    body: String,
+    tell: oneshot::Sender<Result<(), LedgerError>>,
 }
 
 /// A write, whatever comes of it.
@@ -58,7 +65,6 @@ where
     fn tell(self: Box<Self>, committed: Result<(), LedgerError>) {
         let Self { result, tell, .. } = *self;
         let result = committed.and_then(|()| result.unwrap_or_else(|| Err(closed())));
-        // Whoever is gone has not been told, and asks again.
         drop(tell.send(result));
     }
 }
@@ -72,15 +78,11 @@ impl Writer {
     pub(super) fn over(pool: SqlitePool) -> Self {
         let (sender, mut arrived) = mpsc::channel(MOST_IN_A_COMMIT);
         tokio::spawn(async move {
-            let mut together = Vec::new();
-            while arrived.recv_many(&mut together, MOST_IN_A_COMMIT).await > 0 {
+            let mut waiting = Lines::default();
+            while waiting.fill(&mut arrived).await {
+                let mut together = waiting.next_commit();
                 let committed = commit(&pool, &mut together).await;
-                for write in together.drain(..) {
-                    match write {
-                        Write::Message { tell, .. } => drop(tell.send(committed.clone())),
-                        Write::Other(job) => job.tell(committed.clone()),
-                    }
-                }
+                together.tell(&committed);
             }
         });
         Self(sender)
@@ -89,7 +91,7 @@ impl Writer {
     /// Puts a message into the queue.
     pub(super) async fn message(&self, body: String) -> Result<(), LedgerError> {
         let (tell, told) = oneshot::channel();
-        self.0.send(Write::Message { body, tell }).await.map_err(|_| closed())?;
+        self.0.send(Write::Message(Message { body, tell })).await.map_err(|_| closed())?;
         told.await.map_err(|_| closed())?
     }
 
@@ -108,9 +110,66 @@ impl Writer {
     }
 }
 
-async fn commit(pool: &SqlitePool, together: &mut [Write]) -> Result<(), LedgerError> {
+/// Who waits, in two lines. A commit is made of the heads of both.
+#[derive(Default)]
+struct Lines {
+    messages: Vec<Message>,
+    others: VecDeque<Box<dyn Job>>,
+}
+
+impl Lines {
+    /// Lets in who has arrived, and waits for somebody when there is nobody. `false` when nobody will come any more.
+    async fn fill(&mut self, arrived: &mut mpsc::Receiver<Write>) -> bool {
+        if self.messages.is_empty() && self.others.is_empty() {
+            match arrived.recv().await {
+                Some(write) => self.line_up(write),
+                None => return false,
+            }
+        }
+        while self.messages.len() + self.others.len() < MOST_IN_A_COMMIT
+            && let Ok(write) = arrived.try_recv()
+        {
+            self.line_up(write);
+        }
+        true
+    }
+
+    fn line_up(&mut self, write: Write) {
+        match write {
+            Write::Message(message) => self.messages.push(message),
+            Write::Other(job) => self.others.push_back(job),
+        }
+    }
+
+    fn next_commit(&mut self) -> Together {
+        let messages = std::mem::take(&mut self.messages);
+        let most = if messages.is_empty() { usize::MAX } else { OTHERS_BESIDE_MESSAGES };
+        let others = self.others.drain(..most.min(self.others.len())).collect();
+        Together { messages, others }
+    }
+}
+
+/// What shares a commit.
+struct Together {
+    messages: Vec<Message>,
+    others: Vec<Box<dyn Job>>,
+}
+
+impl Together {
+    fn tell(self, committed: &Result<(), LedgerError>) {
+        for message in self.messages {
+            // Whoever is gone has not been told, and sends it again.
+            drop(message.tell.send(committed.clone()));
+        }
+        for job in self.others {
+            job.tell(committed.clone());
+        }
+    }
+}
+
+async fn commit(pool: &SqlitePool, together: &mut Together) -> Result<(), LedgerError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    let bodies: Vec<&str> = together.iter().filter_map(Write::body).collect();
+    let bodies: Vec<&str> = together.messages.iter().map(|message| &*message.body).collect();
     if !bodies.is_empty() {
         sqlx::query("INSERT INTO queue (body, visible_at) SELECT value, 0 FROM json_each(?)")
             .bind(serde_json::to_string(&bodies).map_err(failed)?)
@@ -118,8 +177,7 @@ async fn commit(pool: &SqlitePool, together: &mut [Write]) -> Result<(), LedgerE
             .await
             .map_err(failed)?;
     }
-    for write in together {
-        let Write::Other(job) = write else { continue };
+    for job in &mut together.others {
         let mut savepoint = transaction.begin().await.map_err(failed)?;
         if job.run(&mut savepoint).await {
             savepoint.commit().await.map_err(failed)?;
@@ -130,11 +188,90 @@ async fn commit(pool: &SqlitePool, together: &mut [Write]) -> Result<(), LedgerE
     transaction.commit().await.map_err(failed)
 }
 
-impl Write {
-    fn body(&self) -> Option<&str> {
-        match self {
-            Self::Message { body, .. } => Some(body),
-            Self::Other(_) => None,
-        }
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::embedded::Database;
+
+    async fn put(database: &Database, body: &str, is_right: bool) -> Result<(), LedgerError> {
+        let body = body.to_owned();
+        let write = database.writer.write(move |connection| {
+            async move {
+                let insert = sqlx::query("INSERT INTO queue (body, visible_at) VALUES (?, 0)");
+                insert.bind(body).execute(connection).await.map_err(failed)?;
+                if is_right { Ok(()) } else { Err(failed("it is wrong")) }
+            }
+            .boxed()
+        });
+        write.await
+    }
+
+    async fn bodies(database: &Database) -> Vec<String> {
+        let query = sqlx::query_scalar("SELECT body FROM queue ORDER BY body");
+        query.fetch_all(&database.pool).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_takes_nothing_else_with_it() {
+        let database = Database::in_memory().await.unwrap();
+        let message = database.writer.message("a".to_owned());
+        let writes = join_all([
+            put(&database, "b", true),
+            put(&database, "c", false),
+            put(&database, "d", true),
+        ]);
+        let (message, writes) = tokio::join!(message, writes);
+        assert!(message.is_ok());
+        assert_eq!(writes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(bodies(&database).await, ["a", "b", "d"]);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_of_what_was_not_committed() {
+        let database = Database::in_memory().await.unwrap();
+        // A deferred constraint is looked at when the transaction ends.
+        sqlx::raw_sql(
+            "PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER REFERENCES queue DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .execute(&database.pool)
+        .await
+        .unwrap();
+        let wrong = database.writer.write(|connection| {
+            async move {
+                let insert = sqlx::query("INSERT INTO t VALUES (99)").execute(connection);
+                insert.await.map(drop).map_err(failed)
+            }
+            .boxed()
+        });
+        let (wrong, message) = tokio::join!(wrong, database.writer.message("a".to_owned()));
+        assert!(wrong.is_err() && message.is_err());
+        assert!(bodies(&database).await.is_empty());
+        database.writer.message("b".to_owned()).await.unwrap();
+        assert_eq!(bodies(&database).await, ["b"]);
+    }
+
+    /// How many commits a write-ahead log holds: the frames that say how large the database is after them.
+    /// <https://sqlite.org/fileformat2.html#the_write_ahead_log>
+    fn commits(log: &[u8]) -> usize {
+        let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+        let page = usize::try_from(number(8)).unwrap();
+        let frames = (32..log.len()).step_by(24 + page);
+        frames.filter(|frame| number(frame + 4) != 0).count()
+    }
+
+    #[tokio::test]
+    async fn who_writes_at_the_same_time_shares_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path()).await.unwrap();
+        let log = folder.path().join("greenlight.db-wal");
+        let before = commits(&std::fs::read(&log).unwrap());
+        let messages = (0..200).map(|n| database.writer.message(n.to_string()));
+        assert!(join_all(messages).await.iter().all(Result::is_ok));
+        let after = commits(&std::fs::read(&log).unwrap());
+        println!("200 messages in {} commits", after - before);
+        assert!((1..=20).contains(&(after - before)));
+        assert_eq!(bodies(&database).await.len(), 200);
     }
 }
