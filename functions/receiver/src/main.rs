@@ -12,9 +12,9 @@ use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::{Answer, Mistakes, Receiver, receive};
 use greenlight_sources::feishu::FeishuWebhook;
+use greenlight_stores::aws::lean::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
-    Aws, AwsEnvironment, EmbeddedMetrics, MissingVariable, Patience, Queue, SetupError,
-    StoredSecret, log_to_stdout, variable,
+    AwsEnvironment, EmbeddedMetrics, MissingVariable, Patience, log_to_stdout, variable,
 };
 use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -58,7 +58,8 @@ enum StartError {
     Secret(#[from] SecretError),
 }
 
-type Wired = Receiver<FeishuWebhook, CachedSecret<StoredSecret, SystemClock>, Queue, SystemClock>;
+type Wired =
+    Receiver<FeishuWebhook, CachedSecret<SecretsManager, SystemClock>, SqsQueue, SystemClock>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -82,8 +83,8 @@ async fn main() -> ExitCode {
 
 async fn wire() -> Result<Wired, StartError> {
     let aws = Aws::new(AwsEnvironment::read()?)?;
-    let queue = Queue::new(&aws, variable("QUEUE_URL")?, QUEUE_PATIENCE)?;
-    let store = StoredSecret::new(&aws, variable("SECRET_ARN")?, SECRET_PATIENCE)?;
+    let queue = SqsQueue::new(&aws, variable("QUEUE_URL")?, QUEUE_PATIENCE)?;
+    let store = SecretsManager::new(&aws, variable("SECRET_ARN")?, SECRET_PATIENCE)?;
     let file = std::env::var_os("FLOWS_FILE").map(PathBuf::from);
     let flows = flows_text(file.as_deref(), include_str!("../../../infra/flows.toml"))?;
     let approvals = Approvals::parse(&flows, &|name| std::env::var(name).ok())?;

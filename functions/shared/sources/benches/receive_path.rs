@@ -35,7 +35,7 @@ impl Clock for StandingClock {
     }
 
     async fn sleep(&self, _: Duration) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -113,7 +113,7 @@ fn main() {
     for _ in 0..times {
         match function.as_str() {
             "verify" => {
-                drop(black_box(signature(TIMESTAMP, NONCE, KEY, black_box(body.as_bytes()))))
+                drop(black_box(signature(TIMESTAMP, NONCE, KEY, black_box(body.as_bytes()))));
             }
             "decrypt" => drop(black_box(decrypt(KEY, black_box(encrypted)))),
             "authenticate" => {

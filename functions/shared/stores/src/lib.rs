@@ -8,6 +8,8 @@
 //! | clock | [`SystemClock`] | [`SystemClock`] |
 //! | flows | [`flows_text`] | [`flows_text`] |
 //!
+//! [`aws::lean`] has queue and secret for the receiver, which calls AWS without the SDK.
+//!
 //! Each adapter is a cargo feature, so that a function carries what it uses and no more.
 
 #[cfg(feature = "aws")]

@@ -32,29 +32,24 @@ async fn main() -> ExitCode {
         names = SECTIONS.map(str::to_owned).to_vec();
     }
     println!("compare: installs the peers and builds with optimisation; minutes, the first time");
-    let mut sections = Vec::new();
     for name in names {
-        match compare(&name).await {
-            Ok(section) => {
-                println!("\n{}", report::table(&section));
-                sections.push(section);
-            }
+        let section = match compare(&name).await {
+            Ok(section) => section,
             Err(problem) => {
                 eprintln!("compare: {problem}");
                 return ExitCode::FAILURE;
             }
+        };
+        println!("\n{}", report::table(&section));
+        match report::write(&section) {
+            Ok(files) => println!("written: {}", files.join(", ")),
+            Err(error) => {
+                eprintln!("compare: the results cannot be written: {error}");
+                return ExitCode::FAILURE;
+            }
         }
     }
-    match report::write(&sections) {
-        Ok(files) => {
-            println!("written: {}", files.join(", "));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("compare: the results cannot be written: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ExitCode::SUCCESS
 }
 
 /// Whether memory stays flat: takes minutes, so it is not among the sections.

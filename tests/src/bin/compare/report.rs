@@ -20,7 +20,7 @@ pub(crate) fn table(section: &Section) -> String {
             if median.is_nan() {
                 return "-".to_owned();
             }
-            format!("{} ({:.1}x)", shown(median, column), section.ratio(place, median))
+            format!("{} {}", shown(median, column), times(section.ratio(place, median)))
         });
         std::iter::once(result.name.to_owned()).chain(cells).collect::<Vec<_>>()
     };
@@ -30,29 +30,35 @@ pub(crate) fn table(section: &Section) -> String {
     aligned([&heads].into_iter().chain(&rows).map(Vec::as_slice))
 }
 
+/// How many times what it is compared with; nothing where there is nothing to compare with.
+fn times(ratio: f64) -> String {
+    match ratio {
+        ratio if ratio.is_nan() => String::new(),
+        ratio if ratio < 1.0 => format!("({ratio:.2}x)"),
+        ratio => format!("({ratio:.1}x)"),
+    }
+}
+
 fn shown(figure: f64, Column { unit, .. }: &Column) -> String {
     let digits = if figure < 10.0 { 2 } else { usize::from(figure < 1_000.0) };
     format!("{figure:.digits$} {unit}")
 }
 
-/// Writes `docs/compare.json`, where other sections stay as they are, and a picture for each section; and names them.
-pub(crate) fn write(sections: &[Section]) -> io::Result<Vec<String>> {
+/// Writes `docs/compare.json`, where other sections stay as they are, and the section's pictures; and names them.
+pub(crate) fn write(section: &Section) -> io::Result<Vec<String>> {
     let mut document = document();
-    let mut written = vec![JSON.to_owned()];
-    for section in sections {
-        document[section.name] = json_of(section);
-        let picture = format!("docs/compare-{}.svg", section.name);
-        std::fs::write(workspace().join(&picture), svg(section))?;
-        written.push(picture);
-        if !section.growth.is_empty() {
-            document["growth"] = growth::json(&section.growth);
-            let picture = "docs/compare-growth.svg";
-            std::fs::write(workspace().join(picture), growth::svg(&section.growth))?;
-            written.push(picture.to_owned());
-        }
+    document[section.name] = json_of(section);
+    let mut pictures = vec![(format!("docs/compare-{}.svg", section.name), svg(section))];
+    if !section.growth.is_empty() {
+        document["growth"] = growth::json(&section.growth);
+        pictures.push(("docs/compare-growth.svg".to_owned(), growth::svg(&section.growth)));
+    }
+    for (path, picture) in &pictures {
+        std::fs::write(workspace().join(path), picture)?;
     }
     save(document)?;
-    Ok(written)
+    let paths = pictures.into_iter().map(|(path, _)| path);
+    Ok(std::iter::once(JSON.to_owned()).chain(paths).collect())
 }
 
 /// Writes what `serve` held, by events, into the same file.
@@ -123,8 +129,8 @@ fn svg(section: &Section) -> String {
             let (length, label) = if median.is_nan() {
                 (0.0, "-".to_owned())
             } else {
-                let ratio = section.ratio(place, median);
-                (length, format!("{} ({ratio:.1}x)", shown(median, column)))
+                let ratio = times(section.ratio(place, median));
+                (length, format!("{} {ratio}", shown(median, column)))
             };
             let class = if result.name == "greenlight" { "ours" } else { "bar" };
             let _ = writeln!(

@@ -12,7 +12,7 @@ mod findings;
 #[cfg(feature = "dynamodb")]
 mod item;
 #[cfg(feature = "lean")]
-mod lean;
+pub mod lean;
 mod logs;
 mod metrics;
 #[cfg(feature = "sdk")]
@@ -31,8 +31,6 @@ pub use dead_letters::{DeadLetterQueue, Held};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoLedger;
 pub use environment::{AwsEnvironment, MissingVariable, Patience, variable};
-#[cfg(feature = "lean")]
-pub use lean::{Aws, Queue, SetupError, StoredSecret};
 pub use logs::log_to_stdout;
 pub use metrics::EmbeddedMetrics;
 #[cfg(feature = "sdk")]

@@ -6,8 +6,8 @@
 mod call;
 mod connection;
 mod endpoint;
-mod queue;
-mod secret;
+mod secretsmanager;
+mod sqs;
 mod trust;
 
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ use super::AwsEnvironment;
 use call::Service;
 use connection::{Connection, Origin};
 
-pub use queue::Queue;
-pub use secret::StoredSecret;
+pub use secretsmanager::SecretsManager;
+pub use sqs::SqsQueue;
 
 /// AWS cannot be called from here.
 #[derive(Debug, Error)]

@@ -14,13 +14,13 @@ const SEND_MESSAGE: Operation =
 
 /// A queue in SQS, for whoever only sends.
 #[derive(Clone)]
-pub struct Queue {
+pub struct SqsQueue {
     service: Service,
     url: String,
     patience: Patience,
 }
 
-impl Queue {
+impl SqsQueue {
     /// The queue at `url`.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Queue {
     }
 }
 
-impl Enqueue for Queue {
+impl Enqueue for SqsQueue {
     async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
         let input = json!({ "QueueUrl": self.url, "MessageBody": request.to_json() });
         let sent = self.service.call(SEND_MESSAGE, &input, self.patience).await;

@@ -17,13 +17,13 @@ const GET_SECRET_VALUE: Operation = Operation {
 
 /// The secret in Secrets Manager, for whoever only reads.
 #[derive(Clone)]
-pub struct StoredSecret {
+pub struct SecretsManager {
     service: Service,
     secret_id: String,
     patience: Patience,
 }
 
-impl StoredSecret {
+impl SecretsManager {
     /// The secret with the name or ARN `secret_id`.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ struct Value {
     text: Option<String>,
 }
 
-impl FetchSecret for StoredSecret {
+impl FetchSecret for SecretsManager {
     async fn fetch(&self) -> Result<String, SecretError> {
         let unavailable = |cause: &str| SecretError::Unavailable(cause.to_owned());
         let input = json!({ "SecretId": self.secret_id });
