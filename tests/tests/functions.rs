@@ -326,7 +326,10 @@ async fn an_approval_asks_no_more_of_aws_than_the_cost_page_says() {
             let row = row.unwrap_or_else(|| panic!("docs/cost.md does not count {operation}"));
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             let cell = cells[if devices.len() == 1 { 2 } else { 3 }];
-            assert_eq!(cell, count.to_string(), "{operation} for {} device(s)", devices.len());
+            let most: usize = cell.parse().unwrap();
+            // Effects that end at the same time are recorded together, which is sometimes less.
+            let least = if devices.len() == 1 { most } else { most.div_ceil(2) };
+            assert!((least..=most).contains(count), "{operation}: {count}, and not {cell}");
         }
         assert_eq!(counts.len(), rows, "the page counts what nobody asks: {counts:?}");
     }

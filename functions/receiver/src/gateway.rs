@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Event {
     #[serde(rename = "version")]
     _version: Version,
+    #[serde(default)]
     headers: HashMap<String, String>,
     body: Option<String>,
     #[serde(default)]

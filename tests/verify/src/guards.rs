@@ -76,8 +76,12 @@ fn instructions() -> Result<Figures, Problem> {
     let authenticate = count("authenticate")?;
     let receive = count("receive")?;
     // The rest of a function that calls the others.
-    let parse = authenticate.saturating_sub(verify + decrypt);
-    let triage = receive.saturating_sub(authenticate);
+    let rest = |whole: u64, parts: u64| {
+        let rest = whole.checked_sub(parts).filter(|rest| *rest > 0);
+        rest.ok_or_else(|| Problem::new("a function takes less than what it calls"))
+    };
+    let parse = rest(authenticate, verify + decrypt)?;
+    let triage = rest(receive, authenticate)?;
     let figures = [("verify", verify), ("decrypt", decrypt), ("parse", parse), ("triage", triage)];
     let name = |name: &str| format!("{name} instructions");
     Ok(figures.into_iter().map(|(function, count)| (name(function), count)).collect())
@@ -86,7 +90,12 @@ fn instructions() -> Result<Figures, Problem> {
 /// Instructions that `function` of the benchmark takes once.
 fn count(function: &str) -> Result<u64, Problem> {
     let (few, many) = (collected(function, TIMES)?, collected(function, 2 * TIMES)?);
-    Ok(many.saturating_sub(few) / TIMES)
+    match many.checked_sub(few) {
+        Some(count) if count >= TIMES => Ok(count / TIMES),
+        _ => {
+            Err(Problem::new(format!("`{function}` does not take longer when it runs more often")))
+        }
+    }
 }
 
 /// Instructions of a whole process that runs `function` so often.
@@ -100,6 +109,9 @@ fn collected(function: &str, times: u64) -> Result<u64, Problem> {
         .output()
         .map_err(|error| Problem::new(format!("cargo cannot be started: {error}")))?;
     let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(Problem::new(format!("the benchmark `{function}` failed: {said}")));
+    }
     let collected = said.lines().find_map(|line| line.split("Collected : ").nth(1));
     let collected = collected.and_then(|number| number.trim().parse().ok());
     collected
@@ -118,7 +130,8 @@ fn read(text: &str) -> Figures {
 
 fn told(figures: &Figures) -> String {
     let mut text = String::from(
-        "# What may not grow by more than 5 %. `cargo verify guards --write` writes it anew, after `cargo verify bundle`.\n",
+        "# What may not grow by more than 5 %. `cargo verify guards --write` writes it anew, after `cargo verify bundle`.\n\
+         # Instructions are those of one compiler on x86-64 with AVX2, and a new compiler may need a new baseline.\n",
     );
     for (name, figure) in figures {
         let _ = writeln!(text, "{name}\t{figure}");

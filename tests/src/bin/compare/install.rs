@@ -135,7 +135,9 @@ pub(crate) fn django() -> Result<Server, String> {
     let bin = environment("compare-django")?.join("bin");
     let python = version("python3", "--version");
     Ok(Server {
-        made_of: format!("{python}, official SDK, Django APIView, gunicorn with 3 workers, SQLite"),
+        made_of: format!(
+            "{python}, official SDK, Django APIView, gunicorn with 3 workers of 8 threads, SQLite"
+        ),
         folder: root()?.join("tests/compare"),
         python: bin.join("python"),
         gunicorn: bin.join("gunicorn"),
@@ -167,7 +169,8 @@ fn version(program: &str, flag: &str) -> String {
         .map_or_else(|_| "?".to_owned(), |it| String::from_utf8_lossy(&it.stdout).trim().to_owned())
 }
 
-/// The size of a file or folder as a deflated zip, in MiB.
+/// The size of a file or folder as a deflated zip, in MiB: all of its packages, those of AWS too, which some of
+/// Lambda's runtimes bring along.
 fn zipped(path: &Path) -> Result<f64, String> {
     let script = "import os, sys, tempfile, zipfile
 path = sys.argv[1]
@@ -177,7 +180,7 @@ with tempfile.TemporaryFile() as file:
             archive.write(path, 'bootstrap')
         for folder, _, names in os.walk(path):
             for name in names:
-                if not name.endswith('.pyc') and '/pip' not in folder:
+                if not name.endswith('.pyc') and not any(part in folder for part in ('/pip', '/setuptools', '/pkg_resources', '/_distutils')):
                     archive.write(os.path.join(folder, name), os.path.relpath(os.path.join(folder, name), path))
     print(file.tell() / 2**20)";
     let arguments = [OsStr::new("-c"), OsStr::new(script), path.as_os_str()];

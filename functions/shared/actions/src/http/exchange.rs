@@ -32,7 +32,7 @@ pub(super) struct Target<H> {
     pub(super) params: Value,
     pub(super) connector: Connector,
     http: H,
-    gate: Gate,
+    pub(super) gate: Gate,
     session: Mutex<Slot>,
 }
 
@@ -288,7 +288,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         if let Some(Ok(traced)) = trace_id.map(|id| id.traceparent().parse()) {
             request.headers_mut().insert("traceparent", traced);
         }
-        let _permit = target.gate.enter(&self.clock).await;
+        target.gate.wait(&self.clock).await;
         let response = target.send(request).await?;
         if response.body().len() > LARGEST_ANSWER {
             let text = format!("target `{}`: the answer is larger than 512 KiB", target.name);

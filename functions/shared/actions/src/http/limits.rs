@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Requests at the same time. Default: 8.
+    /// Operations at the same time. Default: 8.
     pub concurrency: usize,
     /// Requests in a second; 0 for any number. Default: 0.
     pub per_second: u32,
@@ -46,14 +46,24 @@ impl Gate {
         Self { room, interval, next: Mutex::default() }
     }
 
-    /// Waits until a request may go; it holds the permit until it has its answer.
-    pub(super) async fn enter(&self, clock: &impl Clock) -> Option<SemaphorePermit<'_>> {
-        let permit = self.room.acquire().await.ok();
+    /// Waits until an operation may begin, which holds the permit until it is over. `None` when its first request
+    /// could not go before `deadline`: whoever waits in a long line must not begin when everybody goes.
+    pub(super) async fn admit(
+        &self,
+        clock: &impl Clock,
+        deadline: Timestamp,
+    ) -> Option<SemaphorePermit<'_>> {
+        let permit = self.room.acquire().await.ok()?;
+        let first = clock.now().max(*self.next.lock().unwrap_or_else(PoisonError::into_inner));
+        (first < deadline).then_some(permit)
+    }
+
+    /// Waits until a request may go.
+    pub(super) async fn wait(&self, clock: &impl Clock) {
         let wait = self.turn(clock.now());
         if !wait.is_zero() {
             clock.sleep(wait).await;
         }
-        permit
     }
 
     /// How long until the turn of whoever asks.

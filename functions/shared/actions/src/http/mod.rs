@@ -89,6 +89,10 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// [`Failure`] says what follows from it.
     pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let (target, operation) = self.find(call)?;
+        let Some(_room) = target.gate.admit(&self.clock, call.deadline).await else {
+            let text = format!("target `{}` had no room for another call in time", call.target);
+            return Err(Failure::retry(Class::OutOfTime, text));
+        };
         self.run(target, operation, call).await
     }
 }

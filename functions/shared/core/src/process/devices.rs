@@ -1,10 +1,11 @@
 //! One effect per device and action, as many at the same time as a target bears.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::effects::{Circuits, Effects, Job, variables, wanted};
@@ -13,7 +14,7 @@ use crate::extract::Extracted;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::Action;
 use crate::instance::Instance;
-use crate::ledger::EffectKey;
+use crate::ledger::{Effect, EffectKey};
 use crate::mac::Eui48;
 use crate::ports::{Act, Bury, Call, Clock, Ledger, ReadInstance, TRACE_ID};
 
@@ -74,10 +75,7 @@ where
                     variables: &variables,
                     deadline: job.message.deadline,
                 };
-                running.push(async move {
-                    let result = self.perform(&call, job, circuits).await;
-                    (call.target, call.key(), result)
-                });
+                running.push(self.isolated(call, job, circuits));
             }
             let Some((target, key, result)) = running.next().await else { break };
             match result {
@@ -90,6 +88,19 @@ where
             }
         }
         progress.into_result()
+    }
+
+    /// A panic of one call must not drop the others in the middle of theirs.
+    async fn isolated<'a>(
+        &self,
+        call: Call<'a>,
+        job: &Job<'_>,
+        circuits: &Circuits,
+    ) -> (&'a str, EffectKey, Result<Result<Effect, Failure>, Setback>) {
+        let performed = AssertUnwindSafe(self.perform(&call, job, circuits)).catch_unwind().await;
+        let panicked = "the worker panicked: the log has the place";
+        let panicked = |_| Ok(Err(Failure::retry(Class::Defect, panicked)));
+        (call.target, call.key(), performed.unwrap_or_else(panicked))
     }
 
     /// How many calls may be under way: a target that did nothing in this attempt yet is asked once, so that

@@ -171,16 +171,16 @@ where
             return;
         }
         let (owner, now) = (&job.message.lease.owner, self.clock.now());
-        let report = |breaker: Breaker| (breaker.report(owner, health, now), ());
-        let reported = match self.ledger.change_breaker(target, report).await {
-            Ok((reported, ())) => reported,
+        let report = |before: Breaker| (before.clone().report(owner, health, now), before);
+        let (reported, before) = match self.ledger.change_breaker(target, report).await {
+            Ok(changed) => changed,
             Err(error) => {
                 tracing::warn!(target, %error, "the circuit breaker could not be told");
                 return;
             }
         };
-        if reported.as_str() != known.as_str() {
-            let (from, to, failures) = (known.as_str(), reported.as_str(), reported.failures);
+        if reported.as_str() != before.as_str() {
+            let (from, to, failures) = (before.as_str(), reported.as_str(), reported.failures);
             tracing::warn!(target, from, to, failures, "circuit breaker");
             self.metrics.measure(&Metric::once("Circuit", &[("target", target), ("to", to)]));
         }

@@ -1,6 +1,7 @@
 //! The ledger in DynamoDB: each command of the state machine is one conditional write.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -19,6 +20,7 @@ use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
+use super::effects::EffectsOfAMoment;
 use super::item::{Item, expiry, number, of_day, string, text, timestamp, unreadable};
 
 /// A request may be claimed when nobody has, when it failed, or when the last lease is void.
@@ -40,12 +42,13 @@ const FILE_WITHIN: Duration = Duration::from_secs(2);
 pub struct DynamoLedger {
     pub(super) client: Client,
     pub(super) table: String,
+    effects: Arc<EffectsOfAMoment>,
 }
 
 impl DynamoLedger {
     /// The ledger in `table`.
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: Client::new(config), table: table.into() }
+        Self { client: Client::new(config), table: table.into(), effects: Arc::default() }
     }
 }
 
@@ -130,27 +133,46 @@ impl RecordEffect for DynamoLedger {
         effect: Effect,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let item = Item::from([
-            ("outcome".to_owned(), text(effect.outcome.as_str())),
-            ("at".to_owned(), number(effect.at.as_millis())),
-        ]);
-        let result = self
+        let write = |effects| self.write_effects(request, owner, effects, now);
+        self.effects.record(request, owner, key.clone(), effect, write).await
+    }
+}
+
+impl DynamoLedger {
+    /// All of them with one update, whose price is the size of the item and not that of what is added.
+    async fn write_effects(
+        &self,
+        request: &RequestKey,
+        owner: &Owner,
+        effects: Vec<(EffectKey, Effect)>,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        // The lease is held when the last of them ended, and not only when the first did.
+        let now = effects.iter().map(|(_, effect)| effect.at).fold(now, Timestamp::max);
+        let mut update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("pk", request_pk(request))
             .condition_expression(HELD)
-            .update_expression("SET effects.#effect = if_not_exists(effects.#effect, :effect)")
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#owner", "owner")
-            .expression_attribute_names("#effect", key.as_str())
             .expression_attribute_values(":working", text("working"))
             .expression_attribute_values(":me", text(owner.as_str()))
-            .expression_attribute_values(":now", number(now.as_millis()))
-            .expression_attribute_values(":effect", AttributeValue::M(item))
-            .send()
-            .await;
-        match result {
+            .expression_attribute_values(":now", number(now.as_millis()));
+        let mut sets = Vec::new();
+        for (place, (key, effect)) in effects.iter().enumerate() {
+            let (name, value) = (format!("#effect{place}"), format!(":effect{place}"));
+            sets.push(format!("effects.{name} = if_not_exists(effects.{name}, {value})"));
+            let item = Item::from([
+                ("outcome".to_owned(), text(effect.outcome.as_str())),
+                ("at".to_owned(), number(effect.at.as_millis())),
+            ]);
+            update = update
+                .expression_attribute_names(name, key.as_str())
+                .expression_attribute_values(value, AttributeValue::M(item));
+        }
+        match update.update_expression(format!("SET {}", sets.join(", "))).send().await {
             Ok(_) => Ok(Ok(())),
             Err(error) if is_refused(&error) => Ok(Err(LeaseLost)),
             Err(error) => Err(LedgerError(describe(&error))),

@@ -6,6 +6,8 @@ mod breakers;
 mod dead_letters;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
+#[cfg(feature = "dynamodb")]
+mod effects;
 mod environment;
 #[cfg(feature = "dynamodb")]
 mod findings;

@@ -3,7 +3,7 @@
 //!
 //! Nobody is told of a write before the commit that holds it. A write that fails takes nothing else with it.
 
-use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -13,22 +13,24 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failed;
 
-/// So many writes share a commit at most.
-const MOST_IN_A_COMMIT: usize = 256;
+/// So many messages share a commit at most.
+const MESSAGES: usize = 256;
 
-/// So many other writes share one with messages: Feishu waits three seconds for an answer, and nobody for the rest.
+/// So many other writes share a commit, where there is no message.
+const OTHERS: usize = 64;
+
+/// And so many, where there are: Feishu waits three seconds for an answer, and nobody for the rest.
 const OTHERS_BESIDE_MESSAGES: usize = 4;
 
 /// Writes in the background, as long as there is a clone of it.
 #[derive(Clone, Debug)]
-pub(super) struct Writer(mpsc::Sender<Write>);
-
-enum Write {
-    Message(Message),
-    Other(Box<dyn Job>),
+pub(super) struct Writer {
+    messages: mpsc::Sender<Message>,
+    others: mpsc::Sender<Box<dyn Job>>,
 }
 
 /// A message for the queue: all of a commit go in with one statement.
+#[derive(Debug)]
 struct Message {
     body: String,
     tell: oneshot::Sender<Result<(), LedgerError>>,
@@ -42,13 +44,14 @@ trait Job: Send {
     fn tell(self: Box<Self>, committed: Result<(), LedgerError>);
 }
 
-struct Waiting<T, W> {
+/// A write, and who waits for it.
+struct Asked<T, W> {
     work: Option<W>,
     result: Option<Result<T, LedgerError>>,
     tell: oneshot::Sender<Result<T, LedgerError>>,
 }
 
-impl<T, W> Job for Waiting<T, W>
+impl<T, W> Job for Asked<T, W>
 where
     T: Send,
     W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, LedgerError>> + Send,
@@ -56,7 +59,9 @@ where
     fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
         async move {
             let Some(work) = self.work.take() else { return false };
-            let result = work(connection).await;
+            // A panic must not end the writing of everybody else.
+            let result = AssertUnwindSafe(work(connection)).catch_unwind().await;
+            let result = result.unwrap_or_else(|_| Err(failed("a write panicked")));
             self.result.insert(result).is_ok()
         }
         .boxed()
@@ -64,8 +69,7 @@ where
 
     fn tell(self: Box<Self>, committed: Result<(), LedgerError>) {
         let Self { result, tell, .. } = *self;
-        let result = committed.and_then(|()| result.unwrap_or_else(|| Err(closed())));
-        drop(tell.send(result));
+        drop(tell.send(committed.and_then(|()| result.unwrap_or_else(|| Err(closed())))));
     }
 }
 
@@ -76,22 +80,22 @@ fn closed() -> LedgerError {
 impl Writer {
     /// Writes over `pool`.
     pub(super) fn over(pool: SqlitePool) -> Self {
-        let (sender, mut arrived) = mpsc::channel(MOST_IN_A_COMMIT);
+        let (messages, arrived_messages) = mpsc::channel(MESSAGES);
+        let (others, arrived_others) = mpsc::channel(OTHERS);
         tokio::spawn(async move {
-            let mut waiting = Lines::default();
-            while waiting.fill(&mut arrived).await {
-                let mut together = waiting.next_commit();
-                let committed = commit(&pool, &mut together).await;
-                together.tell(&committed);
+            let mut arrived = Arrived { messages: arrived_messages, others: arrived_others };
+            while let Some(mut commit) = arrived.next().await {
+                let committed = commit.make(&pool).await;
+                commit.tell(&committed);
             }
         });
-        Self(sender)
+        Self { messages, others }
     }
 
     /// Puts a message into the queue.
     pub(super) async fn message(&self, body: String) -> Result<(), LedgerError> {
         let (tell, told) = oneshot::channel();
-        self.0.send(Write::Message(Message { body, tell })).await.map_err(|_| closed())?;
+        self.messages.send(Message { body, tell }).await.map_err(|_| closed())?;
         told.await.map_err(|_| closed())?
     }
 
@@ -104,58 +108,71 @@ impl Writer {
             + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let job = Box::new(Waiting { work: Some(work), result: None, tell });
-        self.0.send(Write::Other(job)).await.map_err(|_| closed())?;
+        let asked = Box::new(Asked { work: Some(work), result: None, tell });
+        self.others.send(asked).await.map_err(|_| closed())?;
         told.await.map_err(|_| closed())?
     }
 }
 
-/// Who waits, in two lines. A commit is made of the heads of both.
-#[derive(Default)]
-struct Lines {
-    messages: Vec<Message>,
-    others: VecDeque<Box<dyn Job>>,
+/// Who waits, in two lines.
+struct Arrived {
+    messages: mpsc::Receiver<Message>,
+    others: mpsc::Receiver<Box<dyn Job>>,
 }
 
-impl Lines {
-    /// Lets in who has arrived, and waits for somebody when there is nobody. `false` when nobody will come any more.
-    async fn fill(&mut self, arrived: &mut mpsc::Receiver<Write>) -> bool {
-        if self.messages.is_empty() && self.others.is_empty() {
-            match arrived.recv().await {
-                Some(write) => self.line_up(write),
-                None => return false,
-            }
+impl Arrived {
+    /// The heads of both lines, once there is somebody. `None` when nobody will come any more.
+    async fn next(&mut self) -> Option<Commit> {
+        let mut commit = Commit::default();
+        tokio::select! {
+            Some(message) = self.messages.recv() => commit.messages.push(message),
+            Some(other) = self.others.recv() => commit.others.push(other),
+            else => return None,
         }
-        while self.messages.len() + self.others.len() < MOST_IN_A_COMMIT
-            && let Ok(write) = arrived.try_recv()
+        while commit.messages.len() < MESSAGES
+            && let Ok(message) = self.messages.try_recv()
         {
-            self.line_up(write);
+            commit.messages.push(message);
         }
-        true
-    }
-
-    fn line_up(&mut self, write: Write) {
-        match write {
-            Write::Message(message) => self.messages.push(message),
-            Write::Other(job) => self.others.push_back(job),
+        let most = if commit.messages.is_empty() { OTHERS } else { OTHERS_BESIDE_MESSAGES };
+        while commit.others.len() < most
+            && let Ok(other) = self.others.try_recv()
+        {
+            commit.others.push(other);
         }
-    }
-
-    fn next_commit(&mut self) -> Together {
-        let messages = std::mem::take(&mut self.messages);
-        let most = if messages.is_empty() { usize::MAX } else { OTHERS_BESIDE_MESSAGES };
-        let others = self.others.drain(..most.min(self.others.len())).collect();
-        Together { messages, others }
+        Some(commit)
     }
 }
 
 /// What shares a commit.
-struct Together {
+#[derive(Default)]
+struct Commit {
     messages: Vec<Message>,
     others: Vec<Box<dyn Job>>,
 }
 
-impl Together {
+impl Commit {
+    async fn make(&mut self, pool: &SqlitePool) -> Result<(), LedgerError> {
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let bodies: Vec<&str> = self.messages.iter().map(|message| &*message.body).collect();
+        if !bodies.is_empty() {
+            sqlx::query("INSERT INTO queue (body, visible_at) SELECT value, 0 FROM json_each(?)")
+                .bind(serde_json::to_string(&bodies).map_err(failed)?)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        for job in &mut self.others {
+            let mut savepoint = transaction.begin().await.map_err(failed)?;
+            if job.run(&mut savepoint).await {
+                savepoint.commit().await.map_err(failed)?;
+            } else {
+                savepoint.rollback().await.map_err(failed)?;
+            }
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
     fn tell(self, committed: &Result<(), LedgerError>) {
         for message in self.messages {
             // Whoever is gone has not been told, and sends it again.
@@ -165,27 +182,6 @@ impl Together {
             job.tell(committed.clone());
         }
     }
-}
-
-async fn commit(pool: &SqlitePool, together: &mut Together) -> Result<(), LedgerError> {
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    let bodies: Vec<&str> = together.messages.iter().map(|message| &*message.body).collect();
-    if !bodies.is_empty() {
-        sqlx::query("INSERT INTO queue (body, visible_at) SELECT value, 0 FROM json_each(?)")
-            .bind(serde_json::to_string(&bodies).map_err(failed)?)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-    }
-    for job in &mut together.others {
-        let mut savepoint = transaction.begin().await.map_err(failed)?;
-        if job.run(&mut savepoint).await {
-            savepoint.commit().await.map_err(failed)?;
-        } else {
-            savepoint.rollback().await.map_err(failed)?;
-        }
-    }
-    transaction.commit().await.map_err(failed)
 }
 
 #[cfg(test)]
@@ -226,6 +222,17 @@ mod tests {
         assert!(message.is_ok());
         assert_eq!(writes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
         assert_eq!(bodies(&database).await, ["a", "b", "d"]);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_ends_nobody_elses() {
+        let database = Database::in_memory().await.unwrap();
+        let panics = database.writer.write::<(), _>(|_| async { panic!("a defect") }.boxed());
+        let (panicked, put) = tokio::join!(panics, put(&database, "a", true));
+        assert_eq!(panicked.unwrap_err().0, "a write panicked");
+        put.unwrap();
+        database.writer.message("b".to_owned()).await.unwrap();
+        assert_eq!(bodies(&database).await, ["a", "b"]);
     }
 
     #[tokio::test]

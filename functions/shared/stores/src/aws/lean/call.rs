@@ -23,14 +23,22 @@ const TARGET: &str = "x-amz-target";
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 
 /// What passes by itself, besides whatever has a status of 500 and above.
-const PASSING: [&str; 6] = [
+const PASSING: [&str; 11] = [
     "KmsThrottled",
+    "RequestLimitExceeded",
     "RequestThrottled",
+    "RequestThrottledException",
     "RequestTimeout",
+    "RequestTimeoutException",
+    "SlowDown",
+    "ThrottledException",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
 ];
+
+/// So much of what AWS says goes into the log.
+const MESSAGE_CHARS: usize = 300;
 
 /// An operation of a service.
 #[derive(Clone, Copy, Debug)]
@@ -164,10 +172,14 @@ struct ErrorBody {
 
 fn refusal(answer: &Response<Bytes>) -> CallError {
     let ErrorBody { kind, message } = serde_json::from_slice(answer.body()).unwrap_or_default();
-    let code = kind.as_deref().and_then(|kind| kind.rsplit('#').next());
+    let header = answer.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+    // `namespace#Code:http://...`, where only the code is sure to be there.
+    let code =
+        kind.as_deref().or(header).and_then(|kind| kind.rsplit('#').next()?.split(':').next());
+    let message = message.as_deref().unwrap_or("no message");
     CallError::Refused {
         status: answer.status(),
         code: code.map_or_else(|| answer.status().to_string(), str::to_owned),
-        message: message.unwrap_or_else(|| "no message".to_owned()),
+        message: message.chars().take(MESSAGE_CHARS).collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! A connection that is kept.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -20,7 +20,23 @@ use super::call::CallError;
 /// A secret has up to 64 KiB, and JSON may double it.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
+/// A connection that nobody used for so long is not trusted: whoever is between may have forgotten it without a word,
+/// and the function may have been frozen meanwhile.
+const IDLE_AT_MOST: Duration = Duration::from_secs(30);
+
 type Sender = SendRequest<Full<Bytes>>;
+
+/// A connection that nobody uses at the moment.
+struct Idle {
+    sender: Sender,
+    /// By the wall clock: others stand still while a function is frozen.
+    since: SystemTime,
+}
+
+/// A clock that was set back says nothing of how long it was.
+fn is_fresh(since: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(since).is_ok_and(|idle| idle <= IDLE_AT_MOST)
+}
 
 /// Whom to connect to.
 #[derive(Clone)]
@@ -63,7 +79,7 @@ impl Origin {
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) origin: Arc<Origin>,
-    idle: Arc<Mutex<Option<Sender>>>,
+    idle: Arc<Mutex<Option<Idle>>>,
 }
 
 impl Connection {
@@ -129,11 +145,13 @@ impl Connection {
     }
 
     fn take(&self) -> Option<Sender> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        is_fresh(idle.since, SystemTime::now()).then_some(idle.sender)
     }
 
     fn keep(&self, sender: Sender) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Idle { sender, since: SystemTime::now() });
     }
 }
 
@@ -146,4 +164,17 @@ where
     // How it ends is told to whoever waits for an answer.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_not_trusted_after_a_while() {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        assert!(is_fresh(since, since) && is_fresh(since, since + IDLE_AT_MOST));
+        assert!(!is_fresh(since, since + IDLE_AT_MOST + Duration::from_millis(1)));
+        assert!(!is_fresh(since, since - Duration::from_secs(1)));
+    }
 }

@@ -2,10 +2,12 @@
 
 /// What stands behind the region in a host's name, by what the region begins with.
 /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
-const SUFFIXES: [(&str, &str); 5] = [
+const SUFFIXES: [(&str, &str); 7] = [
     ("cn-", "amazonaws.com.cn"),
     ("us-iso-", "c2s.ic.gov"),
     ("us-isob-", "sc2s.sgov.gov"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
     ("eusc-", "amazonaws.eu"),
     ("", "amazonaws.com"),
 ];

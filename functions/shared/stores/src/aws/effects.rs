@@ -1,0 +1,189 @@
+//! Effects of one request that end while another is being recorded are recorded together.
+//!
+//! All stand in the item of their request, and DynamoDB takes 1,000 units a second of one item, a KiB each: one update
+//! per effect would be too much for a form of hundreds of devices.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use greenlight_core::RequestKey;
+use greenlight_core::ledger::{Effect, EffectKey, LeaseLost, Owner};
+use greenlight_core::ports::LedgerError;
+use tokio::sync::oneshot;
+
+type Recorded = Result<Result<(), LeaseLost>, LedgerError>;
+
+/// Who waits for a record, by whose request it is. Whoever has an entry here is writing, and writes for those in it
+/// next.
+#[derive(Debug, Default)]
+pub(super) struct EffectsOfAMoment(Mutex<HashMap<(RequestKey, Owner), Vec<Waiting>>>);
+
+#[derive(Debug)]
+struct Waiting {
+    key: EffectKey,
+    effect: Effect,
+    tell: oneshot::Sender<Recorded>,
+}
+
+/// Whoever writes and is dropped leaves nobody behind who waits for ever.
+struct Writing<'a> {
+    effects: &'a EffectsOfAMoment,
+    of: (RequestKey, Owner),
+    is_over: bool,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.effects.waiting().remove(&self.of);
+        }
+    }
+}
+
+impl EffectsOfAMoment {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<(RequestKey, Owner), Vec<Waiting>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records an effect with `write`, or has it recorded by whoever is writing for the same request.
+    pub(super) async fn record<W, F>(
+        &self,
+        request: &RequestKey,
+        owner: &Owner,
+        key: EffectKey,
+        effect: Effect,
+        write: W,
+    ) -> Recorded
+    where
+        W: Fn(Vec<(EffectKey, Effect)>) -> F,
+        F: Future<Output = Recorded>,
+    {
+        let of = (request.clone(), owner.clone());
+        let (tell, told) = oneshot::channel();
+        let is_written_for = {
+            let mut waiting = self.waiting();
+            if let Some(line) = waiting.get_mut(&of) {
+                line.push(Waiting { key: key.clone(), effect, tell });
+                true
+            } else {
+                waiting.insert(of.clone(), Vec::new());
+                false
+            }
+        };
+        if is_written_for {
+            let gone = || LedgerError("whoever recorded it was stopped".to_owned());
+            return told.await.unwrap_or_else(|_| Err(gone()));
+        }
+        let writing = Writing { effects: self, of, is_over: false };
+        let own = write(vec![(key, effect)]).await;
+        writing.write_for_others(write).await;
+        own
+    }
+}
+
+impl Writing<'_> {
+    /// Until nobody waits any more.
+    async fn write_for_others<W, F>(mut self, write: W)
+    where
+        W: Fn(Vec<(EffectKey, Effect)>) -> F,
+        F: Future<Output = Recorded>,
+    {
+        loop {
+            let line = {
+                let mut waiting = self.effects.waiting();
+                let line = waiting.get_mut(&self.of).map(std::mem::take).unwrap_or_default();
+                if line.is_empty() {
+                    // While nobody can join: who comes now writes.
+                    waiting.remove(&self.of);
+                    self.is_over = true;
+                    return;
+                }
+                line
+            };
+            let effects = line.iter().map(|it| (it.key.clone(), it.effect)).collect();
+            let recorded = write(effects).await;
+            for waiting in line {
+                drop(waiting.tell.send(recorded.clone()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+    use greenlight_core::ledger::EffectOutcome;
+    use greenlight_core::{Request, Timestamp, Verdict};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn request() -> RequestKey {
+        let request = Request {
+            v: 1,
+            source: "feishu".into(),
+            tenant: "t".into(),
+            event_id: "e".into(),
+            approval_code: "a".into(),
+            instance_code: "i".into(),
+            verdict: Verdict::Approved,
+            occurred_at: None,
+            received_at: Timestamp::from_millis(0),
+            trace_id: None,
+        };
+        request.key()
+    }
+
+    fn effect() -> Effect {
+        Effect { outcome: EffectOutcome::Done, at: Timestamp::from_millis(1) }
+    }
+
+    #[tokio::test]
+    async fn what_ends_during_a_record_is_recorded_with_the_next() {
+        let (effects, request) = (EffectsOfAMoment::default(), request());
+        let owner = Owner::from("me");
+        let written = RefCell::new(Vec::new());
+        let write = |effects: Vec<(EffectKey, Effect)>| {
+            written.borrow_mut().push(effects.len());
+            async {
+                tokio::task::yield_now().await;
+                Ok(Ok(()))
+            }
+        };
+        let records = (0..9).map(|n| {
+            effects.record(
+                &request,
+                &owner,
+                EffectKey::from(n.to_string().as_str()),
+                effect(),
+                write,
+            )
+        });
+        let recorded = join_all(records).await;
+        assert!(recorded.iter().all(|it| matches!(it, Ok(Ok(())))));
+        assert_eq!(*written.borrow(), [1, 8]);
+        assert!(effects.waiting().is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_one_that_is_stopped_is_told() {
+        let (effects, request) = (EffectsOfAMoment::default(), request());
+        let owner = Owner::from("me");
+        let room = Semaphore::new(0);
+        let write = |_| async {
+            drop(room.acquire().await);
+            Ok(Ok(()))
+        };
+        let key = |text: &str| EffectKey::from(text);
+        let mut first = Box::pin(effects.record(&request, &owner, key("a"), effect(), write));
+        assert!((&mut first).now_or_never().is_none());
+        let mut second = Box::pin(effects.record(&request, &owner, key("b"), effect(), write));
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert!(second.await.is_err());
+        assert!(effects.waiting().is_empty());
+    }
+}
