@@ -136,7 +136,7 @@ pub(crate) fn django() -> Result<Server, String> {
     let python = version("python3", "--version");
     Ok(Server {
         made_of: format!(
-            "{python}, official SDK, Django APIView, gunicorn with 3 workers of 8 threads, SQLite"
+            "{python}, official SDK, Django APIView, gunicorn with 3 sync workers, SQLite"
         ),
         folder: root()?.join("tests/compare"),
         python: bin.join("python"),

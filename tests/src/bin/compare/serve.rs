@@ -147,7 +147,6 @@ async fn run_django(server: &Server) -> Vec<f64> {
     assert!(made.expect("there is Python").success(), "the table can be made");
     let mut gunicorn = command(&server.gunicorn)
         .args(["django_receiver:application", "--workers", "3", "--log-level", "error"])
-        .args(["--worker-class", "gthread", "--threads", "8"])
         .args(["--bind", &address.to_string()])
         .spawn()
         .expect("there is gunicorn");

@@ -53,7 +53,9 @@ fn certificates(text: &str) -> impl Iterator<Item = Vec<u8>> {
     let mut digits = Vec::new();
     blocks.filter_map(move |block| {
         digits.clear();
-        digits.extend(block.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+        for line in block.lines() {
+            digits.extend_from_slice(line.trim().as_bytes());
+        }
         STANDARD.decode(&digits).ok()
     })
 }
