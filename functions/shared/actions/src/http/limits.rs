@@ -77,6 +77,8 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -86,5 +88,41 @@ mod tests {
         let waits: Vec<_> =
             [0, 0, 0, 1_000, 1_050].into_iter().map(|now| gate.turn(at(now)).as_millis()).collect();
         assert_eq!(waits, [0, 100, 200, 0, 50]);
+    }
+
+    #[derive(Default)]
+    struct HandClock(std::sync::atomic::AtomicI64);
+
+    impl Clock for HandClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(std::sync::atomic::Ordering::Relaxed))
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn whoever_gets_room_after_the_deadline_does_not_begin() {
+        let gate = Gate::new(Limits { concurrency: 1, ..Limits::default() });
+        let (clock, deadline) = (HandClock::default(), Timestamp::from_millis(10));
+        let first = gate.admit(&clock, deadline).now_or_never().unwrap();
+        assert!(first.is_some());
+        let mut second = Box::pin(gate.admit(&clock, deadline));
+        assert!((&mut second).now_or_never().is_none(), "there is no room");
+        clock.0.store(10, std::sync::atomic::Ordering::Relaxed);
+        drop(first);
+        assert!(second.now_or_never().unwrap().is_none(), "there is room, and no time");
+        let late = Timestamp::from_millis(11);
+        assert!(gate.admit(&clock, late).now_or_never().unwrap().is_some());
+    }
+
+    #[test]
+    fn whoever_has_its_turn_after_the_deadline_does_not_begin() {
+        let gate = Gate::new(Limits { per_second: 1, ..Limits::default() });
+        let (clock, deadline) = (HandClock::default(), Timestamp::from_millis(1_500));
+        for expected in [true, true, false] {
+            assert_eq!(gate.admit(&clock, deadline).now_or_never().unwrap().is_some(), expected);
+            gate.wait(&clock).now_or_never().unwrap();
+        }
     }
 }
