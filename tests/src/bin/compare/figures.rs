@@ -1,5 +1,7 @@
 //! What is measured, and of whom.
 
+use std::time::Duration;
+
 use crate::growth::Growth;
 
 /// What is measured.
@@ -65,4 +67,18 @@ impl Section {
         let first = self.results.first().map_or(f64::NAN, |first| first.figure(column).median);
         figure / first
     }
+}
+
+/// The middle one.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+pub(crate) fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

@@ -1,12 +1,12 @@
 //! The receiver: one start of one contender after the other.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use greenlight_tests::lambda::{RuntimeApi, http_api_event};
 use greenlight_tests::process::{cpu, peak_memory};
 use serde_json::Value;
 
-use crate::figures::{Column, Measured};
+use crate::figures::{Column, Measured, median, millis, number};
 use crate::install::Bootstrap;
 use crate::stage::Stage;
 
@@ -73,12 +73,10 @@ impl Bench {
             self.answered(&mut api, event, contender).await;
             warm.push(millis(start.elapsed()));
         }
-        let count = u32::try_from(WARM_EVENTS).map_or(f64::NAN, f64::from);
-        let cpu_ms = millis(cpu(pid).saturating_sub(cpu_before)) / count;
+        let cpu_ms = millis(cpu(pid).saturating_sub(cpu_before)) / number(WARM_EVENTS);
         let peak_mib = peak_memory(pid);
         let _ = process.kill().await;
-        warm.sort_by(f64::total_cmp);
-        vec![first_ms, warm[warm.len() / 2], cpu_ms, peak_mib, contender.zip_mib]
+        vec![first_ms, median(warm), cpu_ms, peak_mib, contender.zip_mib]
     }
 
     /// Whoever answers 200 and did not enqueue is no contender.
@@ -93,8 +91,4 @@ impl Bench {
             assert!(body.contains(&expected), "{}: {body}", contender.name);
         }
     }
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
 }

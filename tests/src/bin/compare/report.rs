@@ -7,7 +7,7 @@ use greenlight::told::aligned;
 use greenlight_tests::workspace;
 use serde_json::{Value, json};
 
-use crate::figures::{Column, Figure, Measured, Section};
+use crate::figures::{Column, Figure, Measured, Section, number};
 use crate::growth;
 
 const JSON: &str = "docs/compare.json";
@@ -103,14 +103,14 @@ fn machine() -> String {
 /// Bars on a scale of powers of ten: what is a hundred times as long would hide the rest otherwise.
 fn svg(section: &Section) -> String {
     let (left, bar, gap, width) = (150.0, 22.0, 40.0, 460.0);
-    let group = count(section.results.len()) * bar + gap;
-    let height = count(section.columns.len()) * group + 10.0;
+    let group = number(section.results.len()) * bar + gap;
+    let height = number(section.columns.len()) * group + 10.0;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 {height}\" font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
          <style>text {{ fill: #1c1e21 }} .bar {{ fill: #9aa0a6 }} .ours {{ fill: #17743b }} @media (prefers-color-scheme: dark) {{ text {{ fill: #e7e8ea }} }}</style>\n"
     );
     for (place, column) in section.columns.iter().enumerate() {
-        let top = count(place) * group + 24.0;
+        let top = number(place) * group + 24.0;
         let medians = section.results.iter().map(|it| it.figure(place).median);
         let medians: Vec<f64> = medians.filter(|median| !median.is_nan()).collect();
         let least = medians.iter().copied().fold(f64::INFINITY, f64::min);
@@ -122,7 +122,7 @@ fn svg(section: &Section) -> String {
         );
         for (line, result) in section.results.iter().enumerate() {
             let median = result.figure(place).median;
-            let y = top + 8.0 + count(line) * bar;
+            let y = top + 8.0 + number(line) * bar;
             // The shortest bar is seen, too.
             let length =
                 20.0 + (width - 20.0) * (median / least).ln() / (most / least).ln().max(0.01);
@@ -146,8 +146,4 @@ fn svg(section: &Section) -> String {
         }
     }
     text + "</svg>\n"
-}
-
-fn count(n: usize) -> f64 {
-    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }

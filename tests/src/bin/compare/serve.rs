@@ -13,7 +13,7 @@ use greenlight_tests::serving::{Serving, serve_command};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::figures::{Column, Measured};
+use crate::figures::{Column, Measured, millis, number};
 use crate::install::Server;
 
 const ROUNDS: usize = 3;
@@ -51,7 +51,7 @@ pub(crate) async fn measure(ours: &Path, django: &Server) -> Vec<Measured> {
 }
 
 fn figures(went: &Went, held_mib: f64, to_the_whitelist: f64) -> Vec<f64> {
-    let p99 = went.percentile(99).as_secs_f64() * 1_000.0;
+    let p99 = millis(went.percentile(99));
     vec![went.per_second(), p99, held_mib, to_the_whitelist]
 }
 
@@ -95,8 +95,7 @@ async fn run_ours(program: &Path) -> Vec<f64> {
     let took = start.elapsed();
     assert_eq!(scene.nac.whitelist().len(), APPROVALS);
     drop(serving.kill().await);
-    let approvals = f64::from(u32::try_from(APPROVALS).unwrap_or(u32::MAX));
-    figures(&went, held, approvals / took.as_secs_f64())
+    figures(&went, held, number(APPROVALS) / took.as_secs_f64())
 }
 
 /// What `serve` holds in memory, in MiB, after each hundred thousand of a million events about a thousand approvals.

@@ -11,7 +11,7 @@ use greenlight_tests::process::{cpu, peak_memory};
 use greenlight_tests::scene::{device, request};
 use tokio::process::Child;
 
-use crate::figures::{Column, Measured};
+use crate::figures::{Column, Measured, median, millis, number};
 use crate::growth::Growth;
 use crate::install::Bootstrap;
 use crate::stage::Stage;
@@ -38,7 +38,7 @@ pub(crate) const COLUMNS: &[Column] = &[
 /// A worker that runs, and what it is given.
 struct Bench<'a> {
     stage: &'a Stage,
-    number: &'a mut u32,
+    next: &'a mut u32,
     api: RuntimeApi,
     process: Child,
     name: &'static str,
@@ -48,21 +48,21 @@ struct Bench<'a> {
 pub(crate) async fn measure(contenders: &[Bootstrap]) -> Vec<Measured> {
     let stage = Stage::set().await;
     stage.scene.nac.set_latency(NAC_TAKES);
-    let mut number = 0;
+    let mut next = 0;
     let mut results: Vec<_> =
         contenders.iter().map(|it| Measured::new(it.name, &it.made_of)).collect();
     for round in 1..=ROUNDS {
         for (contender, result) in contenders.iter().zip(&mut results) {
-            result.add(run(&stage, &mut number, contender).await);
+            result.add(run(&stage, &mut next, contender).await);
         }
         println!("compare: worker, round {round} of {ROUNDS}");
     }
     results
 }
 
-async fn run(stage: &Stage, number: &mut u32, contender: &Bootstrap) -> Vec<f64> {
+async fn run(stage: &Stage, next: &mut u32, contender: &Bootstrap) -> Vec<f64> {
     let start = Instant::now();
-    let mut bench = Bench::start(stage, number, contender).await;
+    let mut bench = Bench::start(stage, next, contender).await;
     let batch = bench.approvals(BATCH, 1);
     bench.done(&batch, BATCH).await;
     let first = start.elapsed();
@@ -75,9 +75,9 @@ async fn run(stage: &Stage, number: &mut u32, contender: &Bootstrap) -> Vec<f64>
         batch = bench.approvals(BATCH, 1);
         warm.push(bench.done(&batch, BATCH).await);
     }
-    let batches = number_of(WARM_BATCHES);
+    let batches = number(WARM_BATCHES);
     let used = millis(cpu(pid).saturating_sub(cpu_before)) / batches;
-    let calls = number_of(stage.aws.calls() - calls_before) / batches / number_of(BATCH);
+    let calls = number(stage.aws.calls() - calls_before) / batches / number(BATCH);
     let mut again = Vec::new();
     for _ in 0..WARM_BATCHES {
         again.push(bench.done(&batch, 0).await);
@@ -91,8 +91,8 @@ async fn run(stage: &Stage, number: &mut u32, contender: &Bootstrap) -> Vec<f64>
 pub(crate) async fn growth(ours: &Bootstrap) -> Vec<Growth> {
     let stage = Stage::set().await;
     stage.scene.nac.set_latency(NAC_TAKES);
-    let mut number = 0;
-    let mut bench = Bench::start(&stage, &mut number, ours).await;
+    let mut next = 0;
+    let mut bench = Bench::start(&stage, &mut next, ours).await;
     let warm = bench.approvals(BATCH, 1);
     bench.done(&warm, BATCH).await;
     let (mut by_devices, mut by_requests) = (Vec::new(), Vec::new());
@@ -112,10 +112,10 @@ pub(crate) async fn growth(ours: &Bootstrap) -> Vec<Growth> {
 }
 
 impl<'a> Bench<'a> {
-    async fn start(stage: &'a Stage, number: &'a mut u32, contender: &Bootstrap) -> Self {
+    async fn start(stage: &'a Stage, next: &'a mut u32, contender: &Bootstrap) -> Self {
         let api = RuntimeApi::start().await;
         let process = stage.spawn(contender, &api);
-        Self { stage, number, api, process, name: contender.name }
+        Self { stage, next, api, process, name: contender.name }
     }
 
     /// Messages about new approvals, with so many new devices each.
@@ -124,9 +124,9 @@ impl<'a> Bench<'a> {
     }
 
     fn approval(&mut self, devices: u32) -> Message {
-        let first = *self.number;
-        *self.number += devices;
-        let devices: Vec<String> = (first..*self.number).map(device).collect();
+        let first = *self.next;
+        *self.next += devices;
+        let devices: Vec<String> = (first..*self.next).map(device).collect();
         let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
         let instance = format!("I-{first}");
         self.stage.scene.approve(&instance, &devices);
@@ -153,17 +153,4 @@ impl<'a> Bench<'a> {
         assert_eq!(self.stage.scene.nac.calls() - before, calls, "{}", self.name);
         took
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
-}
-
-fn number_of(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

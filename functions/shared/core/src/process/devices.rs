@@ -8,8 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
-use super::effects::{Circuits, Effects, Job, variables, wanted};
-use super::{Processor, Setback};
+use super::effects::{Circuits, variables, wanted};
+use super::{Effects, Job, Processor, Setback};
 use crate::extract::Extracted;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::Action;

@@ -1,31 +1,20 @@
 //! One effect: through its target's circuit breaker, and recorded when it is done.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Message, Processor, Setback};
+use super::{Effects, Job, Processor, Setback};
 use crate::breaker::{Breaker, BreakerState, Health, Pass};
 use crate::extract::Extracted;
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow};
 use crate::instance::Instance;
-use crate::ledger::{Effect, EffectKey, Taken};
+use crate::ledger::Effect;
 use crate::metrics::Metric;
 use crate::ports::{Act, Bury, Call, Clock, Ledger, LedgerError, ReadInstance};
-use crate::request::Request;
-
-pub(super) type Effects = BTreeMap<EffectKey, Effect>;
-
-/// What an attempt is about: the request as it was claimed, and the message that brought it.
-pub(super) struct Job<'a> {
-    pub(super) request: &'a Request,
-    pub(super) flow: &'a Flow,
-    pub(super) taken: &'a Taken,
-    pub(super) message: &'a Message<'a>,
-}
 
 impl<L, I, A, D, C> Processor<L, I, A, D, C>
 where

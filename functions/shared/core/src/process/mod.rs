@@ -4,6 +4,7 @@ mod devices;
 mod effects;
 mod plan;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
@@ -13,14 +14,13 @@ use futures_util::future::{Either, select};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use self::effects::Job;
 pub use self::plan::{Plan, plan};
 use crate::audit::Findings;
 use crate::extract::extract;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
-use crate::ledger::{Lease, LeaseLost, Refused, Settlement, Taken};
+use crate::ledger::{Effect, EffectKey, Lease, LeaseLost, Refused, Settlement, Taken};
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, LedgerError, QueueError, ReadInstance};
 use crate::request::{BadRequest, Request};
@@ -95,6 +95,16 @@ where
     let span =
         tracing::info_span!("request", instance_code = Empty, event_id = Empty, trace_id = Empty);
     processor.tell(message).instrument(span).await
+}
+
+type Effects = BTreeMap<EffectKey, Effect>;
+
+/// What an attempt is about: the request as it was claimed, and the message that brought it.
+struct Job<'a> {
+    request: &'a Request,
+    flow: &'a Flow,
+    taken: &'a Taken,
+    message: &'a Message<'a>,
 }
 
 /// Why an attempt did not end with everything done.

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::Database;
-use super::queue::failed;
+use super::queue::queue_error;
 
 impl Bury for Database {
     async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
@@ -24,7 +24,7 @@ impl Bury for Database {
         .bind(letter.first_received.as_millis())
         .execute(&self.pool)
         .await
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| queue_error(&error))?;
         Ok(())
     }
 }
@@ -59,8 +59,8 @@ impl Database {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(|error| failed(&error))?;
-        rows.iter().map(letter).collect::<Result<_, _>>().map_err(|error| failed(&error))
+        .map_err(|error| queue_error(&error))?;
+        rows.iter().map(letter).collect::<Result<_, _>>().map_err(|error| queue_error(&error))
     }
 
     /// Puts a dead letter back into the queue, both in one step. `false` when it is not there.
@@ -69,13 +69,13 @@ impl Database {
     /// [`QueueError`] when SQLite says no.
     pub async fn redrive(&self, letter: &str) -> Result<bool, QueueError> {
         let mut transaction =
-            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
+            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| queue_error(&error))?;
         let body: Option<String> =
             sqlx::query_scalar("DELETE FROM dead_letters WHERE id = ? RETURNING body")
                 .bind(letter)
                 .fetch_optional(&mut *transaction)
                 .await
-                .map_err(|error| failed(&error))?;
+                .map_err(|error| queue_error(&error))?;
         let Some(body) = body else {
             return Ok(false);
         };
@@ -83,8 +83,8 @@ impl Database {
             .bind(body)
             .execute(&mut *transaction)
             .await
-            .map_err(|error| failed(&error))?;
-        transaction.commit().await.map_err(|error| failed(&error))?;
+            .map_err(|error| queue_error(&error))?;
+        transaction.commit().await.map_err(|error| queue_error(&error))?;
         Ok(true)
     }
 
@@ -100,7 +100,7 @@ impl Database {
         now: Timestamp,
     ) -> Result<bool, QueueError> {
         let mut transaction =
-            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
+            self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| queue_error(&error))?;
         let kept = sqlx::query(
             "INSERT INTO dropped_letters (id, body, class, reason, receive_count, failed_at, target,
                  first_received, because, dropped_at)
@@ -112,13 +112,13 @@ impl Database {
         .bind(now.as_millis())
         .execute(&mut *transaction)
         .await
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| queue_error(&error))?;
         sqlx::query("DELETE FROM dead_letters WHERE id = ?")
             .bind(letter)
             .execute(&mut *transaction)
             .await
-            .map_err(|error| failed(&error))?;
-        transaction.commit().await.map_err(|error| failed(&error))?;
+            .map_err(|error| queue_error(&error))?;
+        transaction.commit().await.map_err(|error| queue_error(&error))?;
         Ok(kept.rows_affected() > 0)
     }
 }

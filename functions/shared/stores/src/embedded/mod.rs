@@ -73,6 +73,7 @@ pub enum OpenError {
 pub struct Database {
     /// One connection: SQLite writes one at a time anyway, and nobody waits for a lock.
     pool: SqlitePool,
+    /// For what every request writes. Circuit breakers and dead letters, which are rare, have commits of their own.
     writer: Writer,
     /// Held as long as any clone lives.
     _lock: Option<Arc<File>>,

@@ -6,6 +6,13 @@ use greenlight_core::{Request, Timestamp};
 
 use super::Database;
 
+/// Hides what is visible at `?2` until `?1`, at most `?3` of it.
+const GIVE_OUT: &str =
+    "UPDATE queue SET visible_at = ?1, in_flight = 1, receive_count = receive_count + 1,
+         first_received = coalesce(first_received, ?2)
+     WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
+     RETURNING id, body, receive_count, first_received";
+
 /// A message that was given out. Until its visibility timeout ends nobody else gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -25,7 +32,7 @@ impl Received {
     }
 }
 
-pub(super) fn failed(error: &sqlx::Error) -> QueueError {
+pub(super) fn queue_error(error: &sqlx::Error) -> QueueError {
     QueueError(error.to_string())
 }
 
@@ -50,20 +57,18 @@ impl Database {
         now: Timestamp,
         hidden_until: Timestamp,
     ) -> Result<Vec<Received>, QueueError> {
-        let rows: Vec<(i64, String, u32, i64)> =
-            self.writer.write(move |connection| {
-            let given_out = sqlx::query_as(
-                "UPDATE queue SET visible_at = ?1, in_flight = 1, receive_count = receive_count + 1,
-                     first_received = coalesce(first_received, ?2)
-                 WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
-                 RETURNING id, body, receive_count, first_received",
-            )
-            .bind(hidden_until.as_millis())
-            .bind(now.as_millis())
-            .bind(at_most)
-            .fetch_all(connection);
-            async { given_out.await.map_err(super::failed) }.boxed()
-        }).await.map_err(not_written)?;
+        let rows: Vec<(i64, String, u32, i64)> = self
+            .writer
+            .write(move |connection| {
+                let given_out = sqlx::query_as(GIVE_OUT)
+                    .bind(hidden_until.as_millis())
+                    .bind(now.as_millis())
+                    .bind(at_most)
+                    .fetch_all(connection);
+                async { given_out.await.map_err(super::failed) }.boxed()
+            })
+            .await
+            .map_err(not_written)?;
         let received = |(id, body, receive_count, first_received_at)| Received {
             id,
             body,
@@ -124,7 +129,7 @@ impl Database {
         let next: Option<i64> = sqlx::query_scalar("SELECT min(visible_at) FROM queue")
             .fetch_one(&self.pool)
             .await
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| queue_error(&error))?;
         Ok(next.map(Timestamp::from_millis))
     }
 }
