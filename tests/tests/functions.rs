@@ -74,7 +74,7 @@ async fn statement_08_what_is_not_started_in_time_comes_back() {
     fleet.scene.nac.set_latency(Duration::from_millis(400));
     fleet.resources.put_message(&request("I-1").to_json()).await;
     let batches = fleet.consume_one(&mut fleet.worker(None)).await;
-    // 150 calls of 400 ms, eight at a time, are more than the five seconds that a batch may start calls in.
+    // 150 calls of 400 ms, ten at a time, are more than the five seconds that a batch may start calls in.
     assert!(batches > 1);
     assert_eq!(fleet.scene.nac.whitelist(), devices);
     assert_eq!(fleet.scene.nac.calls(), devices.len(), "each was called for once");

@@ -39,7 +39,7 @@ pub(crate) fn receivers() -> Result<Vec<Bootstrap>, String> {
     Ok(vec![
         rust("hello (the floor)", "hello", "Rust, lambda_http alone; only answers 200".to_owned())?,
         rust("greenlight", "receiver", format!("Rust, {}", version("rustc", "--version")))?,
-        node(&root)?,
+        node("node", "receiver.js", "official SDK, AWS SDK v3", true)?,
         python(&root)?,
     ])
 }
@@ -71,24 +71,32 @@ fn rust(name: &'static str, program: &str, made_of: String) -> Result<Bootstrap,
     })
 }
 
-fn node(root: &Path) -> Result<Bootstrap, String> {
-    let folder = root.join(".tools/compare-node");
-    let source = root.join("tests/compare/node");
-    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    for file in ["package.json", "package-lock.json", "receiver.js"] {
-        fs::copy(source.join(file), folder.join(file))
-            .map_err(|error| format!("{file}: {error}"))?;
-    }
-    if !folder.join("node_modules").exists() {
+/// `script` of a folder below `tests/compare`, with the packages that its lock file pins.
+fn node(set: &str, script: &str, made_of: &str, enqueues: bool) -> Result<Bootstrap, String> {
+    let root = root()?;
+    let folder = root.join(".tools").join(format!("compare-{set}"));
+    let source = root.join("tests/compare").join(set);
+    let failed = |error: std::io::Error| format!("{set}: {error}");
+    let wanted = fs::read_to_string(source.join("package-lock.json")).map_err(failed)?;
+    let stamp = folder.join("installed.json");
+    if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        println!("compare: installing compare-{set}");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(failed)?;
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(source.join(file), folder.join(file)).map_err(failed)?;
+        }
         run(Command::new("npm").args(["ci", "--silent", "--omit=dev"]).current_dir(&folder))?;
+        fs::write(stamp, wanted).map_err(failed)?;
     }
+    fs::copy(source.join(script), folder.join(script)).map_err(failed)?;
     Ok(Bootstrap {
         name: "Node",
-        made_of: format!("Node {}, official SDK, AWS SDK v3", version("node", "--version")),
+        made_of: format!("Node {}, {made_of}", version("node", "--version")),
         zip_mib: zipped(&folder)?,
-        command: vec!["node".into(), folder.join("receiver.js").into()],
+        command: vec!["node".into(), folder.join(script).into()],
         folder,
-        enqueues: true,
+        enqueues,
     })
 }
 
@@ -126,6 +134,12 @@ pub(crate) fn workers() -> Result<Vec<Bootstrap>, String> {
             folder: root()?.join("tests/compare"),
             enqueues: false,
         },
+        node(
+            "node-worker",
+            "worker.js",
+            "official SDK, AWS SDK v3, Powertools for AWS Lambda, all records at the same time",
+            false,
+        )?,
         rust("greenlight", "worker", format!("Rust, {}", version("rustc", "--version")))?,
     ])
 }

@@ -32,6 +32,7 @@ async fn main() -> ExitCode {
         names = SECTIONS.map(str::to_owned).to_vec();
     }
     println!("compare: installs the peers and builds with optimisation; minutes, the first time");
+    println!("compare: on {}", report::machine());
     for name in names {
         let section = match compare(&name).await {
             Ok(section) => section,

@@ -93,7 +93,8 @@ fn json_of(section: &Section) -> Value {
     section.results.iter().map(figures).collect()
 }
 
-fn machine() -> String {
+/// So many processors, and of what kind.
+pub(crate) fn machine() -> String {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models = cpus.lines().filter_map(|line| line.strip_prefix("model name"));
     let models: Vec<_> = models.map(|line| line.trim_start_matches([' ', '\t', ':'])).collect();

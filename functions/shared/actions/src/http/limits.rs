@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Operations at the same time. Default: 8.
+    /// Operations at the same time. Default: 10, as many as a batch of messages has.
     pub concurrency: usize,
     /// Requests in a second; 0 for any number. Default: 0.
     pub per_second: u32,
@@ -23,7 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { concurrency: 8, per_second: 0, exclusive: false }
+        Self { concurrency: 10, per_second: 0, exclusive: false }
     }
 }
 
