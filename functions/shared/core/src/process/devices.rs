@@ -29,10 +29,24 @@ where
     D: Bury,
     C: Clock,
 {
+    /// Acts, and gives back what it had to itself.
+    pub(super) async fn act(
+        &self,
+        job: &Job<'_>,
+        instance: &Instance,
+        extracted: Extracted,
+        circuits: &Circuits,
+        effects: &mut Effects,
+    ) -> Result<(), Setback> {
+        let result = self.act_on_all(job, instance, extracted, circuits, effects).await;
+        self.release(job).await;
+        result
+    }
+
     /// Acts on the good devices, whatever is wrong with the others, and leaves out what was done.
     ///
     /// Whatever was started is waited for and recorded, even when nothing more is started.
-    pub(super) async fn act_on_all(
+    async fn act_on_all(
         &self,
         job: &Job<'_>,
         instance: &Instance,

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Effects, Job, Processor, Setback};
+use super::{Job, Processor, Setback};
 use crate::breaker::{Breaker, BreakerState, Health, Pass};
-use crate::extract::Extracted;
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow};
 use crate::instance::Instance;
@@ -24,20 +23,6 @@ where
     D: Bury,
     C: Clock,
 {
-    /// Acts, and gives back what it had to itself.
-    pub(super) async fn act(
-        &self,
-        job: &Job<'_>,
-        instance: &Instance,
-        extracted: Extracted,
-        circuits: Circuits,
-        effects: &mut Effects,
-    ) -> Result<(), Setback> {
-        let result = self.act_on_all(job, instance, extracted, &circuits, effects).await;
-        self.release(job).await;
-        result
-    }
-
     /// Has a target to itself that bears one operation at a time, until the end of the attempt.
     async fn hold(&self, target: &str, job: &Job<'_>) -> Result<Result<(), Failure>, LedgerError> {
         if !self.actions.is_exclusive(target) {
@@ -56,7 +41,7 @@ where
     }
 
     /// Gives back what it had to itself. What cannot be given back is free when the lease is over.
-    async fn release(&self, job: &Job<'_>) {
+    pub(super) async fn release(&self, job: &Job<'_>) {
         let owner = &job.message.lease.owner;
         for target in job.flow.targets() {
             if self.actions.is_exclusive(target) {

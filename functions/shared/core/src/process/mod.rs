@@ -269,7 +269,7 @@ where
             let devices = extracted.randomized;
             tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
         }
-        self.act(job, &instance, extracted, circuits, &mut findings.effects).await
+        self.act(job, &instance, extracted, &circuits, &mut findings.effects).await
     }
 
     /// Ends the attempt in the ledger. A retry that went on for too long ends as given up.

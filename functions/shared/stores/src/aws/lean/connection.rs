@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::call::CallError;
+use super::error::CallError;
 
 /// A secret has up to 64 KiB, and JSON may double it.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;

@@ -6,6 +6,7 @@
 mod call;
 mod connection;
 mod endpoint;
+mod error;
 mod secretsmanager;
 mod sqs;
 mod trust;
