@@ -79,7 +79,7 @@ impl Browser {
 
     /// What the page shows as text.
     pub async fn text(&self) -> String {
-        let script = json!({"script": "return document.body.innerText", "args": []});
+        let script = json!({"script": "return document.body ? document.body.innerText : \"\"", "args": []});
         let text = self.ask(Method::POST, "/execute/sync", &script).await;
         text.as_str().unwrap_or_default().to_owned()
     }
@@ -94,10 +94,24 @@ impl Browser {
     /// # Panics
     /// When it never does.
     pub async fn open_until(&self, url: &str, wanted: &str) -> String {
+        self.look_until(Some(url), wanted).await
+    }
+
+    /// Waits until the page shows `wanted`, as after a click that leads to another one, and gives the text.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub async fn wait_for(&self, wanted: &str) -> String {
+        self.look_until(None, wanted).await
+    }
+
+    async fn look_until(&self, anew: Option<&str>, wanted: &str) -> String {
         let shown = async {
             let mut pause = tokio::time::interval(Duration::from_millis(200));
             loop {
-                self.open(url).await;
+                if let Some(url) = anew {
+                    self.open(url).await;
+                }
                 let text = self.text().await;
                 if text.contains(wanted) {
                     return text;

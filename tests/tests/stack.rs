@@ -239,7 +239,7 @@ async fn the_page_shows_the_same(stack: &Stack) {
     assert!(text.contains("I-3") && text.contains(&device(2)), "{text}");
     stack.scene.approve("I-3", &[&device(4)]);
     browser.click("button[name=id]").await;
-    assert!(browser.text().await.contains("back in the queue"));
+    browser.wait_for("back in the queue").await;
     stack.wait_for_whitelist(&[1, 2, 3, 4, 41, 42, 43].map(device)).await;
     let text = browser.open_until(&format!("{page}/?q=I-3"), "done").await;
     assert!(text.contains("The dead-letter queue is empty."), "{text}");
