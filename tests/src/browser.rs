@@ -79,7 +79,8 @@ impl Browser {
 
     /// What the page shows as text.
     pub async fn text(&self) -> String {
-        let script = json!({"script": "return document.body ? document.body.innerText : \"\"", "args": []});
+        let script =
+            json!({"script": "return document.body ? document.body.innerText : \"\"", "args": []});
         let text = self.ask(Method::POST, "/execute/sync", &script).await;
         text.as_str().unwrap_or_default().to_owned()
     }
