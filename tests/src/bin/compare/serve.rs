@@ -61,66 +61,59 @@ fn events(scene: &Scene, count: usize, of: &str) -> Vec<greenlight::simulator::S
         .collect()
 }
 
-/// While events come in it does everything else, too: it reads instances, calls the NAC and writes its ledger.
-async fn run_ours(program: &Path) -> Vec<f64> {
-    let scene = Scene::set().await;
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let approve = |count: usize, of: &str| {
-        for n in 0..count {
+/// `greenlight serve`, with approvals of one device each that it can read.
+struct Ours {
+    scene: Scene,
+    serving: Serving,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Ours {
+    async fn start(program: &Path, approvals: usize, of: &str) -> Self {
+        let scene = Scene::set().await;
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        for n in 0..approvals {
             let number = u32::try_from(n).expect("there are that many addresses");
             scene.approve(&format!("{of}-{n}"), &[&device(number)]);
         }
-    };
-    approve(EVENTS, "I");
-    let (command, listen) = serve_command(&scene, folder.path(), &[], program);
-    let serving = Serving::run(command, &listen).await;
-    let address: SocketAddr = listen.parse().expect("it is an address");
-    let went = send_all(address, events(&scene, EVENTS, "I"), CONNECTIONS).await;
-    let held = share_of_memory(serving.id());
-    drop(serving.kill().await);
-
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let scene = Scene::set().await;
-    for n in 0..APPROVALS {
-        let number = u32::try_from(n).expect("there are that many addresses");
-        scene.approve(&format!("W-{n}"), &[&device(number)]);
+        let (command, listen) = serve_command(&scene, folder.path(), &[], program);
+        let serving = Serving::run(command, &listen).await;
+        let address = listen.parse().expect("it is an address");
+        Self { scene, serving, address, _folder: folder }
     }
-    let (command, listen) = serve_command(&scene, folder.path(), &[], program);
-    let serving = Serving::run(command, &listen).await;
-    let address: SocketAddr = listen.parse().expect("it is an address");
-    let sent = events(&scene, APPROVALS, "W");
+}
+
+/// While events come in it does everything else, too: it reads instances, calls the NAC and writes its ledger.
+async fn run_ours(program: &Path) -> Vec<f64> {
+    let ours = Ours::start(program, EVENTS, "I").await;
+    let went = send_all(ours.address, events(&ours.scene, EVENTS, "I"), CONNECTIONS).await;
+    let held = share_of_memory(ours.serving.id());
+    drop(ours.serving.kill().await);
+
+    let ours = Ours::start(program, APPROVALS, "W").await;
+    let sent = events(&ours.scene, APPROVALS, "W");
     let start = Instant::now();
-    send_all(address, sent, CONNECTIONS).await;
-    scene.nac.wait_for_calls(APPROVALS).await;
+    send_all(ours.address, sent, CONNECTIONS).await;
+    ours.scene.nac.wait_for_calls(APPROVALS).await;
     let took = start.elapsed();
-    assert_eq!(scene.nac.whitelist().len(), APPROVALS);
-    drop(serving.kill().await);
+    assert_eq!(ours.scene.nac.whitelist().len(), APPROVALS);
+    drop(ours.serving.kill().await);
     figures(&went, held, number(APPROVALS) / took.as_secs_f64())
 }
 
 /// What `serve` holds in memory, in MiB, after each hundred thousand of a million events about a thousand approvals.
 pub(crate) async fn million(program: &Path) -> Vec<(u32, f64)> {
-    let scene = Scene::set().await;
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    for n in 0..1_000 {
-        scene.approve(&format!("M-{n}"), &[&device(n)]);
-    }
-    let (command, listen) = serve_command(&scene, folder.path(), &[], program);
-    let serving = Serving::run(command, &listen).await;
-    let address: SocketAddr = listen.parse().expect("it is an address");
+    let Ours { scene, serving, address, _folder } = Ours::start(program, 1_000, "M").await;
     let mut held = Vec::new();
     for step in 1..=40_u32 {
         let event =
             |n: u32| scene.event(&format!("m-{step}-{n}"), &format!("M-{}", n % 1_000), "APPROVED");
         let went = send_all(address, (0..25_000).map(event).collect(), CONNECTIONS).await;
         if step % 4 == 0 {
-            held.push((step * 25_000, memory(serving.id())));
-            println!(
-                "{} events: {:.1} MiB, {:.0}/s",
-                step * 25_000,
-                memory(serving.id()),
-                went.per_second()
-            );
+            let (events, mib) = (step * 25_000, memory(serving.id()));
+            held.push((events, mib));
+            println!("{events} events: {mib:.1} MiB, {:.0}/s", went.per_second());
         }
     }
     drop(serving.kill().await);
