@@ -1,6 +1,6 @@
 //! From a filled-in form, through a flow's fields, to devices and values.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::failure::{Class, Reason};
 use crate::flow::{FieldRule, Flow, Kind, Place, Randomized};
 use crate::form::{Content, Field, Form, find};
-use crate::mac::{Eui48, MacError, parse_list};
+use crate::mac::{self, Eui48, Found, MacError};
 use crate::time::is_moment;
 
 /// More devices than any form for people names; what is larger is a mistake or an attack.
@@ -19,8 +19,10 @@ pub const MAX_DEVICES: usize = 1_000;
 pub struct Extracted {
     /// The good devices, by field.
     pub devices: BTreeMap<String, Vec<Eui48>>,
-    /// The values of the other fields.
+    /// The values of the other fields; `null` for one that the form leaves out, where it may be left out.
     pub values: Map<String, Value>,
+    /// The other fields that have a problem, and so no value: no action that uses one of them may be performed.
+    pub unreadable: BTreeSet<String>,
     /// What is wrong with the form, while the good devices are still good.
     pub problems: Vec<Problem>,
     /// Devices that were taken although their address is random.
@@ -70,27 +72,37 @@ pub enum Problem {
         /// The field of the flow.
         field: String,
     },
+    /// A text has words and no address.
+    #[error("field `{field}`: no MAC address was found in what was filled in (填写内容中没有找到 MAC 地址)")]
+    NoAddress {
+        /// The field of the flow.
+        field: String,
+    },
     /// A device's address is none.
-    #[error("field `{field}`, device {number}: {error}")]
+    #[error("field `{field}`, device {number} at character {position}: {error}")]
     Device {
         /// The field of the flow.
         field: String,
-        /// Counted from 1 over the whole field.
+        /// Counted from 1 over the addresses of the whole field.
         number: usize,
+        /// Where it begins; counted from 1, in the text as typed.
+        position: usize,
         /// What is wrong.
         error: MacError,
     },
     /// A device's address is random, and the flow refuses those.
     #[error(
-        "field `{field}`, device {number}: a random (private) address, which the device will change: \
+        "field `{field}`, device {number} at character {position}: a random (private) address, which the device will change: \
          switch it off for this network and use the hardware address \
          (随机 MAC 地址会变化：请在设备的 Wi-Fi 设置中关闭“随机/专用 Wi-Fi 地址”，再填写硬件地址)"
     )]
     Randomized {
         /// The field of the flow.
         field: String,
-        /// Counted from 1 over the whole field.
+        /// Counted from 1 over the addresses of the whole field.
         number: usize,
+        /// Where it begins; counted from 1, in the text as typed.
+        position: usize,
     },
     /// More devices than [`MAX_DEVICES`].
     #[error("field `{field}` names more than {MAX_DEVICES} devices (设备数量过多)")]
@@ -111,9 +123,13 @@ impl From<Problem> for Reason {
 pub fn extract(flow: &Flow, form: &Form) -> Extracted {
     let mut extracted = Extracted::default();
     for (name, rule) in &flow.fields {
-        let taken = match found(form, name, rule) {
+        let found = found(form, name, rule);
+        let taken = match found {
             Ok(found) if rule.kind == Kind::Mac => {
-                extracted.take_devices(name, rule.randomized, &found)
+                match extracted.take_devices(name, rule.randomized, &found) {
+                    Err(Problem::Empty { .. }) if rule.may_be_left_out() => Ok(()),
+                    taken => taken,
+                }
             }
             Ok(found) => value(name, rule, found).map(|value| {
                 extracted.values.insert(name.clone(), value);
@@ -128,7 +144,12 @@ pub fn extract(flow: &Flow, form: &Form) -> Extracted {
             }
             Err(problem) => Err(problem),
         };
-        extracted.problems.extend(taken.err());
+        if let Err(problem) = taken {
+            extracted.problems.push(problem);
+            if rule.kind != Kind::Mac {
+                extracted.unreadable.insert(name.clone());
+            }
+        }
     }
     extracted
 }
@@ -172,22 +193,31 @@ impl Extracted {
         texts: &[String],
     ) -> Result<(), Problem> {
         let field = || field.to_owned();
-        let found = texts.iter().flat_map(|text| parse_list(text));
-        let found: Vec<_> = found.take(MAX_DEVICES + 1).collect();
-        if found.is_empty() {
+        let texts: Vec<_> = texts.iter().filter(|text| !mac::says_nothing(text)).collect();
+        if texts.is_empty() {
             return Err(Problem::Empty { field: field() });
         }
-        if found.len() > MAX_DEVICES {
-            return Err(Problem::TooMany { field: field() });
+        let mut found = Vec::new();
+        let mut has_words_only = false;
+        for text in texts {
+            let of_text = mac::read(text, MAX_DEVICES + 1);
+            has_words_only |= of_text.is_empty();
+            found.extend(of_text);
+            if found.len() > MAX_DEVICES {
+                return Err(Problem::TooMany { field: field() });
+            }
         }
         let devices = self.devices.entry(field()).or_default();
-        for (number, device) in (1..).zip(found) {
+        for (number, Found { position, device }) in (1..).zip(found) {
             match device {
-                Err(error) => self.problems.push(Problem::Device { field: field(), number, error }),
+                Err(error) => {
+                    let field = field();
+                    self.problems.push(Problem::Device { field, number, position, error });
+                }
                 Ok(device)
                     if device.is_locally_administered() && randomized == Randomized::Refuse =>
                 {
-                    self.problems.push(Problem::Randomized { field: field(), number });
+                    self.problems.push(Problem::Randomized { field: field(), number, position });
                 }
                 Ok(device) if devices.contains(&device) => {}
                 Ok(device) => {
@@ -196,6 +226,9 @@ impl Extracted {
                     devices.push(device);
                 }
             }
+        }
+        if has_words_only {
+            return Err(Problem::NoAddress { field: field() });
         }
         Ok(())
     }
@@ -274,200 +307,4 @@ impl std::fmt::Display for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::flow::Flows;
-
-    fn field(custom_id: &str, content: Content) -> Field {
-        Field {
-            custom_id: Some(custom_id.into()),
-            id: format!("widget-{custom_id}"),
-            name: custom_id.into(),
-            content,
-        }
-    }
-
-    fn text(custom_id: &str, text: &str) -> Field {
-        field(custom_id, Content::Value(text.into()))
-    }
-
-    fn flow(fields: &str) -> Flow {
-        let text = format!(
-            r#"
-            [targets.nac]
-            connector = "generic"
-            url = "http://nac"
-            [[flows]]
-            name = "devices"
-            approval_code = "code"
-            actions = [{{ target = "nac", operation = "add", for_each = "mac" }}]
-            [flows.fields]
-            {fields}
-            "#
-        );
-        Flows::parse(&text, &|_| None).unwrap().flows.remove(0)
-    }
-
-    const MAC: &str = r#"mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }"#;
-
-    fn macs(extracted: &Extracted) -> Vec<String> {
-        extracted.devices.values().flatten().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn devices_come_from_fields_and_table_columns_once_each() {
-        let form = Form {
-            fields: vec![
-                text("device_mac", "00-00-5E-00-53-01"),
-                field(
-                    "devices",
-                    Content::Rows(vec![
-                        vec![text("kind", "phone"), text("mac", "00005e005302")],
-                        vec![text("kind", "laptop"), text("mac", "0000.5E00.5301")],
-                    ]),
-                ),
-            ],
-        };
-        let extracted = extract(&flow(MAC), &form);
-        assert_eq!(macs(&extracted), ["00:00:5e:00:53:01", "00:00:5e:00:53:02"]);
-        assert_eq!(extracted.problems, []);
-    }
-
-    #[test]
-    fn the_good_devices_of_a_bad_form_are_still_good() {
-        let form = Form {
-            fields: vec![text(
-                "device_mac",
-                "00:00:5e:00:53:0O\n00:00:5e:00:53:01\n02:00:5e:00:53:01",
-            )],
-        };
-        let extracted = extract(&flow(MAC), &form);
-        assert_eq!(macs(&extracted), ["00:00:5e:00:53:01"]);
-        let said: Vec<_> = extracted.problems.iter().map(ToString::to_string).collect();
-        assert_eq!(said.len(), 2);
-        assert!(said[0].contains("device 1: letter O at position 17"), "{}", said[0]);
-        assert!(said[1].contains("device 3: a random"), "{}", said[1]);
-    }
-
-    /// A thousand times more than a form has place for; comparing each with each would take minutes.
-    #[test]
-    fn statement_15_an_endless_form_is_read_only_so_far() {
-        let addresses: Vec<_> = (0..320_000).map(|n| format!("0000{n:08x}")).collect();
-        let column = |mac: &String| vec![text("mac", mac)];
-        let form = Form {
-            fields: vec![
-                text("device_mac", &addresses.join(",")),
-                field(
-                    "devices",
-                    Content::Rows(addresses.iter().take(50_000).map(column).collect()),
-                ),
-            ],
-        };
-        let extracted = extract(&flow(MAC), &form);
-        assert!(matches!(&extracted.problems[..], [Problem::TooMany { .. }]));
-        assert!(extracted.devices.is_empty());
-        println!("a form of 370,000 addresses is one problem");
-    }
-
-    #[test]
-    fn a_field_that_two_places_mean_is_read_once() {
-        let rule = MAC.replace(
-            "[{ field = \"device_mac\" }",
-            "[{ field = \"device_mac\" }, { field = \"widget-device_mac\" }",
-        );
-        let form = Form { fields: vec![text("device_mac", "00:00:5e:00:53:0O")] };
-        assert_eq!(extract(&flow(&rule), &form).problems.len(), 1);
-    }
-
-    #[test]
-    fn random_addresses_go_by_the_policy() {
-        let form = Form { fields: vec![text("device_mac", "02:00:5e:00:53:01")] };
-        for (policy, devices, warned, problems) in
-            [("refuse", 0, 0, 1), ("warn", 1, 1, 0), ("allow", 1, 0, 0)]
-        {
-            let rule = MAC.replace("] }", &format!("], randomized = \"{policy}\" }}"));
-            let extracted = extract(&flow(&rule), &form);
-            assert_eq!(
-                (macs(&extracted).len(), extracted.randomized, extracted.problems.len()),
-                (devices, warned, problems),
-                "{policy}"
-            );
-        }
-    }
-
-    #[test]
-    fn each_kind_takes_what_a_form_gives_for_it() {
-        let rules = r#"
-            mac = { kind = "mac", from = [{ field = "device_mac" }] }
-            reason = { kind = "text", from = [{ field = "reason" }] }
-            until = { kind = "date", from = [{ field = "period", member = "end" }] }
-            count = { kind = "number", from = [{ field = "count" }] }
-            os = { kind = "choice", from = [{ field = "os" }] }
-            tags = { kind = "choice", from = [{ field = "tags" }], many = true }
-            owner = { kind = "person", from = [{ field = "owner" }] }
-            vlan = { kind = "number", from = [{ field = "vlan" }], default = 20 }
-            note = { kind = "text", from = [{ field = "note" }], optional = true }
-        "#;
-        let value = |name: &str, value: Value| field(name, Content::Value(value));
-        let period = json!({"start": "2026-01-01T00:00:00+08:00", "end": "2027-12-31T00:00:00+08:00", "interval": 2.0});
-        let fields = vec![
-            text("device_mac", "00:00:5e:00:53:01"),
-            text("reason", "new laptop"),
-            value("period", period),
-            value("count", json!(2)),
-            text("os", "macOS"),
-            value("tags", json!(["a", "b"])),
-            value("owner", json!(["f3ta757q"])),
-            text("note", ""),
-        ];
-        let extracted = extract(&flow(rules), &Form { fields: fields.clone() });
-        assert_eq!(extracted.problems, []);
-        let expected = json!({"reason": "new laptop", "until": "2027-12-31T00:00:00+08:00", "count": 2,
-            "os": "macOS", "tags": ["a", "b"], "owner": "f3ta757q", "vlan": 20, "note": null});
-        assert_eq!(json!(extracted.values), expected);
-
-        for (name, bad, said) in [
-            ("count", json!("two"), "`count` holds no number"),
-            ("period", json!({"end": "31.12.2027"}), "`until` holds no date"),
-            ("period", json!({"end": "2027-12-31T00:00:00"}), "`until` holds no date"),
-            ("os", json!(["macOS", "Linux"]), "`os` holds several values"),
-            ("owner", json!({"id": 1}), "`owner`: the widget `owner` holds no text"),
-        ] {
-            let mut fields = fields.clone();
-            fields.retain(|field| field.name != name);
-            fields.push(value(name, bad));
-            let problems = extract(&flow(rules), &Form { fields }).problems;
-            assert!(problems.len() == 1 && problems[0].to_string().contains(said), "{problems:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_named() {
-        let problem = |fields: Vec<Field>| extract(&flow(MAC), &Form { fields }).problems;
-        let absent = problem(vec![text("other", "x")]);
-        assert!(
-            matches!(&absent[..], [Problem::Absent { places, .. }] if places == "`device_mac`, `devices / mac`")
-        );
-        assert!(matches!(&problem(vec![text("device_mac", "  ")])[..], [Problem::Empty { .. }]));
-        let object = field("device_mac", Content::Value(json!({"mac": "00:00:5e:00:53:01"})));
-        assert!(matches!(&problem(vec![object])[..], [Problem::NotText { .. }]));
-        let many =
-            (0..=MAX_DEVICES).map(|n| format!("00005e00{n:04x}")).collect::<Vec<_>>().join(",");
-        assert!(matches!(&problem(vec![text("device_mac", &many)])[..], [Problem::TooMany { .. }]));
-    }
-
-    #[test]
-    fn texts_become_values_and_may_be_optional() {
-        let rules = format!(
-            "{MAC}\nowner = {{ kind = \"text\", from = [{{ field = \"owner\" }}], optional = true }}"
-        );
-        let device = || text("device_mac", "00:00:5e:00:53:01");
-        let with =
-            extract(&flow(&rules), &Form { fields: vec![device(), text("owner", "Li Lei")] });
-        assert_eq!(with.values["owner"], "Li Lei");
-        let without = extract(&flow(&rules), &Form { fields: vec![device()] });
-        assert!(without.values.values().all(Value::is_null) && without.problems.is_empty());
-    }
-}
+mod tests;

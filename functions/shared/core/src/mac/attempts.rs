@@ -1,0 +1,130 @@
+//! Words that look like an attempt at an address: they are refused, with their position, and never guessed.
+
+use std::ops::Range;
+
+use super::matches::Match;
+use super::tokens::{Kind, Tokens};
+use super::{Eui48, MacError};
+
+/// More groups than several addresses without anything between them have.
+const LONGEST_CLUSTER: usize = 64;
+
+/// The attempts among the tokens of a line that are in no address; their tokens are then used.
+pub(super) fn attempts(tokens: &mut Tokens<'_>) -> Vec<Match> {
+    let mut found = Vec::new();
+    let mut index = 0;
+    while index < tokens.tokens.len() {
+        let cluster = cluster(tokens, index);
+        let by_blanks = cluster.len() > 1 && is_by_blanks(tokens, index);
+        // Between blanks each group can also be an attempt of its own.
+        let alone = by_blanks.then(|| index..index + 1);
+        let end = if by_blanks { index + 1 } else { cluster.end.max(index + 1) };
+        let candidates = [Some(cluster), alone].into_iter().flatten();
+        let attempt = candidates
+            .filter_map(|cluster| trimmed(tokens, cluster))
+            .find(|range| is_attempt(tokens, range));
+        index = attempt.as_ref().map_or(end, |attempt| attempt.end.max(end));
+        found.extend(attempt.map(|range| refused(tokens, range)));
+    }
+    found
+}
+
+/// The attempt in these tokens, and what is wrong with it.
+fn refused(tokens: &mut Tokens<'_>, range: Range<usize>) -> Match {
+    tokens.tokens[range.clone()].iter_mut().for_each(|token| token.is_used = true);
+    let chars = tokens.tokens[range.start].range.start..tokens.tokens[range.end - 1].range.end;
+    let original = |position: usize| {
+        tokens.line.positions.get(chars.start + position - 1).copied().unwrap_or_default()
+    };
+    let error = match Eui48::parse(&tokens.line.text(chars.clone())) {
+        // Twelve digits, in groups that no way of writing an address has.
+        Ok(_) => MacError::Separators,
+        Err(error) => error.moved(original),
+    };
+    Match { tokens: range, chars, device: Err(error), is_ambiguous: true }
+}
+
+fn is_by_blanks(tokens: &Tokens<'_>, index: usize) -> bool {
+    tokens.link(index).is_some_and(|link| link.separator == ' ')
+}
+
+/// The tokens from `index` on that could be groups of one attempt: whatever separators are between them, but for
+/// blanks, which are in an attempt only between groups of the same length.
+fn cluster(tokens: &Tokens<'_>, index: usize) -> Range<usize> {
+    let is_group = |index: usize| {
+        tokens.tokens.get(index).is_some_and(|token| {
+            let is_short_word = token.kind == Kind::Word && token.len() <= 2;
+            !token.is_used && (matches!(token.kind, Kind::Hex | Kind::Near) || is_short_word)
+        })
+    };
+    if !is_group(index) {
+        return index..index;
+    }
+    let by_blanks = is_by_blanks(tokens, index);
+    let mut end = index + 1;
+    while is_group(end)
+        && end - index < LONGEST_CLUSTER
+        && let Some(link) = tokens.link(end - 1)
+        && (link.separator == ' ') == by_blanks
+        && (!by_blanks || tokens.tokens[end].len() == tokens.tokens[index].len())
+    {
+        end += 1;
+    }
+    index..end
+}
+
+/// A cluster without the words at its ends: `5g` in the middle is a mistyped group, at an end it need not be one.
+fn trimmed(tokens: &Tokens<'_>, cluster: Range<usize>) -> Option<Range<usize>> {
+    const GROUPS: usize = 6;
+    let is_word = |index: usize| tokens.tokens[index].kind == Kind::Word;
+    let has_no_digit = |index: usize| !tokens.chars(index).iter().any(char::is_ascii_digit);
+    let mut range = cluster;
+    while !range.is_empty()
+        && (is_word(range.start) || (range.len() > GROUPS && has_no_digit(range.start)))
+    {
+        range.start += 1;
+    }
+    while !range.is_empty() && is_word(range.end - 1) && range.len() != GROUPS {
+        range.end -= 1;
+    }
+    let groups = range.clone().filter(|&index| !is_word(index)).count();
+    (groups > 0 && groups * 3 >= range.len() * 2).then_some(range)
+}
+
+/// Whether so many digits, in so many groups, were meant to be an address and are no other number.
+fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
+    let lengths: Vec<_> = range.clone().map(|index| tokens.tokens[index].len()).collect();
+    let total: usize = lengths.iter().sum();
+    let chars = || range.clone().flat_map(|index| tokens.chars(index));
+    let decimal = chars().filter(|char| char.is_ascii_digit()).count();
+    let hex = chars().filter(|char| char.is_ascii_hexdigit()).count();
+    let is_number = decimal == total;
+    let by_blanks = range.len() > 1 && is_by_blanks(tokens, range.start);
+    let of_lengths = |allowed: Range<usize>| lengths.iter().all(|length| allowed.contains(length));
+    let near_twelve = (10..=14).contains(&total);
+    match lengths.as_slice() {
+        [] => false,
+        [_] if tokens.is_hex(range.start) => {
+            !is_number && decimal >= 4 && (matches!(total, 10 | 11 | 13 | 14 | 24 | 36))
+        }
+        [_] => (11..=13).contains(&total) && hex >= 8 && decimal >= 4,
+        [first, second] => {
+            let has_whole = (*first == 12 || *second == 12) && total <= 24;
+            !is_number && !by_blanks && decimal >= 3 && (has_whole || near_twelve && of_lengths(5..8))
+        }
+        [_, _, _] => !is_number && decimal >= 3 && near_twelve && of_lengths(3..6),
+        _ if by_blanks => !is_number && of_lengths(2..3) && lengths.len() > 4,
+        [first, .., _] => {
+            let is_date = is_number && *first == 4;
+            let is_version = is_number && chars_between(tokens, range).all(|char| char == '.');
+            let is_time = is_number && lengths.len() == 4;
+            total >= 8 && of_lengths(1..5) && !is_date && !is_version && !is_time
+        }
+    }
+}
+
+/// The separators within a range of tokens.
+fn chars_between<'a>(tokens: &'a Tokens<'_>, range: &Range<usize>) -> impl Iterator<Item = char> + use<'a> {
+    let links = range.start..range.end.saturating_sub(1);
+    links.filter_map(|index| tokens.link(index)).map(|link| link.separator)
+}

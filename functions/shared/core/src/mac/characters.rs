@@ -1,0 +1,81 @@
+//! Single characters, as people type them on any keyboard.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// The digit that a letter is typed or printed for. `b`, `B` and the like are digits themselves; the Greek
+/// and Cyrillic letters look exactly like a digit or a Latin letter.
+pub(super) fn looks_like(char: char) -> Option<char> {
+    match char {
+        'O' | 'o' | 'Ο' | 'ο' | 'О' | 'о' => Some('0'),
+        'l' | 'I' | 'i' => Some('1'),
+        'S' | 's' => Some('5'),
+        'Z' | 'z' => Some('2'),
+        'Α' | 'А' | 'а' => Some('a'),
+        'Β' | 'В' => Some('b'),
+        'С' | 'с' => Some('c'),
+        'Ε' | 'Е' | 'е' => Some('e'),
+        _ => None,
+    }
+}
+
+/// One typed character as it would stand in plain ASCII: full-width forms folded, other dashes and
+/// colons made the usual ones, characters without a width left out.
+pub(super) fn plain(typed: char) -> Option<char> {
+    match typed {
+        // Zero-width characters and marks of the text's direction, which are copied along with a text.
+        '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}'
+        | '\u{ad}' => None,
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
+        '∶' | '︰' => Some(':'),
+        '。' => Some('.'),
+        // Numbers of a list and exponents: `①` must not become a digit of the address behind it.
+        char if is_enclosed(char) => Some(char),
+        char if char.is_whitespace() => Some(' '),
+        char => {
+            let mut folded = std::iter::once(char).nfkc();
+            match (folded.next(), folded.next()) {
+                (Some(ascii), None) if ascii.is_ascii() => Some(ascii),
+                _ => Some(char),
+            }
+        }
+    }
+}
+
+/// Enclosed numbers and letters, superscripts and subscripts.
+const fn is_enclosed(char: char) -> bool {
+    matches!(
+        char,
+        '²' | '³' | '¹' | '\u{2070}'..='\u{209f}' | '\u{2460}'..='\u{24ff}' | '\u{2776}'..='\u{2793}'
+            | '\u{3200}'..='\u{32ff}' | '\u{1f100}'..='\u{1f1ff}'
+    )
+}
+
+/// What one line of text looks like in plain characters, with the place of each in the text as typed.
+#[derive(Debug, Default)]
+pub(super) struct Plain {
+    pub(super) chars: Vec<char>,
+    /// Counted from 1, in characters of the text as typed.
+    pub(super) positions: Vec<usize>,
+}
+
+impl Plain {
+    /// `line`, whose first character is at `position`.
+    pub(super) fn of(line: &str, position: usize) -> Self {
+        let mut plain_line = Self::default();
+        for (offset, typed) in line.chars().enumerate() {
+            if let Some(char) = plain(typed) {
+                plain_line.chars.push(char);
+                plain_line.positions.push(position + offset);
+            }
+        }
+        plain_line
+    }
+
+    pub(super) fn text(&self, range: std::ops::Range<usize>) -> String {
+        self.chars.get(range).unwrap_or_default().iter().collect()
+    }
+}

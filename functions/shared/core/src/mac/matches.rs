@@ -1,0 +1,217 @@
+//! The ways of writing an address, and where they stand in a line.
+
+use std::ops::Range;
+
+use super::tokens::{Kind, Link, Tokens};
+use super::{Eui48, MacError};
+
+/// An address, or an attempt at one, in a line.
+#[derive(Debug)]
+pub(super) struct Match {
+    /// Its tokens.
+    pub(super) tokens: Range<usize>,
+    /// Its characters, in the line.
+    pub(super) chars: Range<usize>,
+    pub(super) device: Result<Eui48, MacError>,
+    /// Whether numbers of other kinds are written in the same way.
+    pub(super) is_ambiguous: bool,
+}
+
+/// A way of writing an address: so many groups of so many digits, between such separators.
+struct Shape {
+    groups: usize,
+    digits: usize,
+    separators: &'static [char],
+}
+
+/// <https://www.postgresql.org/docs/current/datatype-net-types.html#DATATYPE-MACADDR> lists most of them.
+const SHAPES: [Shape; 3] = [
+    Shape { groups: 6, digits: 2, separators: &[':', '-', '.', '_', ';', ' '] },
+    Shape { groups: 3, digits: 4, separators: &[':', '-', '.', ' '] },
+    Shape { groups: 2, digits: 6, separators: &[':', '-'] },
+];
+
+/// Labels that touch an address without separators, as in `MAC00005e005301`. Behind any other word the digits
+/// may as well be those of a serial number.
+const GLUED_LABELS: [&str; 8] =
+    ["mac", "macaddress", "address", "addr", "wlan", "wifi", "ether", "hwaddr"];
+
+/// All addresses of a line, whose tokens are then used.
+pub(super) fn addresses(tokens: &mut Tokens<'_>) -> Vec<Match> {
+    let mut found: Vec<Match> = Vec::new();
+    let mut index = 0;
+    while index < tokens.tokens.len() {
+        let matched = separated(tokens, index).or_else(|| bare(tokens, index));
+        index = matched.as_ref().map_or(index + 1, |matched| matched.tokens.end);
+        found.extend(matched);
+    }
+    for matched in &found {
+        tokens.tokens[matched.tokens.clone()].iter_mut().for_each(|token| token.is_used = true);
+    }
+    let is_in_doubt: Vec<_> = found.iter().map(|it| has_more(tokens, &it.tokens)).collect();
+    let mut is_in_doubt = is_in_doubt.into_iter();
+    found.retain(|matched| {
+        let is_in_doubt = is_in_doubt.next().unwrap_or_default();
+        for token in &mut tokens.tokens[matched.tokens.clone()] {
+            token.is_used = !is_in_doubt;
+        }
+        !is_in_doubt
+    });
+    found
+}
+
+/// Twelve digits in one token.
+fn bare(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
+    let chars = tokens.chars(index);
+    let digits = match tokens.tokens.get(index)?.kind {
+        Kind::Hex if chars.len() == 12 => chars,
+        Kind::Word => glued_to_label(chars)?,
+        _ => return None,
+    };
+    let end = tokens.tokens[index].range.end;
+    let chars = end - digits.len()..end;
+    let device = if digits.iter().all(char::is_ascii_digit) {
+        Err(MacError::Decimal)
+    } else {
+        device([digits.iter().collect()])
+    };
+    Some(Match { tokens: index..index + 1, chars, device, is_ambiguous: true })
+}
+
+/// The twelve digits behind one of [`GLUED_LABELS`].
+fn glued_to_label(chars: &[char]) -> Option<&[char]> {
+    let (label, digits) = chars.split_at_checked(chars.len().checked_sub(12)?)?;
+    let label: String = label.iter().map(char::to_ascii_lowercase).collect();
+    let is_label = GLUED_LABELS.contains(&label.as_str());
+    (is_label && digits.iter().all(char::is_ascii_hexdigit)).then_some(digits)
+}
+
+/// Groups of digits with the same separator between them, the longest run of them that begins with a token.
+fn separated(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
+    let link = tokens.link(index)?;
+    let (first, last) = run(tokens, index, link)?;
+    SHAPES.iter().find_map(|shape| {
+        if !shape.separators.contains(&link.separator) {
+            return None;
+        }
+        let groups = groups(tokens, index, first, last, link, shape)?;
+        let range = groups.tokens.clone();
+        let is_decimal = groups.texts.iter().flat_map(|text| text.chars()).all(|c| c.is_ascii_digit());
+        let is_pairs = shape.digits == 2;
+        let is_number = match link.separator {
+            ' ' => true,
+            '.' => is_pairs,
+            _ => !is_pairs,
+        };
+        let has_digit = groups.texts.iter().any(|text| text.chars().any(|c| c.is_ascii_digit()));
+        // `dead beef cafe` are three words.
+        if link.separator == ' ' && !has_digit {
+            return None;
+        }
+        let device =
+            if is_decimal && is_number { Err(MacError::Decimal) } else { device(groups.texts) };
+        let is_ambiguous = is_number;
+        Some(Match { tokens: range, chars: groups.chars, device, is_ambiguous })
+    })
+}
+
+/// The hexadecimal tokens from `index` on that are linked in the same way, if none stands before them. Only
+/// tokens of one length are groups between blanks.
+fn run(tokens: &Tokens<'_>, index: usize, link: Link) -> Option<(usize, usize)> {
+    let is_part = |other: usize| {
+        tokens.is_hex(other)
+            && (link.separator != ' ' || tokens.tokens[other].len() == tokens.tokens[index].len())
+    };
+    // A label may touch the first group, so that it is the second token of the run.
+    let first = if tokens.is_hex(index) { index } else { index + 1 };
+    if first == index && index > 0 && tokens.link(index - 1) == Some(link) && is_part(index - 1) {
+        return None;
+    }
+    let mut last = first;
+    if !tokens.is_hex(first) {
+        return None;
+    }
+    while tokens.link(last) == Some(link) && is_part(last + 1) {
+        last += 1;
+    }
+    Some((first, last))
+}
+
+struct Groups {
+    tokens: Range<usize>,
+    chars: Range<usize>,
+    texts: Vec<String>,
+}
+
+/// The groups of a run, if they are exactly those of `shape`. A word may touch the first group, and another the last.
+fn groups(
+    tokens: &Tokens<'_>,
+    index: usize,
+    first: usize,
+    last: usize,
+    link: Link,
+    shape: &Shape,
+) -> Option<Groups> {
+    let count = last + 1 - first;
+    let mut range = first..last + 1;
+    let (mut start, mut end) = (tokens.tokens[first].range.start, tokens.tokens[last].range.end);
+    let mut texts: Vec<String> = range.clone().map(|it| tokens.chars(it).iter().collect()).collect();
+    if first != index {
+        let head = digits_behind_word(tokens.chars(index), shape.digits)?;
+        texts.insert(0, head.iter().collect());
+        range.start = index;
+        start = tokens.tokens[index].range.end - shape.digits;
+    }
+    if texts.len() + 1 == shape.groups && tokens.link(last) == Some(link) {
+        let tail = digits_before_word(tokens.chars(last + 1), shape.digits)?;
+        texts.push(tail.iter().collect());
+        range.end = last + 2;
+        end = tokens.tokens[last + 1].range.start + shape.digits;
+    }
+    let are_short = shape.digits == 2 && link.separator == ':' && link.is_tight() && count == 6;
+    // `arp` and `ifconfig` of macOS and Solaris leave a leading zero out.
+    let fits = |text: &String| text.len() == shape.digits || (are_short && text.len() == 1);
+    let is_short = texts.iter().filter(|text| text.len() == 1).count() > 4;
+    let is_fit = texts.len() == shape.groups && texts.iter().all(fits) && !is_short;
+    is_fit.then_some(Groups { tokens: range, chars: start..end, texts })
+}
+
+/// The first group of an address that touches the word before it: `WLAN00`.
+fn digits_behind_word(chars: &[char], digits: usize) -> Option<&[char]> {
+    let (word, group) = chars.split_at_checked(chars.len().checked_sub(digits)?)?;
+    let (last, first) = (word.last()?, group.first()?);
+    let is_word = word.iter().all(char::is_ascii_alphabetic)
+        && word.iter().any(|char| !char.is_ascii_hexdigit());
+    let is_cut = !last.is_ascii_hexdigit() || first.is_ascii_digit();
+    (is_word && is_cut && group.iter().all(char::is_ascii_hexdigit)).then_some(group)
+}
+
+/// The last group of an address that touches the word behind it: `01iPhone`.
+fn digits_before_word(chars: &[char], digits: usize) -> Option<&[char]> {
+    let (group, word) = chars.split_at_checked(digits)?;
+    let is_word = super::tokens::is_word(word);
+    let is_cut = word.first().is_some_and(|c| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit());
+    (is_word && is_cut && group.iter().all(char::is_ascii_hexdigit)).then_some(group)
+}
+
+/// Whether more hexadecimal groups touch an address than it has, with whatever separator. One decimal number does no
+/// harm: it numbers a list, or a port.
+fn has_more(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
+    let is_loose = |index: usize| tokens.is_hex(index) && !tokens.tokens[index].is_used;
+    let is_number = |index: usize| tokens.is_decimal(index..index + 1) && tokens.tokens[index].len() <= 3;
+    let before = range.start.checked_sub(1).is_some_and(|index| {
+        let goes_on = index > 0 && tokens.tight_link(index - 1).is_some() && is_loose(index - 1);
+        tokens.tight_link(index).is_some() && is_loose(index) && (goes_on || !is_number(index))
+    });
+    let after = tokens.tight_link(range.end - 1).is_some() && is_loose(range.end) && {
+        let goes_on = tokens.tight_link(range.end).is_some() && is_loose(range.end + 1);
+        goes_on || !is_number(range.end)
+    };
+    before || after
+}
+
+/// The address of these groups; a group of one digit lacks its leading zero.
+fn device(groups: impl IntoIterator<Item = String>) -> Result<Eui48, MacError> {
+    let padded = groups.into_iter().map(|group| if group.len() == 1 { format!("0{group}") } else { group });
+    Eui48::parse(&padded.collect::<String>())
+}

@@ -1,0 +1,188 @@
+//! A line in tokens: runs of letters and digits, and what stands between them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use super::characters::{Plain, looks_like};
+
+/// What a token is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Hexadecimal digits only.
+    Hex,
+    /// Hexadecimal digits and at least one letter that looks like one.
+    Near,
+    /// Any other letters and digits.
+    Word,
+    /// Part of an IP address or of a GUID.
+    Other,
+}
+
+/// A run of letters and digits.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    /// Its characters, in the line. Those of a hexadecimal number do not include `0x`.
+    pub(super) range: Range<usize>,
+    pub(super) kind: Kind,
+    /// Whether it is part of an address, or of an attempt at one.
+    pub(super) is_used: bool,
+}
+
+impl Token {
+    pub(super) fn len(&self) -> usize {
+        self.range.len()
+    }
+}
+
+/// What stands between two tokens that can be groups of one address: a separator, with blanks or without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) separator: char,
+    blanks: (bool, bool),
+}
+
+impl Link {
+    /// Whether the separator touches both tokens.
+    pub(super) fn is_tight(self) -> bool {
+        self.separator != ' ' && self.blanks == (false, false)
+    }
+}
+
+/// The tokens of a line.
+#[derive(Debug)]
+pub(super) struct Tokens<'a> {
+    pub(super) line: &'a Plain,
+    pub(super) tokens: Vec<Token>,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn of(line: &'a Plain) -> Self {
+        let ip_addresses = ip_addresses(&line.chars);
+        let mut tokens = Vec::new();
+        let mut place = 0;
+        while let Some(&char) = line.chars.get(place) {
+            if !is_part_of_token(char) {
+                place += 1;
+                continue;
+            }
+            let rest = line.chars.iter().skip(place);
+            let end = place + rest.take_while(|&&char| is_part_of_token(char)).count();
+            let mut range = place..end;
+            place = end;
+            let is_ip = ip_addresses.iter().any(|ip| ip.start < range.end && range.start < ip.end);
+            if matches!(line.chars.get(range.clone()), Some(['0', 'x' | 'X', _, ..])) {
+                range.start += 2;
+            }
+            let kind = if is_ip { Kind::Other } else { kind(&line.chars[range.clone()]) };
+            tokens.push(Token { range, kind, is_used: false });
+        }
+        let mut tokens = Self { line, tokens };
+        tokens.set_guids_aside();
+        tokens
+    }
+
+    /// What stands between the tokens `index` and `index + 1`.
+    pub(super) fn link(&self, index: usize) -> Option<Link> {
+        let between = self.tokens.get(index)?.range.end..self.tokens.get(index + 1)?.range.start;
+        let between = self.line.chars.get(between)?;
+        let is_blank = |char: Option<&char>| char == Some(&' ');
+        let blanks = (is_blank(between.first()), is_blank(between.last()));
+        let mut separators = between.iter().filter(|char| **char != ' ');
+        let separator = match (separators.next(), separators.next()) {
+            (None, _) if between.is_empty() => return None,
+            (None, _) => ' ',
+            (Some(&separator @ (':' | '-' | '.' | '_' | ';')), None) => separator,
+            _ => return None,
+        };
+        Some(Link { separator, blanks })
+    }
+
+    /// As [`Self::link`], where nothing blank is between the two.
+    pub(super) fn tight_link(&self, index: usize) -> Option<Link> {
+        self.link(index).filter(|link| link.is_tight())
+    }
+
+    pub(super) fn chars(&self, index: usize) -> &[char] {
+        let range = self.tokens.get(index).map(|token| token.range.clone());
+        range.and_then(|range| self.line.chars.get(range)).unwrap_or_default()
+    }
+
+    pub(super) fn is_hex(&self, index: usize) -> bool {
+        self.tokens.get(index).is_some_and(|token| token.kind == Kind::Hex)
+    }
+
+    /// Whether all of these tokens are decimal digits.
+    pub(super) fn is_decimal(&self, range: Range<usize>) -> bool {
+        range.into_iter().all(|index| self.chars(index).iter().all(char::is_ascii_digit))
+    }
+
+    /// A GUID, 8-4-4-4-12, ends with as many digits as an address has.
+    fn set_guids_aside(&mut self) {
+        const LENGTHS: [usize; 5] = [8, 4, 4, 4, 12];
+        for first in 0..self.tokens.len().saturating_sub(LENGTHS.len() - 1) {
+            let is_guid = (0..).zip(LENGTHS).all(|(offset, length)| {
+                let index = first + offset;
+                let is_linked = offset == 0
+                    || self.tight_link(index - 1).is_some_and(|link| link.separator == '-');
+                is_linked && self.is_hex(index) && self.tokens[index].len() == length
+            });
+            if is_guid {
+                for token in &mut self.tokens[first..first + LENGTHS.len()] {
+                    token.kind = Kind::Other;
+                }
+            }
+        }
+    }
+}
+
+fn is_part_of_token(char: char) -> bool {
+    char.is_ascii_alphanumeric() || looks_like(char).is_some()
+}
+
+/// Whether the letters and digits can be no hexadecimal number, not even a mistyped one.
+pub(super) fn is_word(chars: &[char]) -> bool {
+    kind(chars) == Kind::Word
+}
+
+fn kind(chars: &[char]) -> Kind {
+    if chars.iter().all(char::is_ascii_hexdigit) {
+        Kind::Hex
+    } else if chars.iter().all(|&char| char.is_ascii_hexdigit() || looks_like(char).is_some()) {
+        Kind::Near
+    } else {
+        Kind::Word
+    }
+}
+
+/// Where IP addresses stand, with a port or without.
+fn ip_addresses(chars: &[char]) -> Vec<Range<usize>> {
+    let is_of_ip = |char: &char| char.is_ascii_hexdigit() || matches!(char, ':' | '.');
+    let mut found = Vec::new();
+    let mut place = 0;
+    while place < chars.len() {
+        let length = chars[place..].iter().take_while(|char| is_of_ip(char)).count();
+        if let Some(range) = ip_address(chars, place..place + length) {
+            found.push(range);
+        }
+        place += length.max(1);
+    }
+    found
+}
+
+/// The IP address in a run of characters. A label may stand before it (`addr:192.0.2.1`), a full stop behind.
+fn ip_address(chars: &[char], run: Range<usize>) -> Option<Range<usize>> {
+    /// The longest one: an IPv6 address with an IPv4 address at its end, and a port.
+    const LONGEST: usize = 55;
+    if run.len() < 2 || run.len() > LONGEST {
+        return None;
+    }
+    let text: String = chars.get(run.clone())?.iter().collect();
+    let starts = text.match_indices(':').map(|(place, _)| place + 1);
+    std::iter::once(0).chain(starts.take(2)).find_map(|start| {
+        let text = text.get(start..)?;
+        let trimmed = text.trim_end_matches('.');
+        let trimmed = trimmed.strip_suffix(':').filter(|it| !it.ends_with(':')).unwrap_or(trimmed);
+        let is_ip = trimmed.parse::<IpAddr>().is_ok() || trimmed.parse::<SocketAddr>().is_ok();
+        is_ip.then(|| run.start + start..run.start + start + trimmed.len())
+    })
+}
