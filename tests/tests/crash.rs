@@ -146,6 +146,10 @@ impl<P: Act> Act for Mortal<P> {
         self.port.holds(condition, variables)
     }
 
+    fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
+        self.port.uses(target, operation, field)
+    }
+
     fn is_exclusive(&self, target: &str) -> bool {
         self.port.is_exclusive(target)
     }
@@ -271,6 +275,7 @@ impl Case {
             body: &body,
             receive_count: 1,
             first_received: now,
+            expires_at: None,
             deadline: now.plus(Duration::from_mins(1)),
             stop: now.plus(Duration::from_mins(1)),
             lease,
@@ -430,6 +435,7 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
             body,
             receive_count: 1,
             first_received: now,
+            expires_at: None,
             deadline: now.plus(Duration::from_mins(1)),
             stop: now.plus(Duration::from_mins(1)),
             lease: Lease { owner: format!("owner-{n}").as_str().into(), until: now.plus(HELD_FOR) },
@@ -486,6 +492,7 @@ async fn statement_09_patience_lasts_until_it_is_time_to_give_up() {
             body: &body,
             receive_count: receives,
             first_received,
+            expires_at: None,
             // No time for quick retries, which would wait by a clock that stands still.
             deadline: now.plus(Duration::from_millis(1)),
             stop: now.plus(Duration::from_mins(1)),

@@ -10,6 +10,7 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports;
+use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_stores::embedded::Database;
@@ -108,6 +109,7 @@ suite!(
     statement_07_an_owner_whose_lease_ran_out_records_nothing,
     a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted,
     a_claim_is_idempotent_for_its_owner,
+    g27_the_next_attempt_gets_what_the_last_one_left,
     statement_11_a_redrive_is_told_what_was_done,
     statement_09_of_32_workers_one_probes_a_target_that_was_down,
     of_32_workers_one_has_a_target_to_itself,
@@ -176,12 +178,19 @@ async fn statement_07_an_owner_whose_lease_ran_out_records_nothing<L: Ledger>(le
 }
 
 fn failed() -> Settlement {
-    Settlement::Failed(Reason::new(Class::BadForm, "no device"))
+    let reason = Reason::new(Class::BadForm, "no device");
+    Settlement::Failed { reason, retry: retry(0, 0) }
+}
+
+fn retry(wait_ms: u64, spent_ms: u64) -> RetryState {
+    let failed = ["nac/00:00:5e:00:53:01".to_owned()].into();
+    RetryState { attempt: 1, ended_at: at(2), wait_ms, spent_ms, failed }
 }
 
 fn released() -> Settlement {
     let reason = Reason::new(Class::TargetUnavailable, "the NAC is away");
-    Settlement::Released(Reason { target: Some("nac".into()), ..reason })
+    let reason = Reason { target: Some("nac".into()), ..reason };
+    Settlement::Released { reason, retry: retry(30_000, 90_000) }
 }
 
 async fn a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted<L: Ledger>(
@@ -192,7 +201,23 @@ async fn a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted<
     let early = ledger.claim(&request, &lease("second", 30), at(9)).await.unwrap();
     assert_eq!(early, Err(Refused::Busy { until: at(10) }));
     let taken = ledger.claim(&request, &lease("second", 30), at(10)).await.unwrap().unwrap();
-    assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::new() });
+    assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::new(), retry: None });
+}
+
+async fn g27_the_next_attempt_gets_what_the_last_one_left<L: Ledger>(ledger: &L) {
+    let request = request("retry-state");
+    for (ending, left, attempt) in
+        [(released(), retry(30_000, 90_000), 2), (failed(), retry(0, 0), 3)]
+    {
+        let owner = Owner::from(format!("owner-{attempt}").as_str());
+        let until = Lease { owner: owner.clone(), until: at(attempt * 100) };
+        ledger.claim(&request, &until, at(attempt * 10)).await.unwrap().unwrap();
+        let now = at(attempt * 10 + 1);
+        ledger.settle(&request, &owner, &ending, None, now).await.unwrap().unwrap();
+        let next = lease(&format!("next-{attempt}"), attempt * 10 + 3);
+        let taken = ledger.claim(&request, &next, at(attempt * 10 + 2)).await.unwrap().unwrap();
+        assert_eq!(taken.retry, Some(left));
+    }
 }
 
 async fn a_claim_is_idempotent_for_its_owner<L: Ledger>(ledger: &L) {
@@ -212,7 +237,8 @@ async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
     let weeks = 28 * 24 * 3_600_000;
     let taken =
         ledger.claim(&request, &lease("second", weeks + 100), at(weeks)).await.unwrap().unwrap();
-    assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::from([(key, effect(1))]) });
+    let effects = BTreeMap::from([(key, effect(1))]);
+    assert_eq!(taken, Taken { attempt: 2, effects, retry: Some(retry(0, 0)) });
 }
 
 fn findings(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> Findings {
@@ -330,7 +356,8 @@ async fn what_is_forgotten_is_done_again<L: Ledger>(ledger: &L) {
     settled.await.unwrap().unwrap();
     assert!(ledger.forget(request.key().as_str(), at(3)).await);
     let taken = ledger.claim(&request, &lease("second", 100), at(3)).await.unwrap().unwrap();
-    assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::new() });
+    let first = Taken { attempt: 1, effects: BTreeMap::new(), retry: None };
+    assert_eq!(taken, first, "as if it had never been tried");
 }
 
 async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {

@@ -18,6 +18,7 @@ use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{
     Bury, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, Postpone, RecordEffect, Settle,
 };
+use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
 use greenlight_stores::aws::{
     AwsEnvironment, DynamoLedger, Patience, Sdk, SecretsManager, SqsQueue, lean,
@@ -160,14 +161,15 @@ async fn requests_to_aws() {
         devices: [device].into(),
         effects: [(key, effect)].into(),
     };
-    let released = Settlement::Released(Reason {
-        target: Some("nac".into()),
-        ..Reason::new(Class::TargetUnavailable, "away")
-    });
+    let away = Reason::new(Class::TargetUnavailable, "away");
+    let away = Reason { target: Some("nac".into()), ..away };
+    let retry = RetryState { attempt: 1, ended_at: at(2), wait_ms: 30_000, ..RetryState::default() };
+    let released = Settlement::Released { reason: away, retry: retry.clone() };
+    let failed = Settlement::Failed { reason: reason.clone(), retry };
     for (settlement, findings) in [
         (Settlement::Done, Some(&findings)),
         (released, None),
-        (Settlement::Failed(reason.clone()), None),
+        (failed, None),
     ] {
         ledger.settle(&request, &owner, &settlement, findings, at(2)).await.unwrap().unwrap();
     }

@@ -26,6 +26,9 @@ const LAST_BREATH: Duration = Duration::from_millis(500);
 /// The lease outlives the function by this: it is over only when its holder is surely gone, by clocks that differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
+/// How long the queue keeps a message from when it was sent: `MessageRetentionPeriod` in template.yaml.
+const RETENTION: Duration = Duration::from_hours(14 * 24);
+
 /// Processes all records at the same time, and names those that must come back.
 pub(crate) async fn process<L, I, A, D, C>(
     event: LambdaEvent<SqsEvent>,
@@ -72,14 +75,23 @@ where
     C: Clock,
 {
     let message_id = record.message_id.clone().unwrap_or_default();
+    let owner = match Owner::random() {
+        Ok(owner) => owner,
+        Err(error) => {
+            tracing::error!(%error, "no lease could be drawn: the message is given out again later");
+            return Some(message_id);
+        }
+    };
+    let sent_at = number(record, "SentTimestamp").map(Timestamp::from_millis);
     let message = Message {
         body: record.body.as_deref().unwrap_or_default(),
         receive_count: number(record, "ApproximateReceiveCount").unwrap_or(1),
         first_received: number(record, "ApproximateFirstReceiveTimestamp")
             .map_or(end, Timestamp::from_millis),
+        expires_at: sent_at.map(|sent_at| sent_at.plus(RETENTION)),
         deadline: end.minus(LAST_CALL),
         stop: end.minus(LAST_WORD),
-        lease: Lease { owner: Owner::random(), until: end.plus(LEASE_MARGIN) },
+        lease: Lease { owner, until: end.plus(LEASE_MARGIN) },
     };
     let Disposition::ComeBack { after, .. } = process_message(&message, processor).await else {
         return None;

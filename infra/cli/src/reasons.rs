@@ -38,6 +38,7 @@ pub fn next_step(class: &str) -> &'static str {
         | Class::TargetUnavailable
         | Class::CircuitOpen
         | Class::TargetFailed
+        | Class::TargetTimeout
         | Class::LedgerUnavailable
         | Class::Busy
         | Class::OutOfTime

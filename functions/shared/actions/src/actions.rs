@@ -121,6 +121,14 @@ impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
             .map_err(|error| Failure::give_up(Class::NotConfigured, error))
     }
 
+    fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
+        if self.databases.has(target) {
+            self.databases.uses(target, operation, field)
+        } else {
+            self.http.uses(target, operation, field)
+        }
+    }
+
     fn is_exclusive(&self, target: &str) -> bool {
         self.http.is_exclusive(target)
     }

@@ -103,6 +103,14 @@ pub enum ConnectorError {
         /// The operation.
         operation: String,
     },
+    /// More operations at the same time than the ledger can record together.
+    #[error("connector `{connector}`: `limits.concurrency` is {asked}, and may be 64 at most")]
+    Concurrency {
+        /// The connector.
+        connector: String,
+        /// What it asks for.
+        asked: usize,
+    },
     /// An operation without a step.
     #[error("connector `{connector}`, operation `{operation}` has no step")]
     NoStep {

@@ -106,12 +106,17 @@ impl Breaker {
     }
 
     /// Whether a call may pass at `now`, for whoever only looks.
+    ///
+    /// An end further away than any that is ever set was written by a clock that has been set back since.
     #[must_use]
     pub fn pass(&self, now: Timestamp) -> Pass {
+        let is_ahead = |until: Timestamp, longest| now < until && until.since(now) <= longest;
         match &self.state {
-            BreakerState::Open { until } if now < *until => Pass::Wait { until: *until },
+            BreakerState::Open { until } if is_ahead(*until, LONGEST_OPEN) => {
+                Pass::Wait { until: *until }
+            }
             // Most probes are answered at once.
-            BreakerState::HalfOpen { until, .. } if now < *until => {
+            BreakerState::HalfOpen { until, .. } if is_ahead(*until, PROBE) => {
                 Pass::Wait { until: now.plus(LOOK_AGAIN).min(*until) }
             }
             _ => Pass::Go,
@@ -247,6 +252,14 @@ mod tests {
         assert_eq!(waits, [60, 120, 240, 300, 300, 300]);
         let (half_open, _) = breaker.enter(&owner("p"), now);
         assert_eq!(half_open.report(&owner("p"), Health::Up, now), Breaker::default());
+    }
+
+    #[test]
+    fn pass_after_the_clock_was_set_back_does_not_wait_for_the_old_time() {
+        let before = at(-100_000);
+        assert_eq!(opened().pass(before), Pass::Go);
+        let (half_open, _) = opened().enter(&owner("a"), at(30));
+        assert_eq!(half_open.pass(before), Pass::Go);
     }
 
     #[test]

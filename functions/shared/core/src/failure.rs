@@ -126,6 +126,8 @@ pub enum Class {
     TargetLogin,
     /// The target answered this device with an error of its own.
     TargetFailed,
+    /// The target, or a gateway before it, gave no answer for this device in time.
+    TargetTimeout,
     /// The target refused the device.
     TargetRefused,
     /// The target does not have the device that was looked for.
@@ -144,7 +146,7 @@ pub enum Class {
 
 impl Class {
     /// All, in the order of the attempt.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadMessage,
         Self::NotConfigured,
         Self::NotApproved,
@@ -155,6 +157,7 @@ impl Class {
         Self::CircuitOpen,
         Self::TargetLogin,
         Self::TargetFailed,
+        Self::TargetTimeout,
         Self::TargetRefused,
         Self::NotThere,
         Self::LedgerUnavailable,
@@ -163,6 +166,16 @@ impl Class {
         Self::DeadLetterQueueUnavailable,
         Self::Defect,
     ];
+
+    /// Whether such a failure says that the target as a whole cannot be used now: every other subject would
+    /// fail in the same way.
+    #[must_use]
+    pub const fn is_about_whole_target(self) -> bool {
+        matches!(
+            self,
+            Self::TargetUnavailable | Self::TargetLogin | Self::CircuitOpen | Self::Busy | Self::OutOfTime
+        )
+    }
 
     /// The word for it in message attributes and logs.
     #[must_use]
@@ -178,6 +191,7 @@ impl Class {
             Self::CircuitOpen => "circuit_open",
             Self::TargetLogin => "target_login",
             Self::TargetFailed => "target_failed",
+            Self::TargetTimeout => "target_timeout",
             Self::TargetRefused => "target_refused",
             Self::NotThere => "not_there",
             Self::LedgerUnavailable => "ledger_unavailable",

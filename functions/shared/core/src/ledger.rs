@@ -8,7 +8,7 @@
 //! [`apply`] is the machine. The embedded ledger runs it inside a transaction; the one on DynamoDB
 //! expresses each command as one conditional write. The same conformance suite holds both to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::Timestamp;
 use crate::failure::Reason;
 use crate::mac::Eui48;
+use crate::retry::RetryState;
 
 /// How long ended requests and processed event ids are remembered.
 ///
@@ -31,10 +32,15 @@ pub const REMEMBERED_FOR: Duration = Duration::from_hours(400 * 24);
 pub struct Owner(String);
 
 impl Owner {
-    /// A new owner, of 128 random bits.
-    #[must_use]
-    pub fn random() -> Self {
-        Self(format!("{:032x}", fastrand::u128(..)))
+    /// A new owner, of 128 bits from the operating system's random number generator: two workers that start
+    /// at the same moment, or from the same snapshot of memory, must not draw the same one.
+    ///
+    /// # Errors
+    /// [`getrandom::Error`] when the operating system gives none.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes))))
     }
 
     /// As the stores write it.
@@ -68,6 +74,9 @@ pub struct Record {
     pub attempt: u32,
     /// What was done.
     pub effects: BTreeMap<EffectKey, Effect>,
+    /// What the last attempt that ended left; `None` before that.
+    #[serde(default)]
+    pub retry: Option<RetryState>,
 }
 
 /// Where a request stands.
@@ -166,6 +175,16 @@ pub struct Taken {
     pub attempt: u32,
     /// What earlier attempts did: not to be done again.
     pub effects: BTreeMap<EffectKey, Effect>,
+    /// What the last attempt that ended left; `None` before that.
+    pub retry: Option<RetryState>,
+}
+
+impl Taken {
+    /// The targets and devices that failed before, as [`crate::retry::subject_key`] writes them.
+    #[must_use]
+    pub fn failed(&self) -> BTreeSet<String> {
+        self.retry.as_ref().map(|retry| retry.failed.clone()).unwrap_or_default()
+    }
 }
 
 /// Why a claim was refused.
@@ -191,9 +210,36 @@ pub enum Settlement {
     /// Everything was done.
     Done,
     /// It cannot succeed.
-    Failed(Reason),
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// What it leaves to an attempt after a redrive.
+        retry: RetryState,
+    },
     /// It will be tried again: the lease is given back.
-    Released(Reason),
+    Released {
+        /// Why.
+        reason: Reason,
+        /// What it leaves to the next attempt.
+        retry: RetryState,
+    },
+}
+
+impl Settlement {
+    /// Whether the request ends with it, until a redrive at least.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Released { .. })
+    }
+
+    /// Why not everything was done, and what is left to the next attempt.
+    #[must_use]
+    pub const fn failure(&self) -> Option<(&Reason, &RetryState)> {
+        match self {
+            Self::Done => None,
+            Self::Failed { reason, retry } | Self::Released { reason, retry } => Some((reason, retry)),
+        }
+    }
 }
 
 /// What may be done to a record.
@@ -220,7 +266,7 @@ impl Record {
     /// As if `owner` had let go of it before its first attempt.
     fn unclaimed(owner: &Owner) -> Self {
         let lease = Lease { owner: owner.clone(), until: Timestamp::default() };
-        Self { state: State::Working(lease), attempt: 0, effects: BTreeMap::new() }
+        Self { state: State::Working(lease), attempt: 0, effects: BTreeMap::new(), retry: None }
     }
 
     /// Whether `owner` holds a lease at `now`.
@@ -243,10 +289,15 @@ pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Optio
             record.effects.entry(key).or_insert(effect);
         }),
         Command::Settle(owner, settlement) => write(record, &owner, now, |record| {
+            if let Some((_, retry)) = settlement.failure() {
+                record.retry = Some(retry.clone());
+            }
             record.state = match settlement {
                 Settlement::Done => State::Done { at: now },
-                Settlement::Failed(reason) => State::Failed { at: now, reason: reason.to_string() },
-                Settlement::Released(_) => {
+                Settlement::Failed { reason, .. } => {
+                    State::Failed { at: now, reason: reason.to_string() }
+                }
+                Settlement::Released { .. } => {
                     State::Working(Lease { owner: owner.clone(), until: Timestamp::default() })
                 }
             };
@@ -269,7 +320,8 @@ fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Resul
             record.state = State::Working(lease);
         }
     }
-    let taken = Taken { attempt: record.attempt, effects: record.effects.clone() };
+    let (effects, retry) = (record.effects.clone(), record.retry.clone());
+    let taken = Taken { attempt: record.attempt, effects, retry };
     (record, Ok(taken))
 }
 
@@ -352,7 +404,10 @@ mod tests {
     #[test]
     fn a_later_attempt_is_told_what_was_done() {
         let key = EffectKey::from("nac/add/x");
-        for ending in [Settlement::Released(reason()), Settlement::Failed(reason())] {
+        let retry = RetryState { attempt: 1, wait_ms: 30_000, ..RetryState::default() };
+        let (reason, left) = (reason(), retry.clone());
+        let released = Settlement::Released { reason: reason.clone(), retry: left.clone() };
+        for ending in [released, Settlement::Failed { reason, retry: left }] {
             let (_, answers) = run([
                 (0, claim_by("a", 10)),
                 (1, Command::RecordEffect("a".into(), key.clone(), effect())),
@@ -360,7 +415,8 @@ mod tests {
                 (3, claim_by("b", 13)),
             ]);
             let effects = BTreeMap::from([(key.clone(), effect())]);
-            assert_eq!(answers[3], Answer::Claim(Ok(Taken { attempt: 2, effects })));
+            let taken = Taken { attempt: 2, effects, retry: Some(retry.clone()) };
+            assert_eq!(answers[3], Answer::Claim(Ok(taken)));
         }
     }
 

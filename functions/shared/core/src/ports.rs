@@ -201,6 +201,9 @@ pub trait Act: Send + Sync {
         variables: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<bool, Failure>;
 
+    /// Whether what `operation` sends to `target` depends on the value of a field of the flow.
+    fn uses(&self, target: &str, operation: &str, field: &str) -> bool;
+
     /// Whether `target` bears one operation at a time, over all workers.
     fn is_exclusive(&self, target: &str) -> bool;
 

@@ -1,11 +1,13 @@
 //! When a failed request is tried again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Timestamp;
+use crate::mac::Eui48;
 
 /// How long to wait between attempts, and for how long to go on: `[retry]` in `flows.toml`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -20,10 +22,44 @@ pub struct RetryPolicy {
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub longest: Duration,
-    /// From the first receive of the message until it goes to the dead-letter queue. Default: `24h`.
+    /// The retry budget: the sum of the waits between attempts after which a request that only failed goes to
+    /// the dead-letter queue. Time in which no attempt was possible, as without power, is not counted.
+    /// Default: `24h`.
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub give_up_after: Duration,
+}
+
+/// The longest wait that another system's answer can ask for (`Retry-After`): adapters cap it where they read it. A
+/// queue hides a message for no longer.
+pub const MAX_ASKED_WAIT: Duration = Duration::from_hours(12);
+
+/// So long before the queue deletes a message it goes to the dead-letter queue with its reason, whatever is left of
+/// the retry budget. Longer than [`LONGEST_WAIT`], so that no wait ends behind it.
+const HARD_STOP_BEFORE_EXPIRY: Duration = Duration::from_hours(12);
+
+/// Crashed attempts in a row that are counted; the budget is long spent by then.
+const MAX_CRASHED_ATTEMPTS: usize = 10_000;
+
+/// What an attempt leaves to the next one; the ledger keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RetryState {
+    /// The number of the attempt that left it; 0 before the first.
+    pub attempt: u32,
+    /// When that attempt ended.
+    pub ended_at: Timestamp,
+    /// How long the next attempt was to wait, in milliseconds.
+    pub wait_ms: u64,
+    /// How much of the retry budget was spent before that wait, in milliseconds.
+    pub spent_ms: u64,
+    /// The targets and devices that failed and are not done, as [`subject_key`] writes them.
+    pub failed: BTreeSet<String>,
+}
+
+/// One device at one target: `TARGET/DEVICE`.
+#[must_use]
+pub fn subject_key(target: &str, device: Eui48) -> String {
+    format!("{target}/{device}")
 }
 
 /// Wait after another worker was found at it; doubled each time, and no longer than its lease.
@@ -84,14 +120,13 @@ impl RetryPolicy {
         jittered.max(asked.unwrap_or_default().min(self.longest)).min(LONGEST_WAIT)
     }
 
-    /// The shortest wait of a message that was received `receive_count` times, first `since_first` ago, so
-    /// that it is not given out too often before patience ends.
+    /// The shortest wait of a message that was received `receive_count` times and is to be given out for
+    /// `left` more, so that the queue does not give it out too often before that.
     #[must_use]
-    pub fn least(&self, receive_count: u32, since_first: Duration) -> Duration {
+    pub fn least(receive_count: u32, left: Duration) -> Duration {
         if receive_count < UNSTRETCHED_RECEIVES {
             return Duration::ZERO;
         }
-        let left = self.give_up_after.saturating_sub(since_first);
         let receives_left = MOST_RECEIVES.saturating_sub(receive_count).max(1);
         (left / receives_left).min(LONGEST_WAIT)
     }
@@ -108,11 +143,32 @@ impl RetryPolicy {
         first.saturating_mul(1 << doublings).min(self.longest)
     }
 
-    /// Whether a message first received at `first_received` has been tried for long enough.
+    /// How much of the budget is spent when attempt number `attempt` begins at `now`: the sum of what passed between
+    /// attempts, each gap counted up to the wait that was planned. An attempt that ended without leaving a state,
+    /// as by a crash, counts with the wait that would have followed it.
     #[must_use]
-    pub fn is_over(&self, first_received: Timestamp, now: Timestamp) -> bool {
-        now.since(first_received) >= self.give_up_after
+    pub fn spent(&self, state: &RetryState, attempt: u32, now: Timestamp) -> Duration {
+        let crashed = state.attempt.saturating_add(1)..attempt;
+        let planned = crashed
+            .take(MAX_CRASHED_ATTEMPTS)
+            .map(|attempt| self.wait(attempt, None, 0.5))
+            .fold(Duration::from_millis(state.wait_ms), Duration::saturating_add);
+        let gap = now.since(state.ended_at);
+        Duration::from_millis(state.spent_ms).saturating_add(gap.min(planned))
     }
+
+    /// Whether the budget is spent.
+    #[must_use]
+    pub fn is_spent(&self, spent: Duration) -> bool {
+        spent >= self.give_up_after
+    }
+}
+
+/// How long a message that the queue deletes at `expires_at` may still be tried, from `now`; `None` where the queue
+/// deletes nothing.
+#[must_use]
+pub fn until_hard_stop(expires_at: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    Some(expires_at?.minus(HARD_STOP_BEFORE_EXPIRY).since(now))
 }
 
 #[cfg(test)]
@@ -158,10 +214,10 @@ mod tests {
         for give_up_after in [1, 24, 13 * 24].map(Duration::from_hours) {
             // Whatever the reason to come back at once is: the shortest waits that there are.
             for shortest in [Duration::ZERO, Duration::from_secs(2), Duration::from_mins(5)] {
-                let policy = RetryPolicy { give_up_after, ..RetryPolicy::default() };
                 let (mut receives, mut elapsed) = (1, Duration::ZERO);
                 while elapsed < give_up_after {
-                    elapsed += shortest.max(policy.least(receives, elapsed));
+                    let left = give_up_after.saturating_sub(elapsed);
+                    elapsed += shortest.max(RetryPolicy::least(receives, left));
                     receives += 1;
                 }
                 assert!(receives < 1_000, "{give_up_after:?}, {shortest:?}: {receives}");
@@ -169,11 +225,63 @@ mod tests {
         }
     }
 
+    /// Plays attempts that all fail; `gap` gives how long after the planned wait the next one begins.
+    fn attempts_until_spent(policy: RetryPolicy, gap: impl Fn(u32) -> Duration) -> (u32, Duration) {
+        let mut state = RetryState::default();
+        let (mut now, mut attempt) = (Timestamp::from_millis(0), 1);
+        loop {
+            let spent = policy.spent(&state, attempt, now);
+            if policy.is_spent(spent) {
+                return (attempt, now.since(Timestamp::from_millis(0)));
+            }
+            let wait = policy.wait(attempt, None, MIDDLE);
+            let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap();
+            let (wait_ms, spent_ms) = (millis(wait), millis(spent));
+            state = RetryState { attempt, ended_at: now, wait_ms, spent_ms, ..state };
+            now = now.plus(wait).plus(gap(attempt));
+            attempt += 1;
+        }
+    }
+
     #[test]
-    fn it_is_over_a_day_after_the_first_receive() {
+    fn g27_the_budget_is_spent_after_a_day_of_attempts() {
+        let (attempts, elapsed) =
+            attempts_until_spent(RetryPolicy::default(), |_| Duration::ZERO);
+        assert_eq!(attempts, 101);
+        assert!((24..25).contains(&(elapsed.as_secs() / 3_600)), "{elapsed:?}");
+    }
+
+    #[test]
+    fn g27_a_weekend_without_power_spends_no_more_than_one_wait() {
+        let weekend = Duration::from_hours(64);
         let policy = RetryPolicy::default();
-        let start = Timestamp::from_millis(1_000);
-        assert!(!policy.is_over(start, start.plus(Duration::from_secs(86_399))));
-        assert!(policy.is_over(start, start.plus(Duration::from_hours(24))));
+        let (steady, elapsed) = attempts_until_spent(policy, |_| Duration::ZERO);
+        let (attempts, with_weekend) = attempts_until_spent(policy, |attempt| {
+            if attempt == 3 { weekend } else { Duration::ZERO }
+        });
+        assert_eq!((attempts, with_weekend), (steady, elapsed + weekend));
+    }
+
+    #[test]
+    fn g27_attempts_that_crash_spend_the_wait_that_would_have_followed() {
+        let policy = RetryPolicy::default();
+        let state = RetryState::default();
+        let late = Timestamp::from_millis(0).plus(Duration::from_hours(1_000));
+        assert_eq!(policy.spent(&state, 1, late), Duration::ZERO);
+        assert_eq!(policy.spent(&state, 3, late), Duration::from_secs(90));
+        let early = Timestamp::from_millis(0).plus(Duration::from_secs(10));
+        assert_eq!(policy.spent(&state, 3, early), Duration::from_secs(10));
+        assert!(policy.is_spent(policy.spent(&state, 1_000, late)));
+        assert!(policy.is_spent(policy.spent(&state, u32::MAX, late)));
+    }
+
+    #[test]
+    fn g27_the_hard_stop_stands_before_the_end_of_the_queues_retention() {
+        let now = Timestamp::from_millis(0);
+        let in_a_day = Some(now.plus(Duration::from_hours(24)));
+        assert_eq!(until_hard_stop(in_a_day, now), Some(Duration::from_hours(12)));
+        assert_eq!(until_hard_stop(Some(now), now), Some(Duration::ZERO));
+        assert_eq!(until_hard_stop(None, now), None);
+        assert!(LONGEST_WAIT < HARD_STOP_BEFORE_EXPIRY);
     }
 }

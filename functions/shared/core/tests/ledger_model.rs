@@ -10,6 +10,7 @@ use greenlight_core::ledger::{
     Answer, Command, Effect, EffectKey, EffectOutcome, Lease, Owner, Record, Settlement, State,
     apply,
 };
+use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Timestamp};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
@@ -144,7 +145,8 @@ impl World {
 
     fn settle(&self, worker: usize, moment: &mut Moment, attempt: &Attempt) {
         let settlement = if self.is_bad {
-            Settlement::Failed(Reason::new(Class::BadForm, "a device is mistyped"))
+            let reason = Reason::new(Class::BadForm, "a device is mistyped");
+            Settlement::Failed { reason, retry: RetryState::default() }
         } else {
             Settlement::Done
         };

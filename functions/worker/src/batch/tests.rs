@@ -72,6 +72,10 @@ impl Told {
 struct Target(Mutex<BTreeSet<String>>);
 
 impl Act for Target {
+    fn uses(&self, _: &str, _: &str, _: &str) -> bool {
+        false
+    }
+
     fn holds(
         &self,
         condition: &str,

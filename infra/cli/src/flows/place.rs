@@ -48,6 +48,7 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         | ConnectorError::NotRepeatable { connector, .. }
         | ConnectorError::UnknownValue { connector, .. }
         | ConnectorError::NoStep { connector, .. }
+        | ConnectorError::Concurrency { connector, .. }
         | ConnectorError::QueryNotLast { connector, .. }
         | ConnectorError::UndeclaredParam { connector, .. }
         | ConnectorError::UnknownInAuth { connector, .. } => {

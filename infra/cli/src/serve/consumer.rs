@@ -105,19 +105,27 @@ async fn attempt(
     received: Received,
     settled: Arc<Notify>,
 ) {
+    let owner = match Owner::random() {
+        Ok(owner) => owner,
+        Err(error) => {
+            tracing::error!(%error, "no lease could be drawn: the message is given out again later");
+            return;
+        }
+    };
     let now = SystemClock.now();
     let message = Message {
         body: &received.body,
         receive_count: received.receive_count,
         first_received: received.first_received(),
+        expires_at: None,
         deadline: now.plus(LAST_CALL),
         stop: now.plus(LAST_WORD),
-        lease: Lease { owner: Owner::random(), until: now.plus(HELD_FOR) },
+        lease: Lease { owner, until: now.plus(HELD_FOR) },
     };
     let result = match process(&message, &*processor).await {
         Disposition::Done | Disposition::Buried(_) => database.delete(&received).await,
         Disposition::ComeBack { after, .. } => {
-            database.come_back(&received, SystemClock.now().plus(after)).await
+            database.come_back(&received, SystemClock.now(), after).await
         }
     };
     if let Err(error) = result {

@@ -1,18 +1,30 @@
 //! An answer, as conditions and `save` look at it.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use minijinja::Value as Context;
 use serde_json::{Map, Value};
 
 use super::xml;
 use crate::template;
 
+/// What the body of an answer looks like, whatever its content type says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Empty,
+    Json,
+    Xml,
+    /// HTML, as of a login page or of a web server that is no API.
+    WebPage,
+    Text,
+}
+
 /// An answer that was read.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    pub(super) shape: Shape,
     /// The tree of JSON or XML, or the text.
     body: Value,
 }
@@ -23,13 +35,20 @@ impl Answer {
         let (head, body) = response.into_parts();
         let text = String::from_utf8_lossy(&body);
         let looked_at = text.trim_start_matches('\u{feff}').trim_start();
-        let tree = match looked_at.as_bytes().first() {
-            Some(b'{' | b'[' | b'"') => serde_json::from_str(looked_at).ok(),
-            Some(b'<') => xml::read(looked_at),
-            _ => None,
+        let is_html = is_web_page(looked_at, &head.headers);
+        let (shape, tree) = match looked_at.as_bytes().first() {
+            None => (Shape::Empty, None),
+            Some(b'<') if is_html => (Shape::WebPage, None),
+            Some(b'<') => (Shape::Xml, xml::read(looked_at)),
+            Some(_) => (Shape::Json, serde_json::from_str(looked_at).ok()),
+        };
+        let shape = match (shape, &tree) {
+            (Shape::Json | Shape::Xml, None) if is_html => Shape::WebPage,
+            (Shape::Json | Shape::Xml, None) => Shape::Text,
+            _ => shape,
         };
         let body = tree.unwrap_or_else(|| Value::String(text.into_owned()));
-        Self { status: head.status, headers: head.headers, body }
+        Self { status: head.status, headers: head.headers, shape, body }
     }
 
     /// `variables`, and besides them `answer`, `status` and `headers` (names in lower case).
@@ -48,4 +67,17 @@ impl Answer {
         variables.insert("headers".to_owned(), Value::Object(headers));
         template::context(&variables)
     }
+}
+
+/// Whether a body is HTML, by its beginning or by its content type.
+fn is_web_page(text: &str, headers: &HeaderMap) -> bool {
+    let starts_with = |tag: &str| {
+        text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag))
+    };
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_html = |content_type: &str| {
+        ["text/html", "application/xhtml+xml"].iter().any(|html| content_type.starts_with(html))
+    };
+    ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| starts_with(tag))
+        || content_type.is_some_and(|content_type| is_html(&content_type.to_ascii_lowercase()))
 }

@@ -6,6 +6,7 @@ use greenlight_core::flow::{self, Action, Flow};
 
 use super::auth;
 use super::connector::{Connector, Operation, Step, strings};
+use super::limits::MAX_CONCURRENCY;
 use crate::connector::{
     ConnectorError, always_there, check_needs, check_params, params, read, unknown_operation,
     variable,
@@ -32,6 +33,12 @@ impl Connector {
             }
         }
         connector.check_auth(name)?;
+        if connector.limits.concurrency > MAX_CONCURRENCY {
+            return Err(ConnectorError::Concurrency {
+                connector: name.to_owned(),
+                asked: connector.limits.concurrency,
+            });
+        }
         Ok(connector)
     }
 
@@ -102,6 +109,16 @@ impl Connector {
 }
 
 impl Step {
+    /// Whether what the step makes of an answer of this status depends on the answer's body.
+    pub(super) fn reads_answer(&self, status: u16) -> bool {
+        let is_read = |needed: BTreeSet<String>| needed.iter().any(|it| variable(it) == "answer");
+        let rules = self.outcomes.iter().filter(|rule| rule.is_for(status));
+        let mut conditions = rules.filter_map(|rule| rule.when.as_ref());
+        // All of them were compiled before.
+        self.save.values().any(|template| is_read(needs(template).unwrap_or_default()))
+            || conditions.any(|condition| is_read(condition_needs(condition).unwrap_or_default()))
+    }
+
     /// What its templates and conditions need, members included; or the one that does not compile.
     fn needs(&self) -> Result<BTreeSet<String>, (String, minijinja::Error)> {
         let mut needed = BTreeSet::new();
@@ -120,6 +137,12 @@ impl Step {
 }
 
 impl Operation {
+    /// Whether a template or condition of a step names this variable.
+    pub(super) fn uses(&self, name: &str) -> bool {
+        let of_step = |step: &Step| step.needs().unwrap_or_default(); // Compiled before.
+        self.steps.iter().flat_map(of_step).any(|needed| variable(&needed) == name)
+    }
+
     /// The variables that the flow must give: all that are needed and neither always there nor saved.
     fn needs_of_flow(&self, connector: &Connector) -> BTreeSet<String> {
         let mut given: BTreeSet<&str> = always_there().chain(OF_ANSWER).collect();

@@ -132,12 +132,27 @@ pub struct Step {
     pub form: Option<BTreeMap<String, String>>,
     /// An XML body: one element, as a tree.
     pub xml: Option<toml::Value>,
+    /// The type of a successful answer's body. Default: that of the `Accept` header, or that of the request's own
+    /// body; JSON or XML where neither says.
+    pub answer: Option<AnswerType>,
     /// Values for what follows, templates over `answer`, `status` and `headers`.
     #[serde(default)]
     pub save: BTreeMap<String, String>,
     /// What the answers mean; the first match wins.
     #[serde(default)]
     pub outcomes: Vec<Rule>,
+}
+
+/// The type of an answer's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerType {
+    /// JSON.
+    Json,
+    /// XML.
+    Xml,
+    /// Any text but a web page.
+    Text,
 }
 
 /// An HTTP method.

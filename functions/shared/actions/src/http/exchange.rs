@@ -226,6 +226,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         let judged = judge(&login.outcomes, &answer, &context, now);
         let judged = judged.map_err(|_| refused("has a rule that fails"))?;
         let status = answer.status.as_u16();
+        if let Some(misfit) = target.connector.misfit(login, &answer, judged.is) {
+            return Err(refused(&format!("was answered HTTP {status}: {misfit}")));
+        }
         match judged.is {
             RuleOutcome::Done | RuleOutcome::Next | RuleOutcome::AlreadyThere => {}
             RuleOutcome::Retry if status != 401 => {
@@ -305,13 +308,12 @@ impl<H: Http> Target<H> {
             match error {
                 // The answer would be as large the next time.
                 HttpError::TooLarge { .. } => Failure::give_up(Class::TargetRefused, text),
-                HttpError::Connect { .. } | HttpError::Broken { .. } => {
-                    Failure::retry(Class::TargetUnavailable, text)
-                }
+                HttpError::Connect { .. } => Failure::retry(Class::TargetUnavailable, text),
+                HttpError::Broken { .. } => Failure::retry(Class::TargetTimeout, text),
                 // It took its time already: not again within this attempt.
                 HttpError::Timeout { .. } => {
                     let after = Some(LONGEST_QUICK_WAIT.saturating_mul(2));
-                    Failure::retry_after(after, Class::TargetUnavailable, text)
+                    Failure::retry_after(after, Class::TargetTimeout, text)
                 }
             }
         })

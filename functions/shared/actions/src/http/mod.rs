@@ -11,6 +11,7 @@ mod outcome;
 mod preview;
 mod render;
 mod run;
+mod shape;
 mod xml;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
 use serde_json::{Map, Value};
 
-pub use connector::{Auth, Connector, DigestKeys, Method, Operation, Step};
+pub use connector::{AnswerType, Auth, Connector, DigestKeys, Method, Operation, Step};
 pub use limits::Limits;
 pub use outcome::{Rule, RuleOutcome};
 pub use preview::Preview;
@@ -73,6 +74,15 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     pub fn concurrency(&self, target: &str) -> usize {
         let limits = self.targets.get(target).map(|target| target.connector.limits);
         limits.map_or(1, |limits| if limits.exclusive { 1 } else { limits.concurrency.max(1) })
+    }
+
+    /// Whether what `operation` sends to `target` depends on the value of a field; that of an operation which is not
+    /// configured cannot be known, and is taken to.
+    #[must_use]
+    pub fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
+        let target = self.targets.get(target);
+        let operation = target.and_then(|target| target.connector.operations.get(operation));
+        operation.is_none_or(|operation| operation.uses(field))
     }
 
     /// How far `target` can be reached; `None` when it is none of these.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use greenlight_core::retry::MAX_ASKED_WAIT;
 use greenlight_core::{Class, Timestamp};
 use http::{HeaderMap, StatusCode, header};
 use minijinja::Value as Context;
@@ -69,22 +70,22 @@ pub(super) fn judge<'a>(
     let status = answer.status;
     let mut found = None;
     for rule in rules {
-        let is_status = rule.status.is_empty() || rule.status.contains(&status.as_u16());
-        if is_status && rule.when.as_deref().map_or(Ok(true), |when| holds(when, context))? {
+        if rule.is_for(status.as_u16())
+            && rule.when.as_deref().map_or(Ok(true), |when| holds(when, context))? {
             found = Some(rule);
             break;
         }
     }
-    let passes = status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 425 | 429);
     let unnamed = if status.is_success() {
         RuleOutcome::Next
-    } else if passes {
+    } else if may_pass(status) {
         RuleOutcome::Retry
     } else {
         RuleOutcome::GiveUp
     };
     let is = found.map_or(unnamed, |rule| rule.is);
     let told = found.and_then(|rule| rule.after_ms).map(Duration::from_millis);
+    let told = told.map(|told| told.min(MAX_ASKED_WAIT));
     let after = told.or_else(|| retry_after(&answer.headers, now));
     let class = match is {
         RuleOutcome::Retry => class(status),
@@ -95,27 +96,44 @@ pub(super) fn judge<'a>(
     Ok(Judgement { is, because, after, class })
 }
 
+impl Rule {
+    /// Whether the rule is for answers of this status.
+    pub(super) fn is_for(&self, status: u16) -> bool {
+        self.status.is_empty() || self.status.contains(&status)
+    }
+}
+
+/// Whether an answer of this status may be another one the next time.
+pub(super) fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 425 | 429)
+}
+
 /// Whether the target as a whole has no time, or failed over this one device.
 fn class(status: StatusCode) -> Class {
     match status {
         StatusCode::UNAUTHORIZED => Class::TargetLogin,
-        StatusCode::TOO_MANY_REQUESTS
+        StatusCode::TOO_MANY_REQUESTS => Class::TargetUnavailable,
+        // A gateway that waits in vain may wait for this one device.
+        StatusCode::REQUEST_TIMEOUT
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Class::TargetUnavailable,
+        | StatusCode::GATEWAY_TIMEOUT => Class::TargetTimeout,
         _ => Class::TargetFailed,
     }
 }
 
-/// `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
+/// `Retry-After`: seconds or a date (RFC 9110, section 10.2.3), [`MAX_ASKED_WAIT`] at most.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    // More digits than a number holds are seconds, too.
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds = text.parse().map_or(Duration::MAX, Duration::from_secs);
+        return Some(seconds.min(MAX_ASKED_WAIT));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     let millis = date.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis();
-    Some(Timestamp::from_millis(i64::try_from(millis).ok()?).since(now))
+    let date = Timestamp::from_millis(i64::try_from(millis).ok()?);
+    Some(date.since(now).min(MAX_ASKED_WAIT))
 }
 
 #[cfg(test)]
@@ -133,5 +151,9 @@ mod tests {
         assert_eq!(retry_after_of("Wed, 21 Oct 2015 07:28:30 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(retry_after_of("Wed, 21 Oct 2015 07:27:00 GMT"), Some(Duration::ZERO));
         assert_eq!(retry_after_of("soon"), None);
+        for endless in ["18446744073709551615", "99999999999999999999999", "172800"] {
+            assert_eq!(retry_after_of(endless), Some(MAX_ASKED_WAIT), "{endless}");
+        }
+        assert_eq!(retry_after_of("Fri, 31 Dec 9999 23:59:59 GMT"), Some(MAX_ASKED_WAIT));
     }
 }

@@ -45,6 +45,21 @@ pub struct SqlOperation {
 }
 
 impl SqlOperation {
+    /// The variables that its values are made of.
+    fn needs(&self) -> BTreeSet<String> {
+        let templates = self.statements.iter().flat_map(|statement| statement.values.values());
+        templates
+            .flat_map(|template| needs(template).unwrap_or_default()) // Compiled before.
+            .map(|needed| connector::variable(&needed).to_owned())
+            .collect()
+    }
+
+    /// Whether a value is made of this variable.
+    #[cfg(feature = "act")]
+    pub(super) fn uses(&self, name: &str) -> bool {
+        self.needs().contains(name)
+    }
+
     /// Whether it does nothing but insert.
     #[cfg(feature = "act")]
     pub(super) fn only_inserts(&self) -> bool {
@@ -104,12 +119,8 @@ impl SqlConnector {
             .operations
             .get(&action.operation)
             .ok_or_else(|| connector::unknown_operation(flow, action, self.operations.keys()))?;
-        let templates = operation.statements.iter().flat_map(|statement| statement.values.values());
-        let needed: BTreeSet<String> = templates
-            .flat_map(|template| needs(template).unwrap_or_default()) // Compiled before.
-            .map(|needed| connector::variable(&needed).to_owned())
-            .filter(|name| !self.optional.contains(name))
-            .collect();
+        let mut needed = operation.needs();
+        needed.retain(|name| !self.optional.contains(name));
         connector::check_needs(flow, action, needed)
     }
 

@@ -172,6 +172,15 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         })
     }
 
+    /// Whether the values of `operation` depend on a field; those of an operation which is not configured cannot be
+    /// known, and are taken to.
+    #[must_use]
+    pub fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
+        let target = self.targets.get(target);
+        let operation = target.and_then(|target| target.connector.operations.get(operation));
+        operation.is_none_or(|operation| operation.uses(field))
+    }
+
     /// The statements that would run for `call`, in order: nothing is connected to.
     ///
     /// # Errors
@@ -216,7 +225,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
 impl Target {
     fn too_slow(&self) -> Failure {
         let text = format!("target `{}` did not answer in time", self.name);
-        Failure::retry(Class::TargetUnavailable, text)
+        Failure::retry(Class::TargetTimeout, text)
     }
 
     fn operation(&self, call: &Call<'_>) -> Result<&SqlOperation, Failure> {
@@ -420,8 +429,11 @@ impl Target {
             Failure::retry(Class::TargetLogin, text)
         } else if is_hopeless {
             Failure::give_up(Class::TargetRefused, text)
-        } else {
+        } else if self.is_sqlite() || matches!(code.get(..2), Some("08" | "53" | "57" | "HY")) {
+            // The connection, a lack of resources, an operator's intervention: not about this record.
             Failure::retry(Class::TargetUnavailable, text)
+        } else {
+            Failure::retry(Class::TargetFailed, text)
         }
     }
 }

@@ -4,13 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use super::{Job, Processor, Setback};
 use crate::breaker::{Breaker, BreakerState, Health, Pass};
 use crate::failure::{Class, Failure};
-use crate::flow::{Action, Flow};
-use crate::instance::Instance;
+use crate::flow::Flow;
 use crate::ledger::Effect;
 use crate::metrics::Metric;
 use crate::ports::{Act, Bury, Call, Clock, Ledger, LedgerError, ReadInstance};
@@ -79,6 +76,7 @@ where
         call: &Call<'_>,
         job: &Job<'_>,
         circuits: &Circuits,
+        is_proven: bool,
     ) -> Result<Result<Effect, Failure>, Setback> {
         // Who does not have the target to itself must not become its probe.
         if let Err(failure) = self.hold(call.target, job).await? {
@@ -101,7 +99,7 @@ where
             self.ledger.record_effect(&request, owner, &call.key(), effect, effect.at).await??;
             self.count_effect(call, job, effect);
         }
-        if let Some(health) = health(&result) {
+        if let Some(health) = health(&result, is_proven) {
             self.report(call.target, job, circuits, health).await;
         }
         Ok(result)
@@ -176,13 +174,17 @@ impl Circuits {
     }
 }
 
-/// What a call tells of its target; `None` when the call never got there.
-fn health<T>(result: &Result<T, Failure>) -> Option<Health> {
+/// What the result of a call says of its target; `None` when the call never got there.
+///
+/// A gateway that waits in vain can mean this device or the whole target: the whole, unless the target did
+/// something for another device in this attempt.
+fn health<T>(result: &Result<T, Failure>, is_proven: bool) -> Option<Health> {
     match result {
         Ok(_) => Some(Health::Up),
         Err(failure) => match failure.reason().class {
             Class::TargetRefused | Class::NotThere | Class::TargetFailed => Some(Health::Up),
-            Class::TargetUnavailable => Some(Health::Down),
+            Class::TargetTimeout if is_proven => Some(Health::Up),
+            Class::TargetUnavailable | Class::TargetTimeout => Some(Health::Down),
             _ => None,
         },
     }
@@ -191,45 +193,4 @@ fn health<T>(result: &Result<T, Failure>) -> Option<Health> {
 fn is_away(target: &str, wait: Duration) -> Failure {
     let text = format!("target `{target}` is away, and is asked by one probe at a time");
     Failure::retry_after(Some(wait), Class::CircuitOpen, text).at(target)
-}
-
-/// The actions whose conditions hold.
-pub(super) fn wanted<'a>(
-    flow: &'a Flow,
-    variables: &Map<String, Value>,
-    actions: &impl Act,
-) -> Result<Vec<&'a Action>, Failure> {
-    let holds = |condition: &Option<String>| {
-        condition.as_ref().map_or(Ok(true), |when| actions.holds(when, variables))
-    };
-    let mut wanted = Vec::new();
-    if holds(&flow.when)? {
-        for action in &flow.actions {
-            if holds(&action.when)? {
-                wanted.push(action);
-            }
-        }
-    }
-    if wanted.is_empty() {
-        tracing::info!(flow = flow.name, "nothing is to be done, by its conditions");
-    }
-    Ok(wanted)
-}
-
-/// What templates may use, besides the device: the flow's own fields cannot hide these.
-pub(super) fn variables(
-    event_id: &str,
-    instance: &Instance,
-    mut variables: Map<String, Value>,
-) -> Map<String, Value> {
-    for (name, value) in [
-        ("approval_code", instance.approval_code.as_str()),
-        ("instance_code", &instance.instance_code),
-        ("event_id", event_id),
-        ("applicant", &instance.applicant),
-        ("serial_number", &instance.serial_number),
-    ] {
-        variables.insert(name.to_owned(), Value::String(value.to_owned()));
-    }
-    variables
 }

@@ -1,10 +1,11 @@
 //! The second story: a queued request becomes effects, each done once.
 
-mod devices;
 mod effects;
+mod end;
+mod execute;
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
@@ -15,15 +16,17 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 pub use self::plan::{Plan, plan};
+use self::end::End;
+use self::execute::AttemptResult;
 use crate::audit::Findings;
-use crate::extract::extract;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
-use crate::ledger::{Effect, EffectKey, Lease, LeaseLost, Refused, Settlement, Taken};
+use crate::ledger::{Effect, EffectKey, Lease, LeaseLost, Refused, Taken};
 use crate::metrics::{Metric, Metrics};
-use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, LedgerError, QueueError, ReadInstance};
+use crate::ports::{Act, Bury, Clock, Ledger, LedgerError, ReadInstance};
 use crate::request::{BadRequest, Request};
+use crate::retry::RetryState;
 use crate::time::Timestamp;
 
 /// One receive of one queue message.
@@ -35,6 +38,8 @@ pub struct Message<'a> {
     pub receive_count: u32,
     /// When the queue gave it out for the first time.
     pub first_received: Timestamp,
+    /// When the queue deletes it, if it does: 14 days after it was sent, on SQS.
+    pub expires_at: Option<Timestamp>,
     /// No new call is started from this moment on.
     pub deadline: Timestamp,
     /// The attempt is abandoned at this moment.
@@ -94,8 +99,16 @@ where
 {
     let span =
         tracing::info_span!("request", instance_code = Empty, event_id = Empty, trace_id = Empty);
-    processor.tell(message).instrument(span).await
+    let handled = AssertUnwindSafe(processor.handle(message)).catch_unwind().instrument(span);
+    // Attempts are isolated by themselves. This is for everything around them: a panic must not cost another
+    // message of the batch anything.
+    handled.await.unwrap_or_else(|_| Disposition::ComeBack {
+        after: processor.flows.retry.longest,
+        reason: Reason::new(Class::Defect, PANICKED),
+    })
 }
+
+const PANICKED: &str = "the worker panicked: the log has the place";
 
 type Effects = BTreeMap<EffectKey, Effect>;
 
@@ -105,13 +118,15 @@ struct Job<'a> {
     flow: &'a Flow,
     taken: &'a Taken,
     message: &'a Message<'a>,
+    /// How much of the retry budget was spent when the attempt began.
+    spent: Duration,
 }
 
 /// Why an attempt did not end with everything done.
 enum Setback {
     Failed(Failure),
     /// It failed, and the ledger says so.
-    Settled(Failure),
+    Settled(End),
     /// Another worker may be at it now: leave everything as it is.
     LeaseLost,
 }
@@ -149,19 +164,19 @@ where
     C: Clock,
 {
     /// An attempt, and what the queue must do after it.
-    async fn tell(&self, message: &Message<'_>) -> Disposition {
-        let failure = match self.isolated_attempt(message).await {
+    async fn handle(&self, message: &Message<'_>) -> Disposition {
+        let end = match self.isolated_attempt(message).await {
             Ok(()) => None,
-            Err(Setback::LeaseLost) => Some(Failure::retry(Class::Busy, LeaseLost)),
-            Err(Setback::Settled(failure)) => Some(failure),
-            Err(Setback::Failed(failure)) => {
-                Some(self.unless_over(failure, message, self.clock.now()))
+            Err(Setback::LeaseLost) => {
+                Some(self.end_unclaimed(Failure::retry(Class::Busy, LeaseLost), message))
             }
+            Err(Setback::Settled(end)) => Some(end),
+            Err(Setback::Failed(failure)) => Some(self.end_unclaimed(failure, message)),
         };
-        let disposition = match failure {
+        let disposition = match end {
             None => Disposition::Done,
-            Some(Failure::GiveUp { reason }) => self.bury(message, reason).await,
-            Some(Failure::Retry { after, reason }) => self.come_back(message, after, reason),
+            Some(End::GiveUp { reason }) => self.bury(message, reason).await,
+            Some(End::Retry { after, reason }) => Disposition::ComeBack { after, reason },
         };
         disposition.log(message);
         self.count(&disposition, message);
@@ -196,7 +211,7 @@ where
         let limit = pin!(self.clock.sleep(message.stop.since(self.clock.now())));
         let text = match select(attempt, limit).await {
             Either::Left((Ok(result), _)) => return result,
-            Either::Left((Err(_), _)) => "the worker panicked: the log has the place",
+            Either::Left((Err(_), _)) => PANICKED,
             Either::Right(_) => "the attempt did not end in its time",
         };
         Err(Failure::retry(Class::Defect, text).into())
@@ -214,14 +229,18 @@ where
         let Some(taken) = self.claim(&request, message).await? else {
             return Ok(());
         };
-        let job = Job { request: &request, flow, taken: &taken, message };
+        let no_state = RetryState { ended_at: request.received_at, ..RetryState::default() };
+        let state = taken.retry.as_ref().unwrap_or(&no_state);
+        let spent = self.flows.retry.spent(state, taken.attempt, self.clock.now());
+        let job = Job { request: &request, flow, taken: &taken, message, spent };
         let mut findings = Findings {
             flow: flow.name.clone(),
             effects: taken.effects.clone(),
             ..Findings::default()
         };
-        let result = self.carry_out(&job, &mut findings).await;
-        self.settle(&job, result, &findings).await
+        let mut failed = taken.failed();
+        let result = self.carry_out(&job, &mut findings, &mut failed).await;
+        self.settle(&job, result, &findings, failed).await
     }
 
     fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
@@ -254,111 +273,34 @@ where
         }
     }
 
-    /// Reads, checks and acts. The good devices are acted on, whatever is wrong with the others.
-    async fn carry_out(&self, job: &Job<'_>, findings: &mut Findings) -> Result<(), Setback> {
+    /// Reads, plans and acts. The good devices are acted on, whatever is wrong with the others.
+    async fn carry_out(
+        &self,
+        job: &Job<'_>,
+        findings: &mut Findings,
+        failed: &mut BTreeSet<String>,
+    ) -> Result<(), Setback> {
         let Job { request, flow, .. } = *job;
+        // Attempts that end without a word are not tried for ever.
+        let last_ended = job.taken.retry.as_ref().map_or(0, |retry| retry.attempt);
+        if job.taken.attempt > last_ended.saturating_add(1) && self.flows.retry.is_spent(job.spent) {
+            let text = "attempt after attempt ended without a result: the log has the reason";
+            return Err(Failure::retry(Class::Defect, text).into());
+        }
         let circuits = self.look(flow).await?;
         let instance = self.source.read_instance(&request.instance_code).await?;
         confirm(request, &instance)?;
-        let extracted = extract(flow, &instance.form);
+        let plan = plan(flow, &instance, &request.event_id, &self.actions)?;
         findings.is_read = true;
         findings.applicant.clone_from(&instance.applicant);
         findings.serial_number.clone_from(&instance.serial_number);
-        findings.devices.extend(extracted.devices.values().flatten());
-        if extracted.randomized > 0 {
-            let devices = extracted.randomized;
+        findings.devices.extend(&plan.devices);
+        if plan.randomized > 0 {
+            let devices = plan.randomized;
             tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
         }
-        self.act(job, &instance, extracted, &circuits, &mut findings.effects).await
-    }
-
-    /// Ends the attempt in the ledger. A retry that went on for too long ends as given up.
-    async fn settle(
-        &self,
-        job: &Job<'_>,
-        result: Result<(), Setback>,
-        findings: &Findings,
-    ) -> Result<(), Setback> {
-        let Job { request, message, taken, .. } = *job;
-        let now = self.clock.now();
-        let (settlement, result) = match result {
-            Ok(()) => (Settlement::Done, Ok(())),
-            Err(setback @ Setback::LeaseLost) => return Err(setback),
-            Err(Setback::Failed(failure) | Setback::Settled(failure)) => {
-                let failure = self.unless_over(failure, message, now);
-                let reason = failure.reason().clone();
-                let settlement = match &failure {
-                    Failure::Retry { .. } => Settlement::Released(reason),
-                    Failure::GiveUp { .. } => Settlement::Failed(reason),
-                };
-                (settlement, Err(Setback::Settled(failure)))
-            }
-        };
-        // A request that is tried again and again is not filed again and again, and yet found soon.
-        let is_final = !matches!(settlement, Settlement::Released(_));
-        let findings = Some(findings).filter(|_| is_final || taken.attempt.is_power_of_two());
-        let owner = &message.lease.owner;
-        self.ledger.settle(request, owner, &settlement, findings, now).await??;
-        result
-    }
-
-    fn unless_over(&self, failure: Failure, message: &Message<'_>, now: Timestamp) -> Failure {
-        match failure {
-            Failure::Retry { reason, .. }
-                if reason.class != Class::Busy
-                    && self.flows.retry.is_over(message.first_received, now) =>
-            {
-                let patience = humantime::format_duration(self.flows.retry.give_up_after);
-                let text = format!("given up after {patience}: {}", reason.text);
-                let given_up = Reason::new(reason.class, text);
-                Failure::GiveUp { reason: Reason { target: reason.target, ..given_up } }
-            }
-            failure => failure,
-        }
-    }
-
-    fn come_back(
-        &self,
-        message: &Message<'_>,
-        asked: Option<Duration>,
-        reason: Reason,
-    ) -> Disposition {
-        let after = match reason.class {
-            // Nothing is wrong: go on as soon as there is a worker again.
-            Class::OutOfTime => Duration::ZERO,
-            // Nothing was tried, so no patience is used up. Not all at the same moment.
-            Class::CircuitOpen => {
-                asked.unwrap_or_default() + Duration::from_secs(10).mul_f64(fastrand::f64())
-            }
-            Class::Busy => self
-                .flows
-                .retry
-                .wait_for_lease(message.receive_count, asked.unwrap_or(Duration::MAX / 2)),
-            _ => self.flows.retry.wait(message.receive_count, asked, fastrand::f64()),
-        };
-        let since_first = self.clock.now().since(message.first_received);
-        let after = after.max(self.flows.retry.least(message.receive_count, since_first));
-        Disposition::ComeBack { after, reason }
-    }
-
-    /// The ledger says failed by now, unless it does not know the request or the attempt broke off. A crash between the two, or a
-    /// dead-letter queue that is away, brings the message back: it fails again and is buried then.
-    async fn bury(&self, message: &Message<'_>, reason: Reason) -> Disposition {
-        let letter = DeadLetter {
-            body: message.body,
-            reason: &reason,
-            receive_count: message.receive_count,
-            first_received: message.first_received,
-            failed_at: self.clock.now(),
-        };
-        match self.dead_letters.bury(&letter).await {
-            Ok(()) => Disposition::Buried(reason),
-            Err(QueueError(error)) => {
-                let text = format!("{reason}; and the dead-letter queue did not take it: {error}");
-                let reason = Reason::new(Class::DeadLetterQueueUnavailable, text);
-                self.come_back(message, None, reason)
-            }
-        }
+        let effects = &mut findings.effects;
+        self.execute(job, plan, &circuits, &mut AttemptResult { effects, failed }).await
     }
 }
 

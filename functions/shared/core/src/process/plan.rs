@@ -1,41 +1,125 @@
-//! What an instance would lead to, without doing it.
+//! What an instance leads to by its flow, as data: the dry run prints it, the worker executes it.
+
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::effects::{variables, wanted};
-use crate::extract::{Problem, extract};
-use crate::failure::Failure;
+use crate::extract::{Extracted, Problem, extract};
+use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow};
 use crate::instance::Instance;
+use crate::ledger::EffectKey;
 use crate::mac::Eui48;
 use crate::ports::Act;
 
-/// What an instance would lead to.
+/// What an instance leads to.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
     /// The values that templates may use, besides the device.
     pub variables: Map<String, Value>,
-    /// What would be done, in order.
+    /// What is to be done, each effect once, in the order of the flow's actions.
     pub work: Vec<(&'a Action, Eui48)>,
     /// What is wrong with the form.
     pub problems: Vec<Problem>,
+    /// All good devices of the form.
+    pub devices: BTreeSet<Eui48>,
+    /// How many of them have a random address, and were taken all the same.
+    pub randomized: usize,
 }
 
-/// What `instance` would lead to by `flow`, as [`super::process`] would see it.
+/// Plans what `instance` leads to by `flow`.
+///
+/// An action that uses a field which is filled in and cannot be read is not planned: without that value it could
+/// give more than was asked for, such as access without an end.
 ///
 /// # Errors
-/// [`Failure`] when a condition cannot be told.
+/// [`Failure`] when a condition cannot be evaluated, or the ledger could not keep so many effects.
 pub fn plan<'a>(
     flow: &'a Flow,
     instance: &Instance,
+    event_id: &str,
     actions: &impl Act,
 ) -> Result<Plan<'a>, Failure> {
-    let extracted = extract(flow, &instance.form);
-    let variables = variables("dry-run", instance, extracted.values);
+    let Extracted { devices, values, unreadable, problems, randomized } =
+        extract(flow, &instance.form);
+    let variables = variables(event_id, instance, values);
     let mut work = Vec::new();
+    let mut planned = HashSet::new();
     for action in wanted(flow, &variables, actions)? {
-        let devices = extracted.devices.get(&action.for_each).into_iter().flatten();
-        work.extend(devices.map(|&device| (action, device)));
+        if unreadable.iter().any(|field| actions.uses(&action.target, &action.operation, field)) {
+            continue;
+        }
+        for &device in devices.get(&action.for_each).into_iter().flatten() {
+            // Two fields can name the same device.
+            if planned.insert(EffectKey::new(&action.target, &action.operation, device)) {
+                work.push((action, device));
+            }
+        }
     }
-    Ok(Plan { variables, work, problems: extracted.problems })
+    check_size(&planned)?;
+    let devices = devices.into_values().flatten().collect();
+    Ok(Plan { variables, work, problems, devices, randomized })
+}
+
+/// `DynamoDB` keeps at most 400 KB in one item, and all effects of a request stand in its item:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>. The rest is for what else
+/// the ledger knows of the request.
+const MAX_BYTES_OF_EFFECTS: usize = 350_000;
+
+/// What an effect takes in an item besides its key: outcome, time, and the subject's key where it failed before.
+const BYTES_PER_EFFECT: usize = 64;
+
+fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
+    let bytes = |key: &EffectKey| 2 * key.as_str().len() + BYTES_PER_EFFECT;
+    let total: usize = planned.iter().map(bytes).sum();
+    if total <= MAX_BYTES_OF_EFFECTS {
+        return Ok(());
+    }
+    let text = format!(
+        "the form leads to {} effects, more than the ledger can keep of one request: hand in several forms \
+         (设备或操作过多，请分成多个审批提交)",
+        planned.len()
+    );
+    Err(Failure::give_up(Class::BadForm, text))
+}
+
+/// The actions whose conditions hold.
+fn wanted<'a>(
+    flow: &'a Flow,
+    variables: &Map<String, Value>,
+    actions: &impl Act,
+) -> Result<Vec<&'a Action>, Failure> {
+    let holds = |condition: &Option<String>| {
+        condition.as_ref().map_or(Ok(true), |when| actions.holds(when, variables))
+    };
+    let mut wanted = Vec::new();
+    if holds(&flow.when)? {
+        for action in &flow.actions {
+            if holds(&action.when)? {
+                wanted.push(action);
+            }
+        }
+    }
+    if wanted.is_empty() {
+        tracing::info!(flow = flow.name, "nothing is to be done, by its conditions");
+    }
+    Ok(wanted)
+}
+
+/// What templates may use, besides the device: the flow's own fields cannot hide these.
+fn variables(
+    event_id: &str,
+    instance: &Instance,
+    mut variables: Map<String, Value>,
+) -> Map<String, Value> {
+    for (name, value) in [
+        ("approval_code", instance.approval_code.as_str()),
+        ("instance_code", &instance.instance_code),
+        ("event_id", event_id),
+        ("applicant", &instance.applicant),
+        ("serial_number", &instance.serial_number),
+    ] {
+        variables.insert(name.to_owned(), Value::String(value.to_owned()));
+    }
+    variables
 }

@@ -17,6 +17,7 @@ use greenlight_core::ledger::{
     Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Refused, Settlement, Taken,
 };
 use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
+use greenlight_core::retry::RetryState;
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
@@ -204,7 +205,7 @@ impl Settle for DynamoLedger {
         }
         let update = self.settlement(request, owner, settlement, findings, now)?;
         let mut writes = vec![TransactWriteItem::builder().update(update).build()];
-        if !matches!(settlement, Settlement::Released(_)) {
+        if settlement.is_final() {
             let put = Put::builder()
                 .table_name(&self.table)
                 .set_item(Some(event_item(request, now)))
@@ -261,36 +262,35 @@ impl DynamoLedger {
             .expression_attribute_values(":working", text("working"))
             .expression_attribute_values(":me", text(owner.as_str()))
             .expression_attribute_values(":now", number(now.as_millis()));
-        let (update, mut sets) = match settlement {
-            Settlement::Released(_) => (
-                update.expression_attribute_values(":void", number(0)),
-                vec!["lease_until = :void"],
-            ),
-            Settlement::Done | Settlement::Failed(_) => {
-                let is_done = *settlement == Settlement::Done;
-                let ended = text(if is_done { "done" } else { "failed" });
-                (
-                    update
-                        .expression_attribute_values(":ended", ended)
-                        .expression_attribute_values(":expires_at", expiry(now)),
-                    vec!["#state = :ended", "settled_at = :now", "expires_at = :expires_at"],
-                )
-            }
+        let (update, mut sets) = if settlement.is_final() {
+            let is_done = *settlement == Settlement::Done;
+            let ended = text(if is_done { "done" } else { "failed" });
+            let update = update
+                .expression_attribute_values(":ended", ended)
+                .expression_attribute_values(":expires_at", expiry(now));
+            (update, vec!["#state = :ended", "settled_at = :now", "expires_at = :expires_at"])
+        } else {
+            let update = update.expression_attribute_values(":void", number(0));
+            (update, vec!["lease_until = :void"])
         };
-        let update = match settlement {
-            Settlement::Done => update,
-            Settlement::Failed(reason) | Settlement::Released(reason) => {
+        let update = match settlement.failure() {
+            None => update,
+            Some((reason, retry)) => {
                 sets.extend([
                     "failure_class = :class",
                     "failure_reason = :reason",
                     "failure_target = :target",
                     "failed_at = :now",
+                    "retry = :retry",
                 ]);
                 let target = reason.target.as_deref().unwrap_or_default();
+                let retry = serde_json::to_string(retry);
+                let retry = retry.map_err(|error| LedgerError(error.to_string()))?;
                 update
                     .expression_attribute_values(":class", text(reason.class.as_str()))
                     .expression_attribute_values(":reason", text(&reason.text))
                     .expression_attribute_values(":target", text(target))
+                    .expression_attribute_values(":retry", text(&retry))
             }
         };
         // What was found out before the source was away must not be forgotten.
@@ -341,7 +341,16 @@ pub(super) fn request_pk(key: &RequestKey) -> AttributeValue {
 }
 
 fn taken(item: &Item) -> Result<Taken, LedgerError> {
-    Ok(Taken { attempt: attempt(item)?, effects: effects(item)? })
+    Ok(Taken { attempt: attempt(item)?, effects: effects(item)?, retry: retry(item)? })
+}
+
+/// What the last attempt that ended left, as JSON.
+fn retry(item: &Item) -> Result<Option<RetryState>, LedgerError> {
+    if !item.contains_key("retry") {
+        return Ok(None);
+    }
+    let retry = serde_json::from_str(string(item, "retry")?);
+    retry.map(Some).map_err(|_| unreadable("retry"))
 }
 
 pub(super) fn attempt(item: &Item) -> Result<u32, LedgerError> {

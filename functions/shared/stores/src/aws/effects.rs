@@ -11,6 +11,11 @@ use greenlight_core::ledger::{Effect, EffectKey, LeaseLost, Owner};
 use greenlight_core::ports::LedgerError;
 use tokio::sync::oneshot;
 
+/// The largest number of effects in one update: DynamoDB takes update expressions of 4 KB, and each takes up to 70
+/// bytes of it.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+const MAX_EFFECTS_PER_UPDATE: usize = 48;
+
 type Recorded = Result<Result<(), LeaseLost>, LedgerError>;
 
 /// Who waits for a record, by whose request it is. Whoever has an entry here is writing, and writes for those in it
@@ -91,7 +96,11 @@ impl Writing<'_> {
         loop {
             let line = {
                 let mut waiting = self.effects.waiting();
-                let line = waiting.get_mut(&self.of).map(std::mem::take).unwrap_or_default();
+                let line = waiting.get_mut(&self.of).map(|line| {
+                    let count = line.len().min(MAX_EFFECTS_PER_UPDATE);
+                    line.drain(..count).collect::<Vec<_>>()
+                });
+                let line = line.unwrap_or_default();
                 if line.is_empty() {
                     // While nobody can join: who comes now writes.
                     waiting.remove(&self.of);
@@ -142,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ends_during_a_record_is_recorded_with_the_next() {
+    async fn effects_that_end_during_a_record_are_recorded_with_the_next_as_many_as_fit() {
         let (effects, request) = (EffectsOfAMoment::default(), request());
         let owner = Owner::from("me");
         let written = RefCell::new(Vec::new());
@@ -153,7 +162,7 @@ mod tests {
                 Ok(Ok(()))
             }
         };
-        let records = (0..9).map(|n| {
+        let records = (0..100).map(|n| {
             effects.record(
                 &request,
                 &owner,
@@ -164,7 +173,7 @@ mod tests {
         });
         let recorded = join_all(records).await;
         assert!(recorded.iter().all(|it| matches!(it, Ok(Ok(())))));
-        assert_eq!(*written.borrow(), [1, 8]);
+        assert_eq!(*written.borrow(), [1, 48, 48, 3]);
         assert!(effects.waiting().is_empty());
     }
 

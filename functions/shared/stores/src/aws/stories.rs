@@ -174,7 +174,8 @@ impl DynamoLedger {
         Ok(())
     }
 
-    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next attempt. `false`
+    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next attempt, which is
+    /// the first one again and has the whole retry budget. `false`
     /// when there is none, or a worker is at it.
     ///
     /// # Errors
@@ -189,7 +190,8 @@ impl DynamoLedger {
                 "#state IN (:done, :failed) OR (#state = :working AND lease_until <= :now)",
             )
             .update_expression(
-                "SET #state = :working, lease_until = :void, effects = :none REMOVE settled_at",
+                "SET #state = :working, lease_until = :void, effects = :none, attempt = :void \
+                 REMOVE settled_at, retry",
             )
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", text("done"))

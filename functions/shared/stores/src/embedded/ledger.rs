@@ -170,11 +170,8 @@ impl Settle for Database {
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let command = Command::Settle(owner.clone(), settlement.clone());
-        let event = !matches!(settlement, Settlement::Released(_));
-        let reason = match settlement {
-            Settlement::Done => None,
-            Settlement::Failed(reason) | Settlement::Released(reason) => Some(reason.clone()),
-        };
+        let event = settlement.is_final();
+        let reason = settlement.failure().map(|(reason, _)| reason.clone());
         let (request_of, findings) = (Some(request.clone()), findings.cloned());
         let with = With { request: request_of, findings, reason, event };
         write_answer(&self.run(&request.key(), command, with, now).await?)

@@ -1,5 +1,7 @@
 //! The queue of one machine, with the semantics of SQS: visibility timeout, receive count.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
 use greenlight_core::{Request, Timestamp};
@@ -8,10 +10,18 @@ use super::Database;
 
 /// Hides what is visible at `?2` until `?1`, at most `?3` of it.
 const GIVE_OUT: &str =
-    "UPDATE queue SET visible_at = ?1, in_flight = 1, receive_count = receive_count + 1,
+    "UPDATE queue SET visible_at = ?1, hidden_at = ?2, in_flight = 1, receive_count = receive_count + 1,
          first_received = coalesce(first_received, ?2)
      WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
      RETURNING id, body, receive_count, first_received";
+
+/// Makes visible what was hidden at a time that is yet to come: the clock has been set back since, and the time until
+/// which a message is hidden may be years away.
+const FIND_AGAIN: &str =
+    "UPDATE queue SET visible_at = 0, hidden_at = NULL, in_flight = 0 WHERE hidden_at > ?";
+
+/// How far the clock may be set back before that matters: clocks are corrected by less all the time.
+const CLOCK_CORRECTION: Duration = Duration::from_mins(1);
 
 /// A message that was given out. Until its visibility timeout ends nobody else gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +70,20 @@ impl Database {
         let rows: Vec<(i64, String, u32, i64)> = self
             .writer
             .write(move |connection| {
-                let given_out = sqlx::query_as(GIVE_OUT)
-                    .bind(hidden_until.as_millis())
-                    .bind(now.as_millis())
-                    .bind(at_most)
-                    .fetch_all(connection);
-                async { given_out.await.map_err(super::failed) }.boxed()
+                async move {
+                    sqlx::query(FIND_AGAIN)
+                        .bind(now.plus(CLOCK_CORRECTION).as_millis())
+                        .execute(&mut *connection)
+                        .await
+                        .map_err(super::failed)?;
+                    let given_out = sqlx::query_as(GIVE_OUT)
+                        .bind(hidden_until.as_millis())
+                        .bind(now.as_millis())
+                        .bind(at_most)
+                        .fetch_all(connection);
+                    given_out.await.map_err(super::failed)
+                }
+                .boxed()
             })
             .await
             .map_err(not_written)?;
@@ -96,22 +114,24 @@ impl Database {
             .map_err(not_written)
     }
 
-    /// Makes a message visible at `visible_at`, unless it was given out again since.
+    /// Makes a message visible `after` from `now`, unless it was given out again since.
     ///
     /// # Errors
     /// [`QueueError`] when SQLite says no.
     pub async fn come_back(
         &self,
         message: &Received,
-        visible_at: Timestamp,
+        now: Timestamp,
+        after: Duration,
     ) -> Result<(), QueueError> {
         let (id, receive_count) = (message.id, message.receive_count);
         self.writer
             .write(move |connection| {
                 let changed = sqlx::query(
-                "UPDATE queue SET visible_at = ?, in_flight = 0 WHERE id = ? AND receive_count = ?",
+                "UPDATE queue SET visible_at = ?, hidden_at = ?, in_flight = 0 WHERE id = ? AND receive_count = ?",
             )
-            .bind(visible_at.as_millis())
+            .bind(now.plus(after).as_millis())
+            .bind(now.as_millis())
             .bind(id)
             .bind(receive_count)
             .execute(connection);

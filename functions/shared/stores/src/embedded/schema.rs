@@ -88,6 +88,10 @@ pub(super) const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX grants_by_time ON grants (is_held, at);
 ",
+    "
+    ALTER TABLE queue ADD COLUMN hidden_at INTEGER;
+    CREATE INDEX queue_by_hiding ON queue (hidden_at) WHERE hidden_at IS NOT NULL;
+",
 ];
 
 /// Whether the database has gone all steps, and no more.

@@ -19,7 +19,7 @@ fn story(row: &SqliteRow) -> Result<Story, LedgerError> {
         Ok(millis.map(Timestamp::from_millis))
     };
     let record = text("record")?.unwrap_or_default();
-    let Record { state, attempt, effects } = serde_json::from_str(&record).map_err(failed)?;
+    let Record { state, attempt, effects, .. } = serde_json::from_str(&record).map_err(failed)?;
     let setback = text("setback")?.map(|setback| serde_json::from_str(&setback));
     Ok(Story {
         key: text("key")?.unwrap_or_default(),
@@ -101,15 +101,16 @@ impl Database {
         rows.iter().map(story).collect()
     }
 
-    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next attempt. `false`
+    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next attempt, which is
+    /// the first one again and has the whole retry budget. `false`
     /// when there is none, or a worker is at it.
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
     pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, LedgerError> {
         let forgotten = sqlx::query(
-            r#"UPDATE requests SET record = json_set(record, '$.effects', json('{}'),
-                   '$.state', json('{"working":{"owner":"","until":0}}'))
+            r#"UPDATE requests SET record = json_set(record, '$.effects', json('{}'), '$.attempt', 0,
+                   '$.retry', json('null'), '$.state', json('{"working":{"owner":"","until":0}}'))
                WHERE key = ? AND coalesce(record ->> '$.state.working.until', 0) <= ?"#,
         )
         .bind(key)

@@ -1,0 +1,161 @@
+//! How an attempt ends: in the ledger, and in the queue.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Disposition, Job, Message, Processor, Setback};
+use crate::audit::Findings;
+use crate::failure::{Class, Failure, Reason};
+use crate::ledger::Settlement;
+use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, QueueError, ReadInstance};
+use crate::retry::{RetryPolicy, RetryState, until_hard_stop};
+
+/// How an attempt ends that did not do everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The message is given out again `after` from now.
+    Retry { after: Duration, reason: Reason },
+    /// The message goes to the dead-letter queue.
+    GiveUp { reason: Reason },
+}
+
+/// Jitter on top of the time for which a circuit stays open: requests that wait for one target must not all be given
+/// out at the same moment.
+const CIRCUIT_JITTER: Duration = Duration::from_secs(10);
+
+impl<L, I, A, D, C> Processor<L, I, A, D, C>
+where
+    L: Ledger,
+    I: ReadInstance,
+    A: Act,
+    D: Bury,
+    C: Clock,
+{
+    /// Ends the attempt in the ledger.
+    pub(super) async fn settle(
+        &self,
+        job: &Job<'_>,
+        result: Result<(), Setback>,
+        findings: &Findings,
+        failed: BTreeSet<String>,
+    ) -> Result<(), Setback> {
+        let Job { request, message, taken, spent, .. } = *job;
+        let now = self.clock.now();
+        let state = |wait: Duration, spent: Duration| RetryState {
+            attempt: taken.attempt,
+            ended_at: now,
+            wait_ms: millis(wait),
+            spent_ms: millis(spent),
+            failed,
+        };
+        let (settlement, result) = match result {
+            Ok(()) => (Settlement::Done, Ok(())),
+            Err(setback @ (Setback::LeaseLost | Setback::Settled(_))) => return Err(setback),
+            Err(Setback::Failed(failure)) => {
+                let end = self.end(failure, message, spent);
+                let settlement = match end.clone() {
+                    End::Retry { after, reason } => {
+                        Settlement::Released { reason, retry: state(after, spent) }
+                    }
+                    // After a redrive the whole budget is there again.
+                    End::GiveUp { reason } => {
+                        let retry = state(Duration::ZERO, Duration::ZERO);
+                        Settlement::Failed { reason, retry }
+                    }
+                };
+                (settlement, Err(Setback::Settled(end)))
+            }
+        };
+        // A request that is tried again and again is not filed again and again, and yet found soon.
+        let is_filed = settlement.is_final() || taken.attempt.is_power_of_two();
+        let findings = Some(findings).filter(|_| is_filed);
+        let owner = &message.lease.owner;
+        self.ledger.settle(request, owner, &settlement, findings, now).await??;
+        result
+    }
+
+    /// How a failure ends that the ledger knows nothing of: it could not be asked, or the attempt broke off. The retry
+    /// budget stands in the ledger, so that only the queue's retention is an end.
+    pub(super) fn end_unclaimed(&self, failure: Failure, message: &Message<'_>) -> End {
+        self.end(failure, message, Duration::ZERO)
+    }
+
+    /// A retry, unless the budget is spent or the queue is about to delete the message.
+    fn end(&self, failure: Failure, message: &Message<'_>, spent: Duration) -> End {
+        let (asked, reason) = match failure {
+            Failure::GiveUp { reason } => return End::GiveUp { reason },
+            Failure::Retry { after, reason } => (after, reason),
+        };
+        let policy = &self.flows.retry;
+        let until_stop = until_hard_stop(message.expires_at, self.clock.now());
+        let is_over = match reason.class {
+            // Another worker is at it, and ends it.
+            Class::Busy => None,
+            _ if policy.is_spent(spent) => {
+                let budget = humantime::format_duration(policy.give_up_after);
+                Some(format!("given up after {budget}: {}", reason.text))
+            }
+            _ if until_stop.is_some_and(|left| left.is_zero()) => {
+                Some(format!("given up before the queue deletes the message: {}", reason.text))
+            }
+            _ => None,
+        };
+        if let Some(text) = is_over {
+            let given_up = Reason::new(reason.class, text);
+            return End::GiveUp { reason: Reason { target: reason.target, ..given_up } };
+        }
+        let after = self.wait(message, asked, reason.class);
+        let left = match reason.class {
+            // Nothing of the budget is spent while the ledger cannot be asked.
+            Class::LedgerUnavailable => until_stop.unwrap_or(policy.give_up_after),
+            _ => policy.give_up_after.saturating_sub(spent),
+        };
+        let after = after.max(RetryPolicy::least(message.receive_count, left));
+        End::Retry { after, reason }
+    }
+
+    /// How long to wait before the next attempt.
+    fn wait(&self, message: &Message<'_>, asked: Option<Duration>, class: Class) -> Duration {
+        let policy = &self.flows.retry;
+        match class {
+            // There was progress: go on as soon as there is a worker again.
+            Class::OutOfTime if asked == Some(Duration::ZERO) => Duration::ZERO,
+            Class::CircuitOpen => {
+                let asked = asked.unwrap_or_default().min(policy.longest);
+                asked.saturating_add(CIRCUIT_JITTER.mul_f64(fastrand::f64()))
+            }
+            Class::Busy => {
+                policy.wait_for_lease(message.receive_count, asked.unwrap_or(policy.longest))
+            }
+            _ => policy.wait(message.receive_count, asked, fastrand::f64()),
+        }
+    }
+
+    /// The ledger says failed by now, unless it does not know the request or the attempt broke off. A crash between the two, or a
+    /// dead-letter queue that cannot be reached, gives the message out again: it fails again and is buried then.
+    pub(super) async fn bury(&self, message: &Message<'_>, reason: Reason) -> Disposition {
+        let letter = DeadLetter {
+            body: message.body,
+            reason: &reason,
+            receive_count: message.receive_count,
+            first_received: message.first_received,
+            failed_at: self.clock.now(),
+        };
+        match self.dead_letters.bury(&letter).await {
+            Ok(()) => Disposition::Buried(reason),
+            Err(QueueError(error)) => {
+                let text = format!("{reason}; and the dead-letter queue did not take it: {error}");
+                let reason = Reason::new(Class::DeadLetterQueueUnavailable, text);
+                let until_stop = until_hard_stop(message.expires_at, self.clock.now());
+                let left = until_stop.unwrap_or(self.flows.retry.give_up_after);
+                let least = RetryPolicy::least(message.receive_count, left);
+                let after = self.wait(message, None, reason.class).max(least);
+                Disposition::ComeBack { after, reason }
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

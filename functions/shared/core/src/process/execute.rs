@@ -1,0 +1,279 @@
+//! The effects of a plan, in order per target and device, as many at the same time as a target allows.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use serde_json::Value;
+
+use super::effects::Circuits;
+use super::{Effects, Job, Plan, Processor, Setback};
+use crate::failure::{Class, Failure, Reason};
+use crate::flow::Action;
+use crate::ledger::{Effect, EffectKey};
+use crate::mac::Eui48;
+use crate::ports::{Act, Bury, Call, Clock, Ledger, ReadInstance, TRACE_ID};
+use crate::retry::subject_key;
+
+impl<L, I, A, D, C> Processor<L, I, A, D, C>
+where
+    L: Ledger,
+    I: ReadInstance,
+    A: Act,
+    D: Bury,
+    C: Clock,
+{
+    /// Performs what is planned and not recorded yet, and gives back the targets that it had to itself.
+    pub(super) async fn execute(
+        &self,
+        job: &Job<'_>,
+        plan: Plan<'_>,
+        circuits: &Circuits,
+        attempt: &mut AttemptResult<'_>,
+    ) -> Result<(), Setback> {
+        let result = self.perform_all(job, plan, circuits, attempt).await;
+        self.release(job).await;
+        result
+    }
+
+    /// Every call that was started is waited for and recorded, even when no more are started.
+    async fn perform_all(
+        &self,
+        job: &Job<'_>,
+        plan: Plan<'_>,
+        circuits: &Circuits,
+        attempt: &mut AttemptResult<'_>,
+    ) -> Result<(), Setback> {
+        let mut variables = plan.variables;
+        if let Some(trace_id) = &job.request.trace_id {
+            variables.insert(TRACE_ID.to_owned(), Value::String(trace_id.to_string()));
+        }
+        let mut progress = Progress::after(plan.problems);
+        let mut lanes = lanes(job, &plan.work);
+        let mut running = FuturesUnordered::new();
+        loop {
+            for (&target, lane) in &mut lanes {
+                let permits = if lane.is_proven { self.actions.concurrency(target).max(1) } else { 1 };
+                while progress.goes_on()
+                    && !lane.is_unreachable
+                    && lane.running < permits
+                    && let Some(&step) = lane.next()
+                {
+                    if self.clock.now() >= job.message.deadline {
+                        progress.is_out_of_time = true;
+                        break;
+                    }
+                    lane.start();
+                    let (operation, device) = (step.action.operation.as_str(), step.device);
+                    let deadline = job.message.deadline;
+                    let call = Call { target, operation, device, variables: &variables, deadline };
+                    running.push(self.isolated(call, job, circuits, lane.is_proven));
+                }
+            }
+            let Some((call, result)) = running.next().await else { break };
+            let Some(lane) = lanes.get_mut(call.target) else { continue };
+            let subject = subject_key(call.target, call.device);
+            match result {
+                Ok(Ok(effect)) => {
+                    lane.done(call.device);
+                    attempt.failed.remove(&subject);
+                    attempt.effects.insert(call.key(), effect);
+                    progress.has_effects = true;
+                }
+                Ok(Err(failure)) => {
+                    lane.failed(call.device, &failure);
+                    if !failure.reason().class.is_about_whole_target() {
+                        attempt.failed.insert(subject);
+                    }
+                    progress.add(failure.at(call.target));
+                }
+                Err(setback) => {
+                    lane.done(call.device);
+                    progress.setback = progress.setback.or(Some(setback));
+                }
+            }
+        }
+        progress.into_result()
+    }
+
+    /// One call. A panic in it must not drop the others while they are under way.
+    async fn isolated<'a>(
+        &self,
+        call: Call<'a>,
+        job: &Job<'_>,
+        circuits: &Circuits,
+        is_proven: bool,
+    ) -> (Call<'a>, Result<Result<Effect, Failure>, Setback>) {
+        let performed = AssertUnwindSafe(self.perform(&call, job, circuits, is_proven));
+        let performed = performed.catch_unwind().await;
+        let panicked = "the worker panicked: the log has the place";
+        let panicked = |_| Ok(Err(Failure::retry(Class::Defect, panicked)));
+        (call, performed.unwrap_or_else(panicked))
+    }
+}
+
+/// What an attempt adds to the ledger.
+pub(super) struct AttemptResult<'a> {
+    pub(super) effects: &'a mut Effects,
+    /// The targets and devices that failed, in this attempt or in an earlier one and not done since.
+    pub(super) failed: &'a mut BTreeSet<String>,
+}
+
+/// One effect that is left to do.
+#[derive(Clone, Copy, Debug)]
+struct Step<'a> {
+    action: &'a Action,
+    device: Eui48,
+}
+
+/// The effects at one target. Targets are independent of each other.
+#[derive(Debug, Default)]
+struct Lane<'a> {
+    /// Per device, the actions in the order of the flow; each begins when the one before is done.
+    waiting: VecDeque<VecDeque<Step<'a>>>,
+    /// The devices with a call under way, and the actions that follow it.
+    under_way: BTreeMap<Eui48, VecDeque<Step<'a>>>,
+    running: usize,
+    /// Whether the target did something in this attempt: before that it is asked by one call at a time, so that
+    /// an unreachable target is not asked more often than that.
+    is_proven: bool,
+    /// Whether a failure said that the target as a whole cannot be used now.
+    is_unreachable: bool,
+}
+
+impl<'a> Lane<'a> {
+    fn next(&self) -> Option<&Step<'a>> {
+        self.waiting.front()?.front()
+    }
+
+    fn start(&mut self) {
+        let Some(mut steps) = self.waiting.pop_front() else { return };
+        if let Some(step) = steps.pop_front() {
+            self.under_way.insert(step.device, steps);
+            self.running += 1;
+        }
+    }
+
+    /// The device's next action goes before other devices.
+    fn done(&mut self, device: Eui48) {
+        self.is_proven = true;
+        self.running = self.running.saturating_sub(1);
+        if let Some(rest) = self.under_way.remove(&device).filter(|rest| !rest.is_empty()) {
+            self.waiting.push_front(rest);
+        }
+    }
+
+    /// The device's other actions wait for the next attempt.
+    fn failed(&mut self, device: Eui48, failure: &Failure) {
+        self.running = self.running.saturating_sub(1);
+        self.under_way.remove(&device);
+        self.is_unreachable |= failure.reason().class.is_about_whole_target();
+    }
+}
+
+/// What is left to do, by target. Devices that failed before go last, so that they cannot use up the time of the
+/// others; among themselves they begin at another one in each attempt.
+fn lanes<'a>(job: &Job<'_>, work: &[(&'a Action, Eui48)]) -> BTreeMap<&'a str, Lane<'a>> {
+    let mut by_target: BTreeMap<&str, Vec<(Eui48, VecDeque<Step<'a>>)>> = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    for &(action, device) in work {
+        let steps = by_target.entry(action.target.as_str()).or_default();
+        let place = *places.entry((action.target.as_str(), device)).or_insert_with(|| {
+            steps.push((device, VecDeque::new()));
+            steps.len() - 1
+        });
+        let key = EffectKey::new(&action.target, &action.operation, device);
+        if !job.taken.effects.contains_key(&key)
+            && let Some((_, steps)) = steps.get_mut(place)
+        {
+            steps.push_back(Step { action, device });
+        }
+    }
+    let earlier = usize::try_from(job.taken.attempt.saturating_sub(1)).unwrap_or(0);
+    let failed = job.taken.failed();
+    let lane = |(target, subjects): (&'a str, Vec<(Eui48, VecDeque<Step<'a>>)>)| {
+        let left = subjects.into_iter().filter(|(_, steps)| !steps.is_empty());
+        let (mut last, mut waiting): (VecDeque<_>, VecDeque<_>) =
+            left.partition(|(device, _)| failed.contains(&subject_key(target, *device)));
+        for group in [&mut waiting, &mut last] {
+            let first = earlier % group.len().max(1);
+            group.rotate_left(first);
+        }
+        waiting.append(&mut last);
+        let waiting = waiting.into_iter().map(|(_, steps)| steps).collect();
+        (target, Lane { waiting, ..Lane::default() })
+    };
+    by_target.into_iter().map(lane).collect()
+}
+
+/// How an attempt went so far.
+#[derive(Default)]
+struct Progress {
+    has_effects: bool,
+    /// Why no more calls are started.
+    setback: Option<Setback>,
+    retries: Vec<(Option<Duration>, Reason)>,
+    give_ups: Vec<Reason>,
+    /// Whether there was no time to start a call.
+    is_out_of_time: bool,
+}
+
+impl Progress {
+    fn after(problems: Vec<impl Into<Reason>>) -> Self {
+        Self { give_ups: problems.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.setback.is_none() && !self.is_out_of_time
+    }
+
+    fn add(&mut self, failure: Failure) {
+        match failure {
+            Failure::GiveUp { reason } => self.give_ups.push(reason),
+            Failure::Retry { after, reason } => {
+                self.is_out_of_time |= reason.class == Class::OutOfTime;
+                self.retries.push((after, reason));
+            }
+        }
+    }
+
+    /// A retry goes before giving up: what cannot succeed fails again, and is reported at the end.
+    fn into_result(mut self) -> Result<(), Setback> {
+        if let Some(setback) = self.setback {
+            return Err(setback);
+        }
+        let text = "the worker's time ran out before everything was started";
+        // After progress the rest is tried at once; without any, time is no excuse for what failed.
+        if self.is_out_of_time && self.has_effects {
+            return Err(Failure::retry_after(Some(Duration::ZERO), Class::OutOfTime, text).into());
+        }
+        if self.is_out_of_time && self.retries.is_empty() {
+            return Err(Failure::retry(Class::OutOfTime, text).into());
+        }
+        // The first reason gives its class to all, and only those of its rank say how long to wait: how long a
+        // target's circuit is open says nothing of another target.
+        self.retries.sort_by_key(|(_, reason)| rank(reason.class));
+        let Some(first) = self.retries.first().map(|(_, reason)| rank(reason.class)) else {
+            return match Reason::joined(&self.give_ups) {
+                None => Ok(()),
+                Some(reason) => Err(Failure::GiveUp { reason }.into()),
+            };
+        };
+        let of_first = self.retries.iter().filter(|(_, reason)| rank(reason.class) == first);
+        let after = of_first.filter_map(|(after, _)| *after).max();
+        let reasons = self.retries.into_iter().map(|(_, reason)| reason).chain(self.give_ups);
+        let reason = Reason::joined(&reasons.collect::<Vec<_>>());
+        reason.map_or(Ok(()), |reason| Err(Failure::Retry { after, reason }.into()))
+    }
+}
+
+/// Failures before waits: another worker's lease and an open circuit must not hide a failure.
+const fn rank(class: Class) -> u8 {
+    match class {
+        Class::CircuitOpen => 1,
+        Class::Busy => 2,
+        _ => 0,
+    }
+}

@@ -1,0 +1,298 @@
+//! Order and reach of effects: what a request's attempts do at its targets, whatever fails.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says by a panic that something is not as it should be"
+)]
+
+mod world;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_core::form::Form;
+use greenlight_core::{Class, Disposition, Failure, Reason};
+
+use world::{Run, START, World, device, field, form};
+
+const ADD: &str = r#"{ target = "nac", operation = "add", for_each = "mac" }"#;
+const REMOVE_THEN_ADD: &str = r#"{ target = "nac", operation = "remove", for_each = "mac" },
+    { target = "nac", operation = "add", for_each = "mac" }"#;
+
+type Call = fn() -> Result<(), Failure>;
+
+/// What can be wrong with a call for one subject, and up to how many devices that is tried: a panic is printed each
+/// time.
+const SUBJECT_FAILURES: [(Call, u8); 5] = [
+    (|| Err(Failure::retry(Class::TargetFailed, "HTTP 500")), 10),
+    (|| Err(Failure::retry(Class::TargetTimeout, "HTTP 504")), 10),
+    (|| Err(Failure::give_up(Class::TargetRefused, "HTTP 422")), 10),
+    (|| Err(Failure::give_up(Class::NotThere, "HTTP 404")), 10),
+    (|| panic!("a defect"), 4),
+];
+
+/// What can be wrong with a target as a whole.
+const TARGET_FAILURES: [Class; 2] = [Class::TargetUnavailable, Class::TargetLogin];
+
+/// The devices of a mask.
+fn devices_of(mask: u16) -> BTreeSet<u8> {
+    (0..16).filter(|bit| mask & (1 << bit) != 0).map(|bit| bit + 1).collect()
+}
+
+#[tokio::test]
+async fn g17_devices_that_fail_never_keep_the_others_from_being_done() {
+    let mut runs = 0_u32;
+    for (failure, most) in SUBJECT_FAILURES {
+        for count in 1..=most {
+            for mask in 0..1_u16 << count {
+                let failing = devices_of(mask);
+                let fails = failing.clone();
+                let world = World::new(form(1..=count)).behaves(move |call, _| {
+                    if fails.contains(&call.device.octets()[5]) { failure() } else { Ok(()) }
+                });
+                let mut run = Run::new(world, ADD);
+                // A timeout can mean the whole target at first: its circuit may open once before a device is done.
+                let _ = run.play(2).await;
+                let expected: BTreeSet<u8> = (1..=count).filter(|it| !failing.contains(it)).collect();
+                assert_eq!(run.world.done("nac", "add"), expected, "{count} devices, {failing:?}");
+                runs += 1;
+            }
+        }
+    }
+    println!("{runs} forms of 1 to 10 devices, each subset failing in 5 ways");
+}
+
+#[tokio::test]
+async fn g17_devices_that_use_up_the_time_of_an_attempt_go_last_in_the_next() {
+    for count in 1..=7_u8 {
+        for mask in 0..1_u16 << count {
+            let failing = devices_of(mask);
+            let fails = failing.clone();
+            let world = World::new(form(1..=count)).behaves(move |call, _| {
+                if fails.contains(&call.device.octets()[5]) {
+                    Err(Failure::retry(Class::TargetFailed, "HTTP 500"))
+                } else {
+                    Ok(())
+                }
+            });
+            // There is time for one call in an attempt.
+            let mut run = Run::new(World { call_takes: Duration::from_secs(60), ..world }, ADD);
+            let _ = run.play(usize::from(count)).await;
+            let expected: BTreeSet<u8> = (1..=count).filter(|it| !failing.contains(it)).collect();
+            assert_eq!(run.world.done("nac", "add"), expected, "{count} devices, {failing:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
+    let world = World::new(form([1, 2, 3])).behaves(|call, _| match call.device.octets()[5] {
+        1 => Err(Failure::retry(Class::TargetFailed, "HTTP 500")),
+        2 => Err(Failure::give_up(Class::TargetRefused, "HTTP 422")),
+        _ => Ok(()),
+    });
+    let mut run = Run::new(World { call_takes: Duration::from_secs(60), ..world }, ADD);
+    let (_, end) = run.play(1_000).await;
+    assert!(matches!(end, Disposition::Buried(_)), "{end:?}");
+    assert_eq!(run.world.done("nac", "add"), [3].into());
+    *run.world.form.lock().unwrap() = form([1, 2, 3, 4]);
+    let _ = run.attempt().await;
+    assert_eq!(run.world.done("nac", "add"), [3, 4].into(), "the new one was tried first");
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_used_as_a_whole_is_asked_once_per_attempt() {
+    for class in TARGET_FAILURES {
+        let world = World::new(form(1..=10))
+            .behaves(move |_, number| match number {
+                1..=2 => Err(Failure::retry(class, "away")),
+                _ => Ok(()),
+            });
+        let mut run = Run::new(world, ADD);
+        let _ = run.attempt().await;
+        assert_eq!(run.world.seen.lock().unwrap().len(), 1, "{class}");
+        let (_, end) = run.play(3).await;
+        assert_eq!(end, Disposition::Done, "{class}");
+        assert_eq!(run.world.done("nac", "add").len(), 10, "{class}");
+    }
+}
+
+#[tokio::test]
+async fn g16_actions_of_a_device_keep_their_order_whatever_fails_and_when() {
+    let mut runs = 0_u32;
+    let mut failures: Vec<Box<dyn Fn() -> Failure + Send + Sync>> = Vec::new();
+    for class in TARGET_FAILURES.into_iter().chain([Class::TargetFailed, Class::TargetTimeout]) {
+        failures.push(Box::new(move || Failure::retry(class, "not now")));
+    }
+    for failure in failures {
+        let failure = Arc::new(failure);
+        for count in 1..=5_u8 {
+            // Which of the first seven calls fail.
+            for mask in 0..1_u16 << 7 {
+                let failure = Arc::clone(&failure);
+                let world = World::new(form(1..=count)).behaves(move |_, number| {
+                    let fails = number <= 7 && mask & (1 << (number - 1)) != 0;
+                    if fails { Err(failure()) } else { Ok(()) }
+                });
+                let mut run = Run::new(world, REMOVE_THEN_ADD);
+                let (_, end) = run.play(20).await;
+                assert_eq!(end, Disposition::Done);
+                for last in 1..=count {
+                    let seen = run.world.seen.lock().unwrap().clone();
+                    let of_device = seen.iter().filter(|it| it.device == last);
+                    let (mut removed, mut added) = (0, 0);
+                    for call in of_device {
+                        if call.operation == "remove" {
+                            assert_eq!(added, 0, "removed after it was added: {seen:?}");
+                            removed += u32::from(call.is_done);
+                        } else {
+                            assert_eq!(removed, 1, "added before it was removed: {seen:?}");
+                            added += u32::from(call.is_done);
+                        }
+                    }
+                    assert_eq!((removed, added), (1, 1), "each once: {seen:?}");
+                }
+                runs += 1;
+            }
+        }
+    }
+    println!("{runs} forms of 1 to 5 devices, two actions each, 128 patterns of failing calls in 4 ways");
+}
+
+#[tokio::test]
+async fn g16_targets_are_independent_of_each_other() {
+    let actions = format!(r#"{ADD}, {{ target = "wlc", operation = "add", for_each = "mac" }}"#);
+    for class in [Class::TargetUnavailable, Class::TargetFailed, Class::TargetTimeout] {
+        let world = World::new(form(1..=5)).behaves(move |call, _| match call.target {
+            "nac" => Err(Failure::retry(class, "not now")),
+            _ => Ok(()),
+        });
+        let mut run = Run::new(world, &actions);
+        let _ = run.attempt().await;
+        assert_eq!(run.world.done("wlc", "add").len(), 5, "{class}");
+        assert_eq!(run.world.done("nac", "add").len(), 0, "{class}");
+    }
+}
+
+#[tokio::test]
+async fn a_device_in_two_fields_is_one_effect() {
+    let fields = r#"
+        mac = { kind = "mac", from = [{ field = "mac" }] }
+        spare = { kind = "mac", from = [{ field = "spare" }] }
+    "#;
+    let actions = format!(r#"{ADD}, {{ target = "nac", operation = "add", for_each = "spare" }}"#);
+    let mut form = form([1, 2]);
+    form.fields.push(field("spare", &device(2).to_string()));
+    let mut run = Run::with_fields(World::new(form), fields, &actions);
+    assert_eq!(run.attempt().await, Disposition::Done);
+    assert_eq!(run.world.seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn effects_that_the_ledger_could_not_keep_are_refused_before_the_first_call() {
+    let devices: Vec<_> = (0..1_000).map(|n| format!("00005e10{n:04x}")).collect();
+    let many = (0..9).map(|n| {
+        format!(r#"{{ target = "nac", operation = "add_to_the_group_{n}", for_each = "mac" }}"#)
+    });
+    let actions = many.collect::<Vec<_>>().join(", ");
+    let form = Form { fields: vec![field("mac", &devices.join("\n"))] };
+    let mut run = Run::new(World::new(form), &actions);
+    let end = run.attempt().await;
+    let Disposition::Buried(Reason { class, .. }) = end else { panic!("{end:?}") };
+    assert_eq!(class, Class::BadForm);
+    assert_eq!(run.world.seen.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn g19_an_action_whose_value_cannot_be_read_waits_for_the_correction() {
+    let fields = r#"
+        mac = { kind = "mac", from = [{ field = "mac" }] }
+        valid_until = { kind = "date", from = [{ field = "until" }], optional = true }
+    "#;
+    let mut form = form([1]);
+    form.fields.push(field("until", "31.12.2027"));
+    let world = World { used: ["valid_until".to_owned()].into(), ..World::new(form.clone()) };
+    let mut run = Run::with_fields(world, fields, ADD);
+    let end = run.attempt().await;
+    assert!(matches!(&end, Disposition::Buried(reason) if reason.class == Class::BadForm), "{end:?}");
+    assert_eq!(run.world.seen.lock().unwrap().len(), 0, "no access without the end that was asked for");
+    form.fields[1] = field("until", "2027-12-31T00:00:00+08:00");
+    *run.world.form.lock().unwrap() = form;
+    assert_eq!(run.attempt().await, Disposition::Done);
+    assert_eq!(run.world.done("nac", "add"), [1].into());
+}
+
+#[tokio::test]
+async fn an_action_that_does_not_use_the_value_is_performed() {
+    let fields = r#"
+        mac = { kind = "mac", from = [{ field = "mac" }] }
+        count = { kind = "number", from = [{ field = "count" }], optional = true }
+    "#;
+    let mut form = form([1]);
+    form.fields.push(field("count", "two"));
+    let mut run = Run::with_fields(World::new(form), fields, ADD);
+    let end = run.attempt().await;
+    assert!(matches!(&end, Disposition::Buried(reason) if reason.class == Class::BadForm), "{end:?}");
+    assert_eq!(run.world.done("nac", "add"), [1].into());
+}
+
+#[tokio::test]
+async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
+    let world = World::new(form([1]))
+        .behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
+    let mut run = Run::new(world, ADD);
+    let _ = run.play(3).await;
+    run.world.pass(Duration::from_hours(64));
+    let end = run.attempt().await;
+    assert!(matches!(end, Disposition::ComeBack { .. }), "{end:?}");
+    let spent = run.world.record.lock().unwrap().clone().unwrap().retry.unwrap().spent_ms;
+    assert!(spent < 300_000, "three waits and not a weekend: {spent} ms");
+}
+
+#[tokio::test]
+async fn g27_a_message_is_given_up_before_the_queue_deletes_it() {
+    let world = World::new(form([1]))
+        .behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
+    let mut run = Run::new(world, ADD);
+    run.expires_at = Some(START.plus(Duration::from_hours(13)));
+    assert!(matches!(run.attempt().await, Disposition::ComeBack { .. }));
+    run.world.pass(Duration::from_hours(2));
+    let end = run.attempt().await;
+    assert!(matches!(&end, Disposition::Buried(reason) if reason.class == Class::TargetUnavailable));
+    assert_eq!(run.world.letters.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wait_that_one_target_asks_for_is_not_borrowed_for_another() {
+    let actions = format!(r#"{ADD}, {{ target = "wlc", operation = "add", for_each = "mac" }}"#);
+    let two_days = Duration::from_hours(48);
+    let world = World::new(form([1])).behaves(move |call, _| match call.target {
+        "nac" => Err(Failure::retry_after(Some(Duration::from_secs(30)), Class::CircuitOpen, "open")),
+        _ => Err(Failure::retry_after(Some(two_days), Class::TargetUnavailable, "HTTP 429")),
+    });
+    let mut run = Run::new(world, &actions);
+    let Disposition::ComeBack { after, reason } = run.attempt().await else { panic!("it is retried") };
+    assert_eq!(reason.class, Class::TargetUnavailable);
+    assert!(after <= Duration::from_mins(15), "{after:?}");
+    for endless in [two_days, Duration::MAX] {
+        let world = World::new(form([1])).behaves(move |_, _| {
+            Err(Failure::retry_after(Some(endless), Class::CircuitOpen, "open"))
+        });
+        let Disposition::ComeBack { after, .. } = Run::new(world, ADD).attempt().await else {
+            panic!("it is retried")
+        };
+        assert!(after <= Duration::from_mins(16), "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_outside_of_the_attempt_costs_only_its_message_a_wait() {
+    let world = World::new(form([1]))
+        .behaves(|_, _| Err(Failure::give_up(Class::TargetRefused, "HTTP 422")));
+    let mut run = Run::new(World { dead_letter_queue_panics: true, ..world }, ADD);
+    let end = run.attempt().await;
+    assert!(matches!(&end, Disposition::ComeBack { reason, .. } if reason.class == Class::Defect));
+}

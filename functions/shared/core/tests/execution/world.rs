@@ -1,0 +1,356 @@
+//! Ports in memory, so that thousands of whole requests can be played: the ledger runs the real state machine, the
+//! target fails as a test says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use greenlight_core::audit::Findings;
+use greenlight_core::breaker::Breaker;
+use greenlight_core::flow::Flows;
+use greenlight_core::form::{Content, Field, Form};
+use greenlight_core::instance::{Instance, Status};
+use greenlight_core::ledger::{
+    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Record, Refused,
+    Settlement, Taken, apply,
+};
+use greenlight_core::mac::Eui48;
+use greenlight_core::metrics::NoMetrics;
+use greenlight_core::ports::{
+    Act, Bury, Call, Claim, Clock, DeadLetter, KeepBreakers, LedgerError, QueueError, ReadInstance,
+    RecordEffect, Settle,
+};
+use greenlight_core::{
+    Disposition, Failure, Message, Processor, Reason, Request, RequestKey, Timestamp, Verdict,
+    process,
+};
+use serde_json::{Map, Value, json};
+
+/// One call, as the target saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) target: String,
+    pub(crate) operation: String,
+    pub(crate) device: u8,
+    pub(crate) is_done: bool,
+}
+
+/// What the target does with a call. May panic.
+pub(crate) type Behaviour = Box<dyn Fn(&Call<'_>, usize) -> Result<(), Failure> + Send + Sync>;
+
+/// Everything around a request.
+pub(crate) struct World {
+    pub(crate) record: Mutex<Option<Record>>,
+    pub(crate) breakers: Mutex<BTreeMap<String, Breaker>>,
+    pub(crate) form: Mutex<Form>,
+    pub(crate) seen: Mutex<Vec<Seen>>,
+    pub(crate) behaviour: Mutex<Behaviour>,
+    /// How long each call takes.
+    pub(crate) call_takes: Duration,
+    /// The fields that the operations of targets depend on.
+    pub(crate) used: BTreeSet<String>,
+    pub(crate) letters: Mutex<Vec<Reason>>,
+    pub(crate) dead_letter_queue_panics: bool,
+    pub(crate) now: AtomicI64,
+}
+
+/// Where a [`World`] begins.
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+impl World {
+    pub(crate) fn new(form: Form) -> Self {
+        Self {
+            record: Mutex::default(),
+            breakers: Mutex::default(),
+            form: Mutex::new(form),
+            seen: Mutex::default(),
+            behaviour: Mutex::new(Box::new(|_, _| Ok(()))),
+            call_takes: Duration::ZERO,
+            used: BTreeSet::new(),
+            letters: Mutex::default(),
+            dead_letter_queue_panics: false,
+            now: AtomicI64::new(START.as_millis()),
+        }
+    }
+
+    pub(crate) fn behaves(
+        self,
+        behaviour: impl Fn(&Call<'_>, usize) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Self {
+        Self { behaviour: Mutex::new(Box::new(behaviour)), ..self }
+    }
+
+    pub(crate) fn pass(&self, duration: Duration) {
+        let millis = i64::try_from(duration.as_millis()).unwrap();
+        self.now.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// The last octets of the devices for which `operation` was done at `target`.
+    pub(crate) fn done(&self, target: &str, operation: &str) -> BTreeSet<u8> {
+        let seen = self.seen.lock().unwrap();
+        let seen = seen.iter().filter(|it| it.is_done);
+        seen.filter(|it| it.target == target && it.operation == operation)
+            .map(|it| it.device)
+            .collect()
+    }
+
+    fn apply(&self, command: Command, now: Timestamp) -> Answer {
+        let mut record = self.record.lock().unwrap();
+        let (next, answer) = apply(record.take(), command, now);
+        *record = next;
+        answer
+    }
+}
+
+/// The ports, all of them the same world.
+#[derive(Clone)]
+pub(crate) struct Ports(pub(crate) Arc<World>);
+
+impl Claim for Ports {
+    async fn claim(
+        &self,
+        _: &Request,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<Result<Taken, Refused>, LedgerError> {
+        match self.0.apply(Command::Claim(lease.clone()), now) {
+            Answer::Claim(answer) => Ok(answer),
+            Answer::Write(_) => panic!("a claim is answered as one"),
+        }
+    }
+}
+
+fn written(answer: Answer) -> Result<(), LeaseLost> {
+    match answer {
+        Answer::Write(answer) => answer,
+        Answer::Claim(_) => panic!("a write is answered as one"),
+    }
+}
+
+impl RecordEffect for Ports {
+    async fn record_effect(
+        &self,
+        _: &RequestKey,
+        owner: &Owner,
+        key: &EffectKey,
+        effect: Effect,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        Ok(written(self.0.apply(Command::RecordEffect(owner.clone(), key.clone(), effect), now)))
+    }
+}
+
+impl Settle for Ports {
+    async fn settle(
+        &self,
+        _: &Request,
+        owner: &Owner,
+        settlement: &Settlement,
+        _: Option<&Findings>,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        Ok(written(self.0.apply(Command::Settle(owner.clone(), settlement.clone()), now)))
+    }
+
+    async fn file_event(&self, _: &Request, _: Timestamp) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+impl KeepBreakers for Ports {
+    async fn change_breaker<T: Send>(
+        &self,
+        target: &str,
+        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
+    ) -> Result<(Breaker, T), LedgerError> {
+        let mut breakers = self.0.breakers.lock().unwrap();
+        let (breaker, result) = change(breakers.remove(target).unwrap_or_default());
+        breakers.insert(target.to_owned(), breaker.clone());
+        Ok((breaker, result))
+    }
+}
+
+impl ReadInstance for Ports {
+    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
+        Ok(Instance {
+            instance_code: instance_code.to_owned(),
+            approval_code: "A".into(),
+            status: Status::Approved,
+            applicant: "ou_1".into(),
+            serial_number: "1".into(),
+            form: self.0.form.lock().unwrap().clone(),
+        })
+    }
+}
+
+impl Act for Ports {
+    fn holds(&self, _: &str, _: &Map<String, Value>) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    fn uses(&self, _: &str, _: &str, field: &str) -> bool {
+        self.0.used.contains(field)
+    }
+
+    fn is_exclusive(&self, _: &str) -> bool {
+        false
+    }
+
+    fn concurrency(&self, _: &str) -> usize {
+        4
+    }
+
+    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        self.0.pass(self.0.call_takes);
+        let device = call.device.octets()[5];
+        let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
+        let number = {
+            let mut seen = self.0.seen.lock().unwrap();
+            seen.push(Seen { target, operation, device, is_done: false });
+            seen.len()
+        };
+        let result = {
+            let behaviour = self.0.behaviour.lock().unwrap_or_else(|error| error.into_inner());
+            behaviour(call, number)
+        };
+        self.0.seen.lock().unwrap()[number - 1].is_done = result.is_ok();
+        result.map(|()| EffectOutcome::Done)
+    }
+}
+
+impl Bury for Ports {
+    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        assert!(!self.0.dead_letter_queue_panics, "the dead-letter queue breaks");
+        self.0.letters.lock().unwrap().push(letter.reason.clone());
+        Ok(())
+    }
+}
+
+impl Clock for Ports {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.now.load(Ordering::SeqCst))
+    }
+
+    async fn sleep(&self, _: Duration) {
+        std::future::pending::<()>().await;
+    }
+}
+
+type WorldProcessor = Processor<Ports, Ports, Ports, Ports, Ports>;
+
+/// A request on its way, from attempt to attempt.
+pub(crate) struct Run {
+    pub(crate) world: Arc<World>,
+    processor: WorldProcessor,
+    pub(crate) receives: u32,
+    pub(crate) first_received: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    /// How long an attempt may start calls for.
+    pub(crate) time: Duration,
+}
+
+impl Run {
+    /// With the flow whose actions, in TOML, are `actions`; it has the targets `nac` and `wlc`.
+    pub(crate) fn new(world: World, actions: &str) -> Self {
+        Self::with_fields(world, "mac = { kind = \"mac\", from = [{ field = \"mac\" }] }", actions)
+    }
+
+    pub(crate) fn with_fields(world: World, fields: &str, actions: &str) -> Self {
+        let text = format!(
+            r#"
+            [targets]
+            nac = {{ connector = "generic", url = "http://nac" }}
+            wlc = {{ connector = "generic", url = "http://wlc" }}
+            [[flows]]
+            name = "devices"
+            approval_code = "A"
+            actions = [{actions}]
+            [flows.fields]
+            {fields}
+            "#
+        );
+        let world = Arc::new(world);
+        let ports = || Ports(Arc::clone(&world));
+        let processor = Processor {
+            ledger: ports(),
+            source: ports(),
+            actions: ports(),
+            dead_letters: ports(),
+            clock: ports(),
+            flows: Flows::parse(&text, &|_| None).unwrap(),
+            metrics: Arc::new(NoMetrics),
+        };
+        Self {
+            world,
+            processor,
+            receives: 0,
+            first_received: START,
+            expires_at: None,
+            time: Duration::from_secs(60),
+        }
+    }
+
+    /// One receive of the message.
+    pub(crate) async fn attempt(&mut self) -> Disposition {
+        self.receives += 1;
+        let now = Ports(Arc::clone(&self.world)).now();
+        let request = Request {
+            v: 1,
+            source: "feishu".into(),
+            tenant: "t".into(),
+            event_id: "e".into(),
+            approval_code: "A".into(),
+            instance_code: "I-1".into(),
+            verdict: Verdict::Approved,
+            occurred_at: None,
+            received_at: START,
+            trace_id: None,
+        };
+        let owner = Owner::from(format!("owner-{now}-{}", self.receives).as_str());
+        let body = request.to_json();
+        let message = Message {
+            body: &body,
+            receive_count: self.receives,
+            first_received: self.first_received,
+            expires_at: self.expires_at,
+            deadline: now.plus(self.time),
+            stop: now.plus(Duration::from_hours(1)),
+            lease: Lease { owner, until: now.plus(Duration::from_hours(2)) },
+        };
+        process(&message, &self.processor).await
+    }
+
+    /// Attempts, each after the wait that the one before asked for, until the message leaves the queue or there were
+    /// `most` of them. Gives how many there were, and the end.
+    pub(crate) async fn play(&mut self, most: usize) -> (usize, Disposition) {
+        for number in 1.. {
+            match self.attempt().await {
+                Disposition::ComeBack { after, .. } if number < most => self.world.pass(after),
+                end => return (number, end),
+            }
+        }
+        unreachable!("the loop ends with `most` attempts")
+    }
+}
+
+/// The documentation address with this last octet.
+pub(crate) fn device(last: u8) -> Eui48 {
+    Eui48::parse(&format!("00:00:5e:00:53:{last:02x}")).unwrap()
+}
+
+/// A text field.
+pub(crate) fn field(name: &str, value: &str) -> Field {
+    Field {
+        custom_id: Some(name.into()),
+        id: name.into(),
+        name: name.into(),
+        content: Content::Value(json!(value)),
+    }
+}
+
+/// A form whose field `mac` has these devices.
+pub(crate) fn form(devices: impl IntoIterator<Item = u8>) -> Form {
+    let devices: Vec<_> = devices.into_iter().map(|last| device(last).to_string()).collect();
+    Form { fields: vec![field("mac", &devices.join("\n"))] }
+}
