@@ -103,7 +103,7 @@ async fn a_nac_that_is_down_gets_its_devices_when_it_is_up(stack: &Stack) {
 
 async fn the_ledger_holds_what_was_done(stack: &Stack) {
     stack.wait_for_event("e-7").await;
-    let item = stack.ledger_item("request#feishu#demo-tenant#I-1#approved").await;
+    let item = stack.ledger_item("request#feishu#I-1#approved").await;
     let item = item.expect("the ledger has the request");
     assert_eq!(item["state"].as_s().expect("a text"), "done");
     assert_eq!(item["effects"].as_m().expect("a map").len(), 3);

@@ -16,6 +16,7 @@ use greenlight_actions::http::{Connector, HttpConnector, Preview};
 use greenlight_actions::{AnyConnector, Connectors};
 use greenlight_core::Failure;
 use greenlight_core::flow::{Target, Tls};
+use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{Call, Clock, Http, HttpError};
 use greenlight_core::secret::{FixedSecret, Secret};
@@ -40,7 +41,7 @@ struct Contract {
 }
 
 /// One call, all that is exchanged over it, and what it comes to.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
@@ -168,12 +169,13 @@ async fn answer(
     response
 }
 
-async fn play(
+/// The call of a case, against a stub that answers as its exchanges say; with what the stub says of it.
+async fn perform(
     connector: &Connector,
     contract: &Contract,
     case: &Case,
     client: &Client,
-) -> Result<(), String> {
+) -> (Result<EffectOutcome, Failure>, Arc<Mutex<Script>>) {
     let script = Script { left: case.exchange.clone().into(), problems: Vec::new() };
     let script = Arc::new(Mutex::new(script));
     let routes = Router::new().fallback(answer).with_state(Arc::clone(&script));
@@ -194,7 +196,7 @@ async fn play(
     };
     let mut http = HttpConnector::new(secret, SystemClock);
     let client = || Ok::<_, ConnectorError>(client.clone());
-    http.add("nac", &target, connector.clone(), client).map_err(|error| error.to_string())?;
+    http.add("nac", &target, connector.clone(), client).unwrap();
     let mut variables = json!({"instance_code": "I-1", "serial_number": "202611250001", "applicant": "ou_1",
         "approval_code": "A", "event_id": "e-1"});
     for (name, value) in &case.fields {
@@ -209,6 +211,16 @@ async fn play(
     };
     let result = http.act(&call).await;
     server.abort();
+    (result, script)
+}
+
+async fn play(
+    connector: &Connector,
+    contract: &Contract,
+    case: &Case,
+    client: &Client,
+) -> Result<(), String> {
+    let (result, script) = perform(connector, contract, case, client).await;
     let told = match &result {
         Ok(outcome) => outcome.as_str().to_owned(),
         Err(Failure::Retry { reason, .. }) => format!("retry {}", reason.class.as_str()),
@@ -239,6 +251,56 @@ async fn play_all(
         }
     }
     failed
+}
+
+/// Answers that no API gives: a login page, a page of a web server, a plain word, with their content types.
+const MISFITS: [(&str, &str); 4] = [
+    ("text/html; charset=utf-8", "<!DOCTYPE html>\n<html><head><title>Login</title></head></html>"),
+    ("application/json", "\u{feff} <HTML><body>It works!</body></HTML>"),
+    ("text/html", "It works!"),
+    ("text/plain", "OK"),
+];
+
+/// Whatever step of whatever operation it is, and whatever its rules say of the status alone.
+#[tokio::test]
+async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connector() {
+    let client = Client::new(None).unwrap();
+    let (mut failed, mut played) = (Vec::new(), 0_u32);
+    for (name, connector) in over_http() {
+        let path = workspace().join(format!("tests/contracts/{name}.toml"));
+        let contract: Contract = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let succeeds = |case: &&Case| ["done", "already_there"].contains(&case.outcome.as_str());
+        for case in contract.case.iter().filter(succeeds) {
+            for place in 0..case.exchange.len() {
+                let told = case.exchange[place].answer.status;
+                let statuses =
+                    [Some(200), Some(told).filter(|it| [201, 204, 404, 409].contains(it))];
+                for status in statuses.into_iter().flatten() {
+                    for (content_type, text) in MISFITS {
+                        // A status without a success that is told by it alone need not have a body that is read.
+                        if status >= 400 && !content_type.contains("html") {
+                            continue;
+                        }
+                        let mut changed = case.clone();
+                        let headers = [("content-type".to_owned(), content_type.to_owned())].into();
+                        changed.exchange[place].answer =
+                            Answer { status, headers, json: None, text: Some(text.to_owned()) };
+                        let (result, _) = perform(&connector, &contract, &changed, &client).await;
+                        if result.is_ok() {
+                            let exchange = &case.exchange[place].ask;
+                            failed.push(format!(
+                                "{name}, {}, {exchange}: {status} {text:?}",
+                                case.name
+                            ));
+                        }
+                        played += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{played} answers of another shape, none of them done");
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
 /// The connectors that speak HTTP.

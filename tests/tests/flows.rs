@@ -213,7 +213,7 @@ async fn a_dry_run_tells_every_request_and_no_secret() {
     let flows = files.with_flows(FLOWS);
     let said = try_laptops(&flows, &instance).await.unwrap();
     for expected in [
-        "! field `mac`, device 2: letter O at position 17",
+        "! field `mac`, device 2 at character 1: letter O at position 17",
         "add 00:00:5e:00:53:01 at nac",
         "login: POST https://nac.example.com:9999/api/v1/login\n",
         "{\"username\":\"***\",\"password\":\"***\"}",

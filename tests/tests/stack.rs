@@ -330,7 +330,7 @@ async fn a_deployment_over_an_older_stack_loses_nothing() {
     stack.update(&built_template());
     let ledger = DynamoLedger::new(&stack.aws.config(), table);
     let story = async |instance: &str| {
-        let key = format!("feishu#demo-tenant#{instance}#approved");
+        let key = format!("feishu#{instance}#approved");
         ledger.story(&key).await.unwrap().expect("the request is still there")
     };
     let failed = story("I-failed").await;

@@ -163,14 +163,13 @@ async fn requests_to_aws() {
     };
     let away = Reason::new(Class::TargetUnavailable, "away");
     let away = Reason { target: Some("nac".into()), ..away };
-    let retry = RetryState { attempt: 1, ended_at: at(2), wait_ms: 30_000, ..RetryState::default() };
+    let retry =
+        RetryState { attempt: 1, ended_at: at(2), wait_ms: 30_000, ..RetryState::default() };
     let released = Settlement::Released { reason: away, retry: retry.clone() };
     let failed = Settlement::Failed { reason: reason.clone(), retry };
-    for (settlement, findings) in [
-        (Settlement::Done, Some(&findings)),
-        (released, None),
-        (failed, None),
-    ] {
+    for (settlement, findings) in
+        [(Settlement::Done, Some(&findings)), (released, None), (failed, None)]
+    {
         ledger.settle(&request, &owner, &settlement, findings, at(2)).await.unwrap().unwrap();
     }
     let findings = Findings {

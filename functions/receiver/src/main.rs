@@ -2,22 +2,28 @@
 //!
 //! Wiring only; the story is [`greenlight_core::receive`].
 
-mod gateway;
+mod base64_check;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
+
+use base64_check::{Base64Check, is_refused};
 
 use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Answer, Mistakes, Receiver, receive};
+use greenlight_core::{Answer, Delivery, Mistakes, Receiver, Refusal, receive};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::aws::lean::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
     AwsEnvironment, EmbeddedMetrics, MissingVariable, Patience, log_to_stdout, variable,
 };
 use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_http::http::header::CONTENT_TYPE;
+use lambda_http::http::{HeaderValue, StatusCode};
+use lambda_http::{Body, Request, Response, service_fn};
 
 const CONNECT: Duration = Duration::from_millis(500);
 
@@ -71,8 +77,9 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let service = service_fn(|event: LambdaEvent<_>| answer(event.payload, &receiver));
-    match lambda_runtime::run(service).await {
+    let receiver = Arc::new(receiver);
+    let service = service_fn(move |request| answer(request, Arc::clone(&receiver)));
+    match lambda_http::runtime(service).layer(Base64Check).run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("the Lambda runtime ended: {error}");
@@ -102,10 +109,27 @@ async fn wire() -> Result<Wired, StartError> {
     })
 }
 
-async fn answer(event: gateway::Event, receiver: &Wired) -> Result<gateway::Response, Error> {
-    let answer = match gateway::delivery(event) {
-        Err(refusal) => Answer::refused(refusal, &receiver.metrics),
-        Ok(delivery) => receive(&delivery, receiver).await,
+async fn answer(request: Request, receiver: Arc<Wired>) -> Result<Response<Body>, Infallible> {
+    let answer = if is_refused(request.headers()) {
+        Answer::refused(Refusal::NotBase64, &receiver.metrics)
+    } else {
+        receive(&delivery(request), &*receiver).await
     };
-    Ok(gateway::response(&answer))
+    let mut response = Response::new(Body::from(answer.body()));
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    Ok(response)
+}
+
+/// The delivery with the exact bytes that were sent.
+fn delivery(request: Request) -> Delivery {
+    let (head, body) = request.into_parts();
+    let body = match body {
+        Body::Text(text) => text.into_bytes(),
+        Body::Binary(bytes) => bytes,
+        _ => Vec::new(),
+    };
+    Delivery { headers: head.headers, body: body.into() }
 }

@@ -157,9 +157,6 @@ pub enum Command {
         /// Its approval definition, when its event never came
         #[arg(long, value_name = "CODE")]
         approval_code: Option<String>,
-        /// The organisation, when nothing was ever processed here
-        #[arg(long, value_name = "KEY")]
-        tenant_key: Option<String>,
         /// Forget what was done, and do all of it once more
         #[arg(long)]
         redo: bool,

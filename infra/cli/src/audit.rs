@@ -51,13 +51,10 @@ pub async fn audit(site: &Site, wanted: &str, as_json: bool) -> Result<String, A
 
 /// A story, a line per step.
 fn told(story: &Story, now: Timestamp) -> String {
-    let [source, tenant, instance, verdict] = story.key_parts().unwrap_or(["?"; 4]);
+    let [source, instance, verdict] = story.key_parts().unwrap_or(["?"; 3]);
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
     let head = [
-        format!(
-            "{instance} {verdict} ({source}, tenant {tenant}, approval {})",
-            story.approval_code
-        ),
+        format!("{instance} {verdict} ({source}, approval {})", story.approval_code),
         format!(
             "  applicant {}, form {}, flow {}, event {}",
             or(&story.applicant),

@@ -103,7 +103,7 @@ async fn run(command: Command) -> Told {
             Ok(audit::grants(&site, of.as_deref(), limit, json).await?)
         }
         Command::Dlq { command } => dlq(command).await,
-        Command::Replay { instance, at, verdict, approval_code, tenant_key, redo, json, yes } => {
+        Command::Replay { instance, at, verdict, approval_code, redo, json, yes } => {
             let site = Site::open(&at.place()).await?;
             let question = "Forget what was done, and do all of it once more?";
             if redo && !is_confirmed(question, yes)? {
@@ -114,7 +114,7 @@ async fn run(command: Command) -> Told {
                 Outcome::Revoked => Verdict::Revoked,
             };
             let instance_code = instance;
-            let asked = Replay { instance_code, verdict, approval_code, tenant_key, redo };
+            let asked = Replay { instance_code, verdict, approval_code, redo };
             let told = replay(&site, &asked).await.map_err(Failed::of_replay)?;
             let instance_code = asked.instance_code;
             Ok(if json {

@@ -1,8 +1,8 @@
 //! `greenlight replay`: an approval is processed again, from what its source says now.
 
-use greenlight_core::audit::{Standing, Story, Subject};
+use greenlight_core::audit::{Standing, Subject};
 use greenlight_core::ports::Clock;
-use greenlight_core::request::{BadRequest, VERSION};
+use greenlight_core::request::{BadRequest, UNKNOWN_TENANT, VERSION};
 use greenlight_core::trace::TraceId;
 use greenlight_core::{Request, Timestamp, Verdict};
 use greenlight_stores::SystemClock;
@@ -19,8 +19,6 @@ pub struct Replay {
     pub verdict: Verdict,
     /// Its approval definition, where the ledger does not know the instance.
     pub approval_code: Option<String>,
-    /// The organisation, where the ledger does not know it.
-    pub tenant_key: Option<String>,
     /// Whether what was done already is done once more.
     pub redo: bool,
 }
@@ -33,8 +31,7 @@ pub enum ReplayError {
     Site(#[from] SiteError),
     /// The ledger does not know the instance.
     #[error(
-        "the ledger does not know the instance {0}: say --approval-code, and --tenant-key if nothing was ever \
-         processed here (请指定 --approval-code)"
+        "the ledger does not know the instance {0}: say --approval-code (请指定 --approval-code)"
     )]
     Unknown(String),
     /// Everything was done.
@@ -82,18 +79,12 @@ async fn request(site: &Site, replay: &Replay, now: Timestamp) -> Result<Request
     let unknown = || ReplayError::Unknown(replay.instance_code.clone());
     let subject = Subject::Instance(replay.instance_code.clone());
     let known = site.stories_of(&[subject], 1).await?.pop();
-    let of_known = known.as_ref().map(|story| story.approval_code.clone());
+    let of_known = known.map(|story| story.approval_code);
     let approval_code = replay.approval_code.clone().or(of_known).ok_or_else(unknown)?;
-    // There is one organisation per app: that of the last request.
-    let last = match known {
-        Some(story) => Some(story),
-        None => site.recent(1, now).await?.pop(),
-    };
-    let of_last = last.as_ref().and_then(Story::key_parts).map(|[_, tenant, ..]| tenant.to_owned());
     let request = Request {
         v: VERSION,
         source: greenlight_sources::feishu::SOURCE.to_owned(),
-        tenant: replay.tenant_key.clone().or(of_last).ok_or_else(unknown)?,
+        tenant: UNKNOWN_TENANT.to_owned(),
         event_id: format!("replay-{:016x}", fastrand::u64(..)),
         approval_code,
         instance_code: replay.instance_code.clone(),

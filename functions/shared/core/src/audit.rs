@@ -120,7 +120,7 @@ pub const fn day(moment: Timestamp) -> i64 {
 /// All that the ledger can tell of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Story {
-    /// What the ledger files it under: source, tenant, instance and verdict.
+    /// What the ledger files it under: source, instance and verdict.
     pub key: String,
     /// The approval definition.
     pub approval_code: String,
@@ -160,18 +160,18 @@ pub struct Setback {
 }
 
 impl Story {
-    /// Source, tenant, instance and verdict.
+    /// Source, instance and verdict.
     #[must_use]
-    pub fn key_parts(&self) -> Option<[&str; 4]> {
+    pub fn key_parts(&self) -> Option<[&str; 3]> {
         let mut parts = self.key.split('#');
-        let found = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+        let found = [parts.next()?, parts.next()?, parts.next()?];
         parts.next().is_none().then_some(found)
     }
 
     /// The approval instance.
     #[must_use]
     pub fn instance_code(&self) -> &str {
-        self.key_parts().map_or("?", |[_, _, instance, _]| instance)
+        self.key_parts().map_or("?", |[_, instance, _]| instance)
     }
 
     /// Where it stands at `now`.

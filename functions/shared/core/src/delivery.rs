@@ -32,8 +32,11 @@ pub enum Refusal {
     #[error("the body is not an event")]
     NotAnEvent,
     /// Signed, and not encrypted as documented.
-    #[error("the body cannot be decrypted")]
+    #[error("the body is signed and cannot be decrypted")]
     NotDecryptable,
+    /// Signed, and not JSON of the documented shape.
+    #[error("the body is signed and is not an event")]
+    SignedNoEvent,
     /// No signature, and no URL check with the right token.
     #[error("the delivery is not signed")]
     NotSigned,
@@ -61,6 +64,7 @@ impl Refusal {
             Self::NotBase64 => "not_base64",
             Self::NotAnEvent => "not_an_event",
             Self::NotDecryptable => "not_decryptable",
+            Self::SignedNoEvent => "signed_no_event",
             Self::NotSigned => "not_signed",
             Self::WrongSignature => "wrong_signature",
             Self::OutsideReplayWindow => "outside_replay_window",
@@ -75,13 +79,26 @@ impl Refusal {
         match self {
             Self::TooLarge => 413,
             Self::TooSlow => 408,
-            Self::NotBase64 | Self::NotAnEvent | Self::NotDecryptable => 400,
+            Self::NotBase64 | Self::NotAnEvent | Self::NotDecryptable | Self::SignedNoEvent => 400,
             Self::NotSigned
             | Self::WrongSignature
             | Self::OutsideReplayWindow
             | Self::WrongToken
             | Self::WrongApp => 401,
         }
+    }
+
+    /// Whether whoever sent it knows the key: such a refusal is about a clock or a setting, and never about a stranger.
+    #[must_use]
+    pub const fn is_signed(self) -> bool {
+        matches!(
+            self,
+            Self::OutsideReplayWindow
+                | Self::NotDecryptable
+                | Self::SignedNoEvent
+                | Self::WrongToken
+                | Self::WrongApp
+        )
     }
 
     /// Whether it would look like this if the secret had been rotated.

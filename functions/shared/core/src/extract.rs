@@ -73,7 +73,9 @@ pub enum Problem {
         field: String,
     },
     /// A text has words and no address.
-    #[error("field `{field}`: no MAC address was found in what was filled in (填写内容中没有找到 MAC 地址)")]
+    #[error(
+        "field `{field}`: no MAC address was found in what was filled in (填写内容中没有找到 MAC 地址)"
+    )]
     NoAddress {
         /// The field of the flow.
         field: String,

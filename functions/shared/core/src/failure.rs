@@ -173,7 +173,11 @@ impl Class {
     pub const fn is_about_whole_target(self) -> bool {
         matches!(
             self,
-            Self::TargetUnavailable | Self::TargetLogin | Self::CircuitOpen | Self::Busy | Self::OutOfTime
+            Self::TargetUnavailable
+                | Self::TargetLogin
+                | Self::CircuitOpen
+                | Self::Busy
+                | Self::OutOfTime
         )
     }
 

@@ -237,7 +237,9 @@ impl Settlement {
     pub const fn failure(&self) -> Option<(&Reason, &RetryState)> {
         match self {
             Self::Done => None,
-            Self::Failed { reason, retry } | Self::Released { reason, retry } => Some((reason, retry)),
+            Self::Failed { reason, retry } | Self::Released { reason, retry } => {
+                Some((reason, retry))
+            }
         }
     }
 }

@@ -135,10 +135,11 @@ impl Answer {
         let labels = [Some(("outcome", outcome)), reason.map(|reason| ("reason", reason))];
         let labels: Vec<_> = labels.into_iter().flatten().collect();
         metrics.measure(&Metric::once("Received", &labels));
-        // A wrong secret of ours looks the same as a stranger's event: somebody must look.
-        if let Outcome::Refused(Refusal::WrongSignature | Refusal::WrongToken | Refusal::WrongApp) =
-            self.outcome
-        {
+        let Outcome::Refused(refusal) = self.outcome else { return };
+        if refusal.is_signed() {
+            metrics.measure(&Metric::once("SignedRefused", &[]));
+        } else if refusal == Refusal::WrongSignature {
+            // A wrong key of ours looks the same as a stranger's signature.
             metrics.measure(&Metric::once("NotAuthentic", &[]));
         }
     }

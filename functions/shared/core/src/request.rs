@@ -12,6 +12,9 @@ use crate::{Timestamp, Verdict};
 /// The version that [`Request::to_json`] writes, and the only one that [`Request::parse`] reads.
 pub const VERSION: u64 = 1;
 
+/// Stands for an organisation that is not known: an event need not name it, as the instance is what is asked for.
+pub const UNKNOWN_TENANT: &str = "unknown";
+
 /// One approved request, as it travels from the receiver to the worker.
 ///
 /// It names the instance and carries nothing of the form: the worker reads that at the source, because
@@ -22,9 +25,9 @@ pub struct Request {
     pub v: u64,
     /// The office system: `feishu`.
     pub source: String,
-    /// The organisation at the office system.
+    /// The organisation at the office system, or [`UNKNOWN_TENANT`]. No part of the key.
     pub tenant: String,
-    /// The event that told of it.
+    /// The event that told of it; the instance, where the event has no id of its own.
     pub event_id: String,
     /// The approval definition.
     pub approval_code: String,
@@ -67,21 +70,25 @@ pub enum BadRequest {
 }
 
 impl Request {
-    /// The request that an approval event asks for.
+    /// The request that an approval event asks for. An event id or a tenant that is missing, or could not be part of a
+    /// key, is replaced: the approval is what counts, and its instance is what the request is known by.
     ///
     /// # Errors
-    /// [`BadRequest::BadIdentifier`] when an identifier could not be part of a key or a URL.
+    /// [`BadRequest::BadIdentifier`] when the approval or the instance could not be part of a key or a URL.
     pub fn new(
         event: ApprovalEvent,
         verdict: Verdict,
         received_at: Timestamp,
         trace_id: TraceId,
     ) -> Result<Self, BadRequest> {
+        let or = |id: String, substitute: &str| {
+            if is_identifier(&id) { id } else { substitute.to_owned() }
+        };
         Self {
             v: VERSION,
             source: event.source,
-            tenant: event.tenant,
-            event_id: event.event_id,
+            tenant: or(event.tenant, UNKNOWN_TENANT),
+            event_id: or(event.event_id, &event.instance_code),
             approval_code: event.approval_code,
             instance_code: event.instance_code,
             verdict,
@@ -120,10 +127,7 @@ impl Request {
     /// What the ledger files it under.
     #[must_use]
     pub fn key(&self) -> RequestKey {
-        RequestKey(format!(
-            "{}#{}#{}#{}",
-            self.source, self.tenant, self.instance_code, self.verdict
-        ))
+        RequestKey(format!("{}#{}#{}", self.source, self.instance_code, self.verdict))
     }
 
     fn checked(self) -> Result<Self, BadRequest> {
@@ -151,7 +155,8 @@ fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@=".contains(&b))
 }
 
-/// Source, tenant, instance and verdict: two event ids can tell of the same fact, so the fact is the key.
+/// Source, instance and verdict: two event ids can tell of the same fact, so the fact is the key. The tenant is no
+/// part of it: with it, an event that does not name the tenant would do everything again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(String);
 
@@ -197,9 +202,34 @@ mod tests {
     fn the_key_names_the_fact_and_not_the_event() {
         let mut again = request();
         again.event_id = "another".into();
+        again.tenant = UNKNOWN_TENANT.into();
         assert_eq!(again.key(), request().key());
         again.verdict = Verdict::Revoked;
         assert_ne!(again.key(), request().key());
+    }
+
+    #[test]
+    fn new_for_an_event_without_id_or_tenant_is_known_by_the_instance() {
+        let event = |event_id: &str, tenant: &str| ApprovalEvent {
+            source: "feishu".into(),
+            tenant: tenant.into(),
+            event_id: event_id.into(),
+            approval_code: "A".into(),
+            instance_code: "I-1".into(),
+            verdict: Some(Verdict::Approved),
+            occurred_at: None,
+        };
+        let new = |event| {
+            let trace_id = TraceId::random();
+            Request::new(event, Verdict::Approved, Timestamp::from_millis(1), trace_id)
+        };
+        for (event_id, tenant) in [("", ""), ("a b", "t/t"), ("e", ""), ("", "t")] {
+            let request = new(event(event_id, tenant)).unwrap();
+            assert_eq!(request.key(), new(event("e-1", "t-1")).unwrap().key());
+            assert_eq!(Request::parse(&request.to_json()), Ok(request));
+        }
+        let hostile = ApprovalEvent { instance_code: "../x".into(), ..event("e", "t") };
+        assert_eq!(new(hostile), Err(BadRequest::BadIdentifier { field: "instance_code" }));
     }
 
     #[test]

@@ -245,8 +245,7 @@ mod tests {
 
     #[test]
     fn g27_the_budget_is_spent_after_a_day_of_attempts() {
-        let (attempts, elapsed) =
-            attempts_until_spent(RetryPolicy::default(), |_| Duration::ZERO);
+        let (attempts, elapsed) = attempts_until_spent(RetryPolicy::default(), |_| Duration::ZERO);
         assert_eq!(attempts, 101);
         assert!((24..25).contains(&(elapsed.as_secs() / 3_600)), "{elapsed:?}");
     }
@@ -256,9 +255,13 @@ mod tests {
         let weekend = Duration::from_hours(64);
         let policy = RetryPolicy::default();
         let (steady, elapsed) = attempts_until_spent(policy, |_| Duration::ZERO);
-        let (attempts, with_weekend) = attempts_until_spent(policy, |attempt| {
-            if attempt == 3 { weekend } else { Duration::ZERO }
-        });
+        let (attempts, with_weekend) =
+            attempts_until_spent(
+                policy,
+                |attempt| {
+                    if attempt == 3 { weekend } else { Duration::ZERO }
+                },
+            );
         assert_eq!((attempts, with_weekend), (steady, elapsed + weekend));
     }
 

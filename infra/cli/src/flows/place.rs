@@ -20,7 +20,9 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         }
         FlowsError::Revoked(flow) => vec!["flows", flow, "verdict"],
         FlowsError::Retry(_) => vec!["retry"],
-        FlowsError::Nowhere { flow, field } | FlowsError::Default { flow, field, .. } => {
+        FlowsError::Nowhere { flow, field }
+        | FlowsError::Default { flow, field, .. }
+        | FlowsError::SameTable { flow, field, .. } => {
             vec!["flows", flow, "fields", field]
         }
     }

@@ -65,6 +65,7 @@ pub(super) async fn listen(
         .with_state(watched);
     let app = Router::new()
         .route("/api/event", post(event))
+        .route("/api/event/", post(event))
         .with_state(Arc::new(receiver))
         .merge(watched);
     let until_stopped = async move {

@@ -71,9 +71,8 @@ impl Answer {
 
 /// Whether a body is HTML, by its beginning or by its content type.
 fn is_web_page(text: &str, headers: &HeaderMap) -> bool {
-    let starts_with = |tag: &str| {
-        text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag))
-    };
+    let starts_with =
+        |tag: &str| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_html = |content_type: &str| {
         ["text/html", "application/xhtml+xml"].iter().any(|html| content_type.starts_with(html))

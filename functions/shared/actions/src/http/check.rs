@@ -113,7 +113,8 @@ impl Step {
     pub(super) fn reads_answer(&self, status: u16) -> bool {
         let is_read = |needed: BTreeSet<String>| needed.iter().any(|it| variable(it) == "answer");
         let rules = self.outcomes.iter().filter(|rule| rule.is_for(status));
-        let mut conditions = rules.filter_map(|rule| rule.when.as_ref());
+        // A rule without a condition matches, and those behind it are not looked at.
+        let mut conditions = rules.map_while(|rule| rule.when.as_ref());
         // All of them were compiled before.
         self.save.values().any(|template| is_read(needs(template).unwrap_or_default()))
             || conditions.any(|condition| is_read(condition_needs(condition).unwrap_or_default()))

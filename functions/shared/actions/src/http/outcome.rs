@@ -71,7 +71,8 @@ pub(super) fn judge<'a>(
     let mut found = None;
     for rule in rules {
         if rule.is_for(status.as_u16())
-            && rule.when.as_deref().map_or(Ok(true), |when| holds(when, context))? {
+            && rule.when.as_deref().map_or(Ok(true), |when| holds(when, context))?
+        {
             found = Some(rule);
             break;
         }

@@ -133,7 +133,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             .map_err(|error| target.unrenderable(step, error))?;
         if let Some(misfit) = target.connector.misfit(step, &answer, judged.is) {
             let status = answer.status.as_u16();
-            let text = target.sentence(step, call, &format!("was answered HTTP {status}: {misfit}"));
+            let text =
+                target.sentence(step, call, &format!("was answered HTTP {status}: {misfit}"));
             return Err(Failure::give_up(Class::TargetRefused, text));
         }
         // An answer that is tried again told nothing: the page is still the same.

@@ -11,8 +11,7 @@ use super::outcome::{RuleOutcome, may_pass};
 /// Why an answer is refused, in words for people.
 pub(super) type Misfit = &'static str;
 
-const WEB_PAGE: Misfit =
-    "the answer is a web page: is this the API's address and port? (返回的是网页，请检查地址和端口是否为 API)";
+const WEB_PAGE: Misfit = "the answer is a web page: is this the API's address and port? (返回的是网页，请检查地址和端口是否为 API)";
 const EMPTY: Misfit = "the answer is empty, and is needed (返回内容为空)";
 const NOT_JSON: Misfit = "the answer is no JSON";
 const NOT_XML: Misfit = "the answer is no XML";
@@ -23,7 +22,12 @@ impl Connector {
     ///
     /// A web page says nothing of the device, whatever its status; only what may pass by itself is left to the
     /// rules. An answer that was to be tried again, or refuses the device by its status, need not be of any shape.
-    pub(super) fn misfit(&self, step: &Step, answer: &Answer, outcome: RuleOutcome) -> Option<Misfit> {
+    pub(super) fn misfit(
+        &self,
+        step: &Step,
+        answer: &Answer,
+        outcome: RuleOutcome,
+    ) -> Option<Misfit> {
         let is_refusal = matches!(outcome, RuleOutcome::Retry | RuleOutcome::GiveUp);
         if answer.shape == Shape::WebPage && !(is_refusal && may_pass(answer.status)) {
             return Some(WEB_PAGE);

@@ -165,6 +165,135 @@ async fn the_request_is_what_the_connector_file_says() {
     assert_eq!(body, json!({"mac": "00:00:5e:00:53:01", "approval": "I-1"}));
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is what the wire gives")]
+fn body(status: u16, text: &str) -> Result<http::Response<Bytes>, HttpError> {
+    Ok(http::Response::builder().status(status).body(Bytes::from(text.to_owned())).unwrap())
+}
+
+#[tokio::test]
+async fn g18_a_web_page_is_refused_with_a_question_after_the_address() {
+    let page = "<!doctype html><title>Login</title>";
+    // 409 is `already_there` by its status alone.
+    for status in [200, 201, 302, 400, 403, 404, 409] {
+        let Err(Failure::GiveUp { reason }) = add([body(status, page)]).await.result else {
+            panic!("HTTP {status} is not given up")
+        };
+        assert_eq!(reason.class, Class::TargetRefused);
+        assert!(reason.text.contains("is this the API's address and port?"), "{reason}");
+    }
+    for status in [429, 500, 502, 503, 504] {
+        let run = add([body(status, page), body(status, page), body(status, page)]).await;
+        assert!(matches!(run.result, Err(Failure::Retry { .. })), "HTTP {status}");
+    }
+}
+
+#[tokio::test]
+async fn g18_a_body_of_another_type_is_no_success() {
+    for text in ["OK", "<ok/>", "{\"id\":", "true false"] {
+        let result = add([body(201, text)]).await.result;
+        assert!(matches!(result, Err(Failure::GiveUp { .. })), "{text}: {result:?}");
+    }
+    for text in ["", " \n", "{}", "[]", "null", "true", "7", "\"created\""] {
+        assert_eq!(add([body(201, text)]).await.result, Ok(EffectOutcome::Done), "{text:?}");
+    }
+}
+
+/// What comes of `answers` with a connector whose only step has these keys.
+async fn act_with(
+    keys: &str,
+    answers: impl IntoIterator<Item = Result<http::Response<Bytes>, HttpError>>,
+) -> Result<EffectOutcome, Failure> {
+    let text = format!("[operations.add]\nmethod = \"POST\"\n{keys}");
+    let connector = Connector::parse("mine", &text).unwrap();
+    let wire = Wire::default();
+    wire.0.lock().unwrap().answers.extend(answers);
+    let secret = TestSecret { current: secret("n4c"), renewed: None };
+    let mut http = HttpConnector::new(secret, TestClock::default());
+    let target = flows("add", "https://nac").targets.remove("nac").unwrap();
+    http.add("nac", &target, connector, || Ok::<_, ConnectorError>(wire.clone())).unwrap();
+    let variables = json!({});
+    let call = Call {
+        target: "nac",
+        operation: "add",
+        device: Eui48::parse("00-00-5E-00-53-01").unwrap(),
+        variables: variables.as_object().unwrap(),
+        deadline: Timestamp::default().plus(Duration::from_mins(1)),
+    };
+    http.act(&call).await
+}
+
+#[tokio::test]
+async fn g18_an_empty_body_is_no_success_where_it_is_read() {
+    let reads = [
+        "save = { id = \"{{ answer.id }}\" }",
+        "outcomes = [{ when = \"answer.code != 0\", is = \"give_up\" }]",
+        "outcomes = [{ status = [200], when = \"answer.code == 0\", is = \"done\" }]",
+    ];
+    for keys in reads {
+        let result = act_with(keys, [body(200, "")]).await;
+        assert!(matches!(result, Err(Failure::GiveUp { .. })), "{keys}: {result:?}");
+    }
+    let reads_nothing = [
+        "save = { was = \"{{ status }}\" }",
+        "outcomes = [{ status = [404], when = \"answer.code == 1\", is = \"already_there\" }]",
+        "outcomes = [{ status = [200], is = \"done\" }, { when = \"answer.code\", is = \"give_up\" }]",
+    ];
+    for keys in reads_nothing {
+        assert_eq!(act_with(keys, [body(200, "")]).await, Ok(EffectOutcome::Done), "{keys}");
+    }
+}
+
+#[tokio::test]
+async fn g18_a_step_says_what_type_of_answer_it_asks_for() {
+    let accept = "headers = { Accept = \"application/xml\" }";
+    for (keys, text, is_done) in [
+        ("", "{}", true),
+        ("", "<ok/>", true),
+        ("", "OK", false),
+        (accept, "<ok/>", true),
+        (accept, "{}", false),
+        ("json = {}", "<ok/>", false),
+        ("xml = { a = \"b\" }", "{}", false),
+        ("answer = \"text\"", "OK", true),
+        ("answer = \"text\"", "<html>", false),
+        ("answer = \"json\"", "OK", false),
+    ] {
+        let result = act_with(keys, [body(200, text)]).await;
+        assert_eq!(result.is_ok(), is_done, "{keys}, {text}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn g17_a_gateway_that_waits_in_vain_is_about_the_device() {
+    for status in [408, 502, 503, 504] {
+        let run = add([answer(status), answer(status), answer(status)]).await;
+        let Err(Failure::Retry { reason, .. }) = run.result else { panic!("HTTP {status}") };
+        assert_eq!(reason.class, Class::TargetTimeout, "HTTP {status}");
+        assert!(!reason.class.is_about_whole_target());
+    }
+    let run = add([busy("60")]).await;
+    assert!(
+        matches!(run.result, Err(Failure::Retry { reason, .. }) if reason.class.is_about_whole_target())
+    );
+}
+
+#[tokio::test]
+async fn an_endless_retry_after_is_a_long_one() {
+    let run = add([busy("18446744073709551615")]).await;
+    assert!(
+        matches!(run.result, Err(Failure::Retry { after: Some(after), .. }) if after.as_secs() == 43_200)
+    );
+}
+
+#[test]
+fn a_connector_may_not_ask_for_more_operations_than_are_recorded_together() {
+    let text = "[limits]\nconcurrency = 65\n[operations.add]\nmethod = \"POST\"";
+    assert!(matches!(
+        Connector::parse("mine", text),
+        Err(ConnectorError::Concurrency { asked: 65, .. })
+    ));
+}
+
 #[tokio::test]
 async fn already_there_is_as_good_as_done() {
     assert_eq!(add([answer(409)]).await.result, Ok(EffectOutcome::AlreadyThere));

@@ -61,10 +61,7 @@ fn devices_come_from_fields_and_table_columns_once_each() {
 #[test]
 fn the_good_devices_of_a_bad_form_are_still_good() {
     let form = Form {
-        fields: vec![text(
-            "device_mac",
-            "00:00:5e:00:53:0O\n00:00:5e:00:53:01\n02:00:5e:00:53:01",
-        )],
+        fields: vec![text("device_mac", "00:00:5e:00:53:0O\n00:00:5e:00:53:01\n02:00:5e:00:53:01")],
     };
     let extracted = extract(&flow(MAC), &form);
     assert_eq!(macs(&extracted), ["00:00:5e:00:53:01"]);
@@ -85,10 +82,7 @@ fn statement_15_an_endless_form_is_read_only_so_far() {
     let form = Form {
         fields: vec![
             text("device_mac", &addresses.join(",")),
-            field(
-                "devices",
-                Content::Rows(addresses.iter().take(50_000).map(column).collect()),
-            ),
+            field("devices", Content::Rows(addresses.iter().take(50_000).map(column).collect())),
         ],
     };
     let extracted = extract(&flow(MAC), &form);
@@ -179,8 +173,7 @@ fn what_is_missing_is_named() {
     assert!(matches!(&problem(vec![text("device_mac", "  ")])[..], [Problem::Empty { .. }]));
     let object = field("device_mac", Content::Value(json!({"mac": "00:00:5e:00:53:01"})));
     assert!(matches!(&problem(vec![object])[..], [Problem::NotText { .. }]));
-    let many =
-        (0..=MAX_DEVICES).map(|n| format!("00005e00{n:04x}")).collect::<Vec<_>>().join(",");
+    let many = (0..=MAX_DEVICES).map(|n| format!("00005e00{n:04x}")).collect::<Vec<_>>().join(",");
     assert!(matches!(&problem(vec![text("device_mac", &many)])[..], [Problem::TooMany { .. }]));
 }
 
@@ -190,8 +183,7 @@ fn texts_become_values_and_may_be_optional() {
         "{MAC}\nowner = {{ kind = \"text\", from = [{{ field = \"owner\" }}], optional = true }}"
     );
     let device = || text("device_mac", "00:00:5e:00:53:01");
-    let with =
-        extract(&flow(&rules), &Form { fields: vec![device(), text("owner", "Li Lei")] });
+    let with = extract(&flow(&rules), &Form { fields: vec![device(), text("owner", "Li Lei")] });
     assert_eq!(with.values["owner"], "Li Lei");
     let without = extract(&flow(&rules), &Form { fields: vec![device()] });
     assert!(without.values.values().all(Value::is_null) && without.problems.is_empty());
@@ -227,7 +219,8 @@ fn g19_texts_as_people_type_them_give_their_devices() {
 #[test]
 fn extract_of_words_without_an_address_beside_a_good_device_keeps_both() {
     let column = |mac: &str| vec![text("mac", mac)];
-    let rows = Content::Rows(vec![column("00:00:5e:00:53:01"), column("请联系管理员"), column("无")]);
+    let rows =
+        Content::Rows(vec![column("00:00:5e:00:53:01"), column("请联系管理员"), column("无")]);
     let extracted = extract(&flow(MAC), &Form { fields: vec![field("devices", rows)] });
     assert_eq!(macs(&extracted), ["00:00:5e:00:53:01"]);
     assert_eq!(extracted.problems, [Problem::NoAddress { field: "mac".into() }]);
@@ -248,9 +241,8 @@ fn g19_extract_of_a_value_that_cannot_be_read_is_no_missing_value() {
         from = { kind = "date", from = [{ field = "from" }], optional = true }
         owner = { kind = "text", from = [{ field = "owner" }] }
     "#;
-    let form = Form {
-        fields: vec![text("device_mac", "00:00:5e:00:53:01"), text("until", "31.12.2027")],
-    };
+    let form =
+        Form { fields: vec![text("device_mac", "00:00:5e:00:53:01"), text("until", "31.12.2027")] };
     let extracted = extract(&flow(rules), &form);
     assert_eq!(json!(extracted.values), json!({"from": null}));
     assert_eq!(extracted.unreadable, ["owner", "until"].map(String::from).into());

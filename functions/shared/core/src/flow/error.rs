@@ -70,6 +70,21 @@ pub enum FlowsError {
     /// The format knows revocation, and this version does not act on it.
     #[error("flow `{0}`: the verdict `revoked` is not acted on yet; use `approved`")]
     Revoked(String),
+    /// A field from a table beside devices from the same table.
+    #[error(
+        "flow `{flow}`: `{field}` and the devices of `{mac}` stand in the same table `{table}`: which row's value a device \
+         would get is not known. Take the field from outside of the table, or the device from a table of its own"
+    )]
+    SameTable {
+        /// The flow.
+        flow: String,
+        /// The field.
+        field: String,
+        /// The field with the devices.
+        mac: String,
+        /// The table, as the flow names it.
+        table: String,
+    },
     /// Two flows of the same name.
     #[error("there are two flows `{0}`: logs and the ledger could not tell them apart")]
     SameName(String),

@@ -125,6 +125,7 @@ impl Flow {
                 mistakes.push(FlowsError::Default { flow: flow(), field: field.clone(), problem });
             }
         }
+        self.check_tables(mistakes);
         let devices = self.fields.iter().filter(|(_, rule)| rule.kind == Kind::Mac);
         let devices: Vec<&str> = devices.map(|(name, _)| name.as_str()).collect();
         let targets: Vec<&str> = targets.keys().map(String::as_str).collect();
@@ -137,6 +138,25 @@ impl Flow {
                     let (name, known) = (name.clone(), known.join(", "));
                     mistakes.push(FlowsError::Unknown { flow: flow(), what, name, known });
                 }
+            }
+        }
+    }
+}
+
+impl Flow {
+    /// Values of one row of a table belong together, and rows are not told apart yet.
+    fn check_tables(&self, mistakes: &mut Vec<FlowsError>) {
+        let (devices, others): (Vec<_>, Vec<_>) =
+            self.fields.iter().partition(|(_, rule)| rule.kind == Kind::Mac);
+        for (field, rule) in others {
+            let tables: Vec<_> = rule.tables().collect();
+            let same = devices.iter().find_map(|(mac, devices)| {
+                let table = devices.tables().find(|table| tables.contains(table))?;
+                Some(((*mac).clone(), table.to_owned()))
+            });
+            if let Some((mac, table)) = same {
+                let (flow, field) = (self.name.clone(), field.clone());
+                mistakes.push(FlowsError::SameTable { flow, field, mac, table });
             }
         }
     }
@@ -159,6 +179,12 @@ impl Tls {
 }
 
 impl FieldRule {
+    /// The tables whose columns it looks in, as the flow names them.
+    fn tables(&self) -> impl Iterator<Item = &str> {
+        let of_tables = self.from.iter().filter(|place| place.column.is_some());
+        of_tables.map(|place| place.field.as_str())
+    }
+
     /// What is wrong with the default: it must be what a form could have said.
     fn default_problem(&self) -> Option<&'static str> {
         let default = self.default.as_ref()?;

@@ -66,6 +66,31 @@ fn a_mistake_is_named_with_its_place() {
 }
 
 #[test]
+fn a_field_from_the_table_of_the_devices_is_refused() {
+    let with = |field: &str| {
+        let fields = format!("name = \"devices\"\nfields.until = {field}");
+        let text = TEXT.replacen("name = \"devices\"", &fields, 1);
+        Flows::parse(&text, &everything).map(drop).map_err(|error| error.to_string())
+    };
+    let same =
+        r#"{ kind = "date", from = [{ field = "end" }, { field = "devices", column = "until" }] }"#;
+    let error = with(same).unwrap_err();
+    assert!(
+        error.contains("`until` and the devices of `mac` stand in the same table `devices`"),
+        "{error}"
+    );
+    assert_eq!(
+        with(r#"{ kind = "date", from = [{ field = "periods", column = "until" }] }"#),
+        Ok(())
+    );
+    assert_eq!(with(r#"{ kind = "date", from = [{ field = "until" }] }"#), Ok(()));
+    assert_eq!(
+        with(r#"{ kind = "mac", from = [{ field = "devices", column = "wlan" }] }"#),
+        Ok(())
+    );
+}
+
+#[test]
 fn patience_is_the_users() {
     let text = |retry: &str| format!("{TEXT}\n[retry]\n{retry}");
     let flows = Flows::parse(&text("give_up_after = \"2days\""), &everything).unwrap();

@@ -110,7 +110,10 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
         [_] => (11..=13).contains(&total) && hex >= 8 && decimal >= 4,
         [first, second] => {
             let has_whole = (*first == 12 || *second == 12) && total <= 24;
-            !is_number && !by_blanks && decimal >= 3 && (has_whole || near_twelve && of_lengths(5..8))
+            !is_number
+                && !by_blanks
+                && decimal >= 3
+                && (has_whole || near_twelve && of_lengths(5..8))
         }
         [_, _, _] => !is_number && decimal >= 3 && near_twelve && of_lengths(3..6),
         _ if by_blanks => !is_number && of_lengths(2..3) && lengths.len() > 4,
@@ -124,7 +127,10 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
 }
 
 /// The separators within a range of tokens.
-fn chars_between<'a>(tokens: &'a Tokens<'_>, range: &Range<usize>) -> impl Iterator<Item = char> + use<'a> {
+fn chars_between<'a>(
+    tokens: &'a Tokens<'_>,
+    range: &Range<usize>,
+) -> impl Iterator<Item = char> + use<'a> {
     let links = range.start..range.end.saturating_sub(1);
     links.filter_map(|index| tokens.link(index)).map(|link| link.separator)
 }

@@ -19,23 +19,72 @@ const WORDS: [(Label, &[&str]); 4] = [
     (
         Label::Virtual,
         &[
-            "虚拟", "虛擬", "隧道", "环回", "本地连接*", "virtual", "vmware", "virtualbox", "vbox", "vboxnet",
-            "vmnet", "hyper-v", "vethernet", "docker", "veth", "virbr", "tap", "tun", "utun", "tunnel", "teredo",
-            "isatap", "loopback", "awdl", "llw", "wi-fi direct", "wsl",
+            "虚拟",
+            "虛擬",
+            "隧道",
+            "环回",
+            "本地连接*",
+            "virtual",
+            "vmware",
+            "virtualbox",
+            "vbox",
+            "vboxnet",
+            "vmnet",
+            "hyper-v",
+            "vethernet",
+            "docker",
+            "veth",
+            "virbr",
+            "tap",
+            "tun",
+            "utun",
+            "tunnel",
+            "teredo",
+            "isatap",
+            "loopback",
+            "awdl",
+            "llw",
+            "wi-fi direct",
+            "wsl",
         ],
     ),
     (
         Label::OtherNumber,
         &[
-            "序列号", "序號", "设备号", "手机号", "电话", "订单", "单号", "工号", "编号", "身份证", "sn", "s/n", "serial",
-            "imei", "imsi", "iccid", "meid", "eid", "seid", "duid", "iaid", "uuid", "guid", "tel", "order", "asset",
+            "序列号",
+            "序號",
+            "设备号",
+            "手机号",
+            "电话",
+            "订单",
+            "单号",
+            "工号",
+            "编号",
+            "身份证",
+            "sn",
+            "s/n",
+            "serial",
+            "imei",
+            "imsi",
+            "iccid",
+            "meid",
+            "eid",
+            "seid",
+            "duid",
+            "iaid",
+            "uuid",
+            "guid",
+            "tel",
+            "order",
+            "asset",
         ],
     ),
     (Label::Broadcast, &["brd"]),
 ];
 
 /// Words that name an address of a device: behind another number's label they end what that label is about.
-const ADDRESS_WORDS: [&str; 6] = ["mac", "物理地址", "实体地址", "physical address", "ether", "hwaddr"];
+const ADDRESS_WORDS: [&str; 6] =
+    ["mac", "物理地址", "实体地址", "physical address", "ether", "hwaddr"];
 
 /// Words in front of a label that take it back.
 const NEGATIONS: [&str; 5] = ["不是", "不要", "非", "not", "no"];
@@ -61,7 +110,8 @@ fn last(text: &str, word: &str) -> Option<usize> {
     found.into_iter().find(|&place| {
         let (before, behind) = (&text[..place], &text[place + word.len()..]);
         let ends = |char: Option<char>| char.is_none_or(|char| !char.is_ascii_alphabetic());
-        let is_whole = !is_ascii || (ends(before.chars().next_back()) && ends(behind.chars().next()));
+        let is_whole =
+            !is_ascii || (ends(before.chars().next_back()) && ends(behind.chars().next()));
         let before = before.trim_end();
         is_whole && !NEGATIONS.iter().any(|negation| before.ends_with(negation))
     })

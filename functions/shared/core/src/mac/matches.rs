@@ -96,7 +96,8 @@ fn separated(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
         }
         let groups = groups(tokens, index, first, last, link, shape)?;
         let range = groups.tokens.clone();
-        let is_decimal = groups.texts.iter().flat_map(|text| text.chars()).all(|c| c.is_ascii_digit());
+        let is_decimal =
+            groups.texts.iter().flat_map(|text| text.chars()).all(|c| c.is_ascii_digit());
         let is_pairs = shape.digits == 2;
         let is_number = match link.separator {
             ' ' => true,
@@ -155,7 +156,8 @@ fn groups(
     let count = last + 1 - first;
     let mut range = first..last + 1;
     let (mut start, mut end) = (tokens.tokens[first].range.start, tokens.tokens[last].range.end);
-    let mut texts: Vec<String> = range.clone().map(|it| tokens.chars(it).iter().collect()).collect();
+    let mut texts: Vec<String> =
+        range.clone().map(|it| tokens.chars(it).iter().collect()).collect();
     if first != index {
         let head = digits_behind_word(tokens.chars(index), shape.digits)?;
         texts.insert(0, head.iter().collect());
@@ -198,7 +200,8 @@ fn digits_before_word(chars: &[char], digits: usize) -> Option<&[char]> {
 /// harm: it numbers a list, or a port.
 fn has_more(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
     let is_loose = |index: usize| tokens.is_hex(index) && !tokens.tokens[index].is_used;
-    let is_number = |index: usize| tokens.is_decimal(index..index + 1) && tokens.tokens[index].len() <= 3;
+    let is_number =
+        |index: usize| tokens.is_decimal(index..index + 1) && tokens.tokens[index].len() <= 3;
     let before = range.start.checked_sub(1).is_some_and(|index| {
         let goes_on = index > 0 && tokens.tight_link(index - 1).is_some() && is_loose(index - 1);
         tokens.tight_link(index).is_some() && is_loose(index) && (goes_on || !is_number(index))
@@ -212,6 +215,7 @@ fn has_more(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
 
 /// The address of these groups; a group of one digit lacks its leading zero.
 fn device(groups: impl IntoIterator<Item = String>) -> Result<Eui48, MacError> {
-    let padded = groups.into_iter().map(|group| if group.len() == 1 { format!("0{group}") } else { group });
+    let padded =
+        groups.into_iter().map(|group| if group.len() == 1 { format!("0{group}") } else { group });
     Eui48::parse(&padded.collect::<String>())
 }

@@ -24,7 +24,20 @@ pub struct Found {
 
 /// Texts that say that a field is meant to be empty.
 const NOTHING: [&str; 14] = [
-    "无", "無", "没有", "暂无", "不涉及", "不适用", "空", "n/a", "na", "n.a.", "none", "null", "nil", "no",
+    "无",
+    "無",
+    "没有",
+    "暂无",
+    "不涉及",
+    "不适用",
+    "空",
+    "n/a",
+    "na",
+    "n.a.",
+    "none",
+    "null",
+    "nil",
+    "no",
 ];
 
 /// Whether a text says in words that nothing is filled in: `无`, `N/A`, `-`.
@@ -194,7 +207,8 @@ fn own_labels(line: &Plain, matches: &[Match]) -> Vec<String> {
         matches[index].chars.end..next
     };
     let words_in = |range: Range<usize>| has_words(&line.text(range));
-    let is_behind = !matches.is_empty() && !words_in(before(0)) && words_in(behind(matches.len() - 1));
+    let is_behind =
+        !matches.is_empty() && !words_in(before(0)) && words_in(behind(matches.len() - 1));
     (0..matches.len())
         .map(|index| {
             if is_behind {
@@ -212,8 +226,10 @@ fn own_labels(line: &Plain, matches: &[Match]) -> Vec<String> {
 
 /// The remark in brackets that a text begins with, and the rest.
 fn remark(text: &str) -> (&str, &str) {
-    let is_opening = |char| matches!(char, '(' | '[' | '{' | '<' | '（' | '【' | '〔' | '「' | '《');
-    let is_closing = |char| matches!(char, ')' | ']' | '}' | '>' | '）' | '】' | '〕' | '」' | '》');
+    let is_opening =
+        |char| matches!(char, '(' | '[' | '{' | '<' | '（' | '【' | '〔' | '「' | '《');
+    let is_closing =
+        |char| matches!(char, ')' | ']' | '}' | '>' | '）' | '】' | '〕' | '」' | '》');
     if !text.trim_start().starts_with(is_opening) {
         return ("", text);
     }

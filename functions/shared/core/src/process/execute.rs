@@ -55,7 +55,8 @@ where
         let mut running = FuturesUnordered::new();
         loop {
             for (&target, lane) in &mut lanes {
-                let permits = if lane.is_proven { self.actions.concurrency(target).max(1) } else { 1 };
+                let permits =
+                    if lane.is_proven { self.actions.concurrency(target).max(1) } else { 1 };
                 while progress.goes_on()
                     && !lane.is_unreachable
                     && lane.running < permits

@@ -15,9 +15,9 @@ use futures_util::future::{Either, select};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-pub use self::plan::{Plan, plan};
 use self::end::End;
 use self::execute::AttemptResult;
+pub use self::plan::{Plan, plan};
 use crate::audit::Findings;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
@@ -283,7 +283,8 @@ where
         let Job { request, flow, .. } = *job;
         // Attempts that end without a word are not tried for ever.
         let last_ended = job.taken.retry.as_ref().map_or(0, |retry| retry.attempt);
-        if job.taken.attempt > last_ended.saturating_add(1) && self.flows.retry.is_spent(job.spent) {
+        if job.taken.attempt > last_ended.saturating_add(1) && self.flows.retry.is_spent(job.spent)
+        {
             let text = "attempt after attempt ended without a result: the log has the reason";
             return Err(Failure::retry(Class::Defect, text).into());
         }

@@ -56,7 +56,8 @@ async fn g17_devices_that_fail_never_keep_the_others_from_being_done() {
                 let mut run = Run::new(world, ADD);
                 // A timeout can mean the whole target at first: its circuit may open once before a device is done.
                 let _ = run.play(2).await;
-                let expected: BTreeSet<u8> = (1..=count).filter(|it| !failing.contains(it)).collect();
+                let expected: BTreeSet<u8> =
+                    (1..=count).filter(|it| !failing.contains(it)).collect();
                 assert_eq!(run.world.done("nac", "add"), expected, "{count} devices, {failing:?}");
                 runs += 1;
             }
@@ -79,7 +80,7 @@ async fn g17_devices_that_use_up_the_time_of_an_attempt_go_last_in_the_next() {
                 }
             });
             // There is time for one call in an attempt.
-            let mut run = Run::new(World { call_takes: Duration::from_secs(60), ..world }, ADD);
+            let mut run = Run::new(World { call_takes: Duration::from_mins(1), ..world }, ADD);
             let _ = run.play(usize::from(count)).await;
             let expected: BTreeSet<u8> = (1..=count).filter(|it| !failing.contains(it)).collect();
             assert_eq!(run.world.done("nac", "add"), expected, "{count} devices, {failing:?}");
@@ -94,7 +95,7 @@ async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
         2 => Err(Failure::give_up(Class::TargetRefused, "HTTP 422")),
         _ => Ok(()),
     });
-    let mut run = Run::new(World { call_takes: Duration::from_secs(60), ..world }, ADD);
+    let mut run = Run::new(World { call_takes: Duration::from_mins(1), ..world }, ADD);
     let (_, end) = run.play(1_000).await;
     assert!(matches!(end, Disposition::Buried(_)), "{end:?}");
     assert_eq!(run.world.done("nac", "add"), [3].into());
@@ -106,11 +107,10 @@ async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
 #[tokio::test]
 async fn a_target_that_cannot_be_used_as_a_whole_is_asked_once_per_attempt() {
     for class in TARGET_FAILURES {
-        let world = World::new(form(1..=10))
-            .behaves(move |_, number| match number {
-                1..=2 => Err(Failure::retry(class, "away")),
-                _ => Ok(()),
-            });
+        let world = World::new(form(1..=10)).behaves(move |_, number| match number {
+            1..=2 => Err(Failure::retry(class, "away")),
+            _ => Ok(()),
+        });
         let mut run = Run::new(world, ADD);
         let _ = run.attempt().await;
         assert_eq!(run.world.seen.lock().unwrap().len(), 1, "{class}");
@@ -159,7 +159,9 @@ async fn g16_actions_of_a_device_keep_their_order_whatever_fails_and_when() {
             }
         }
     }
-    println!("{runs} forms of 1 to 5 devices, two actions each, 128 patterns of failing calls in 4 ways");
+    println!(
+        "{runs} forms of 1 to 5 devices, two actions each, 128 patterns of failing calls in 4 ways"
+    );
 }
 
 #[tokio::test]
@@ -217,8 +219,15 @@ async fn g19_an_action_whose_value_cannot_be_read_waits_for_the_correction() {
     let world = World { used: ["valid_until".to_owned()].into(), ..World::new(form.clone()) };
     let mut run = Run::with_fields(world, fields, ADD);
     let end = run.attempt().await;
-    assert!(matches!(&end, Disposition::Buried(reason) if reason.class == Class::BadForm), "{end:?}");
-    assert_eq!(run.world.seen.lock().unwrap().len(), 0, "no access without the end that was asked for");
+    assert!(
+        matches!(&end, Disposition::Buried(reason) if reason.class == Class::BadForm),
+        "{end:?}"
+    );
+    assert_eq!(
+        run.world.seen.lock().unwrap().len(),
+        0,
+        "no access without the end that was asked for"
+    );
     form.fields[1] = field("until", "2027-12-31T00:00:00+08:00");
     *run.world.form.lock().unwrap() = form;
     assert_eq!(run.attempt().await, Disposition::Done);
@@ -235,14 +244,17 @@ async fn an_action_that_does_not_use_the_value_is_performed() {
     form.fields.push(field("count", "two"));
     let mut run = Run::with_fields(World::new(form), fields, ADD);
     let end = run.attempt().await;
-    assert!(matches!(&end, Disposition::Buried(reason) if reason.class == Class::BadForm), "{end:?}");
+    assert!(
+        matches!(&end, Disposition::Buried(reason) if reason.class == Class::BadForm),
+        "{end:?}"
+    );
     assert_eq!(run.world.done("nac", "add"), [1].into());
 }
 
 #[tokio::test]
 async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
-    let world = World::new(form([1]))
-        .behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
+    let world =
+        World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
     let mut run = Run::new(world, ADD);
     let _ = run.play(3).await;
     run.world.pass(Duration::from_hours(64));
@@ -254,14 +266,16 @@ async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
 
 #[tokio::test]
 async fn g27_a_message_is_given_up_before_the_queue_deletes_it() {
-    let world = World::new(form([1]))
-        .behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
+    let world =
+        World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
     let mut run = Run::new(world, ADD);
     run.expires_at = Some(START.plus(Duration::from_hours(13)));
     assert!(matches!(run.attempt().await, Disposition::ComeBack { .. }));
     run.world.pass(Duration::from_hours(2));
     let end = run.attempt().await;
-    assert!(matches!(&end, Disposition::Buried(reason) if reason.class == Class::TargetUnavailable));
+    assert!(
+        matches!(&end, Disposition::Buried(reason) if reason.class == Class::TargetUnavailable)
+    );
     assert_eq!(run.world.letters.lock().unwrap().len(), 1);
 }
 
@@ -270,11 +284,15 @@ async fn a_wait_that_one_target_asks_for_is_not_borrowed_for_another() {
     let actions = format!(r#"{ADD}, {{ target = "wlc", operation = "add", for_each = "mac" }}"#);
     let two_days = Duration::from_hours(48);
     let world = World::new(form([1])).behaves(move |call, _| match call.target {
-        "nac" => Err(Failure::retry_after(Some(Duration::from_secs(30)), Class::CircuitOpen, "open")),
+        "nac" => {
+            Err(Failure::retry_after(Some(Duration::from_secs(30)), Class::CircuitOpen, "open"))
+        }
         _ => Err(Failure::retry_after(Some(two_days), Class::TargetUnavailable, "HTTP 429")),
     });
     let mut run = Run::new(world, &actions);
-    let Disposition::ComeBack { after, reason } = run.attempt().await else { panic!("it is retried") };
+    let Disposition::ComeBack { after, reason } = run.attempt().await else {
+        panic!("it is retried")
+    };
     assert_eq!(reason.class, Class::TargetUnavailable);
     assert!(after <= Duration::from_mins(15), "{after:?}");
     for endless in [two_days, Duration::MAX] {

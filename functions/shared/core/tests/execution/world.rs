@@ -121,9 +121,9 @@ impl Claim for Ports {
     }
 }
 
-fn written(answer: Answer) -> Result<(), LeaseLost> {
+fn written(answer: &Answer) -> Result<(), LeaseLost> {
     match answer {
-        Answer::Write(answer) => answer,
+        Answer::Write(answer) => *answer,
         Answer::Claim(_) => panic!("a write is answered as one"),
     }
 }
@@ -137,7 +137,7 @@ impl RecordEffect for Ports {
         effect: Effect,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        Ok(written(self.0.apply(Command::RecordEffect(owner.clone(), key.clone(), effect), now)))
+        Ok(written(&self.0.apply(Command::RecordEffect(owner.clone(), key.clone(), effect), now)))
     }
 }
 
@@ -150,7 +150,7 @@ impl Settle for Ports {
         _: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        Ok(written(self.0.apply(Command::Settle(owner.clone(), settlement.clone()), now)))
+        Ok(written(&self.0.apply(Command::Settle(owner.clone(), settlement.clone()), now)))
     }
 
     async fn file_event(&self, _: &Request, _: Timestamp) -> Result<(), LedgerError> {
@@ -287,7 +287,7 @@ impl Run {
             receives: 0,
             first_received: START,
             expires_at: None,
-            time: Duration::from_secs(60),
+            time: Duration::from_mins(1),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Clock, Http, HttpError, ReadInstance, ReadSecret};
+use greenlight_core::retry::MAX_ASKED_WAIT;
 use greenlight_core::secret::FeishuSecret;
 use greenlight_core::{Class, Failure, Timestamp};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -79,8 +80,11 @@ impl ApiError {
             {
                 Failure::retry(Class::SourceUnavailable, self)
             }
+            // An answer that is too large would be as large the next time.
+            Self::Code { .. } | Self::Shape { .. } | Self::Http(HttpError::TooLarge { .. }) => {
+                Failure::give_up(Class::SourceRefused, self)
+            }
             Self::Http(_) | Self::NotJson { .. } => Failure::retry(Class::SourceUnavailable, self),
-            Self::Code { .. } | Self::Shape { .. } => Failure::give_up(Class::SourceRefused, self),
         }
     }
 }
@@ -292,7 +296,7 @@ fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiE
             log_id: header("x-tt-logid").unwrap_or("none").to_owned(),
             reset: header("x-ogw-ratelimit-reset")
                 .and_then(|seconds| seconds.parse().ok())
-                .map(Duration::from_secs),
+                .map(|seconds| Duration::from_secs(seconds).min(MAX_ASKED_WAIT)),
         });
     }
     serde_json::from_slice(response.body())

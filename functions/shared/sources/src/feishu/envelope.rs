@@ -2,7 +2,8 @@
 
 use greenlight_core::event::{ApprovalEvent, Event};
 use greenlight_core::{Timestamp, Verdict};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::SOURCE;
@@ -20,8 +21,8 @@ pub(super) struct Envelope<'a> {
     #[serde(default)]
     token: Option<String>,
     /// The event id of version 1.
-    #[serde(default)]
-    uuid: Option<String>,
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    uuid: String,
     /// Version 2 only.
     #[serde(default)]
     header: Option<Header>,
@@ -31,7 +32,7 @@ pub(super) struct Envelope<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 struct Header {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_nothing")]
     event_id: String,
     #[serde(default)]
     event_type: String,
@@ -39,7 +40,7 @@ struct Header {
     token: String,
     #[serde(default)]
     app_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_nothing")]
     tenant_key: String,
 }
 
@@ -50,7 +51,7 @@ struct EventHead {
     app_id: String,
     #[serde(default, rename = "type")]
     event_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_nothing")]
     tenant_key: String,
 }
 
@@ -61,24 +62,18 @@ struct StatusChange {
     instance_code: String,
     status: String,
     /// A string of milliseconds, and an integer when the status is `REVERTED`.
-    #[serde(default)]
-    operate_time: Option<StringOrInteger>,
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    operate_time: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum StringOrInteger {
-    String(String),
-    Integer(i64),
-}
-
-impl StringOrInteger {
-    fn as_timestamp(&self) -> Option<Timestamp> {
-        match self {
-            Self::String(text) => text.parse().ok().map(Timestamp::from_millis),
-            Self::Integer(millis) => Some(Timestamp::from_millis(*millis)),
-        }
-    }
+/// A text, or a number as one; nothing for what is of another type. Nothing depends on such a member, so that an odd one
+/// must not cost the approval.
+fn text_or_nothing<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(value)? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    })
 }
 
 impl<'a> Envelope<'a> {
@@ -133,10 +128,7 @@ impl<'a> Envelope<'a> {
 
     fn approval(&self, head: &EventHead) -> Option<ApprovalEvent> {
         let change: StatusChange = serde_json::from_str(self.event?.get()).ok()?;
-        let event_id = match &self.header {
-            Some(header) => header.event_id.as_str(),
-            None => self.uuid.as_deref().unwrap_or_default(),
-        };
+        let event_id = self.header.as_ref().map_or(&self.uuid, |header| &header.event_id);
         let verdict = match change.status.as_str() {
             "APPROVED" => Some(Verdict::Approved),
             "REVERTED" => Some(Verdict::Revoked),
@@ -145,8 +137,8 @@ impl<'a> Envelope<'a> {
         Some(ApprovalEvent {
             source: SOURCE.to_owned(),
             tenant: head.tenant_key.clone(),
-            event_id: event_id.to_owned(),
-            occurred_at: change.operate_time.and_then(|time| time.as_timestamp()),
+            event_id: event_id.clone(),
+            occurred_at: change.operate_time.parse().ok().map(Timestamp::from_millis),
             approval_code: change.approval_code,
             instance_code: change.instance_code,
             verdict,

@@ -1,53 +1,55 @@
 //! Feishu's form widgets as core's form fields.
 
 use greenlight_core::form::{Content, Field, Form};
-use serde::Deserialize;
-use serde_json::Value;
-
-/// One widget of an instance's form; `ext` and `option` have many shapes and are not needed.
-#[derive(Deserialize)]
-struct Widget {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    custom_id: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default, rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    value: Value,
-}
+use serde_json::{Map, Value};
 
 /// Reads `form`, a JSON string that holds an array of widgets.
 ///
 /// Widgets of the type `text` are the designer's instructions and not what the applicant filled in:
 /// an example address in them must not end on a whitelist.
 pub(super) fn parse(json: &str) -> Result<Form, serde_json::Error> {
-    let widgets: Vec<Widget> = serde_json::from_str(json)?;
-    Ok(Form { fields: fields(widgets)? })
+    let widgets: Vec<Value> = serde_json::from_str(json)?;
+    Ok(Form { fields: fields(widgets) })
 }
 
-fn fields(widgets: Vec<Widget>) -> Result<Vec<Field>, serde_json::Error> {
-    let filled_in = widgets.into_iter().filter(|widget| widget.kind.as_deref() != Some("text"));
+fn fields(widgets: Vec<Value>) -> Vec<Field> {
+    let widgets = widgets.into_iter().map(|widget| match widget {
+        Value::Object(widget) => widget,
+        _ => Map::new(),
+    });
+    let filled_in = widgets.filter(|widget| text(widget, "type").as_deref() != Some("text"));
     filled_in.map(field).collect()
 }
 
-fn field(widget: Widget) -> Result<Field, serde_json::Error> {
-    let content = match (widget.kind.as_deref().unwrap_or_default(), widget.value) {
-        ("fieldList", Value::Null) => Content::Rows(Vec::new()),
-        ("fieldList", value) => {
-            let rows: Vec<Vec<Widget>> = serde_json::from_value(value)?;
-            Content::Rows(rows.into_iter().map(fields).collect::<Result<_, _>>()?)
+/// The members that are needed, of whatever type they are: one odd widget is a field without text, and must not cost
+/// the others. `ext` and `option` have many shapes and are not needed.
+fn field(mut widget: Map<String, Value>) -> Field {
+    let value = widget.remove("value").unwrap_or_default();
+    let content = match (text(&widget, "type").as_deref(), value) {
+        (Some("fieldList"), Value::Array(rows)) => {
+            let row = |row: Value| match row {
+                Value::Array(widgets) => fields(widgets),
+                _ => Vec::new(),
+            };
+            Content::Rows(rows.into_iter().map(row).collect())
         }
+        (Some("fieldList"), _) => Content::Rows(Vec::new()),
         (_, value) => Content::Value(value),
     };
-    Ok(Field {
-        custom_id: widget.custom_id.filter(|id| !id.is_empty()),
-        id: widget.id.unwrap_or_default(),
-        name: widget.name.unwrap_or_default(),
+    Field {
+        custom_id: text(&widget, "custom_id").filter(|id| !id.is_empty()),
+        id: text(&widget, "id").unwrap_or_default(),
+        name: text(&widget, "name").unwrap_or_default(),
         content,
-    })
+    }
+}
+
+fn text(widget: &Map<String, Value>, member: &str) -> Option<String> {
+    match widget.get(member)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -87,6 +89,27 @@ mod tests {
     #[test]
     fn what_is_no_form_is_an_error() {
         assert!(parse("{}").is_err());
-        assert!(parse(r#"[{"id":"t","type":"fieldList","value":"x"}]"#).is_err());
+        assert!(parse("[").is_err());
+    }
+
+    #[test]
+    fn an_odd_widget_is_a_field_without_text_and_costs_no_other() {
+        let mac = r#"{"id":"m","custom_id":"device_mac","name":"MAC","type":"input","value":"00005e005301"}"#;
+        for odd in [
+            r#"{"id":"t","type":"fieldList","value":""}"#,
+            r#"{"id":"t","type":"fieldList","value":[null]}"#,
+            r#"{"id":"t","type":"fieldList","value":[["x"],[null],7]}"#,
+            r#"{"id":"t","type":"fieldList","value":{"a":1}}"#,
+            r#"{"id":7,"custom_id":[],"name":null,"type":"input","value":"x"}"#,
+            r#"{"id":{},"type":9}"#,
+            "null",
+            r#""text""#,
+            "[]",
+        ] {
+            let form = parse(&format!("[{odd},{mac}]")).unwrap();
+            let found = form.find("device_mac");
+            assert_eq!(found.len(), 1, "{odd}");
+            assert_eq!(found[0].content, Content::Value("00005e005301".into()), "{odd}");
+        }
     }
 }

@@ -66,7 +66,11 @@ impl Authenticate for FeishuWebhook {
             Some(headers) => {
                 headers.verify(&delivery.body, &secret.encrypt_key)?;
                 headers.check_age(now, self.replay_window)?;
-                signed_event(&delivery.body, secret)
+                signed_event(&delivery.body, secret).map_err(|refusal| match refusal {
+                    Refusal::NotBase64 => Refusal::NotDecryptable,
+                    Refusal::NotAnEvent => Refusal::SignedNoEvent,
+                    refusal => refusal,
+                })
             }
         }
     }

@@ -177,7 +177,7 @@ fn read_of_other_words_finds_nothing() {
 
 #[test]
 fn read_of_what_a_command_printed_finds_the_devices_only() {
-    let ipconfig = "
+    let of_windows = "
 Windows IP 配置
 
    主机名  . . . . . . . . . . . . . : DESKTOP-5E0053A
@@ -227,7 +227,7 @@ N/A                 硬件不存在
 4: docker0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state DOWN mode DEFAULT group default
     link/ether 02:42:5e:00:53:0a brd ff:ff:ff:ff:ff:ff
 ";
-    let ifconfig = "
+    let of_macos = "
 lo0: flags=8049<UP,LOOPBACK,RUNNING,MULTICAST> mtu 16384
 \tinet 127.0.0.1 netmask 0xff000000
 \tinet6 ::1 prefixlen 128
@@ -261,7 +261,9 @@ IMEI 35 209900 176148 1
 00:00:5e:00:53:02";
     let phone_in_english = "Name iPhone\nCapacity 256 GB\nWi-Fi Address 00:00:5E:00:53:01
 Wi-Fi MAC address\n00:00:5e:00:53:02\nICCID 89860318000000000000\nSEID 04ab5e0053010203040506070809";
-    for printed in [ipconfig, getmac, ip_link, ifconfig, arp, arp_of_macos, phone, phone_in_english] {
+    for printed in
+        [of_windows, getmac, ip_link, of_macos, arp, arp_of_macos, phone, phone_in_english]
+    {
         assert_eq!(found(printed), [Ok(1), Ok(2)], "{printed}");
     }
 }
@@ -284,7 +286,8 @@ fn says_nothing_knows_the_words_for_an_empty_field() {
 
 #[test]
 fn read_ends_after_as_many_as_are_asked_for() {
-    let text: String = (0..100).map(|n| format!("00:00:5e:00:53:{n:02x},")).collect();
+    let addresses: Vec<_> = (0..100).map(|n| format!("00:00:5e:00:53:{n:02x}")).collect();
+    let text = addresses.join(",");
     assert_eq!(read(&text, 7).len(), 7);
 }
 
@@ -296,10 +299,9 @@ fn words() -> impl Strategy<Value = String> {
         "[，。、；：！？（）“”《》\\[\\]()<>'\"`~@#*+=|/\\\\ \t\n]{1,3}",
         "[①-⑳]",
     ];
-    prop::collection::vec(word, 0..6).prop_map(|words| words.concat()).prop_filter(
-        "a label changes what is found",
-        |text| super::label(text).is_none(),
-    )
+    prop::collection::vec(word, 0..6)
+        .prop_map(|words| words.concat())
+        .prop_filter("a label changes what is found", |text| super::label(text).is_none())
 }
 
 fn spelling() -> impl Strategy<Value = Spelling> {

@@ -159,13 +159,13 @@ fn a_signed_event_must_be_ours_and_encrypted() {
     };
     assert_eq!(refused(change("v3r1f1c4t10n", "other")), Refusal::WrongToken);
     assert_eq!(refused(change("cli_xxx", "cli_other")), Refusal::WrongApp);
-    assert_eq!(refused(approval("APPROVED").to_string()), Refusal::NotAnEvent);
-    assert_eq!(refused(encrypted(b"no JSON")), Refusal::NotAnEvent);
-    assert_eq!(refused(encrypted(b"\xff\xfe")), Refusal::NotAnEvent);
-    assert_eq!(refused(json!({"encrypt": "%"}).to_string()), Refusal::NotBase64);
+    assert_eq!(refused(approval("APPROVED").to_string()), Refusal::SignedNoEvent);
+    assert_eq!(refused(encrypted(b"no JSON")), Refusal::SignedNoEvent);
+    assert_eq!(refused(encrypted(b"\xff\xfe")), Refusal::SignedNoEvent);
+    assert_eq!(refused(json!({"encrypt": "%"}).to_string()), Refusal::NotDecryptable);
     assert_eq!(refused(json!({"encrypt": "AAAA"}).to_string()), Refusal::NotDecryptable);
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-    assert_eq!(refused(encrypted(deep.as_bytes())), Refusal::NotAnEvent);
+    assert_eq!(refused(encrypted(deep.as_bytes())), Refusal::SignedNoEvent);
 }
 
 #[test]
@@ -204,11 +204,34 @@ fn every_other_status_and_type_is_authentic_all_the_same() {
     task["event"]["type"] = "approval_task".into();
     assert_eq!(of(&task), Ok(Event::Other { event_type: "approval_task".into() }));
     let mut odd = approval("APPROVED");
-    odd["uuid"] = 7.into();
-    assert_eq!(of(&odd), Ok(Event::Unreadable { event_type: "unknown".into() }));
-    let mut odd = approval("APPROVED");
     odd["event"]["instance_code"] = 7.into();
     assert_eq!(of(&odd), Ok(Event::Unreadable { event_type: "approval_instance".into() }));
+}
+
+/// The instance is what an approval is known by: nothing else in the event must cost it.
+#[test]
+fn an_approval_with_an_odd_id_tenant_or_time_is_an_approval() {
+    let odd =
+        [json!(null), json!(""), json!(7), json!(1.5), json!([1]), json!({"a": 1}), json!(true)];
+    for value in odd {
+        for member in ["uuid", "tenant_key", "operate_time"] {
+            let mut event = approval("APPROVED");
+            let place = if member == "uuid" { &mut event } else { &mut event["event"] };
+            place[member] = value.clone();
+            let result = authenticate(&signed(encrypted(event.to_string().as_bytes())));
+            assert!(
+                matches!(&result, Ok(Event::Approval(event)) if event.verdict == Some(Verdict::Approved)),
+                "{member} = {value}: {result:?}"
+            );
+        }
+    }
+    for member in ["uuid", "tenant_key", "operate_time"] {
+        let mut event = approval("APPROVED");
+        let place = if member == "uuid" { &mut event } else { &mut event["event"] };
+        place.as_object_mut().unwrap().remove(member);
+        let result = authenticate(&signed(encrypted(event.to_string().as_bytes())));
+        assert!(matches!(&result, Ok(Event::Approval(_))), "without {member}: {result:?}");
+    }
 }
 
 #[test]
