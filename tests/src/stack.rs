@@ -168,8 +168,13 @@ except botocore.exceptions.ClientError as error:
 
     /// Sends what Feishu would send, through the HTTP API.
     pub async fn send(&self, sent: &Sent) -> Answer {
+        self.send_to("/api/event", sent).await
+    }
+
+    /// As [`Stack::send`], to another path.
+    pub async fn send_to(&self, path: &str, sent: &Sent) -> Answer {
         let host = format!("{}.execute-api.localhost", self.output("ApiId"));
-        let url = format!("{}/api/event", self.aws.url());
+        let url = format!("{}{path}", self.aws.url());
         self.scene.send_to(&url, Some(&host), sent).await
     }
 

@@ -22,6 +22,9 @@ async fn the_deployed_template_does_its_job() {
 async fn a_url_check_is_answered(stack: &Stack) {
     let answer = stack.send(&stack.scene.app.url_check("are-you-there")).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"challenge":"are-you-there"}"#));
+    let with_a_slash = stack.send_to("/api/event/", &stack.scene.app.url_check("slash")).await;
+    assert_eq!(with_a_slash.status, 200);
+    assert_eq!(stack.send_to("/api/other", &stack.scene.app.url_check("other")).await.status, 404);
 }
 
 async fn an_approval_puts_its_devices_on_the_whitelist_once(stack: &Stack) {

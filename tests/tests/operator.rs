@@ -224,9 +224,7 @@ async fn a_request_that_waits_says_what_it_waits_for() {
     assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
     settled(async || audit(&site, &device(1), false).await.is_ok()).await;
     let told = audit(&site, &device(1), false).await.unwrap();
-    for expected in
-        ["attempt failed: target_unavailable: ", "HTTP 503", "waits for its next attempt"]
-    {
+    for expected in ["attempt failed: target_timeout: ", "HTTP 503", "waits for its next attempt"] {
         assert!(told.contains(expected), "{expected}: {told}");
     }
     assert!(grants(&site, None, 9, false).await.unwrap().starts_with("No device is granted"));
@@ -319,7 +317,7 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     for expected in [
         "greenlight_queue_waiting 3\n",
         "greenlight_received_total{outcome=\"enqueued\"} 3\n",
-        "greenlight_retried_total{flow=\"device-whitelist\",class=\"target_unavailable\"}",
+        "greenlight_retried_total{flow=\"device-whitelist\",class=\"target_timeout\"}",
         "greenlight_circuit_total{target=\"nac\",to=\"open\"} 1\n",
         "greenlight_dead_letters{class=\"target_login\"} 1\n",
         "greenlight_breaker_open{target=\"nac\"} 1\n",

@@ -12,7 +12,7 @@ use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::Database;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::serving::{Serving, secrets};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 struct Site {
@@ -109,6 +109,44 @@ async fn statement_02_every_authentic_event_is_answered_200() {
     assert_eq!(site.send(&app.signed(&odd, now)).await, 200);
     assert_eq!(site.server.database().next_visible().await.unwrap(), None, "nothing was enqueued");
     println!("13 authentic events of no interest, all answered 200");
+}
+
+/// The instance is what is asked for: neither an id of the event nor a tenant is needed, and what is told with and
+/// without them is one request.
+#[tokio::test]
+async fn statement_02_05_an_approval_without_event_id_or_tenant_is_enqueued_once() {
+    let site = Site::open().await;
+    site.scene.approve("I-1", &[&device(1)]);
+    let app = &site.scene.app;
+    let now = SystemClock.now().as_millis();
+    let event = |uuid: Value, tenant: Value, time: Value| {
+        app.signed(
+            &json!({"uuid": uuid, "token": app.verification_token, "type": "event_callback",
+            "event": {"app_id": app.app_id, "tenant_key": tenant, "type": "approval_instance",
+                "approval_code": APPROVAL_CODE, "instance_code": "I-1", "status": "APPROVED",
+                "operate_time": time}}),
+            now,
+        )
+    };
+    for odd in [
+        event(json!(""), json!(""), json!("")),
+        event(Value::Null, Value::Null, json!({"a": [1]})),
+        event(json!("e-1"), json!("t"), json!(1.5)),
+        site.scene.event("e-2", "I-1", "APPROVED"),
+    ] {
+        assert_eq!(site.send(&odd).await, 200);
+    }
+    site.drained().await;
+    assert_eq!(site.scene.nac.whitelist(), [device(1)]);
+    assert_eq!(site.scene.nac.calls(), 1);
+}
+
+#[tokio::test]
+async fn an_address_with_a_slash_at_its_end_is_the_same_one() {
+    let site = Site::open().await;
+    let url = format!("http://{}/api/event/", site.server.address());
+    let answer = site.scene.send_to(&url, None, &site.scene.app.url_check("with-a-slash")).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"challenge":"with-a-slash"}"#));
 }
 
 #[tokio::test]

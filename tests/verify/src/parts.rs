@@ -75,7 +75,11 @@ fn tree() -> Result<Tally, Problem> {
     println!("cargo tree -p receiver: {} crates", crates.len());
     let unwanted =
         ["reqwest", "sqlx", "libsqlite3-sys", "aws-smithy-runtime", "h2", "regex", "minijinja"];
-    match unwanted.iter().find(|unwanted| crates.iter().any(|name| name == *unwanted)) {
+    let has = |wanted: &str| crates.iter().any(|name| name == wanted);
+    if !has("lambda_http") {
+        return Err(Problem::new("the receiver's tree lacks lambda_http"));
+    }
+    match unwanted.iter().find(|unwanted| has(unwanted)) {
         None => Ok(Tally::ONE),
         Some(unwanted) => Err(Problem::new(format!("the receiver's tree has {unwanted}"))),
     }

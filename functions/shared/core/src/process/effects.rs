@@ -112,17 +112,22 @@ where
         self.metrics.measure(&Metric::took("EventToEffect", since_event, &labels));
     }
 
-    /// Asks the target's circuit breaker, once per attempt, unless it was seen closed.
+    /// Asks the target's circuit breaker, once per attempt, unless it was seen closed. One that this attempt opened
+    /// ends the attempt for the target.
     async fn enter(
         &self,
         target: &str,
         job: &Job<'_>,
         circuits: &Circuits,
     ) -> Result<Result<(), Failure>, LedgerError> {
-        if circuits.of(target).is_some() {
-            return Ok(Ok(()));
-        }
         let now = self.clock.now();
+        match circuits.of(target).map(|breaker| breaker.state) {
+            Some(BreakerState::Open { until }) => {
+                return Ok(Err(is_away(target, until.since(now))));
+            }
+            Some(_) => return Ok(Ok(())),
+            None => {}
+        }
         let owner = &job.message.lease.owner;
         let enter = |breaker: Breaker| breaker.enter(owner, now);
         let (breaker, pass) = self.ledger.change_breaker(target, enter).await?;
