@@ -539,3 +539,20 @@ async fn the_embedded_queue_hides_what_it_gave_out() {
     database.delete(&again[0]).await.unwrap();
     assert_eq!(database.next_visible().await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_hides_no_message_for_longer_than_it_was_to_wait() {
+    let database = Database::in_memory().await.unwrap();
+    database.enqueue(&Request::parse(&body(1)).unwrap()).await.unwrap();
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let hour = Duration::from_hours(1);
+    let first = database.receive(1, now, now.plus(hour)).await.unwrap();
+    database.come_back(&first[0], now, hour).await.unwrap();
+    let corrected = now.minus(Duration::from_secs(10));
+    assert_eq!(database.receive(1, corrected, corrected.plus(hour)).await.unwrap(), []);
+    let set_back = now.minus(Duration::from_hours(24 * 365));
+    let again = database.receive(1, set_back, set_back.plus(hour)).await.unwrap();
+    assert_eq!(again.len(), 1, "it would be hidden for a year");
+    assert_eq!(database.receive(1, set_back, set_back.plus(hour)).await.unwrap(), []);
+    assert_eq!(database.receive(1, set_back.plus(hour), now).await.unwrap().len(), 1);
+}
