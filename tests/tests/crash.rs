@@ -146,6 +146,10 @@ impl<P: Act> Act for Mortal<P> {
         self.port.holds(condition, variables)
     }
 
+    fn condition_uses(&self, condition: &str, field: &str) -> bool {
+        self.port.condition_uses(condition, field)
+    }
+
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         self.port.uses(target, operation, field)
     }
@@ -212,7 +216,10 @@ struct Case {
     /// The good devices of the form.
     good: Vec<String>,
     is_bad: bool,
+    flows: String,
 }
+
+const FLOWS: &str = include_str!("../../infra/flows.toml");
 
 impl Case {
     /// With two good devices, and a mistyped one if `is_bad`.
@@ -228,6 +235,7 @@ impl Case {
             recorded: Arc::default(),
             good: vec![device(1), device(2)],
             is_bad,
+            flows: FLOWS.to_owned(),
         }
     }
 
@@ -239,8 +247,7 @@ impl Case {
             "NAC_URL" => Some(self.scene.nac.url()),
             _ => Some(APPROVAL_CODE.to_owned()),
         };
-        let flows = include_str!("../../infra/flows.toml");
-        let flows = Flows::parse(flows, &environment).unwrap();
+        let flows = Flows::parse(&self.flows, &environment).unwrap();
         let http = self.scene.client.clone();
         let setup = Setup::new(&flows, &Connectors::built_in()).unwrap();
         let actions = Actions::new(setup, secret.clone(), clock.clone(), |_, _| {
@@ -374,6 +381,32 @@ async fn statement_04_05_06_07_11_hold_after_a_crash_at_every_await() {
     }
     println!("{number} runs, {repeated} calls repeated because a crash came before the record");
     assert!(repeated > 0, "crashes between the call and its record were among them");
+}
+
+/// The device is on the list at the end only if it was removed before it was added, on every attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn g16_actions_keep_their_order_after_a_crash_at_every_await() {
+    let scene = Scene::set().await;
+    let action = "[[flows.actions]]\ntarget = \"nac\"\nfor_each = \"mac\"\n";
+    let remove = format!("{action}operation = \"remove\"\n");
+    let flows = FLOWS.replacen("[[flows.actions]]", &format!("{remove}\n[[flows.actions]]"), 1);
+    let mut points = 0;
+    for number in 1.. {
+        let case = Case { flows: flows.clone(), ..Case::new(&scene, number, false).await };
+        let body = body(number);
+        let fate = Fate::fatal(number);
+        let is_over = case.deliver(&body, "first", &fate).await.is_some();
+        case.clock.pass(HELD_FOR);
+        case.deliver_to_the_end(&body, "last").await;
+        assert_eq!(case.scene.nac.whitelist(), case.good, "crash at point {number}");
+        assert!(case.scene.nac.calls() <= 5, "two effects per device, and one repeated");
+        if is_over {
+            points = fate.reached();
+            break;
+        }
+    }
+    assert!(points > 14, "two effects per device have four points each: {points}");
+    println!("two actions per device: {points} points");
 }
 
 /// Panics, or never answers, for one instance; and otherwise is the port.

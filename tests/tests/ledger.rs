@@ -184,7 +184,7 @@ fn failed() -> Settlement {
 
 fn retry(wait_ms: u64, spent_ms: u64) -> RetryState {
     let failed = ["nac/00:00:5e:00:53:01".to_owned()].into();
-    RetryState { attempt: 1, ended_at: at(2), wait_ms, spent_ms, failed }
+    RetryState { attempt: 1, ended_at: at(2), wait_ms, spent_ms, gave_up: false, failed }
 }
 
 fn released() -> Settlement {

@@ -98,7 +98,7 @@ fn millis(duration: Duration) -> f64 {
 
 /// Whoever invokes the function past the API can send anything.
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_base64_is_answered_and_the_function_lives_on() {
+async fn an_unreadable_event_is_answered_400_and_the_function_lives_on() {
     let app = greenlight::simulator::FeishuApp::default();
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("roots.pem");
@@ -109,6 +109,16 @@ async fn bad_base64_is_answered_and_the_function_lives_on() {
     event["isBase64Encoded"] = true.into();
     let answer = api.invoke(event).await;
     assert_eq!(answer["statusCode"], 400, "{answer}");
+    for (member, value) in [
+        ("rawQueryString", json!("x=<y>\"")),
+        ("headers", json!({"host": "a b"})),
+        ("headers", json!({"host": "localhost", "x-forwarded-proto": "https, http"})),
+    ] {
+        let mut event = http_api_event(&[], "{}");
+        event[member] = value;
+        let answer = api.invoke(event.clone()).await;
+        assert_eq!(answer["statusCode"], 400, "{event}: {answer}");
+    }
     let answer = api.invoke(json!({"not": "an HTTP API"})).await;
     assert!(answer["errorMessage"].is_string(), "{answer}");
     let check = app.url_check("still-there");

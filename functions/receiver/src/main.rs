@@ -2,7 +2,7 @@
 //!
 //! Wiring only; the story is [`greenlight_core::receive`].
 
-mod base64_check;
+mod event_check;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -10,11 +10,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64_check::{Base64Check, is_refused};
-
 use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Answer, Delivery, Mistakes, Receiver, Refusal, receive};
+use greenlight_core::{Answer, Delivery, Mistakes, Receiver, receive};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::aws::lean::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
@@ -79,7 +77,7 @@ async fn main() -> ExitCode {
     };
     let receiver = Arc::new(receiver);
     let service = service_fn(move |request| answer(request, Arc::clone(&receiver)));
-    match lambda_http::runtime(service).layer(Base64Check).run().await {
+    match lambda_http::runtime(service).layer(event_check::EventCheck).run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("the Lambda runtime ended: {error}");
@@ -110,10 +108,9 @@ async fn wire() -> Result<Wired, StartError> {
 }
 
 async fn answer(request: Request, receiver: Arc<Wired>) -> Result<Response<Body>, Infallible> {
-    let answer = if is_refused(request.headers()) {
-        Answer::refused(Refusal::NotBase64, &receiver.metrics)
-    } else {
-        receive(&delivery(request), &*receiver).await
+    let answer = match event_check::refusal(request.headers()) {
+        Some(refusal) => Answer::refused(refusal, &receiver.metrics),
+        None => receive(&delivery(request), &*receiver).await,
     };
     let mut response = Response::new(Body::from(answer.body()));
     *response.status_mut() =

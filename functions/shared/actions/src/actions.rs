@@ -121,6 +121,11 @@ impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
             .map_err(|error| Failure::give_up(Class::NotConfigured, error))
     }
 
+    fn condition_uses(&self, condition: &str, field: &str) -> bool {
+        let needed = condition_needs(condition).unwrap_or_default(); // Compiled before.
+        needed.iter().any(|needed| variable(needed) == field)
+    }
+
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         if self.databases.has(target) {
             self.databases.uses(target, operation, field)

@@ -28,6 +28,9 @@ const LONGEST_OPEN: Duration = Duration::from_mins(5);
 /// How long a probe may take before another one is sent: a worker may have died over it.
 const PROBE: Duration = Duration::from_secs(90);
 
+/// Longer than any worker holds a target: its lease lasts as long as a function may run, and a little more.
+const LONGEST_HOLD: Duration = Duration::from_mins(30);
+
 /// How soon to look again whether a probe was answered, or whether a target is free.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -106,17 +109,14 @@ impl Breaker {
     }
 
     /// Whether a call may pass at `now`, for whoever only looks.
-    ///
-    /// An end further away than any that is ever set was written by a clock that has been set back since.
     #[must_use]
     pub fn pass(&self, now: Timestamp) -> Pass {
-        let is_ahead = |until: Timestamp, longest| now < until && until.since(now) <= longest;
         match &self.state {
-            BreakerState::Open { until } if is_ahead(*until, LONGEST_OPEN) => {
+            BreakerState::Open { until } if is_ahead(*until, LONGEST_OPEN, now) => {
                 Pass::Wait { until: *until }
             }
             // Most probes are answered at once.
-            BreakerState::HalfOpen { until, .. } if is_ahead(*until, PROBE) => {
+            BreakerState::HalfOpen { until, .. } if is_ahead(*until, PROBE, now) => {
                 Pass::Wait { until: now.plus(LOOK_AGAIN).min(*until) }
             }
             _ => Pass::Go,
@@ -147,7 +147,7 @@ impl Breaker {
     #[must_use]
     pub fn hold(self, owner: &Owner, until: Timestamp, now: Timestamp) -> (Self, Pass) {
         match &self.held {
-            Some(held) if held.owner != *owner && now < held.until => {
+            Some(held) if held.owner != *owner && is_ahead(held.until, LONGEST_HOLD, now) => {
                 let until = now.plus(LOOK_AGAIN).min(held.until);
                 (self, Pass::Wait { until })
             }
@@ -186,6 +186,12 @@ impl Breaker {
             (Health::Down, _) => self,
         }
     }
+}
+
+/// Whether `until` is yet to come. One that is further away than `longest` was written by a clock that has been set
+/// back since, and is over.
+fn is_ahead(until: Timestamp, longest: Duration, now: Timestamp) -> bool {
+    now < until && until.since(now) <= longest
 }
 
 #[cfg(test)]
@@ -260,6 +266,9 @@ mod tests {
         assert_eq!(opened().pass(before), Pass::Go);
         let (half_open, _) = opened().enter(&owner("a"), at(30));
         assert_eq!(half_open.pass(before), Pass::Go);
+        let (held, _) = Breaker::default().hold(&owner("a"), at(90), at(0));
+        let (_, pass) = held.hold(&owner("b"), before.plus(PROBE), before);
+        assert_eq!(pass, Pass::Go);
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub enum Refusal {
     /// Marked as base64, and none.
     #[error("the body is not valid base64")]
     NotBase64,
+    /// Its address cannot be parsed.
+    #[error("the request's address cannot be read")]
+    NotARequest,
     /// Not JSON of the documented shape.
     #[error("the body is not an event")]
     NotAnEvent,
@@ -62,6 +65,7 @@ impl Refusal {
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
             Self::NotBase64 => "not_base64",
+            Self::NotARequest => "not_a_request",
             Self::NotAnEvent => "not_an_event",
             Self::NotDecryptable => "not_decryptable",
             Self::SignedNoEvent => "signed_no_event",
@@ -79,7 +83,11 @@ impl Refusal {
         match self {
             Self::TooLarge => 413,
             Self::TooSlow => 408,
-            Self::NotBase64 | Self::NotAnEvent | Self::NotDecryptable | Self::SignedNoEvent => 400,
+            Self::NotBase64
+            | Self::NotARequest
+            | Self::NotAnEvent
+            | Self::NotDecryptable
+            | Self::SignedNoEvent => 400,
             Self::NotSigned
             | Self::WrongSignature
             | Self::OutsideReplayWindow
@@ -88,7 +96,8 @@ impl Refusal {
         }
     }
 
-    /// Whether whoever sent it knows the key: such a refusal is about a clock or a setting, and never about a stranger.
+    /// Whether the signature was right: such a refusal is about a clock or a setting, or the delivery is a copy of an
+    /// older one.
     #[must_use]
     pub const fn is_signed(self) -> bool {
         matches!(

@@ -106,6 +106,15 @@ pub enum Problem {
         /// Where it begins; counted from 1, in the text as typed.
         position: usize,
     },
+    /// It stands in the same table as devices, under another name of the table than theirs.
+    #[error(
+        "field `{field}` stands in the same table as devices: which row's value a device would get is not known \
+         (与设备在同一明细表中，无法确定对应关系)"
+    )]
+    SameTable {
+        /// The field of the flow.
+        field: String,
+    },
     /// More devices than [`MAX_DEVICES`].
     #[error("field `{field}` names more than {MAX_DEVICES} devices (设备数量过多)")]
     TooMany {
@@ -124,8 +133,14 @@ impl From<Problem> for Reason {
 #[must_use]
 pub fn extract(flow: &Flow, form: &Form) -> Extracted {
     let mut extracted = Extracted::default();
+    let of_devices = flow.fields.values().filter(|rule| rule.kind == Kind::Mac);
+    let tables: HashSet<_> = of_devices.flat_map(|rule| tables(form, rule)).collect();
     for (name, rule) in &flow.fields {
-        let found = found(form, name, rule);
+        let found = if rule.kind != Kind::Mac && tables_overlap(form, rule, &tables) {
+            Err(Problem::SameTable { field: name.clone() })
+        } else {
+            found(form, name, rule)
+        };
         let taken = match found {
             Ok(found) if rule.kind == Kind::Mac => {
                 match extracted.take_devices(name, rule.randomized, &found) {
@@ -236,19 +251,30 @@ impl Extracted {
     }
 }
 
+/// The tables of the form whose columns `rule` looks in.
+fn tables<'a>(form: &'a Form, rule: &'a FieldRule) -> impl Iterator<Item = *const Field> + use<'a> {
+    let places = rule.from.iter().filter(|place| place.column.is_some());
+    places.flat_map(|place| form.find(&place.field)).map(std::ptr::from_ref)
+}
+
+/// Whether a table of the devices has a column that `rule` looks in. The check of flows compares the names in
+/// `flows.toml`; a table has several.
+fn tables_overlap(form: &Form, rule: &FieldRule, of_devices: &HashSet<*const Field>) -> bool {
+    tables(form, rule).any(|table| of_devices.contains(&table))
+}
+
 /// The texts that stand in the places of `rule`, without empty ones.
 fn found(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Problem> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     for place in &rule.from {
-        for field in fields_at(form, place) {
+        let not_text = || Problem::NotText { field: name.to_owned(), place: place.to_string() };
+        for field in fields_at(form, place).ok_or_else(not_text)? {
             // Two places can mean the same field: one its id, the other its name.
             if !seen.insert((std::ptr::from_ref(field), &place.member)) {
                 continue;
             }
-            let texts = texts_of(field, place.member.as_deref()).ok_or_else(|| {
-                Problem::NotText { field: name.to_owned(), place: place.to_string() }
-            })?;
+            let texts = texts_of(field, place.member.as_deref()).ok_or_else(not_text)?;
             found.extend(texts.into_iter().filter(|text| !text.trim().is_empty()));
         }
     }
@@ -262,16 +288,30 @@ fn found(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Probl
     Ok(found)
 }
 
-fn fields_at<'a>(form: &'a Form, place: &Place) -> Vec<&'a Field> {
+/// The fields that a place means; `None` where a table is meant and something else is filled in.
+fn fields_at<'a>(form: &'a Form, place: &Place) -> Option<Vec<&'a Field>> {
     let found = form.find(&place.field);
     let Some(column) = &place.column else {
-        return found;
+        return Some(found);
     };
-    let rows = found.into_iter().flat_map(|field| match &field.content {
-        Content::Rows(rows) => rows.as_slice(),
-        Content::Value(_) => &[],
-    });
-    rows.flat_map(|row| find(row, column)).collect()
+    let mut cells = Vec::new();
+    for table in found {
+        match &table.content {
+            Content::Rows(rows) => cells.extend(rows.iter().flat_map(|row| find(row, column))),
+            Content::Value(value) if is_empty(value) => {}
+            Content::Value(_) => return None,
+        }
+    }
+    Some(cells)
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
 }
 
 /// What a person typed or chose: one text, or several where several can be chosen. `None` for what is

@@ -201,6 +201,9 @@ pub trait Act: Send + Sync {
         variables: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<bool, Failure>;
 
+    /// Whether a condition of `flows.toml` depends on the value of a field of the flow.
+    fn condition_uses(&self, condition: &str, field: &str) -> bool;
+
     /// Whether what `operation` sends to `target` depends on the value of a field of the flow.
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool;
 

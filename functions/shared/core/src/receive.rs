@@ -295,3 +295,50 @@ fn triage_approval<A, S, Q, C: Clock>(
         Err(bad) => Triage::Ignore(Ignored::BadIdentifier(bad)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::metrics::Measure;
+
+    #[derive(Debug, Default)]
+    struct Names(Mutex<Vec<&'static str>>);
+
+    impl Measure for Names {
+        fn measure(&self, metric: &Metric<'_>) {
+            self.0.lock().unwrap().push(metric.name);
+        }
+    }
+
+    #[test]
+    fn refused_counts_as_alarming_only_what_no_unsigned_delivery_can_bring_about() {
+        let of = |refusal| {
+            let names = Arc::new(Names::default());
+            let metrics: Metrics = Arc::<Names>::clone(&names);
+            let _ = Answer::refused(refusal, &metrics);
+            names.0.lock().unwrap().clone()
+        };
+        for unsigned in [
+            Refusal::TooLarge,
+            Refusal::TooSlow,
+            Refusal::NotBase64,
+            Refusal::NotARequest,
+            Refusal::NotAnEvent,
+            Refusal::NotSigned,
+        ] {
+            assert_eq!(of(unsigned), ["Received"], "{unsigned}");
+        }
+        for signed in [
+            Refusal::OutsideReplayWindow,
+            Refusal::NotDecryptable,
+            Refusal::SignedNoEvent,
+            Refusal::WrongToken,
+            Refusal::WrongApp,
+        ] {
+            assert_eq!(of(signed), ["Received", "SignedRefused"], "{signed}");
+        }
+        assert_eq!(of(Refusal::WrongSignature), ["Received", "NotAuthentic"]);
+    }
+}

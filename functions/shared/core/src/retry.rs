@@ -52,6 +52,10 @@ pub struct RetryState {
     pub wait_ms: u64,
     /// How much of the retry budget was spent before that wait, in milliseconds.
     pub spent_ms: u64,
+    /// Whether that attempt gave up. A message that comes after it is a redrive, and has the whole budget again; one
+    /// that was there before is not.
+    #[serde(default)]
+    pub gave_up: bool,
     /// The targets and devices that failed and are not done, as [`subject_key`] writes them.
     pub failed: BTreeSet<String>,
 }
@@ -143,11 +147,21 @@ impl RetryPolicy {
         first.saturating_mul(1 << doublings).min(self.longest)
     }
 
-    /// How much of the budget is spent when attempt number `attempt` begins at `now`: the sum of what passed between
-    /// attempts, each gap counted up to the wait that was planned. An attempt that ended without leaving a state,
-    /// as by a crash, counts with the wait that would have followed it.
+    /// How much of the budget is spent when attempt number `attempt` begins at `now` with a message that was first
+    /// received at `first_received`: the sum of what passed between attempts, each gap counted up to the wait that was
+    /// planned. An attempt that ended without leaving a state, as by a crash, counts with the wait that would have
+    /// followed it.
     #[must_use]
-    pub fn spent(&self, state: &RetryState, attempt: u32, now: Timestamp) -> Duration {
+    pub fn spent(
+        &self,
+        state: &RetryState,
+        attempt: u32,
+        first_received: Timestamp,
+        now: Timestamp,
+    ) -> Duration {
+        if state.gave_up && state.ended_at < first_received {
+            return Duration::ZERO;
+        }
         let crashed = state.attempt.saturating_add(1)..attempt;
         let planned = crashed
             .take(MAX_CRASHED_ATTEMPTS)
@@ -230,7 +244,7 @@ mod tests {
         let mut state = RetryState::default();
         let (mut now, mut attempt) = (Timestamp::from_millis(0), 1);
         loop {
-            let spent = policy.spent(&state, attempt, now);
+            let spent = policy.spent(&state, attempt, Timestamp::from_millis(0), now);
             if policy.is_spent(spent) {
                 return (attempt, now.since(Timestamp::from_millis(0)));
             }
@@ -270,12 +284,30 @@ mod tests {
         let policy = RetryPolicy::default();
         let state = RetryState::default();
         let late = Timestamp::from_millis(0).plus(Duration::from_hours(1_000));
-        assert_eq!(policy.spent(&state, 1, late), Duration::ZERO);
-        assert_eq!(policy.spent(&state, 3, late), Duration::from_secs(90));
+        let spent = |attempt, now| policy.spent(&state, attempt, Timestamp::from_millis(0), now);
+        assert_eq!(spent(1, late), Duration::ZERO);
+        assert_eq!(spent(3, late), Duration::from_secs(90));
         let early = Timestamp::from_millis(0).plus(Duration::from_secs(10));
-        assert_eq!(policy.spent(&state, 3, early), Duration::from_secs(10));
-        assert!(policy.is_spent(policy.spent(&state, 1_000, late)));
-        assert!(policy.is_spent(policy.spent(&state, u32::MAX, late)));
+        assert_eq!(spent(3, early), Duration::from_secs(10));
+        assert!(policy.is_spent(spent(1_000, late)));
+        assert!(policy.is_spent(spent(u32::MAX, late)));
+    }
+
+    #[test]
+    fn g27_only_a_message_that_comes_after_giving_up_has_the_whole_budget_again() {
+        let policy = RetryPolicy::default();
+        let ended_at = Timestamp::from_millis(1_000);
+        let spent_ms = 86_400_000;
+        let state =
+            RetryState { attempt: 9, ended_at, spent_ms, gave_up: true, ..RetryState::default() };
+        let spent = |state: &RetryState, first_received| {
+            let first_received = Timestamp::from_millis(first_received);
+            policy.spent(state, 10, first_received, Timestamp::from_millis(3_000))
+        };
+        assert_eq!(spent(&state, 2_000), Duration::ZERO);
+        assert_eq!(spent(&state, 1_000), Duration::from_hours(24));
+        let released = RetryState { gave_up: false, ..state };
+        assert_eq!(spent(&released, 2_000), Duration::from_hours(24));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Timestamp};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-/// The effects of the request: two devices.
-const EFFECTS: [&str; 2] = ["nac/add/one", "nac/add/two"];
+/// The effects of the request: two actions on one device, in the order of the flow.
+const EFFECTS: [&str; 2] = ["nac/remove/one", "nac/add/one"];
 
 /// How long a lease holds, in ticks.
 const LEASE: i64 = 2;
@@ -37,6 +37,8 @@ struct World {
     redrives: u8,
     /// Whether a device of the form is bad, so that the request ends as failed.
     is_bad: bool,
+    /// Whether each attempt begins at another effect, as if their order did not matter.
+    rotates: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +59,8 @@ struct Moment {
     excuses: u8,
     /// Whether a write without the lease changed something.
     is_breached: bool,
+    /// Whether the second effect was begun before the first was recorded.
+    is_out_of_order: bool,
 }
 
 /// A worker at it.
@@ -118,7 +122,11 @@ impl World {
                 moment.claims += 1;
                 moment.excuses += u8::from(is_lost_by_the_living);
                 let is_left = |effect: &usize| !taken.effects.contains_key(&key(*effect));
-                let left = (0..EFFECTS.len()).filter(is_left).collect();
+                let mut left: Vec<_> = (0..EFFECTS.len()).filter(is_left).collect();
+                if self.rotates && !left.is_empty() {
+                    let first = usize::from(moment.claims) % left.len();
+                    left.rotate_left(first);
+                }
                 moment.workers[worker] = Some(Attempt { owner, left, done: None });
                 true
             }
@@ -211,6 +219,7 @@ impl Model for World {
             recorded: [0; 2],
             excuses: 0,
             is_breached: false,
+            is_out_of_order: false,
         }]
     }
 
@@ -254,6 +263,7 @@ impl Model for World {
                 let effect = attempt.left.remove(0);
                 attempt.done = Some(effect);
                 moment.attempted[effect] += 1;
+                moment.is_out_of_order |= effect == 1 && moment.recorded[0] == 0;
             }
             Step::Record(worker) => {
                 let attempt = moment.workers[worker].clone()?;
@@ -293,6 +303,9 @@ impl Model for World {
             Property::always("without the lease nothing changes", |_, moment: &Moment| {
                 !moment.is_breached
             }),
+            Property::always("one begins when the one before is done", |_, moment: &Moment| {
+                !moment.is_out_of_order
+            }),
             Property::always("done means that everything is recorded", |_, moment: &Moment| {
                 let is_done = matches!(moment.state(), Some(State::Done { .. }));
                 !is_done || moment.recorded == [1, 1]
@@ -311,6 +324,7 @@ fn worlds() -> Vec<World> {
         slowness,
         redrives,
         is_bad,
+        rotates: false,
     };
     vec![
         world(&[0, 0], 3, 2, 3, 0, false),
@@ -333,6 +347,16 @@ fn statement_04_05_06_07_11_hold_in_every_reachable_state() {
     }
     println!("{states} states, all of them reached");
     assert!(states > 1_000, "the worlds are large enough to mean something: {states}");
+}
+
+/// Guarantee 16 does not hold if attempts begin at another effect each.
+#[test]
+fn g16_the_check_fails_if_attempts_rotate_the_actions_of_a_device() {
+    for world in worlds() {
+        let world = World { rotates: true, ..world };
+        let checker = world.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+        assert!(checker.discovery("one begins when the one before is done").is_some());
+    }
 }
 
 fn discoveries(machine: Machine) -> Vec<&'static str> {

@@ -72,6 +72,10 @@ impl Told {
 struct Target(Mutex<BTreeSet<String>>);
 
 impl Act for Target {
+    fn condition_uses(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
     fn uses(&self, _: &str, _: &str, _: &str) -> bool {
         false
     }

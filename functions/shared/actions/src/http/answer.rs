@@ -69,14 +69,35 @@ impl Answer {
     }
 }
 
+/// Elements that a web page can begin with.
+const PAGE_ELEMENTS: [&str; 8] =
+    ["<!doctype html", "<html", "<head", "<body", "<title", "<meta", "<script", "<style"];
+
 /// Whether a body is HTML, by its beginning or by its content type.
 fn is_web_page(text: &str, headers: &HeaderMap) -> bool {
+    let start = without_prologue(text);
     let starts_with =
-        |tag: &str| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
+        |tag: &&str| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_html = |content_type: &str| {
+        let content_type = content_type.to_ascii_lowercase();
         ["text/html", "application/xhtml+xml"].iter().any(|html| content_type.starts_with(html))
     };
-    ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| starts_with(tag))
-        || content_type.is_some_and(|content_type| is_html(&content_type.to_ascii_lowercase()))
+    PAGE_ELEMENTS.iter().any(starts_with) || content_type.is_some_and(is_html)
+}
+
+/// A text without the XML declaration and the comments that it begins with.
+fn without_prologue(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    loop {
+        let end = match rest {
+            _ if rest.starts_with("<?") => rest.find("?>").map(|end| end + 2),
+            _ if rest.starts_with("<!--") => rest.find("-->").map(|end| end + 3),
+            _ => None,
+        };
+        match end.and_then(|end| rest.get(end..)) {
+            Some(behind) => rest = behind.trim_start(),
+            None => return rest,
+        }
+    }
 }

@@ -185,10 +185,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         {
             return Err(failure.clone());
         }
-        let session = match self.log_in(target, login, secret).await {
+        let session = match self.log_in(target, login, secret).await.map_err(about_whole_target) {
             Err(failure) if failure.reason().class == Class::TargetLogin => {
                 match self.secret.renewed(secret).await {
-                    Some(renewed) => self.log_in(target, login, &renewed).await,
+                    Some(renewed) => {
+                        self.log_in(target, login, &renewed).await.map_err(about_whole_target)
+                    }
                     None => Err(failure),
                 }
             }
@@ -298,6 +300,17 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             return Err(Failure::give_up(Class::TargetRefused, text));
         }
         Ok(Answer::of(response))
+    }
+}
+
+/// A login that fails is never about one device.
+fn about_whole_target(failure: Failure) -> Failure {
+    match failure {
+        Failure::Retry { after, mut reason } if !reason.class.is_about_whole_target() => {
+            reason.class = Class::TargetUnavailable;
+            Failure::Retry { after, reason }
+        }
+        failure => failure,
     }
 }
 

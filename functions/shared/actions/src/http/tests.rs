@@ -189,6 +189,16 @@ async fn g18_a_web_page_is_refused_with_a_question_after_the_address() {
 
 #[tokio::test]
 async fn g18_a_body_of_another_type_is_no_success() {
+    let pages = [
+        "<?xml version=\"1.0\"?>\n<!DOCTYPE html><html/>",
+        "<!-- a portal --><HTML></HTML>",
+        "<script>location = '/login'</script>",
+        "<meta http-equiv=\"refresh\" content=\"0\"/>",
+    ];
+    for text in pages {
+        let result = act_with("", [body(200, text)]).await;
+        assert!(matches!(result, Err(Failure::GiveUp { .. })), "{text}: {result:?}");
+    }
     for text in ["OK", "<ok/>", "{\"id\":", "true false"] {
         let result = add([body(201, text)]).await.result;
         assert!(matches!(result, Err(Failure::GiveUp { .. })), "{text}: {result:?}");

@@ -7,7 +7,7 @@ use super::tokens::{Kind, Tokens};
 use super::{Eui48, MacError};
 
 /// More groups than several addresses without anything between them have.
-const LONGEST_CLUSTER: usize = 64;
+const LONGEST_CLUSTER: usize = 24;
 
 /// The attempts among the tokens of a line that are in no address; their tokens are then used.
 pub(super) fn attempts(tokens: &mut Tokens<'_>) -> Vec<Match> {
@@ -37,6 +37,7 @@ fn refused(tokens: &mut Tokens<'_>, range: Range<usize>) -> Match {
         tokens.line.positions.get(chars.start + position - 1).copied().unwrap_or_default()
     };
     let error = match Eui48::parse(&tokens.line.text(chars.clone())) {
+        Ok(_) if range.len() == 1 => MacError::Joined,
         // Twelve digits, in groups that no way of writing an address has.
         Ok(_) => MacError::Separators,
         Err(error) => error.moved(original),
@@ -104,8 +105,9 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
     let near_twelve = (10..=14).contains(&total);
     match lengths.as_slice() {
         [] => false,
+        // Twelve digits that are no address are part of a longer name.
         [_] if tokens.is_hex(range.start) => {
-            !is_number && decimal >= 4 && (matches!(total, 10 | 11 | 13 | 14 | 24 | 36))
+            !is_number && decimal >= 4 && (matches!(total, 10..=14 | 24 | 36))
         }
         [_] => (11..=13).contains(&total) && hex >= 8 && decimal >= 4,
         [first, second] => {

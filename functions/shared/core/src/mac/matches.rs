@@ -64,6 +64,7 @@ pub(super) fn addresses(tokens: &mut Tokens<'_>) -> Vec<Match> {
 fn bare(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
     let chars = tokens.chars(index);
     let digits = match tokens.tokens.get(index)?.kind {
+        Kind::Hex if chars.len() == 12 && is_joined(tokens, index) => return None,
         Kind::Hex if chars.len() == 12 => chars,
         Kind::Word => glued_to_label(chars)?,
         _ => return None,
@@ -76,6 +77,20 @@ fn bare(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
         device([digits.iter().collect()])
     };
     Some(Match { tokens: index..index + 1, chars, device, is_ambiguous: true })
+}
+
+/// Whether a token is part of a longer name, as in `br-3c8d5e0a7f12`: a word that is no label of an address touches it
+/// with a separator of names.
+fn is_joined(tokens: &Tokens<'_>, index: usize) -> bool {
+    let joins = |index: usize| {
+        tokens.tight_link(index).is_some_and(|link| matches!(link.separator, '-' | '_' | '.'))
+    };
+    let is_name = |index: usize| {
+        let word: String = tokens.chars(index).iter().map(char::to_ascii_lowercase).collect();
+        matches!(tokens.tokens[index].kind, Kind::Word | Kind::Near)
+            && !GLUED_LABELS.contains(&word.as_str())
+    };
+    index > 0 && joins(index - 1) && is_name(index - 1) || joins(index) && is_name(index + 1)
 }
 
 /// The twelve digits behind one of [`GLUED_LABELS`].
@@ -170,12 +185,18 @@ fn groups(
         range.end = last + 2;
         end = tokens.tokens[last + 1].range.start + shape.digits;
     }
-    let are_short = shape.digits == 2 && link.separator == ':' && link.is_tight() && count == 6;
-    // `arp` and `ifconfig` of macOS and Solaris leave a leading zero out.
-    let fits = |text: &String| text.len() == shape.digits || (are_short && text.len() == 1);
-    let is_short = texts.iter().filter(|text| text.len() == 1).count() > 4;
-    let is_fit = texts.len() == shape.groups && texts.iter().all(fits) && !is_short;
+    let are_whole = texts.iter().all(|text| text.len() == shape.digits);
+    let may_be_short =
+        shape.digits == 2 && link.separator == ':' && link.is_tight() && count == shape.groups;
+    let is_fit = texts.len() == shape.groups && (are_whole || may_be_short && are_short(&texts));
     is_fit.then_some(Groups { tokens: range, chars: start..end, texts })
+}
+
+/// Whether pairs are written without leading zeros, as `arp` and `ifconfig` of macOS and Solaris write them. A single
+/// digit beside a pair that has its leading zero is a digit that is missing.
+fn are_short(pairs: &[String]) -> bool {
+    let is_short = |pair: &String| pair.len() == 1 || (pair.len() == 2 && !pair.starts_with('0'));
+    pairs.iter().all(is_short) && pairs.iter().any(|pair| pair.len() == 2)
 }
 
 /// The first group of an address that touches the word before it: `WLAN00`.

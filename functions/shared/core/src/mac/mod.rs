@@ -71,6 +71,12 @@ pub enum MacError {
          (12 位纯数字无法判断是 MAC 地址还是其他编号，请用冒号分隔)"
     )]
     Decimal,
+    /// Twelve digits that are part of a longer name.
+    #[error(
+        "12 digits in a longer name: is it a MAC address? Write it with colons, and a blank before it \
+         (与其他字符相连，无法判断是否为 MAC 地址，请用冒号分隔)"
+    )]
+    Joined,
     /// The text around it says that it is a Bluetooth address.
     #[error(
         "a Bluetooth address, which no wireless network ever sees: use the Wi-Fi address (这是蓝牙地址，请填写无线网卡的 MAC 地址)"

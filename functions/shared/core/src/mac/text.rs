@@ -40,9 +40,15 @@ const NOTHING: [&str; 14] = [
     "no",
 ];
 
+/// In characters, with punctuation around it.
+const LONGEST_NOTHING: usize = 16;
+
 /// Whether a text says in words that nothing is filled in: `无`, `N/A`, `-`.
 #[must_use]
 pub fn says_nothing(text: &str) -> bool {
+    if text.trim().chars().count() > LONGEST_NOTHING {
+        return false;
+    }
     let plain = Plain::of(text, 1);
     let text = plain.text(0..plain.chars.len()).to_lowercase();
     let text = text.trim_matches(|char: char| !char.is_alphanumeric());
@@ -67,16 +73,74 @@ pub fn read(text: &str, most: usize) -> Vec<Found> {
 }
 
 /// Signs of a text that a command printed: `ipconfig /all`, `getmac`, `ip link`, `ifconfig`.
-const COMMAND_OUTPUT: [&str; 8] = [
+const COMMAND_OUTPUT: [&str; 6] = [
     "物理地址. .",
     "实体地址. .",
     "physical address. .",
     "\\device\\tcpip",
     "link/ether",
-    "flags=",
-    "hwaddr",
-    "ether ",
+    "hwaddr ",
 ];
+
+/// Beginnings of lines that `ifconfig` prints.
+const COMMAND_LINES: [&str; 2] = ["ether ", "flags="];
+
+/// An adapter has no more lines before its address than this.
+const MAX_CONTEXT_LINES: usize = 32;
+
+/// A part of a line, between the separators of a list.
+struct Part {
+    line: Plain,
+    matches: Vec<Match>,
+    begins_with_ip: bool,
+}
+
+impl Part {
+    fn read(part: &str, position: usize) -> Self {
+        let line = Plain::of(part, position);
+        let mut tokens = Tokens::of(&line);
+        let mut matches = addresses(&mut tokens);
+        matches.extend(attempts(&mut tokens));
+        matches.sort_by_key(|matched| matched.chars.start);
+        let first = tokens.tokens.first();
+        let begins_with_ip = first.is_some_and(|token| token.kind == Kind::Other);
+        Self { line, matches, begins_with_ip }
+    }
+}
+
+/// An address of a line, or an attempt at one, with the words that belong to it.
+struct Entry {
+    position: usize,
+    matched: Match,
+    own: String,
+}
+
+/// The addresses of a line. One without words in its own part has those of the parts before it, back to the address
+/// before (`蓝牙，00:00:5e:00:53:02`), or those that end the line, if they say what it is (`…, Bluetooth`).
+fn entries(parts: Vec<Part>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut words = String::new();
+    for Part { line, matches, .. } in parts {
+        if matches.is_empty() {
+            words.push_str(&line.text(0..line.chars.len()));
+            continue;
+        }
+        let labels = own_labels(&line, &matches);
+        for (matched, own) in matches.into_iter().zip(labels) {
+            let before = std::mem::take(&mut words);
+            let own = if has_words(&own) { own } else { before };
+            let position = line.positions.get(matched.chars.start).copied().unwrap_or_default();
+            entries.push(Entry { position, matched, own });
+        }
+    }
+    if let Some(last) = entries.last_mut()
+        && !has_words(&last.own)
+        && matches!(label(&words), Some(Label::Bluetooth | Label::Virtual))
+    {
+        last.own = words;
+    }
+    entries
+}
 
 struct Reader<'a> {
     found: Vec<Found>,
@@ -91,11 +155,17 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(text: &str) -> Self {
         let text = text.to_lowercase();
+        let is_printed = |line: &str| {
+            let line = line.trim_start();
+            COMMAND_LINES.iter().any(|sign| line.starts_with(sign)) || line.contains(": flags=")
+        };
+        let is_command_output =
+            COMMAND_OUTPUT.iter().any(|sign| text.contains(sign)) || text.lines().any(is_printed);
         Self {
             found: Vec::new(),
             left_out: Vec::new(),
             seen: BTreeSet::new(),
-            is_command_output: COMMAND_OUTPUT.iter().any(|sign| text.contains(sign)),
+            is_command_output,
             context: Vec::new(),
         }
     }
@@ -104,57 +174,55 @@ impl<'a> Reader<'a> {
         if self.is_command_output && is_heading(line) {
             self.context.clear();
         }
-        let before = self.found.len() + self.left_out.len();
+        let mut parts = Vec::new();
         let mut start = position;
+        let mut devices = BTreeSet::new();
         for part in line.split_inclusive(is_list_separator) {
-            self.read_part(part, start);
-            if self.found.len() >= most {
-                return;
+            let read = Part::read(part, start);
+            devices.extend(read.matches.iter().filter_map(|matched| matched.device.clone().ok()));
+            parts.push(read);
+            if devices.len() >= most {
+                break;
             }
             start += part.chars().count();
         }
-        if self.found.len() + self.left_out.len() > before {
+        let is_row_of_ip = parts.first().is_some_and(|part| part.begins_with_ip);
+        let entries = entries(parts);
+        if entries.is_empty() {
+            self.remember(line);
+            return;
+        }
+        // What the lines before say is the same for each address of this one.
+        let context = label(&self.context.join("\n"))
+            .filter(|label| matches!(label, Label::Bluetooth | Label::Virtual));
+        self.context.clear();
+        for Entry { position, matched, own } in entries {
+            let label = match label(&own) {
+                None if self.is_command_output || !has_words(&own) => context,
+                label => label,
+            };
+            self.take(position, matched, label, is_row_of_ip);
+        }
+    }
+
+    /// Keeps a line without an address for the next one with some: the last line, or the last of the same adapter.
+    fn remember(&mut self, line: &'a str) {
+        if line.trim().is_empty() {
+            return;
+        }
+        if !self.is_command_output {
             self.context.clear();
-        } else if !line.trim().is_empty() {
-            if !self.is_command_output {
-                self.context.clear();
-            }
+        }
+        if self.context.len() < MAX_CONTEXT_LINES {
             self.context.push(line);
         }
     }
 
-    fn read_part(&mut self, part: &str, position: usize) {
-        let line = Plain::of(part, position);
-        let mut tokens = Tokens::of(&line);
-        let mut matches = addresses(&mut tokens);
-        matches.extend(attempts(&mut tokens));
-        matches.sort_by_key(|matched| matched.chars.start);
-        let has_ip = tokens.tokens.first().is_some_and(|token| token.kind == Kind::Other);
-        let labels: Vec<_> = own_labels(&line, &matches);
-        for (matched, own) in matches.into_iter().zip(labels) {
-            let label = self.label_of(&own);
-            self.take(&line, matched, label, has_ip);
-        }
-    }
-
-    /// What an address's own words say, or the lines before it where it has none.
-    fn label_of(&self, own: &str) -> Option<Label> {
-        let context = || label(&self.context.join("\n"));
-        match label(own) {
-            Some(label) => Some(label),
-            None if self.is_command_output || !has_words(own) => {
-                context().filter(|label| matches!(label, Label::Bluetooth | Label::Virtual))
-            }
-            None => None,
-        }
-    }
-
-    fn take(&mut self, line: &Plain, matched: Match, label: Option<Label>, is_row_of_ip: bool) {
-        let position = line.positions.get(matched.chars.start).copied().unwrap_or_default();
+    fn take(&mut self, position: usize, matched: Match, label: Option<Label>, is_row_of_ip: bool) {
         let device = match (matched.device, label) {
             (_, Some(Label::OtherNumber)) if matched.is_ambiguous => return,
             (Ok(_), Some(Label::Bluetooth)) => Err(MacError::Bluetooth),
-            (Ok(_), Some(Label::Virtual)) => Err(MacError::Virtual),
+            (Ok(_) | Err(MacError::Joined), Some(Label::Virtual)) => Err(MacError::Virtual),
             (device, _) => device,
         };
         let is_of_group =
@@ -172,7 +240,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A command's other entries are told only where there is no device beside them.
+    /// A command's other entries are problems only where there is no device beside them.
     fn into_found(mut self, most: usize) -> Vec<Found> {
         if !self.found.iter().any(|found| found.device.is_ok()) {
             self.found.append(&mut self.left_out);

@@ -57,7 +57,7 @@ pub(super) struct Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     pub(super) fn of(line: &'a Plain) -> Self {
-        let ip_addresses = ip_addresses(&line.chars);
+        let mut ip_addresses = ip_addresses(&line.chars).into_iter().peekable();
         let mut tokens = Vec::new();
         let mut place = 0;
         while let Some(&char) = line.chars.get(place) {
@@ -69,7 +69,8 @@ impl<'a> Tokens<'a> {
             let end = place + rest.take_while(|&&char| is_part_of_token(char)).count();
             let mut range = place..end;
             place = end;
-            let is_ip = ip_addresses.iter().any(|ip| ip.start < range.end && range.start < ip.end);
+            while ip_addresses.next_if(|ip| ip.end <= range.start).is_some() {}
+            let is_ip = ip_addresses.peek().is_some_and(|ip| ip.start < range.end);
             if matches!(line.chars.get(range.clone()), Some(['0', 'x' | 'X', _, ..])) {
                 range.start += 2;
             }

@@ -41,11 +41,12 @@ where
     ) -> Result<(), Setback> {
         let Job { request, message, taken, spent, .. } = *job;
         let now = self.clock.now();
-        let state = |wait: Duration, spent: Duration| RetryState {
+        let state = |wait: Duration, gave_up: bool| RetryState {
             attempt: taken.attempt,
             ended_at: now,
             wait_ms: millis(wait),
             spent_ms: millis(spent),
+            gave_up,
             failed,
         };
         let (settlement, result) = match result {
@@ -55,12 +56,10 @@ where
                 let end = self.end(failure, message, spent);
                 let settlement = match end.clone() {
                     End::Retry { after, reason } => {
-                        Settlement::Released { reason, retry: state(after, spent) }
+                        Settlement::Released { reason, retry: state(after, false) }
                     }
-                    // After a redrive the whole budget is there again.
                     End::GiveUp { reason } => {
-                        let retry = state(Duration::ZERO, Duration::ZERO);
-                        Settlement::Failed { reason, retry }
+                        Settlement::Failed { reason, retry: state(Duration::ZERO, true) }
                     }
                 };
                 (settlement, Err(Setback::Settled(end)))
@@ -88,17 +87,14 @@ where
         };
         let policy = &self.flows.retry;
         let until_stop = until_hard_stop(message.expires_at, self.clock.now());
-        let is_over = match reason.class {
-            // Another worker is at it, and ends it.
-            Class::Busy => None,
-            _ if policy.is_spent(spent) => {
-                let budget = humantime::format_duration(policy.give_up_after);
-                Some(format!("given up after {budget}: {}", reason.text))
-            }
-            _ if until_stop.is_some_and(|left| left.is_zero()) => {
-                Some(format!("given up before the queue deletes the message: {}", reason.text))
-            }
-            _ => None,
+        let is_over = if until_stop.is_some_and(|left| left.is_zero()) {
+            Some(format!("given up before the queue deletes the message: {}", reason.text))
+        // While another worker holds the request or the target, nothing was tried.
+        } else if policy.is_spent(spent) && reason.class != Class::Busy {
+            let budget = humantime::format_duration(policy.give_up_after);
+            Some(format!("given up after {budget}: {}", reason.text))
+        } else {
+            None
         };
         if let Some(text) = is_over {
             let given_up = Reason::new(reason.class, text);
@@ -118,7 +114,7 @@ where
     fn wait(&self, message: &Message<'_>, asked: Option<Duration>, class: Class) -> Duration {
         let policy = &self.flows.retry;
         match class {
-            // There was progress: go on as soon as there is a worker again.
+            // There was progress: continue as soon as a worker is free.
             Class::OutOfTime if asked == Some(Duration::ZERO) => Duration::ZERO,
             Class::CircuitOpen => {
                 let asked = asked.unwrap_or_default().min(policy.longest);
@@ -131,8 +127,9 @@ where
         }
     }
 
-    /// The ledger says failed by now, unless it does not know the request or the attempt broke off. A crash between the two, or a
-    /// dead-letter queue that cannot be reached, gives the message out again: it fails again and is buried then.
+    /// The ledger says failed by now, unless it does not know the request or the attempt broke off. After a crash
+    /// between the two, or when the dead-letter queue cannot be reached, the message is given out again, fails again
+    /// with no budget left, and is sent there then.
     pub(super) async fn bury(&self, message: &Message<'_>, reason: Reason) -> Disposition {
         let letter = DeadLetter {
             body: message.body,

@@ -231,7 +231,8 @@ where
         };
         let no_state = RetryState { ended_at: request.received_at, ..RetryState::default() };
         let state = taken.retry.as_ref().unwrap_or(&no_state);
-        let spent = self.flows.retry.spent(state, taken.attempt, self.clock.now());
+        let (policy, now) = (&self.flows.retry, self.clock.now());
+        let spent = policy.spent(state, taken.attempt, message.first_received, now);
         let job = Job { request: &request, flow, taken: &taken, message, spent };
         let mut findings = Findings {
             flow: flow.name.clone(),

@@ -30,7 +30,8 @@ pub struct Plan<'a> {
 /// Plans what `instance` leads to by `flow`.
 ///
 /// An action that uses a field which is filled in and cannot be read is not planned: without that value it could
-/// give more than was asked for, such as access without an end.
+/// give more than was asked for, such as access without an end. Neither are the actions behind it on the same devices
+/// at the same target, which keep their order.
 ///
 /// # Errors
 /// [`Failure`] when a condition cannot be evaluated, or the ledger could not keep so many effects.
@@ -44,14 +45,16 @@ pub fn plan<'a>(
         extract(flow, &instance.form);
     let variables = variables(event_id, instance, values);
     let mut work = Vec::new();
-    let mut planned = HashSet::new();
-    for action in wanted(flow, &variables, actions)? {
-        if unreadable.iter().any(|field| actions.uses(&action.target, &action.operation, field)) {
-            continue;
-        }
+    let (mut planned, mut held_back) = (HashSet::new(), HashSet::new());
+    for Wanted { action, is_wanted } in wanted(flow, &variables, &unreadable, actions)? {
         for &device in devices.get(&action.for_each).into_iter().flatten() {
-            // Two fields can name the same device.
-            if planned.insert(EffectKey::new(&action.target, &action.operation, device)) {
+            let subject = (action.target.as_str(), device);
+            if !is_wanted {
+                held_back.insert(subject);
+            } else if !held_back.contains(&subject)
+                // Two fields can name the same device.
+                && planned.insert(EffectKey::new(&action.target, &action.operation, device))
+            {
                 work.push((action, device));
             }
         }
@@ -83,27 +86,47 @@ fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
     Err(Failure::give_up(Class::BadForm, text))
 }
 
-/// The actions whose conditions hold.
+/// An action whose conditions hold, or cannot be evaluated.
+struct Wanted<'a> {
+    action: &'a Action,
+    /// Whether it can be performed: no value that it or its condition uses is unreadable.
+    is_wanted: bool,
+}
+
+/// The actions whose conditions hold or depend on a field that cannot be read.
 fn wanted<'a>(
     flow: &'a Flow,
     variables: &Map<String, Value>,
+    unreadable: &BTreeSet<String>,
     actions: &impl Act,
-) -> Result<Vec<&'a Action>, Failure> {
-    let holds = |condition: &Option<String>| {
-        condition.as_ref().map_or(Ok(true), |when| actions.holds(when, variables))
-    };
+) -> Result<Vec<Wanted<'a>>, Failure> {
+    let is_unreadable =
+        |when: &str| unreadable.iter().any(|field| actions.condition_uses(when, field));
     let mut wanted = Vec::new();
-    if holds(&flow.when)? {
-        for action in &flow.actions {
-            if holds(&action.when)? {
-                wanted.push(action);
-            }
+    let is_open = flow.when.as_deref().is_some_and(is_unreadable);
+    if !is_open && !holds(flow.when.as_deref(), variables, actions)? {
+        tracing::info!(flow = flow.name, "nothing is to be done, by the flow's condition");
+        return Ok(wanted);
+    }
+    for action in &flow.actions {
+        let is_open = is_open || action.when.as_deref().is_some_and(is_unreadable);
+        if is_open || holds(action.when.as_deref(), variables, actions)? {
+            let uses = |field: &String| actions.uses(&action.target, &action.operation, field);
+            wanted.push(Wanted { action, is_wanted: !is_open && !unreadable.iter().any(uses) });
         }
     }
     if wanted.is_empty() {
         tracing::info!(flow = flow.name, "nothing is to be done, by its conditions");
     }
     Ok(wanted)
+}
+
+fn holds(
+    condition: Option<&str>,
+    variables: &Map<String, Value>,
+    actions: &impl Act,
+) -> Result<bool, Failure> {
+    condition.map_or(Ok(true), |when| actions.holds(when, variables))
 }
 
 /// What templates may use, besides the device: the flow's own fields cannot hide these.

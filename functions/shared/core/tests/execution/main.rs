@@ -107,7 +107,7 @@ async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
     assert!(matches!(end, Disposition::Buried(_)), "{end:?}");
     assert_eq!(run.world.done("nac", "add"), [3].into());
     *run.world.form.lock().unwrap() = form([1, 2, 3, 4]);
-    let _ = run.attempt().await;
+    let _ = run.redrive().await;
     assert_eq!(run.world.done("nac", "add"), [3, 4].into(), "the new one was tried first");
 }
 
@@ -149,6 +149,7 @@ async fn g16_actions_of_a_device_keep_their_order_whatever_fails_and_when() {
                 assert_eq!(end, Disposition::Done);
                 for last in 1..=count {
                     let seen = run.world.seen.lock().unwrap().clone();
+                    assert!(seen.iter().all(|it| !it.overlaps), "one begins when another is over");
                     let of_device = seen.iter().filter(|it| it.device == last);
                     let (mut removed, mut added) = (0, 0);
                     for call in of_device {
@@ -223,7 +224,8 @@ async fn g19_an_action_whose_value_cannot_be_read_waits_for_the_correction() {
     "#;
     let mut form = form([1]);
     form.fields.push(field("until", "31.12.2027"));
-    let world = World { used: ["valid_until".to_owned()].into(), ..World::new(form.clone()) };
+    let used_by = Some(("nac", "add", "valid_until"));
+    let world = World { used_by, ..World::new(form.clone()) };
     let mut run = Run::with_fields(world, fields, ADD);
     let end = run.attempt().await;
     assert!(
@@ -256,6 +258,51 @@ async fn an_action_that_does_not_use_the_value_is_performed() {
         "{end:?}"
     );
     assert_eq!(run.world.done("nac", "add"), [1].into());
+}
+
+/// What comes behind the action with the unreadable value waits with it: it would be done before it else.
+#[tokio::test]
+async fn g16_actions_behind_one_that_cannot_be_performed_wait_for_it() {
+    let fields = r#"
+        mac = { kind = "mac", from = [{ field = "mac" }] }
+        valid_until = { kind = "date", from = [{ field = "until" }], optional = true }
+    "#;
+    let by_template = r#"{ target = "nac", operation = "add", for_each = "mac" },
+        { target = "nac", operation = "second", for_each = "mac" },
+        { target = "wlc", operation = "add", for_each = "mac" }"#;
+    let by_condition = by_template.replacen("\"add\",", "\"add\", when = \"valid_until\",", 1);
+    for (actions, is_used) in [(by_template, true), (by_condition.as_str(), false)] {
+        let mut form = form([1]);
+        form.fields.push(field("until", "31.12.2027"));
+        let mut world = World::new(form.clone());
+        world.used_by = is_used.then(|| ("nac", "add", "valid_until"));
+        let mut run = Run::with_fields(world, fields, actions);
+        let _ = run.attempt().await;
+        assert_eq!(run.world.done("nac", "add"), [].into());
+        assert_eq!(run.world.done("nac", "second"), [].into());
+        assert_eq!(run.world.done("wlc", "add"), [1].into(), "another target does not wait");
+        form.fields[1] = field("until", "2027-12-31T00:00:00+08:00");
+        *run.world.form.lock().unwrap() = form;
+        assert_eq!(run.redrive().await, Disposition::Done);
+        let seen = run.world.seen.lock().unwrap().clone();
+        let at_nac = seen.iter().filter(|it| it.target == "nac").map(|it| it.operation.as_str());
+        assert_eq!(at_nac.collect::<Vec<_>>(), ["add", "second"]);
+    }
+}
+
+#[tokio::test]
+async fn g27_a_second_message_has_no_budget_of_its_own_and_a_redrive_has() {
+    let world =
+        World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
+    let mut run = Run::new(world, ADD);
+    let (_, end) = run.play(1_000).await;
+    assert!(matches!(end, Disposition::Buried(_)), "{end:?}");
+    run.world.pass(Duration::from_mins(10));
+    // The other message was there before the first one was given up.
+    let end = run.attempt().await;
+    assert!(matches!(end, Disposition::Buried(_)), "{end:?}");
+    let end = run.redrive().await;
+    assert!(matches!(end, Disposition::ComeBack { .. }), "{end:?}");
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ pub(crate) struct Seen {
     pub(crate) operation: String,
     pub(crate) device: u8,
     pub(crate) is_done: bool,
+    /// Whether another call for the same device at the same target was under way.
+    pub(crate) overlaps: bool,
 }
 
 /// What the target does with a call. May panic.
@@ -48,9 +50,10 @@ pub(crate) struct World {
     pub(crate) behaviour: Mutex<Behaviour>,
     /// How long each call takes.
     pub(crate) call_takes: Duration,
-    /// The fields that the operations of targets depend on.
-    pub(crate) used: BTreeSet<String>,
+    /// The target, the operation and the field that it depends on.
+    pub(crate) used_by: Option<(&'static str, &'static str, &'static str)>,
     pub(crate) letters: Mutex<Vec<Reason>>,
+    pub(crate) under_way: Mutex<BTreeSet<(String, u8)>>,
     pub(crate) dead_letter_queue_panics: bool,
     pub(crate) now: AtomicI64,
 }
@@ -67,8 +70,9 @@ impl World {
             seen: Mutex::default(),
             behaviour: Mutex::new(Box::new(|_, _| Ok(()))),
             call_takes: Duration::ZERO,
-            used: BTreeSet::new(),
+            used_by: None,
             letters: Mutex::default(),
+            under_way: Mutex::default(),
             dead_letter_queue_panics: false,
             now: AtomicI64::new(START.as_millis()),
         }
@@ -189,8 +193,12 @@ impl Act for Ports {
         Ok(true)
     }
 
-    fn uses(&self, _: &str, _: &str, field: &str) -> bool {
-        self.0.used.contains(field)
+    fn condition_uses(&self, condition: &str, field: &str) -> bool {
+        condition.contains(field)
+    }
+
+    fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
+        self.0.used_by == Some((target, operation, field))
     }
 
     fn is_exclusive(&self, _: &str) -> bool {
@@ -205,11 +213,18 @@ impl Act for Ports {
         self.0.pass(self.0.call_takes);
         let device = call.device.octets()[5];
         let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
+        let subject = (target.clone(), device);
         let number = {
+            let overlaps = !self.0.under_way.lock().unwrap().insert(subject.clone());
             let mut seen = self.0.seen.lock().unwrap();
-            seen.push(Seen { target, operation, device, is_done: false });
+            seen.push(Seen { target, operation, device, is_done: false, overlaps });
             seen.len()
         };
+        // Calls take turns, so that those of one attempt are under way at the same time.
+        for _ in 0..(number + usize::from(device)) % 4 {
+            tokio::task::yield_now().await;
+        }
+        self.0.under_way.lock().unwrap().remove(&subject);
         let result = {
             let behaviour = self.0.behaviour.lock().unwrap_or_else(|error| error.into_inner());
             behaviour(call, number)
@@ -289,6 +304,14 @@ impl Run {
             expires_at: None,
             time: Duration::from_mins(1),
         }
+    }
+
+    /// One receive of another message about the same request, as a redrive sends it.
+    pub(crate) async fn redrive(&mut self) -> Disposition {
+        self.world.pass(Duration::from_hours(1));
+        self.receives = 0;
+        self.first_received = Ports(Arc::clone(&self.world)).now();
+        self.attempt().await
     }
 
     /// One receive of the message.

@@ -306,3 +306,19 @@ fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiE
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn into_failure_of_an_answer_that_is_too_large_gives_up() {
+        let too_large = HttpError::TooLarge { host: "open.feishu.cn".into(), limit: 4_194_304 };
+        let failure = ApiError::Http(too_large).into_failure();
+        assert!(
+            matches!(failure, Failure::GiveUp { reason } if reason.class == Class::SourceRefused)
+        );
+        let timeout = ApiError::Http(HttpError::Timeout { host: "open.feishu.cn".into() });
+        assert!(matches!(timeout.into_failure(), Failure::Retry { .. }));
+    }
+}

@@ -25,22 +25,34 @@ fn fields(widgets: Vec<Value>) -> Vec<Field> {
 /// the others. `ext` and `option` have many shapes and are not needed.
 fn field(mut widget: Map<String, Value>) -> Field {
     let value = widget.remove("value").unwrap_or_default();
-    let content = match (text(&widget, "type").as_deref(), value) {
-        (Some("fieldList"), Value::Array(rows)) => {
+    let is_table = text(&widget, "type").as_deref() == Some("fieldList");
+    let content = if is_table { table(value) } else { Content::Value(value) };
+    Field {
+        custom_id: text(&widget, "custom_id").filter(|id| !id.is_empty()),
+        id: text(&widget, "id").unwrap_or_default(),
+        name: text(&widget, "name").unwrap_or_default(),
+        content,
+    }
+}
+
+/// The rows of a table. One of another shape stays the value that it is: it is filled in, and cannot be read.
+fn table(value: Value) -> Content {
+    let is_row = |row: &Value| match row {
+        Value::Null => true,
+        Value::Array(widgets) => widgets.iter().all(|it| it.is_object() || it.is_null()),
+        _ => false,
+    };
+    match value {
+        Value::Array(rows) if rows.iter().all(is_row) => {
             let row = |row: Value| match row {
                 Value::Array(widgets) => fields(widgets),
                 _ => Vec::new(),
             };
             Content::Rows(rows.into_iter().map(row).collect())
         }
-        (Some("fieldList"), _) => Content::Rows(Vec::new()),
-        (_, value) => Content::Value(value),
-    };
-    Field {
-        custom_id: text(&widget, "custom_id").filter(|id| !id.is_empty()),
-        id: text(&widget, "id").unwrap_or_default(),
-        name: text(&widget, "name").unwrap_or_default(),
-        content,
+        Value::Null => Content::Rows(Vec::new()),
+        Value::String(text) if text.trim().is_empty() => Content::Rows(Vec::new()),
+        value => Content::Value(value),
     }
 }
 

@@ -73,6 +73,14 @@ fn read_of_words_around_an_address_finds_the_address() {
         "IMEI 86 012345 678901 2\nWLAN 00:00:5e:00:53:01",
         "SN 00005e0053ff MAC 00005e005301",
         "这不是蓝牙地址 00:00:5e:00:53:01",
+        "not the bluetooth address 00:00:5e:00:53:01",
+        "张三 工号10086 00005e005301",
+        "电话13800138000 0000-5e00-5301",
+        "SN: C02XL0GTJGH5 00005e005301",
+        "not sure whether the Bluetooth one counts\nWLAN: 00:00:5e:00:53:01",
+        "mac-00005e005301",
+        "| 手机 | 00:00:5e:00:53:01 | 张三 |",
+        "设备,地址\n手机,00:00:5e:00:53:01",
         "00:00:5e:00:53:01 00-00-5E-00-53-01",
     ] {
         assert_eq!(found(typed), [Ok(1)], "{typed:?}");
@@ -115,6 +123,8 @@ fn read_of_an_attempt_refuses_it_with_its_position() {
         ("00:00:5e:00:53:01:00:00:5e:00:53:02", 1, length(24)),
         ("00 00 5e 00 53 01 00 00 5e 00 53 02", 1, length(24)),
         ("00005e00530", 1, length(11)),
+        ("00:00:5e:00:53:1", 1, length(11)),
+        ("0:00:5e:00:53:01", 1, length(11)),
         ("00005e0053011", 1, length(13)),
         ("0000.5e00.530", 1, length(11)),
         ("00005e-00530", 1, length(11)),
@@ -130,6 +140,12 @@ fn read_of_an_attempt_refuses_it_with_its_position() {
         ("00:00:5e:00:53:01（蓝牙）", 1, MacError::Bluetooth),
         ("蓝牙地址\n00:00:5e:00:53:01", 6, MacError::Bluetooth),
         ("VMware Virtual Ethernet Adapter 00:00:5e:00:53:01", 33, MacError::Virtual),
+        ("蓝牙，00:00:5e:00:53:01", 4, MacError::Bluetooth),
+        ("| 蓝牙 | 00:00:5e:00:53:01 |", 8, MacError::Bluetooth),
+        ("00:00:5e:00:53:01, Bluetooth", 1, MacError::Bluetooth),
+        ("\"蓝牙网络连接\",\"Bluetooth Device\",\"00-00-5E-00-53-01\"", 30, MacError::Bluetooth),
+        ("OPPO Reno 蓝牙 00:00:5e:00:53:01", 14, MacError::Bluetooth),
+        ("PC-00005e005301", 4, MacError::Joined),
     ] {
         let expected = Found { position, device: Err(error) };
         assert_eq!(read(typed, 100), [expected], "{typed:?}");
@@ -226,6 +242,10 @@ N/A                 硬件不存在
     link/ether 00:00:5e:00:53:02 brd ff:ff:ff:ff:ff:ff permaddr 00:00:5e:00:53:02
 4: docker0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state DOWN mode DEFAULT group default
     link/ether 02:42:5e:00:53:0a brd ff:ff:ff:ff:ff:ff
+5: br-3c8d5e0a7f12: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state DOWN mode DEFAULT
+    link/ether 00:00:5e:00:53:0b brd ff:ff:ff:ff:ff:ff
+7: vethf3a9c21@if6: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master docker0 state UP mode DEFAULT
+    link/ether 00:00:5e:00:53:0c brd ff:ff:ff:ff:ff:ff link-netnsid 0
 ";
     let of_macos = "
 lo0: flags=8049<UP,LOOPBACK,RUNNING,MULTICAST> mtu 16384
@@ -291,13 +311,31 @@ fn read_ends_after_as_many_as_are_asked_for() {
     assert_eq!(read(&text, 7).len(), 7);
 }
 
-/// Texts without a hexadecimal digit in a word of their own, and without a word that labels an address.
+/// Texts without a hexadecimal attempt, and without a word that labels an address as something else.
 fn words() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         "[ghjkmnpqrtuvwxyGHJKMNPQRTUVWXY]{1,6}",
         "[一-龥]{1,6}",
         "[，。、；：！？（）“”《》\\[\\]()<>'\"`~@#*+=|/\\\\ \t\n]{1,3}",
         "[①-⑳]",
+        prop::sample::select(vec![
+            " iPhone 15 ",
+            "（工号10086）",
+            " 13800138000 ",
+            "2026年6月5日 08:12:34 ",
+            " v17.5.1 ",
+            "第3台：",
+            " MTP03CH/A ",
+            " 192.0.2.1 ",
+            " fe80::1 ",
+            "我的电脑",
+            " Wi-Fi：",
+            "3楼",
+            " 0571-88886666 ",
+            "1. ",
+            "- ",
+        ])
+        .prop_map(str::to_owned),
     ];
     prop::collection::vec(word, 0..6)
         .prop_map(|words| words.concat())
@@ -335,21 +373,32 @@ proptest! {
         prop_assert_eq!(devices, [Ok(device)]);
     }
 
+    /// Addresses that were mistyped, joined and mixed with other characters.
     #[test]
     fn g19_no_device_is_found_whose_digits_do_not_stand_in_the_text(
-        text in "([0-9a-fA-F]{1,4}|[0-9a-fA-FoOlI]{2}|[:;._ -]|\\PC){0,40}"
+        addresses in prop::collection::vec((any::<[u8; 6]>(), spelling()), 1..4),
+        joints in prop::collection::vec("[ ,;:.-]{0,2}|[一-龥]|[a-zO0-9]", 4),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), "[0-9a-fOlI:. -]?"), 0..4),
     ) {
-        let folded: String = text.chars().filter_map(crate::mac::characters::plain).collect();
-        let folded = folded.to_lowercase();
-        for device in read(&text, 100).into_iter().filter_map(|found| found.device.ok()) {
-            // `arp` leaves leading zeros out, so each octet is looked for by itself, in order.
-            let mut rest = folded.as_str();
-            for octet in device.octets() {
-                let (long, short) = (format!("{octet:02x}"), format!("{octet:x}"));
-                let place = rest.find(&long).map(|at| at + 2).or(rest.find(&short).map(|at| at + short.len()));
-                prop_assert!(place.is_some(), "{} is not in {:?}", device, text);
-                rest = &rest[place.unwrap()..];
-            }
+        let mut text = joints[0].clone();
+        for ((octets, spelling), joint) in addresses.into_iter().zip(&joints[1..]) {
+            text.push_str(&Eui48(octets).spelled(spelling));
+            text.push_str(joint);
+        }
+        let mut chars: Vec<String> = text.chars().map(String::from).collect();
+        for (place, change) in changes {
+            *place.get_mut(&mut chars) = change;
+        }
+        let text = chars.concat();
+        let digits = |text: &str| text.replace([':', '-', '.', ' ', ';'], "").to_lowercase();
+        for found in read(&text, 100) {
+            let Ok(device) = found.device else { continue };
+            let behind: String = text.chars().skip(found.position - 1).collect();
+            // `arp` leaves leading zeros out.
+            let short = device.octets().map(|octet| format!("{octet:x}")).join(":");
+            let stands = digits(&behind).starts_with(&digits(&device.to_string()))
+                || behind.to_lowercase().starts_with(&short);
+            prop_assert!(stands, "{} does not stand in {:?} at {}", device, text, found.position);
         }
     }
 }

@@ -1,0 +1,188 @@
+//! Events that `lambda_http` would panic on: answered 400.
+//!
+//! It decodes the body and parses the address before the function sees a request, and unwraps the results. A panic would be
+//! answered 500: an error of ours, for which the sender tries again, and which a stranger could bring about. Such an
+//! event is passed on without what cannot be read, and marked.
+
+use std::borrow::Cow;
+use std::task::{Context, Poll};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use greenlight_core::Refusal;
+use lambda_http::Service;
+use lambda_http::http::{HeaderMap, Uri};
+use lambda_http::lambda_runtime::LambdaInvocation;
+use lambda_http::tower::Layer;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+/// The header that marks an event. One that a sender sets refuses its own event.
+const MARK: &str = "greenlight-unreadable";
+
+/// Why the function must refuse this request, if it must.
+pub(crate) fn refusal(headers: &HeaderMap) -> Option<Refusal> {
+    match headers.get(MARK)?.as_bytes() {
+        b"base64" => Some(Refusal::NotBase64),
+        _ => Some(Refusal::NotARequest),
+    }
+}
+
+/// Looks at each event before it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventCheck;
+
+impl<S> Layer<S> for EventCheck {
+    type Service = Checked<S>;
+
+    fn layer(&self, inner: S) -> Checked<S> {
+        Checked(inner)
+    }
+}
+
+/// The service behind the check.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked<S>(S);
+
+impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for Checked<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut invocation: LambdaInvocation) -> S::Future {
+        if let Some(marked) = marked(&invocation.body) {
+            invocation.body = marked.into();
+        }
+        self.0.call(invocation)
+    }
+}
+
+/// The members of an HTTP API's payload format 2.0 that are decoded or parsed.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(default)]
+    is_base64_encoded: bool,
+    #[serde(borrow, default)]
+    body: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    raw_path: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    raw_query_string: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    headers: Headers<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct Headers<'a> {
+    #[serde(borrow, default)]
+    host: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "x-forwarded-proto")]
+    scheme: Option<Cow<'a, str>>,
+}
+
+impl Event<'_> {
+    fn is_decodable(&self) -> bool {
+        let body = self.body.as_deref().unwrap_or_default();
+        !self.is_base64_encoded || STANDARD.decode(body).is_ok()
+    }
+
+    /// Whether scheme, host, path and query make an address.
+    fn has_address(&self) -> bool {
+        let scheme = self.headers.scheme.as_deref().unwrap_or("https");
+        let host = self.headers.host.as_deref().unwrap_or("localhost");
+        let path = self.raw_path.as_deref().unwrap_or_default();
+        let Ok(url) = Url::parse(&format!("{scheme}://{host}{path}")) else { return false };
+        let query = self.raw_query_string.as_deref().unwrap_or_default();
+        format!("{url}?{query}").parse::<Uri>().is_ok()
+    }
+}
+
+/// The event without what cannot be read and with [`MARK`], if there is anything that cannot.
+fn marked(event: &[u8]) -> Option<Vec<u8>> {
+    let read: Event<'_> = serde_json::from_slice(event).ok()?;
+    let reason = match (read.is_decodable(), read.has_address()) {
+        (true, true) => return None,
+        (false, _) => "base64",
+        (true, false) => "address",
+    };
+    let mut event: Map<String, Value> = serde_json::from_slice(event).ok()?;
+    for member in ["body", "rawPath", "rawQueryString", "headers", "cookies"] {
+        event.remove(member);
+    }
+    event.insert("isBase64Encoded".to_owned(), json!(false));
+    event.insert("headers".to_owned(), json!({ MARK: reason, "host": "localhost" }));
+    serde_json::to_vec(&event).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(event: &Value) -> Option<Value> {
+        let marked = super::marked(event.to_string().as_bytes())?;
+        Some(serde_json::from_slice(&marked).unwrap())
+    }
+
+    #[test]
+    fn marked_takes_a_body_out_that_is_no_base64() {
+        for body in ["%", "AAA", "A===", "\u{fc}"] {
+            let event = json!({"body": body, "isBase64Encoded": true, "headers": {"a": "b"}});
+            let headers = json!({ MARK: "base64", "host": "localhost" });
+            let expected = json!({"isBase64Encoded": false, "headers": headers});
+            assert_eq!(marked(&event), Some(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn marked_takes_an_address_out_that_is_none() {
+        let event = |host: &str, scheme: &str, path: &str, query: &str| {
+            let headers = json!({"host": host, "x-forwarded-proto": scheme});
+            json!({"headers": headers, "rawPath": path, "rawQueryString": query, "body": "x"})
+        };
+        for event in [
+            event("a b", "https", "/api/event", ""),
+            event("[::1", "https", "/api/event", ""),
+            event("a", "https, http", "/api/event", ""),
+            event("a", "https", "/api/event", "x=<y>"),
+            event("a", "https", "/api/event", "x=\u{0}"),
+            event("a:99999", "https", "/api/event", ""),
+        ] {
+            let marked = marked(&event).unwrap_or_else(|| panic!("{event} is left as it is"));
+            assert_eq!(marked["headers"], json!({ MARK: "address", "host": "localhost" }));
+            assert_eq!((&marked["body"], &marked["rawQueryString"]), (&Value::Null, &Value::Null));
+        }
+    }
+
+    #[test]
+    fn marked_leaves_every_other_event_as_it_is() {
+        for event in [
+            json!({"body": "eyJhIjoxfQ==", "isBase64Encoded": true, "headers": {}}),
+            json!({"body": "%", "isBase64Encoded": false}),
+            json!({"body": null, "isBase64Encoded": true}),
+            json!({"rawPath": "/api/event", "rawQueryString": "a=b&c=%20", "headers":
+                {"host": "x.execute-api.us-east-1.amazonaws.com", "x-forwarded-proto": "https"}}),
+            json!({"isBase64Encoded": true}),
+            json!({}),
+            json!("x"),
+        ] {
+            assert_eq!(marked(&event), None, "{event}");
+        }
+    }
+
+    #[test]
+    fn refusal_says_what_could_not_be_read() {
+        let of = |mark: &'static str| {
+            HeaderMap::from_iter([(MARK.parse().unwrap(), mark.parse().unwrap())])
+        };
+        assert_eq!(refusal(&of("base64")), Some(Refusal::NotBase64));
+        assert_eq!(refusal(&of("address")), Some(Refusal::NotARequest));
+        assert_eq!(refusal(&HeaderMap::new()), None);
+    }
+}
