@@ -275,7 +275,7 @@ async fn g16_actions_behind_one_that_cannot_be_performed_wait_for_it() {
         let mut form = form([1]);
         form.fields.push(field("until", "31.12.2027"));
         let mut world = World::new(form.clone());
-        world.used_by = is_used.then(|| ("nac", "add", "valid_until"));
+        world.used_by = is_used.then_some(("nac", "add", "valid_until"));
         let mut run = Run::with_fields(world, fields, actions);
         let _ = run.attempt().await;
         assert_eq!(run.world.done("nac", "add"), [].into());
