@@ -62,12 +62,17 @@ fn cluster(tokens: &Tokens<'_>, index: usize) -> Range<usize> {
         return index..index;
     }
     let by_blanks = is_by_blanks(tokens, index);
+    let is_linked = |index: usize| match tokens.link(index) {
+        Some(link) => (link.separator == ' ') == by_blanks,
+        None => !by_blanks && tokens.is_doubled(index),
+    };
+    // Between blanks, nothing else touches a group.
+    let is_free = |index: usize| tokens.tight_link(index).is_none();
     let mut end = index + 1;
     while is_group(end)
         && end - index < LONGEST_CLUSTER
-        && let Some(link) = tokens.link(end - 1)
-        && (link.separator == ' ') == by_blanks
-        && (!by_blanks || tokens.tokens[end].len() == tokens.tokens[index].len())
+        && is_linked(end - 1)
+        && (!by_blanks || (tokens.tokens[end].len() == tokens.tokens[index].len() && is_free(end)))
     {
         end += 1;
     }
@@ -119,17 +124,27 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
         }
         [_, _, _] => !is_number && decimal >= 3 && near_twelve && of_lengths(3..6),
         _ if by_blanks => !is_number && of_lengths(2..3) && lengths.len() > 4,
-        [first, .., _] => {
-            let is_date = is_number && *first == 4;
-            let is_version = is_number && chars_between(tokens, range).all(|char| char == '.');
-            let is_time = is_number && lengths.len() == 4;
-            total >= 8 && of_lengths(1..5) && !is_date && !is_version && !is_time
+        [first, middle @ .., _] => {
+            let pairs = lengths.iter().filter(|length| **length == 2).count();
+            let mut separators = separators(tokens, range);
+            let separator = separators.next();
+            let is_even = separators.all(|it| Some(it) == separator);
+            if is_number {
+                // Dates, times, versions and numbers of rooms have groups of several lengths, or dots.
+                let is_date = *first == 4;
+                let are_pairs = pairs + 1 >= lengths.len() && lengths.len() > 4;
+                are_pairs && is_even && separator != Some('.') && !is_date
+            } else {
+                // A word may touch the first group, or the last.
+                let are_short = middle.iter().all(|length| (1..5).contains(length));
+                total >= 8 && are_short && pairs * 2 >= lengths.len()
+            }
         }
     }
 }
 
 /// The separators within a range of tokens.
-fn chars_between<'a>(
+fn separators<'a>(
     tokens: &'a Tokens<'_>,
     range: &Range<usize>,
 ) -> impl Iterator<Item = char> + use<'a> {

@@ -58,6 +58,8 @@ const fn is_enclosed(char: char) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Plain {
     pub(super) chars: Vec<char>,
+    /// The same characters as typed: a full-width colon is another separator than an ASCII one.
+    pub(super) typed: Vec<char>,
     /// Counted from 1, in characters of the text as typed.
     pub(super) positions: Vec<usize>,
 }
@@ -69,6 +71,7 @@ impl Plain {
         for (offset, typed) in line.chars().enumerate() {
             if let Some(char) = plain(typed) {
                 plain_line.chars.push(char);
+                plain_line.typed.push(typed);
                 plain_line.positions.push(position + offset);
             }
         }

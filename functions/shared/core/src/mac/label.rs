@@ -9,18 +9,43 @@ pub(super) enum Label {
     Virtual,
     /// A number that is no address: of a device, a person or an order.
     OtherNumber,
-    /// The broadcast address of a network, as `ip link` prints it.
-    Broadcast,
+    /// An address of the network itself: its broadcast address, its access point.
+    Network,
 }
 
 /// Words that say it, in lower case. Those of ASCII letters count as whole words only.
 const WORDS: [(Label, &[&str]); 4] = [
-    (Label::Bluetooth, &["蓝牙", "藍牙", "bluetooth", "bt"]),
+    (
+        Label::Bluetooth,
+        &[
+            "蓝牙",
+            "藍牙",
+            "藍芽",
+            "蓝芽",
+            "bt",
+            "btmac",
+            "btaddr",
+            "bd_addr",
+            "bdaddr",
+            "bd addr",
+            "bd address",
+            "ble",
+            "bluetooth",
+            "bluetoothmac",
+            "bluetoothaddress",
+            "blue tooth",
+        ],
+    ),
     (
         Label::Virtual,
         &[
-            "虚拟",
-            "虛擬",
+            "虚拟网",
+            "虚拟机",
+            "虚拟适配器",
+            "虚拟以太网",
+            "虚拟交换机",
+            "虛擬網",
+            "虛擬機",
             "隧道",
             "环回",
             "本地连接*",
@@ -30,37 +55,45 @@ const WORDS: [(Label, &[&str]); 4] = [
             "vbox",
             "vboxnet",
             "vmnet",
+            "vmnic",
+            "parallels",
             "hyper-v",
             "vethernet",
             "docker",
-            "veth",
-            "virbr",
-            "tap",
-            "tun",
-            "utun",
             "tunnel",
             "teredo",
             "isatap",
             "loopback",
             "awdl",
             "llw",
+            "utun",
             "wi-fi direct",
             "wsl",
+            "vnic",
+            "tap-windows",
         ],
     ),
     (
         Label::OtherNumber,
         &[
             "序列号",
+            "序列號",
             "序號",
             "设备号",
             "手机号",
             "电话",
+            "座机",
+            "固话",
+            "联系方式",
             "订单",
             "单号",
             "工号",
+            "学号",
+            "卡号",
             "编号",
             "身份证",
+            "资产号",
+            "保修",
             "sn",
             "s/n",
             "serial",
@@ -77,20 +110,48 @@ const WORDS: [(Label, &[&str]); 4] = [
             "tel",
             "order",
             "asset",
+            "student",
+            "employee",
         ],
     ),
-    (Label::Broadcast, &["brd"]),
+    (Label::Network, &["brd", "bssid"]),
 ];
 
 /// Beginnings of names that Linux and Docker make up for interfaces that exist in software only.
-const VIRTUAL_NAMES: [&str; 2] = ["veth", "br-"];
+const VIRTUAL_NAMES: [&str; 8] =
+    ["veth", "br-", "virbr", "vnet", "cni0", "flannel.", "tap0", "tun0"];
 
 /// Words that name an address of a device: behind another number's label they end what that label is about.
 const ADDRESS_WORDS: [&str; 6] =
     ["mac", "物理地址", "实体地址", "physical address", "ether", "hwaddr"];
 
-/// Words in front of a label that take it back.
-const NEGATIONS: [&str; 7] = ["不是", "不要", "非", "not", "not the", "not a", "no"];
+/// Words that name the address of a wireless network card: behind a Bluetooth label they end what that label is about.
+const WIRELESS_WORDS: [&str; 5] = ["无线", "無線", "wlan", "wi-fi", "wifi"];
+
+/// Words shortly before a label that take it back.
+const NEGATIONS: [&str; 9] = ["不是", "不要", "请勿", "没有", "无需", "不填", "非", "not", "no"];
+
+/// How many characters a negation reaches.
+const NEGATION_REACH: usize = 8;
+
+/// Words behind a label that take it back: `蓝牙：无`.
+const ABSENCES: [&str; 8] = ["关闭", "已关闭", "没有", "不用", "不需", "off", "n/a", "disabled"];
+
+/// Words that say nothing of the kind of an address.
+const GENERIC_WORDS: [&str; 12] = [
+    "macaddress",
+    "mac",
+    "address",
+    "addr",
+    "ethernet",
+    "physical",
+    "hardware",
+    "地址",
+    "位址",
+    "物理",
+    "实体",
+    "實體",
+];
 
 /// What `text` says of the address behind or before it.
 ///
@@ -103,29 +164,34 @@ pub(super) fn label(text: &str) -> Option<Label> {
     }
     WORDS.iter().find_map(|(label, words)| {
         let end = words.iter().filter_map(|word| last(&text, word)).max()?;
-        let is_over = *label == Label::OtherNumber && is_over(&text, end);
+        let behind = text.get(end..).unwrap_or_default();
+        let is_over = match label {
+            Label::Bluetooth => has_any(behind, &WIRELESS_WORDS),
+            Label::OtherNumber => {
+                has_any(behind, &ADDRESS_WORDS)
+                    || behind.contains(|char: char| char.is_ascii_digit())
+            }
+            Label::Virtual | Label::Network => false,
+        };
         (!is_over).then_some(*label)
     })
 }
 
-/// Whether a number, or a word for an address, stands behind the label of another number that ends at `end`.
-fn is_over(text: &str, end: usize) -> bool {
-    let behind = text.get(end..).unwrap_or_default();
-    behind.contains(|char: char| char.is_ascii_digit())
-        || ADDRESS_WORDS.iter().any(|word| last(behind, word).is_some())
+fn has_any(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| last(text, word).is_some())
 }
 
-/// The end of the last place where `word` stands in `text`, not negated.
+/// The end of the last place where `word` stands in `text`, not taken back.
 fn last(text: &str, word: &str) -> Option<usize> {
     let is_ascii = word.is_ascii();
-    let mut found = None;
-    for (place, end) in places(text, word) {
+    let stands = |&(place, end): &(usize, usize)| {
         let is_whole = !is_ascii || (begins(text, place) && ends(text, end));
-        if is_whole && !is_negated(text.get(..place).unwrap_or_default()) {
-            found = Some(end);
-        }
-    }
-    found
+        let (before, behind) = (text.get(..place), text.get(end..));
+        is_whole
+            && !is_negated(before.unwrap_or_default())
+            && !is_absent(behind.unwrap_or_default())
+    };
+    places(text, word).filter(stands).map(|(_, end)| end).last()
 }
 
 fn places<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = (usize, usize)> + 'a {
@@ -146,14 +212,37 @@ fn ends(text: &str, place: usize) -> bool {
 
 /// Whether the text before a word takes it back.
 fn is_negated(before: &str) -> bool {
-    let before = before.trim_end();
-    NEGATIONS.iter().any(|negation| {
-        let place = before.len().saturating_sub(negation.len());
-        before.ends_with(negation) && (!negation.is_ascii() || begins(before, place))
-    })
+    let is_end = |char: &char| matches!(char, ',' | '，' | '。' | ';' | '；' | '\n' | ':' | '：');
+    let near = before.chars().rev().take_while(|char| !is_end(char)).take(NEGATION_REACH);
+    let start = before.len() - near.map(char::len_utf8).sum::<usize>();
+    let near = before.get(start..).unwrap_or_default();
+    let negates = |negation: &&str| {
+        places(near, negation).any(|(place, end)| {
+            !negation.is_ascii() || (begins(before, start + place) && ends(near, end))
+        })
+    };
+    NEGATIONS.iter().any(negates) || near.ends_with('无')
+}
+
+/// Whether the text behind a word takes it back.
+fn is_absent(behind: &str) -> bool {
+    let behind = behind.trim_start_matches(|char: char| {
+        char.is_whitespace() || matches!(char, ':' | '：' | '地' | '址' | '=')
+    });
+    let is_none = behind.starts_with('无') && !behind.starts_with("无线");
+    is_none || ABSENCES.iter().any(|absence| behind.starts_with(absence))
 }
 
 /// Whether a text has any word: numbers of a list and punctuation are none.
 pub(super) fn has_words(text: &str) -> bool {
     text.chars().any(char::is_alphabetic)
+}
+
+/// Whether a text has a word that says more than that an address follows.
+pub(super) fn is_specific(text: &str) -> bool {
+    let mut text = text.to_lowercase();
+    for word in GENERIC_WORDS {
+        text = text.replace(word, " ");
+    }
+    has_words(&text)
 }

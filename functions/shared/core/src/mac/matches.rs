@@ -131,26 +131,46 @@ fn separated(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
     })
 }
 
-/// The hexadecimal tokens from `index` on that are linked in the same way, if none stands before them. Only
-/// tokens of one length are groups between blanks.
+/// The hexadecimal tokens from `index` on that are linked in the same way, if none stands before them.
 fn run(tokens: &Tokens<'_>, index: usize, link: Link) -> Option<(usize, usize)> {
-    let is_part = |other: usize| {
-        tokens.is_hex(other)
-            && (link.separator != ' ' || tokens.tokens[other].len() == tokens.tokens[index].len())
-    };
     // A label may touch the first group, so that it is the second token of the run.
     let first = if tokens.is_hex(index) { index } else { index + 1 };
-    if first == index && index > 0 && tokens.link(index - 1) == Some(link) && is_part(index - 1) {
+    let is_part = |other: usize| is_part(tokens, other, first, link);
+    let goes_back = first == index
+        && index > 0
+        && tokens.link(index - 1) == Some(link)
+        && is_part(index - 1)
+        && !is_number_of_label(tokens, index - 1);
+    if goes_back || !is_part(first) {
         return None;
     }
     let mut last = first;
-    if !tokens.is_hex(first) {
-        return None;
-    }
     while tokens.link(last) == Some(link) && is_part(last + 1) {
         last += 1;
     }
     Some((first, last))
+}
+
+/// Whether a token can be a group of the address that `first` begins. Between blanks groups have one length, and
+/// nothing else touches them.
+fn is_part(tokens: &Tokens<'_>, index: usize, first: usize, link: Link) -> bool {
+    let is_free = || {
+        let before = index.checked_sub(1).and_then(|before| tokens.tight_link(before));
+        before.is_none() && tokens.tight_link(index).is_none()
+    };
+    tokens.is_hex(index)
+        && (link.separator != ' '
+            || (tokens.tokens[index].len() == tokens.tokens[first].len() && is_free()))
+}
+
+/// Whether a token is the number or the letter in a label, as in `设备1:` and `iPhone 15:`. Six groups must follow it.
+fn is_number_of_label(tokens: &Tokens<'_>, index: usize) -> bool {
+    let start = tokens.tokens[index].range.start;
+    let before = tokens.line.chars.get(..start).unwrap_or_default();
+    let word = before.iter().rev().find(|char| **char != ' ');
+    let follows_word = word.is_some_and(|char| char.is_alphabetic());
+    let follows_link = index > 0 && tokens.tight_link(index - 1).is_some();
+    follows_word && !follows_link
 }
 
 struct Groups {
@@ -188,7 +208,13 @@ fn groups(
     let are_whole = texts.iter().all(|text| text.len() == shape.digits);
     let may_be_short =
         shape.digits == 2 && link.separator == ':' && link.is_tight() && count == shape.groups;
-    let is_fit = texts.len() == shape.groups && (are_whole || may_be_short && are_short(&texts));
+    // A single digit that touches a word may be the word's: `设备1:`.
+    let touches_word = || {
+        let before = start.checked_sub(1).and_then(|place| tokens.line.chars.get(place));
+        before.is_some_and(|char| char.is_alphabetic())
+    };
+    let is_short = || may_be_short && are_short(&texts) && !touches_word();
+    let is_fit = texts.len() == shape.groups && (are_whole || is_short());
     is_fit.then_some(Groups { tokens: range, chars: start..end, texts })
 }
 
@@ -209,28 +235,30 @@ fn digits_behind_word(chars: &[char], digits: usize) -> Option<&[char]> {
     (is_word && is_cut && group.iter().all(char::is_ascii_hexdigit)).then_some(group)
 }
 
-/// The last group of an address that touches the word behind it: `01iPhone`.
+/// The last group of an address that touches the word behind it: `01iPhone`, `01Dell`.
 fn digits_before_word(chars: &[char], digits: usize) -> Option<&[char]> {
     let (group, word) = chars.split_at_checked(digits)?;
-    let is_word = super::tokens::is_word(word);
-    let is_cut = word.first().is_some_and(|c| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit());
-    (is_word && is_cut && group.iter().all(char::is_ascii_hexdigit)).then_some(group)
+    let first = word.first()?;
+    let is_cut = first.is_ascii_alphabetic() && !first.is_ascii_hexdigit();
+    let is_long = word.len() >= 3
+        && word.iter().all(char::is_ascii_alphabetic)
+        && word.iter().any(|char| !char.is_ascii_hexdigit());
+    let is_word = is_long || (is_cut && super::tokens::is_word(word));
+    (is_word && group.iter().all(char::is_ascii_hexdigit)).then_some(group)
 }
 
-/// Whether more hexadecimal groups touch an address than it has, with whatever separator. One decimal number does no
-/// harm: it numbers a list, or a port.
+/// Whether more hexadecimal groups touch an address than it has, with whatever separators. One alone with another
+/// separator does no harm: it is a label, or the number of a list or of a port.
 fn has_more(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
     let is_loose = |index: usize| tokens.is_hex(index) && !tokens.tokens[index].is_used;
-    let is_number =
-        |index: usize| tokens.is_decimal(index..index + 1) && tokens.tokens[index].len() <= 3;
-    let before = range.start.checked_sub(1).is_some_and(|index| {
-        let goes_on = index > 0 && tokens.tight_link(index - 1).is_some() && is_loose(index - 1);
-        tokens.tight_link(index).is_some() && is_loose(index) && (goes_on || !is_number(index))
-    });
-    let after = tokens.tight_link(range.end - 1).is_some() && is_loose(range.end) && {
-        let goes_on = tokens.tight_link(range.end).is_some() && is_loose(range.end + 1);
-        goes_on || !is_number(range.end)
-    };
+    let tight = |index: usize| tokens.tight_link(index).is_some();
+    let before = range.start >= 2
+        && tight(range.start - 1)
+        && is_loose(range.start - 1)
+        && tight(range.start - 2)
+        && is_loose(range.start - 2);
+    let after =
+        tight(range.end - 1) && is_loose(range.end) && tight(range.end) && is_loose(range.end + 1);
     before || after
 }
 

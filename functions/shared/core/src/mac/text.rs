@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::attempts::attempts;
 use super::characters::Plain;
-use super::label::{Label, has_words, label};
+use super::label::{Label, has_words, is_specific, label};
 use super::matches::{Match, addresses};
 use super::tokens::{Kind, Tokens};
 use super::{Eui48, MacError};
@@ -60,7 +60,10 @@ pub fn says_nothing(text: &str) -> bool {
 /// Reading ends after `most` of them, so that an endless text costs no more than that.
 #[must_use]
 pub fn read(text: &str, most: usize) -> Vec<Found> {
-    let mut reader = Reader::new(text);
+    // Texts from chats and web pages have blanks of other widths.
+    let is_blank = |char: char| char.is_whitespace() && !matches!(char, '\n' | '\r');
+    let text: String = text.chars().map(|char| if is_blank(char) { ' ' } else { char }).collect();
+    let mut reader = Reader::new(&text);
     let mut position = 1;
     for line in text.split_inclusive(['\n', '\r']) {
         reader.read_line(line, position, most);
@@ -72,18 +75,28 @@ pub fn read(text: &str, most: usize) -> Vec<Found> {
     reader.into_found(most)
 }
 
-/// Signs of a text that a command printed: `ipconfig /all`, `getmac`, `ip link`, `ifconfig`.
-const COMMAND_OUTPUT: [&str; 6] = [
-    "物理地址. .",
-    "实体地址. .",
-    "physical address. .",
+/// Signs of a text that a command or a system printed, without blanks: `ipconfig /all`, `getmac`, `ip link`,
+/// `ifconfig`, `networksetup`, `Get-NetAdapter`.
+const COMMAND_OUTPUT: [&str; 12] = [
+    "物理地址..",
+    "实体地址..",
+    "實體位址..",
+    "physicaladdress..",
     "\\device\\tcpip",
+    "传输名称",
+    "transportname",
     "link/ether",
-    "hwaddr ",
+    "hwaddr",
+    "hardwareport:",
+    "interfacedescription",
+    ":flags=",
 ];
 
-/// Beginnings of lines that `ifconfig` prints.
-const COMMAND_LINES: [&str; 2] = ["ether ", "flags="];
+/// Words of adapters that exist in software only, in what a command printed. Elsewhere they are words like others.
+const VIRTUAL_IN_OUTPUT: [&str; 3] = ["vpn", "虚拟", "svn adapter"];
+
+/// Lines about the computer or its network, and not about an adapter.
+const OTHER_LINES: [&str; 4] = ["dns", "host name", "主机名", "主機名稱"];
 
 /// An adapter has no more lines before its address than this.
 const MAX_CONTEXT_LINES: usize = 32;
@@ -92,7 +105,8 @@ const MAX_CONTEXT_LINES: usize = 32;
 struct Part {
     line: Plain,
     matches: Vec<Match>,
-    begins_with_ip: bool,
+    /// Whether an IP address stands before the first address.
+    has_ip: bool,
 }
 
 impl Part {
@@ -102,9 +116,10 @@ impl Part {
         let mut matches = addresses(&mut tokens);
         matches.extend(attempts(&mut tokens));
         matches.sort_by_key(|matched| matched.chars.start);
-        let first = tokens.tokens.first();
-        let begins_with_ip = first.is_some_and(|token| token.kind == Kind::Other);
-        Self { line, matches, begins_with_ip }
+        let first = matches.first().map_or(0, |matched| matched.tokens.start);
+        let mut before = tokens.tokens.iter().take(first);
+        let has_ip = before.any(|token| token.kind == Kind::Other);
+        Self { line, matches, has_ip }
     }
 }
 
@@ -155,12 +170,10 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(text: &str) -> Self {
         let text = text.to_lowercase();
-        let is_printed = |line: &str| {
-            let line = line.trim_start();
-            COMMAND_LINES.iter().any(|sign| line.starts_with(sign)) || line.contains(": flags=")
-        };
-        let is_command_output =
-            COMMAND_OUTPUT.iter().any(|sign| text.contains(sign)) || text.lines().any(is_printed);
+        let without_blanks = text.replace(' ', "");
+        let is_ifconfig = |line: &str| line.trim_start().starts_with("ether ");
+        let is_command_output = COMMAND_OUTPUT.iter().any(|sign| without_blanks.contains(sign))
+            || text.lines().any(is_ifconfig);
         Self {
             found: Vec::new(),
             left_out: Vec::new(),
@@ -186,28 +199,42 @@ impl<'a> Reader<'a> {
             }
             start += part.chars().count();
         }
-        let is_row_of_ip = parts.first().is_some_and(|part| part.begins_with_ip);
+        let is_row_of_ip = parts.iter().any(|part| part.has_ip);
         let entries = entries(parts);
         if entries.is_empty() {
             self.remember(line);
             return;
         }
         // What the lines before say is the same for each address of this one.
-        let context = label(&self.context.join("\n"))
-            .filter(|label| matches!(label, Label::Bluetooth | Label::Virtual));
+        let context = self.label_of_context();
         self.context.clear();
         for Entry { position, matched, own } in entries {
-            let label = match label(&own) {
-                None if self.is_command_output || !has_words(&own) => context,
+            let label = match self.label_in(&own) {
+                None if self.is_command_output || !is_specific(&own) => context,
                 label => label,
             };
             self.take(position, matched, label, is_row_of_ip);
         }
     }
 
+    fn label_of_context(&self) -> Option<Label> {
+        self.label_in(&self.context.join("\n"))
+    }
+
+    fn label_in(&self, text: &str) -> Option<Label> {
+        let is_virtual = || {
+            let text = text.to_lowercase();
+            VIRTUAL_IN_OUTPUT.iter().any(|word| text.contains(word))
+        };
+        let is_virtual = self.is_command_output && is_virtual();
+        label(text).or(is_virtual.then_some(Label::Virtual))
+    }
+
     /// Keeps a line without an address for the next one with some: the last line, or the last of the same adapter.
     fn remember(&mut self, line: &'a str) {
-        if line.trim().is_empty() {
+        let lower = line.to_lowercase();
+        let is_other = OTHER_LINES.iter().any(|word| lower.contains(word));
+        if line.trim().is_empty() || (self.is_command_output && is_other) {
             return;
         }
         if !self.is_command_output {
@@ -221,14 +248,19 @@ impl<'a> Reader<'a> {
     fn take(&mut self, position: usize, matched: Match, label: Option<Label>, is_row_of_ip: bool) {
         let device = match (matched.device, label) {
             (_, Some(Label::OtherNumber)) if matched.is_ambiguous => return,
+            (_, Some(Label::Network)) => return,
+            // Counters of an interface.
+            (Err(MacError::Decimal), _) if self.is_command_output => return,
             (Ok(_), Some(Label::Bluetooth)) => Err(MacError::Bluetooth),
             (Ok(_) | Err(MacError::Joined), Some(Label::Virtual)) => Err(MacError::Virtual),
+            // A tunnel has 8 pairs.
+            (Err(_), Some(Label::Virtual)) if self.is_command_output => Err(MacError::Virtual),
             (device, _) => device,
         };
         let is_of_group =
             matches!(device, Err(MacError::Multicast | MacError::Broadcast | MacError::Zero));
-        // Rows of `arp -a`, and what `ip link` prints behind `brd`.
-        if is_of_group && (is_row_of_ip || label == Some(Label::Broadcast)) {
+        // Rows of `arp -a`.
+        if is_of_group && is_row_of_ip {
             return;
         }
         let is_left_out = self.is_command_output
@@ -242,6 +274,13 @@ impl<'a> Reader<'a> {
 
     /// A command's other entries are problems only where there is no device beside them.
     fn into_found(mut self, most: usize) -> Vec<Found> {
+        // Interfaces that a system makes up, such as `ap1` and `bridge0` of macOS, have local addresses.
+        let is_local =
+            |found: &Found| found.device.as_ref().is_ok_and(|it| it.is_locally_administered());
+        let is_global = |found: &Found| found.device.is_ok() && !is_local(found);
+        if self.is_command_output && self.found.iter().any(is_global) {
+            self.found.retain(|found| !is_local(found));
+        }
         if !self.found.iter().any(|found| found.device.is_ok()) {
             self.found.append(&mut self.left_out);
             self.found.sort_by_key(|found| found.position);
@@ -259,7 +298,8 @@ const fn is_list_separator(char: char) -> bool {
 fn is_heading(line: &str) -> bool {
     let line = line.trim_end();
     let is_of_ipconfig = line.ends_with([':', '：']) && !line.contains(". .");
-    is_of_ipconfig || line.contains("flags=") || line.contains(" mtu ")
+    let is_of_macos = line.starts_with("Hardware Port:");
+    is_of_ipconfig || is_of_macos || line.contains("flags=") || line.contains(" mtu ")
 }
 
 /// The words that belong to each address of a line: those before it, or, where the line begins with an address and
@@ -277,19 +317,29 @@ fn own_labels(line: &Plain, matches: &[Match]) -> Vec<String> {
     let words_in = |range: Range<usize>| has_words(&line.text(range));
     let is_behind =
         !matches.is_empty() && !words_in(before(0)) && words_in(behind(matches.len() - 1));
-    (0..matches.len())
-        .map(|index| {
-            if is_behind {
-                return line.text(behind(index));
-            }
-            let before = line.text(before(index));
-            // A remark in brackets belongs to the address before it.
-            let (_, before) = if index > 0 { remark(&before) } else { ("", before.as_str()) };
-            let behind = line.text(behind(index));
-            let (remark, _) = remark(&behind);
-            format!("{remark} {before}")
-        })
-        .collect()
+    let is_bracketed = !matches.is_empty() && {
+        let first = line.text(before(0));
+        has_words(&first) && first.trim_end().ends_with(is_closing)
+    };
+    let own = |index: usize| {
+        if is_behind {
+            return line.text(behind(index));
+        }
+        let before = line.text(before(index));
+        // `【无线】… 【蓝牙】…`: all brackets belong to the address behind them.
+        if is_bracketed {
+            return before;
+        }
+        // A remark in brackets belongs to the address before it.
+        let (_, before) = if index > 0 { remark(&before) } else { ("", before.as_str()) };
+        let behind = line.text(behind(index));
+        let (remark, rest) = remark(&behind);
+        let is_last = index + 1 == matches.len();
+        let says_kind = is_last && matches!(label(rest), Some(Label::Bluetooth | Label::Virtual));
+        let rest = if says_kind { rest } else { "" };
+        format!("{remark} {before} {rest}")
+    };
+    (0..matches.len()).map(own).collect()
 }
 
 /// The remark in brackets that a text begins with, and the rest.
@@ -308,6 +358,10 @@ fn remark(text: &str) -> (&str, &str) {
             text.split_at(end)
         }
     }
+}
+
+const fn is_closing(char: char) -> bool {
+    matches!(char, ')' | ']' | '}' | '>' | '）' | '】' | '〕' | '」' | '》')
 }
 
 #[cfg(test)]

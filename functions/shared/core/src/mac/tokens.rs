@@ -1,9 +1,12 @@
 //! A line in tokens: runs of letters and digits, and what stands between them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use super::characters::{Plain, looks_like};
+
+/// Characters that stand between the groups of an address.
+const SEPARATORS: [char; 5] = [':', '-', '.', '_', ';'];
 
 /// What a token is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ impl Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) separator: char,
+    /// The separator as typed.
+    typed: char,
     blanks: (bool, bool),
 }
 
@@ -84,18 +89,30 @@ impl<'a> Tokens<'a> {
 
     /// What stands between the tokens `index` and `index + 1`.
     pub(super) fn link(&self, index: usize) -> Option<Link> {
-        let between = self.tokens.get(index)?.range.end..self.tokens.get(index + 1)?.range.start;
-        let between = self.line.chars.get(between)?;
+        let range = self.between(index)?;
+        let between = self.line.chars.get(range.clone())?;
         let is_blank = |char: Option<&char>| char == Some(&' ');
         let blanks = (is_blank(between.first()), is_blank(between.last()));
-        let mut separators = between.iter().filter(|char| **char != ' ');
-        let separator = match (separators.next(), separators.next()) {
+        let mut separators = between.iter().enumerate().filter(|(_, char)| **char != ' ');
+        let (separator, typed) = match (separators.next(), separators.next()) {
             (None, _) if between.is_empty() => return None,
-            (None, _) => ' ',
-            (Some(&separator @ (':' | '-' | '.' | '_' | ';')), None) => separator,
+            (None, _) => (' ', ' '),
+            (Some((place, &separator)), None) if SEPARATORS.contains(&separator) => {
+                (separator, *self.line.typed.get(range.start + place)?)
+            }
             _ => return None,
         };
-        Some(Link { separator, blanks })
+        Some(Link { separator, typed, blanks })
+    }
+
+    fn between(&self, index: usize) -> Option<Range<usize>> {
+        Some(self.tokens.get(index)?.range.end..self.tokens.get(index + 1)?.range.start)
+    }
+
+    /// Whether two separators stand between the tokens, and nothing else: one was typed too often.
+    pub(super) fn is_doubled(&self, index: usize) -> bool {
+        let between = self.between(index).and_then(|range| self.line.chars.get(range));
+        between.is_some_and(|it| it.len() == 2 && it.iter().all(|char| SEPARATORS.contains(char)))
     }
 
     /// As [`Self::link`], where nothing blank is between the two.
@@ -110,11 +127,6 @@ impl<'a> Tokens<'a> {
 
     pub(super) fn is_hex(&self, index: usize) -> bool {
         self.tokens.get(index).is_some_and(|token| token.kind == Kind::Hex)
-    }
-
-    /// Whether all of these tokens are decimal digits.
-    pub(super) fn is_decimal(&self, range: Range<usize>) -> bool {
-        range.into_iter().all(|index| self.chars(index).iter().all(char::is_ascii_digit))
     }
 
     /// A GUID, 8-4-4-4-12, ends with as many digits as an address has.
@@ -178,6 +190,16 @@ fn ip_address(chars: &[char], run: Range<usize>) -> Option<Range<usize>> {
         return None;
     }
     let text: String = chars.get(run.clone())?.iter().collect();
+    if is_of_pairs(&text) {
+        return None;
+    }
+    // `192.0.2.15:` before a MAC address.
+    if let Some((first, _)) = text.split_once(':')
+        && first.parse::<Ipv4Addr>().is_ok()
+        && text.parse::<SocketAddr>().is_err()
+    {
+        return Some(run.start..run.start + first.len());
+    }
     let starts = text.match_indices(':').map(|(place, _)| place + 1);
     std::iter::once(0).chain(starts.take(2)).find_map(|start| {
         let text = text.get(start..)?;
@@ -186,4 +208,11 @@ fn ip_address(chars: &[char], run: Range<usize>) -> Option<Range<usize>> {
         let is_ip = trimmed.parse::<IpAddr>().is_ok() || trimmed.parse::<SocketAddr>().is_ok();
         is_ip.then(|| run.start + start..run.start + start + trimmed.len())
     })
+}
+
+/// Whether five pairs or more stand between colons: that is rather a mistyped MAC address than an IPv6 address, whose
+/// groups have no leading zeros, or four digits.
+fn is_of_pairs(text: &str) -> bool {
+    let groups: Vec<_> = text.split(':').filter(|group| !group.is_empty()).collect();
+    groups.len() >= 5 && groups.iter().all(|group| group.len() == 2)
 }

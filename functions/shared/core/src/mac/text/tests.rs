@@ -146,10 +146,85 @@ fn read_of_an_attempt_refuses_it_with_its_position() {
         ("\"蓝牙网络连接\",\"Bluetooth Device\",\"00-00-5E-00-53-01\"", 30, MacError::Bluetooth),
         ("OPPO Reno 蓝牙 00:00:5e:00:53:01", 14, MacError::Bluetooth),
         ("PC-00005e005301", 4, MacError::Joined),
+        ("00:00:5e:00:53:01:02:03", 1, length(16)),
+        ("00:00:5e::00:53:01", 1, MacError::Separators),
+        ("00:00:5e:ff:fe:00:53:01", 1, length(16)),
+        ("10:00:00:5e:00:53:01", 1, length(14)),
     ] {
         let expected = Found { position, device: Err(error) };
         assert_eq!(read(typed, 100), [expected], "{typed:?}");
     }
+}
+
+/// The last octet is 2 for a device, and any other for what is none.
+#[test]
+fn read_of_labels_tells_devices_from_what_is_none() {
+    let bluetooth = Err(MacError::Bluetooth);
+    let not_a_device = Err(MacError::Virtual);
+    for (typed, expected) in [
+        ("虚拟网卡，00:00:5e:00:53:04", vec![not_a_device.clone()]),
+        ("无线，00:00:5e:00:53:02，蓝牙，00:00:5e:00:53:04", vec![Ok(2), bluetooth.clone()]),
+        ("张三 00:00:5e:00:53:04 蓝牙", vec![bluetooth.clone()]),
+        ("MAC:00:00:5e:00:53:04/蓝牙", vec![bluetooth.clone()]),
+        ("地址 00:00:5e:00:53:04 - Bluetooth", vec![bluetooth.clone()]),
+        ("【无线】00:00:5e:00:53:02【蓝牙】00:00:5e:00:53:04", vec![Ok(2), bluetooth.clone()]),
+        ("[WiFi] 00:00:5e:00:53:02 [BT] 00:00:5e:00:53:04", vec![Ok(2), bluetooth.clone()]),
+        ("蓝牙\nMAC 地址 00:00:5e:00:53:04", vec![bluetooth.clone()]),
+        ("Bluetooth\nAddress: 00:00:5e:00:53:04", vec![bluetooth.clone()]),
+        (
+            "无线：\nMAC：00:00:5e:00:53:02\n蓝牙：\nMAC：00:00:5e:00:53:04",
+            vec![Ok(2), bluetooth.clone()],
+        ),
+        ("Arduino Bluetooth 00:00:5e:00:53:04", vec![bluetooth.clone()]),
+        ("BTMAC:00:00:5e:00:53:04", vec![bluetooth.clone()]),
+        ("BD Address: 00:00:5e:00:53:04", vec![bluetooth.clone()]),
+        ("藍芽 00:00:5e:00:53:04", vec![bluetooth.clone()]),
+        ("序列号\nA0B1C2D3E4F5\n无线局域网地址\n00:00:5e:00:53:02", vec![Ok(2)]),
+        ("BSSID : 00:00:5e:00:53:06\n物理地址 : 00:00:5e:00:53:02", vec![Ok(2)]),
+        ("请勿填写蓝牙地址：00:00:5e:00:53:02", vec![Ok(2)]),
+        ("蓝牙：无 无线：00:00:5e:00:53:02", vec![Ok(2)]),
+        ("Bluetooth: Off\n00:00:5e:00:53:02", vec![Ok(2)]),
+        ("无线地址（不要填蓝牙和虚拟网卡）：00:00:5e:00:53:02", vec![Ok(2)]),
+        ("虚拟现实实验室 张三 00:00:5e:00:53:02", vec![Ok(2)]),
+        ("Tap to copy\n00:00:5e:00:53:02", vec![Ok(2)]),
+        ("学号 202101234567 00:00:5e:00:53:02", vec![Ok(2)]),
+        (
+            "Hardware Port: Wi-Fi\nDevice: en0\nEthernet Address: 00:00:5e:00:53:02\n\n\
+          Hardware Port: Bluetooth PAN\nDevice: en5\nEthernet Address: 00:00:5e:00:53:04",
+            vec![Ok(2)],
+        ),
+    ] {
+        assert_eq!(found(typed), expected, "{typed:?}");
+    }
+}
+
+#[test]
+fn read_of_numbers_around_an_address_finds_it() {
+    for typed in [
+        "设备1：00:00:5e:00:53:01",
+        "设备1:00:00:5e:00:53:01",
+        "1：00:00:5e:00:53:01",
+        "301：00:00:5e:00:53:01",
+        "iPhone 15：00:00:5e:00:53:01",
+        "Windows 11: 00:00:5e:00:53:01",
+        "192.0.2.15：00:00:5e:00:53:01",
+        "设备A：00:00:5e:00:53:01",
+        "C:00-00-5e-00-53-01",
+        "2F-00:00:5e:00:53:01",
+        "00:00:5e:00:53:01-A座",
+        "工号1001：00-00-5e-00-53-01",
+        "20260605：00:00:5e:00:53:01",
+        "10:30 00 00 5e 00 53 01",
+        "2026-06-05 00 00 5e 00 53 01",
+        "08 10 12 14 16 00-00-5E-00-53-01",
+        "00:00:5e:00:53:01Dell",
+        "00005e005301 工号1001",
+        "3-306 08:30-12:00;13:30-18:00 00:00:5e:00:53:01",
+        "4.18.0-372.9.1.el8 00:00:5e:00:53:01",
+    ] {
+        assert_eq!(found(typed), [Ok(1)], "{typed:?}");
+    }
+    assert_eq!(found("设备1：00:00:5e:00:53:01\n设备2：00:00:5e:00:53:02"), [Ok(1), Ok(2)]);
 }
 
 #[test]
@@ -176,7 +251,7 @@ fn read_of_other_words_finds_nothing() {
         "192.0.2.1 255.255.255.0 192.0.2.1:443",
         "fe80::5eff:fe00:5301",
         "2001:0db8:0000:0000:0000:ff00:0042:8329",
-        "00::005e:00:53:01",
+        "00::5e:0:53:1",
         "13800138000 138-0013-8000",
         "2026-06-05 08:12:34, 2026-06-05-08-12-34, 17.5.1, 1.3.6.1.4.1.9.9.13",
         "{4D36E972-E325-11CE-BFC1-08002BE10318}",
@@ -204,6 +279,10 @@ Windows IP 配置
    描述. . . . . . . . . . . . . . . : Realtek PCIe GbE Family Controller
    物理地址. . . . . . . . . . . . . : 00-00-5E-00-53-01
    DHCP 已启用 . . . . . . . . . . . : 是
+
+隧道适配器 Teredo Tunneling Pseudo-Interface:
+
+   物理地址. . . . . . . . . . . . . : 00-00-00-00-00-00-00-E0
 
 无线局域网适配器 本地连接* 1:
 
@@ -255,6 +334,8 @@ en0: flags=8863<UP,BROADCAST,SMART,RUNNING,SIMPLEX,MULTICAST> mtu 1500
 \tether 0:0:5e:0:53:1
 \tinet6 fe80::cc2:1a2b:3c4d:5e6f%en0 prefixlen 64 secured scopeid 0x6
 \tinet 192.0.2.5 netmask 0xffffff00 broadcast 192.0.2.255
+ap1: flags=8863<UP,BROADCAST,SMART,RUNNING,SIMPLEX,MULTICAST> mtu 1500
+\tether 02:00:5e:00:53:0b
 awdl0: flags=8943<UP,BROADCAST,RUNNING,PROMISC,SIMPLEX,MULTICAST> mtu 1484
 \tether 02:00:5e:00:53:0a
 en1: flags=8822<BROADCAST,SMART,SIMPLEX,MULTICAST> mtu 1500
