@@ -169,7 +169,8 @@ async fn answer(
     response
 }
 
-/// The call of a case, against a stub that answers as its exchanges say; with what the stub says of it.
+/// The call of a case, against a stub that answers as its exchanges say; with what the stub says of
+/// it.
 async fn perform(
     connector: &Connector,
     contract: &Contract,
@@ -253,7 +254,8 @@ async fn play_all(
     failed
 }
 
-/// Answers that no API gives: a login page, a page of a web server, a plain word, with their content types.
+/// Answers that no API gives: a login page, a page of a web server, a plain word, with their
+/// content types.
 const MISFITS: [(&str, &str); 4] = [
     ("text/html; charset=utf-8", "<!DOCTYPE html>\n<html><head><title>Login</title></head></html>"),
     ("application/json", "\u{feff} <HTML><body>It works!</body></HTML>"),
@@ -276,7 +278,8 @@ async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connect
                 let statuses = [Some(200), Some(told).filter(|it| [201, 404, 409].contains(it))];
                 for status in statuses.into_iter().flatten() {
                     for (content_type, text) in MISFITS {
-                        // A status without a success that is told by it alone need not have a body that is read.
+                        // A status without a success that is told by it alone need not have a body
+                        // that is read.
                         if status >= 400 && !content_type.contains("html") {
                             continue;
                         }

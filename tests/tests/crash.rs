@@ -383,7 +383,8 @@ async fn statement_04_05_06_07_11_hold_after_a_crash_at_every_await() {
     assert!(repeated > 0, "crashes between the call and its record were among them");
 }
 
-/// The device is on the list at the end only if it was removed before it was added, on every attempt.
+/// The device is on the list at the end only if it was removed before it was added, on every
+/// attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn g16_actions_keep_their_order_after_a_crash_at_every_await() {
     let scene = Scene::set().await;

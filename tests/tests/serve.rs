@@ -111,8 +111,8 @@ async fn statement_02_every_authentic_event_is_answered_200() {
     println!("13 authentic events of no interest, all answered 200");
 }
 
-/// The instance is what is asked for: neither an id of the event nor a tenant is needed, and what is told with and
-/// without them is one request.
+/// The instance is what is asked for: neither an id of the event nor a tenant is needed, and what
+/// is told with and without them is one request.
 #[tokio::test]
 async fn statement_02_05_an_approval_without_event_id_or_tenant_is_enqueued_once() {
     let site = Site::open().await;

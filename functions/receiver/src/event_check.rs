@@ -1,8 +1,9 @@
 //! Events that `lambda_http` would panic on: answered 400.
 //!
-//! It decodes the body and parses the address before the function sees a request, and unwraps the results. A panic would be
-//! answered 500: an error of ours, for which the sender tries again, and which a stranger could bring about. Such an
-//! event is passed on without what cannot be read, and marked.
+//! It decodes the body and parses the address before the function sees a request, and unwraps the
+//! results. A panic would be answered 500: an error of ours, for which the sender tries again, and
+//! which a stranger could bring about. Such an event is passed on without what cannot be read, and
+//! marked.
 
 use std::borrow::Cow;
 use std::task::{Context, Poll};

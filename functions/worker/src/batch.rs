@@ -26,7 +26,8 @@ const LAST_BREATH: Duration = Duration::from_millis(500);
 /// The lease outlives the function by this: it is over only when its holder is surely gone, by clocks that differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
-/// How long the queue keeps a message from when it was sent: `MessageRetentionPeriod` in template.yaml.
+/// How long the queue keeps a message from when it was sent: `MessageRetentionPeriod` in
+/// template.yaml.
 const RETENTION: Duration = Duration::from_hours(14 * 24);
 
 /// Processes all records at the same time, and names those that must come back.

@@ -28,7 +28,8 @@ const LONGEST_OPEN: Duration = Duration::from_mins(5);
 /// How long a probe may take before another one is sent: a worker may have died over it.
 const PROBE: Duration = Duration::from_secs(90);
 
-/// Longer than any worker holds a target: its lease lasts as long as a function may run, and a little more.
+/// Longer than any worker holds a target: its lease lasts as long as a function may run, and a
+/// little more.
 const LONGEST_HOLD: Duration = Duration::from_mins(30);
 
 /// How soon to look again whether a probe was answered, or whether a target is free.
@@ -188,8 +189,8 @@ impl Breaker {
     }
 }
 
-/// Whether `until` is yet to come. One that is further away than `longest` was written by a clock that has been set
-/// back since, and is over.
+/// Whether `until` is yet to come. One that is further away than `longest` was written by a clock
+/// that has been set back since, and is over.
 fn is_ahead(until: Timestamp, longest: Duration, now: Timestamp) -> bool {
     now < until && until.since(now) <= longest
 }

@@ -96,8 +96,8 @@ impl Refusal {
         }
     }
 
-    /// Whether the signature was right: such a refusal is about a clock or a setting, or the delivery is a copy of an
-    /// older one.
+    /// Whether the signature was right: such a refusal is about a clock or a setting, or the
+    /// delivery is a copy of an older one.
     #[must_use]
     pub const fn is_signed(self) -> bool {
         matches!(

@@ -19,9 +19,11 @@ pub const MAX_DEVICES: usize = 1_000;
 pub struct Extracted {
     /// The good devices, by field.
     pub devices: BTreeMap<String, Vec<Eui48>>,
-    /// The values of the other fields; `null` for one that the form leaves out, where it may be left out.
+    /// The values of the other fields; `null` for one that the form leaves out, where it may be
+    /// left out.
     pub values: Map<String, Value>,
-    /// The other fields that have a problem, and so no value: no action that uses one of them may be performed.
+    /// The other fields that have a problem, and so no value: no action that uses one of them may
+    /// be performed.
     pub unreadable: BTreeSet<String>,
     /// What is wrong with the form, while the good devices are still good.
     pub problems: Vec<Problem>,
@@ -257,8 +259,8 @@ fn tables<'a>(form: &'a Form, rule: &'a FieldRule) -> impl Iterator<Item = *cons
     places.flat_map(|place| form.find(&place.field)).map(std::ptr::from_ref)
 }
 
-/// Whether a table of the devices has a column that `rule` looks in. The check of flows compares the names in
-/// `flows.toml`; a table has several.
+/// Whether a table of the devices has a column that `rule` looks in. The check of flows compares
+/// the names in `flows.toml`; a table has several.
 fn tables_overlap(form: &Form, rule: &FieldRule, of_devices: &HashSet<*const Field>) -> bool {
     tables(form, rule).any(|table| of_devices.contains(&table))
 }

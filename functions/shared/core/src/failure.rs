@@ -167,8 +167,8 @@ impl Class {
         Self::Defect,
     ];
 
-    /// Whether such a failure says that the target as a whole cannot be used now: every other subject would
-    /// fail in the same way.
+    /// Whether such a failure says that the target as a whole cannot be used now: every other
+    /// subject would fail in the same way.
     #[must_use]
     pub const fn is_about_whole_target(self) -> bool {
         matches!(

@@ -32,8 +32,9 @@ pub const REMEMBERED_FOR: Duration = Duration::from_hours(400 * 24);
 pub struct Owner(String);
 
 impl Owner {
-    /// A new owner, of 128 bits from the operating system's random number generator: two workers that start
-    /// at the same moment, or from the same snapshot of memory, must not draw the same one.
+    /// A new owner, of 128 bits from the operating system's random number generator: two workers
+    /// that start at the same moment, or from the same snapshot of memory, must not draw the same
+    /// one.
     ///
     /// # Errors
     /// [`getrandom::Error`] when the operating system gives none.

@@ -12,7 +12,8 @@ use crate::{Timestamp, Verdict};
 /// The version that [`Request::to_json`] writes, and the only one that [`Request::parse`] reads.
 pub const VERSION: u64 = 1;
 
-/// Stands for an organisation that is not known: an event need not name it, as the instance is what is asked for.
+/// Stands for an organisation that is not known: an event need not name it, as the instance is what
+/// is asked for.
 pub const UNKNOWN_TENANT: &str = "unknown";
 
 /// One approved request, as it travels from the receiver to the worker.
@@ -70,11 +71,13 @@ pub enum BadRequest {
 }
 
 impl Request {
-    /// The request that an approval event asks for. An event id or a tenant that is missing, or could not be part of a
-    /// key, is replaced: the approval is what counts, and its instance is what the request is known by.
+    /// The request that an approval event asks for. An event id or a tenant that is missing, or
+    /// could not be part of a key, is replaced: the approval is what counts, and its instance is
+    /// what the request is known by.
     ///
     /// # Errors
-    /// [`BadRequest::BadIdentifier`] when the approval or the instance could not be part of a key or a URL.
+    /// [`BadRequest::BadIdentifier`] when the approval or the instance could not be part of a key
+    /// or a URL.
     pub fn new(
         event: ApprovalEvent,
         verdict: Verdict,
@@ -155,8 +158,9 @@ fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@=".contains(&b))
 }
 
-/// Source, instance and verdict: two event ids can tell of the same fact, so the fact is the key. The tenant is no
-/// part of it: with it, an event that does not name the tenant would do everything again.
+/// Source, instance and verdict: two event ids can tell of the same fact, so the fact is the key.
+/// The tenant is no part of it: with it, an event that does not name the tenant would do everything
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(String);
 

@@ -22,20 +22,21 @@ pub struct RetryPolicy {
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub longest: Duration,
-    /// The retry budget: the sum of the waits between attempts after which a request that only failed goes to
-    /// the dead-letter queue. Time in which no attempt was possible, as without power, is not counted.
-    /// Default: `24h`.
+    /// The retry budget: the sum of the waits between attempts after which a request that only
+    /// failed goes to the dead-letter queue. Time in which no attempt was possible, as without
+    /// power, is not counted. Default: `24h`.
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub give_up_after: Duration,
 }
 
-/// The longest wait that another system's answer can ask for (`Retry-After`): adapters cap it where they read it. A
-/// queue hides a message for no longer.
+/// The longest wait that another system's answer can ask for (`Retry-After`): adapters cap it where
+/// they read it. A queue hides a message for no longer.
 pub const MAX_ASKED_WAIT: Duration = Duration::from_hours(12);
 
-/// So long before the queue deletes a message it goes to the dead-letter queue with its reason, whatever is left of
-/// the retry budget. Longer than [`LONGEST_WAIT`], so that no wait ends behind it.
+/// So long before the queue deletes a message it goes to the dead-letter queue with its reason,
+/// whatever is left of the retry budget. Longer than [`LONGEST_WAIT`], so that no wait ends behind
+/// it.
 const HARD_STOP_BEFORE_EXPIRY: Duration = Duration::from_hours(12);
 
 /// Crashed attempts in a row that are counted; the budget is long spent by then.
@@ -52,8 +53,8 @@ pub struct RetryState {
     pub wait_ms: u64,
     /// How much of the retry budget was spent before that wait, in milliseconds.
     pub spent_ms: u64,
-    /// Whether that attempt gave up. A message that comes after it is a redrive, and has the whole budget again; one
-    /// that was there before is not.
+    /// Whether that attempt gave up. A message that comes after it is a redrive, and has the whole
+    /// budget again; one that was there before is not.
     #[serde(default)]
     pub gave_up: bool,
     /// The targets and devices that failed and are not done, as [`subject_key`] writes them.
@@ -124,8 +125,8 @@ impl RetryPolicy {
         jittered.max(asked.unwrap_or_default().min(self.longest)).min(LONGEST_WAIT)
     }
 
-    /// The shortest wait of a message that was received `receive_count` times and is to be given out for
-    /// `left` more, so that the queue does not give it out too often before that.
+    /// The shortest wait of a message that was received `receive_count` times and is to be given
+    /// out for `left` more, so that the queue does not give it out too often before that.
     #[must_use]
     pub fn least(receive_count: u32, left: Duration) -> Duration {
         if receive_count < UNSTRETCHED_RECEIVES {
@@ -147,10 +148,10 @@ impl RetryPolicy {
         first.saturating_mul(1 << doublings).min(self.longest)
     }
 
-    /// How much of the budget is spent when attempt number `attempt` begins at `now` with a message that was first
-    /// received at `first_received`: the sum of what passed between attempts, each gap counted up to the wait that was
-    /// planned. An attempt that ended without leaving a state, as by a crash, counts with the wait that would have
-    /// followed it.
+    /// How much of the budget is spent when attempt number `attempt` begins at `now` with a message
+    /// that was first received at `first_received`: the sum of what passed between attempts, each
+    /// gap counted up to the wait that was planned. An attempt that ended without leaving a state,
+    /// as by a crash, counts with the wait that would have followed it.
     #[must_use]
     pub fn spent(
         &self,
@@ -178,8 +179,8 @@ impl RetryPolicy {
     }
 }
 
-/// How long a message that the queue deletes at `expires_at` may still be tried, from `now`; `None` where the queue
-/// deletes nothing.
+/// How long a message that the queue deletes at `expires_at` may still be tried, from `now`; `None`
+/// where the queue deletes nothing.
 #[must_use]
 pub fn until_hard_stop(expires_at: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
     Some(expires_at?.minus(HARD_STOP_BEFORE_EXPIRY).since(now))
@@ -239,7 +240,8 @@ mod tests {
         }
     }
 
-    /// Plays attempts that all fail; `gap` gives how long after the planned wait the next one begins.
+    /// Plays attempts that all fail; `gap` gives how long after the planned wait the next one
+    /// begins.
     fn attempts_until_spent(policy: RetryPolicy, gap: impl Fn(u32) -> Duration) -> (u32, Duration) {
         let mut state = RetryState::default();
         let (mut now, mut attempt) = (Timestamp::from_millis(0), 1);

@@ -132,8 +132,8 @@ pub struct Step {
     pub form: Option<BTreeMap<String, String>>,
     /// An XML body: one element, as a tree.
     pub xml: Option<toml::Value>,
-    /// The type of a successful answer's body. Default: that of the `Accept` header, or that of the request's own
-    /// body; JSON or XML where neither says.
+    /// The type of a successful answer's body. Default: that of the `Accept` header, or that of the
+    /// request's own body; JSON or XML where neither says.
     pub answer: Option<AnswerType>,
     /// Values for what follows, templates over `answer`, `status` and `headers`.
     #[serde(default)]

@@ -8,14 +8,16 @@ use greenlight_core::ports::Clock;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The largest `concurrency`. As many effects can end at the same moment, and the ledger records them together.
+/// The largest `concurrency`. As many effects can end at the same moment, and the ledger records
+/// them together.
 pub(super) const MAX_CONCURRENCY: usize = 64;
 
 /// How much a target bears. Workers that run beside each other each bear so much.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Operations at the same time, [`MAX_CONCURRENCY`] at most. Default: 10, as many as a batch of messages has.
+    /// Operations at the same time, [`MAX_CONCURRENCY`] at most. Default: 10, as many as a batch of
+    /// messages has.
     pub concurrency: usize,
     /// Requests in a second; 0 for any number. Default: 0.
     pub per_second: u32,

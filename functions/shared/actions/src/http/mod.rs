@@ -76,8 +76,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         limits.map_or(1, |limits| if limits.exclusive { 1 } else { limits.concurrency.max(1) })
     }
 
-    /// Whether what `operation` sends to `target` depends on the value of a field; that of an operation which is not
-    /// configured cannot be known, and is taken to.
+    /// Whether what `operation` sends to `target` depends on the value of a field; that of an
+    /// operation which is not configured cannot be known, and is taken to.
     #[must_use]
     pub fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         let target = self.targets.get(target);

@@ -20,8 +20,9 @@ const NOT_DATA: Misfit = "the answer is neither JSON nor XML";
 impl Connector {
     /// What is wrong with the shape of `answer`, which the step's rules take for `outcome`.
     ///
-    /// A web page says nothing of the device, whatever its status; only what may pass by itself is left to the
-    /// rules. An answer that was to be tried again, or refuses the device by its status, need not be of any shape.
+    /// A web page says nothing of the device, whatever its status; only what may pass by itself is
+    /// left to the rules. An answer that was to be tried again, or refuses the device by its
+    /// status, need not be of any shape.
     pub(super) fn misfit(
         &self,
         step: &Step,

@@ -172,8 +172,8 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         })
     }
 
-    /// Whether the values of `operation` depend on a field; those of an operation which is not configured cannot be
-    /// known, and are taken to.
+    /// Whether the values of `operation` depend on a field; those of an operation which is not
+    /// configured cannot be known, and are taken to.
     #[must_use]
     pub fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         let target = self.targets.get(target);
@@ -430,7 +430,8 @@ impl Target {
         } else if is_hopeless {
             Failure::give_up(Class::TargetRefused, text)
         } else if self.is_sqlite() || matches!(code.get(..2), Some("08" | "53" | "57" | "HY")) {
-            // The connection, a lack of resources, an operator's intervention: not about this record.
+            // The connection, a lack of resources, an operator's intervention: not about this
+            // record.
             Failure::retry(Class::TargetUnavailable, text)
         } else {
             Failure::retry(Class::TargetFailed, text)

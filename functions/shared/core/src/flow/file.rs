@@ -144,7 +144,7 @@ impl Flow {
 }
 
 impl Flow {
-    /// Values of one row of a table belong together, and rows are not told apart yet.
+    /// Values of one row of a table belong together, and rows are not distinguished yet.
     fn check_tables(&self, mistakes: &mut Vec<FlowsError>) {
         let (devices, others): (Vec<_>, Vec<_>) =
             self.fields.iter().partition(|(_, rule)| rule.kind == Kind::Mac);

@@ -1,4 +1,5 @@
-//! Words that look like an attempt at an address: they are refused, with their position, and never guessed.
+//! Words that look like an attempt at an address: they are refused, with their position, and never
+//! guessed.
 
 use std::ops::Range;
 
@@ -49,8 +50,8 @@ fn is_by_blanks(tokens: &Tokens<'_>, index: usize) -> bool {
     tokens.link(index).is_some_and(|link| link.separator == ' ')
 }
 
-/// The tokens from `index` on that could be groups of one attempt: whatever separators are between them, but for
-/// blanks, which are in an attempt only between groups of the same length.
+/// The tokens from `index` on that could be groups of one attempt: whatever separators are between
+/// them, but for blanks, which are in an attempt only between groups of the same length.
 fn cluster(tokens: &Tokens<'_>, index: usize) -> Range<usize> {
     let is_group = |index: usize| {
         tokens.tokens.get(index).is_some_and(|token| {
@@ -79,7 +80,8 @@ fn cluster(tokens: &Tokens<'_>, index: usize) -> Range<usize> {
     index..end
 }
 
-/// A cluster without the words at its ends: `5g` in the middle is a mistyped group, at an end it need not be one.
+/// A cluster without the words at its ends: `5g` in the middle is a mistyped group, at an end it
+/// need not be one.
 fn trimmed(tokens: &Tokens<'_>, cluster: Range<usize>) -> Option<Range<usize>> {
     const GROUPS: usize = 6;
     let is_word = |index: usize| tokens.tokens[index].kind == Kind::Word;
@@ -130,7 +132,8 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
             let separator = separators.next();
             let is_even = separators.all(|it| Some(it) == separator);
             if is_number {
-                // Dates, times, versions and numbers of rooms have groups of several lengths, or dots.
+                // Dates, times, versions and numbers of rooms have groups of several lengths, or
+                // dots.
                 let is_date = *first == 4;
                 let are_pairs = pairs + 1 >= lengths.len() && lengths.len() > 4;
                 are_pairs && is_even && separator != Some('.') && !is_date

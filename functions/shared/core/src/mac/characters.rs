@@ -2,8 +2,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-/// The digit that a letter is typed or printed for. `b`, `B` and the like are digits themselves; the Greek
-/// and Cyrillic letters look exactly like a digit or a Latin letter.
+/// The digit that a letter is typed or printed for. `b`, `B` and the like are digits themselves;
+/// the Greek and Cyrillic letters look exactly like a digit or a Latin letter.
 pub(super) fn looks_like(char: char) -> Option<char> {
     match char {
         'O' | 'o' | 'Ο' | 'ο' | 'О' | 'о' => Some('0'),
@@ -22,7 +22,8 @@ pub(super) fn looks_like(char: char) -> Option<char> {
 /// colons made the usual ones, characters without a width left out.
 pub(super) fn plain(typed: char) -> Option<char> {
     match typed {
-        // Zero-width characters and marks of the text's direction, which are copied along with a text.
+        // Zero-width characters and marks of the text's direction, which are copied along with a
+        // text.
         '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}'
         | '\u{2060}'
@@ -54,7 +55,8 @@ const fn is_enclosed(char: char) -> bool {
     )
 }
 
-/// What one line of text looks like in plain characters, with the place of each in the text as typed.
+/// What one line of text looks like in plain characters, with the place of each in the text as
+/// typed.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
     pub(super) chars: Vec<char>,

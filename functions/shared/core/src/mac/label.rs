@@ -121,11 +121,13 @@ const WORDS: [(Label, &[&str]); 4] = [
 const VIRTUAL_NAMES: [&str; 8] =
     ["veth", "br-", "virbr", "vnet", "cni0", "flannel.", "tap0", "tun0"];
 
-/// Words that name an address of a device: behind another number's label they end what that label is about.
+/// Words that name an address of a device: behind another number's label they end what that label
+/// is about.
 const ADDRESS_WORDS: [&str; 6] =
     ["mac", "物理地址", "实体地址", "physical address", "ether", "hwaddr"];
 
-/// Words that name the address of a wireless network card: behind a Bluetooth label they end what that label is about.
+/// Words that name the address of a wireless network card: behind a Bluetooth label they end what
+/// that label is about.
 const WIRELESS_WORDS: [&str; 5] = ["无线", "無線", "wlan", "wi-fi", "wifi"];
 
 /// Words shortly before a label that take it back.
@@ -155,8 +157,9 @@ const GENERIC_WORDS: [&str; 12] = [
 
 /// What `text` says of the address behind or before it.
 ///
-/// One mention of Bluetooth or of a virtual adapter is enough, since names of adapters have other words behind it:
-/// `VMware Virtual Ethernet Adapter`. The label of another number is over with that number.
+/// One mention of Bluetooth or of a virtual adapter is enough, since names of adapters have other
+/// words behind it: `VMware Virtual Ethernet Adapter`. The label of another number is over with
+/// that number.
 pub(super) fn label(text: &str) -> Option<Label> {
     let text = text.to_lowercase();
     if VIRTUAL_NAMES.iter().any(|name| places(&text, name).any(|(place, _)| begins(&text, place))) {

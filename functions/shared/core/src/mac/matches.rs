@@ -31,8 +31,8 @@ const SHAPES: [Shape; 3] = [
     Shape { groups: 2, digits: 6, separators: &[':', '-'] },
 ];
 
-/// Labels that touch an address without separators, as in `MAC00005e005301`. Behind any other word the digits
-/// may as well be those of a serial number.
+/// Labels that touch an address without separators, as in `MAC00005e005301`. Behind any other word
+/// the digits may as well be those of a serial number.
 const GLUED_LABELS: [&str; 8] =
     ["mac", "macaddress", "address", "addr", "wlan", "wifi", "ether", "hwaddr"];
 
@@ -79,8 +79,8 @@ fn bare(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
     Some(Match { tokens: index..index + 1, chars, device, is_ambiguous: true })
 }
 
-/// Whether a token is part of a longer name, as in `br-3c8d5e0a7f12`: a word that is no label of an address touches it
-/// with a separator of names.
+/// Whether a token is part of a longer name, as in `br-3c8d5e0a7f12`: a word that is no label of an
+/// address touches it with a separator of names.
 fn is_joined(tokens: &Tokens<'_>, index: usize) -> bool {
     let joins = |index: usize| {
         tokens.tight_link(index).is_some_and(|link| matches!(link.separator, '-' | '_' | '.'))
@@ -101,7 +101,8 @@ fn glued_to_label(chars: &[char]) -> Option<&[char]> {
     (is_label && digits.iter().all(char::is_ascii_hexdigit)).then_some(digits)
 }
 
-/// Groups of digits with the same separator between them, the longest run of them that begins with a token.
+/// Groups of digits with the same separator between them, the longest run of them that begins with
+/// a token.
 fn separated(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
     let link = tokens.link(index)?;
     let (first, last) = run(tokens, index, link)?;
@@ -131,7 +132,8 @@ fn separated(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
     })
 }
 
-/// The hexadecimal tokens from `index` on that are linked in the same way, if none stands before them.
+/// The hexadecimal tokens from `index` on that are linked in the same way, if none stands before
+/// them.
 fn run(tokens: &Tokens<'_>, index: usize, link: Link) -> Option<(usize, usize)> {
     // A label may touch the first group, so that it is the second token of the run.
     let first = if tokens.is_hex(index) { index } else { index + 1 };
@@ -151,8 +153,8 @@ fn run(tokens: &Tokens<'_>, index: usize, link: Link) -> Option<(usize, usize)> 
     Some((first, last))
 }
 
-/// Whether a token can be a group of the address that `first` begins. Between blanks groups have one length, and
-/// nothing else touches them.
+/// Whether a token can be a group of the address that `first` begins. Between blanks groups have
+/// one length, and nothing else touches them.
 fn is_part(tokens: &Tokens<'_>, index: usize, first: usize, link: Link) -> bool {
     let is_free = || {
         let before = index.checked_sub(1).and_then(|before| tokens.tight_link(before));
@@ -163,7 +165,8 @@ fn is_part(tokens: &Tokens<'_>, index: usize, first: usize, link: Link) -> bool 
             || (tokens.tokens[index].len() == tokens.tokens[first].len() && is_free()))
 }
 
-/// Whether a token is the number or the letter in a label, as in `设备1:` and `iPhone 15:`. Six groups must follow it.
+/// Whether a token is the number or the letter in a label, as in `设备1:` and `iPhone 15:`. Six
+/// groups must follow it.
 fn is_number_of_label(tokens: &Tokens<'_>, index: usize) -> bool {
     let start = tokens.tokens[index].range.start;
     let before = tokens.line.chars.get(..start).unwrap_or_default();
@@ -179,7 +182,8 @@ struct Groups {
     texts: Vec<String>,
 }
 
-/// The groups of a run, if they are exactly those of `shape`. A word may touch the first group, and another the last.
+/// The groups of a run, if they are exactly those of `shape`. A word may touch the first group, and
+/// another the last.
 fn groups(
     tokens: &Tokens<'_>,
     index: usize,
@@ -218,8 +222,8 @@ fn groups(
     is_fit.then_some(Groups { tokens: range, chars: start..end, texts })
 }
 
-/// Whether pairs are written without leading zeros, as `arp` and `ifconfig` of macOS and Solaris write them. A single
-/// digit beside a pair that has its leading zero is a digit that is missing.
+/// Whether pairs are written without leading zeros, as `arp` and `ifconfig` of macOS and Solaris
+/// write them. A single digit beside a pair that has its leading zero is a digit that is missing.
 fn are_short(pairs: &[String]) -> bool {
     let is_short = |pair: &String| pair.len() == 1 || (pair.len() == 2 && !pair.starts_with('0'));
     pairs.iter().all(is_short) && pairs.iter().any(|pair| pair.len() == 2)
@@ -247,8 +251,8 @@ fn digits_before_word(chars: &[char], digits: usize) -> Option<&[char]> {
     (is_word && group.iter().all(char::is_ascii_hexdigit)).then_some(group)
 }
 
-/// Whether more hexadecimal groups touch an address than it has, with whatever separators. One alone with another
-/// separator does no harm: it is a label, or the number of a list or of a port.
+/// Whether more hexadecimal groups touch an address than it has, with whatever separators. One
+/// alone with another separator does no harm: it is a label, or the number of a list or of a port.
 fn has_more(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
     let is_loose = |index: usize| tokens.is_hex(index) && !tokens.tokens[index].is_used;
     let tight = |index: usize| tokens.tight_link(index).is_some();

@@ -1,4 +1,5 @@
-//! MAC addresses: one address ([`Eui48`]), and all addresses in a text that a person typed or pasted ([`read`]).
+//! MAC addresses: one address ([`Eui48`]), and all addresses in a text that a person typed or
+//! pasted ([`read`]).
 //!
 //! Terms: EUI-48 (the old "MAC-48"); in the first octet, bit 0x01 is I/G (1 = group, multicast) and
 //! bit 0x02 is U/L (1 = locally administered). Source: RFC 9542.
@@ -109,7 +110,8 @@ impl Eui48 {
         self.0
     }
 
-    /// Whether the U/L bit is set, as in the random addresses that phones and laptops make up per network.
+    /// Whether the U/L bit is set, as in the random addresses that phones and laptops make up per
+    /// network.
     #[must_use]
     pub const fn is_locally_administered(self) -> bool {
         self.0[0] & 0x02 != 0
@@ -187,7 +189,8 @@ impl Eui48 {
     }
 }
 
-/// Every two digits, or every four; one kind of separator throughout; spaces only where nothing else is.
+/// Every two digits, or every four; one kind of separator throughout; spaces only where nothing
+/// else is.
 fn separators_fit(separators: &[(usize, char)]) -> bool {
     let Some(&(_, kind)) = separators.first() else {
         return true;

@@ -1,7 +1,7 @@
 //! A text that a person typed or pasted into a form: the addresses in it, and the attempts at one.
 //!
-//! Addresses are found by how they are written; the rest are words. Words matter only where they are the label
-//! of an address, as in `蓝牙: 00:00:5e:00:53:01`.
+//! Addresses are found by how they are written; the rest are words. Words matter only where they
+//! are the label of an address, as in `蓝牙: 00:00:5e:00:53:01`.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -75,8 +75,8 @@ pub fn read(text: &str, most: usize) -> Vec<Found> {
     reader.into_found(most)
 }
 
-/// Signs of a text that a command or a system printed, without blanks: `ipconfig /all`, `getmac`, `ip link`,
-/// `ifconfig`, `networksetup`, `Get-NetAdapter`.
+/// Signs of a text that a command or a system printed, without blanks: `ipconfig /all`, `getmac`,
+/// `ip link`, `ifconfig`, `networksetup`, `Get-NetAdapter`.
 const COMMAND_OUTPUT: [&str; 12] = [
     "物理地址..",
     "实体地址..",
@@ -92,7 +92,8 @@ const COMMAND_OUTPUT: [&str; 12] = [
     ":flags=",
 ];
 
-/// Words of adapters that exist in software only, in what a command printed. Elsewhere they are words like others.
+/// Words of adapters that exist in software only, in what a command printed. Elsewhere they are
+/// words like others.
 const VIRTUAL_IN_OUTPUT: [&str; 3] = ["vpn", "虚拟", "svn adapter"];
 
 /// Lines about the computer or its network, and not about an adapter.
@@ -130,8 +131,9 @@ struct Entry {
     own: String,
 }
 
-/// The addresses of a line. One without words in its own part has those of the parts before it, back to the address
-/// before (`蓝牙，00:00:5e:00:53:02`), or those that end the line, if they say what it is (`…, Bluetooth`).
+/// The addresses of a line. One without words in its own part has those of the parts before it,
+/// back to the address before (`蓝牙，00:00:5e:00:53:02`), or those that end the line, if they say
+/// what it is (`…, Bluetooth`).
 fn entries(parts: Vec<Part>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut words = String::new();
@@ -230,7 +232,8 @@ impl<'a> Reader<'a> {
         label(text).or(is_virtual.then_some(Label::Virtual))
     }
 
-    /// Keeps a line without an address for the next one with some: the last line, or the last of the same adapter.
+    /// Keeps a line without an address for the next one with some: the last line, or the last of
+    /// the same adapter.
     fn remember(&mut self, line: &'a str) {
         let lower = line.to_lowercase();
         let is_other = OTHER_LINES.iter().any(|word| lower.contains(word));
@@ -274,7 +277,8 @@ impl<'a> Reader<'a> {
 
     /// A command's other entries are problems only where there is no device beside them.
     fn into_found(mut self, most: usize) -> Vec<Found> {
-        // Interfaces that a system makes up, such as `ap1` and `bridge0` of macOS, have local addresses.
+        // Interfaces that a system makes up, such as `ap1` and `bridge0` of macOS, have local
+        // addresses.
         let is_local =
             |found: &Found| found.device.as_ref().is_ok_and(|it| it.is_locally_administered());
         let is_global = |found: &Found| found.device.is_ok() && !is_local(found);
@@ -302,8 +306,8 @@ fn is_heading(line: &str) -> bool {
     is_of_ipconfig || is_of_macos || line.contains("flags=") || line.contains(" mtu ")
 }
 
-/// The words that belong to each address of a line: those before it, or, where the line begins with an address and
-/// ends with words, those behind it.
+/// The words that belong to each address of a line: those before it, or, where the line begins with
+/// an address and ends with words, those behind it.
 fn own_labels(line: &Plain, matches: &[Match]) -> Vec<String> {
     let end = line.chars.len();
     let before = |index: usize| {

@@ -37,7 +37,8 @@ impl Token {
     }
 }
 
-/// What stands between two tokens that can be groups of one address: a separator, with blanks or without.
+/// What stands between two tokens that can be groups of one address: a separator, with blanks or
+/// without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) separator: char,
@@ -182,7 +183,8 @@ fn ip_addresses(chars: &[char]) -> Vec<Range<usize>> {
     found
 }
 
-/// The IP address in a run of characters. A label may stand before it (`addr:192.0.2.1`), a full stop behind.
+/// The IP address in a run of characters. A label may stand before it (`addr:192.0.2.1`), a full
+/// stop behind.
 fn ip_address(chars: &[char], run: Range<usize>) -> Option<Range<usize>> {
     /// The longest one: an IPv6 address with an IPv4 address at its end, and a port.
     const LONGEST: usize = 55;
@@ -210,8 +212,8 @@ fn ip_address(chars: &[char], run: Range<usize>) -> Option<Range<usize>> {
     })
 }
 
-/// Whether five pairs or more stand between colons: that is rather a mistyped MAC address than an IPv6 address, whose
-/// groups have no leading zeros, or four digits.
+/// Whether five pairs or more stand between colons: that is rather a mistyped MAC address than an
+/// IPv6 address, whose groups have no leading zeros, or four digits.
 fn is_of_pairs(text: &str) -> bool {
     let groups: Vec<_> = text.split(':').filter(|group| !group.is_empty()).collect();
     groups.len() >= 5 && groups.iter().all(|group| group.len() == 2)

@@ -112,8 +112,8 @@ where
         self.metrics.measure(&Metric::took("EventToEffect", since_event, &labels));
     }
 
-    /// Asks the target's circuit breaker, once per attempt, unless it was seen closed. One that this attempt opened
-    /// ends the attempt for the target.
+    /// Asks the target's circuit breaker, once per attempt, unless it was seen closed. One that
+    /// this attempt opened ends the attempt for the target.
     async fn enter(
         &self,
         target: &str,
@@ -181,8 +181,8 @@ impl Circuits {
 
 /// What the result of a call says of its target; `None` when the call never got there.
 ///
-/// A gateway that waits in vain can mean this device or the whole target: the whole, unless the target did
-/// something for another device in this attempt.
+/// A gateway that waits in vain can mean this device or the whole target: the whole, unless the
+/// target did something for another device in this attempt.
 fn health<T>(result: &Result<T, Failure>, is_proven: bool) -> Option<Health> {
     match result {
         Ok(_) => Some(Health::Up),

@@ -19,8 +19,8 @@ pub(super) enum End {
     GiveUp { reason: Reason },
 }
 
-/// Jitter on top of the time for which a circuit stays open: requests that wait for one target must not all be given
-/// out at the same moment.
+/// Jitter on top of the time for which a circuit stays open: requests that wait for one target must
+/// not all be given out at the same moment.
 const CIRCUIT_JITTER: Duration = Duration::from_secs(10);
 
 impl<L, I, A, D, C> Processor<L, I, A, D, C>
@@ -73,8 +73,9 @@ where
         result
     }
 
-    /// How a failure ends that the ledger knows nothing of: it could not be asked, or the attempt broke off. The retry
-    /// budget stands in the ledger, so that only the queue's retention is an end.
+    /// How a failure ends that the ledger knows nothing of: it could not be asked, or the attempt
+    /// broke off. The retry budget stands in the ledger, so that only the queue's retention is an
+    /// end.
     pub(super) fn end_unclaimed(&self, failure: Failure, message: &Message<'_>) -> End {
         self.end(failure, message, Duration::ZERO)
     }
@@ -127,9 +128,9 @@ where
         }
     }
 
-    /// The ledger says failed by now, unless it does not know the request or the attempt broke off. After a crash
-    /// between the two, or when the dead-letter queue cannot be reached, the message is given out again, fails again
-    /// with no budget left, and is sent there then.
+    /// The ledger says failed by now, unless it does not know the request or the attempt broke off.
+    /// After a crash between the two, or when the dead-letter queue cannot be reached, the message
+    /// is given out again, fails again with no budget left, and is sent there then.
     pub(super) async fn bury(&self, message: &Message<'_>, reason: Reason) -> Disposition {
         let letter = DeadLetter {
             body: message.body,

@@ -1,4 +1,5 @@
-//! The effects of a plan, in order per target and device, as many at the same time as a target allows.
+//! The effects of a plan, in order per target and device, as many at the same time as a target
+//! allows.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -25,7 +26,8 @@ where
     D: Bury,
     C: Clock,
 {
-    /// Performs what is planned and not recorded yet, and gives back the targets that it had to itself.
+    /// Performs what is planned and not recorded yet, and gives back the targets that it had to
+    /// itself.
     pub(super) async fn execute(
         &self,
         job: &Job<'_>,
@@ -118,7 +120,8 @@ where
 /// What an attempt adds to the ledger.
 pub(super) struct AttemptResult<'a> {
     pub(super) effects: &'a mut Effects,
-    /// The targets and devices that failed, in this attempt or in an earlier one and not done since.
+    /// The targets and devices that failed, in this attempt or in an earlier one and not done
+    /// since.
     pub(super) failed: &'a mut BTreeSet<String>,
 }
 
@@ -137,8 +140,8 @@ struct Lane<'a> {
     /// The devices with a call under way, and the actions that follow it.
     under_way: BTreeMap<Eui48, VecDeque<Step<'a>>>,
     running: usize,
-    /// Whether the target did something in this attempt: before that it is asked by one call at a time, so that
-    /// an unreachable target is not asked more often than that.
+    /// Whether the target did something in this attempt: before that it is asked by one call at a
+    /// time, so that an unreachable target is not asked more often than that.
     is_proven: bool,
     /// Whether a failure said that the target as a whole cannot be used now.
     is_unreachable: bool,
@@ -174,8 +177,8 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// What is left to do, by target. Devices that failed before go last, so that they cannot use up the time of the
-/// others; among themselves they begin at another one in each attempt.
+/// What is left to do, by target. Devices that failed before go last, so that they cannot use up
+/// the time of the others; among themselves they begin at another one in each attempt.
 fn lanes<'a>(job: &Job<'_>, work: &[(&'a Action, Eui48)]) -> BTreeMap<&'a str, Lane<'a>> {
     let mut by_target: BTreeMap<&str, Vec<(Eui48, VecDeque<Step<'a>>)>> = BTreeMap::new();
     let mut places = BTreeMap::new();
@@ -253,8 +256,8 @@ impl Progress {
         if self.is_out_of_time && self.retries.is_empty() {
             return Err(Failure::retry(Class::OutOfTime, text).into());
         }
-        // The first reason gives its class to all, and only those of its rank say how long to wait: how long a
-        // target's circuit is open says nothing of another target.
+        // The first reason gives its class to all, and only those of its rank say how long to wait:
+        // how long a target's circuit is open says nothing of another target.
         self.retries.sort_by_key(|(_, reason)| rank(reason.class));
         let Some(first) = self.retries.first().map(|(_, reason)| rank(reason.class)) else {
             return match Reason::joined(&self.give_ups) {

@@ -100,8 +100,8 @@ where
     let span =
         tracing::info_span!("request", instance_code = Empty, event_id = Empty, trace_id = Empty);
     let handled = AssertUnwindSafe(processor.handle(message)).catch_unwind().instrument(span);
-    // Attempts are isolated by themselves. This is for everything around them: a panic must not cost another
-    // message of the batch anything.
+    // Attempts are isolated by themselves. This is for everything around them: a panic must not
+    // cost another message of the batch anything.
     handled.await.unwrap_or_else(|_| Disposition::ComeBack {
         after: processor.flows.retry.longest,
         reason: Reason::new(Class::Defect, PANICKED),

@@ -29,9 +29,9 @@ pub struct Plan<'a> {
 
 /// Plans what `instance` leads to by `flow`.
 ///
-/// An action that uses a field which is filled in and cannot be read is not planned: without that value it could
-/// give more than was asked for, such as access without an end. Neither are the actions behind it on the same devices
-/// at the same target, which keep their order.
+/// An action that uses a field which is filled in and cannot be read is not planned: without that
+/// value it could give more than was asked for, such as access without an end. Neither are the
+/// actions behind it on the same devices at the same target, which keep their order.
 ///
 /// # Errors
 /// [`Failure`] when a condition cannot be evaluated, or the ledger could not keep so many effects.
@@ -69,7 +69,8 @@ pub fn plan<'a>(
 /// the ledger knows of the request.
 const MAX_BYTES_OF_EFFECTS: usize = 350_000;
 
-/// What an effect takes in an item besides its key: outcome, time, and the subject's key where it failed before.
+/// What an effect takes in an item besides its key: outcome, time, and the subject's key where it
+/// failed before.
 const BYTES_PER_EFFECT: usize = 64;
 
 fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {

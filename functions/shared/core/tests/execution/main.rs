@@ -24,9 +24,10 @@ const REMOVE_THEN_ADD: &str = r#"{ target = "nac", operation = "remove", for_eac
 
 type Call = fn() -> Result<(), Failure>;
 
-/// What can be wrong with a call for one subject, up to how many devices that is tried (a panic is printed each
-/// time), and after how many attempts the others are done at the latest. Timeouts of the first devices that are tried
-/// can mean the whole target: they open its circuit, and each time it closes the next device is tried.
+/// What can be wrong with a call for one subject, up to how many devices that is tried (a panic is
+/// printed each time), and after how many attempts the others are done at the latest. Timeouts of
+/// the first devices that are tried can mean the whole target: they open its circuit, and each time
+/// it closes the next device is tried.
 const SUBJECT_FAILURES: [(Call, u8, usize); 5] = [
     (|| Err(Failure::retry(Class::TargetFailed, "HTTP 500")), 10, 1),
     (|| Err(Failure::retry(Class::TargetTimeout, "HTTP 504")), 10, 20),
@@ -260,7 +261,8 @@ async fn an_action_that_does_not_use_the_value_is_performed() {
     assert_eq!(run.world.done("nac", "add"), [1].into());
 }
 
-/// What comes behind the action with the unreadable value waits with it: it would be done before it else.
+/// What comes behind the action with the unreadable value waits with it: it would be done before it
+/// else.
 #[tokio::test]
 async fn g16_actions_behind_one_that_cannot_be_performed_wait_for_it() {
     let fields = r#"

@@ -1,5 +1,5 @@
-//! Ports in memory, so that thousands of whole requests can be played: the ledger runs the real state machine, the
-//! target fails as a test says.
+//! Ports in memory, so that thousands of whole requests can be played: the ledger runs the real
+//! state machine, the target fails as a test says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -344,8 +344,8 @@ impl Run {
         process(&message, &self.processor).await
     }
 
-    /// Attempts, each after the wait that the one before asked for, until the message leaves the queue or there were
-    /// `most` of them. Gives how many there were, and the end.
+    /// Attempts, each after the wait that the one before asked for, until the message leaves the
+    /// queue or there were `most` of them. Gives how many there were, and the end.
     pub(crate) async fn play(&mut self, most: usize) -> (usize, Disposition) {
         for number in 1.. {
             match self.attempt().await {

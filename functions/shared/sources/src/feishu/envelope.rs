@@ -66,8 +66,8 @@ struct StatusChange {
     operate_time: String,
 }
 
-/// A text, or a number as one; nothing for what is of another type. Nothing depends on such a member, so that an odd one
-/// must not cost the approval.
+/// A text, or a number as one; nothing for what is of another type. Nothing depends on such a
+/// member, so that an odd one must not cost the approval.
 fn text_or_nothing<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(value)? {
         Value::String(text) => text,

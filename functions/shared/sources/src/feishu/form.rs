@@ -21,8 +21,8 @@ fn fields(widgets: Vec<Value>) -> Vec<Field> {
     filled_in.map(field).collect()
 }
 
-/// The members that are needed, of whatever type they are: one odd widget is a field without text, and must not cost
-/// the others. `ext` and `option` have many shapes and are not needed.
+/// The members that are needed, of whatever type they are: one odd widget is a field without text,
+/// and must not cost the others. `ext` and `option` have many shapes and are not needed.
 fn field(mut widget: Map<String, Value>) -> Field {
     let value = widget.remove("value").unwrap_or_default();
     let is_table = text(&widget, "type").as_deref() == Some("fieldList");
@@ -35,7 +35,8 @@ fn field(mut widget: Map<String, Value>) -> Field {
     }
 }
 
-/// The rows of a table. One of another shape stays the value that it is: it is filled in, and cannot be read.
+/// The rows of a table. One of another shape stays the value that it is: it is filled in, and
+/// cannot be read.
 fn table(value: Value) -> Content {
     let is_row = |row: &Value| match row {
         Value::Null => true,

@@ -11,8 +11,8 @@ use greenlight_core::ledger::{Effect, EffectKey, LeaseLost, Owner};
 use greenlight_core::ports::LedgerError;
 use tokio::sync::oneshot;
 
-/// The largest number of effects in one update: DynamoDB takes update expressions of 4 KB, and each takes up to 70
-/// bytes of it.
+/// The largest number of effects in one update: DynamoDB takes update expressions of 4 KB, and each
+/// takes up to 70 bytes of it.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 const MAX_EFFECTS_PER_UPDATE: usize = 48;
 

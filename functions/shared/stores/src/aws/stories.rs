@@ -174,9 +174,9 @@ impl DynamoLedger {
         Ok(())
     }
 
-    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next attempt, which is
-    /// the first one again and has the whole retry budget. `false`
-    /// when there is none, or a worker is at it.
+    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next
+    /// attempt, which is the first one again and has the whole retry budget. `false` when there is
+    /// none, or a worker is at it.
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.

@@ -15,12 +15,13 @@ const GIVE_OUT: &str =
      WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
      RETURNING id, body, receive_count, first_received";
 
-/// Makes visible what was hidden at a time that is yet to come: the clock has been set back since, and the time until
-/// which a message is hidden may be years away.
+/// Makes visible what was hidden at a time that is yet to come: the clock has been set back since,
+/// and the time until which a message is hidden may be years away.
 const FIND_AGAIN: &str =
     "UPDATE queue SET visible_at = 0, hidden_at = NULL, in_flight = 0 WHERE hidden_at > ?";
 
-/// How far the clock may be set back before that matters: clocks are corrected by less all the time.
+/// How far the clock may be set back before that matters: clocks are corrected by less all the
+/// time.
 const CLOCK_CORRECTION: Duration = Duration::from_mins(1);
 
 /// A message that was given out. Until its visibility timeout ends nobody else gets it.

@@ -392,7 +392,8 @@ fn read_ends_after_as_many_as_are_asked_for() {
     assert_eq!(read(&text, 7).len(), 7);
 }
 
-/// Texts without a hexadecimal attempt, and without a word that labels an address as something else.
+/// Texts without a hexadecimal attempt, and without a word that labels an address as something
+/// else.
 fn words() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         "[ghjkmnpqrtuvwxyGHJKMNPQRTUVWXY]{1,6}",
@@ -442,7 +443,8 @@ proptest! {
         let _ = says_nothing(&text);
     }
 
-    /// `5e` keeps the digits from being decimal ones only, which are refused in three of the spellings.
+    /// `5e` keeps the digits from being decimal ones only, which are refused in three of the
+    /// spellings.
     #[test]
     fn g19_a_good_address_in_any_text_is_found_once(
         before in words(), behind in words(), last: u8, spelling in spelling()
