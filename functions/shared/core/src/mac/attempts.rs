@@ -116,6 +116,9 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
         [_] if tokens.is_hex(range.start) => {
             !is_number && decimal >= 4 && (matches!(total, 10..=14 | 24 | 36))
         }
+        // Two letters and a number are an order's or a document's: `SO2026060501`.
+        [_] if chars().skip(2).all(char::is_ascii_digit) => false,
+        [12] => hex >= 5 && decimal >= 2,
         [_] => (11..=13).contains(&total) && hex >= 8 && decimal >= 4,
         [first, second] => {
             let has_whole = (*first == 12 || *second == 12) && total <= 24;

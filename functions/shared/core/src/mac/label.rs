@@ -131,10 +131,11 @@ const ADDRESS_WORDS: [&str; 6] =
 const WIRELESS_WORDS: [&str; 5] = ["无线", "無線", "wlan", "wi-fi", "wifi"];
 
 /// Words shortly before a label that take it back.
-const NEGATIONS: [&str; 9] = ["不是", "不要", "请勿", "没有", "无需", "不填", "非", "not", "no"];
+const NEGATIONS: [&str; 11] =
+    ["不是", "不要", "请勿", "没有", "无需", "不填", "非", "not", "no", "without", "isn't"];
 
 /// How many characters a negation reaches.
-const NEGATION_REACH: usize = 8;
+const NEGATION_REACH: usize = 9;
 
 /// Words behind a label that take it back: `蓝牙：无`.
 const ABSENCES: [&str; 8] = ["关闭", "已关闭", "没有", "不用", "不需", "off", "n/a", "disabled"];

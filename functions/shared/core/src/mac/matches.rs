@@ -157,8 +157,9 @@ fn run(tokens: &Tokens<'_>, index: usize, link: Link) -> Option<(usize, usize)> 
 /// one length, and nothing else touches them.
 fn is_part(tokens: &Tokens<'_>, index: usize, first: usize, link: Link) -> bool {
     let is_free = || {
-        let before = index.checked_sub(1).and_then(|before| tokens.tight_link(before));
-        before.is_none() && tokens.tight_link(index).is_none()
+        let is_tied =
+            |before| tokens.tight_link(before).is_some() && !is_number_of_label(tokens, before);
+        !index.checked_sub(1).is_some_and(is_tied) && tokens.tight_link(index).is_none()
     };
     tokens.is_hex(index)
         && (link.separator != ' '

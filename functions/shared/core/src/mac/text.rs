@@ -131,12 +131,13 @@ struct Entry {
     own: String,
 }
 
-/// The addresses of a line. One without words in its own part has those of the parts before it,
-/// back to the address before (`蓝牙，00:00:5e:00:53:02`), or those that end the line, if they say
-/// what it is (`…, Bluetooth`).
+/// The addresses of a line. One whose own part does not say what it is has the words of the parts before it, back to
+/// the address before (`蓝牙，00:00:5e:00:53:02`). In a line that begins with an address and ends with words, it has
+/// those behind it (`00:00:5e:00:53:02, Bluetooth`).
 fn entries(parts: Vec<Part>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    let mut words = String::new();
+    // The parts before each address that have none, and those behind the last one.
+    let (mut before, mut words) = (Vec::new(), String::new());
     for Part { line, matches, .. } in parts {
         if matches.is_empty() {
             words.push_str(&line.text(0..line.chars.len()));
@@ -144,17 +145,19 @@ fn entries(parts: Vec<Part>) -> Vec<Entry> {
         }
         let labels = own_labels(&line, &matches);
         for (matched, own) in matches.into_iter().zip(labels) {
-            let before = std::mem::take(&mut words);
-            let own = if has_words(&own) { own } else { before };
+            before.push(std::mem::take(&mut words));
             let position = line.positions.get(matched.chars.start).copied().unwrap_or_default();
             entries.push(Entry { position, matched, own });
         }
     }
-    if let Some(last) = entries.last_mut()
-        && !has_words(&last.own)
-        && matches!(label(&words), Some(Label::Bluetooth | Label::Virtual))
-    {
-        last.own = words;
+    let are_behind = before.first().is_some_and(|first| !is_specific(first)) && is_specific(&words);
+    before.push(words);
+    let others: &[String] = before.get(usize::from(are_behind)..).unwrap_or_default();
+    for (entry, other) in entries.iter_mut().zip(others) {
+        // The number of another part is over with that part.
+        if !is_specific(&entry.own) && label(other) != Some(Label::OtherNumber) {
+            entry.own.clone_from(other);
+        }
     }
     entries
 }

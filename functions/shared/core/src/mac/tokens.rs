@@ -198,7 +198,7 @@ fn ip_address(chars: &[char], run: Range<usize>) -> Option<Range<usize>> {
     // `192.0.2.15:` before a MAC address.
     if let Some((first, _)) = text.split_once(':')
         && first.parse::<Ipv4Addr>().is_ok()
-        && text.parse::<SocketAddr>().is_err()
+        && (text.parse::<SocketAddr>().is_err() || chars.get(run.end) == Some(&'-'))
     {
         return Some(run.start..run.start + first.len());
     }

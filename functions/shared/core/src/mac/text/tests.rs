@@ -188,6 +188,14 @@ fn read_of_labels_tells_devices_from_what_is_none() {
         ("虚拟现实实验室 张三 00:00:5e:00:53:02", vec![Ok(2)]),
         ("Tap to copy\n00:00:5e:00:53:02", vec![Ok(2)]),
         ("学号 202101234567 00:00:5e:00:53:02", vec![Ok(2)]),
+        ("SO2026060501 00:00:5e:00:53:02", vec![Ok(2)]),
+        ("without bluetooth 00:00:5e:00:53:02", vec![Ok(2)]),
+        ("SN：ABC，00005e005302", vec![Ok(2)]),
+        ("00:00:5e:00:53:02，无线，00:00:5e:00:53:04，蓝牙", vec![Ok(2), bluetooth.clone()]),
+        (
+            r#"[{"type":"wifi","mac":"00:00:5e:00:53:02"},{"type":"bluetooth","mac":"00:00:5e:00:53:04"}]"#,
+            vec![Ok(2), bluetooth.clone()],
+        ),
         (
             "Hardware Port: Wi-Fi\nDevice: en0\nEthernet Address: 00:00:5e:00:53:02\n\n\
           Hardware Port: Bluetooth PAN\nDevice: en5\nEthernet Address: 00:00:5e:00:53:04",
@@ -214,6 +222,8 @@ fn read_of_numbers_around_an_address_finds_it() {
         "00:00:5e:00:53:01-A座",
         "工号1001：00-00-5e-00-53-01",
         "20260605：00:00:5e:00:53:01",
+        "设备1：00 00 5e 00 53 01",
+        "192.0.2.15：00-00-5E-00-53-01",
         "10:30 00 00 5e 00 53 01",
         "2026-06-05 00 00 5e 00 53 01",
         "08 10 12 14 16 00-00-5E-00-53-01",
