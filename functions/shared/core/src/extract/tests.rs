@@ -247,3 +247,34 @@ fn g19_extract_of_a_value_that_cannot_be_read_is_no_missing_value() {
     assert_eq!(json!(extracted.values), json!({"from": null}));
     assert_eq!(extracted.unreadable, ["owner", "until"].map(String::from).into());
 }
+
+#[test]
+fn g19_extract_of_a_column_of_what_is_no_table_is_no_missing_value() {
+    let rules = r#"
+        mac = { kind = "mac", from = [{ field = "device_mac" }] }
+        until = { kind = "date", from = [{ field = "periods", column = "end" }], optional = true }
+    "#;
+    let extract_with = |content: Content| {
+        let fields = vec![text("device_mac", "00:00:5e:00:53:01"), field("periods", content)];
+        extract(&flow(rules), &Form { fields })
+    };
+    let filled = extract_with(Content::Value(json!({"end": "2027-12-31T00:00:00+08:00"})));
+    assert_eq!(filled.unreadable, ["until".to_owned()].into());
+    let empty = extract_with(Content::Rows(vec![vec![]]));
+    assert_eq!((json!(empty.values), empty.problems), (json!({"until": null}), vec![]));
+}
+
+/// `flows.toml` names the table twice: by what programs call it, and by what people see.
+#[test]
+fn extract_of_a_field_from_the_table_of_the_devices_is_a_problem_under_any_name() {
+    let rules = r#"
+        mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
+        until = { kind = "date", from = [{ field = "设备明细", column = "end" }], optional = true }
+    "#;
+    let row = vec![text("mac", "00:00:5e:00:53:01"), text("end", "2027-12-31T00:00:00+08:00")];
+    let table = Field { name: "设备明细".into(), ..field("devices", Content::Rows(vec![row])) };
+    // By its name, as no other field has that as an id.
+    let extracted = extract(&flow(rules), &Form { fields: vec![table] });
+    assert_eq!(extracted.problems, [Problem::SameTable { field: "until".into() }]);
+    assert_eq!(extracted.unreadable, ["until".to_owned()].into());
+}

@@ -105,6 +105,23 @@ mod tests {
         assert!(parse("[").is_err());
     }
 
+    /// One that is filled in with something else must not look empty: an optional field would be left out.
+    #[test]
+    fn a_table_of_another_shape_stays_the_value_that_it_is() {
+        let content = |value: &str| {
+            let form = parse(&format!(r#"[{{"id":"t","type":"fieldList","value":{value}}}]"#));
+            form.unwrap().fields.remove(0).content
+        };
+        for empty in ["null", r#""""#, "[]"] {
+            assert_eq!(content(empty), Content::Rows(vec![]), "{empty}");
+        }
+        assert_eq!(content("[null]"), Content::Rows(vec![vec![]]));
+        for filled in [r#""x""#, r#"{"a":1}"#, r#"[["x"]]"#, "[7]"] {
+            let value = serde_json::from_str(filled).unwrap();
+            assert_eq!(content(filled), Content::Value(value), "{filled}");
+        }
+    }
+
     #[test]
     fn an_odd_widget_is_a_field_without_text_and_costs_no_other() {
         let mac = r#"{"id":"m","custom_id":"device_mac","name":"MAC","type":"input","value":"00005e005301"}"#;
