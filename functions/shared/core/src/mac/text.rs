@@ -131,9 +131,9 @@ struct Entry {
     own: String,
 }
 
-/// The addresses of a line. One whose own part does not say what it is has the words of the parts before it, back to
-/// the address before (`蓝牙，00:00:5e:00:53:02`). In a line that begins with an address and ends with words, it has
-/// those behind it (`00:00:5e:00:53:02, Bluetooth`).
+/// The addresses of a line. One whose own part does not say what it is has the words of the parts
+/// before it, back to the address before (`蓝牙，00:00:5e:00:53:02`). In a line that begins with an
+/// address and ends with words, it has those behind it (`00:00:5e:00:53:02, Bluetooth`).
 fn entries(parts: Vec<Part>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     // The parts before each address that have none, and those behind the last one.
