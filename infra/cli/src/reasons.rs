@@ -16,7 +16,7 @@ pub fn next_step(class: &str) -> &'static str {
     };
     match class {
         Class::BadForm => {
-            "tell the applicant; the good devices, if there are any, are on the whitelist already (告知申请人；正确的设备已加入)"
+            "tell the applicant; what could be done for the other devices is done (告知申请人；其余设备已照常处理)"
         }
         Class::NotApproved => {
             "nothing, mostly: the approval was taken back (通常无需处理：审批已撤销)"

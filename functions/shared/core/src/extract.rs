@@ -323,7 +323,15 @@ fn texts_of(field: &Field, member: Option<&str>) -> Option<Vec<String>> {
     let value = match member {
         None => value,
         Some(_) if value.is_null() => value,
-        Some(member) => value.get(member)?,
+        Some(member) => {
+            let of_member = value.get(member)?;
+            let mut all = value.as_object().into_iter().flat_map(serde_json::Map::values);
+            // An interval with a beginning and no end is filled in, and its end cannot be read.
+            if is_empty(of_member) && all.any(|other| !is_empty(other)) {
+                return None;
+            }
+            of_member
+        }
     };
     match value {
         Value::Array(items) => items.iter().map(text_of).collect(),

@@ -57,15 +57,28 @@ pub(crate) fn is_moment(text: &str) -> bool {
     };
     let Some((moment, rest)) = text.split_at_checked(19) else { return false };
     let offset = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-    let within = |place: usize, range: std::ops::RangeInclusive<u8>| {
-        let number = moment.get(place..place + 2).and_then(|digits| digits.parse::<u8>().ok());
-        number.is_some_and(|number| range.contains(&number))
+    let number = |place: std::ops::Range<usize>| moment.get(place).and_then(|it| it.parse().ok());
+    let within = |place: usize, range: std::ops::RangeInclusive<u16>| {
+        number(place..place + 2).is_some_and(|number| range.contains(&number))
     };
+    let days = || number(0..4).zip(number(5..7)).map_or(0, |(year, month)| days(year, month));
     shape(moment) == "0000-00-00T00:00:00"
-        && [(5, 1..=12), (8, 1..=31), (11, 0..=23), (14, 0..=59), (17, 0..=60)]
-            .into_iter()
-            .all(|(place, range)| within(place, range))
+        && within(5, 1..=12)
+        && within(8, 1..=days())
+        && [(11, 23), (14, 59), (17, 59)].into_iter().all(|(place, most)| within(place, 0..=most))
         && matches!(shape(offset).as_str(), "Z" | "+00:00" | "-00:00")
+}
+
+/// How many days a month of the Gregorian calendar has.
+const fn days(year: u16, month: u16) -> u16 {
+    let is_leap_year =
+        year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    match month {
+        2 if is_leap_year => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -92,13 +105,17 @@ mod tests {
 
     #[test]
     fn moments_have_a_shape_and_ranges() {
-        for moment in ["2027-12-31T23:59:60Z", "2027-01-01T00:00:00.5+08:00"] {
+        for moment in ["2028-02-29T23:59:59Z", "2027-01-01T00:00:00.5+08:00"] {
             assert!(is_moment(moment), "{moment}");
         }
         for none in [
             "2027-13-01T00:00:00Z",
             "2027-01-32T00:00:00Z",
             "2027-01-01T24:00:00Z",
+            "2027-02-29T00:00:00Z",
+            "2027-04-31T00:00:00+08:00",
+            "2100-02-29T00:00:00Z",
+            "2027-01-01T00:00:60Z",
             "2027-01-01",
             "",
         ] {

@@ -152,6 +152,13 @@ fn each_kind_takes_what_a_form_gives_for_it() {
         ("count", json!("two"), "`count` holds no number"),
         ("period", json!({"end": "31.12.2027"}), "`until` holds no date"),
         ("period", json!({"end": "2027-12-31T00:00:00"}), "`until` holds no date"),
+        ("period", json!({"end": "2027-02-29T00:00:00Z"}), "`until` holds no date"),
+        // Filled in, with an end that cannot be read, and not left out.
+        (
+            "period",
+            json!({"start": "2026-01-01T00:00:00Z", "end": ""}),
+            "`until`: the widget `period / end` holds no text",
+        ),
         ("os", json!(["macOS", "Linux"]), "`os` holds several values"),
         ("owner", json!({"id": 1}), "`owner`: the widget `owner` holds no text"),
     ] {

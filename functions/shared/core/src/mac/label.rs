@@ -181,6 +181,15 @@ pub(super) fn label(text: &str) -> Option<Label> {
     })
 }
 
+/// Whether `text` names Bluetooth and a wireless network card: before one address the last of them
+/// counts, and of several addresses it does not say which is which.
+pub(super) fn names_both(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let bluetooth = WORDS.iter().filter(|(label, _)| *label == Label::Bluetooth);
+    bluetooth.flat_map(|(_, words)| *words).any(|word| last(&text, word).is_some())
+        && has_any(&text, &WIRELESS_WORDS)
+}
+
 fn has_any(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| last(text, word).is_some())
 }

@@ -167,8 +167,12 @@ fn is_part(tokens: &Tokens<'_>, index: usize, first: usize, link: Link) -> bool 
 }
 
 /// Whether a token is the number or the letter in a label, as in `设备1:` and `iPhone 15:`. Six
-/// groups must follow it.
+/// groups must follow it. A group of digits before it, as `2c` is, is no word of a label.
 fn is_number_of_label(tokens: &Tokens<'_>, index: usize) -> bool {
+    let is_digits = |before: usize| matches!(tokens.tokens[before].kind, Kind::Hex | Kind::Near);
+    if index.checked_sub(1).is_some_and(is_digits) {
+        return false;
+    }
     let start = tokens.tokens[index].range.start;
     let before = tokens.line.chars.get(..start).unwrap_or_default();
     let word = before.iter().rev().find(|char| **char != ' ');

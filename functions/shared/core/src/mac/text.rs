@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::attempts::attempts;
 use super::characters::Plain;
-use super::label::{Label, has_words, is_specific, label};
+use super::label::{Label, has_words, is_specific, label, names_both};
 use super::matches::{Match, addresses};
 use super::tokens::{Kind, Tokens};
 use super::{Eui48, MacError};
@@ -96,6 +96,9 @@ const COMMAND_OUTPUT: [&str; 12] = [
 /// words like others.
 const VIRTUAL_IN_OUTPUT: [&str; 3] = ["vpn", "虚拟", "svn adapter"];
 
+/// Words between two addresses that say nothing of either.
+const CONJUNCTIONS: [&str; 4] = ["和", "与", "及", "and"];
+
 /// Lines about the computer or its network, and not about an adapter.
 const OTHER_LINES: [&str; 4] = ["dns", "host name", "主机名", "主機名稱"];
 
@@ -162,6 +165,28 @@ fn entries(parts: Vec<Part>) -> Vec<Entry> {
     entries
 }
 
+/// Of each address of a line, whether labels of two kinds stand before it and others, as in
+/// `Wi-Fi 和蓝牙: 00:00:5e:00:53:01 / 00:00:5e:00:53:02`: the first may be either.
+fn unclear(entries: &[Entry], context: &str) -> Vec<bool> {
+    let has_own = |entry: &Entry| {
+        let joined =
+            CONJUNCTIONS.iter().fold(entry.own.to_lowercase(), |own, it| own.replace(it, " "));
+        has_words(&joined)
+    };
+    let mut unclear = vec![false; entries.len()];
+    let mut start = 0;
+    while start < entries.len() {
+        let others = entries[start + 1..].iter().take_while(|entry| !has_own(entry)).count();
+        let end = start + 1 + others;
+        let of_first = if has_own(&entries[start]) { &entries[start].own } else { context };
+        if others > 0 && names_both(of_first) {
+            unclear[start..end].fill(true);
+        }
+        start = end;
+    }
+    unclear
+}
+
 struct Reader<'a> {
     found: Vec<Found>,
     /// Entries of a command's output that are no device and no mistake of the person who pasted it.
@@ -212,8 +237,14 @@ impl<'a> Reader<'a> {
         }
         // What the lines before say is the same for each address of this one.
         let context = self.label_of_context();
+        let is_unclear = unclear(&entries, &self.context.join("\n"));
         self.context.clear();
-        for Entry { position, matched, own } in entries {
+        for (Entry { position, mut matched, own }, is_unclear) in
+            entries.into_iter().zip(is_unclear)
+        {
+            if is_unclear && !self.is_command_output && matched.device.is_ok() {
+                matched.device = Err(MacError::Unclear);
+            }
             let label = match self.label_in(&own) {
                 None if self.is_command_output || !is_specific(&own) => context,
                 label => label,

@@ -39,6 +39,47 @@ fn read_of_one_address_finds_it_however_it_is_written() {
     }
 }
 
+/// The groups of one address and of the next look the same between blanks: none may begin within
+/// another.
+#[test]
+fn g19_read_of_more_pairs_than_an_address_has_finds_no_device() {
+    for typed in [
+        "3c 7d 0a 1b 2c 4c 3c 7d 0a 1b 2o",
+        "3c 7d 0a 1b 2c 4c 3c 7d 0a 1b 2",
+        "3c 7d 0a 1b 2c 3c 7d 0a 1b 2c 4",
+        "3c7d 0a1b 2c4c 3c7d 0a1b",
+        "3c 7d 0a 1b 2c 4c 3c 7d 0a 1b 2c",
+        "5c 3c 7c 0a 1b 2c 4d 5e",
+        "3c 7c 0c ff fe 1b 2c 4c",
+        "001a 2c3c 4d5e 001a 2c3c",
+        "MAC 3c 7d 0a 1b 2c 4c 3c 7d 0a 1b 2c",
+    ] {
+        assert_eq!(found(typed).into_iter().flatten().count(), 0, "{typed}");
+    }
+    assert_eq!(found("iPhone 15: 00 00 5e 00 53 01"), [Ok(1)]);
+}
+
+#[test]
+fn read_of_two_labels_before_two_addresses_guesses_neither() {
+    let unclear = [Err(MacError::Unclear), Err(MacError::Unclear)];
+    for typed in [
+        "Wi-Fi 和蓝牙 00:00:5e:00:53:01 / 00:00:5e:00:53:02",
+        "WLAN/蓝牙：00:00:5e:00:53:01 / 00:00:5e:00:53:02",
+        "无线和蓝牙分别是00:00:5e:00:53:01和00:00:5e:00:53:02",
+        "蓝牙和无线分别是00:00:5e:00:53:01和00:00:5e:00:53:02",
+        "蓝牙 MAC\tWLAN MAC\n00:00:5e:00:53:01\t00:00:5e:00:53:02",
+        "WLAN MAC\t蓝牙 MAC\n00:00:5e:00:53:01  00:00:5e:00:53:02",
+    ] {
+        assert_eq!(found(typed), unclear, "{typed}");
+    }
+    for typed in [
+        "Wi-Fi：00:00:5e:00:53:01 蓝牙：00:00:5e:00:53:02",
+        "无线 00:00:5e:00:53:01，蓝牙 00:00:5e:00:53:02",
+    ] {
+        assert_eq!(found(typed), [Ok(1), Err(MacError::Bluetooth)], "{typed}");
+    }
+}
+
 #[test]
 fn read_of_words_around_an_address_finds_the_address() {
     for typed in [
@@ -491,6 +532,22 @@ proptest! {
             let short = device.octets().map(|octet| format!("{octet:x}")).join(":");
             let stands = digits(&behind).starts_with(&digits(&device.to_string()))
                 || behind.to_lowercase().starts_with(&short);
+            // No digits touch it, by the separator of its pairs.
+            let pairs = device.to_string().replace(':', " ");
+            if behind.to_lowercase().starts_with(&pairs) {
+                let rest = &behind[pairs.len()..];
+                let before: String = text.chars().take(found.position - 1).collect();
+                let is_pair = |text: &str| {
+                    text.len() == 3 && text.chars().filter(char::is_ascii_hexdigit).count() == 2
+                };
+                let next = rest.get(..3).is_some_and(|it| it.starts_with(' ') && is_pair(it));
+                let last = before.get(before.len().wrapping_sub(3)..);
+                let last = last.is_some_and(|it| it.ends_with(' ') && is_pair(it));
+                let ends = rest.chars().nth(3).is_none_or(|it| !it.is_alphanumeric());
+                let begins = before.chars().rev().nth(3).is_none_or(|it| !it.is_alphanumeric());
+                let is_within = next && ends || last && begins;
+                prop_assert!(!is_within, "{} within {:?}", device, text);
+            }
             prop_assert!(stands, "{} does not stand in {:?} at {}", device, text, found.position);
         }
     }
