@@ -194,6 +194,7 @@ async fn perform(
         url,
         params: contract.params.clone(),
         tls: Tls::default(),
+        plaintext: false,
     };
     let mut http = HttpConnector::new(secret, SystemClock);
     let client = || Ok::<_, ConnectorError>(client.clone());
@@ -424,6 +425,7 @@ fn requests(connector: &Connector, operation: &str, value: &str) -> Result<Vec<P
         url: "https://nac.example.com:9999/base".into(),
         params: connector.params.keys().map(given).collect(),
         tls: Tls::default(),
+        plaintext: false,
     };
     let keys =
         ["token", "username", "password", "client_id", "client_secret", "api_key", "shared_secret"];

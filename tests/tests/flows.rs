@@ -35,7 +35,7 @@ for_each = "mac"
 const RADIUS: [(&str, &str); 2] = [
     (
         "connector = \"packetfence\"\nurl = \"https://nac.example.com:9999\"",
-        "connector = \"freeradius-sql\"\nurl = \"postgres://db.example.com/radius\"",
+        "connector = \"freeradius-sql\"\nurl = \"postgres://db.example.com/radius?sslmode=verify-full\"",
     ),
     ("params = { role_id = 3 }\n", ""),
 ];
@@ -55,7 +55,7 @@ impl Files {
 
     /// These flows, and the connectors that are built in.
     fn with_flows(&self, text: &str) -> flows::Files {
-        flows::Files { flows: Some(self.write("flows.toml", text)), connectors: None }
+        flows::Files { flows: Some(self.write("flows.toml", text)), ..flows::Files::default() }
     }
 }
 
@@ -159,12 +159,12 @@ fn a_database_whose_url_is_not_known_yet_is_right() {
     let files = Files::new();
     let flows = RADIUS.iter().fold(FLOWS.to_owned(), |text, (from, to)| text.replace(from, to));
     for url in ["${RADIUS_URL}", "postgres://${RADIUS_HOST}/radius"] {
-        let flows = flows.replace("postgres://db.example.com/radius", url);
+        let flows = flows.replace("postgres://db.example.com/radius?sslmode=verify-full", url);
         let said = check(&files.with_flows(&flows)).unwrap();
         assert!(said.contains("targets.nac.password, targets.nac.username"), "{said}");
     }
     for login in ["postgres://u:p@db/radius", "postgres://db/radius?password=p"] {
-        let flows = flows.replace("postgres://db.example.com/radius", login);
+        let flows = flows.replace("postgres://db.example.com/radius?sslmode=verify-full", login);
         let problem = check(&files.with_flows(&flows)).unwrap_err().to_string();
         assert!(
             problem.contains("flows.toml:4: target `nac`: `url` must not say who we are"),

@@ -32,7 +32,8 @@ async fn a_certificate_of_ones_own_authority_is_trusted_only_when_it_is_given() 
 }
 
 fn target(tls: Tls) -> Target {
-    Target { connector: String::new(), url: "https://nac".into(), params: BTreeMap::default(), tls }
+    let (connector, url, params) = (String::new(), "https://nac".into(), BTreeMap::default());
+    Target { connector, url, params, tls, plaintext: false }
 }
 
 fn secret() -> Secret {

@@ -111,8 +111,13 @@ fn measure_effect(
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).expect("it is complete")));
     let params = BTreeMap::from([("network_id".to_owned(), toml::Value::from("n-1"))]);
     let params = if connector.params.is_empty() { BTreeMap::new() } else { params };
-    let target =
-        Target { connector: String::new(), url: url.to_owned(), params, tls: Tls::default() };
+    let target = Target {
+        connector: String::new(),
+        url: url.to_owned(),
+        params,
+        tls: Tls::default(),
+        plaintext: false,
+    };
     let mut http = HttpConnector::new(secret, StandingClock);
     let client = || Ok::<_, ConnectorError>(client.clone());
     http.add("nac", &target, connector, client).expect("they go together");

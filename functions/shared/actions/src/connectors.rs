@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use greenlight_core::flow::{self, Action, Flow};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::connector::{ConnectorError, Speaks, read};
 use crate::http::Connector;
@@ -63,6 +65,23 @@ impl Connectors {
     /// Their names and texts, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, text)| (name.as_ref(), text.as_ref()))
+    }
+
+    /// The SHA-256 of `flows` and of all connectors, in hexadecimal digits: what two greenlights
+    /// that have the same one do is the same.
+    #[must_use]
+    pub fn digest(&self, flows: &str) -> String {
+        let mut digest = Sha256::new();
+        // Lengths keep one text from running into the next.
+        for text in std::iter::once(flows).chain(self.iter().flat_map(|(name, text)| [name, text]))
+        {
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text);
+        }
+        digest.finalize().iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// The connector that `target` names.

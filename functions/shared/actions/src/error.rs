@@ -186,6 +186,23 @@ pub enum ConnectorError {
     /// A target's URL is no base URL.
     #[error("target `{0}`: `url` must look like https://nac.example.com:9999, with a path at most")]
     BadUrl(String),
+    /// A target over HTTP that is not on this machine.
+    #[error(
+        "target `{0}`: `url` is http://, so anybody on the way can read its credentials: use https://, or say \
+         `plaintext = true` where the network is trusted"
+    )]
+    Plaintext(String),
+    /// A database over the network whose certificate is not verified.
+    #[error(
+        "target `{target}`: the database's certificate is not verified, so anybody on the way can be it: add \
+         `?{setting}` to `url`, or say `plaintext = true` where the network is trusted"
+    )]
+    UnverifiedTls {
+        /// The target.
+        target: String,
+        /// What the url lacks.
+        setting: &'static str,
+    },
     /// The secret does not hold what the connector logs in with.
     #[error("the secret lacks `targets.{target}.{key}`, which the connector logs in with")]
     MissingCredential {

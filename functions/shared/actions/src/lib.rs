@@ -13,6 +13,7 @@ mod connectors;
 mod error;
 mod filters;
 pub mod http;
+mod plaintext;
 mod setup;
 pub mod sql;
 mod template;

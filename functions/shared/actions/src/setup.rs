@@ -7,6 +7,7 @@ use greenlight_core::flow::{self, Flows};
 
 use crate::connector::{ConnectorError, check_conditions};
 use crate::connectors::{AnyConnector, Connectors};
+use crate::plaintext;
 
 /// The targets of `flows.toml`, each with its connector: they go together, and with the flows.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ impl Setup {
             match connectors.of_target(name, target) {
                 Ok(connector) => {
                     mistakes.extend(connector.check_target(name, target));
+                    mistakes.extend(plaintext::check(name, target));
                     targets.insert(name.clone(), (target.clone(), connector));
                 }
                 Err(mistake) => mistakes.push(mistake),

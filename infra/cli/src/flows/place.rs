@@ -34,7 +34,9 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         ConnectorError::UnknownConnector { target, .. } => vec!["targets", target, "connector"],
         ConnectorError::BadUrl(target)
         | ConnectorError::BadDatabaseUrl(target)
-        | ConnectorError::LoginInUrl(target) => vec!["targets", target, "url"],
+        | ConnectorError::LoginInUrl(target)
+        | ConnectorError::Plaintext(target)
+        | ConnectorError::UnverifiedTls { target, .. } => vec!["targets", target, "url"],
         ConnectorError::DatabaseTls(target) => vec!["targets", target, "tls"],
         ConnectorError::Param { target, param, .. } => vec!["targets", target, "params", param],
         ConnectorError::UnknownOperation { flow, .. }

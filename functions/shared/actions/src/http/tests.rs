@@ -417,6 +417,7 @@ fn one(
         url: "https://nac".into(),
         params: BTreeMap::new(),
         tls: flow::Tls::default(),
+        plaintext: false,
     };
     let connector = Connector::parse("mine", text).unwrap();
     let mut http = HttpConnector::new(secret, clock.clone());

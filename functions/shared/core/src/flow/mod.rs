@@ -44,6 +44,10 @@ pub struct Target {
     /// Whom it is taken for.
     #[serde(default)]
     pub tls: Tls,
+    /// Whether it may be spoken to without verified TLS: `http://`, or a database whose certificate
+    /// is not verified. Not needed for this machine itself (loopback). Default: false.
+    #[serde(default)]
+    pub plaintext: bool,
 }
 
 /// Whom a target is taken for, besides those whom the machine trusts and those of `ca_pem` in the secret.
