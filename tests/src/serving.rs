@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use greenlight_stores::private::write_private;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -26,7 +27,7 @@ pub struct Serving {
 #[must_use]
 pub fn secrets(scene: &Scene, folder: &Path) -> PathBuf {
     let path = folder.join("secrets.json");
-    std::fs::write(&path, scene.app.secret_document(NAC_TOKEN).to_string())
+    write_private(&path, &scene.app.secret_document(NAC_TOKEN).to_string())
         .expect("the secret can be written");
     path
 }

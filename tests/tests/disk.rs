@@ -78,6 +78,45 @@ fn as_nobody(folder: &Path) -> Vec<&'static str> {
     vec!["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 }
 
+/// Has everything below `folder` belong to the user of [`as_nobody`].
+fn give_to_nobody(folder: &Path) {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let status =
+        std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(folder).status();
+    assert!(status.unwrap().success());
+}
+
+/// One that this user may not even look into is no folder without a database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_may_not_be_read_is_named_as_such() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    Serving::start(&scene, folder.path()).await.stop().await;
+    let data = folder.path().join("data");
+    let nobody = as_nobody(folder.path());
+    if nobody.is_empty() {
+        std::fs::set_permissions(&data, PermissionsExt::from_mode(0o000)).unwrap();
+    }
+    let program = folder.path().join("greenlight");
+    let copied = Command::new("cp").arg(built("greenlight")).arg(&program).status().await.unwrap();
+    assert!(copied.success());
+    for (arguments, status) in [(["status"].as_slice(), 1), (&["doctor"], 1), (&["dlq", "list"], 1)]
+    {
+        let words = nobody.iter().map(AsRef::as_ref).chain([program.as_os_str()]);
+        let words: Vec<&std::ffi::OsStr> = words.collect();
+        let (first, rest) = words.split_first().unwrap();
+        let mut command = Command::new(first);
+        command.args(rest).args(arguments).arg("--data").arg(&data);
+        let output = command.output().await.unwrap();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let line = format!("the data folder {} cannot be used: Permission denied", data.display());
+        assert!(told.contains(&line), "{arguments:?}: {told}");
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_may_not_be_written_is_named_at_the_start() {
     let scene = Scene::set().await;
@@ -90,8 +129,9 @@ async fn a_folder_that_may_not_be_written_is_named_at_the_start() {
     assert!(copied.success());
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
-    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o555)).unwrap();
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o500)).unwrap();
     let (mut command, _) = serve_command(&scene, folder.path(), &nobody, &program);
+    give_to_nobody(folder.path());
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
@@ -99,14 +139,15 @@ async fn a_folder_that_may_not_be_written_is_named_at_the_start() {
     assert!(said.contains(&line), "{said}");
 
     // The same with a database of before in it.
-    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o700)).unwrap();
     Serving::start(&scene, folder.path()).await.stop().await;
     for entry in std::fs::read_dir(&data).unwrap() {
         let path = entry.unwrap().path();
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o444)).unwrap();
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o400)).unwrap();
     }
-    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o555)).unwrap();
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o500)).unwrap();
     let (mut command, _) = serve_command(&scene, folder.path(), &nobody, &program);
+    give_to_nobody(folder.path());
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(

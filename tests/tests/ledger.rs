@@ -249,6 +249,7 @@ fn findings(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> Findings {
         serial_number: "42".into(),
         devices: devices.iter().map(|device| Eui48::parse(device).unwrap()).collect(),
         effects: effects.iter().map(|(key, effect)| ((*key).clone(), *effect)).collect(),
+        has_waited: false,
     }
 }
 

@@ -6,14 +6,15 @@ use greenlight::audit::{AuditError, audit, grants};
 use greenlight::dlq::{self, DlqError, Pace, Which};
 use greenlight::reasons::next_step;
 use greenlight::replay::{Replay, ReplayError, replay};
-use greenlight::secrets::{Field, Secrets, SecretsError, set};
+use greenlight::secrets::{Secrets, SecretsError, set, set_from};
 use greenlight::send_test::{Event, SendError, send_test};
 use greenlight::site::{Place, Site};
-use greenlight::status::status;
+use greenlight::status::{status, waiting};
 use greenlight_core::Reason;
 use greenlight_core::ports::{Bury, Clock, DeadLetter, Http};
 use greenlight_core::{Class, Request, Verdict};
 use greenlight_stores::embedded::Database;
+use greenlight_stores::private::write_private;
 use greenlight_stores::{SecretFile, SystemClock};
 use greenlight_tests::scene::{APPROVAL_CODE, Scene, device, request};
 use greenlight_tests::serving::{Serving, secrets};
@@ -37,15 +38,20 @@ async fn bury(database: &Database, instance: &str, class: Class) {
 }
 
 async fn ids(site: &Site) -> Vec<String> {
-    let listed = dlq::list(site, true).await.unwrap();
+    let listed = dlq::list(site, true).await.unwrap().text;
     let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].clone();
     listed.lines().map(|line| id(line).as_str().unwrap().to_owned()).collect()
 }
 
+fn data(folder: &tempfile::TempDir) -> std::path::PathBuf {
+    folder.path().join("data")
+}
+
 async fn open() -> (tempfile::TempDir, Database, Site) {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(folder.path()).await.unwrap();
-    let site = Site::open(&Place::Folder(folder.path().to_owned())).await.unwrap();
+    let data = data(&folder);
+    let database = Database::open(&data).await.unwrap();
+    let site = Site::open(&Place::Folder(data)).await.unwrap();
     (folder, database, site)
 }
 
@@ -57,7 +63,7 @@ async fn every_class_of_reason_has_a_next_step() {
     for class in Class::ALL {
         bury(&database, class.as_str(), class).await;
     }
-    let listed = dlq::list(&site, false).await.unwrap();
+    let listed = dlq::list(&site, false).await.unwrap().text;
     for (class, id) in Class::ALL.map(Class::as_str).into_iter().zip(1..) {
         assert!(listed.contains(&format!("  {class:<29}  7      {class}\n")), "{listed}");
         let told = dlq::show(&site, &format!("{id}"), false).await.unwrap();
@@ -236,15 +242,13 @@ async fn a_request_that_waits_says_what_it_waits_for() {
 async fn a_test_event_goes_the_whole_way() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
     let serving = Serving::start(&scene, folder.path()).await;
-    let secrets = secrets(&scene, folder.path());
+    let file = secrets(&scene, folder.path());
+    let secrets = Secrets::File(SecretFile::new(&file));
     let told = send_test(serving.url(), &secrets, &Event::UrlCheck).await.unwrap();
     assert!(told.starts_with("the challenge came back"), "{told}");
     scene.approve("I-1", &[&device(1)]);
-    let approved = Event::Approved {
-        approval_code: APPROVAL_CODE.into(),
-        instance_code: "I-1".into(),
-        tenant_key: scene.app.tenant_key.clone(),
-    };
+    let approved =
+        Event::Approved { approval_code: APPROVAL_CODE.into(), instance_code: "I-1".into() };
     let told = send_test(serving.url(), &secrets, &approved).await.unwrap();
     assert!(told.contains("answered HTTP 200"), "{told}");
     scene.nac.wait_for_whitelist(&[device(1)]).await;
@@ -258,10 +262,11 @@ async fn a_test_event_goes_the_whole_way() {
     .await;
     assert_eq!(scene.nac.calls(), 1);
 
-    let mut other: Value = serde_json::from_slice(&std::fs::read(&secrets).unwrap()).unwrap();
+    let mut other: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     other["feishu"]["encrypt_key"] = "another".into();
     let wrong = folder.path().join("wrong.json");
-    std::fs::write(&wrong, other.to_string()).unwrap();
+    write_private(&wrong, &other.to_string()).unwrap();
+    let wrong = Secrets::File(SecretFile::new(wrong));
     let error = send_test(serving.url(), &wrong, &approved).await.unwrap_err();
     assert!(matches!(error, SendError::Answer { status: 401, .. }), "{error}");
     serving.stop().await;
@@ -352,11 +357,13 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
     let secrets = Secrets::File(SecretFile::new(&file));
     let needed = [("nac".to_owned(), "token".to_owned())];
     let mut asked = Vec::new();
-    let answer = |field: &Field| {
-        asked.push((field.path.clone(), field.is_set));
-        Ok(format!("{} value", field.path))
+    let answer = |path: &str, is_set: bool| {
+        asked.push((path.to_owned(), is_set));
+        Ok(format!("{path} value"))
     };
-    set(&secrets, &needed, answer).await.unwrap();
+    let written = set(&secrets, &needed, answer).await.unwrap();
+    assert_eq!(written.fields.len(), 5);
+    assert_eq!(written.place, format!("the file {}", file.display()));
     let paths: Vec<_> = asked.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(
         paths,
@@ -374,27 +381,184 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
     let mut document = read();
     document["targets"]["nac"]["ca_pem"] = "kept".into();
     std::fs::write(&file, document.to_string()).unwrap();
-    let only_token = |field: &Field| {
-        assert!(field.is_set, "{field:?}");
-        Ok(if field.path == "targets.nac.token" { "new".to_owned() } else { String::new() })
+    let only_token = |path: &str, is_set: bool| {
+        assert!(is_set, "{path}");
+        Ok(if path == "targets.nac.token" { "new".to_owned() } else { String::new() })
     };
     set(&secrets, &needed, only_token).await.unwrap();
     document["targets"]["nac"]["token"] = "new".into();
     assert_eq!(read(), document);
 
     std::fs::write(&file, "{\"feishu\": ").unwrap();
-    let error = set(&secrets, &needed, |_| Ok("x".to_owned())).await.unwrap_err();
-    assert!(matches!(error, SecretsError::NotJson(_)), "{error}");
+    let error = set(&secrets, &needed, |_, _| Ok("x".to_owned())).await.unwrap_err();
+    assert!(matches!(error, SecretsError::NotJson { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"feishu\": ");
     std::fs::write(&file, b"{\"other\": \"\xff\"}").unwrap();
-    let error = set(&secrets, &needed, |_| Ok("x".to_owned())).await.unwrap_err();
+    let error = set(&secrets, &needed, |_, _| Ok("x".to_owned())).await.unwrap_err();
     assert!(matches!(error, SecretsError::Secret(_)), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), b"{\"other\": \"\xff\"}");
     std::fs::remove_file(&file).unwrap();
-    let nothing = set(&secrets, &needed, |_| Ok(String::new())).await.unwrap_err();
+    let nothing = set(&secrets, &needed, |_, _| Ok(String::new())).await.unwrap_err();
     assert!(
-        matches!(&nothing, SecretsError::Missing(path) if path == "feishu.app_id"),
+        matches!(&nothing, SecretsError::Missing(paths) if paths == &["feishu.app_id"]),
         "{nothing}"
     );
     assert!(!file.exists());
+}
+
+/// What is piped in is a document, or names what it sets, or is refused without being quoted.
+#[tokio::test]
+async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("made/secrets.json");
+    let secrets = Secrets::File(SecretFile::new(&file));
+    let needed = [("nac".to_owned(), "token".to_owned())];
+    let read = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
+    let lines = "# a comment\n\nfeishu.app_id=cli_a\nfeishu.app_secret=a=b=\n\
+                 feishu.encrypt_key= k \nfeishu.verification_token=t\ntargets.nac.token=n\n";
+    let written = set_from(&secrets, &needed, lines).await.unwrap();
+    let feishu = serde_json::json!({"app_id": "cli_a", "app_secret": "a=b=", "encrypt_key": " k ",
+        "verification_token": "t"});
+    assert_eq!(read(), serde_json::json!({"feishu": feishu, "targets": {"nac": {"token": "n"}}}));
+    assert_eq!(written.fields[0], "feishu.app_id");
+
+    // One name changes one value, and a target's own authority can be set, too.
+    let more = "targets.nac.token=new\ntargets.nac.ca_pem=pem";
+    set_from(&secrets, &needed, more).await.unwrap();
+    let with_authority = serde_json::json!({"token": "new", "ca_pem": "pem"});
+    assert_eq!(read(), serde_json::json!({"feishu": feishu, "targets": {"nac": with_authority}}));
+
+    // A document replaces what is there, also what is broken.
+    std::fs::write(&file, "{broken").unwrap();
+    let document = serde_json::json!({"feishu": feishu, "targets": {"nac": {"token": "again"}}});
+    let error = set_from(&secrets, &needed, "targets.nac.token=x").await.unwrap_err();
+    assert!(matches!(error, SecretsError::NotJson { .. }), "{error}");
+    set_from(&secrets, &needed, &format!("\n{document:#}\n")).await.unwrap();
+    assert_eq!(read(), document);
+
+    for (bad, why) in [
+        ("s3cret\n", "line 1 is no NAME=VALUE"),
+        ("s3cret", "line 1 is no NAME=VALUE"),
+        ("feishu.app_id=s3cret\ns3cret\n", "line 2 is no NAME=VALUE"),
+        ("s3cret=s3cret", "line 1 has a NAME that is not needed"),
+        ("feishu.app_id=", "line 1 has no value"),
+        ("", "line 1 is not there"),
+        ("{\"feishu\": {\"app_id\": \"s3cret\"}}", "targets.nac.token are needed"),
+        ("{\"feishu\": \"s3cret\"", "a syntax error at line 1"),
+    ] {
+        let error = set_from(&secrets, &needed, bad).await.unwrap_err().to_string();
+        assert!(error.contains(why) && !error.contains("s3cret"), "{bad}: {error}");
+        assert_eq!(read(), document, "nothing is written");
+    }
+}
+
+/// Requests that wait are listed with their target, their last failure and their next attempt; one
+/// that waits for the office system has a line in the status.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_wait_are_listed_with_what_they_wait_for() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&scene, folder.path()).await;
+    let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
+    assert!(waiting(&site, false).await.unwrap().starts_with("No request waits"));
+    scene.nac.set_down(true);
+    scene.approve("I-1", &[&device(1)]);
+    let event = scene.event("e-1", "I-1", "APPROVED");
+    assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
+    let listed = async || -> Vec<Value> {
+        let told = waiting(&site, true).await.unwrap();
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    settled(async || listed().await.len() == 1).await;
+    let one = listed().await.remove(0);
+    assert_eq!((&one["instance"], &one["target"]), (&"I-1".into(), &"nac".into()));
+    assert_eq!((&one["class"], &one["attempts"]), (&"target_timeout".into(), &1.into()));
+    assert!(one["next_attempt_at"].as_str() > one["failed_at"].as_str(), "{one}");
+    let told = audit(&site, "I-1", false).await.unwrap();
+    let next = format!("next attempt at {}", one["next_attempt_at"].as_str().unwrap());
+    assert!(told.contains(&next), "{told}");
+    let status_now = overview(&site).await;
+    assert_eq!(status_now["waiting_by_class"]["target_timeout"], 1, "{status_now}");
+    assert_eq!(status_now["unreachable_sources"], serde_json::json!({}));
+
+    scene.feishu.set_down(true);
+    let event = scene.event("e-2", "I-2", "APPROVED");
+    assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
+    settled(async || overview(&site).await["unreachable_sources"]["feishu"] == 1).await;
+    let told = status(&site, false).await.unwrap();
+    assert!(
+        told.contains("source feishu    cannot be reached, 1 request(s) wait for it"),
+        "{told}"
+    );
+    serving.stop().await;
+}
+
+/// Text from a form, a target or a queue's message reaches no terminal as it is, and begins no line.
+#[tokio::test]
+async fn foreign_text_steers_no_terminal_and_begins_no_line() {
+    let evil = "\u{1b}[2J\u{1b}[H\nok    everything\r\u{9b}31m\u{202e}txt.exe\u{2066}\u{7f}";
+    let (folder, database, site) = open().await;
+    let request = Request { received_at: SystemClock.now(), ..request("I-1") };
+    for (body, reason) in [(request.to_json(), evil), (evil.to_owned(), "because")] {
+        let reason = Reason { target: Some(evil.into()), ..Reason::new(Class::BadForm, reason) };
+        let now = SystemClock.now();
+        let (receive_count, first_received, failed_at) = (1, now, now);
+        let body = body.as_str();
+        let letter = DeadLetter { body, reason: &reason, receive_count, first_received, failed_at };
+        database.bury(&letter).await.unwrap();
+    }
+    let listed = dlq::list(&site, false).await.unwrap().text;
+    assert_eq!(listed.lines().count(), 5, "a head, and two lines for each: {listed}");
+    drop(database);
+    let run = async |arguments: &[&str]| {
+        let output = tokio::process::Command::new(greenlight_tests::built("greenlight"))
+            .args(arguments)
+            .arg("--data")
+            .arg(data(&folder))
+            .output()
+            .await
+            .unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    for arguments in [
+        ["dlq", "list"].as_slice(),
+        &["dlq", "list", "--json"],
+        &["dlq", "show", "1"],
+        &["dlq", "show", "2"],
+        &["dlq", "show", "2", "--json"],
+        &["dlq", "show", evil],
+        &["audit", evil],
+    ] {
+        let told = run(arguments).await;
+        let is_raw =
+            |char: char| (char.is_control() && char != '\n') || "\u{202e}\u{2066}".contains(char);
+        assert!(!told.is_empty() && !told.contains(is_raw), "{arguments:?}: {told:?}");
+        assert!(!told.lines().any(|line| line.starts_with("ok")), "{arguments:?}: {told}");
+    }
+    let json = run(&["dlq", "show", "2", "--json"]).await;
+    let shown: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(shown["message"], evil, "JSON still says the same");
+}
+
+/// A reader that has enough, as `head` does, costs the work nothing and is no panic.
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_error() {
+    let (folder, database, _site) = open().await;
+    for number in 0..50 {
+        bury(&database, &format!("I-{number}"), Class::BadForm).await;
+    }
+    drop(database);
+    let greenlight = greenlight_tests::built("greenlight");
+    let script = "\"$1\" dlq redrive --where bad_form --dry-run --json --data \"$2\" | head -n 1; \
+                  echo \"status ${PIPESTATUS[0]}\"";
+    let output = tokio::process::Command::new("bash")
+        .args(["-c", script, "bash"])
+        .arg(greenlight)
+        .arg(data(&folder))
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.starts_with("{\"id\"") && told.ends_with("status 0\n"), "{told}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }

@@ -295,7 +295,7 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
         ui: None,
     };
     let complete = |name: &str| match name {
-        "NAC_URL" => Some("http://nac".to_owned()),
+        "NAC_URL" => Some("https://nac".to_owned()),
         _ => Some("A".to_owned()),
     };
     let said = |result: Result<Server, ServeError>| result.map(|_| ()).unwrap_err().to_string();
@@ -407,4 +407,130 @@ async fn statement_01_what_is_not_enqueued_is_not_answered_200() {
     // What needs no queue is answered all the same.
     assert_eq!(site.send(&site.scene.event("e-2", "I-1", "PENDING")).await, 200);
     assert_eq!(site.send(&site.scene.app.url_check("x")).await, 200);
+}
+
+/// The limit of open files of this process, for tests with more connections than it allows.
+fn raise_open_files(wanted: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).unwrap();
+}
+
+/// Opens `count` connections, each with half of a request's header on it.
+async fn half_open(address: &str, count: usize) -> Vec<tokio::net::TcpStream> {
+    use tokio::io::AsyncWriteExt;
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        // One that was closed for another need not take it.
+        let _ = connection.write_all(b"POST /api/event HTTP/1.1\r\nhost: x\r\n").await;
+        connections.push(connection);
+    }
+    connections
+}
+
+fn address(serving: &Serving) -> String {
+    serving.url().trim_start_matches("http://").trim_end_matches("/api/event").to_owned()
+}
+
+/// Statement 15: strangers who hold connections open keep no event out.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_15_two_thousand_half_open_connections_keep_no_event_out() {
+    raise_open_files(8_192);
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&scene, folder.path()).await;
+    let held = half_open(&address(&serving), 2_000).await;
+    let open = std::fs::read_dir(format!("/proc/{}/fd", serving.id())).unwrap().count();
+    assert!(open < 600, "{open} files are open");
+    scene.approve("I-1", &[&device(1)]);
+    let event = scene.event("e-1", "I-1", "APPROVED");
+    assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
+    scene.nac.wait_for_whitelist(&[device(1)]).await;
+    // They do not keep it from stopping either.
+    serving.stop().await;
+    drop(held);
+}
+
+/// Few open files are allowed: it is logged, and events are taken all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_15_a_low_limit_of_open_files_is_logged_and_keeps_no_event_out() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&scene, folder.path()).await;
+    let open = std::fs::read_dir(format!("/proc/{}/fd", serving.id())).unwrap().count();
+    serving.set_limit(&format!("--nofile={}", open + 20)).await;
+    let held = half_open(&address(&serving), 100).await;
+    let answer = scene.send_to(serving.url(), None, &scene.app.url_check("x")).await;
+    assert_eq!(answer.status, 200);
+    drop(held);
+    let log = serving.stop().await;
+    assert!(log.contains("no more connections can be accepted"), "{log}");
+}
+
+/// A header that does not end is waited for a few seconds, and so is a next request.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_15_connections_that_send_nothing_are_closed() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&scene, folder.path()).await;
+    for request in ["", "POST /api/event HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"]
+    {
+        let mut connection = tokio::net::TcpStream::connect(address(&serving)).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = connection.read_to_end(&mut answer);
+        let closed = tokio::time::timeout(Duration::from_mins(1), read).await;
+        assert!(closed.is_ok(), "{request:?} is held open");
+    }
+    serving.stop().await;
+}
+
+/// An attempt that hangs does not hold a stop up: the request is done after the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_target_that_hangs_and_loses_nothing() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&scene, folder.path()).await;
+    scene.nac.set_silent_about(&device(1), true);
+    scene.approve("I-1", &[&device(1)]);
+    let event = scene.event("e-1", "I-1", "APPROVED");
+    assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
+    scene.nac.wait_for_calls(1).await;
+    serving.stop().await;
+    scene.nac.set_silent_about(&device(1), false);
+    let serving = Serving::start(&scene, folder.path()).await;
+    scene.nac.wait_for_calls(2).await;
+    assert_eq!(scene.nac.whitelist(), [device(1)]);
+    let log = serving.stop().await;
+    assert!(log.contains("request done"), "{log}");
+}
+
+/// What names people and devices is for their owner alone, and what is not is refused with the
+/// command that corrects it.
+#[tokio::test]
+async fn a_data_folder_that_others_may_read_is_refused_with_the_command_that_corrects_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    for mode in [0o755, 0o750, 0o701] {
+        std::fs::set_permissions(&data, PermissionsExt::from_mode(mode)).unwrap();
+        let error = start(&scene, folder.path(), "data").await.unwrap_err().to_string();
+        let command = error.split('`').nth(1).expect("the error has a command");
+        assert_eq!(command, format!("chmod 700 {}", data.display()));
+        let status = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
+        assert!(status.success());
+        start(&scene, folder.path(), "data").await.unwrap().stop().await;
+    }
+    std::fs::remove_dir_all(&data).unwrap();
+    let serving = Serving::start(&scene, folder.path()).await;
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let path = entry.unwrap().path();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}: {mode:o}", path.display());
+    }
+    serving.stop().await;
 }

@@ -160,6 +160,7 @@ async fn requests_to_aws() {
         serial_number: "1".into(),
         devices: [device].into(),
         effects: [(key, effect)].into(),
+        has_waited: false,
     };
     let away = Reason::new(Class::TargetUnavailable, "away");
     let away = Reason { target: Some("nac".into()), ..away };
@@ -174,6 +175,7 @@ async fn requests_to_aws() {
     }
     let findings = Findings {
         effects: [(EffectKey::new("nac", "remove", device), effect)].into(),
+        has_waited: true,
         ..findings
     };
     let settlement = Settlement::Done;

@@ -5,7 +5,6 @@
 mod event_check;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use greenlight_stores::aws::lean::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
     AwsEnvironment, EmbeddedMetrics, MissingVariable, Patience, log_to_stdout, variable,
 };
-use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
+use greenlight_stores::{BadFlowsFile, SystemClock, flow_variable, flows_of_function};
 use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Request, Response, service_fn};
@@ -90,9 +89,8 @@ async fn wire() -> Result<Wired, StartError> {
     let aws = Aws::new(AwsEnvironment::read()?)?;
     let queue = SqsQueue::new(&aws, variable("QUEUE_URL")?, QUEUE_PATIENCE)?;
     let store = SecretsManager::new(&aws, variable("SECRET_ARN")?, SECRET_PATIENCE)?;
-    let file = std::env::var_os("FLOWS_FILE").map(PathBuf::from);
-    let flows = flows_text(file.as_deref(), include_str!("../../../infra/flows.toml"))?;
-    let approvals = Approvals::parse(&flows, &|name| std::env::var(name).ok())?;
+    let flows = flows_of_function(include_str!("../../../infra/flows.toml"))?;
+    let approvals = Approvals::parse(&flows, &flow_variable)?;
     let first = store.with_patience(START_PATIENCE);
     // Whatever can be done before the first event is: the start has more CPU than the function that follows.
     let secret = CachedSecret::load(first, store, SystemClock);

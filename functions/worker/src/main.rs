@@ -4,15 +4,15 @@
 
 mod batch;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Actions, Connectors, Setup};
+use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{Flows, FlowsError};
-use greenlight_core::ports::ReadSecret;
+use greenlight_core::ports::{Clock, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::{Mistakes, Processor};
 use greenlight_http::{Client, ClientError};
@@ -21,7 +21,7 @@ use greenlight_stores::aws::{
     AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, Patience, Sdk, SecretsManager,
     SqsQueue, log_to_stdout, variable,
 };
-use greenlight_stores::{BadFlowsFile, SystemClock, flows_text};
+use greenlight_stores::{BadFlowsFile, SystemClock, flow_variable, flows_of_function};
 use lambda_runtime::{LambdaEvent, service_fn};
 use thiserror::Error;
 
@@ -95,16 +95,21 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
     let dead_letters = SqsQueue::new(&queues, variable("DLQ_URL")?);
     let ledger = DynamoLedger::new(&aws, variable("LEDGER_TABLE")?);
     let store = SecretsManager::new(&aws, variable("SECRET_ARN")?);
-    let file = std::env::var_os("FLOWS_FILE").map(PathBuf::from);
-    let flows = flows_text(file.as_deref(), include_str!("../../../infra/flows.toml"))?;
-    let flows = Flows::parse(&flows, &|name| std::env::var(name).ok())?;
+    let text = flows_of_function(include_str!("../../../infra/flows.toml"))?;
+    let flows = Flows::parse(&text, &flow_variable)?;
     let base_url = variable("FEISHU_BASE_URL").unwrap_or_else(|_| BASE_URL.to_owned());
 
     let clock = SystemClock;
+    let connectors = Connectors::built_in();
+    let deployed = DeployedFlows { digest: connectors.digest(&text), text, since: clock.now() };
+    // For the operator's command only.
+    if let Err(error) = ledger.keep_flows(&deployed).await {
+        tracing::warn!(%error, "the flows could not be kept in the ledger");
+    }
     let secret = Arc::new(CachedSecret::load(store.clone(), store, clock).await?);
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
     let current = secret.current();
-    let setup = Setup::new(&flows, &Connectors::built_in())?;
+    let setup = Setup::new(&flows, &connectors)?;
     let actions = Actions::new(setup, Arc::clone(&secret), clock, |name, target| {
         Client::of_target(name, target, &current).map_err(StartError::from)
     })?;

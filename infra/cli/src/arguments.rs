@@ -13,7 +13,7 @@ use crate::site::{Place, StackPlace};
 /// An approval turns green; greenlight does the rest.
 ///
 /// Exit status: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong; 3 what was
-/// asked for is not there.
+/// asked for is not there; 4 done in part, as dead letters are held by somebody else.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, propagate_version = true)]
 pub struct Arguments {
@@ -66,19 +66,30 @@ pub struct FlowFiles {
 
 impl From<FlowFiles> for Files {
     fn from(FlowFiles { flows, connectors }: FlowFiles) -> Self {
-        Self { flows, connectors }
+        Self { flows, connectors, deployed: None }
     }
 }
 
 /// What it takes to ask Feishu
 #[derive(Args, Clone, Debug)]
 pub struct AskFeishu {
-    /// The secret document, JSON; with --stack it is read from Secrets Manager
-    #[arg(long, default_value = "secrets.json", value_name = "FILE")]
-    pub secrets: PathBuf,
+    /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is read from Secrets
+    /// Manager
+    #[arg(long, value_name = "FILE")]
+    pub secrets: Option<PathBuf>,
     /// Feishu's OpenAPI; Lark's is <https://open.larksuite.com>
     #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
     pub feishu_base_url: String,
+}
+
+/// A text that says something.
+fn not_empty(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err("must not be empty (不能为空)".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 /// What `greenlight` can do
@@ -104,6 +115,9 @@ pub enum Command {
     },
     /// How things stand: queue, dead letters, targets, the last hour
     Status {
+        /// List the requests that wait for their next attempt, with the reason of the last one
+        #[arg(long)]
+        waiting: bool,
         /// Where
         #[command(flatten)]
         at: Where,
@@ -205,20 +219,22 @@ pub enum Command {
     },
     /// Send what Feishu would send to a URL: a URL check, or with an instance its approval
     SendTest {
-        /// Where Feishu's events go: the output `WebhookUrl`, or what `serve` listens on
-        url: String,
-        /// The secret document, JSON
-        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
-        secrets: PathBuf,
+        /// Where Feishu's events go; with --stack the stack's own URL if left out
+        #[arg(required_unless_present = "stack")]
+        url: Option<String>,
+        /// Where
+        #[command(flatten)]
+        at: Where,
+        /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is read from Secrets
+        /// Manager
+        #[arg(long, value_name = "FILE")]
+        secrets: Option<PathBuf>,
         /// An approved instance; the worker reads it from Feishu
-        #[arg(long, value_name = "CODE", requires_all = ["approval_code", "tenant_key"])]
+        #[arg(long, value_name = "CODE", requires = "approval_code")]
         instance: Option<String>,
         /// Its approval definition
         #[arg(long, value_name = "CODE", requires = "instance")]
         approval_code: Option<String>,
-        /// The organisation, as `tenant` in greenlight's messages: with another one it would be another request
-        #[arg(long, value_name = "KEY", requires = "instance")]
-        tenant_key: Option<String>,
     },
     /// Is flows.toml right, and what would it do?
     Flows {
@@ -329,7 +345,7 @@ pub enum DlqCommand {
         /// Its id, as `list` shows it
         id: String,
         /// Why
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = not_empty)]
         because: String,
         /// As a JSON object
         #[arg(long)]
@@ -348,8 +364,9 @@ pub enum DlqCommand {
 pub enum SecretsCommand {
     /// Ask for each, without echo, and put them in; an empty answer leaves one as it is
     ///
-    /// Where there is no terminal a line is read for each: App ID, App Secret, Encrypt Key, Verification Token, and then
-    /// what the targets need, as `greenlight flows check` tells it.
+    /// Where there is no terminal, standard input is either NAME=VALUE lines, such as `feishu.app_id=cli_…` and
+    /// `targets.nac.token=…`, which change what they name, or a whole JSON document, which replaces what is there.
+    /// `greenlight flows check` tells which names the targets need.
     Set {
         /// Where
         #[command(flatten)]
@@ -357,9 +374,10 @@ pub enum SecretsCommand {
         /// Which flows: they say what their targets need
         #[command(flatten)]
         files: FlowFiles,
-        /// The secret document, JSON; with --stack it goes to Secrets Manager
-        #[arg(long, default_value = "secrets.json", value_name = "FILE")]
-        secrets: PathBuf,
+        /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it goes to Secrets
+        /// Manager
+        #[arg(long, value_name = "FILE")]
+        secrets: Option<PathBuf>,
     },
 }
 

@@ -109,7 +109,11 @@ pub fn steps(story: &Story, now: Timestamp) -> Vec<(Option<Timestamp>, String)> 
         Standing::Done => {}
         Standing::Working => steps.push((None, format!("a worker is at it, {attempts} (处理中)"))),
         Standing::Waiting => {
-            steps.push((None, format!("waits for its next attempt, {attempts} so far (等待重试)")));
+            let next = story
+                .next_attempt(now)
+                .map_or_else(String::new, |at| format!(" at {}", moment(at)));
+            let step = format!("waits for its next attempt{next}, {attempts} so far (等待重试)");
+            steps.push((None, step));
         }
         Standing::Failed => {
             let class = story.setback.as_ref().map_or("unknown", |setback| &setback.class);
@@ -142,6 +146,7 @@ fn to_json(story: &Story, now: Timestamp) -> Value {
         "state": story.standing(now).as_str(),
         "attempts": story.attempt,
         "received_at": story.received_at.map(moment),
+        "next_attempt_at": story.next_attempt(now).map(moment),
         "first_attempt_at": story.first_claimed_at.map(moment),
         "ended_at": match story.state {
             State::Done { at } | State::Failed { at, .. } => Some(moment(at)),

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use greenlight_core::Request;
-use greenlight_core::audit::StoredLetter;
+use greenlight_core::audit::{Elsewhere, StoredLetter};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::reasons::next_step;
-use crate::site::{Letter, Site, SiteError};
+use crate::site::{Letter, Letters, Site, SiteError};
 use crate::told::{facts, lines, moment, table};
 
 /// The dead-letter queue cannot be looked into.
@@ -23,6 +23,14 @@ pub enum DlqError {
     /// No dead letter has this id.
     #[error("there is no dead letter {0}; `greenlight dlq list` shows all (没有这封死信)")]
     NotThere(String),
+    /// What was asked for was done for the dead letters that could be had, and there are others.
+    #[error("{}", not_all(*.0))]
+    NotAll(Elsewhere),
+    /// Others took letters while they were put back.
+    #[error(
+        "{0} of them were taken by somebody else meanwhile: `greenlight dlq list` shows what is left (部分死信已被他人处理)"
+    )]
+    Taken(usize),
     /// No dead letter is of this class.
     #[error("no dead letter has the class `{class}`; there is: {known}")]
     NoneOfClass {
@@ -31,6 +39,15 @@ pub enum DlqError {
         /// The classes that are there.
         known: String,
     },
+}
+
+/// Says how many dead letters are held elsewhere, and until when.
+fn not_all(Elsewhere { count, until }: Elsewhere) -> String {
+    format!(
+        "{count} more dead letter(s) are held by somebody else, such as a poll in the console, and hidden until {} at \
+         the latest: try again then (另有 {count} 封死信正被他人查看)",
+        moment(until)
+    )
 }
 
 /// Which dead letters.
@@ -69,17 +86,33 @@ pub struct Step {
     pub of: usize,
 }
 
-/// All dead letters, each with the reason why it is one.
+/// The dead letters that were seen, as text, and those that were not.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// A table, or a JSON object per line.
+    pub text: String,
+    /// Those that somebody else holds.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// All dead letters that can be seen, each with the reason why it is one.
 ///
 /// # Errors
 /// [`DlqError`] says what is missing.
-pub async fn list(site: &Site, as_json: bool) -> Result<String, DlqError> {
-    let letters = look(site).await?;
-    if as_json {
-        return Ok(lines(letters.iter().map(|letter| to_json(letter).to_string())));
-    }
+pub async fn list(site: &Site, as_json: bool) -> Result<Listing, DlqError> {
+    let Seen { letters, elsewhere } = look(site).await?;
+    let text = if as_json {
+        lines(letters.iter().map(|letter| to_json(letter).to_string()))
+    } else {
+        to_table(&letters, elsewhere.is_none())
+    };
+    Ok(Listing { text, elsewhere })
+}
+
+fn to_table(letters: &[StoredLetter], are_all: bool) -> String {
     if letters.is_empty() {
-        return Ok("The dead-letter queue is empty. 死信队列为空。\n".to_owned());
+        let none = "The dead-letter queue is empty. 死信队列为空。\n";
+        return if are_all { none.to_owned() } else { String::new() };
     }
     let row = |letter: &StoredLetter| {
         let at = letter.setback.as_ref().map_or_else(|| "?".to_owned(), |it| moment(it.at));
@@ -89,9 +122,9 @@ pub async fn list(site: &Site, as_json: bool) -> Result<String, DlqError> {
     let table = table(["ID", "GIVEN UP", "CLASS", "TRIES", "INSTANCE"], &rows);
     let mut table = table.lines();
     let head = table.next().unwrap_or_default().to_owned();
-    let rows =
-        letters.iter().zip(table).map(|(letter, line)| format!("{line}\n    {}", reason(letter)));
-    Ok(lines([head].into_iter().chain(rows)))
+    let rows = letters.iter().zip(table);
+    let rows = rows.flat_map(|(letter, line)| [line.to_owned(), format!("    {}", reason(letter))]);
+    lines([head].into_iter().chain(rows))
 }
 
 /// One dead letter, with the next step to take.
@@ -99,9 +132,9 @@ pub async fn list(site: &Site, as_json: bool) -> Result<String, DlqError> {
 /// # Errors
 /// [`DlqError::NotThere`] when it is not there.
 pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqError> {
-    let letters = look(site).await?;
+    let Seen { letters, elsewhere } = look(site).await?;
     let letter = letters.iter().find(|letter| letter.id == id);
-    let letter = letter.ok_or_else(|| DlqError::NotThere(id.to_owned()))?;
+    let letter = letter.ok_or_else(|| not_there(id, elsewhere))?;
     if as_json {
         return Ok(lines([to_json(letter).to_string()]));
     }
@@ -126,32 +159,45 @@ pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqErr
     ]))
 }
 
+/// A letter that cannot be seen may be one that somebody else holds.
+fn not_there(id: &str, elsewhere: Option<Elsewhere>) -> DlqError {
+    elsewhere.map_or_else(|| DlqError::NotThere(id.to_owned()), DlqError::NotAll)
+}
+
 /// Puts dead letters back into the queue, one after the other, and tells of each as it goes. What was put back
 /// before an error stays there; the rest can be put back by the same call again.
 ///
 /// # Errors
 /// [`DlqError::NotThere`] for ids that are not there; nothing is put back then.
+/// [`DlqError::NotAll`] and [`DlqError::Taken`] when the others were put back.
 pub async fn redrive(
     site: &Site,
     which: &Which,
     pace: Pace,
     tell: impl FnMut(Step),
 ) -> Result<(), DlqError> {
-    let letters = site.letters().await?;
-    let result = match chosen(&letters, which) {
+    let Letters { letters, elsewhere } = site.letters().await?;
+    let result = match chosen(&letters, which, elsewhere) {
         Ok(chosen) => put_back(site, &chosen, pace, tell).await,
         Err(error) => Err(error),
     };
-    site.give_back(letters).await;
-    result
+    let given_back = site.give_back(letters).await;
+    match (result?, elsewhere, which) {
+        (taken, ..) if taken > 0 => return Err(DlqError::Taken(taken)),
+        (_, Some(elsewhere), Which::OfClass(_)) => return Err(DlqError::NotAll(elsewhere)),
+        _ => {}
+    }
+    Ok(given_back?)
 }
 
+/// Gives the number of letters that somebody else took meanwhile.
 async fn put_back(
     site: &Site,
     letters: &[&Letter],
     pace: Pace,
     mut tell: impl FnMut(Step),
-) -> Result<(), DlqError> {
+) -> Result<usize, DlqError> {
+    let mut taken = 0;
     let gap = Duration::from_secs(1) / pace.per_second.clamp(1, FASTEST);
     let mut beat = tokio::time::interval(gap);
     for (number, letter) in (1..).zip(letters) {
@@ -162,6 +208,7 @@ async fn put_back(
         } else {
             beat.tick().await;
             is_back = site.redrive(letter).await?;
+            taken += usize::from(!is_back);
             let what = if is_back {
                 "is back in the queue"
             } else {
@@ -171,21 +218,28 @@ async fn put_back(
         };
         tell(Step { id: id.clone(), is_back, line, number, of: letters.len() });
     }
-    Ok(())
+    Ok(taken)
 }
 
-fn chosen<'a>(letters: &'a [Letter], which: &Which) -> Result<Vec<&'a Letter>, DlqError> {
+fn chosen<'a>(
+    letters: &'a [Letter],
+    which: &Which,
+    elsewhere: Option<Elsewhere>,
+) -> Result<Vec<&'a Letter>, DlqError> {
     match which {
         Which::Ids(ids) => {
             let find = |id: &String| {
                 let found = letters.iter().find(|letter| letter.stored.id == *id);
-                found.ok_or_else(|| DlqError::NotThere(id.clone()))
+                found.ok_or_else(|| not_there(id, elsewhere))
             };
             BTreeSet::from_iter(ids).into_iter().map(find).collect()
         }
         Which::OfClass(class) => {
             let found: Vec<_> =
                 letters.iter().filter(|letter| letter.stored.class() == class).collect();
+            if let (true, Some(elsewhere)) = (found.is_empty(), elsewhere) {
+                return Err(DlqError::NotAll(elsewhere));
+            }
             if found.is_empty() {
                 let known: BTreeSet<_> = letters.iter().map(|it| it.stored.class()).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
@@ -202,15 +256,16 @@ fn chosen<'a>(letters: &'a [Letter], which: &Which) -> Result<Vec<&'a Letter>, D
 /// # Errors
 /// [`DlqError::NotThere`] when it is not there.
 pub async fn drop(site: &Site, id: &str, because: &str) -> Result<String, DlqError> {
-    let letters = site.letters().await?;
+    let Letters { letters, elsewhere } = site.letters().await?;
     let dropped = match letters.iter().find(|letter| letter.stored.id == id) {
         None => Ok(false),
         Some(letter) => site.drop_letter(letter, because, SystemClock.now()).await,
     };
-    site.give_back(letters).await;
+    let given_back = site.give_back(letters).await;
     if !dropped? {
-        return Err(DlqError::NotThere(id.to_owned()));
+        return Err(not_there(id, elsewhere));
     }
+    given_back?;
     Ok(format!("{id} is dropped: {because}\n"))
 }
 
@@ -221,15 +276,24 @@ pub fn step_json(step: &Step) -> String {
         .to_string()
 }
 
-/// The letters, for whoever only looks.
+/// The dead letters that could be seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Oldest first.
+    pub letters: Vec<StoredLetter>,
+    /// Those that somebody else holds.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Looks at the letters, and leaves them where they are.
 ///
 /// # Errors
 /// [`SiteError`] says who did not answer.
-pub async fn look(site: &Site) -> Result<Vec<StoredLetter>, SiteError> {
-    let letters = site.letters().await?;
+pub async fn look(site: &Site) -> Result<Seen, SiteError> {
+    let Letters { letters, elsewhere } = site.letters().await?;
     let stored = letters.iter().map(|letter| letter.stored.clone()).collect();
-    site.give_back(letters).await;
-    Ok(stored)
+    site.give_back(letters).await?;
+    Ok(Seen { letters: stored, elsewhere })
 }
 
 fn tries(letter: &StoredLetter) -> String {

@@ -21,9 +21,9 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::feishu;
-use crate::flows::{Checked, Files, read_with};
+use crate::flows::{self, Checked, Files, read_with};
 use crate::site::{Place, Site, SiteError};
-use crate::told::{lines, span};
+use crate::told::{lines, moment, span};
 
 /// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
@@ -121,7 +121,11 @@ pub async fn doctor(patient: &Patient) -> Findings {
         queues(site, &mut found).await;
     }
     let known = |name: &str| Site::variable_of(site.as_ref(), name);
-    let flows = found.take("flows", read_with(&patient.files, &known), "");
+    let files = match &site {
+        Some(site) => deployed(site, &patient.files, &mut found).await,
+        None => patient.files.clone(),
+    };
+    let flows = found.take("flows", read_with(&files, &known), "");
     if let Some(flows) = &flows {
         variables(flows, &mut found);
     }
@@ -151,6 +155,26 @@ async fn queues(site: &Site, found: &mut Findings) {
         let dead = overview.dead_letters;
         found.ok("queue and ledger", format!("reachable, {dead} dead letter(s) (可访问)"));
     }
+}
+
+/// The flows to look at: those that were given, else those that run there.
+async fn deployed(site: &Site, files: &Files, found: &mut Findings) -> Files {
+    let of_site = flows::of_site(site, files.clone()).await;
+    let Some(of_site) = found.take("deployed flows", of_site, "") else { return files.clone() };
+    let Some(deployed) = of_site.deployed else {
+        let text = "not known before the first start of the worker: those of this command are looked at (尚未启动)";
+        found.ok("deployed flows", text);
+        return of_site.files;
+    };
+    if of_site.differ {
+        let text = "flows or connectors of this command are not those that run there: deploy them, or leave --flows and \
+                    --connectors out and use the greenlight that was deployed (与已部署的配置不一致)";
+        found.bad("deployed flows", text);
+    } else {
+        let text = format!("as looked at, since {} (与已部署一致)", moment(deployed.since));
+        found.ok("deployed flows", text);
+    }
+    of_site.files
 }
 
 fn variables(flows: &Checked, found: &mut Findings) {

@@ -8,16 +8,21 @@
 //! * [`flows`], [`connectors`]: is flows.toml right, what would it do, and what can be spoken to.
 //! * [`simulator`], [`send_test`]: sends what Feishu would send.
 //! * [`stub`]: stands in for Feishu's OpenAPI and for a NAC.
+//! * [`told`], [`output`]: how it is laid out, and the one way to a terminal.
 //! * [`demo`]: all of them together, telling a story.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod arguments;
 pub mod audit;
+mod connections;
 pub mod connectors;
 pub mod demo;
 pub mod dlq;
 pub mod doctor;
 pub mod feishu;
 pub mod flows;
+pub mod output;
 pub mod reasons;
 pub mod replay;
 pub mod secrets;

@@ -1,6 +1,9 @@
 //! `greenlight`: an approval turns green, and the rest follows.
 
-use std::io::{self, IsTerminal, Write};
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -11,11 +14,12 @@ use greenlight::arguments::{
 use greenlight::audit::{self, AuditError};
 use greenlight::dlq::{self, DlqError, Pace, Which};
 use greenlight::doctor::{Patient, doctor};
+use greenlight::output::{LogWriter, print, print_error, print_line, print_question};
 use greenlight::replay::{Replay, ReplayError, replay};
-use greenlight::secrets::{self, Field, Secrets};
+use greenlight::secrets::{self, Secrets};
 use greenlight::send_test::{Event, send_test};
 use greenlight::site::{Place, Site, SiteError};
-use greenlight::status::status;
+use greenlight::status::{self, status};
 use greenlight::{connectors, demo, feishu, flows, serve, ui};
 use greenlight_core::Verdict;
 use greenlight_stores::SecretFile;
@@ -25,6 +29,9 @@ use tracing_subscriber::EnvFilter;
 
 /// What was asked for is not there.
 const NOT_THERE: u8 = 3;
+
+/// It was done in part.
+const IN_PART: u8 = 4;
 
 /// Why it could not be done, and the exit status.
 struct Failed {
@@ -40,8 +47,12 @@ impl<E: std::error::Error> From<E> for Failed {
 
 impl Failed {
     fn of_dlq(error: DlqError) -> Self {
-        let is_absent = matches!(error, DlqError::NotThere(_) | DlqError::NoneOfClass { .. });
-        Self { status: if is_absent { NOT_THERE } else { 1 }, ..error.into() }
+        let status = match &error {
+            DlqError::NotThere(_) | DlqError::NoneOfClass { .. } => NOT_THERE,
+            DlqError::NotAll(_) | DlqError::Taken(_) => IN_PART,
+            DlqError::Site(_) => 1,
+        };
+        Self { status, ..error.into() }
     }
 
     fn of_replay(error: ReplayError) -> Self {
@@ -72,12 +83,11 @@ async fn main() -> ExitCode {
     });
     match run(arguments.command).await {
         Ok(text) => {
-            // Whoever reads may have enough of it: that is no error.
-            let _ = io::stdout().write_all(text.as_bytes());
+            print(&text);
             ExitCode::SUCCESS
         }
         Err(failed) => {
-            eprintln!("greenlight: {}", failed.text);
+            print_error(&failed.text);
             ExitCode::from(failed.status)
         }
     }
@@ -86,14 +96,23 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Told {
     match command {
         Command::Serve { listen, data, files, feishu, ui } => {
-            let flows::Files { flows, connectors } = files.into();
             let AskFeishu { secrets, feishu_base_url } = feishu;
+            let secrets = Place::Folder(data.clone()).secrets_file(secrets);
+            let flows::Files { flows, connectors, .. } = files.into();
             let options =
                 serve::Options { listen, data, secrets, flows, connectors, feishu_base_url, ui };
+            keep_files_private();
             serve::run(options).await?;
             Ok(String::new())
         }
-        Command::Status { at, json } => Ok(status(&Site::open(&at.place()).await?, json).await?),
+        Command::Status { waiting, at, json } => {
+            let site = Site::open(&at.place()).await?;
+            Ok(if waiting {
+                status::waiting(&site, json).await?
+            } else {
+                status(&site, json).await?
+            })
+        }
         Command::Audit { wanted, at, json } => {
             let site = Site::open(&at.place()).await?;
             audit::audit(&site, &wanted, json).await.map_err(Failed::of_audit)
@@ -126,8 +145,9 @@ async fn run(command: Command) -> Told {
         Command::Doctor { json, at, files, feishu } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
             let (place, files) = (at.place(), files.into());
+            let secrets = place.secrets_file(secrets);
             let found = doctor(&Patient { place, files, secrets, feishu_base_url }).await;
-            print!("{}", if json { found.to_json() } else { found.told() });
+            print(&if json { found.to_json() } else { found.told() });
             found.verdict()?;
             Ok(String::new())
         }
@@ -136,16 +156,16 @@ async fn run(command: Command) -> Told {
             Ok(if json { line(&json!({"approval_code": code, "subscribed": true})) } else { told })
         }
         Command::Secrets { command: SecretsCommand::Set { at, files, secrets } } => {
-            set_secrets(&at.place(), &files.into(), secrets).await
+            set_secrets(&at.place(), files.into(), secrets).await
         }
-        Command::SendTest { url, secrets, instance, approval_code, tenant_key } => {
-            let event = match (instance, approval_code, tenant_key) {
-                (Some(instance_code), Some(approval_code), Some(tenant_key)) => {
-                    Event::Approved { approval_code, instance_code, tenant_key }
+        Command::SendTest { url, at, secrets, instance, approval_code } => {
+            let event = match (instance, approval_code) {
+                (Some(instance_code), Some(approval_code)) => {
+                    Event::Approved { approval_code, instance_code }
                 }
                 _ => Event::UrlCheck,
             };
-            Ok(send_test(&url, &secrets, &event).await?)
+            send(url, &at.place(), secrets, &event).await
         }
         Command::Flows { files, command } => tell_of_flows(&files.into(), command).await,
         Command::Connectors { connectors, command: ConnectorsCommand::List } => {
@@ -168,12 +188,30 @@ async fn run(command: Command) -> Told {
             clap_complete::generate(shell, &mut Arguments::command(), "greenlight", &mut text);
             Ok(String::from_utf8_lossy(&text).into_owned())
         }
-        Command::Man { folder } => {
-            std::fs::create_dir_all(&folder)?;
-            clap_mangen::generate_to(Arguments::command(), &folder)?;
-            Ok(format!("the manual pages are in {}\n", folder.display()))
-        }
+        Command::Man { folder } => write_manual(&folder),
     }
+}
+
+fn write_manual(folder: &Path) -> Told {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Arguments::command(), folder)?;
+    Ok(format!("the manual pages are in {}\n", folder.display()))
+}
+
+/// What is written by libraries, as by SQLite, is for the owner alone, too.
+fn keep_files_private() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
+async fn send(url: Option<String>, place: &Place, secrets: Option<PathBuf>, event: &Event) -> Told {
+    let (site, secrets) = secrets_at(place, secrets).await?;
+    let of_site = site.as_ref().map(Site::webhook_url).transpose()?.flatten();
+    let Some(url) = url.or(of_site) else {
+        let text = "no URL: name it, or a stack with --stack (请指定地址)".to_owned();
+        return Err(Failed { text, status: 2 });
+    };
+    Ok(send_test(&url, &secrets, event).await?)
 }
 
 async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Told {
@@ -182,6 +220,7 @@ async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Told {
         FlowsCommand::Schema => flows::schema(),
         FlowsCommand::Try { flow, instance, feishu } => {
             let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
+            let secrets = Place::Folder(".greenlight".into()).secrets_file(secrets);
             let feishu = flows::Feishu { secrets, base_url };
             flows::dry_run(files, &flow, &instance, feishu).await?
         }
@@ -195,16 +234,32 @@ async fn subscribe(code: &str, place: &Place, feishu: AskFeishu) -> Told {
     Ok(feishu::subscribe(&secrets, &base_url, code).await?)
 }
 
-async fn set_secrets(place: &Place, files: &flows::Files, file: std::path::PathBuf) -> Told {
+async fn set_secrets(place: &Place, files: flows::Files, file: Option<PathBuf>) -> Told {
     let (site, secrets) = secrets_at(place, file).await?;
     let known = |name: &str| Site::variable_of(site.as_ref(), name);
-    let needed = flows::credentials(files, &known)?;
-    Ok(secrets::set(&secrets, &needed, ask).await?)
+    let files = match &site {
+        Some(site) => flows::of_site(site, files).await?.files,
+        None => files,
+    };
+    let needed = flows::credentials(&files, &known)?;
+    let written = if io::stdin().is_terminal() {
+        secrets::set(&secrets, &needed, ask).await?
+    } else {
+        secrets::set_from(&secrets, &needed, &io::read_to_string(io::stdin())?).await?
+    };
+    Ok(written.told())
 }
 
 async fn dlq(command: DlqCommand) -> Told {
     let told = match command {
-        DlqCommand::List { at, json } => dlq::list(&Site::open(&at.place()).await?, json).await,
+        DlqCommand::List { at, json } => {
+            let listing = dlq::list(&Site::open(&at.place()).await?, json).await;
+            listing.and_then(|dlq::Listing { text, elsewhere }| {
+                let Some(elsewhere) = elsewhere else { return Ok(text) };
+                print(&text);
+                Err(DlqError::NotAll(elsewhere))
+            })
+        }
         DlqCommand::Show { id, at, json } => {
             dlq::show(&Site::open(&at.place()).await?, &id, json).await
         }
@@ -245,7 +300,7 @@ async fn redrive(
         bar.set_length(u64::try_from(step.of).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(step.number).unwrap_or(u64::MAX));
         let line = if as_json { dlq::step_json(&step) } else { step.line };
-        bar.suspend(|| println!("{line}"));
+        bar.suspend(|| print_line(&line));
     });
     let told = told.await;
     bar.finish_and_clear();
@@ -266,27 +321,23 @@ fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
         let text = "there is no terminal to ask on: say --yes (请加 --yes)".to_owned();
         return Err(Failed { text, status: 1 });
     }
-    eprint!("{question} [y/N] ");
+    print_question(&format!("{question} [y/N] "));
     let mut answer = String::new();
     Ok(io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y")))
 }
 
-/// Asks for a credential without echo; a script gives a line for each.
-fn ask(field: &Field) -> io::Result<String> {
-    if io::stdin().is_terminal() {
-        let kept = if field.is_set { " (Enter keeps it)" } else { "" };
-        return rpassword::prompt_password(format!("{}{kept}: ", field.path));
-    }
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(answer.trim_end_matches(['\n', '\r']).to_owned())
+/// Asks for a credential without echo.
+fn ask(path: &str, is_set: bool) -> io::Result<String> {
+    let kept = if is_set { " (Enter keeps it)" } else { "" };
+    rpassword::prompt_password(format!("{path}{kept}: "))
 }
 
 /// The secret's place: a stack's own, or `file`, for which nothing need have been served yet.
 async fn secrets_at(
     place: &Place,
-    file: std::path::PathBuf,
+    file: Option<PathBuf>,
 ) -> Result<(Option<Site>, Secrets), SiteError> {
+    let file = place.secrets_file(file);
     match place {
         Place::Folder(_) => Ok((None, Secrets::File(SecretFile::new(file)))),
         Place::Stack(_) => {
@@ -302,8 +353,8 @@ fn log_to_stderr(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_writer(LogWriter)
+        .with_ansi(false)
         .with_target(false)
         .init();
 }

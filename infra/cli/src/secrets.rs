@@ -1,4 +1,5 @@
-//! `greenlight secrets set`: the credentials, asked for without echo, into Secrets Manager or a file.
+//! `greenlight secrets set`: the credentials, asked for without echo or read from a pipe, into
+//! Secrets Manager or a file.
 
 use std::io;
 
@@ -11,6 +12,9 @@ use thiserror::Error;
 
 /// What the app's page in the Feishu console shows.
 const FEISHU: [&str; 4] = ["app_id", "app_secret", "encrypt_key", "verification_token"];
+
+/// A certificate authority of a target's own; every target may have one.
+const CA_PEM: &str = "ca_pem";
 
 /// Where the secret is kept.
 #[derive(Clone, Debug)]
@@ -30,23 +34,53 @@ impl FetchSecret for Secrets {
     }
 }
 
-/// The secret cannot be set.
+/// The secret cannot be set. No error quotes a value.
 #[derive(Debug, Error)]
 pub enum SecretsError {
     /// It cannot be read or written, or is not complete.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// What is there is no JSON: whoever wrote it must look.
+    /// What is there is no JSON object, so nothing can be added to it.
     #[error(
-        "the secret that is there is no JSON, and is left alone: mend it, or move it away (密钥不是 JSON): {0}"
+        "the secret in {place} is not a JSON object, and is left alone: to replace it pipe a whole document in, \
+         `greenlight secrets set < secrets.json` (密钥不是 JSON 对象，请用完整文档覆盖)"
     )]
-    NotJson(serde_json::Error),
-    /// Nothing was answered, and nothing was there.
-    #[error("{0} is needed: nothing is written (缺少必填项)")]
-    Missing(String),
-    /// Nobody answers.
+    NotJson {
+        /// Where it is.
+        place: String,
+    },
+    /// What was piped in begins like JSON and is none.
+    #[error(
+        "what was piped in is no JSON document: a syntax error at line {line} column {column}; nothing is written"
+    )]
+    BadDocument {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+    },
+    /// A line that was piped in sets nothing.
+    #[error(
+        "line {line} {problem}: pipe NAME=VALUE lines, such as `feishu.app_id=cli_…`, or a whole JSON document in; \
+         nothing is written (请传入 NAME=VALUE 或完整 JSON)"
+    )]
+    BadLine {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Fields are needed and neither given nor there.
+    #[error("{} needed: nothing is written (缺少必填项)", are(.0))]
+    Missing(Vec<String>),
+    /// No answer can be had.
     #[error("the answer cannot be read: {0}")]
     Ask(#[from] io::Error),
+}
+
+/// `a is`, `a, b are`.
+fn are(names: &[String]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
 
 impl Secrets {
@@ -58,69 +92,201 @@ impl Secrets {
         Secret::parse(&self.fetch().await?)
     }
 
+    /// Where it is, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::File(file) => format!("the file {}", file.path().display()),
+            Self::Manager(manager) => format!("Secrets Manager, {}", manager.id()),
+        }
+    }
+
     async fn put(&self, document: &str) -> Result<(), SecretError> {
         match self {
             Self::File(file) => file.put(document),
             Self::Manager(manager) => manager.put(document).await,
         }
     }
+
+    /// What is there now, or an empty document where there is none.
+    async fn document(&self) -> Result<Value, SecretsError> {
+        let text = match self.fetch().await {
+            Err(SecretError::Absent(_)) => return Ok(Value::Object(Map::new())),
+            // What cannot be read now must not be written over.
+            text => text?,
+        };
+        let document = serde_json::from_str(&text).ok().filter(Value::is_object);
+        document.ok_or_else(|| SecretsError::NotJson { place: self.place() })
+    }
+
+    /// Checks that all of `needed` is there, and writes it.
+    async fn write(&self, document: &Value, needed: &[Field]) -> Result<(), SecretsError> {
+        let is_missing = |field: &&Field| !field.is_set_in(document);
+        let missing: Vec<_> = needed.iter().filter(is_missing).map(Field::path).collect();
+        if !missing.is_empty() {
+            return Err(SecretsError::Missing(missing));
+        }
+        let text = document.to_string();
+        Secret::parse(&text)?;
+        Ok(self.put(&text).await?)
+    }
 }
 
-/// A field of the secret, as it is asked for.
+/// A field of the secret: the keys down to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// Where it stands: `feishu.app_secret`, `targets.nac.token`.
-    pub path: String,
-    /// Whether there is a value, which stays when the answer is empty.
-    pub is_set: bool,
+pub struct Field(Vec<String>);
+
+impl Field {
+    /// What the flows and Feishu need; `of_targets` holds target and key.
+    fn needed(of_targets: &[(String, String)]) -> Vec<Self> {
+        let of_feishu = FEISHU.map(|key| Self(vec!["feishu".to_owned(), key.to_owned()]));
+        let of_targets = of_targets
+            .iter()
+            .map(|(target, key)| Self(vec!["targets".to_owned(), target.clone(), key.clone()]));
+        of_feishu.into_iter().chain(of_targets).collect()
+    }
+
+    /// As people name it: `feishu.app_secret`, `targets.nac.token`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.0.join(".")
+    }
+
+    fn is_set_in(&self, document: &Value) -> bool {
+        let value = self.0.iter().try_fold(document, |value, key| value.get(key));
+        value.and_then(Value::as_str).is_some_and(|value| !value.is_empty())
+    }
+
+    /// Sets the value; objects above it are made.
+    fn set(&self, document: &mut Value, text: String) {
+        let place = self.0.iter().fold(document, |value, key| {
+            if !value.is_object() {
+                *value = Value::Object(Map::new());
+            }
+            &mut value[key]
+        });
+        *place = Value::String(text);
+    }
+}
+
+/// What was written, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The fields that have a new value, by their paths.
+    pub fields: Vec<String>,
+    /// Where the secret is.
+    pub place: String,
+}
+
+impl Written {
+    /// For people.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let Self { fields, place } = self;
+        if fields.is_empty() {
+            return format!("nothing is changed in {place} (未更改)\n");
+        }
+        format!(
+            "set in {place}: {} (已写入)\na running greenlight reads it within seconds of the next signature or login \
+             that fails\n",
+            fields.join(", ")
+        )
+    }
 }
 
 /// Asks for every field that Feishu and the flows need, and puts the secret in. An empty answer leaves a value as it
-/// is; what nobody asks for stays.
+/// is; what is not asked for stays. `ask` is given the field and whether it has a value.
 ///
 /// # Errors
 /// [`SecretsError`]; nothing is put in then.
 pub async fn set(
     secrets: &Secrets,
     needed: &[(String, String)],
-    mut ask: impl FnMut(&Field) -> io::Result<String>,
-) -> Result<String, SecretsError> {
-    let document = match secrets.fetch().await {
-        Err(SecretError::Absent(_)) => String::from("{}"),
-        // What cannot be read now must not be written over.
-        document => document?,
-    };
-    let mut document: Value = serde_json::from_str(&document).map_err(SecretsError::NotJson)?;
-    let of_feishu = FEISHU.map(|field| ("feishu".to_owned(), None, field.to_owned()));
-    let of_targets = needed
-        .iter()
-        .map(|(target, key)| ("targets".to_owned(), Some(target.clone()), key.clone()));
-    for (part, target, key) in of_feishu.into_iter().chain(of_targets) {
-        let path = [Some(&part), target.as_ref(), Some(&key)];
-        let path = path.into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
-        let pointer = format!("/{}", path.join("/"));
-        let value = document.pointer(&pointer).and_then(Value::as_str);
-        let is_set = value.is_some_and(|value| !value.is_empty());
-        let answer = ask(&Field { path: path.join("."), is_set })?;
+    mut ask: impl FnMut(&str, bool) -> io::Result<String>,
+) -> Result<Written, SecretsError> {
+    let mut document = secrets.document().await?;
+    let needed = Field::needed(needed);
+    let mut fields = Vec::new();
+    for field in &needed {
+        let is_set = field.is_set_in(&document);
+        let answer = ask(&field.path(), is_set)?;
         if !answer.is_empty() {
-            *place(&mut document, &path) = Value::String(answer);
+            field.set(&mut document, answer);
+            fields.push(field.path());
         } else if !is_set {
-            return Err(SecretsError::Missing(path.join(".")));
+            return Err(SecretsError::Missing(vec![field.path()]));
         }
     }
-    let document = document.to_string();
-    Secret::parse(&document)?;
-    secrets.put(&document).await?;
-    Ok("the secret is set; greenlight reads it again when a signature or a login fails (已更新)\n"
-        .to_owned())
+    secrets.write(&document, &needed).await?;
+    Ok(Written { fields, place: secrets.place() })
 }
 
-/// The place of a value, which is made if need be.
-fn place<'a>(document: &'a mut Value, path: &[&str]) -> &'a mut Value {
-    path.iter().fold(document, |value, part| {
-        if !value.is_object() {
-            *value = Value::Object(Map::new());
+/// Puts in what was piped: a whole JSON document, which replaces what is there, or `NAME=VALUE`
+/// lines, which change what they name.
+///
+/// # Errors
+/// [`SecretsError`]; nothing is put in then.
+pub async fn set_from(
+    secrets: &Secrets,
+    needed: &[(String, String)],
+    text: &str,
+) -> Result<Written, SecretsError> {
+    let needed = Field::needed(needed);
+    let (document, fields) = if text.trim_start().starts_with('{') {
+        let document: Value = serde_json::from_str(text).map_err(|error| {
+            SecretsError::BadDocument { line: error.line(), column: error.column() }
+        })?;
+        let mut fields = Vec::new();
+        leaves(&document, &mut Vec::new(), &mut fields);
+        (document, fields)
+    } else {
+        let mut document = secrets.document().await?;
+        let mut fields = Vec::new();
+        for (field, value) in read_lines(text, &needed)? {
+            fields.push(field.path());
+            field.set(&mut document, value);
         }
-        &mut value[*part]
-    })
+        (document, fields)
+    };
+    secrets.write(&document, &needed).await?;
+    Ok(Written { fields, place: secrets.place() })
+}
+
+/// The paths of all values that are no objects.
+fn leaves(value: &Value, path: &mut Vec<String>, found: &mut Vec<String>) {
+    let Value::Object(members) = value else { return found.push(path.join(".")) };
+    for (key, value) in members {
+        path.push(key.clone());
+        leaves(value, path, found);
+        path.pop();
+    }
+}
+
+/// `NAME=VALUE` lines; empty ones and those that begin with `#` are skipped.
+fn read_lines(text: &str, needed: &[Field]) -> Result<Vec<(Field, String)>, SecretsError> {
+    let lines = (1..).zip(text.lines());
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let read = |(number, line): (usize, &str)| {
+        let bad =
+            |problem: &str| SecretsError::BadLine { line: number, problem: problem.to_owned() };
+        let (name, value) = line.split_once('=').ok_or_else(|| bad("is no NAME=VALUE"))?;
+        let field = Field(name.trim().split('.').map(str::to_owned).collect());
+        if value.is_empty() {
+            return Err(bad("has no value"));
+        }
+        if !needed.contains(&field) && !is_ca(&field) {
+            let known: Vec<_> = needed.iter().map(Field::path).collect();
+            return Err(bad(&format!("has a NAME that is not needed ({} are)", known.join(", "))));
+        }
+        Ok((field, value.to_owned()))
+    };
+    let read: Vec<_> = lines.map(read).collect::<Result<_, _>>()?;
+    if read.is_empty() {
+        return Err(SecretsError::BadLine { line: 1, problem: "is not there".to_owned() });
+    }
+    Ok(read)
+}
+
+fn is_ca(field: &Field) -> bool {
+    matches!(field.0.as_slice(), [part, _, key] if part == "targets" && key == CA_PEM)
 }

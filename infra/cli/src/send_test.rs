@@ -1,14 +1,13 @@
 //! `greenlight send-test`: what Feishu would send, to any URL.
 
-use std::path::Path;
-
-use greenlight_core::ports::{Clock, FetchSecret, Http, HttpError};
+use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_core::secret::{Secret, SecretError};
 use greenlight_http::{Client, ClientError};
-use greenlight_stores::{SecretFile, SystemClock};
+use greenlight_stores::SystemClock;
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
+use crate::secrets::Secrets;
 use crate::simulator::FeishuApp;
 
 /// What to send.
@@ -22,8 +21,6 @@ pub enum Event {
         approval_code: String,
         /// The instance.
         instance_code: String,
-        /// The organisation, as Feishu's events name it: part of what a request is known by.
-        tenant_key: String,
     },
 }
 
@@ -63,15 +60,14 @@ pub enum SendError {
 ///
 /// # Errors
 /// [`SendError`] says why Feishu's own event would fail.
-pub async fn send_test(url: &str, secrets: &Path, event: &Event) -> Result<String, SendError> {
-    let mut app = app(secrets).await?;
+pub async fn send_test(url: &str, secrets: &Secrets, event: &Event) -> Result<String, SendError> {
+    let app = app(secrets).await?;
     let now = SystemClock.now().as_millis();
     let challenge = format!("{:016x}", fastrand::u64(..));
     let event_id = format!("greenlight-test-{now}");
     let sent = match event {
         Event::UrlCheck => app.url_check(&challenge),
-        Event::Approved { approval_code, instance_code, tenant_key } => {
-            app.tenant_key.clone_from(tenant_key);
+        Event::Approved { approval_code, instance_code } => {
             app.approval_instance(&event_id, approval_code, instance_code, "APPROVED", now)
         }
     };
@@ -94,8 +90,8 @@ pub async fn send_test(url: &str, secrets: &Path, event: &Event) -> Result<Strin
     })
 }
 
-async fn app(secrets: &Path) -> Result<FeishuApp, SecretError> {
-    let Secret { feishu, .. } = Secret::parse(&SecretFile::new(secrets.to_owned()).fetch().await?)?;
+async fn app(secrets: &Secrets) -> Result<FeishuApp, SecretError> {
+    let Secret { feishu, .. } = secrets.read().await?;
     Ok(FeishuApp {
         app_id: feishu.app_id,
         app_secret: feishu.app_secret.expose_secret().to_owned(),

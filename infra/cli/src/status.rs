@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Overview, Standing};
+use greenlight_core::audit::{Overview, Standing, Story};
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::site::{Site, SiteError};
-use crate::told::{facts, span};
+use crate::told::{facts, lines, moment, span, table};
 
 /// How things stand: queue, dead letters, breakers, the last hour.
 ///
@@ -53,10 +53,59 @@ fn to_table(overview: &Overview, now: Timestamp) -> String {
         ("dead letters".to_owned(), letters),
         ("last hour".to_owned(), last_hour),
     ]);
+    for (source, waiting) in &overview.unreachable_sources {
+        let text = format!("cannot be reached, {waiting} request(s) wait for it (无法访问)");
+        rows.push((format!("source {source}"), text));
+    }
     for (target, breaker) in &overview.breakers {
         rows.push((format!("target {target}"), told(breaker, now)));
     }
     facts(rows)
+}
+
+/// So many waiting requests are listed at most.
+const MAX_WAITING: usize = 1_000;
+
+/// The requests that wait for their next attempt, the soonest first.
+///
+/// # Errors
+/// [`SiteError`] says what is missing.
+pub async fn waiting(site: &Site, as_json: bool) -> Result<String, SiteError> {
+    let now = SystemClock.now();
+    let stories = site.waiting(MAX_WAITING, now).await?;
+    if as_json {
+        return Ok(lines(stories.iter().map(|story| waiting_json(story, now).to_string())));
+    }
+    if stories.is_empty() {
+        return Ok("No request waits for its next attempt. 没有等待重试的请求。\n".to_owned());
+    }
+    let row = |story: &Story| {
+        let setback = story.setback.as_ref();
+        let next = story.next_attempt(now).map_or_else(|| "?".to_owned(), moment);
+        [
+            story.instance_code().to_owned(),
+            next,
+            story.attempt.to_string(),
+            setback.and_then(|it| it.target.clone()).unwrap_or_else(|| "-".to_owned()),
+            setback.map_or_else(|| "?".to_owned(), |it| format!("{}: {}", it.class, it.reason)),
+        ]
+    };
+    let rows: Vec<_> = stories.iter().map(row).collect();
+    Ok(table(["INSTANCE", "NEXT ATTEMPT", "TRIES", "TARGET", "LAST FAILURE"], &rows))
+}
+
+fn waiting_json(story: &Story, now: Timestamp) -> Value {
+    let setback = story.setback.as_ref();
+    json!({
+        "request": story.key,
+        "instance": story.instance_code(),
+        "next_attempt_at": story.next_attempt(now).map(moment),
+        "attempts": story.attempt,
+        "target": setback.and_then(|setback| setback.target.clone()),
+        "class": setback.map(|setback| &setback.class),
+        "reason": setback.map(|setback| &setback.reason),
+        "failed_at": setback.map(|setback| moment(setback.at)),
+    })
 }
 
 /// As a JSON object.
@@ -79,6 +128,8 @@ pub fn to_json(overview: &Overview, now: Timestamp) -> String {
         "is_served": overview.is_served,
         "waiting": overview.waiting,
         "in_flight": overview.in_flight,
+        "waiting_by_class": overview.waiting_by_class,
+        "unreachable_sources": overview.unreachable_sources,
         "oldest_seconds": overview.oldest.map(|age| age.as_secs()),
         "dead_letters": overview.dead_letters,
         "dead_letters_by_class": overview.by_class,
@@ -107,6 +158,10 @@ pub fn metrics(overview: &Overview, now: Timestamp) -> String {
         "Since the event of the first message was received.",
         &plain(seconds),
     );
+    let waiting = overview.waiting_by_class.iter();
+    let waiting: Vec<_> =
+        waiting.map(|(class, n)| (format!("{{class=\"{}\"}}", escaped(class)), *n)).collect();
+    gauge("requests_waiting", "Requests that wait for their next attempt, by class.", &waiting);
     let letters = overview.by_class.iter();
     let letters: Vec<_> =
         letters.map(|(class, n)| (format!("{{class=\"{class}\"}}"), *n)).collect();

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use greenlight_core::Timestamp;
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::output::one_line;
 
 /// A moment, to the second: `2026-11-28T07:24:10Z`.
 #[must_use]
@@ -25,10 +28,10 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// Lines as one text.
+/// Lines as one text. A line feed within one is shown, so that foreign text begins no line.
 #[must_use]
 pub fn lines(lines: impl IntoIterator<Item = String>) -> String {
-    lines.into_iter().map(|line| line + "\n").collect()
+    lines.into_iter().map(|line| one_line(&line).into_owned() + "\n").collect()
 }
 
 /// Names and values, a line each.
@@ -44,21 +47,26 @@ pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
     aligned([heads.as_slice()].into_iter().chain(rows.iter().map(<[String; N]>::as_slice)))
 }
 
-/// Rows with columns as wide as they need.
+/// Rows with columns as wide as they need; a Chinese character takes two places.
 #[must_use]
-pub fn aligned<'a>(rows: impl Iterator<Item = &'a [String]> + Clone) -> String {
+pub fn aligned<'a>(rows: impl Iterator<Item = &'a [String]>) -> String {
+    let safe = |row: &[String]| row.iter().map(|cell| one_line(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.map(safe).collect();
     let mut widths = Vec::new();
-    for row in rows.clone() {
+    for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.width());
         }
     }
-    let line = |row: &[String]| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}  "));
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| {
+            let padding = " ".repeat(width.saturating_sub(cell.width()) + 2);
+            format!("{cell}{padding}")
+        });
         cells.collect::<String>().trim_end().to_owned()
     };
-    lines(rows.map(line))
+    lines(rows.iter().map(line))
 }
 
 #[cfg(test)]
@@ -75,5 +83,7 @@ mod tests {
     fn columns_are_as_wide_as_they_need() {
         let rows = [["1".to_owned(), "ab".to_owned()], ["100".to_owned(), String::new()]];
         assert_eq!(table(["ID", "X"], &rows), "ID   X\n1    ab\n100\n");
+        let rows = [["无线".to_owned(), "a".to_owned()], ["1".to_owned(), "b\n".to_owned()]];
+        assert_eq!(table(["ID", "X"], &rows), "ID    X\n无线  a\n1     b\\u000a\n");
     }
 }

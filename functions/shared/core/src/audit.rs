@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::breaker::Breaker;
+use crate::failure::Class;
 use crate::ledger::{Effect, EffectKey, State};
 use crate::mac::Eui48;
 use crate::request::Request;
+use crate::retry::RetryState;
 
 /// What an attempt knows of its request when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Findings {
     pub devices: BTreeSet<Eui48>,
     /// What was done, by this attempt and by those before it.
     pub effects: BTreeMap<EffectKey, Effect>,
+    /// Whether an earlier attempt ended without everything done.
+    pub has_waited: bool,
 }
 
 impl Findings {
@@ -144,6 +148,8 @@ pub struct Story {
     pub effects: BTreeMap<EffectKey, Effect>,
     /// What went wrong last, if anything ever did.
     pub setback: Option<Setback>,
+    /// What its last attempt left to the next one, if one ended without everything done.
+    pub retry: Option<RetryState>,
 }
 
 /// What went wrong in an attempt.
@@ -183,6 +189,16 @@ impl Story {
             State::Done { .. } => Standing::Done,
             State::Failed { .. } => Standing::Failed,
         }
+    }
+
+    /// When its next attempt begins, if it waits for one; earlier when the queue is redriven.
+    #[must_use]
+    pub fn next_attempt(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_waiting = self.standing(now) == Standing::Waiting;
+        self.retry
+            .as_ref()
+            .filter(|retry| is_waiting && !retry.gave_up)
+            .map(RetryState::next_attempt)
     }
 
     /// From the event to the end; `None` while it has not ended, or when it is not known when the event came.
@@ -245,10 +261,14 @@ pub const HOUR: Duration = Duration::from_hours(1);
 pub struct Overview {
     /// Whether somebody takes messages, where that can be told.
     pub is_served: Option<bool>,
-    /// Messages that wait to be given out, those that are tried again later included where the queue counts them so.
+    /// Messages that wait to be given out, those that are tried again later included.
     pub waiting: u64,
-    /// Messages that are being processed. SQS counts those that are tried again later here.
+    /// Messages that are being processed.
     pub in_flight: u64,
+    /// Requests that wait for their next attempt, by the class of their last failure.
+    pub waiting_by_class: BTreeMap<String, u64>,
+    /// Office systems that could not be reached, with how many requests wait for them.
+    pub unreachable_sources: BTreeMap<String, u64>,
     /// How long the oldest message is in the queue, where that is known.
     pub oldest: Option<Duration>,
     /// How many dead letters there are.
@@ -259,6 +279,32 @@ pub struct Overview {
     pub breakers: BTreeMap<String, Breaker>,
     /// Requests that were claimed for the first time within the last hour, by where they stand.
     pub last_hour: BTreeMap<Standing, u64>,
+}
+
+impl Overview {
+    /// Counts the requests that wait for their next attempt.
+    pub fn count_waiting(&mut self, waiting: &[Story]) {
+        for story in waiting {
+            let class = story.setback.as_ref().map_or("unknown", |setback| setback.class.as_str());
+            *self.waiting_by_class.entry(class.to_owned()).or_default() += 1;
+            if class == Class::SourceUnavailable.as_str()
+                && let Some([source, ..]) = story.key_parts()
+            {
+                *self.unreachable_sources.entry(source.to_owned()).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// The flows that a worker runs, as it kept them when it started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployedFlows {
+    /// The text of `flows.toml`, with `${NAME}` as it stands there.
+    pub text: String,
+    /// The SHA-256 of that text and of all connectors, in hexadecimal digits.
+    pub digest: String,
+    /// When a worker started with them for the first time.
+    pub since: Timestamp,
 }
 
 /// A message in the dead-letter queue.
@@ -274,6 +320,15 @@ pub struct StoredLetter {
     pub receive_count: Option<u32>,
     /// When the queue gave it out for the first time, where that is known.
     pub first_received: Option<Timestamp>,
+}
+
+/// Dead letters that somebody else received: they are hidden from us for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// How many, as the queue counts them.
+    pub count: usize,
+    /// When they are visible again at the latest, unless they are received anew.
+    pub until: Timestamp,
 }
 
 impl StoredLetter {

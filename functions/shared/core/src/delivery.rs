@@ -25,6 +25,9 @@ pub enum Refusal {
     /// It did not arrive whole in time.
     #[error("the body did not arrive in time")]
     TooSlow,
+    /// Too many large bodies are being read already.
+    #[error("too many large bodies are being read")]
+    TooMany,
     /// Marked as base64, and none.
     #[error("the body is not valid base64")]
     NotBase64,
@@ -64,6 +67,7 @@ impl Refusal {
         match self {
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
+            Self::TooMany => "too_many",
             Self::NotBase64 => "not_base64",
             Self::NotARequest => "not_a_request",
             Self::NotAnEvent => "not_an_event",
@@ -77,12 +81,13 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status: 413, 400 for what nobody's event looks like, 401 for what is not authentic.
+    /// The HTTP status: 413, 408, 503, 400 for what nobody's event looks like, 401 for what is not authentic.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
             Self::TooLarge => 413,
             Self::TooSlow => 408,
+            Self::TooMany => 503,
             Self::NotBase64
             | Self::NotARequest
             | Self::NotAnEvent

@@ -323,6 +323,7 @@ mod tests {
         for unsigned in [
             Refusal::TooLarge,
             Refusal::TooSlow,
+            Refusal::TooMany,
             Refusal::NotBase64,
             Refusal::NotARequest,
             Refusal::NotAnEvent,

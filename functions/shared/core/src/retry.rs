@@ -61,6 +61,14 @@ pub struct RetryState {
     pub failed: BTreeSet<String>,
 }
 
+impl RetryState {
+    /// When the next attempt was to begin.
+    #[must_use]
+    pub fn next_attempt(&self) -> Timestamp {
+        self.ended_at.plus(Duration::from_millis(self.wait_ms))
+    }
+}
+
 /// One device at one target: `TARGET/DEVICE`.
 #[must_use]
 pub fn subject_key(target: &str, device: Eui48) -> String {

@@ -18,8 +18,9 @@ mod clock;
 #[cfg(feature = "sqlite")]
 pub mod embedded;
 mod flows_file;
+pub mod private;
 mod secret_file;
 
 pub use clock::SystemClock;
-pub use flows_file::{BadFlowsFile, flows_text};
+pub use flows_file::{BadFlowsFile, flow_variable, flows_of_function, flows_text, variable_in};
 pub use secret_file::SecretFile;

@@ -1,11 +1,12 @@
 //! The secret document in a file.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::SecretError;
+
+use crate::private::{check_private, write_private};
 
 /// The secret document in a file; it is read again when it may have changed.
 #[derive(Clone, Debug)]
@@ -16,37 +17,95 @@ impl SecretFile {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
-}
 
-impl SecretFile {
-    /// Writes another document, for its owner's eyes only; there is the old one or the new one, and no half.
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes another document, for its owner alone; there is the old one or the new one, and no half.
     ///
     /// # Errors
     /// [`SecretError::Unavailable`] says why the file cannot be written.
     pub fn put(&self, document: &str) -> Result<(), SecretError> {
-        let unavailable = |error: std::io::Error| {
-            SecretError::Unavailable(format!("{}: {error}", self.0.display()))
-        };
-        let beside = self.0.with_extension("new");
-        let _ = std::fs::remove_file(&beside);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&beside).map_err(unavailable)?;
-        file.write_all(document.as_bytes()).and_then(|()| file.sync_all()).map_err(unavailable)?;
-        std::fs::rename(&beside, &self.0).map_err(unavailable)
+        write_private(&self.0, document).map_err(|error| self.unavailable(&error))
+    }
+
+    fn unavailable(&self, error: &std::io::Error) -> SecretError {
+        let text = format!("{}: {error}", self.0.display());
+        match error.kind() {
+            ErrorKind::NotFound => SecretError::Absent(text),
+            _ => SecretError::Unavailable(text),
+        }
     }
 }
 
 impl FetchSecret for SecretFile {
+    /// Refuses a file that other users of the machine may read.
     async fn fetch(&self) -> Result<String, SecretError> {
-        std::fs::read_to_string(&self.0).map_err(|error| {
-            let text = format!("{}: {error}", self.0.display());
-            match error.kind() {
-                ErrorKind::NotFound => SecretError::Absent(text),
-                _ => SecretError::Unavailable(text),
-            }
-        })
+        let is_private = check_private(&self.0).map_err(|error| self.unavailable(&error))?;
+        is_private.map_err(|error| SecretError::NotPrivate(error.to_string()))?;
+        std::fs::read_to_string(&self.0).map_err(|error| self.unavailable(&error))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> Option<u32> {
+        Some(fs::metadata(path).ok()?.permissions().mode() & 0o777)
+    }
+
+    /// It never waits.
+    fn fetched(file: &SecretFile) -> Result<String, SecretError> {
+        let waits = || Err(SecretError::Absent("it waits".to_owned()));
+        file.fetch().now_or_never().unwrap_or_else(waits)
+    }
+
+    #[test]
+    fn put_writes_for_the_owner_alone_and_leaves_nothing_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        // A name like that of the temporary file of an earlier version.
+        for name in ["secrets.json", "secrets.new", "secrets"] {
+            let file = SecretFile::new(folder.path().join("made/for/it").join(name));
+            file.put("old").unwrap();
+            file.put("new").unwrap();
+            assert_eq!((fetched(&file).unwrap().as_str(), mode(file.path())), ("new", Some(0o600)));
+        }
+        let made = folder.path().join("made/for/it");
+        assert_eq!((fs::read_dir(&made).unwrap().count(), mode(&made)), (3, Some(0o700)));
+    }
+
+    #[test]
+    fn put_keeps_the_old_document_when_it_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("secrets.json");
+        fs::create_dir(&taken).unwrap();
+        fs::write(taken.join("kept"), "").unwrap();
+        assert!(SecretFile::new(&taken).put("new").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside");
+    }
+
+    #[test]
+    fn fetch_refuses_what_others_may_read_with_the_command_that_corrects_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SecretFile::new(folder.path().join("the secret's.json"));
+        file.put("{}").unwrap();
+        for bits in [0o604, 0o640, 0o660] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(bits)).unwrap();
+            let Err(SecretError::NotPrivate(text)) = fetched(&file) else { panic!("{bits:o}") };
+            let command = text.split('`').nth(1).unwrap();
+            let status = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
+            assert!(status.success() && fetched(&file).is_ok(), "{command}");
+        }
+        let absent = SecretFile::new(folder.path().join("absent.json"));
+        assert!(matches!(fetched(&absent), Err(SecretError::Absent(_))));
     }
 }

@@ -10,9 +10,11 @@ use bytes::Bytes;
 use greenlight_core::ports::{Clock, Http, HttpError, QueueError};
 use greenlight_http::{Client, ClientError};
 use greenlight_stores::SystemClock;
+use greenlight_stores::private::write_private;
 use tempfile::TempDir;
 use thiserror::Error;
 
+use crate::output::outln;
 use crate::serve::{Options, ServeError, Server};
 use crate::signals::StopSignals;
 use crate::simulator::{FeishuApp, Sent};
@@ -64,8 +66,8 @@ pub enum DemoError {
 /// [`DemoError::Wrong`] when the story went wrong, the others when it could not be told.
 pub async fn run(keep: bool) -> Result<(), DemoError> {
     let mut stage = Stage::set().await?;
-    println!("greenlight demo: Feishu and the NAC are stubs on loopback, everything else is real");
-    println!("                 飞书与 NAC 为本机桩服务，其余均为真实流程\n");
+    outln!("greenlight demo: Feishu and the NAC are stubs on loopback, everything else is real");
+    outln!("                 飞书与 NAC 为本机桩服务，其余均为真实流程\n");
     stage.play().await?;
     stage.figures().await?;
     if keep {
@@ -106,7 +108,7 @@ impl Stage {
     ) -> Result<Self, DemoError> {
         let app = FeishuApp::default();
         let secrets = folder.path().join("secrets.json");
-        std::fs::write(&secrets, app.secret_document(NAC_TOKEN).to_string())?;
+        write_private(&secrets, &app.secret_document(NAC_TOKEN).to_string())?;
         let file = folder.path().join("flows.toml");
         flows.map_or(Ok(()), |flows| std::fs::write(&file, flows))?;
         let options = Options {
@@ -166,7 +168,7 @@ impl Stage {
     fn tell(&mut self, what: &str, is_right: bool, said: &str) {
         let mark = if is_right { "ok " } else { "BAD" };
         self.wrong += usize::from(!is_right);
-        println!("{mark}  {what}: {said}");
+        outln!("{mark}  {what}: {said}");
     }
 
     async fn end(self) -> Result<(), DemoError> {

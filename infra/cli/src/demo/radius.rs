@@ -1,6 +1,7 @@
 //! A real RADIUS server says yes: FreeRADIUS keeps a device out, an approval ends, and it lets it in.
 
 use super::{APPROVAL_CODE, DemoError, Stage};
+use crate::output::outln;
 use crate::stub::{Access, Radius, Whitelist, form_of};
 
 /// The same device, as different switches spell it.
@@ -19,14 +20,14 @@ const OTHER: &str = "00:00:5e:00:53:02";
 /// # Errors
 /// [`DemoError::Radius`] when FreeRADIUS is not installed, [`DemoError::Wrong`] when the story went wrong.
 pub async fn run_radius() -> Result<(), DemoError> {
-    println!("greenlight demo: FreeRADIUS is real, and so is everything else but Feishu");
-    println!("                 FreeRADIUS 及其余流程均为真实运行，仅飞书为本机桩服务");
+    outln!("greenlight demo: FreeRADIUS is real, and so is everything else but Feishu");
+    outln!("                 FreeRADIUS 及其余流程均为真实运行，仅飞书为本机桩服务");
     over_sql().await?;
     over_http().await
 }
 
 async fn over_sql() -> Result<(), DemoError> {
-    println!("\nover its SQL tables 通过其数据库表");
+    outln!("\nover its SQL tables 通过其数据库表");
     let (feishu, nac) = Stage::stubs().await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("radius.db");
@@ -36,7 +37,7 @@ async fn over_sql() -> Result<(), DemoError> {
 }
 
 async fn over_http() -> Result<(), DemoError> {
-    println!("\nover an HTTP service that it asks 通过 HTTP 白名单服务（rlm_rest）");
+    outln!("\nover an HTTP service that it asks 通过 HTTP 白名单服务（rlm_rest）");
     let (feishu, nac) = Stage::stubs().await?;
     let radius = Radius::start(&Whitelist::Http(nac.url())).await?;
     let flows = flows("freeradius-rest", &nac.url());

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::{APPROVAL_CODE, DemoError, NAC_TOKEN, Stage};
+use crate::output::outln;
 use crate::simulator::Sent;
 use crate::stub::form_of;
 
@@ -72,7 +73,7 @@ impl Stage {
             is_right,
             "the good one is on the whitelist",
         );
-        println!("     dead-letter queue 死信: {reason}");
+        outln!("     dead-letter queue 死信: {reason}");
         Ok(())
     }
 
@@ -80,7 +81,7 @@ impl Stage {
         self.answers.sort();
         let median = self.answers[self.answers.len() / 2].as_secs_f64() * 1_000.0;
         let dead = self.server.database().dead_letters().await?.len();
-        println!(
+        outln!(
             "\nevents {}, answered in {median:.1} ms (median), whitelisted {}, NAC calls {}, \
              instance reads {}, dead letters {dead}, wrong {}",
             self.events,
@@ -93,15 +94,15 @@ impl Stage {
     }
 
     pub(super) fn invite(&self) {
-        println!("\nIt goes on running; Ctrl-C ends it. To try 可以试试:\n");
-        println!("# the whitelist");
-        println!("curl -s -H 'Authorization: Bearer {NAC_TOKEN}' {}/api/macs\n", self.nac.url());
-        println!("# Feishu's URL check, encrypted as Feishu does");
-        println!("{}\n", curl(&self.app.url_check("hello"), &self.url()));
-        println!("# the approval once more: answered 200, and nothing happens twice");
-        println!("{}\n", curl(&self.approval("event-6", "INSTANCE-1", "APPROVED"), &self.url()));
-        println!("# nobody's event: answered 401");
-        println!("curl -s -i {} -d '{{\"type\":\"event_callback\"}}'", self.url());
+        outln!("\nIt goes on running; Ctrl-C ends it. To try 可以试试:\n");
+        outln!("# the whitelist");
+        outln!("curl -s -H 'Authorization: Bearer {NAC_TOKEN}' {}/api/macs\n", self.nac.url());
+        outln!("# Feishu's URL check, encrypted as Feishu does");
+        outln!("{}\n", curl(&self.app.url_check("hello"), &self.url()));
+        outln!("# the approval once more: answered 200, and nothing happens twice");
+        outln!("{}\n", curl(&self.approval("event-6", "INSTANCE-1", "APPROVED"), &self.url()));
+        outln!("# nobody's event: answered 401");
+        outln!("curl -s -i {} -d '{{\"type\":\"event_callback\"}}'", self.url());
     }
 }
 

@@ -5,18 +5,21 @@ mod place;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Connectors, Setup};
+use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Mistakes, Reason};
 use greenlight_http::ClientError;
-use greenlight_stores::{BadFlowsFile, flows_text};
+use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
 pub use dry_run::{Feishu, dry_run};
+
+use crate::site::{Site, SiteError};
 
 /// Adds a line to a text, which takes everything.
 macro_rules! say {
@@ -30,10 +33,59 @@ use say;
 /// The files that say what is done.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    /// `flows.toml`; built in if left out.
+    /// `flows.toml`; those that run, or else those that are built in, if left out.
     pub flows: Option<PathBuf>,
+    /// The flows that run where the command looks, as they were kept there.
+    pub deployed: Option<String>,
     /// A folder of connectors, besides those that are built in.
     pub connectors: Option<PathBuf>,
+}
+
+impl Files {
+    fn text(&self) -> Result<String, BadFlowsFile> {
+        let built_in = self.deployed.as_deref();
+        flows_text(self.flows.as_deref(), built_in.unwrap_or(include_str!("../../../flows.toml")))
+    }
+}
+
+/// The flows of a site, and whether the files that were given are the same.
+#[derive(Clone, Debug)]
+pub struct OfSite {
+    /// With the flows that run there, where no file was given.
+    pub files: Files,
+    /// What runs there; `None` before the first start.
+    pub deployed: Option<DeployedFlows>,
+    /// Whether the files and connectors of this command are others than those that run there.
+    pub differ: bool,
+}
+
+/// The flows to look at for a site: those of the file that was given, else those that run there.
+///
+/// # Errors
+/// [`OfSiteError`] when the ledger or a file cannot be read.
+pub async fn of_site(site: &Site, mut files: Files) -> Result<OfSite, OfSiteError> {
+    let deployed = site.deployed_flows().await?;
+    if files.flows.is_none() {
+        files.deployed = deployed.as_ref().map(|deployed| deployed.text.clone());
+    }
+    let connectors = Connectors::built_in_and(files.connectors.as_deref())?;
+    let digest = connectors.digest(&files.text()?);
+    let differ = deployed.as_ref().is_some_and(|deployed| deployed.digest != digest);
+    Ok(OfSite { files, deployed, differ })
+}
+
+/// The flows of a site cannot be told.
+#[derive(Debug, Error)]
+pub enum OfSiteError {
+    /// The ledger says no.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] BadFlowsFile),
+    /// The connectors cannot be read.
+    #[error(transparent)]
+    Connectors(#[from] ConnectorError),
 }
 
 /// Something is wrong, or cannot be told.
@@ -155,7 +207,7 @@ pub fn credentials(
 /// The value of a variable of this process, unless it is empty.
 #[must_use]
 pub fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    flow_variable(name)
 }
 
 /// The JSON Schema of flows.toml, for editors.
@@ -173,7 +225,7 @@ pub(crate) fn read_with(
     files: &Files,
     known: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Checked, FlowsProblem> {
-    let text = flows_text(files.flows.as_deref(), include_str!("../../../flows.toml"))?;
+    let text = files.text()?;
     let connectors = Connectors::built_in_and(files.connectors.as_deref())?;
     let unset = RefCell::new(BTreeSet::new());
     let environment = |variable: &str| {
@@ -182,8 +234,12 @@ pub(crate) fn read_with(
             flow::stand_in(variable)
         }))
     };
-    let name = files.flows.as_deref().unwrap_or(Path::new("infra/flows.toml")).display();
-    let mistake = |line, problem| Mistake { file: name.to_string(), line, problem };
+    let name = match (&files.flows, &files.deployed) {
+        (Some(path), _) => path.display().to_string(),
+        (None, Some(_)) => "flows.toml, as deployed".to_owned(),
+        (None, None) => "infra/flows.toml".to_owned(),
+    };
+    let mistake = |line, problem| Mistake { file: name.clone(), line, problem };
     let at = |place: &[&str], problem| mistake(place::line_of(&text, place), problem);
     let flows = Flows::parse(&text, &environment).map_err(|mistakes| {
         FlowsProblem::Wrong(mistakes.map(|error| match error {

@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Actions, Connectors, Setup};
+use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{Approvals, Flows, FlowsError};
-use greenlight_core::ports::{QueueError, ReadSecret};
+use greenlight_core::ports::{Clock, LedgerError, QueueError, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::{Mistakes, Processor, Receiver};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
 use greenlight_stores::embedded::{Database, OpenError};
-use greenlight_stores::{BadFlowsFile, SecretFile, SystemClock, flows_text};
+use greenlight_stores::{BadFlowsFile, SecretFile, SystemClock, flow_variable, flows_text};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -72,6 +73,9 @@ pub enum ServeError {
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The database cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The page cannot be shown.
     #[error(transparent)]
     Ui(#[from] UiError),
@@ -94,8 +98,9 @@ pub enum ServeError {
     },
 }
 
-/// A little longer than the longest attempt.
-const LONGEST_STOP: Duration = Duration::from_mins(1);
+/// What has begun is finished within this time after a signal to stop; the rest is abandoned, as by
+/// a crash, and done after the next start. Containers are killed after 10 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 type Secret = Arc<CachedSecret<SecretFile, SystemClock>>;
 type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
@@ -161,8 +166,7 @@ impl Server {
     /// # Errors
     /// [`ServeError`] names what is missing or wrong.
     pub async fn start(options: Options) -> Result<Self, ServeError> {
-        let environment = |name: &str| std::env::var(name).ok();
-        Self::start_with(options, &environment).await
+        Self::start_with(options, &flow_variable).await
     }
 
     /// As [`Server::start`], with the values for `${NAME}` in the flows from `environment`.
@@ -181,6 +185,8 @@ impl Server {
         let file = SecretFile::new(options.secrets);
         let secret = Arc::new(CachedSecret::load(file.clone(), file, SystemClock).await?);
         let database = Database::open(&options.data).await?;
+        let digest = connectors.digest(&text);
+        database.keep_flows(&DeployedFlows { text, digest, since: SystemClock.now() }).await?;
         let listener = TcpListener::bind(options.listen)
             .await
             .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;
@@ -262,12 +268,18 @@ impl Server {
         }
     }
 
-    /// Stops listening, finishes what has begun, and closes the database. Whoever never finishes
-    /// a request of theirs is not waited for.
+    /// Stops listening, finishes what ends within [`STOP_TIMEOUT`], and closes the database.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        for task in self.tasks.into_iter().filter(|task| !task.is_finished()) {
-            let _ = tokio::time::timeout(LONGEST_STOP, task).await;
+        let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
+        for mut task in self.tasks.into_iter().filter(|task| !task.is_finished()) {
+            if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+                tracing::warn!(
+                    "not everything ended in time: the rest is done after the next start"
+                );
+                task.abort();
+                let _ = task.await;
+            }
         }
         self.database.close().await;
     }

@@ -9,7 +9,12 @@ use greenlight_stores::aws::{
     DeadLetterQueue, DynamoLedger, SecretsManager, SqsQueue, Stack, StackError,
 };
 
+use greenlight_stores::variable_in;
+
 use super::{SiteError, StackPlace};
+
+/// So many waiting requests are counted at most.
+const MAX_WAITING: usize = 1_000;
 
 /// A stack on AWS.
 #[derive(Clone, Debug)]
@@ -33,7 +38,8 @@ impl OnAws {
         if config.region().is_none() {
             return Err(SiteError::NoRegion);
         }
-        let stack = Stack::find(&config, &place.stack).await?;
+        let profile = place.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+        let stack = Stack::find(&config, &place.stack, profile.as_deref()).await?;
         let ledger = DynamoLedger::new(&config, stack.output("LedgerTable")?);
         Ok(Self { config, stack, ledger })
     }
@@ -53,36 +59,50 @@ impl OnAws {
 
     pub(super) async fn overview(&self, now: Timestamp) -> Result<Overview, SiteError> {
         let queue = self.stack.output("QueueUrl")?;
-        let (counts, dead, oldest, figures, breakers) = tokio::join!(
+        let (counts, dead, oldest, figures, breakers, waiting) = tokio::join!(
             self.stack.counts(queue),
             self.stack.counts(self.stack.output("DlqUrl")?),
             self.stack.oldest(queue),
             self.ledger.figures(now.minus(HOUR), now),
             self.ledger.breakers(),
+            self.ledger.waiting(MAX_WAITING, now),
         );
-        let (counts, dead) = (counts?, dead?);
-        Ok(Overview {
+        let (counts, dead, waiting) = (counts?, dead?, waiting?);
+        // SQS hides what is tried again later as it hides what is being processed.
+        let hidden = (waiting.len() as u64).min(counts.in_flight);
+        let mut overview = Overview {
             is_served: None,
-            waiting: counts.waiting,
-            in_flight: counts.in_flight,
+            waiting: counts.waiting + hidden,
+            in_flight: counts.in_flight - hidden,
             oldest,
             dead_letters: dead.waiting + dead.in_flight,
             by_class: [].into(),
             breakers: breakers?,
             last_hour: figures?,
-        })
+            ..Overview::default()
+        };
+        overview.count_waiting(&waiting);
+        Ok(overview)
+    }
+
+    pub(super) fn webhook_url(&self) -> Result<String, StackError> {
+        Ok(self.stack.output("WebhookUrl")?.to_owned())
     }
 
     pub(super) fn secret(&self) -> Result<SecretsManager, StackError> {
         Ok(SecretsManager::new(&self.config, self.stack.output("SecretArn")?))
     }
 
-    /// What a function has as environment variable `name`: the parameter of that name.
+    /// What a function has as environment variable `name`: the parameter of that name, or its entry
+    /// in the parameter `FlowVariables`.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let words = name.split('_').map(|word| {
             let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
             first.to_ascii_uppercase() + &rest.to_ascii_lowercase()
         });
-        self.stack.parameter(&words.collect::<String>()).map(str::to_owned)
+        let own =
+            self.stack.parameter(&words.collect::<String>()).filter(|value| !value.is_empty());
+        let listed = || variable_in(self.stack.parameter("FlowVariables")?, name);
+        own.map(str::to_owned).or_else(listed)
     }
 }

@@ -4,13 +4,15 @@ mod aws;
 
 use std::path::PathBuf;
 
-use greenlight_core::audit::{Grant, Overview, StoredLetter, Story, Subject};
-use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
+use greenlight_core::audit::{
+    DeployedFlows, Elsewhere, Grant, Overview, StoredLetter, Story, Subject,
+};
+use greenlight_core::ports::{Clock, Enqueue, LedgerError, QueueError};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Request, Timestamp};
-use greenlight_stores::SecretFile;
 use greenlight_stores::aws::{Held, StackError};
 use greenlight_stores::embedded::{Database, OpenError};
+use greenlight_stores::{SecretFile, SystemClock};
 use thiserror::Error;
 
 use aws::OnAws;
@@ -25,6 +27,21 @@ pub enum Place {
     Folder(PathBuf),
     /// A stack on AWS.
     Stack(StackPlace),
+}
+
+/// The name of the secret document in a data folder.
+const SECRETS_FILE: &str = "secrets.json";
+
+impl Place {
+    /// The secret document of a data folder: `given`, or the one in the folder itself.
+    #[must_use]
+    pub fn secrets_file(&self, given: Option<PathBuf>) -> PathBuf {
+        given.unwrap_or_else(|| match self {
+            Self::Folder(folder) => folder.join(SECRETS_FILE),
+            // A stack has its own.
+            Self::Stack(_) => PathBuf::from(SECRETS_FILE),
+        })
+    }
 }
 
 /// A stack on AWS. Whatever is left out is as the AWS CLI has it: `AWS_PROFILE`, `AWS_REGION`,
@@ -46,7 +63,7 @@ pub enum SiteError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Nothing says where the stack is.
-    #[error("no region: set AWS_REGION, or say --region (请指定区域)")]
+    #[error("no region: set AWS_REGION, or name it with --region (请指定区域)")]
     NoRegion,
     /// There is no such stack.
     #[error(transparent)]
@@ -69,6 +86,15 @@ pub enum Site {
     Local(Database),
     /// A stack.
     Aws(Box<OnAws>),
+}
+
+/// Dead letters that are looked at.
+#[derive(Clone, Debug)]
+pub struct Letters {
+    /// Oldest first.
+    pub letters: Vec<Letter>,
+    /// Those that could not be had, as somebody else holds them.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 /// A dead letter that is looked at; on AWS nobody else is given it meanwhile.
@@ -150,31 +176,69 @@ impl Site {
         })
     }
 
-    /// All dead letters, oldest first. Give them back with [`Site::give_back`].
+    /// All dead letters that nobody else holds, oldest first. Give them back with
+    /// [`Site::give_back`].
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn letters(&self) -> Result<Vec<Letter>, SiteError> {
+    pub async fn letters(&self) -> Result<Letters, SiteError> {
         match self {
             Self::Local(database) => {
                 let letters = database.dead_letters().await?.into_iter();
-                Ok(letters.map(|stored| Letter { stored, held: None }).collect())
+                let letters = letters.map(|stored| Letter { stored, held: None }).collect();
+                Ok(Letters { letters, elsewhere: None })
             }
             Self::Aws(site) => {
-                let held = site.dead_letters()?.hold().await?.into_iter();
+                let found = site.dead_letters()?.hold(SystemClock.now()).await?;
                 let letter = |held: Held| Letter { stored: held.letter.clone(), held: Some(held) };
-                Ok(held.map(letter).collect())
+                let letters = found.held.into_iter().map(letter).collect();
+                Ok(Letters { letters, elsewhere: found.elsewhere })
             }
         }
     }
 
     /// Gives letters back, so that others see them at once.
-    pub async fn give_back(&self, letters: Vec<Letter>) {
-        if let Self::Aws(site) = self
-            && let Ok(queue) = site.dead_letters()
-        {
+    ///
+    /// # Errors
+    /// [`SiteError`] when they stay hidden from others for a while.
+    pub async fn give_back(&self, letters: Vec<Letter>) -> Result<(), SiteError> {
+        if let Self::Aws(site) = self {
             let held: Vec<_> = letters.into_iter().filter_map(|letter| letter.held).collect();
-            queue.give_back(&held).await;
+            site.dead_letters()?.give_back(&held).await?;
+        }
+        Ok(())
+    }
+
+    /// The requests that wait for their next attempt, the soonest first.
+    ///
+    /// # Errors
+    /// [`SiteError`] says who did not answer.
+    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, SiteError> {
+        Ok(match self {
+            Self::Local(database) => database.waiting(at_most, now).await?,
+            Self::Aws(site) => site.ledger().waiting(at_most, now).await?,
+        })
+    }
+
+    /// The flows that run there; `None` before the first start.
+    ///
+    /// # Errors
+    /// [`SiteError`] says who did not answer.
+    pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, SiteError> {
+        Ok(match self {
+            Self::Local(database) => database.deployed_flows().await?,
+            Self::Aws(site) => site.ledger().deployed_flows().await?,
+        })
+    }
+
+    /// Where the office system's events go; `None` for a data folder, which does not say.
+    ///
+    /// # Errors
+    /// [`SiteError::Stack`] when the stack does not say.
+    pub fn webhook_url(&self) -> Result<Option<String>, SiteError> {
+        match self {
+            Self::Local(_) => Ok(None),
+            Self::Aws(site) => Ok(Some(site.webhook_url()?)),
         }
     }
 

@@ -28,6 +28,7 @@ struct Inside {
     subscribed: HashSet<String>,
     token_number: u32,
     reads: usize,
+    down: bool,
 }
 
 type Shared = Arc<Mutex<Inside>>;
@@ -54,6 +55,7 @@ impl StubFeishu {
             subscribed: HashSet::new(),
             token_number: 1,
             reads: 0,
+            down: false,
         }));
         let routes = Router::new()
             .route("/open-apis/auth/v3/tenant_access_token/internal", post(log_in))
@@ -103,6 +105,11 @@ impl StubFeishu {
     /// Makes every token that was given out invalid.
     pub fn expire_tokens(&self) {
         lock(&self.state).token_number += 1;
+    }
+
+    /// Answers every read of an instance with 503, or no longer.
+    pub fn set_down(&self, down: bool) {
+        lock(&self.state).down = down;
     }
 
     /// How often an instance was read.
@@ -163,6 +170,9 @@ async fn instance(
         return error(99_991_663, "Invalid access token for authorization");
     }
     state.reads += 1;
+    if state.down {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"msg": "service unavailable"})));
+    }
     match state.instances.get(&code) {
         None => error(1_390_003, "instance code not found"),
         Some(instance) => {

@@ -23,8 +23,11 @@ use greenlight_stores::SystemClock;
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
+use crate::connections;
 use crate::dlq::{self, Pace, Which};
+use crate::output::outln;
 use crate::signals::StopSignals;
 use crate::site::Site;
 use crate::status;
@@ -71,8 +74,8 @@ pub async fn run(site: Site, port: u16) -> Result<(), UiError> {
     let mut signals = StopSignals::listen();
     let token = Token::random();
     let ui = Ui::bind(site, port, token.clone()).await?;
-    println!("http://{}/?token={token}", ui.address());
-    println!("Open it in a browser of this machine; Ctrl-C ends it. 请在本机浏览器中打开。");
+    outln!("http://{}/?token={token}", ui.address());
+    outln!("Open it in a browser of this machine; Ctrl-C ends it. 请在本机浏览器中打开。");
     tokio::select! {
         () = ui.serve() => {}
         () = signals.received() => {}
@@ -110,9 +113,9 @@ impl Ui {
             .route("/page.js", get(async || asset("text/javascript", include_str!("page.js"))))
             .layer(from_fn_with_state(Arc::clone(&inside), headers))
             .with_state(inside);
-        if let Err(error) = axum::serve(self.listener, app).await {
-            tracing::error!(%error, "the page's listener failed");
-        }
+        // It ends when it is dropped.
+        let (_running, stopped) = watch::channel(false);
+        connections::serve(self.listener, app, stopped).await;
     }
 }
 
@@ -195,7 +198,9 @@ async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response 
     let pace = Pace { is_dry: false, per_second: u32::MAX };
     let done = match dlq::redrive(&inside.site, &which, pace, |_| {}).await {
         Ok(()) => "redriven",
-        Err(dlq::DlqError::NotThere(_)) => "gone",
+        Err(dlq::DlqError::NotThere(_) | dlq::DlqError::NotAll(_) | dlq::DlqError::Taken(_)) => {
+            "gone"
+        }
         Err(error) => return (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
     };
     let language = Language::of(Some(&asked.lang), &HeaderMap::new());

@@ -37,6 +37,8 @@ pub(super) struct Page {
     found: Option<Vec<Story>>,
     recent: Vec<Story>,
     letters: Vec<StoredLetter>,
+    /// Dead letters that somebody else holds.
+    elsewhere: usize,
     grants: Vec<Grant>,
 }
 
@@ -95,6 +97,7 @@ struct View<'a> {
     found: Option<Vec<StoryRow>>,
     recent: Vec<StoryRow>,
     letters: Vec<LetterRow>,
+    elsewhere: usize,
     grants: Vec<GrantRow>,
     targets: Vec<TargetRow>,
 }
@@ -108,13 +111,15 @@ impl Page {
             None => None,
             Some(wanted) => Some(site.stories_of(&Subject::guess(wanted), ROWS).await?),
         };
+        let seen = dlq::look(site).await?;
         Ok(Self {
             wanted: wanted.to_owned(),
             now,
             overview: site.overview(now).await?,
             found,
             recent: site.recent(ROWS, now).await?,
-            letters: dlq::look(site).await?,
+            letters: seen.letters,
+            elsewhere: seen.elsewhere.map_or(0, |elsewhere| elsewhere.count),
             grants: find_grants(site, of, ROWS).await?,
         })
     }
@@ -146,6 +151,7 @@ impl Page {
             found: self.found.as_ref().map(|found| found.iter().map(story).collect()),
             recent: self.recent.iter().map(story).collect(),
             letters: self.letters.iter().map(letter).collect(),
+            elsewhere: self.elsewhere,
             grants: self.grants.iter().map(grant).collect(),
             targets,
         };

@@ -80,6 +80,11 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("now", "now", "现在"),
     ("letters", "Dead letters", "死信队列"),
     ("no_letters", "The dead-letter queue is empty.", "死信队列为空。"),
+    (
+        "elsewhere",
+        "Held by somebody else, such as a poll in the console, and shown again in two minutes",
+        "正被他人查看（如控制台轮询），两分钟后重新显示",
+    ),
     ("reason", "Reason", "原因"),
     ("next", "Next step", "下一步"),
     ("redrive", "Redrive", "重投"),

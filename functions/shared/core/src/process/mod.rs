@@ -237,6 +237,7 @@ where
         let mut findings = Findings {
             flow: flow.name.clone(),
             effects: taken.effects.clone(),
+            has_waited: taken.retry.is_some(),
             ..Findings::default()
         };
         let mut failed = taken.failed();

@@ -49,6 +49,9 @@ pub enum SecretError {
     /// The store of secrets did not give it.
     #[error("the secret could not be read: {0}")]
     Unavailable(String),
+    /// Other users of the machine may read it. Names the command that corrects it.
+    #[error("the secret is not used: {0}")]
+    NotPrivate(String),
     /// Not the documented JSON. Says the place and never the content.
     #[error("the secret is not the documented JSON: {problem} at line {line} column {column}")]
     Malformed {

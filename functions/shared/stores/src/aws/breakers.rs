@@ -24,7 +24,7 @@ impl DynamoLedger {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| LedgerError(describe(&error)))?;
+            .map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
         let Some(item) = answer.item else {
             return Ok((Breaker::default(), 0));
         };
@@ -76,7 +76,7 @@ impl DynamoLedger {
             {
                 Ok(false)
             }
-            Err(error) => Err(LedgerError(describe(&error))),
+            Err(error) => Err(LedgerError(describe("dynamodb:PutItem", &error))),
         }
     }
 }

@@ -2,27 +2,35 @@
 //! whoever looks holds them for a while.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::SdkError;
+use aws_sdk_sqs::operation::change_message_visibility::ChangeMessageVisibilityError;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
     QueueAttributeName,
 };
-use greenlight_core::audit::{Setback, StoredLetter};
+use greenlight_core::audit::{Elsewhere, Setback, StoredLetter};
 use greenlight_core::ports::QueueError;
 use greenlight_core::{Request, Timestamp};
 
-use super::describe;
 use super::dynamodb::DynamoLedger;
+use super::{describe, is_denied};
 
-/// How long letters are held, in seconds. Whoever dies over them gives them back then.
-const HOLD: i32 = 120;
+/// How long dead letters are hidden from others while they are looked at, in seconds. Those of an
+/// operator whose command was killed are visible again after it.
+const HOLD_SECONDS: i32 = 120;
+const HOLD: Duration = Duration::from_mins(2);
 
-/// So many messages SQS gives out, or takes back, in one call.
+/// The most messages that SQS gives out, or takes back, in one call.
 const BATCH: usize = 10;
 
-/// SQS answers from a part of its machines: so often nothing in a row is nothing.
+/// SQS answers from a part of its machines: this many empty answers in a row mean an empty queue.
 const EMPTY_ANSWERS: u32 = 3;
+
+/// No receipt handle: SQS looks at the caller's rights before it looks at the handle.
+const NO_HANDLE: &str = "none";
 
 /// The dead-letter queue of a stack.
 #[derive(Clone, Debug)]
@@ -33,12 +41,28 @@ pub struct DeadLetterQueue {
     ledger: DynamoLedger,
 }
 
-/// A dead letter that nobody else is given for now.
+/// A dead letter that is hidden from others for now.
 #[derive(Clone, Debug)]
 pub struct Held {
     /// What it is.
     pub letter: StoredLetter,
     receipt_handle: String,
+}
+
+/// The dead letters that could be had, and how many others there are.
+#[derive(Clone, Debug, Default)]
+pub struct Inspection {
+    /// Oldest first. They are hidden from others until they are given back.
+    pub held: Vec<Held>,
+    /// Those that somebody else received and that are hidden from us, as SQS counts them.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// How a queue stood before it was looked into.
+struct Counts {
+    visible: usize,
+    hidden: usize,
+    visibility_timeout: Duration,
 }
 
 impl DeadLetterQueue {
@@ -53,24 +77,35 @@ impl DeadLetterQueue {
         Self { client: Client::new(config), url, queue_url, ledger }
     }
 
-    /// All letters that nobody holds, oldest first. They are held until they are given back.
+    /// Receives all dead letters that nobody else holds. They are hidden from others until they are
+    /// given back.
     ///
     /// # Errors
-    /// [`QueueError`] when SQS says no.
-    pub async fn hold(&self) -> Result<Vec<Held>, QueueError> {
+    /// [`QueueError`] when SQS says no. Nothing is received without the right to give it back:
+    /// without it the letters would be hidden from everybody for two minutes.
+    pub async fn hold(&self, now: Timestamp) -> Result<Inspection, QueueError> {
+        self.check_may_give_back().await?;
+        let counts = self.counts().await?;
         let mut held = BTreeMap::new();
-        match self.hold_into(&mut held).await {
-            Ok(()) => Ok(held.into_values().collect()),
-            Err(error) => {
-                self.give_back(&held.into_values().collect::<Vec<_>>()).await;
-                Err(error)
-            }
+        let result = self.hold_into(&mut held, counts.visible).await;
+        let held: Vec<_> = held.into_values().collect();
+        if let Err(error) = result {
+            // The first error is the one that says why.
+            let _ = self.give_back(&held).await;
+            return Err(error);
         }
+        let count = (counts.visible + counts.hidden).saturating_sub(held.len());
+        let longest = counts.visibility_timeout.max(HOLD);
+        let elsewhere = Elsewhere { count, until: now.plus(longest) };
+        Ok(Inspection { held, elsewhere: (count > 0).then_some(elsewhere) })
     }
 
     /// By when it was sent, and its id.
-    async fn hold_into(&self, held: &mut BTreeMap<(i64, String), Held>) -> Result<(), QueueError> {
-        let expected = self.count().await?;
+    async fn hold_into(
+        &self,
+        held: &mut BTreeMap<(i64, String), Held>,
+        expected: usize,
+    ) -> Result<(), QueueError> {
         let mut empty = 0;
         loop {
             // What should be there is waited for: without that SQS asks a part of its machines only.
@@ -90,13 +125,43 @@ impl DeadLetterQueue {
         }
     }
 
-    async fn count(&self) -> Result<usize, QueueError> {
-        let name = QueueAttributeName::ApproximateNumberOfMessages;
+    /// Asks for what every look needs afterwards, with a handle that is none.
+    async fn check_may_give_back(&self) -> Result<(), QueueError> {
+        match self.change_visibility(NO_HANDLE, 0).await {
+            Err(error) if is_denied(&error) || error.as_service_error().is_none() => {
+                Err(QueueError(describe("sqs:ChangeMessageVisibility", &error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn change_visibility(
+        &self,
+        receipt_handle: &str,
+        seconds: i32,
+    ) -> Result<(), SdkError<ChangeMessageVisibilityError>> {
+        let call = self.client.change_message_visibility().queue_url(&self.url);
+        let call = call.receipt_handle(receipt_handle).visibility_timeout(seconds);
+        call.send().await.map(drop)
+    }
+
+    async fn counts(&self) -> Result<Counts, QueueError> {
+        use QueueAttributeName::{
+            ApproximateNumberOfMessages as Visible,
+            ApproximateNumberOfMessagesNotVisible as Hidden, VisibilityTimeout,
+        };
         let call = self.client.get_queue_attributes().queue_url(&self.url);
-        let answer = call.attribute_names(name.clone()).send().await;
-        let answer = answer.map_err(|error| QueueError(describe(&error)))?;
-        let count = answer.attributes.and_then(|mut it| it.remove(&name)?.parse().ok());
-        Ok(count.unwrap_or(0))
+        let call = call.set_attribute_names(Some(vec![Visible, Hidden, VisibilityTimeout]));
+        let answer = call.send().await;
+        let answer =
+            answer.map_err(|error| QueueError(describe("sqs:GetQueueAttributes", &error)))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let number = |name| attributes.get(&name).and_then(|value| value.parse().ok()).unwrap_or(0);
+        Ok(Counts {
+            visible: number(Visible),
+            hidden: number(Hidden),
+            visibility_timeout: Duration::from_secs(number(VisibilityTimeout) as u64),
+        })
     }
 
     async fn receive(&self, wait: i32) -> Result<Vec<Message>, QueueError> {
@@ -105,25 +170,31 @@ impl DeadLetterQueue {
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(i32::try_from(BATCH).unwrap_or(i32::MAX))
-            .visibility_timeout(HOLD)
+            .visibility_timeout(HOLD_SECONDS)
             .wait_time_seconds(wait)
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .send()
             .await
-            .map_err(|error| QueueError(describe(&error)))?;
+            .map_err(|error| QueueError(describe("sqs:ReceiveMessage", &error)))?;
         Ok(answer.messages.unwrap_or_default())
     }
 
-    /// Whether the letter is still held by us, and for long enough to do something with it.
-    async fn is_ours(&self, held: &Held) -> bool {
-        let call = self.client.change_message_visibility().queue_url(&self.url);
-        let call = call.receipt_handle(&held.receipt_handle).visibility_timeout(HOLD);
-        call.send().await.is_ok()
+    /// Whether the letter is still held by us; if so, for long enough to do something with it.
+    async fn is_ours(&self, held: &Held) -> Result<bool, QueueError> {
+        match self.change_visibility(&held.receipt_handle, HOLD_SECONDS).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(is_gone) => Ok(false),
+            Err(error) => Err(QueueError(describe("sqs:ChangeMessageVisibility", &error))),
+        }
     }
 
-    /// Gives letters back, so that others see them at once. What cannot be given back is back by itself soon.
-    pub async fn give_back(&self, held: &[Held]) {
+    /// Gives letters back, so that others see them at once. Those that are gone or visible already
+    /// need not be.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQS says no; the rest is visible again after two minutes.
+    pub async fn give_back(&self, held: &[Held]) -> Result<(), QueueError> {
         for batch in held.chunks(BATCH) {
             let entry = |(number, held): (usize, &Held)| {
                 ChangeMessageVisibilityBatchRequestEntry::builder()
@@ -135,8 +206,17 @@ impl DeadLetterQueue {
             };
             let entries = batch.iter().enumerate().filter_map(entry).collect();
             let call = self.client.change_message_visibility_batch().queue_url(&self.url);
-            let _ = call.set_entries(Some(entries)).send().await;
+            let answer = call.set_entries(Some(entries)).send().await;
+            let answer = answer
+                .map_err(|error| QueueError(describe("sqs:ChangeMessageVisibility", &error)))?;
+            // A letter that was put back or taken out meanwhile has no handle any more.
+            let failed = answer.failed().iter().find(|failed| !failed.sender_fault());
+            if let Some(failed) = failed {
+                let text = format!("a dead letter could not be given back: {}", failed.code());
+                return Err(QueueError(text));
+            }
         }
+        Ok(())
     }
 
     /// Puts a letter back into the queue, and then takes it out of here: a crash between the two leaves it in
@@ -145,7 +225,7 @@ impl DeadLetterQueue {
     /// # Errors
     /// [`QueueError`] when SQS says no.
     pub async fn redrive(&self, held: &Held) -> Result<bool, QueueError> {
-        if !self.is_ours(held).await {
+        if !self.is_ours(held).await? {
             return Ok(false);
         }
         self.client
@@ -154,7 +234,7 @@ impl DeadLetterQueue {
             .message_body(&held.letter.body)
             .send()
             .await
-            .map_err(|error| QueueError(describe(&error)))?;
+            .map_err(|error| QueueError(describe("sqs:SendMessage", &error)))?;
         self.take_out(held).await?;
         Ok(true)
     }
@@ -170,7 +250,7 @@ impl DeadLetterQueue {
         because: &str,
         now: Timestamp,
     ) -> Result<bool, QueueError> {
-        if !self.is_ours(held).await {
+        if !self.is_ours(held).await? {
             return Ok(false);
         }
         let kept = self.ledger.keep_dropped(&held.letter, because, now).await;
@@ -186,7 +266,7 @@ impl DeadLetterQueue {
             .receipt_handle(&held.receipt_handle)
             .send()
             .await
-            .map_err(|error| QueueError(describe(&error)))?;
+            .map_err(|error| QueueError(describe("sqs:DeleteMessage", &error)))?;
         Ok(())
     }
 
@@ -224,4 +304,9 @@ impl DeadLetterQueue {
         let receipt_handle = message.receipt_handle.unwrap_or_default();
         (sent, Held { letter, receipt_handle })
     }
+}
+
+/// Whether a handle is of no use any more: somebody else has the letter by now.
+fn is_gone(error: &ChangeMessageVisibilityError) -> bool {
+    error.is_message_not_inflight() || error.is_receipt_handle_is_invalid()
 }

@@ -113,7 +113,7 @@ fn refused(
 ) -> Result<Result<Taken, Refused>, LedgerError> {
     let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error()
     else {
-        return Err(LedgerError(describe(error)));
+        return Err(LedgerError(describe("dynamodb:UpdateItem", error)));
     };
     let old = failed.item().ok_or_else(|| unreadable("the refused item"))?;
     if string(old, "state")? == "done" {
@@ -176,7 +176,7 @@ impl DynamoLedger {
         match update.update_expression(format!("SET {}", sets.join(", "))).send().await {
             Ok(_) => Ok(Ok(())),
             Err(error) if is_refused(&error) => Ok(Err(LeaseLost)),
-            Err(error) => Err(LedgerError(describe(&error))),
+            Err(error) => Err(LedgerError(describe("dynamodb:UpdateItem", &error))),
         }
     }
 }
@@ -195,13 +195,12 @@ impl Settle for DynamoLedger {
         findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        if let Some(findings) = findings {
-            let filed = tokio::time::timeout(FILE_WITHIN, self.file(request, findings, now)).await;
-            let late = || LedgerError("it took too long".to_owned());
-            // What an operator asks for must not keep a request from ending.
-            if let Err(error) = filed.unwrap_or_else(|_| Err(late())) {
-                tracing::warn!(%error, "what the attempt found out could not be filed");
-            }
+        let filing = self.file_end(request, settlement, findings, now);
+        let late = || LedgerError("it took too long".to_owned());
+        // What an operator asks for must not keep a request from ending.
+        let filed = tokio::time::timeout(FILE_WITHIN, filing).await;
+        if let Err(error) = filed.unwrap_or_else(|_| Err(late())) {
+            tracing::warn!(%error, "what the attempt found out could not be filed");
         }
         let update = self.settlement(request, owner, settlement, findings, now)?;
         let mut writes = vec![TransactWriteItem::builder().update(update).build()];
@@ -226,7 +225,12 @@ impl Settle for DynamoLedger {
                 Err(error)
                     if is_cancelled_by(&error, "TransactionConflict") && tries.next().is_some() => {
                 }
-                Err(error) => return Err(LedgerError(describe(&error))),
+                Err(error) => {
+                    return Err(LedgerError(describe(
+                        "dynamodb:UpdateItem and dynamodb:PutItem",
+                        &error,
+                    )));
+                }
             }
         }
     }
@@ -238,12 +242,38 @@ impl Settle for DynamoLedger {
             .set_item(Some(event_item(request, now)))
             .send()
             .await
-            .map_err(|error| LedgerError(describe(&error)))?;
+            .map_err(|error| LedgerError(describe("dynamodb:PutItem", &error)))?;
         Ok(())
     }
 }
 
 impl DynamoLedger {
+    /// Files what an operator looks a request up by: what the attempt found out, and whether it
+    /// waits.
+    async fn file_end(
+        &self,
+        request: &Request,
+        settlement: &Settlement,
+        findings: Option<&Findings>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        if let Some(findings) = findings {
+            self.file(request, findings, now).await?;
+        }
+        match settlement {
+            Settlement::Released { retry, .. } if retry.wait_ms > 0 => {
+                self.put_waiting(request, retry, now).await
+            }
+            Settlement::Released { .. } => Ok(()),
+            Settlement::Done | Settlement::Failed { .. } => {
+                if findings.is_some_and(|findings| findings.has_waited) {
+                    self.delete_waiting(&request.key()).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// The write of a settlement, under the condition that the lease is held.
     fn settlement(
         &self,
@@ -345,7 +375,7 @@ fn taken(item: &Item) -> Result<Taken, LedgerError> {
 }
 
 /// What the last attempt that ended left, as JSON.
-fn retry(item: &Item) -> Result<Option<RetryState>, LedgerError> {
+pub(super) fn retry(item: &Item) -> Result<Option<RetryState>, LedgerError> {
     if !item.contains_key("retry") {
         return Ok(None);
     }

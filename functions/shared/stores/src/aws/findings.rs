@@ -67,12 +67,19 @@ impl DynamoLedger {
             put.map(|put| WriteRequest::builder().put_request(put).build())
         };
         let writes = subjects.iter().map(put).collect::<Result<Vec<_>, _>>();
-        let writes = writes.map_err(|error| LedgerError(error.to_string()))?;
+        self.write_batch(writes.map_err(|error| LedgerError(error.to_string()))?).await
+    }
+
+    /// Writes up to [`BATCH`] items, and what was not taken of them again.
+    pub(super) async fn write_batch(&self, writes: Vec<WriteRequest>) -> Result<(), LedgerError> {
         let mut left = HashMap::from([(self.table.clone(), writes)]);
         for number in 0..BATCH_TRIES {
             pause_before(number).await;
             let call = self.client.batch_write_item().set_request_items(Some(left));
-            let answer = call.send().await.map_err(|error| LedgerError(describe(&error)))?;
+            let answer = call
+                .send()
+                .await
+                .map_err(|error| LedgerError(describe("dynamodb:BatchWriteItem", &error)))?;
             left = answer.unprocessed_items.unwrap_or_default();
             if left.values().all(Vec::is_empty) {
                 return Ok(());
@@ -122,7 +129,7 @@ impl DynamoLedger {
         match update.send().await {
             Ok(_) => Ok(()),
             Err(error) if is_refused(&error) => Ok(()),
-            Err(error) => Err(LedgerError(describe(&error))),
+            Err(error) => Err(LedgerError(describe("dynamodb:UpdateItem", &error))),
         }
     }
 }

@@ -6,6 +6,8 @@
 //! | `event#SOURCE#TENANT#EVENT` | a processed event id | `event#EVENT`, its receipt |
 //! | `entry#SUBJECT#REQUEST` | what a request can be found by | the subject, the receipt |
 //! | `grant#TARGET#DEVICE` | who has a device | `grants` while somebody has it, since when |
+//! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
+//! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
 //! | `dropped#MESSAGE` | a dead letter that was taken out | `dropped`, when |
 
@@ -20,6 +22,9 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The subject of all grants.
 pub(super) const GRANTS: &str = "grants";
+
+/// The subject of the requests that wait for their next attempt.
+pub(super) const WAITING: &str = "waiting";
 
 /// The subject of all circuit breakers.
 pub(super) const BREAKERS: &str = "breakers";

@@ -12,6 +12,8 @@ mod environment;
 #[cfg(feature = "dynamodb")]
 mod findings;
 #[cfg(feature = "dynamodb")]
+mod flows;
+#[cfg(feature = "dynamodb")]
 mod item;
 #[cfg(feature = "lean")]
 pub mod lean;
@@ -27,9 +29,11 @@ mod sqs;
 mod stack;
 #[cfg(feature = "operator")]
 mod stories;
+#[cfg(feature = "dynamodb")]
+mod waiting;
 
 #[cfg(feature = "operator")]
-pub use dead_letters::{DeadLetterQueue, Held};
+pub use dead_letters::{DeadLetterQueue, Held, Inspection};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoLedger;
 pub use environment::{AwsEnvironment, MissingVariable, Patience, variable};
@@ -46,6 +50,8 @@ pub use stack::{QueueCounts, Stack, StackError};
 
 #[cfg(feature = "sdk")]
 use sdk::describe;
+#[cfg(feature = "operator")]
+use sdk::is_denied;
 
 /// Waits before try `number` (the first is 0) of what AWS took in part only.
 #[cfg(feature = "dynamodb")]

@@ -60,9 +60,25 @@ impl Sdk {
     }
 }
 
-/// What went wrong, in a few words and without the request.
-pub(super) fn describe<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+/// Codes with which services of AWS say that a policy does not allow a call.
+const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
+
+/// Whether a policy does not allow the call.
+pub(super) fn is_denied<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.as_service_error().and_then(E::code).is_some_and(|code| DENIED.contains(&code))
+}
+
+/// What went wrong with the call that needs the IAM action `action`, in a few words and without the
+/// request. An action that is not allowed is named: not every service says which one it is.
+pub(super) fn describe<E: ProvideErrorMetadata, R>(
+    action: &'static str,
+    error: &SdkError<E, R>,
+) -> String {
     match error {
+        SdkError::ServiceError(service) if is_denied(error) => {
+            let message = service.err().message().unwrap_or("no message");
+            format!("these credentials are not allowed {action}: {message}")
+        }
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             "no answer in time".to_owned()

@@ -21,6 +21,12 @@ impl SecretsManager {
 }
 
 impl SecretsManager {
+    /// Its name or ARN.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.secret_id
+    }
+
     /// Puts another document in, as the current version of the secret.
     ///
     /// # Errors
@@ -32,7 +38,9 @@ impl SecretsManager {
             .secret_string(document)
             .send()
             .await
-            .map_err(|error| SecretError::Unavailable(describe(&error)))?;
+            .map_err(|error| {
+                SecretError::Unavailable(describe("secretsmanager:PutSecretValue", &error))
+            })?;
         Ok(())
     }
 }
@@ -46,7 +54,7 @@ impl FetchSecret for SecretsManager {
             .secret_id(&self.secret_id)
             .send()
             .await
-            .map_err(|error| unavailable(describe(&error)))?;
+            .map_err(|error| unavailable(describe("secretsmanager:GetSecretValue", &error)))?;
         answer.secret_string.ok_or_else(|| {
             unavailable("it holds bytes and not the documented JSON text".to_owned())
         })

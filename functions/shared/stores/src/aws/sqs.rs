@@ -31,7 +31,7 @@ impl Enqueue for SqsQueue {
             .message_body(request.to_json())
             .send()
             .await
-            .map_err(|error| QueueError(describe(&error)))?;
+            .map_err(|error| QueueError(describe("sqs:SendMessage", &error)))?;
         Ok(())
     }
 }
@@ -47,7 +47,7 @@ impl Postpone for SqsQueue {
             .visibility_timeout(i32::try_from(seconds).unwrap_or(i32::MAX))
             .send()
             .await
-            .map_err(|error| QueueError(describe(&error)))?;
+            .map_err(|error| QueueError(describe("sqs:ChangeMessageVisibility", &error)))?;
         Ok(())
     }
 }
@@ -71,7 +71,7 @@ impl Bury for SqsQueue {
             None => send,
             Some(target) => send.message_attributes("target", text(target)?),
         };
-        send.send().await.map_err(|error| QueueError(describe(&error)))?;
+        send.send().await.map_err(|error| QueueError(describe("sqs:SendMessage", &error)))?;
         Ok(())
     }
 }

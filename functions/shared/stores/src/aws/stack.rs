@@ -28,10 +28,14 @@ pub struct Stack {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StackError {
     /// CloudFormation says no.
-    #[error("CloudFormation does not tell of the stack `{stack}`: {cause}")]
+    #[error("the stack `{stack}` cannot be described in {region}, profile {profile}: {cause}")]
     NotTold {
         /// The stack.
         stack: String,
+        /// The region that was asked.
+        region: String,
+        /// The profile whose credentials were used, `default` if none was named.
+        profile: String,
         /// What it said.
         cause: String,
     },
@@ -59,14 +63,23 @@ impl Stack {
     ///
     /// # Errors
     /// [`StackError::NotTold`] when there is none, or it may not be looked at.
-    pub async fn find(config: &aws_types::SdkConfig, name: &str) -> Result<Self, StackError> {
-        let not_told = |cause: String| StackError::NotTold { stack: name.to_owned(), cause };
+    pub async fn find(
+        config: &aws_types::SdkConfig,
+        name: &str,
+        profile: Option<&str>,
+    ) -> Result<Self, StackError> {
+        let not_told = |cause: String| StackError::NotTold {
+            stack: name.to_owned(),
+            region: config.region().map_or_else(|| "no region".to_owned(), ToString::to_string),
+            profile: profile.unwrap_or("default").to_owned(),
+            cause,
+        };
         let answer = aws_sdk_cloudformation::Client::new(config)
             .describe_stacks()
             .stack_name(name)
             .send()
             .await
-            .map_err(|error| not_told(describe(&error)))?;
+            .map_err(|error| not_told(describe("cloudformation:DescribeStacks", &error)))?;
         let stack = answer.stacks.unwrap_or_default().pop();
         let stack = stack.ok_or_else(|| not_told("there is none".to_owned()))?;
         let outputs = stack.outputs.unwrap_or_default().into_iter();
@@ -116,7 +129,10 @@ impl Stack {
         };
         let call = self.sqs.get_queue_attributes().queue_url(url);
         let call = call.set_attribute_names(Some(vec![Visible, Hidden, Delayed]));
-        let answer = call.send().await.map_err(|error| QueueError(describe(&error)))?;
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| QueueError(describe("sqs:GetQueueAttributes", &error)))?;
         let attributes = answer.attributes.unwrap_or_default();
         let count = |name| attributes.get(&name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
         Ok(QueueCounts { waiting: count(Visible) + count(Delayed), in_flight: count(Hidden) })

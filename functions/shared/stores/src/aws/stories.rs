@@ -9,9 +9,10 @@ use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, Owner, State};
 use greenlight_core::ports::LedgerError;
 
-use super::dynamodb::{DynamoLedger, attempt, effects, is_refused};
+use super::dynamodb::{DynamoLedger, attempt, effects, is_refused, retry};
 use super::item::{
-    BREAKERS, DROPPED, GRANTS, Item, expiry, number, of_day, string, text, timestamp, unreadable,
+    BREAKERS, DROPPED, GRANTS, Item, WAITING, expiry, number, of_day, string, text, timestamp,
+    unreadable,
 };
 use super::{describe, pause_before};
 
@@ -126,6 +127,21 @@ impl DynamoLedger {
         items.iter().filter(|item| item.contains_key("subject")).map(grant).collect()
     }
 
+    /// The requests that wait for their next attempt, the soonest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
+        let mut keys = BTreeSet::new();
+        for entry in self.query(WAITING, &Range::newest(at_most)).await? {
+            keys.insert(format!("request#{}", string(&entry, "request")?));
+        }
+        let mut stories = self.stories(keys).await?;
+        stories.retain(|story| story.next_attempt(now).is_some());
+        stories.sort_by_key(|story| story.next_attempt(now));
+        Ok(stories)
+    }
+
     /// The circuit breaker of each target that was ever in trouble.
     ///
     /// # Errors
@@ -170,7 +186,7 @@ impl DynamoLedger {
             ("expires_at".to_owned(), expiry(now)),
         ]);
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
-        put.send().await.map_err(|error| LedgerError(describe(&error)))?;
+        put.send().await.map_err(|error| LedgerError(describe("dynamodb:PutItem", &error)))?;
         Ok(())
     }
 
@@ -203,7 +219,7 @@ impl DynamoLedger {
         match call.send().await {
             Ok(_) => Ok(true),
             Err(error) if is_refused(&error) => Ok(false),
-            Err(error) => Err(LedgerError(describe(&error))),
+            Err(error) => Err(LedgerError(describe("dynamodb:UpdateItem", &error))),
         }
     }
 
@@ -229,7 +245,7 @@ impl DynamoLedger {
                 .set_exclusive_start_key(start)
                 .send()
                 .await
-                .map_err(|error| LedgerError(describe(&error)))?;
+                .map_err(|error| LedgerError(describe("dynamodb:Query", &error)))?;
             items.extend(answer.items.unwrap_or_default());
             start = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {
@@ -285,7 +301,7 @@ impl DynamoLedger {
             .request_items(&self.table, wanted)
             .send()
             .await
-            .map_err(|error| LedgerError(describe(&error)))?;
+            .map_err(|error| LedgerError(describe("dynamodb:BatchGetItem", &error)))?;
         let mut found = answer.responses.unwrap_or_default();
         let mut unread: HashMap<_, _> = answer.unprocessed_keys.unwrap_or_default();
         let unread = unread.remove(&self.table).map(|unread| unread.keys).unwrap_or_default();
@@ -345,5 +361,6 @@ fn story(item: &Item) -> Result<Story, LedgerError> {
         attempt: attempt(item)?,
         effects: effects(item)?,
         setback,
+        retry: retry(item)?,
     })
 }

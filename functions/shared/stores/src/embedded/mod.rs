@@ -2,6 +2,7 @@
 
 mod breakers;
 mod findings;
+mod flows;
 mod ledger;
 mod letters;
 mod overview;
@@ -10,7 +11,8 @@ mod schema;
 mod stories;
 mod writer;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use greenlight_core::ports::LedgerError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
 use thiserror::Error;
+
+use crate::private::{NotPrivate, check_private, create_private_folder};
 
 use writer::Writer;
 
@@ -45,8 +49,14 @@ pub enum OpenError {
     #[error("the data folder {0} is in use by another greenlight")]
     InUse(String),
     /// Nothing was ever served from it.
-    #[error("the data folder {0} holds no database: was it given to `greenlight serve`?")]
+    #[error(
+        "the data folder {0} holds no database: name the folder of `greenlight serve` with --data, or a stack on AWS \
+         with --stack"
+    )]
     Absent(String),
+    /// Other users of the machine may look into it.
+    #[error("the data folder {0}")]
+    NotPrivate(#[from] NotPrivate),
     /// SQLite says no.
     #[error("the database cannot be opened: {0}")]
     Sqlite(#[from] sqlx::Error),
@@ -90,11 +100,8 @@ impl Database {
         let name = || folder.display().to_string();
         let unusable = |cause| OpenError::Folder { folder: name(), cause };
         // Devices and people are in it.
-        let mut private = fs::DirBuilder::new();
-        private.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
-        private.create(folder).map_err(unusable)?;
+        create_private_folder(folder).map_err(unusable)?;
+        check_private(folder).map_err(unusable)??;
         let lock = File::create(folder.join(LOCK)).map_err(unusable)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse(name()),
@@ -112,9 +119,10 @@ impl Database {
     /// # Errors
     /// [`OpenError`] when there is none.
     pub async fn open_beside(folder: &Path) -> Result<Self, OpenError> {
-        if !folder.join(FILE).exists() {
-            return Err(OpenError::Absent(folder.display().to_string()));
-        }
+        folder.join(FILE).metadata().map_err(|cause| match cause.kind() {
+            ErrorKind::NotFound => OpenError::Absent(folder.display().to_string()),
+            _ => OpenError::Folder { folder: folder.display().to_string(), cause },
+        })?;
         let mut database = Self::connect(file(folder), None).await?;
         database.beside = Some(folder.join(LOCK));
         // The tables are those of the process that works on it.

@@ -6,6 +6,9 @@ use greenlight_core::{Request, Timestamp};
 
 use super::{Database, failed};
 
+/// So many waiting requests are counted at most.
+const MAX_WAITING: usize = 1_000;
+
 impl Database {
     /// How things stand, now. The oldest message is told by when its event was received; a redriven message is a
     /// new one.
@@ -43,7 +46,7 @@ impl Database {
             serde_json::from_str(&json).map(|breaker| (target, breaker)).map_err(failed)
         };
         let oldest = oldest.and_then(|body| Request::parse(&body).ok());
-        Ok(Overview {
+        let mut overview = Overview {
             is_served: Some(self.is_served()),
             waiting: count(false),
             in_flight: count(true),
@@ -52,6 +55,9 @@ impl Database {
             by_class: letters.into_iter().map(|(class, n)| (class, n.unsigned_abs())).collect(),
             breakers: breakers.into_iter().map(breaker).collect::<Result<_, _>>()?,
             last_hour: self.figures(now.minus(HOUR)).await?,
-        })
+            ..Overview::default()
+        };
+        overview.count_waiting(&self.waiting(MAX_WAITING, now).await?);
+        Ok(overview)
     }
 }

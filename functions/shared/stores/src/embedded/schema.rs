@@ -92,6 +92,14 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE queue ADD COLUMN hidden_at INTEGER;
     CREATE INDEX queue_by_hiding ON queue (hidden_at) WHERE hidden_at IS NOT NULL;
 ",
+    "
+    CREATE TABLE flows (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        text TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        since INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Whether the database has gone all steps, and no more.

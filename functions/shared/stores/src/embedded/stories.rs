@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, Standing, Story, Subject};
 use greenlight_core::ledger::Record;
 use greenlight_core::ports::LedgerError;
+use greenlight_core::{Request, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -19,7 +19,8 @@ fn story(row: &SqliteRow) -> Result<Story, LedgerError> {
         Ok(millis.map(Timestamp::from_millis))
     };
     let record = text("record")?.unwrap_or_default();
-    let Record { state, attempt, effects, .. } = serde_json::from_str(&record).map_err(failed)?;
+    let Record { state, attempt, effects, retry } =
+        serde_json::from_str(&record).map_err(failed)?;
     let setback = text("setback")?.map(|setback| serde_json::from_str(&setback));
     Ok(Story {
         key: text("key")?.unwrap_or_default(),
@@ -34,6 +35,7 @@ fn story(row: &SqliteRow) -> Result<Story, LedgerError> {
         attempt,
         effects,
         setback: setback.transpose().map_err(failed)?,
+        retry,
     })
 }
 
@@ -44,6 +46,9 @@ const OF_SUBJECTS: &str = "SELECT * FROM requests WHERE key IN (
 
 const RECENT: &str = "SELECT * FROM requests WHERE first_claimed_at <= ?
      ORDER BY first_claimed_at DESC, key DESC LIMIT ?";
+
+const BY_KEYS: &str =
+    "SELECT * FROM requests WHERE key IN (SELECT value FROM json_each(?)) LIMIT ?";
 
 const BY_KEY: &str = "SELECT * FROM requests WHERE key = ? LIMIT ?";
 
@@ -84,6 +89,27 @@ impl Database {
     /// [`LedgerError`] when SQLite says no.
     pub async fn story(&self, key: &str) -> Result<Option<Story>, LedgerError> {
         Ok(self.stories(BY_KEY, key.to_owned(), 1).await?.pop())
+    }
+
+    /// The requests that wait for their next attempt, the soonest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when SQLite says no.
+    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
+        let bodies: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM queue WHERE in_flight = 0 ORDER BY visible_at LIMIT ?",
+        )
+        .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        let keys = bodies.iter().filter_map(|body| Some(Request::parse(body).ok()?.key()));
+        let keys: Vec<_> = keys.map(|key| key.to_string()).collect();
+        let keys = serde_json::json!(keys).to_string();
+        let mut stories = self.stories(BY_KEYS, keys, at_most).await?;
+        stories.retain(|story| story.next_attempt(now).is_some());
+        stories.sort_by_key(|story| story.next_attempt(now));
+        Ok(stories)
     }
 
     async fn stories(
@@ -192,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn no_question_goes_through_a_whole_table() {
         let database = Database::in_memory().await.unwrap();
-        for statement in [OF_SUBJECTS, RECENT, BY_KEY, SINCE, GRANTS, GRANTS_OF] {
+        for statement in [OF_SUBJECTS, RECENT, BY_KEYS, BY_KEY, SINCE, GRANTS, GRANTS_OF] {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
             let plan = plan.fetch_all(&database.pool).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();

@@ -271,8 +271,9 @@ mod tests {
     #[tokio::test]
     async fn who_writes_at_the_same_time_shares_a_commit() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(folder.path()).await.unwrap();
-        let log = folder.path().join("greenlight.db-wal");
+        let data = folder.path().join("data");
+        let database = Database::open(&data).await.unwrap();
+        let log = data.join("greenlight.db-wal");
         let before = commits(&std::fs::read(&log).unwrap());
         let messages = (0..200).map(|n| database.writer.message(n.to_string()));
         assert!(join_all(messages).await.iter().all(Result::is_ok));

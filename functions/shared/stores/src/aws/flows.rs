@@ -1,0 +1,65 @@
+//! The flows that the worker runs, kept in DynamoDB so that an operator's command can look at the
+//! deployed ones.
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use greenlight_core::Timestamp;
+use greenlight_core::audit::DeployedFlows;
+use greenlight_core::ports::LedgerError;
+
+use super::describe;
+use super::dynamodb::DynamoLedger;
+use super::item::{Item, number, text};
+#[cfg(feature = "operator")]
+use super::item::{string, timestamp};
+
+const PK: &str = "config#current";
+
+impl DynamoLedger {
+    /// Keeps the flows that this worker runs, if they are others than those that are kept.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    pub async fn keep_flows(&self, flows: &DeployedFlows) -> Result<(), LedgerError> {
+        let item = Item::from([
+            ("pk".to_owned(), text(PK)),
+            ("flows".to_owned(), text(&flows.text)),
+            ("digest".to_owned(), text(&flows.digest)),
+            ("since".to_owned(), number(flows.since.as_millis())),
+        ]);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk) OR digest <> :digest")
+            .expression_attribute_values(":digest", text(&flows.digest));
+        match put.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(LedgerError(describe("dynamodb:PutItem", &error))),
+        }
+    }
+
+    /// The flows that the worker ran when it started last; `None` before its first start.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when DynamoDB says no.
+    #[cfg(feature = "operator")]
+    pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
+        let get = self.client.get_item().table_name(&self.table).key("pk", text(PK));
+        let answer = get.consistent_read(true).send().await;
+        let answer = answer.map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
+        let flows = |item: Item| {
+            let (text, digest) = (string(&item, "flows")?, string(&item, "digest")?);
+            let since: Timestamp = timestamp(&item, "since")?;
+            Ok(DeployedFlows { text: text.to_owned(), digest: digest.to_owned(), since })
+        };
+        answer.item.map(flows).transpose()
+    }
+}

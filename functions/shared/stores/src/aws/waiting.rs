@@ -1,0 +1,45 @@
+//! Requests that wait for their next attempt, in DynamoDB: an item for each, so that they are found
+//! without going through all requests. An item that outlived its wait does no harm, as the request
+//! itself says how it stands.
+
+use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
+use greenlight_core::ports::LedgerError;
+use greenlight_core::retry::RetryState;
+use greenlight_core::{Request, RequestKey, Timestamp};
+
+use super::describe;
+use super::dynamodb::DynamoLedger;
+use super::item::{Item, WAITING, expiry, number, text};
+
+impl DynamoLedger {
+    /// Files a request under its next attempt.
+    pub(super) async fn put_waiting(
+        &self,
+        request: &Request,
+        retry: &RetryState,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let item = Item::from([
+            ("pk".to_owned(), text(&pk(&request.key()))),
+            ("subject".to_owned(), text(WAITING)),
+            ("at".to_owned(), number(retry.next_attempt().as_millis())),
+            ("request".to_owned(), text(request.key().as_str())),
+            ("expires_at".to_owned(), expiry(now)),
+        ]);
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        put.send().await.map_err(|error| LedgerError(describe("dynamodb:PutItem", &error)))?;
+        Ok(())
+    }
+
+    /// Takes a request that ended out again. A batch of one: the worker may write batches, and
+    /// needs no right to delete items beside it.
+    pub(super) async fn delete_waiting(&self, request: &RequestKey) -> Result<(), LedgerError> {
+        let delete = DeleteRequest::builder().key("pk", text(&pk(request))).build();
+        let delete = delete.map_err(|error| LedgerError(error.to_string()))?;
+        self.write_batch(vec![WriteRequest::builder().delete_request(delete).build()]).await
+    }
+}
+
+fn pk(request: &RequestKey) -> String {
+    format!("waiting#{request}")
+}

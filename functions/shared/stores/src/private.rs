@@ -1,0 +1,95 @@
+//! Files and folders that only their owner may read.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use thiserror::Error;
+
+/// Something that holds secrets or people's names can be read by other users of the machine.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "{path} can be read by other users of this machine: correct it with `chmod {mode} {quoted}`"
+)]
+pub struct NotPrivate {
+    path: String,
+    quoted: String,
+    mode: &'static str,
+}
+
+/// Refuses a file or folder with any right for its group or for others.
+///
+/// # Errors
+/// [`NotPrivate`] with the command that corrects it.
+pub fn check_private(path: &Path) -> io::Result<Result<(), NotPrivate>> {
+    let metadata = fs::metadata(path)?;
+    if is_private(&metadata) {
+        return Ok(Ok(()));
+    }
+    let name = path.display().to_string();
+    let quoted = format!("'{}'", name.replace('\'', r"'\''"));
+    let is_plain =
+        |name: &str| name.bytes().all(|it| it.is_ascii_alphanumeric() || b"/._-".contains(&it));
+    let quoted = if is_plain(&name) { name.clone() } else { quoted };
+    let mode = if metadata.is_dir() { "700" } else { "600" };
+    Ok(Err(NotPrivate { path: name, quoted, mode }))
+}
+
+#[cfg(unix)]
+fn is_private(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let of_others = metadata.permissions().mode() & 0o077;
+    of_others == 0
+}
+
+/// Elsewhere a file has no such mode.
+#[cfg(not(unix))]
+fn is_private(_: &fs::Metadata) -> bool {
+    true
+}
+
+/// Makes a folder, and those above it, for their owner alone. One that is there stays as it is.
+///
+/// # Errors
+/// As the file system has them.
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Writes a file for its owner alone, at once: a reader finds the old content or the new one, also
+/// after a crash.
+///
+/// # Errors
+/// As the file system has them; the old file is as it was then.
+pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    create_private_folder(folder)?;
+    let random = getrandom::u64().map_err(io::Error::other)?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{random:016x}"));
+    let beside = folder.join(beside);
+    let written = write_new(&beside, content).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written?;
+    // The new name must outlast a power cut, too.
+    File::open(folder)?.sync_all()
+}
+
+fn write_new(path: &Path, content: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()
+}

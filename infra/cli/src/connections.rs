@@ -1,0 +1,181 @@
+//! A listener that strangers cannot hold: connections are bounded in number and in time.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+use tower_service::Service as _;
+
+/// The most connections at a time. With one more, the oldest that has not sent a whole request yet
+/// is closed, so that connections which send nothing never keep a sender out.
+pub(crate) const MAX_CONNECTIONS: usize = 512;
+
+/// A request's header section takes no longer than this, and neither does the wait for a next
+/// request on the same connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Requests that are being answered when the listener stops are waited for this long.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The wait after a failure to accept when no connection could be closed instead.
+const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
+
+/// A failure to accept is logged no more often than this.
+const ACCEPT_ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Whether the connection of a request may be closed for another one: it may until the whole
+/// request is there. Handlers find it among the request's extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    /// Keeps the connection until the value is dropped.
+    pub(crate) fn keep(&self) -> impl Drop + use<> {
+        self.0.store(true, Ordering::Relaxed);
+        Kept(self.clone())
+    }
+
+    fn is_kept(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Kept(Busy);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        (self.0.0).store(false, Ordering::Relaxed);
+    }
+}
+
+/// Answers connections with `app` until `stopped` is true, and then ends within [`STOP_TIMEOUT`].
+pub(crate) async fn serve(listener: TcpListener, app: Router, mut stopped: watch::Receiver<bool>) {
+    let mut connections = Connections::default();
+    let mut last_logged: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            () = is_stopped(&mut stopped) => break,
+            Some(ended) = connections.tasks.join_next_with_id() => {
+                connections.forget(&ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                if connections.open.len() >= MAX_CONNECTIONS && !connections.close_oldest_idle() {
+                    // Everybody is being answered: this one is closed, and its sender comes again.
+                    continue;
+                }
+                connections.start(stream, app.clone(), stopped.clone());
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                let is_due = |at: Instant| at.elapsed() >= ACCEPT_ERROR_LOG_INTERVAL;
+                if last_logged.is_none_or(is_due) {
+                    last_logged = Some(Instant::now());
+                    let open = connections.open.len();
+                    tracing::error!(%error, open, "no more connections can be accepted: is the limit of open files too low?");
+                }
+                if !connections.close_oldest_idle() {
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    connections.close_idle();
+    let ends = async { while connections.tasks.join_next().await.is_some() {} };
+    // What is still open after that is dropped with its tasks.
+    let _ = tokio::time::timeout(STOP_TIMEOUT, ends).await;
+}
+
+/// The connections that are open, oldest first.
+#[derive(Default)]
+struct Connections {
+    open: BTreeMap<u64, (Busy, AbortHandle)>,
+    numbers: BTreeMap<tokio::task::Id, u64>,
+    tasks: JoinSet<()>,
+    next: u64,
+}
+
+impl Connections {
+    fn start(&mut self, stream: TcpStream, app: Router, stopped: watch::Receiver<bool>) {
+        let busy = Busy::default();
+        let task = self.tasks.spawn(answer(stream, app, busy.clone(), stopped));
+        self.numbers.insert(task.id(), self.next);
+        self.open.insert(self.next, (busy, task));
+        self.next += 1;
+    }
+
+    fn forget(&mut self, ended: &Result<(tokio::task::Id, ()), tokio::task::JoinError>) {
+        let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
+        if let Some(number) = self.numbers.remove(&id) {
+            self.open.remove(&number);
+        }
+    }
+
+    /// `false` when all are being answered.
+    fn close_oldest_idle(&mut self) -> bool {
+        let oldest = self.open.iter().find(|(_, (busy, _))| !busy.is_kept());
+        let Some(number) = oldest.map(|(number, _)| *number) else { return false };
+        if let Some((_, task)) = self.open.remove(&number) {
+            task.abort();
+        }
+        true
+    }
+
+    fn close_idle(&mut self) {
+        for (busy, task) in self.open.values() {
+            if !busy.is_kept() {
+                task.abort();
+            }
+        }
+    }
+}
+
+/// One connection, until it ends or the listener stops.
+async fn answer(stream: TcpStream, app: Router, busy: Busy, mut stopped: watch::Receiver<bool>) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(busy.clone());
+        let mut app = app.clone();
+        async move { app.call(request.map(Body::new)).await }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    // How a connection ends is its sender's affair.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = is_stopped(&mut stopped) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Returns when the listener is to stop.
+async fn is_stopped(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Whether only the connection that was about to be accepted is gone.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
