@@ -58,8 +58,13 @@ impl Scene {
 
     /// Keeps an approved instance at Feishu, with these devices in its table.
     pub fn approve(&self, instance_code: &str, devices: &[&str]) {
+        self.approve_as(instance_code, APPROVAL_CODE, devices);
+    }
+
+    /// As [`Scene::approve`], of another approval.
+    pub fn approve_as(&self, instance_code: &str, approval_code: &str, devices: &[&str]) {
         let form = form_of("", devices);
-        self.feishu.put_instance(instance_code, APPROVAL_CODE, "APPROVED", &form);
+        self.feishu.put_instance(instance_code, approval_code, "APPROVED", &form);
     }
 
     /// The event of an instance, signed now.

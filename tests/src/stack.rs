@@ -25,7 +25,11 @@ pub struct Stack {
     /// The local AWS.
     pub aws: LocalAws,
     outputs: HashMap<String, String>,
+    parameters: Parameters,
 }
+
+/// Values of parameters of the template, by their names.
+pub type Parameters = std::collections::BTreeMap<&'static str, String>;
 
 impl Stack {
     /// Deploys what `sam build` built, and puts the secret in.
@@ -42,8 +46,23 @@ impl Stack {
     /// When it cannot be deployed.
     pub async fn deploy_template(template: &Path) -> Self {
         let scene = Scene::set().await;
-        let aws = LocalAws::start().await;
-        sam_deploy(&aws, &scene, template);
+        let secret = scene.app.secret_document(NAC_TOKEN);
+        Self::deploy_with(scene, LocalAws::start().await, template, &Parameters::new(), &secret)
+            .await
+    }
+
+    /// As [`Stack::deploy_template`], with more parameters, and with this secret.
+    ///
+    /// # Panics
+    /// When it cannot be deployed.
+    pub async fn deploy_with(
+        scene: Scene,
+        aws: LocalAws,
+        template: &Path,
+        parameters: &Parameters,
+        secret: &serde_json::Value,
+    ) -> Self {
+        sam_deploy(&aws, &scene, template, parameters);
         let outputs =
             sam(&aws, &["list", "stack-outputs", "--stack-name", "greenlight", "--output", "json"]);
         let outputs: serde_json::Value =
@@ -54,8 +73,9 @@ impl Stack {
         let outputs = outputs.as_array().expect("the outputs are a list").iter();
         let outputs =
             outputs.map(|output| (text(output, "OutputKey"), text(output, "OutputValue")));
-        let stack = Self { scene, outputs: outputs.collect(), aws };
-        stack.put_secret().await;
+        let parameters = parameters.clone();
+        let stack = Self { scene, outputs: outputs.collect(), aws, parameters };
+        stack.put_secret(secret).await;
         stack
     }
 
@@ -64,7 +84,7 @@ impl Stack {
     /// # Panics
     /// When it cannot be deployed.
     pub fn update(&self, template: &Path) {
-        sam_deploy(&self.aws, &self.scene, template);
+        sam_deploy(&self.aws, &self.scene, template, &self.parameters);
     }
 
     /// Has the worker take messages, or not.
@@ -89,8 +109,15 @@ for mapping in client.list_event_source_mappings()['EventSourceMappings']:
     /// # Panics
     /// When it cannot be started.
     pub async fn greenlight(&self, arguments: &[&str], input: &str) -> Ran {
-        let mut child = self
-            .greenlight_command(arguments)
+        Self::run(self.greenlight_command(arguments), input).await
+    }
+
+    /// What a command prints that is given `input`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn run(mut command: tokio::process::Command, input: &str) -> Ran {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -107,6 +134,46 @@ for mapping in client.list_event_source_mappings()['EventSourceMappings']:
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         }
+    }
+
+    /// The tags of a function that is an output.
+    ///
+    /// # Panics
+    /// When AWS does not say it.
+    #[must_use]
+    pub fn tags(&self, function: &str) -> serde_json::Value {
+        let name = self.output(function);
+        let script = format!(
+            "import boto3, json
+client = boto3.client('lambda')
+function = client.get_function(FunctionName='{name}')
+configuration = function['Configuration']
+print(json.dumps(client.list_tags(Resource=configuration['FunctionArn'])['Tags']))"
+        );
+        serde_json::from_str(&python(&self.aws, &script)).expect("it prints JSON")
+    }
+
+    /// As [`Stack::greenlight`], by a user who may do `actions` and nothing else.
+    ///
+    /// # Panics
+    /// When there cannot be such a user.
+    pub async fn greenlight_as(&self, actions: &[&str], arguments: &[&str]) -> Ran {
+        let actions = serde_json::json!(actions);
+        let script = format!(
+            "import boto3, json
+iam = boto3.client('iam')
+name = 'user-' + str(len(iam.list_users()['Users']))
+iam.create_user(UserName=name)
+policy = {{'Version': '2012-10-17', 'Statement': [{{'Effect': 'Allow', 'Action': {actions}, 'Resource': '*'}}]}}
+iam.put_user_policy(UserName=name, PolicyName='test', PolicyDocument=json.dumps(policy))
+key = iam.create_access_key(UserName=name)['AccessKey']
+print(key['AccessKeyId'], key['SecretAccessKey'])"
+        );
+        let key = python(&self.aws, &script);
+        let (id, secret) = key.trim().split_once(' ').expect("a key has two parts");
+        let mut command = self.greenlight_command(arguments);
+        command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
+        Self::run(command, "").await
     }
 
     /// The operator's command against this stack, not started yet.
@@ -131,11 +198,15 @@ for mapping in client.list_event_source_mappings()['EventSourceMappings']:
         self.outputs.get(name).unwrap_or_else(|| panic!("the template puts {name} out"))
     }
 
-    async fn put_secret(&self) {
+    /// Puts a secret document in.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn put_secret(&self, document: &serde_json::Value) {
         aws_sdk_secretsmanager::Client::new(&self.aws.config())
             .put_secret_value()
             .secret_id(self.output("SecretArn"))
-            .secret_string(self.scene.app.secret_document(NAC_TOKEN).to_string())
+            .secret_string(document.to_string())
             .send()
             .await
             .expect("the secret can be put");
@@ -266,6 +337,20 @@ except botocore.exceptions.ClientError as error:
     }
 }
 
+/// Makes a policy that bounds roles to what greenlight's functions may do, and gives its ARN.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn make_boundary(aws: &LocalAws) -> String {
+    let script = "import boto3, json
+actions = ['sqs:*', 'dynamodb:*', 'secretsmanager:*', 'logs:*', 'ec2:*', 'kms:*']
+policy = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': actions, 'Resource': '*'}]}
+made = boto3.client('iam').create_policy(PolicyName='boundary', PolicyDocument=json.dumps(policy))
+print(made['Policy']['Arn'])";
+    python(aws, script).trim().to_owned()
+}
+
 /// What a command printed, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Ran {
@@ -288,22 +373,27 @@ pub fn built_template() -> PathBuf {
     template
 }
 
-fn sam_deploy(aws: &LocalAws, scene: &Scene, template: &Path) {
-    let parameters = [
-        format!("ApprovalCode={APPROVAL_CODE}"),
-        format!("NacUrl={}", scene.nac.url()),
-        format!("FeishuBaseUrl={}", scene.feishu.url()),
-    ];
+fn sam_deploy(aws: &LocalAws, scene: &Scene, template: &Path, more: &Parameters) {
+    let mut parameters = Parameters::from([
+        ("ApprovalCode", APPROVAL_CODE.to_owned()),
+        ("NacUrl", scene.nac.url()),
+        ("FeishuBaseUrl", scene.feishu.url()),
+    ]);
+    parameters.extend(more.clone());
+    // JSON is YAML, too.
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a file can be made");
+    serde_json::to_writer(&file, &parameters).expect("the parameters can be written");
+    let parameters = format!("file://{}", file.path().display());
     let template = template.to_string_lossy();
     // Looked for beside the template otherwise.
-    let config = workspace().join("samconfig.toml");
+    let config = workspace().join("infra/samconfig.toml");
     let config = config.to_string_lossy();
     let mut deploy = vec!["deploy", "--stack-name", "greenlight", "--no-confirm-changeset"];
     deploy.extend(["--config-file", &config, "--template-file", &template]);
-    deploy.push("--parameter-overrides");
-    deploy.extend(parameters.iter().map(String::as_str));
+    deploy.extend(["--parameter-overrides", &parameters, "--tags", "CostCenter=42"]);
     sam(aws, &deploy);
     number_the_concurrency(aws);
+    allow_plain_http(aws);
 }
 
 /// `MaximumConcurrency` is a parameter of the template. CloudFormation hands parameters over as text and
@@ -317,6 +407,40 @@ for mapping in client.list_event_source_mappings()['EventSourceMappings']:
     concurrency = int(mapping['ScalingConfig']['MaximumConcurrency'])
     client.update_event_source_mapping(
         UUID=mapping['UUID'], ScalingConfig={'MaximumConcurrency': concurrency})",
+    );
+}
+
+/// The queues' policies refuse what comes without TLS, which the local AWS has none of, and dead
+/// letters from others than the worker, which tests put there: it is seen to be so, and those
+/// statements are then taken out. The others stay. The header stands for TLS.
+fn allow_plain_http(aws: &LocalAws) {
+    python(
+        aws,
+        "import boto3, json
+from botocore.exceptions import ClientError
+plain, secure = boto3.client('sqs'), boto3.client('sqs')
+tls = lambda params, **_: params['headers'].update({'x-forwarded-proto': 'https'})
+secure.meta.events.register('before-call.sqs', tls)
+for url in secure.list_queues().get('QueueUrls', []):
+    get = dict(QueueUrl=url, AttributeNames=['Policy'])
+    policy = json.loads(secure.get_queue_attributes(**get)['Attributes']['Policy'])
+    out = ['TlsOnly', 'NamedSenders'] if 'DeadLetter' in url else ['TlsOnly']
+    kept = [it for it in policy['Statement'] if it['Sid'] not in out]
+    if len(kept) == len(policy['Statement']):
+        continue
+    if 'DeadLetter' in url:
+        try:
+            secure.send_message(QueueUrl=url, MessageBody='x')
+            raise SystemExit('the dead-letter queue takes a message from anybody')
+        except ClientError as error:
+            assert error.response['Error']['Code'] == 'AccessDenied', error
+    try:
+        plain.get_queue_attributes(**get)
+        raise SystemExit('a queue takes a call without TLS')
+    except ClientError as error:
+        assert error.response['Error']['Code'] == 'AccessDenied', error
+    attributes = {'Policy': json.dumps({**policy, 'Statement': kept})}
+    secure.set_queue_attributes(QueueUrl=url, Attributes=attributes)",
     );
 }
 

@@ -2,8 +2,12 @@
 //! enforced, Feishu and the NAC outside.
 
 use aws_sdk_sqs::types::Message;
-use greenlight_tests::scene::device;
-use greenlight_tests::stack::{PATIENCE, Stack};
+use greenlight::stub::StubNac;
+use greenlight_core::ports::Clock;
+use greenlight_stores::SystemClock;
+use greenlight_tests::local_aws::LocalAws;
+use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
+use greenlight_tests::stack::{PATIENCE, Parameters, Stack, built_template, make_boundary};
 
 /// One stack for all of it: a deployment takes longer than everything that is done with it.
 #[tokio::test(flavor = "multi_thread")]
@@ -130,4 +134,82 @@ fn the_functions_may_do_nothing_else(stack: &Stack) {
     assert!(!may("WorkerFunction", "dynamodb", &scan));
     assert!(!may("WorkerFunction", "sqs", &send));
     assert!(!may("WorkerFunction", "sqs", &read_dead));
+}
+
+/// Two approvals for two NACs, each with its own credentials, a secret path, a VPC, a boundary and
+/// tags: from parameters alone, with the same bundle. The local AWS takes network and boundary and
+/// does nothing with them: what the template says of them is another test's.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_approvals_and_two_nacs_need_parameters_alone() {
+    let (scene, aws) = (Scene::set().await, LocalAws::start().await);
+    let lab = StubNac::start("lab-token").await.unwrap();
+    let flows = r#"
+        [targets.office]
+        connector = "generic"
+        url = "${NAC_URL}"
+        [targets.lab]
+        connector = "generic"
+        url = "${LAB_URL}"
+        [[flows]]
+        name = "office"
+        approval_code = "${APPROVAL_CODE}"
+        fields.mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }
+        actions = [{ target = "office", operation = "add", for_each = "mac" }]
+        [[flows]]
+        name = "lab"
+        approval_code = "${LAB_APPROVAL}"
+        fields.mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }
+        actions = [{ target = "lab", operation = "add", for_each = "mac" }]
+    "#;
+    let boundary = make_boundary(&aws);
+    let parameters = Parameters::from([
+        ("Flows", flows.to_owned()),
+        ("FlowVariables", format!("LAB_APPROVAL=LAB-1,LAB_URL={}", lab.url())),
+        ("PathSegment", "a-secret-segment".to_owned()),
+        ("WorkerSubnetIds", "subnet-0a1b2c3d".to_owned()),
+        ("WorkerSecurityGroupIds", "sg-0a1b2c3d".to_owned()),
+        ("PermissionsBoundaryArn", boundary),
+        ("OperatorArns", "arn:aws:iam::000000000000:root".to_owned()),
+    ]);
+    let secret = scene.app.secret_document(NAC_TOKEN);
+    let stack = Stack::deploy_with(scene, aws, &built_template(), &parameters, &secret).await;
+    // Before any worker has started, the command asks for what the flows of the parameter need.
+    let lines = format!("targets.office.token={NAC_TOKEN}\ntargets.lab.token=lab-token\n");
+    let set = stack.greenlight(&["secrets", "set"], &lines).await;
+    assert_eq!(set.status, 0, "{}", set.stderr);
+
+    let path = "/a-secret-segment/api/event";
+    assert!(stack.output("WebhookUrl").ends_with(path), "{}", stack.output("WebhookUrl"));
+    let check = stack.scene.app.url_check("x");
+    assert_eq!(stack.send_to("/api/event", &check).await.status, 404, "strangers reach nothing");
+    stack.scene.approve("I-1", &[&device(1)]);
+    stack.scene.approve_as("I-2", "LAB-1", &[&device(2)]);
+    let now = SystemClock.now().as_millis();
+    let office = stack.scene.event("e-1", "I-1", "APPROVED");
+    let of_lab = stack.scene.app.approval_instance("e-2", "LAB-1", "I-2", "APPROVED", now);
+    for event in [office, of_lab] {
+        assert_eq!(stack.send_to(path, &event).await.status, 200);
+    }
+    stack.wait_for_whitelist(&[device(1)]).await;
+    let of_lab = [device(2)];
+    let reached = lab.wait_for_whitelist(&of_lab);
+    assert!(tokio::time::timeout(PATIENCE, reached).await.is_ok(), "{:?}", lab.whitelist());
+    let healthy = stack.greenlight(&["doctor"], "").await;
+    assert_eq!(healthy.status, 0, "{}", healthy.stdout);
+    for expected in ["target office", "target lab", "ok    deployed flows", "2 flow(s)"] {
+        assert!(healthy.stdout.contains(expected), "{expected}: {}", healthy.stdout);
+    }
+    for function in ["ReceiverFunction", "WorkerFunction"] {
+        let tags = stack.tags(function);
+        assert_eq!(tags["CostCenter"], "42", "{tags}");
+    }
+    // Whoever is not named puts nothing into the queue, whatever their own policy allows.
+    let send =
+        ["sqs:SendMessage", "dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"];
+    let actions = [send.as_slice(), &["cloudformation:DescribeStacks"]].concat();
+    let words = ["replay", "I-1", "--redo", "--yes"];
+    let stranger = stack.greenlight_as(&actions, &words).await;
+    let said = "these credentials are not allowed sqs:SendMessage";
+    assert!(stranger.status == 1 && stranger.stderr.contains(said), "{}", stranger.stderr);
+    assert_eq!(stack.greenlight(&words, "").await.status, 0, "an operator who is named may");
 }

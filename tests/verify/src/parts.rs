@@ -39,7 +39,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "wire", what: "the requests to AWS are those that were reviewed", run: wire },
     Part { name: "oracle", what: "the official Python SDK agrees with us", run: oracle },
     Part { name: "functions", what: "both Lambda binaries, killed and in trouble", run: functions },
-    Part { name: "bundle", what: "sam build", run: bundle },
+    Part { name: "bundle", what: "sam build, for Amazon Linux 2023", run: bundle },
     Part { name: "guards", what: "what may not grow has not", run: guards::guards },
     Part { name: "cloud", what: "the deployed template, on a local AWS", run: cloud },
     Part {
@@ -91,6 +91,9 @@ fn template() -> Result<Tally, Problem> {
     for region in ["us-east-1", "cn-north-1"] {
         tally += check("cfn-lint", &["--regions", region, "--", "template.yaml"])?;
     }
+    // WAF for CloudFront is in us-east-1 alone.
+    tally += check("cfn-lint", &["--regions", "us-east-1", "--", "infra/cloudfront.yaml"])?;
+    tally += tests(&["--package", "greenlight-tests", "--test", "template"])?;
     Ok(tally)
 }
 
@@ -197,16 +200,36 @@ fn oracle() -> Result<Tally, Problem> {
     suite("oracle")
 }
 
-/// Same architecture, so that no cross-compiler is needed.
+/// As a user builds it: cargo-lambda links with zig, against an older glibc than this machine's.
 fn bundle() -> Result<Tally, Problem> {
     tools::install()?;
+    let before = unknown_to_git()?;
     let status = command("sam")
         .arg("build")
-        .env("CARGO_LAMBDA_COMPILER", "cargo")
+        // Of a shell that builds for this machine alone.
+        .env_remove("CARGO_LAMBDA_COMPILER")
         .env("SAM_CLI_TELEMETRY", "0")
         .status()
         .map_err(|error| Problem::new(format!("sam cannot be started: {error}")))?;
-    if status.success() { Ok(Tally::ONE) } else { Err(Problem::new("`sam build` failed")) }
+    if !status.success() {
+        return Err(Problem::new("`sam build` failed"));
+    }
+    let mut tally = tests(&["--package", "greenlight-tests", "--test", "bundle"])?;
+    let after = unknown_to_git()?;
+    if after != before {
+        return Err(Problem::new(format!("`sam build` leaves files for git to see:\n{after}")));
+    }
+    tally += Tally::ONE;
+    Ok(tally)
+}
+
+/// The files that git neither has nor ignores.
+fn unknown_to_git() -> Result<String, Problem> {
+    let output = command("git")
+        .args(["ls-files", "--others", "--exclude-standard"])
+        .output()
+        .map_err(|error| Problem::new(format!("git cannot be started: {error}")))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn cloud() -> Result<Tally, Problem> {
