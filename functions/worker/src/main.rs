@@ -14,6 +14,7 @@ use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{Flows, FlowsError};
 use greenlight_core::ports::{Clock, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
+use greenlight_core::transport::is_clear_text;
 use greenlight_core::{Mistakes, Processor};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{BASE_URL, FeishuClient};
@@ -41,8 +42,14 @@ const QUEUE_PATIENCE: Patience = Patience {
     attempts: 2,
 };
 
+/// The flows are kept for the operator's command alone: a start does not wait for it longer than
+/// this.
+const KEEP_FLOWS_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Error)]
 enum StartError {
+    #[error("FEISHU_BASE_URL: {0} is clear text, and the app's secret is sent there: use https://")]
+    ClearText(String),
     #[error(transparent)]
     Variable(#[from] MissingVariable),
     #[error(transparent)]
@@ -88,6 +95,14 @@ async fn main() -> ExitCode {
     }
 }
 
+async fn keep_flows(ledger: &DynamoLedger, flows: &DeployedFlows) {
+    match tokio::time::timeout(KEEP_FLOWS_TIMEOUT, ledger.keep_flows(flows)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the flows were not kept in the ledger"),
+        Err(_) => tracing::warn!("the flows were not kept in the ledger: no answer in time"),
+    }
+}
+
 async fn wire() -> Result<(Wired, SqsQueue), StartError> {
     let sdk = Sdk::new(AwsEnvironment::read()?);
     let (aws, queues) = (sdk.config(PATIENCE), sdk.config(QUEUE_PATIENCE));
@@ -101,12 +116,10 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
 
     let clock = SystemClock;
     let connectors = Connectors::built_in();
-    let deployed = DeployedFlows { digest: connectors.digest(&text), text, since: clock.now() };
-    // For the operator's command only.
-    if let Err(error) = ledger.keep_flows(&deployed).await {
-        tracing::warn!(%error, "the flows could not be kept in the ledger");
-    }
-    let secret = Arc::new(CachedSecret::load(store.clone(), store, clock).await?);
+    let deployed = DeployedFlows { text, connectors: connectors.digest(), since: clock.now() };
+    let secret = CachedSecret::load(store.clone(), store, clock);
+    let (secret, ()) = tokio::join!(secret, keep_flows(&ledger, &deployed));
+    let secret = Arc::new(secret?);
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
     let current = secret.current();
     let setup = Setup::new(&flows, &connectors)?;
@@ -114,5 +127,8 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
         Client::of_target(name, target, &current).map_err(StartError::from)
     })?;
     let metrics = EmbeddedMetrics::of_this_function();
+    if is_clear_text(&base_url) {
+        return Err(StartError::ClearText(base_url));
+    }
     Ok((Processor { ledger, source, actions, dead_letters, clock, flows, metrics }, queue))
 }

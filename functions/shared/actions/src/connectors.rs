@@ -67,14 +67,12 @@ impl Connectors {
         self.0.iter().map(|(name, text)| (name.as_ref(), text.as_ref()))
     }
 
-    /// The SHA-256 of `flows` and of all connectors, in hexadecimal digits: what two greenlights
-    /// that have the same one do is the same.
+    /// The SHA-256 of all connectors, in hexadecimal digits.
     #[must_use]
-    pub fn digest(&self, flows: &str) -> String {
+    pub fn digest(&self) -> String {
         let mut digest = Sha256::new();
         // Lengths keep one text from running into the next.
-        for text in std::iter::once(flows).chain(self.iter().flat_map(|(name, text)| [name, text]))
-        {
+        for text in self.iter().flat_map(|(name, text)| [name, text]) {
             digest.update((text.len() as u64).to_be_bytes());
             digest.update(text);
         }

@@ -1,9 +1,9 @@
 //! Targets that would be spoken to in clear text: anybody on the way could read their credentials
 //! and change what is done.
 
-use std::net::IpAddr;
-
 use greenlight_core::flow::{self, Target};
+use greenlight_core::transport::{is_clear_text, is_loopback};
+use url::Url;
 
 use crate::connector::ConnectorError;
 
@@ -13,43 +13,58 @@ use crate::connector::ConnectorError;
 /// <https://dev.mysql.com/doc/refman/8.4/en/connection-options.html>
 const VERIFIED: [&str; 2] = ["verify-full", "verify_identity"];
 
+/// What a driver's URL says of the way to the database.
+struct Driver {
+    /// The setting that a URL without verified TLS lacks.
+    setting: &'static str,
+    /// Parameters that name another host, which can be the folder of a socket.
+    hosts: &'static [&'static str],
+    /// The parameter that names a socket.
+    socket: &'static str,
+}
+
+const POSTGRES: Driver =
+    Driver { setting: "sslmode=verify-full", hosts: &["host", "hostaddr"], socket: "" };
+const MYSQL: Driver = Driver { setting: "ssl-mode=VERIFY_IDENTITY", hosts: &[], socket: "socket" };
+
 /// Refuses a target whose traffic others could read or change, unless it says `plaintext = true`
 /// or is on this machine.
 pub(crate) fn check(name: &str, target: &Target) -> Option<ConnectorError> {
     if target.plaintext || flow::is_stand_in(&target.url) {
         return None;
     }
-    // What cannot be parsed is refused elsewhere, with what is wrong.
-    let url: http::Uri = target.url.parse().ok()?;
-    let scheme = url.scheme_str()?.to_ascii_lowercase();
-    let target = name.to_owned();
-    let setting = match scheme.as_str() {
-        "http" if url.host().is_some_and(is_loopback) => return None,
-        "http" => return Some(ConnectorError::Plaintext(target)),
-        "postgres" | "postgresql" => "sslmode=verify-full",
-        "mysql" | "mariadb" => "ssl-mode=VERIFY_IDENTITY",
-        _ => return None,
+    let scheme = target.url.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let driver = match scheme.as_str() {
+        "postgres" | "postgresql" => &POSTGRES,
+        "mysql" | "mariadb" => &MYSQL,
+        _ => return is_clear_text(&target.url).then(|| ConnectorError::Plaintext(name.to_owned())),
     };
-    // `PostgreSQL`'s driver goes to the host of the query, which can be the folder of a socket.
-    let host = last(&url, &["host", "hostaddr"]).or_else(|| url.host());
-    let is_local = host.is_some_and(|host| host.starts_with(['/', '%']) || is_loopback(host));
-    let mode = last(&url, &["sslmode", "ssl-mode"]).unwrap_or_default().to_ascii_lowercase();
-    let is_verified = VERIFIED.contains(&mode.as_str());
-    (!is_local && !is_verified).then_some(ConnectorError::UnverifiedTls { target, setting })
+    // The driver parses it with the same crate.
+    let Ok(url) = Url::parse(&target.url) else {
+        return Some(ConnectorError::BadDatabaseUrl(name.to_owned()));
+    };
+    let (target, setting) = (name.to_owned(), driver.setting);
+    let is_safe = driver.is_local(&url) || is_verified(&url);
+    (!is_safe).then_some(ConnectorError::UnverifiedTls { target, setting })
 }
 
-/// Whether the host is this machine: what is sent to it passes no network.
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+impl Driver {
+    fn is_local(&self, url: &Url) -> bool {
+        let is_socket = last(url, &[self.socket]).is_some_and(|path| path.starts_with('/'));
+        let host = last(url, self.hosts).or_else(|| url.host_str().map(str::to_owned));
+        is_socket || host.is_some_and(|host| host.starts_with('/') || is_loopback(&host))
+    }
 }
 
-/// The last value of a setting in the query, by any of its names: drivers take that one.
-fn last<'a>(url: &'a http::Uri, names: &[&str]) -> Option<&'a str> {
-    let pairs = url.query().unwrap_or_default().split('&');
-    let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
-    Some(pairs.rfind(|(name, _)| names.contains(name))?.1)
+fn is_verified(url: &Url) -> bool {
+    let mode = last(url, &["sslmode", "ssl-mode"]).unwrap_or_default();
+    VERIFIED.contains(&mode.to_ascii_lowercase().as_str())
+}
+
+/// The last value of a parameter, by any of its names: drivers take that one.
+fn last(url: &Url, names: &[&str]) -> Option<String> {
+    let found = url.query_pairs().filter(|(name, _)| names.contains(&name.as_ref())).last();
+    found.map(|(_, value)| value.into_owned())
 }
 
 #[cfg(test)]
@@ -75,6 +90,11 @@ mod tests {
             "postgres://db.example.com/radius?sslmode=verify-full&sslmode=disable",
             "postgres://db.example.com/radius?x-sslmode=verify-full",
             "postgres://127.0.0.1/radius?host=db.example.com",
+            "postgres://127.0.0.1/radius?host=%64b.example.com",
+            "postgres://db.example.com/radius?options=-c statement_timeout=5s",
+            "postgres://db.example.com/radius?sslmode=verify-full&ssl%6dode=disable",
+            "mysql://db.example.com/radius?host=localhost",
+            "postgres://[db.example.com/radius",
             "mysql://db.example.com/radius?ssl-mode=REQUIRED",
         ] {
             assert!(is_refused(url), "{url}");
@@ -95,6 +115,8 @@ mod tests {
             "mysql://db.example.com/radius?ssl-mode=VERIFY_IDENTITY",
             "mariadb://db.example.com/radius?ssl-ca=ca.pem&sslmode=verify_identity",
             "postgres://db.example.com/radius?host=/var/run/postgresql",
+            "postgres://db.example.com/radius?host=%2Fvar%2Frun%2Fpostgresql",
+            "mysql://db.example.com/radius?socket=/run/mysqld/mysqld.sock",
             "${NAC_URL}",
         ] {
             assert!(!is_refused(url), "{url}");

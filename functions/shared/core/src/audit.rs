@@ -301,8 +301,8 @@ impl Overview {
 pub struct DeployedFlows {
     /// The text of `flows.toml`, with `${NAME}` as it stands there.
     pub text: String,
-    /// The SHA-256 of that text and of all connectors, in hexadecimal digits.
-    pub digest: String,
+    /// The SHA-256 of all connectors, in hexadecimal digits.
+    pub connectors: String,
     /// When a worker started with them for the first time.
     pub since: Timestamp,
 }
@@ -327,7 +327,7 @@ pub struct StoredLetter {
 pub struct Elsewhere {
     /// How many, as the queue counts them.
     pub count: usize,
-    /// When they are visible again at the latest, unless they are received anew.
+    /// When they are usually visible again; a receiver can hide them for up to 12 hours.
     pub until: Timestamp,
 }
 

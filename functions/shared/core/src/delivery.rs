@@ -31,8 +31,8 @@ pub enum Refusal {
     /// Marked as base64, and none.
     #[error("the body is not valid base64")]
     NotBase64,
-    /// Its address cannot be parsed.
-    #[error("the request's address cannot be read")]
+    /// Its address or its body cannot be read.
+    #[error("the request cannot be read")]
     NotARequest,
     /// Not JSON of the documented shape.
     #[error("the body is not an event")]

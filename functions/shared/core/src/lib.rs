@@ -37,6 +37,7 @@ pub mod retry;
 pub mod secret;
 pub mod time;
 pub mod trace;
+pub mod transport;
 
 pub use delivery::{Delivery, MAX_BODY_BYTES, Refusal};
 pub use event::Verdict;

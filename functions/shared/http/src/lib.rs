@@ -36,6 +36,9 @@ pub enum ClientError {
     /// Not one or more certificates in PEM form.
     #[error("the custom CA is not one or more certificates in PEM form")]
     BadCa,
+    /// Credentials would be sent in clear text.
+    #[error("{0} is clear text, and credentials are sent there: use https://")]
+    ClearText(String),
     /// Not a SHA-256.
     #[error("`tls.pin_sha256` is not 64 hexadecimal digits")]
     BadPin,
@@ -104,8 +107,21 @@ impl Client {
     }
 }
 
+/// The proxy of the environment, for `https://` only: one would read what goes to `http://`, which is
+/// this machine or a network that is trusted.
+fn proxy() -> Option<reqwest::Proxy> {
+    let url = ["HTTPS_PROXY", "https_proxy"].iter().find_map(|name| std::env::var(name).ok());
+    let proxy = reqwest::Proxy::https(url.filter(|url| !url.is_empty())?).ok()?;
+    Some(proxy.no_proxy(reqwest::NoProxy::from_env()))
+}
+
 fn builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder().no_proxy();
+    let builder = match proxy() {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder,
+    };
+    builder
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
         .redirect(redirect::Policy::none())

@@ -1,7 +1,7 @@
 //! Files and folders that only their owner may read.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use thiserror::Error;
@@ -22,9 +22,12 @@ pub struct NotPrivate {
 /// # Errors
 /// [`NotPrivate`] with the command that corrects it.
 pub fn check_private(path: &Path) -> io::Result<Result<(), NotPrivate>> {
-    let metadata = fs::metadata(path)?;
-    if is_private(&metadata) {
-        return Ok(Ok(()));
+    Ok(check(path, &fs::metadata(path)?))
+}
+
+fn check(path: &Path, metadata: &fs::Metadata) -> Result<(), NotPrivate> {
+    if is_private(metadata) {
+        return Ok(());
     }
     let name = path.display().to_string();
     let quoted = format!("'{}'", name.replace('\'', r"'\''"));
@@ -32,7 +35,7 @@ pub fn check_private(path: &Path) -> io::Result<Result<(), NotPrivate>> {
         |name: &str| name.bytes().all(|it| it.is_ascii_alphanumeric() || b"/._-".contains(&it));
     let quoted = if is_plain(&name) { name.clone() } else { quoted };
     let mode = if metadata.is_dir() { "700" } else { "600" };
-    Ok(Err(NotPrivate { path: name, quoted, mode }))
+    Err(NotPrivate { path: name, quoted, mode })
 }
 
 #[cfg(unix)]
@@ -48,7 +51,7 @@ fn is_private(_: &fs::Metadata) -> bool {
     true
 }
 
-/// Makes a folder, and those above it, for their owner alone. One that is there stays as it is.
+/// Makes a folder, and those above it, for their owner alone. A folder that exists is not changed.
 ///
 /// # Errors
 /// As the file system has them.
@@ -60,28 +63,48 @@ pub fn create_private_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Writes a file for its owner alone, at once: a reader finds the old content or the new one, also
-/// after a crash.
+/// Reads a file, unless its group or others have any right to it.
 ///
 /// # Errors
-/// As the file system has them; the old file is as it was then.
+/// As the file system has them, and [`NotPrivate`] with the command that corrects it.
+pub fn read_private(path: &Path) -> io::Result<Result<String, NotPrivate>> {
+    let mut file = File::open(path)?;
+    // Of the file that is read, whatever stands at its path by now.
+    if let Err(error) = check(path, &file.metadata()?) {
+        return Ok(Err(error));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(Ok(text))
+}
+
+/// Writes a file for its owner alone, at once: a reader finds the old content or the new one, also
+/// after a crash. A link is followed; what is there and no regular file, such as a device, is left
+/// alone.
+///
+/// # Errors
+/// As the file system has them. The old file is as it was then, unless only the folder could not be
+/// synchronised: the new file is there then, and a power cut may lose it.
 pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     create_private_folder(folder)?;
     let random = getrandom::u64().map_err(io::Error::other)?;
-    let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{random:016x}"));
-    let beside = folder.join(beside);
-    let written = write_new(&beside, content).and_then(|()| fs::rename(&beside, path));
+    let beside = folder.join(format!(".greenlight.{random:016x}"));
+    let written = write_new(&beside, content).and_then(|()| fs::rename(&beside, &path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }
     written?;
     // The new name must outlast a power cut, too.
-    File::open(folder)?.sync_all()
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(())
 }
 
 fn write_new(path: &Path, content: &str) -> io::Result<()> {

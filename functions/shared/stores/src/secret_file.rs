@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::SecretError;
 
-use crate::private::{check_private, write_private};
+use crate::private::{read_private, write_private};
 
 /// The secret document in a file; it is read again when it may have changed.
 #[derive(Clone, Debug)]
@@ -44,9 +44,8 @@ impl SecretFile {
 impl FetchSecret for SecretFile {
     /// Refuses a file that other users of the machine may read.
     async fn fetch(&self) -> Result<String, SecretError> {
-        let is_private = check_private(&self.0).map_err(|error| self.unavailable(&error))?;
-        is_private.map_err(|error| SecretError::NotPrivate(error.to_string()))?;
-        std::fs::read_to_string(&self.0).map_err(|error| self.unavailable(&error))
+        let text = read_private(&self.0).map_err(|error| self.unavailable(&error))?;
+        text.map_err(|error| SecretError::NotPrivate(error.to_string()))
     }
 }
 
@@ -73,7 +72,8 @@ mod tests {
     fn put_writes_for_the_owner_alone_and_leaves_nothing_beside() {
         let folder = tempfile::tempdir().unwrap();
         // A name like that of the temporary file of an earlier version.
-        for name in ["secrets.json", "secrets.new", "secrets"] {
+        let long = "n".repeat(250);
+        for name in ["secrets.json", "secrets.new", &long] {
             let file = SecretFile::new(folder.path().join("made/for/it").join(name));
             file.put("old").unwrap();
             file.put("new").unwrap();
@@ -88,9 +88,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let taken = folder.path().join("secrets.json");
         fs::create_dir(&taken).unwrap();
-        fs::write(taken.join("kept"), "").unwrap();
-        assert!(SecretFile::new(&taken).put("new").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside");
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for other in [&taken, &socket] {
+            let error = SecretFile::new(other).put("new").unwrap_err().to_string();
+            assert!(error.contains("no regular file"), "{error}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside");
+    }
+
+    #[test]
+    fn put_follows_a_link_to_the_file_that_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real.json"), folder.path().join("link.json"));
+        SecretFile::new(&real).put("old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        SecretFile::new(&link).put("new").unwrap();
+        assert_eq!(fetched(&SecretFile::new(&real)).unwrap(), "new");
+        assert!(link.is_symlink());
     }
 
     #[test]

@@ -177,16 +177,19 @@ pub struct Action {
 pub fn stand_in(variable: &str) -> String {
     let name = variable.to_ascii_lowercase().replace('_', "-");
     if variable.ends_with("URL") {
-        format!("https://{name}.invalid")
+        format!("https://{name}{STAND_IN}")
     } else {
-        format!("{name}.invalid")
+        format!("{name}{STAND_IN}")
     }
 }
+
+/// How a stand-in ends; no address that is meant does.
+const STAND_IN: &str = ".variable-of-greenlight.invalid";
 
 /// Whether a url holds what stands for a variable: what it will be is not known.
 #[must_use]
 pub fn is_stand_in(url: &str) -> bool {
-    url.contains(".invalid")
+    url.contains(STAND_IN)
 }
 
 fn default_source() -> String {

@@ -29,7 +29,7 @@ const BATCH: usize = 10;
 /// SQS answers from a part of its machines: this many empty answers in a row mean an empty queue.
 const EMPTY_ANSWERS: u32 = 3;
 
-/// No receipt handle: SQS looks at the caller's rights before it looks at the handle.
+/// No receipt handle: AWS looks at the caller's rights before it looks at a call's parameters.
 const NO_HANDLE: &str = "none";
 
 /// The dead-letter queue of a stack.
@@ -58,11 +58,17 @@ pub struct Inspection {
     pub elsewhere: Option<Elsewhere>,
 }
 
-/// How a queue stood before it was looked into.
+/// How a queue stood, about: SQS's counts lag by up to a minute.
 struct Counts {
     visible: usize,
     hidden: usize,
     visibility_timeout: Duration,
+}
+
+impl Counts {
+    const fn total(&self) -> usize {
+        self.visible + self.hidden
+    }
 }
 
 impl DeadLetterQueue {
@@ -81,21 +87,29 @@ impl DeadLetterQueue {
     /// given back.
     ///
     /// # Errors
-    /// [`QueueError`] when SQS says no. Nothing is received without the right to give it back:
+    /// [`QueueError`] when AWS says no. Nothing is received without the right to give it back:
     /// without it the letters would be hidden from everybody for two minutes.
     pub async fn hold(&self, now: Timestamp) -> Result<Inspection, QueueError> {
         self.check_may_give_back().await?;
-        let counts = self.counts().await?;
+        let before = self.counts().await?;
         let mut held = BTreeMap::new();
-        let result = self.hold_into(&mut held, counts.visible).await;
+        let result = self.hold_into(&mut held, before.visible).await;
         let held: Vec<_> = held.into_values().collect();
-        if let Err(error) = result {
-            // The first error is the one that says why.
-            let _ = self.give_back(&held).await;
-            return Err(error);
-        }
-        let count = (counts.visible + counts.hidden).saturating_sub(held.len());
-        let longest = counts.visibility_timeout.max(HOLD);
+        let after = match result {
+            Ok(()) => self.counts().await,
+            Err(error) => Err(error),
+        };
+        let after = match after {
+            Ok(after) => after,
+            Err(error) => {
+                // The first error is the one that says why.
+                let _ = self.give_back(&held).await;
+                return Err(error);
+            }
+        };
+        // A count lags behind what was just sent or deleted; both are seldom wrong in the same way.
+        let count = before.total().min(after.total()).saturating_sub(held.len());
+        let longest = after.visibility_timeout.max(HOLD);
         let elsewhere = Elsewhere { count, until: now.plus(longest) };
         Ok(Inspection { held, elsewhere: (count > 0).then_some(elsewhere) })
     }
@@ -108,19 +122,19 @@ impl DeadLetterQueue {
     ) -> Result<(), QueueError> {
         let mut empty = 0;
         loop {
-            // What should be there is waited for: without that SQS asks a part of its machines only.
-            let wait = i32::from(held.len() < expected);
-            let messages = self.receive(wait).await?;
+            let messages = self.receive().await?;
             empty = if messages.is_empty() { empty + 1 } else { 0 };
-            if empty == EMPTY_ANSWERS || (empty > 0 && wait == 0) {
+            if empty == EMPTY_ANSWERS || (empty > 0 && held.len() >= expected) {
                 return Ok(());
             }
+            let mut has_new = messages.is_empty();
             for message in messages {
-                let (sent, one) = self.read(message).await;
-                // The first is visible again: everything was seen.
-                if held.insert((sent, one.letter.id.clone()), one).is_some() {
-                    return Ok(());
-                }
+                let (sent, one) = self.read(message).await?;
+                has_new |= held.insert((sent, one.letter.id.clone()), one).is_none();
+            }
+            // Those of the beginning are visible again: everything was seen.
+            if !has_new {
+                return Ok(());
             }
         }
     }
@@ -164,14 +178,15 @@ impl DeadLetterQueue {
         })
     }
 
-    async fn receive(&self, wait: i32) -> Result<Vec<Message>, QueueError> {
+    /// Waits for a second: without that SQS asks a part of its machines only.
+    async fn receive(&self) -> Result<Vec<Message>, QueueError> {
         let answer = self
             .client
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(i32::try_from(BATCH).unwrap_or(i32::MAX))
             .visibility_timeout(HOLD_SECONDS)
-            .wait_time_seconds(wait)
+            .wait_time_seconds(1)
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .send()
@@ -195,12 +210,24 @@ impl DeadLetterQueue {
     /// # Errors
     /// [`QueueError`] when SQS says no; the rest is visible again after two minutes.
     pub async fn give_back(&self, held: &[Held]) -> Result<(), QueueError> {
+        self.change_visibilities(held, 0).await
+    }
+
+    /// Holds letters for another two minutes, before they are visible again.
+    ///
+    /// # Errors
+    /// [`QueueError`] when SQS says no.
+    pub async fn hold_longer(&self, held: &[Held]) -> Result<(), QueueError> {
+        self.change_visibilities(held, HOLD_SECONDS).await
+    }
+
+    async fn change_visibilities(&self, held: &[Held], seconds: i32) -> Result<(), QueueError> {
         for batch in held.chunks(BATCH) {
             let entry = |(number, held): (usize, &Held)| {
                 ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(number.to_string())
                     .receipt_handle(&held.receipt_handle)
-                    .visibility_timeout(0)
+                    .visibility_timeout(seconds)
                     .build()
                     .ok()
             };
@@ -212,7 +239,7 @@ impl DeadLetterQueue {
             // A letter that was put back or taken out meanwhile has no handle any more.
             let failed = answer.failed().iter().find(|failed| !failed.sender_fault());
             if let Some(failed) = failed {
-                let text = format!("a dead letter could not be given back: {}", failed.code());
+                let text = format!("a dead letter's visibility was not changed: {}", failed.code());
                 return Err(QueueError(text));
             }
         }
@@ -271,7 +298,7 @@ impl DeadLetterQueue {
     }
 
     /// A letter, and when it was sent. One that SQS moved by itself carries no reason: the ledger has it.
-    async fn read(&self, message: Message) -> (i64, Held) {
+    async fn read(&self, message: Message) -> Result<(i64, Held), QueueError> {
         let attributes = message.message_attributes.unwrap_or_default();
         let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
         let moment = |name: &str| text(name)?.parse().ok().map(Timestamp::from_millis);
@@ -294,15 +321,15 @@ impl DeadLetterQueue {
         if letter.setback.is_none()
             && let Ok(request) = Request::parse(&letter.body)
         {
-            // A letter whose reason cannot be had is still one.
-            if let Ok(Some(story)) = self.ledger.story(request.key().as_str()).await {
+            let story = self.ledger.story(request.key().as_str()).await;
+            if let Some(story) = story.map_err(|error| QueueError(error.0))? {
                 letter.setback = story.setback;
                 letter.receive_count = Some(story.attempt);
                 letter.first_received = story.first_claimed_at;
             }
         }
         let receipt_handle = message.receipt_handle.unwrap_or_default();
-        (sent, Held { letter, receipt_handle })
+        Ok((sent, Held { letter, receipt_handle }))
     }
 }
 

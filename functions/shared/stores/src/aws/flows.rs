@@ -23,7 +23,7 @@ impl DynamoLedger {
         let item = Item::from([
             ("pk".to_owned(), text(PK)),
             ("flows".to_owned(), text(&flows.text)),
-            ("digest".to_owned(), text(&flows.digest)),
+            ("connectors".to_owned(), text(&flows.connectors)),
             ("since".to_owned(), number(flows.since.as_millis())),
         ]);
         let put = self
@@ -31,8 +31,11 @@ impl DynamoLedger {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk) OR digest <> :digest")
-            .expression_attribute_values(":digest", text(&flows.digest));
+            .condition_expression(
+                "attribute_not_exists(pk) OR flows <> :flows OR connectors <> :connectors",
+            )
+            .expression_attribute_values(":flows", text(&flows.text))
+            .expression_attribute_values(":connectors", text(&flows.connectors));
         match put.send().await {
             Ok(_) => Ok(()),
             Err(error)
@@ -56,9 +59,9 @@ impl DynamoLedger {
         let answer = get.consistent_read(true).send().await;
         let answer = answer.map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
         let flows = |item: Item| {
-            let (text, digest) = (string(&item, "flows")?, string(&item, "digest")?);
+            let (text, connectors) = (string(&item, "flows")?, string(&item, "connectors")?);
             let since: Timestamp = timestamp(&item, "since")?;
-            Ok(DeployedFlows { text: text.to_owned(), digest: digest.to_owned(), since })
+            Ok(DeployedFlows { text: text.to_owned(), connectors: connectors.to_owned(), since })
         };
         answer.item.map(flows).transpose()
     }

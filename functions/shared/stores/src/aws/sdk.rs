@@ -77,7 +77,9 @@ pub(super) fn describe<E: ProvideErrorMetadata, R>(
     match error {
         SdkError::ServiceError(service) if is_denied(error) => {
             let message = service.err().message().unwrap_or("no message");
-            format!("these credentials are not allowed {action}: {message}")
+            format!(
+                "these credentials are not allowed {action}, or not the KMS key behind it: {message}"
+            )
         }
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {

@@ -9,7 +9,7 @@ use aws_smithy_types::DateTime;
 use greenlight_core::ports::QueueError;
 use thiserror::Error;
 
-use super::describe;
+use super::{describe, is_denied};
 
 /// CloudWatch's figures are some minutes late.
 const AGE_WITHIN: Duration = Duration::from_mins(15);
@@ -139,9 +139,13 @@ impl Stack {
     }
 
     /// How long the oldest message of the queue at `url` is in it, by CloudWatch, which is minutes behind.
-    /// `None` when it has no figure, or does not tell.
-    pub async fn oldest(&self, url: &str) -> Option<Duration> {
-        let queue = Dimension::builder().name("QueueName").value(url.rsplit('/').next()?).build();
+    /// `None` when it has no figure, or does not answer.
+    ///
+    /// # Errors
+    /// [`QueueError`] when these credentials may not ask.
+    pub async fn oldest(&self, url: &str) -> Result<Option<Duration>, QueueError> {
+        let name = url.rsplit('/').next().unwrap_or(url);
+        let queue = Dimension::builder().name("QueueName").value(name).build();
         let now = SystemTime::now();
         let answer = self
             .cloudwatch
@@ -154,10 +158,16 @@ impl Stack {
             .period(60)
             .statistics(Statistic::Maximum)
             .send()
-            .await
-            .ok()?;
-        let points = answer.datapoints.unwrap_or_default();
-        let newest = points.into_iter().max_by_key(|point| point.timestamp.map(|at| at.secs()))?;
-        Duration::try_from_secs_f64(newest.maximum?).ok()
+            .await;
+        let points = match answer {
+            Ok(answer) => answer.datapoints.unwrap_or_default(),
+            Err(error) if is_denied(&error) => {
+                return Err(QueueError(describe("cloudwatch:GetMetricStatistics", &error)));
+            }
+            Err(_) => return Ok(None),
+        };
+        let newest = points.into_iter().max_by_key(|point| point.timestamp.map(|at| at.secs()));
+        let seconds = newest.and_then(|newest| newest.maximum);
+        Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
     }
 }

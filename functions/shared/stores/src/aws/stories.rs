@@ -33,12 +33,13 @@ struct Range {
     from: Timestamp,
     before: Timestamp,
     at_most: usize,
+    is_newest_first: bool,
 }
 
 impl Range {
     const fn newest(at_most: usize) -> Self {
         let (from, before) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
-        Self { from, before, at_most }
+        Self { from, before, at_most, is_newest_first: true }
     }
 }
 
@@ -133,7 +134,8 @@ impl DynamoLedger {
     /// [`LedgerError`] when DynamoDB says no.
     pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
         let mut keys = BTreeSet::new();
-        for entry in self.query(WAITING, &Range::newest(at_most)).await? {
+        let soonest = Range { is_newest_first: false, ..Range::newest(at_most) };
+        for entry in self.query(WAITING, &soonest).await? {
             keys.insert(format!("request#{}", string(&entry, "request")?));
         }
         let mut stories = self.stories(keys).await?;
@@ -223,7 +225,7 @@ impl DynamoLedger {
         }
     }
 
-    /// Items of the index under `subject`, newest first.
+    /// Items of the index under `subject`, in the order that the range asks for.
     async fn query(&self, subject: &str, range: &Range) -> Result<Vec<Item>, LedgerError> {
         let mut items = Vec::new();
         let mut start: Option<Item> = None;
@@ -240,7 +242,7 @@ impl DynamoLedger {
                 .expression_attribute_values(":subject", text(subject))
                 .expression_attribute_values(":from", number(range.from.as_millis()))
                 .expression_attribute_values(":until", number(range.before.as_millis() - 1))
-                .scan_index_forward(false)
+                .scan_index_forward(!range.is_newest_first)
                 .limit(left)
                 .set_exclusive_start_key(start)
                 .send()

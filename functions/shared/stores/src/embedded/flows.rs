@@ -7,18 +7,23 @@ use greenlight_core::ports::LedgerError;
 use super::{Database, failed};
 
 impl Database {
-    /// Keeps the flows that this process runs.
+    /// Keeps the flows that this process runs, if they are others than those that are kept.
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
     pub async fn keep_flows(&self, flows: &DeployedFlows) -> Result<(), LedgerError> {
-        sqlx::query("INSERT OR REPLACE INTO flows (id, text, digest, since) VALUES (1, ?, ?, ?)")
-            .bind(&flows.text)
-            .bind(&flows.digest)
-            .bind(flows.since.as_millis())
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO flows (id, text, connectors, since) VALUES (1, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET text = excluded.text, connectors = excluded.connectors,
+                 since = excluded.since
+             WHERE text <> excluded.text OR connectors <> excluded.connectors",
+        )
+        .bind(&flows.text)
+        .bind(&flows.connectors)
+        .bind(flows.since.as_millis())
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
         Ok(())
     }
 
@@ -28,13 +33,13 @@ impl Database {
     /// [`LedgerError`] when SQLite says no.
     pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
         let row: Option<(String, String, i64)> =
-            sqlx::query_as("SELECT text, digest, since FROM flows")
+            sqlx::query_as("SELECT text, connectors, since FROM flows")
                 .fetch_optional(&self.pool)
                 .await
                 .map_err(failed)?;
-        Ok(row.map(|(text, digest, since)| DeployedFlows {
+        Ok(row.map(|(text, connectors, since)| DeployedFlows {
             text,
-            digest,
+            connectors,
             since: Timestamp::from_millis(since),
         }))
     }

@@ -11,7 +11,7 @@ mod schema;
 mod stories;
 mod writer;
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,7 +102,10 @@ impl Database {
         // Devices and people are in it.
         create_private_folder(folder).map_err(unusable)?;
         check_private(folder).map_err(unusable)??;
-        let lock = File::create(folder.join(LOCK)).map_err(unusable)?;
+        // Not truncated: it may be a link to something else.
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(LOCK));
+        let lock = lock.map_err(unusable)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse(name()),
             TryLockError::Error(cause) => unusable(cause),

@@ -96,7 +96,7 @@ pub(super) const STEPS: &[&str] = &[
     CREATE TABLE flows (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         text TEXT NOT NULL,
-        digest TEXT NOT NULL,
+        connectors TEXT NOT NULL,
         since INTEGER NOT NULL
     ) STRICT;
 ",

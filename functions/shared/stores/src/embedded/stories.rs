@@ -97,7 +97,8 @@ impl Database {
     /// [`LedgerError`] when SQLite says no.
     pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
         let bodies: Vec<String> = sqlx::query_scalar(
-            "SELECT body FROM queue WHERE in_flight = 0 ORDER BY visible_at LIMIT ?",
+            "SELECT body FROM queue WHERE in_flight = 0 AND receive_count > 0
+             ORDER BY visible_at LIMIT ?",
         )
         .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
