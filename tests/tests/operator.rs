@@ -442,7 +442,7 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
         ("feishu.app_id=s3cret\ns3cret\n", "line 2 is no NAME=VALUE"),
         ("s3cret=s3cret", "line 1 has a NAME that is not needed"),
         ("feishu.app_id=", "line 1 has no value"),
-        ("", "line 1 is not there"),
+        ("", "line 1 is missing"),
         ("{\"feishu\": {\"app_id\": \"s3cret\"}}", "targets.nac.token are needed"),
         ("{\"feishu\": \"s3cret\"", "a syntax error at line 1"),
     ] {

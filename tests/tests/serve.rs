@@ -534,3 +534,71 @@ async fn a_data_folder_that_others_may_read_is_refused_with_the_command_that_cor
     }
     serving.stop().await;
 }
+
+/// A reader of the log that stalls costs log lines, and neither answers nor the stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_15_a_log_that_nobody_reads_holds_up_nothing() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let greenlight = greenlight_tests::built("greenlight");
+    let (mut command, listen) =
+        greenlight_tests::serving::serve_command(&scene, folder.path(), &[], &greenlight);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::with_capacity(64, child.stderr.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().unwrap().contains("listening on") {}
+    // From here on nobody reads, and each refusal is a line: more than a pipe holds.
+    let url = format!("http://{listen}/api/event");
+    let unsigned = Sent { headers: vec![], body: "{}".to_owned() };
+    for _ in 0..1_500 {
+        assert_eq!(scene.send_to(&url, None, &unsigned).await.status, 401);
+    }
+    scene.approve("I-1", &[&device(1)]);
+    let event = scene.event("e-1", "I-1", "APPROVED");
+    assert_eq!(scene.send_to(&url, None, &event).await.status, 200);
+    scene.nac.wait_for_whitelist(&[device(1)]).await;
+    let pid = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
+    let ended = tokio::time::timeout(Duration::from_mins(1), child.wait()).await;
+    assert!(ended.expect("it stops").unwrap().success());
+    drop(lines);
+}
+
+/// Header sections and bodies are bounded, however many connections send them.
+#[tokio::test(flavor = "multi_thread")]
+async fn statement_15_large_headers_and_bodies_are_refused() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&scene, folder.path()).await;
+    let header = format!("POST /api/event HTTP/1.1\r\nhost: x\r\nx: {}\r\n", "a".repeat(40_000));
+    let body = format!(
+        "POST /api/event HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n{}",
+        "a".repeat(300_000)
+    );
+    for (request, status) in [(header, "431"), (body, "413")] {
+        let mut connection = tokio::net::TcpStream::connect(address(&serving)).await.unwrap();
+        // It may be closed before all of it is taken.
+        let _ = connection.write_all(request.as_bytes()).await;
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"));
+    }
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn feishu_is_not_spoken_to_in_clear_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.path().join("data"),
+        secrets: folder.path().join("secrets.json"),
+        flows: None,
+        connectors: None,
+        feishu_base_url: "http://feishu.example.com".to_owned(),
+        ui: None,
+    };
+    let error = Server::start(options).await.unwrap_err();
+    assert!(matches!(error, ServeError::ClearText(_)), "{error}");
+}

@@ -25,6 +25,11 @@ async fn an_operator_sees_explains_and_puts_right_on_aws() {
     a_redrive_that_is_killed_loses_nothing(&stack).await;
     what_is_not_there_has_an_exit_status_of_its_own(&stack).await;
     the_page_shows_the_same(&stack).await;
+    letters_that_are_held_elsewhere_are_counted(&stack).await;
+    a_right_that_is_missing_is_named_and_hides_nothing(&stack).await;
+    the_deployed_flows_are_looked_at(&stack).await;
+    requests_that_wait_are_listed(&stack).await;
+    the_rights_that_the_page_names_are_enough(&stack).await;
 }
 
 async fn ok(stack: &Stack, arguments: &[&str]) -> String {
@@ -63,12 +68,12 @@ async fn setting_up(stack: &Stack) {
     // A wrong app secret is found, and put right, by the answers that a script gives.
     let set = async |app_secret: &str| {
         let app = &scene.app;
-        let answers = format!(
-            "{}\n{app_secret}\n{}\n{}\n{NAC_TOKEN}\n",
-            app.app_id, app.encrypt_key, app.verification_token
-        );
+        let answers = format!("feishu.app_id={}\nfeishu.app_secret={app_secret}\n", app.app_id);
         let ran = stack.greenlight(&["secrets", "set"], &answers).await;
         assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let place = format!("set in Secrets Manager, {}", stack.output("SecretArn"));
+        assert!(ran.stdout.starts_with(&place), "{}", ran.stdout);
+        assert!(ran.stdout.contains(": feishu.app_id, feishu.app_secret "), "{}", ran.stdout);
     };
     set("wrong").await;
     let ill = stack.greenlight(&["doctor"], "").await;
@@ -77,6 +82,176 @@ async fn setting_up(stack: &Stack) {
     assert!(!ill.stdout.contains("wrong"), "no secret is told: {}", ill.stdout);
     set(&scene.app.app_secret).await;
     ok(stack, &["doctor"]).await;
+    // A secret that is no JSON is replaced by a document as a whole, as the error advises.
+    stack.put_secret(&"no object".into()).await;
+    let refused = stack.greenlight(&["secrets", "set"], "feishu.app_id=a\n").await;
+    assert!(refused.status == 1 && refused.stderr.contains("secrets.json`"), "{}", refused.stderr);
+    let document = scene.app.secret_document(NAC_TOKEN).to_string();
+    assert_eq!(stack.greenlight(&["secrets", "set"], &document).await.status, 0);
+    let api = stack.output("ApiId");
+    let url = format!("{}/_aws/execute-api/{api}/$default/api/event", stack.aws.url());
+    let answer = ok(stack, &["send-test", &url]).await;
+    assert!(answer.starts_with("the challenge came back"), "{answer}");
+    // Without a URL it is the stack's, whose name is known to no resolver here.
+    let unknown = stack.greenlight(&["send-test"], "").await;
+    let host = format!("no connection to {api}.execute-api.localhost");
+    assert!(unknown.status == 1 && unknown.stderr.contains(&host), "{}", unknown.stderr);
+}
+
+/// The flows that run are those that are looked at, and others are said to be others.
+async fn the_deployed_flows_are_looked_at(stack: &Stack) {
+    let healthy = until(stack, &["doctor"], "as looked at, since").await;
+    assert!(healthy.contains("ok    deployed flows"), "{healthy}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flows.toml");
+    let own = include_str!("../../infra/flows.toml").replace("device-whitelist", "another");
+    std::fs::write(&file, &own).unwrap();
+    let words = ["doctor", "--flows", file.to_str().unwrap()];
+    let other = stack.greenlight(&words, "").await;
+    assert_eq!(other.status, 1, "{}", other.stdout);
+    assert!(other.stdout.contains("FAIL  deployed flows"), "{}", other.stdout);
+    std::fs::write(&file, own.replace("for_each", "for_eech")).unwrap();
+    let broken = stack.greenlight(&words, "").await;
+    assert!(broken.status == 1 && broken.stdout.contains("FAIL  flows"), "{}", broken.stdout);
+}
+
+/// Dead letters that somebody else received are counted, and not taken for none.
+async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
+    let sqs = aws_sdk_sqs::Client::new(&stack.aws.config());
+    let queue = stack.output("DlqUrl");
+    let message =
+        |number: usize| greenlight_tests::scene::request(&format!("I-held-{number}")).to_json();
+    for number in 0..4 {
+        let send = sqs.send_message().queue_url(queue).message_body(message(number));
+        send.send().await.unwrap();
+    }
+    let ids = |listed: &str| listed.lines().count();
+    assert_eq!(ids(&ok(stack, &["dlq", "list", "--json"]).await), 4);
+    // A poll of the console, of some of them.
+    let receive = sqs.receive_message().queue_url(queue).visibility_timeout(600);
+    let held = receive.max_number_of_messages(3).send().await.unwrap().messages.unwrap();
+    let others = 4 - held.len();
+    let listed = stack.greenlight(&["dlq", "list", "--json"], "").await;
+    assert_eq!((listed.status, ids(&listed.stdout)), (4, others), "{}", listed.stderr);
+    let said = format!("{} more dead letter(s) are held by somebody else", held.len());
+    assert!(listed.stderr.contains(&said), "{}", listed.stderr);
+    let first = held[0].message_id().unwrap();
+    for words in [["dlq", "show", first].as_slice(), &["dlq", "redrive", first, "--yes"]] {
+        let ran = stack.greenlight(words, "").await;
+        let is_named = ran.stderr.contains(first) && ran.stderr.contains(&said);
+        assert!(ran.status == 4 && is_named, "{words:?}: {}", ran.stderr);
+    }
+    let words = ["dlq", "redrive", "--where", "unknown", "--yes", "--json"];
+    let part = stack.greenlight(&words, "").await;
+    assert_eq!((part.status, ids(&part.stdout)), (4, others), "{}", part.stderr);
+    for message in &held {
+        let handle = message.receipt_handle().unwrap();
+        sqs.delete_message().queue_url(queue).receipt_handle(handle).send().await.unwrap();
+    }
+    // What was put back is given up again, as no such instance is known.
+    for _ in 0..others {
+        stack.next_dead_letter().await;
+    }
+}
+
+/// Who may not give letters back receives none: they would be hidden from everybody.
+async fn a_right_that_is_missing_is_named_and_hides_nothing(stack: &Stack) {
+    let queue = stack.output("DlqUrl");
+    let body = greenlight_tests::scene::request("I-denied").to_json();
+    let sqs = aws_sdk_sqs::Client::new(&stack.aws.config());
+    sqs.send_message().queue_url(queue).message_body(body).send().await.unwrap();
+    for (missing, allowed) in [
+        ("sqs:ChangeMessageVisibility", ["sqs:ReceiveMessage", "sqs:GetQueueAttributes"]),
+        ("sqs:ReceiveMessage", ["sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]),
+        ("sqs:GetQueueAttributes", ["sqs:ChangeMessageVisibility", "sqs:ReceiveMessage"]),
+    ] {
+        let mut actions = vec!["cloudformation:DescribeStacks"];
+        actions.extend(allowed);
+        let ran = stack.greenlight_as(&actions, &["dlq", "list"]).await;
+        assert_eq!(ran.status, 1, "{missing}: {}{}", ran.stdout, ran.stderr);
+        let said = format!("these credentials are not allowed {missing}");
+        assert!(ran.stderr.contains(&said) && ran.stdout.is_empty(), "{missing}: {}", ran.stderr);
+        assert_eq!(ok(stack, &["dlq", "list", "--json"]).await.lines().count(), 1, "{missing}");
+    }
+    stack.next_dead_letter().await;
+}
+
+/// Who has the rights that docs/aws.md names for a command, and no others, can use it.
+async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
+    stack.scene.approve("I-rights", &["00:00:5e:00:53:0O"]);
+    assert_eq!(
+        stack.send(&stack.scene.event("e-rights", "I-rights", "APPROVED")).await.status,
+        200
+    );
+    until(stack, &["dlq", "list", "--json"], "I-rights").await;
+    let page = include_str!("../../docs/aws.md");
+    let table = page.split("| command | actions |").nth(1).unwrap();
+    let rows: Vec<(&str, &str)> =
+        table.lines().skip(2).map_while(|line| line.trim_matches('|').split_once('|')).collect();
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let actions_of = |command: &str| -> Vec<String> {
+        let mut actions = Vec::new();
+        let mut commands = vec![command.to_owned()];
+        while let Some(command) = commands.pop() {
+            let row = rows.iter().find(|(commands, _)| quoted(commands).contains(&command));
+            let (_, named) = row.unwrap_or_else(|| panic!("{command} has no row"));
+            for name in quoted(named) {
+                if name.contains(':') {
+                    actions.push(name);
+                } else if rows.iter().any(|(commands, _)| quoted(commands).contains(&name)) {
+                    commands.push(name);
+                }
+            }
+        }
+        actions.push("cloudformation:DescribeStacks".to_owned());
+        // AWS has no action of its own for the batch; the local AWS wants one.
+        if actions.iter().any(|action| action == "sqs:ChangeMessageVisibility") {
+            actions.push("sqs:ChangeMessageVisibilityBatch".to_owned());
+        }
+        actions
+    };
+    let api = stack.output("ApiId");
+    let url = format!("{}/_aws/execute-api/{api}/$default/api/event", stack.aws.url());
+    for words in [
+        ["status"].as_slice(),
+        &["status", "--waiting"],
+        &["audit", "I-1"],
+        &["grants"],
+        &["dlq", "list"],
+        &["doctor"],
+        &["subscribe", APPROVAL_CODE],
+        &["send-test", &url],
+        &["dlq", "redrive", "--where", "bad_form", "--yes"],
+        &["replay", "I-1", "--redo", "--yes"],
+    ] {
+        let command = if words[0] == "dlq" { words[..2].join(" ") } else { words[0].to_owned() };
+        let actions = actions_of(&command);
+        let actions: Vec<_> = actions.iter().map(String::as_str).collect();
+        let ran = stack.greenlight_as(&actions, words).await;
+        assert_eq!(ran.status, 0, "{words:?} with {actions:?}: {}{}", ran.stdout, ran.stderr);
+    }
+    let none = stack.greenlight_as(&["sqs:SendMessage"], &["status"]).await;
+    let said = "these credentials are not allowed cloudformation:DescribeStacks";
+    assert!(none.status == 1 && none.stderr.contains(said), "{}", none.stderr);
+}
+
+/// What waits for a target is waiting, and not in flight.
+async fn requests_that_wait_are_listed(stack: &Stack) {
+    stack.scene.nac.set_down(true);
+    stack.scene.approve("I-wait", &[&device(50)]);
+    let event = stack.scene.event("e-wait", "I-wait", "APPROVED");
+    assert_eq!(stack.send(&event).await.status, 200);
+    let listed = until(stack, &["status", "--waiting", "--json"], "I-wait").await;
+    let one: Value = serde_json::from_str(listed.trim()).unwrap();
+    assert_eq!((&one["target"], &one["class"]), (&"nac".into(), &"target_timeout".into()));
+    assert!(one["next_attempt_at"].as_str() > one["failed_at"].as_str(), "{one}");
+    let status: Value = serde_json::from_str(&ok(stack, &["status", "--json"]).await).unwrap();
+    assert_eq!((&status["waiting"], &status["in_flight"]), (&1.into(), &0.into()), "{status}");
+    stack.scene.nac.set_down(false);
+    until(stack, &["audit", "I-wait", "--json"], "\"state\":\"done\"").await;
+    assert_eq!(ok(stack, &["status", "--waiting", "--json"]).await, "");
 }
 
 async fn a_dead_letter_says_why_and_goes_back(stack: &Stack) {
@@ -213,7 +388,7 @@ async fn what_is_not_there_has_an_exit_status_of_its_own(stack: &Stack) {
         (
             &["status", "--stack", "another"],
             1,
-            "CloudFormation does not tell of the stack `another`",
+            "the stack `another` cannot be described in us-east-1, profile default",
         ),
         (&["audit"], 2, "required arguments"),
     ] {

@@ -13,7 +13,7 @@ use crate::site::{Place, StackPlace};
 /// An approval turns green; greenlight does the rest.
 ///
 /// Exit status: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong; 3 what was
-/// asked for is not there; 4 done in part, as dead letters are held by somebody else.
+/// asked for is not there; 4 not all of it: somebody else holds dead letters, or took some.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, propagate_version = true)]
 pub struct Arguments {

@@ -1,4 +1,4 @@
-//! A listener that strangers cannot hold: connections are bounded in number and in time.
+//! The listener: connections are bounded in number, in time and in memory.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,6 +27,18 @@ pub(crate) const MAX_CONNECTIONS: usize = 512;
 /// request on the same connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest header section, in bytes. Events have about one kilobyte.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// Open files that connections leave to the database, the log and calls to other systems.
+const RESERVED_FILES: u64 = 64;
+
+/// The fewest connections that are allowed, however low the limit of open files is.
+const MIN_CONNECTIONS: u64 = 16;
+
+/// The wait for a connection that was closed to be gone.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Requests that are being answered when the listener stops are waited for this long.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -37,25 +49,25 @@ const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 const ACCEPT_ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether the connection of a request may be closed for another one: it may until the whole
-/// request is there. Handlers find it among the request's extensions.
+/// request is there. Handlers of requests with a body find it among the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Busy(Arc<AtomicBool>);
 
 impl Busy {
-    /// Keeps the connection until the value is dropped.
-    pub(crate) fn keep(&self) -> impl Drop + use<> {
+    /// Protects the connection until the value is dropped.
+    pub(crate) fn protect(&self) -> impl Drop + Send + use<> {
         self.0.store(true, Ordering::Relaxed);
-        Kept(self.clone())
+        Protected(self.clone())
     }
 
-    fn is_kept(&self) -> bool {
+    fn is_protected(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-struct Kept(Busy);
+struct Protected(Busy);
 
-impl Drop for Kept {
+impl Drop for Protected {
     fn drop(&mut self) {
         (self.0.0).store(false, Ordering::Relaxed);
     }
@@ -64,6 +76,7 @@ impl Drop for Kept {
 /// Answers connections with `app` until `stopped` is true, and then ends within [`STOP_TIMEOUT`].
 pub(crate) async fn serve(listener: TcpListener, app: Router, mut stopped: watch::Receiver<bool>) {
     let mut connections = Connections::default();
+    let most = max_connections();
     let mut last_logged: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -76,8 +89,9 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, mut stopped: watch
         };
         match accepted {
             Ok((stream, _)) => {
-                if connections.open.len() >= MAX_CONNECTIONS && !connections.close_oldest_idle() {
-                    // Everybody is being answered: this one is closed, and its sender comes again.
+                if connections.open.len() >= most && !connections.close_oldest_idle() {
+                    // All connections are answering requests: the new one is closed, and its sender
+                    // tries again.
                     continue;
                 }
                 connections.start(stream, app.clone(), stopped.clone());
@@ -90,7 +104,13 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, mut stopped: watch
                     let open = connections.open.len();
                     tracing::error!(%error, open, "no more connections can be accepted: is the limit of open files too low?");
                 }
-                if !connections.close_oldest_idle() {
+                if connections.close_oldest_idle() {
+                    // Its file is free when its task has ended.
+                    let ended = connections.tasks.join_next_with_id();
+                    if let Ok(Some(ended)) = tokio::time::timeout(CLOSE_TIMEOUT, ended).await {
+                        connections.forget(&ended);
+                    }
+                } else {
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
@@ -101,6 +121,25 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, mut stopped: watch
     let ends = async { while connections.tasks.join_next().await.is_some() {} };
     // What is still open after that is dropped with its tasks.
     let _ = tokio::time::timeout(STOP_TIMEOUT, ends).await;
+}
+
+/// As many connections as the limit of open files leaves room for, which is raised first.
+fn max_connections() -> usize {
+    #[cfg(unix)]
+    let allowed = {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let wanted = MAX_CONNECTIONS as u64 + RESERVED_FILES;
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        if current.is_some_and(|current| current < wanted) {
+            let current = Some(maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+            let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+        }
+        let current = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
+        current.saturating_sub(RESERVED_FILES).max(MIN_CONNECTIONS)
+    };
+    #[cfg(not(unix))]
+    let allowed = MAX_CONNECTIONS as u64;
+    usize::try_from(allowed).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS)
 }
 
 /// The connections that are open, oldest first.
@@ -130,7 +169,7 @@ impl Connections {
 
     /// `false` when all are being answered.
     fn close_oldest_idle(&mut self) -> bool {
-        let oldest = self.open.iter().find(|(_, (busy, _))| !busy.is_kept());
+        let oldest = self.open.iter().find(|(_, (busy, _))| !busy.is_protected());
         let Some(number) = oldest.map(|(number, _)| *number) else { return false };
         if let Some((_, task)) = self.open.remove(&number) {
             task.abort();
@@ -140,7 +179,7 @@ impl Connections {
 
     fn close_idle(&mut self) {
         for (busy, task) in self.open.values() {
-            if !busy.is_kept() {
+            if !busy.is_protected() {
                 task.abort();
             }
         }
@@ -152,14 +191,19 @@ async fn answer(stream: TcpStream, app: Router, busy: Busy, mut stopped: watch::
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(busy.clone());
         let mut app = app.clone();
-        async move { app.call(request.map(Body::new)).await }
+        let protected = request.body().is_end_stream().then(|| busy.protect());
+        async move {
+            let _protected = protected;
+            app.call(request.map(Body::new)).await
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    // How a connection ends is its sender's affair.
+    // An error means that the sender closed the connection, or sent no HTTP.
     tokio::select! {
         _ = connection.as_mut() => {}
         () = is_stopped(&mut stopped) => {

@@ -21,14 +21,22 @@ pub enum DlqError {
     #[error(transparent)]
     Site(#[from] SiteError),
     /// No dead letter has this id.
-    #[error("there is no dead letter {0}; `greenlight dlq list` shows all (没有这封死信)")]
+    #[error("there is no dead letter {0}; `greenlight dlq list` shows all (找不到该死信)")]
     NotThere(String),
     /// What was asked for was done for the dead letters that could be had, and there are others.
     #[error("{}", not_all(*.0))]
     NotAll(Elsewhere),
+    /// This one cannot be seen, and may be one of those that somebody else holds.
+    #[error("the dead letter {id} cannot be seen; {}", not_all(*.elsewhere))]
+    NotSeen {
+        /// The id.
+        id: String,
+        /// The others.
+        elsewhere: Elsewhere,
+    },
     /// Others took letters while they were put back.
     #[error(
-        "{0} of them were taken by somebody else meanwhile: `greenlight dlq list` shows what is left (部分死信已被他人处理)"
+        "{0} of them were taken by somebody else meanwhile: `greenlight dlq list` shows what is left (部分死信已被其他使用者取走)"
     )]
     Taken(usize),
     /// No dead letter is of this class.
@@ -44,8 +52,8 @@ pub enum DlqError {
 /// Says how many dead letters are held elsewhere, and until when.
 fn not_all(Elsewhere { count, until }: Elsewhere) -> String {
     format!(
-        "{count} more dead letter(s) are held by somebody else, such as a poll in the console, and hidden until {} at \
-         the latest: try again then (另有 {count} 封死信正被他人查看)",
+        "{count} more dead letter(s) are held by somebody else, such as a poll in the console, and hidden, usually until \
+         {}: try again then (另有 {count} 条死信正被其他使用者接收，暂不可见)",
         moment(until)
     )
 }
@@ -67,6 +75,9 @@ pub struct Pace {
     /// So many a second, at most.
     pub per_second: u32,
 }
+
+/// Letters that are not put back yet are held anew after this time, half of how long they are held.
+const HOLD_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// So many letters a second are put back at most.
 const FASTEST: u32 = 1_000;
@@ -161,7 +172,11 @@ pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqErr
 
 /// A letter that cannot be seen may be one that somebody else holds.
 fn not_there(id: &str, elsewhere: Option<Elsewhere>) -> DlqError {
-    elsewhere.map_or_else(|| DlqError::NotThere(id.to_owned()), DlqError::NotAll)
+    let id = id.to_owned();
+    match elsewhere {
+        None => DlqError::NotThere(id),
+        Some(elsewhere) => DlqError::NotSeen { id, elsewhere },
+    }
 }
 
 /// Puts dead letters back into the queue, one after the other, and tells of each as it goes. What was put back
@@ -198,6 +213,7 @@ async fn put_back(
     mut tell: impl FnMut(Step),
 ) -> Result<usize, DlqError> {
     let mut taken = 0;
+    let mut held_at = tokio::time::Instant::now();
     let gap = Duration::from_secs(1) / pace.per_second.clamp(1, FASTEST);
     let mut beat = tokio::time::interval(gap);
     for (number, letter) in (1..).zip(letters) {
@@ -207,6 +223,10 @@ async fn put_back(
             format!("{id} would go back into the queue")
         } else {
             beat.tick().await;
+            if held_at.elapsed() > HOLD_AGAIN_AFTER {
+                site.hold_longer(letters.get(number - 1..).unwrap_or_default()).await?;
+                held_at = tokio::time::Instant::now();
+            }
             is_back = site.redrive(letter).await?;
             taken += usize::from(!is_back);
             let what = if is_back {

@@ -12,11 +12,12 @@ use greenlight_actions::{Actions, connector::ConnectorError};
 use greenlight_core::Timestamp;
 use greenlight_core::flow::{Flow, Flows, Place as FieldPlace};
 use greenlight_core::ports::{Clock, Http, ReadSecret};
-use greenlight_core::secret::{FixedSecret, Secret};
+use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{Definition, SOURCE, Widget};
 use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::OpenError;
+use greenlight_stores::private::check_private;
 use serde_json::json;
 use thiserror::Error;
 
@@ -106,8 +107,14 @@ pub async fn doctor(patient: &Patient) -> Findings {
     let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
     let site = match &patient.place {
         // Before the first `serve` there is no folder, and that is no fault.
-        Place::Folder(_) if matches!(site, Err(SiteError::Open(OpenError::Absent(_)))) => {
-            found.ok("data folder", "made by the first `greenlight serve` (首次运行时创建)");
+        Place::Folder(folder) if matches!(site, Err(SiteError::Open(OpenError::Absent(_)))) => {
+            match check_private(folder) {
+                Ok(Err(error)) => found.bad("data folder", error),
+                _ => {
+                    found
+                        .ok("data folder", "made by the first `greenlight serve` (首次运行时创建)");
+                }
+            }
             None
         }
         Place::Folder(_) => found.take("data folder", site, ""),
@@ -136,8 +143,9 @@ pub async fn doctor(patient: &Patient) -> Findings {
         }
     };
     let Some(secrets) = found.take("secret", secrets, "") else { return found };
-    let advice = ": `greenlight secrets set` asks for what is missing (请用它补全密钥)";
-    let Some(secret) = found.take("secret", secrets.read().await, advice) else { return found };
+    let secret = secrets.read().await;
+    let advice = secret.as_ref().err().map_or("", advice_for);
+    let Some(secret) = found.take("secret", secret, advice) else { return found };
     found.ok("secret", "complete, as far as Feishu is concerned (飞书部分完整)");
     let base_url = known("FEISHU_BASE_URL").unwrap_or_else(|| patient.feishu_base_url.clone());
     clock(&base_url, &mut found).await;
@@ -146,6 +154,19 @@ pub async fn doctor(patient: &Patient) -> Findings {
         targets(flows, secret, &mut found).await;
     }
     found
+}
+
+/// What corrects a secret that cannot be used, where its error does not say so itself.
+const fn advice_for(error: &SecretError) -> &'static str {
+    match error {
+        SecretError::Absent(_) | SecretError::Empty(_) => {
+            ": `greenlight secrets set` asks for what is missing (请用它补全密钥)"
+        }
+        SecretError::Malformed { .. } => {
+            ": replace it by a whole document, `greenlight secrets set < secrets.json` (请用完整文档覆盖)"
+        }
+        SecretError::Unavailable(_) | SecretError::NotPrivate(_) => "",
+    }
 }
 
 async fn queues(site: &Site, found: &mut Findings) {
@@ -161,18 +182,16 @@ async fn queues(site: &Site, found: &mut Findings) {
 async fn deployed(site: &Site, files: &Files, found: &mut Findings) -> Files {
     let of_site = flows::of_site(site, files.clone()).await;
     let Some(of_site) = found.take("deployed flows", of_site, "") else { return files.clone() };
-    let Some(deployed) = of_site.deployed else {
-        let text = "not known before the first start of the worker: those of this command are looked at (尚未启动)";
-        found.ok("deployed flows", text);
-        return of_site.files;
-    };
-    if of_site.differ {
-        let text = "flows or connectors of this command are not those that run there: deploy them, or leave --flows and \
-                    --connectors out and use the greenlight that was deployed (与已部署的配置不一致)";
-        found.bad("deployed flows", text);
-    } else {
-        let text = format!("as looked at, since {} (与已部署一致)", moment(deployed.since));
-        found.ok("deployed flows", text);
+    match (of_site.warning(), of_site.since) {
+        (Some(warning), _) => found.bad("deployed flows", warning),
+        (None, Some(since)) => {
+            let text = format!("as looked at, since {} (与已部署的配置一致)", moment(since));
+            found.ok("deployed flows", text);
+        }
+        (None, None) => {
+            let text = "no worker has started with them yet (处理函数尚未以此配置启动)";
+            found.ok("deployed flows", text);
+        }
     }
     of_site.files
 }

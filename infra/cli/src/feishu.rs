@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
+use greenlight_core::transport::is_clear_text;
 use greenlight_core::{Failure, Reason};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::FeishuClient;
@@ -37,8 +38,11 @@ impl From<Failure> for FeishuError {
 /// A client of Feishu's OpenAPI at `base_url`.
 ///
 /// # Errors
-/// [`ClientError`] when the machine has no trust anchors.
+/// [`ClientError`] when `base_url` is clear text, or the machine has no trust anchors.
 pub fn client(secret: Secret, base_url: &str) -> Result<AskingFeishu, ClientError> {
+    if is_clear_text(base_url) {
+        return Err(ClientError::ClearText(base_url.to_owned()));
+    }
     let secret = FixedSecret(Arc::new(secret));
     Ok(FeishuClient::new(Client::new(None)?, secret, SystemClock, base_url))
 }

@@ -2,9 +2,10 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use greenlight::arguments::{
@@ -14,7 +15,10 @@ use greenlight::arguments::{
 use greenlight::audit::{self, AuditError};
 use greenlight::dlq::{self, DlqError, Pace, Which};
 use greenlight::doctor::{Patient, doctor};
-use greenlight::output::{LogWriter, print, print_error, print_line, print_question};
+use greenlight::flows::OfSite;
+use greenlight::output::{
+    log_writer, one_line, print, print_error, print_line, print_question, try_print,
+};
 use greenlight::replay::{Replay, ReplayError, replay};
 use greenlight::secrets::{self, Secrets};
 use greenlight::send_test::{Event, send_test};
@@ -46,10 +50,16 @@ impl<E: std::error::Error> From<E> for Failed {
 }
 
 impl Failed {
+    /// Says why, and gives the exit status.
+    fn end(self) -> ExitCode {
+        print_error(&self.text);
+        ExitCode::from(self.status)
+    }
+
     fn of_dlq(error: DlqError) -> Self {
         let status = match &error {
             DlqError::NotThere(_) | DlqError::NoneOfClass { .. } => NOT_THERE,
-            DlqError::NotAll(_) | DlqError::Taken(_) => IN_PART,
+            DlqError::NotAll(_) | DlqError::NotSeen { .. } | DlqError::Taken(_) => IN_PART,
             DlqError::Site(_) => 1,
         };
         Self { status, ..error.into() }
@@ -69,27 +79,32 @@ impl Failed {
 /// What goes to standard output.
 type Told = Result<String, Failed>;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Blocking calls that hang, such as the lookup of a name, are not waited for at the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// More is no secret document.
+const MAX_INPUT_BYTES: u64 = 64 * 1024;
+
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Whoever only asks wants the answer, and serve's log is its output.
+    // Commands print their answer, and serve's log is its output.
     let is_serving = matches!(arguments.command, Command::Serve { .. });
     let is_quiet = matches!(arguments.command, Command::Demo { .. });
-    log_to_stderr(match (is_serving, is_quiet) {
+    let _log = log_to_stderr(match (is_serving, is_quiet) {
         (true, _) => "info",
         (_, true) => "off",
         // The AWS SDK warns of every place where it found no credentials; the error says so once.
         _ => "error",
     });
-    match run(arguments.command).await {
-        Ok(text) => {
-            print(&text);
-            ExitCode::SUCCESS
-        }
-        Err(failed) => {
-            print_error(&failed.text);
-            ExitCode::from(failed.status)
-        }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failed::from(error).end(),
+    };
+    let told = runtime.block_on(run(arguments.command));
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    match told.and_then(|text| Ok(try_print(&text)?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => failed.end(),
     }
 }
 
@@ -237,15 +252,19 @@ async fn subscribe(code: &str, place: &Place, feishu: AskFeishu) -> Told {
 async fn set_secrets(place: &Place, files: flows::Files, file: Option<PathBuf>) -> Told {
     let (site, secrets) = secrets_at(place, file).await?;
     let known = |name: &str| Site::variable_of(site.as_ref(), name);
-    let files = match &site {
-        Some(site) => flows::of_site(site, files).await?.files,
-        None => files,
+    let of_site = match &site {
+        Some(site) => Some(flows::of_site(site, files.clone()).await?),
+        None => None,
     };
-    let needed = flows::credentials(&files, &known)?;
+    let files = of_site.as_ref().map_or(&files, |of_site| &of_site.files);
+    let needed = flows::credentials(files, &known)?;
+    if let Some(warning) = of_site.as_ref().and_then(OfSite::warning) {
+        print_line(&warning);
+    }
     let written = if io::stdin().is_terminal() {
         secrets::set(&secrets, &needed, ask).await?
     } else {
-        secrets::set_from(&secrets, &needed, &io::read_to_string(io::stdin())?).await?
+        secrets::set_from(&secrets, &needed, &read_input()?).await?
     };
     Ok(written.told())
 }
@@ -326,8 +345,14 @@ fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
     Ok(io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y")))
 }
 
+/// What is piped in, as far as a secret document can be long.
+fn read_input() -> io::Result<String> {
+    io::read_to_string(io::stdin().take(MAX_INPUT_BYTES))
+}
+
 /// Asks for a credential without echo.
 fn ask(path: &str, is_set: bool) -> io::Result<String> {
+    let path = one_line(path);
     let kept = if is_set { " (Enter keeps it)" } else { "" };
     rpassword::prompt_password(format!("{path}{kept}: "))
 }
@@ -349,12 +374,14 @@ async fn secrets_at(
 }
 
 /// `RUST_LOG` overrides `level`.
-fn log_to_stderr(level: &str) {
+fn log_to_stderr(level: &str) -> impl Drop + use<> {
+    let (writer, guard) = log_writer();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(LogWriter)
+        .with_writer(writer)
         .with_ansi(false)
         .with_target(false)
         .init();
+    guard
 }

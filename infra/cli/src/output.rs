@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 /// `text` with every character that a terminal would obey written as `\uXXXX`, which in a JSON
 /// document is the same character. Line feeds stay.
@@ -46,9 +46,21 @@ fn escape(text: &str, is_unsafe: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// Prints a finished text. A reader that has gone, as `head` does, is no error.
-pub fn print(text: &str) {
+///
+/// # Errors
+/// As standard output has them: a full disk, where it is a file.
+pub fn try_print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(escaped(text).as_bytes()).and_then(|()| stdout.flush());
+    let printed = stdout.write_all(escaped(text).as_bytes()).and_then(|()| stdout.flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// As [`try_print`], where what is done does not depend on who reads of it.
+pub fn print(text: &str) {
+    let _ = try_print(text);
 }
 
 /// Prints formatted text and ends the line, as `println!` does, by way of [`print`].
@@ -77,29 +89,30 @@ pub fn print_question(question: &str) {
     let _ = stderr.write_all(one_line(question).as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// Standard error for log lines: each event is one line of safe text.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogWriter;
+/// Log lines that wait for standard error, at most; more are dropped.
+const MAX_LOG_LINES: usize = 4_096;
 
-impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        Self
-    }
+/// Standard error for log lines, by a thread of its own: a reader that stalls, or a disk that is
+/// full, costs lines and holds up nothing. What waits is written while the guard is dropped.
+pub fn log_writer() -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LOG_LINES).finish(LogWriter)
 }
 
+/// Writes each event as one line of safe text.
+#[derive(Clone, Copy, Debug, Default)]
+struct LogWriter;
+
 impl Write for LogWriter {
-    /// `tracing_subscriber` writes one whole event at a time.
+    /// `tracing_subscriber` writes one whole event at a time. An error has no other place to go to.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        io::stderr().lock().write_all(format!("{}\n", one_line(line)).as_bytes())?;
+        let _ = io::stderr().lock().write_all(format!("{}\n", one_line(line)).as_bytes());
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

@@ -236,8 +236,9 @@ pub async fn set_from(
         let document: Value = serde_json::from_str(text).map_err(|error| {
             SecretsError::BadDocument { line: error.line(), column: error.column() }
         })?;
-        let mut fields = Vec::new();
-        leaves(&document, &mut Vec::new(), &mut fields);
+        // Other keys are not named: a secret may stand where a key should.
+        let is_set = |field: &&Field| field.is_set_in(&document);
+        let fields = needed.iter().filter(is_set).map(Field::path).collect();
         (document, fields)
     } else {
         let mut document = secrets.document().await?;
@@ -250,16 +251,6 @@ pub async fn set_from(
     };
     secrets.write(&document, &needed).await?;
     Ok(Written { fields, place: secrets.place() })
-}
-
-/// The paths of all values that are no objects.
-fn leaves(value: &Value, path: &mut Vec<String>, found: &mut Vec<String>) {
-    let Value::Object(members) = value else { return found.push(path.join(".")) };
-    for (key, value) in members {
-        path.push(key.clone());
-        leaves(value, path, found);
-        path.pop();
-    }
 }
 
 /// `NAME=VALUE` lines; empty ones and those that begin with `#` are skipped.
@@ -278,11 +269,14 @@ fn read_lines(text: &str, needed: &[Field]) -> Result<Vec<(Field, String)>, Secr
             let known: Vec<_> = needed.iter().map(Field::path).collect();
             return Err(bad(&format!("has a NAME that is not needed ({} are)", known.join(", "))));
         }
-        Ok((field, value.to_owned()))
+        Ok((field, value.trim_end_matches('\r').to_owned()))
     };
     let read: Vec<_> = lines.map(read).collect::<Result<_, _>>()?;
     if read.is_empty() {
-        return Err(SecretsError::BadLine { line: 1, problem: "is not there".to_owned() });
+        return Err(SecretsError::BadLine {
+            line: 1,
+            problem: "is missing: there is no input".to_owned(),
+        });
     }
     Ok(read)
 }

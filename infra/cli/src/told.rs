@@ -11,7 +11,7 @@ use crate::output::one_line;
 #[must_use]
 pub fn moment(at: Timestamp) -> String {
     let millis = at.as_millis();
-    jiff::Timestamp::from_millisecond(millis - millis.rem_euclid(1_000))
+    jiff::Timestamp::from_millisecond(millis.saturating_sub(millis.rem_euclid(1_000)))
         .map_or_else(|_| "?".to_owned(), |moment| moment.to_string())
 }
 

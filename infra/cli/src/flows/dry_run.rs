@@ -12,8 +12,9 @@ use greenlight_core::flow::{Flow, Flows};
 use greenlight_core::instance::Instance;
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance};
 use greenlight_core::secret::{CachedSecret, FixedSecret, Secret};
+use greenlight_core::transport::is_clear_text;
 use greenlight_core::{Failure, Reason, plan};
-use greenlight_http::Client;
+use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, parse_instance};
 use greenlight_stores::{SecretFile, SystemClock};
 use serde_json::{Map, Value, json};
@@ -99,6 +100,9 @@ fn instance_in(file: &str) -> Result<Instance, FlowsProblem> {
 }
 
 async fn instance_at(feishu: Feishu, code: &str) -> Result<Instance, FlowsProblem> {
+    if is_clear_text(&feishu.base_url) {
+        return Err(ClientError::ClearText(feishu.base_url).into());
+    }
     let file = SecretFile::new(feishu.secrets);
     let secret = Arc::new(CachedSecret::load(file.clone(), file, SystemClock).await?);
     let client = FeishuClient::new(Client::new(None)?, secret, SystemClock, &feishu.base_url);

@@ -9,10 +9,9 @@ use std::path::PathBuf;
 
 use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Connectors, Setup};
-use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
 use greenlight_core::secret::SecretError;
-use greenlight_core::{Mistakes, Reason};
+use greenlight_core::{Mistakes, Reason, Timestamp};
 use greenlight_http::ClientError;
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
@@ -48,30 +47,50 @@ impl Files {
     }
 }
 
-/// The flows of a site, and whether the files that were given are the same.
+/// The flows to look at for a site.
 #[derive(Clone, Debug)]
 pub struct OfSite {
     /// With the flows that run there, where no file was given.
     pub files: Files,
-    /// What runs there; `None` before the first start.
-    pub deployed: Option<DeployedFlows>,
-    /// Whether the files and connectors of this command are others than those that run there.
-    pub differ: bool,
+    /// Since when they run there; `None` before the first start, or when a file was given.
+    pub since: Option<Timestamp>,
+    /// What is not as it runs there: the flows that were given, or the connectors.
+    pub differences: Vec<&'static str>,
 }
 
-/// The flows to look at for a site: those of the file that was given, else those that run there.
+/// The flows to look at for a site: those of the file that was given, else those that run there. A
+/// stack's parameter goes before what its worker kept when it started last.
 ///
 /// # Errors
 /// [`OfSiteError`] when the ledger or a file cannot be read.
 pub async fn of_site(site: &Site, mut files: Files) -> Result<OfSite, OfSiteError> {
-    let deployed = site.deployed_flows().await?;
+    let kept = site.deployed_flows().await?;
+    let parameter = site.flows_parameter();
+    let running = parameter.or_else(|| kept.as_ref().map(|kept| kept.text.clone()));
     if files.flows.is_none() {
-        files.deployed = deployed.as_ref().map(|deployed| deployed.text.clone());
+        files.deployed.clone_from(&running);
     }
-    let connectors = Connectors::built_in_and(files.connectors.as_deref())?;
-    let digest = connectors.digest(&files.text()?);
-    let differ = deployed.as_ref().is_some_and(|deployed| deployed.digest != digest);
-    Ok(OfSite { files, deployed, differ })
+    let connectors = Connectors::built_in_and(files.connectors.as_deref())?.digest();
+    let mut differences = Vec::new();
+    let text = files.text()?;
+    if running.as_ref().is_some_and(|running| *running != text) {
+        differences.push("the flows of --flows");
+    }
+    if kept.as_ref().is_some_and(|kept| kept.connectors != connectors) {
+        differences.push("the connectors of this command and --connectors");
+    }
+    let since = kept.filter(|kept| kept.text == text).map(|kept| kept.since);
+    Ok(OfSite { files, since, differences })
+}
+
+impl OfSite {
+    /// What is not as it runs there, as a sentence; `None` where all is.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let what = self.differences.join(" and ");
+        (!what.is_empty())
+            .then(|| format!("{what} are not those that run there (与已部署的配置不一致)"))
+    }
 }
 
 /// The flows of a site cannot be told.

@@ -15,6 +15,7 @@ use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{Approvals, Flows, FlowsError};
 use greenlight_core::ports::{Clock, LedgerError, QueueError, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
+use greenlight_core::transport::is_clear_text;
 use greenlight_core::{Mistakes, Processor, Receiver};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
@@ -61,6 +62,11 @@ pub enum ServeError {
     /// The flows file cannot be read.
     #[error(transparent)]
     FlowsFile(#[from] BadFlowsFile),
+    /// Feishu would be spoken to in clear text.
+    #[error(
+        "--feishu-base-url {0} is clear text, and the app's secret is sent there: use https://"
+    )]
+    ClearText(String),
     /// The flows are wrong.
     #[error("flows.toml: {0}")]
     Flows(#[from] Mistakes<FlowsError>),
@@ -102,6 +108,9 @@ pub enum ServeError {
 /// a crash, and done after the next start. Containers are killed after 10 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// Closing the database takes a moment; a disk that hangs must not hold up the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 type Secret = Arc<CachedSecret<SecretFile, SystemClock>>;
 type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
 type LocalProcessor = Processor<
@@ -129,7 +138,10 @@ pub struct Server {
 pub async fn run(options: Options) -> Result<(), ServeError> {
     let mut signals = StopSignals::listen();
     let (ui, data) = (options.ui, options.data.clone());
-    let server = Server::start(options).await?;
+    let server = tokio::select! {
+        server = Server::start(options) => server?,
+        () = signals.received() => return Ok(()),
+    };
     let page = match ui {
         Some(port) => Some(show_page(&server, port, &data).await?),
         None => None,
@@ -177,6 +189,9 @@ impl Server {
         options: Options,
         environment: &(dyn Fn(&str) -> Option<String> + Sync),
     ) -> Result<Self, ServeError> {
+        if is_clear_text(&options.feishu_base_url) {
+            return Err(ServeError::ClearText(options.feishu_base_url));
+        }
         let text = flows_text(options.flows.as_deref(), include_str!("../../../flows.toml"))?;
         let flows = Flows::parse(&text, environment)?;
         let approvals = Approvals::parse(&text, environment)?;
@@ -185,14 +200,15 @@ impl Server {
         let file = SecretFile::new(options.secrets);
         let secret = Arc::new(CachedSecret::load(file.clone(), file, SystemClock).await?);
         let database = Database::open(&options.data).await?;
-        let digest = connectors.digest(&text);
-        database.keep_flows(&DeployedFlows { text, digest, since: SystemClock.now() }).await?;
         let listener = TcpListener::bind(options.listen)
             .await
             .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;
         let address = listener
             .local_addr()
             .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;
+
+        let (since, connectors) = (SystemClock.now(), connectors.digest());
+        database.keep_flows(&DeployedFlows { text, connectors, since }).await?;
 
         let arrived = Arc::new(Notify::new());
         let settled = Arc::new(Notify::new());
@@ -281,7 +297,10 @@ impl Server {
                 let _ = task.await;
             }
         }
-        self.database.close().await;
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.database.close());
+        if closed.await.is_err() {
+            tracing::warn!("the database was not closed in time: the next start reads its log");
+        }
     }
 }
 

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use greenlight_core::ports::{Clock, Enqueue, QueueError};
 use greenlight_core::{Answer, Delivery, MAX_BODY_BYTES, Refusal, Request, receive};
 use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::Database;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use crate::connections::{self, Busy};
 
@@ -28,7 +29,7 @@ use super::counters::Counters;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A body up to this size is always read. Events are of about one kilobyte.
-const SMALL_BODY_BYTES: u64 = 16 * 1024;
+const SMALL_BODY_BYTES: usize = 16 * 1024;
 
 /// The most larger bodies that are read at a time: with 512 small ones 24 MiB of memory.
 const MAX_LARGE_BODIES: usize = 64;
@@ -61,13 +62,23 @@ struct Inlet {
 }
 
 impl Inlet {
-    /// Reads a body. One that is larger than events are is read only while few others are.
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-        let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
-        let is_small = length.is_some_and(|length: u64| length <= SMALL_BODY_BYTES);
-        let permit = || self.large_bodies.try_acquire().map_err(|_| Refusal::TooMany);
-        let _permit = if is_small { None } else { Some(permit()?) };
-        to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| Refusal::TooLarge)
+    /// Reads a body. One that turns out larger than events are is read only while few others are,
+    /// and holds its permit as long as it is in memory.
+    async fn read(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Refusal> {
+        let mut chunks = body.into_data_stream();
+        let (mut read, mut permit) = (BytesMut::new(), None);
+        while let Some(chunk) = chunks.next().await {
+            // The sender closed the connection, or sent no HTTP.
+            let chunk = chunk.map_err(|_| Refusal::NotARequest)?;
+            if read.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(Refusal::TooLarge);
+            }
+            read.extend_from_slice(&chunk);
+            if read.len() > SMALL_BODY_BYTES && permit.is_none() {
+                permit = Some(self.large_bodies.try_acquire().map_err(|_| Refusal::TooMany)?);
+            }
+        }
+        Ok((read.freeze(), permit))
     }
 }
 
@@ -105,11 +116,11 @@ async fn event(
 ) -> Response {
     let (head, body) = request.into_parts();
     let receiver = &inlet.receiver;
-    let read = tokio::time::timeout(BODY_TIMEOUT, inlet.read(&head.headers, body)).await;
+    let read = tokio::time::timeout(BODY_TIMEOUT, inlet.read(body)).await;
     let answer = match read.unwrap_or(Err(Refusal::TooSlow)) {
         Err(refusal) => Answer::refused(refusal, &receiver.metrics),
-        Ok(body) => {
-            let _kept = busy.keep();
+        Ok((body, _permit)) => {
+            let _protected = busy.protect();
             receive(&Delivery { headers: head.headers, body }, receiver).await
         }
     };

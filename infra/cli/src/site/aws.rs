@@ -4,7 +4,7 @@ use aws_config::BehaviorVersion;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{HOUR, Overview};
+use greenlight_core::audit::{HOUR, Overview, Story};
 use greenlight_stores::aws::{
     DeadLetterQueue, DynamoLedger, SecretsManager, SqsQueue, Stack, StackError,
 };
@@ -69,12 +69,13 @@ impl OnAws {
         );
         let (counts, dead, waiting) = (counts?, dead?, waiting?);
         // SQS hides what is tried again later as it hides what is being processed.
-        let hidden = (waiting.len() as u64).min(counts.in_flight);
+        let is_hidden = |story: &&Story| story.next_attempt(now).is_some_and(|next| next > now);
+        let hidden = (waiting.iter().filter(is_hidden).count() as u64).min(counts.in_flight);
         let mut overview = Overview {
             is_served: None,
             waiting: counts.waiting + hidden,
             in_flight: counts.in_flight - hidden,
-            oldest,
+            oldest: oldest?,
             dead_letters: dead.waiting + dead.in_flight,
             by_class: [].into(),
             breakers: breakers?,
@@ -83,6 +84,11 @@ impl OnAws {
         };
         overview.count_waiting(&waiting);
         Ok(overview)
+    }
+
+    pub(super) fn flows_parameter(&self) -> Option<String> {
+        let text = self.stack.parameter("Flows").filter(|text| !text.trim().is_empty());
+        text.map(str::to_owned)
     }
 
     pub(super) fn webhook_url(&self) -> Result<String, StackError> {

@@ -231,6 +231,28 @@ impl Site {
         })
     }
 
+    /// The text of flows.toml as a parameter of the stack; `None` for a data folder, and where the
+    /// flows were built in.
+    #[must_use]
+    pub fn flows_parameter(&self) -> Option<String> {
+        match self {
+            Self::Local(_) => None,
+            Self::Aws(site) => site.flows_parameter(),
+        }
+    }
+
+    /// Holds letters for longer, while others are put back; on one machine nobody takes them.
+    ///
+    /// # Errors
+    /// [`SiteError`] says who did not answer.
+    pub async fn hold_longer(&self, letters: &[&Letter]) -> Result<(), SiteError> {
+        if let Self::Aws(site) = self {
+            let held: Vec<_> = letters.iter().filter_map(|letter| letter.held.clone()).collect();
+            site.dead_letters()?.hold_longer(&held).await?;
+        }
+        Ok(())
+    }
+
     /// Where the office system's events go; `None` for a data folder, which does not say.
     ///
     /// # Errors

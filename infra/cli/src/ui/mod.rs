@@ -198,9 +198,12 @@ async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response 
     let pace = Pace { is_dry: false, per_second: u32::MAX };
     let done = match dlq::redrive(&inside.site, &which, pace, |_| {}).await {
         Ok(()) => "redriven",
-        Err(dlq::DlqError::NotThere(_) | dlq::DlqError::NotAll(_) | dlq::DlqError::Taken(_)) => {
-            "gone"
-        }
+        Err(
+            dlq::DlqError::NotThere(_)
+            | dlq::DlqError::NotAll(_)
+            | dlq::DlqError::NotSeen { .. }
+            | dlq::DlqError::Taken(_),
+        ) => "gone",
         Err(error) => return (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
     };
     let language = Language::of(Some(&asked.lang), &HeaderMap::new());

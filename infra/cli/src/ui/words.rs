@@ -82,8 +82,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("no_letters", "The dead-letter queue is empty.", "死信队列为空。"),
     (
         "elsewhere",
-        "Held by somebody else, such as a poll in the console, and shown again in two minutes",
-        "正被他人查看（如控制台轮询），两分钟后重新显示",
+        "Held by somebody else, such as a poll in the console, and hidden for now",
+        "正被其他使用者接收（如控制台轮询），暂不可见",
     ),
     ("reason", "Reason", "原因"),
     ("next", "Next step", "下一步"),
