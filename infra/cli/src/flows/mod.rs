@@ -1,6 +1,7 @@
 //! `greenlight flows`: is flows.toml right, and what would it do?
 
 mod dry_run;
+mod of_site;
 mod place;
 
 use std::cell::RefCell;
@@ -11,14 +12,13 @@ use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Connectors, Setup};
 use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
 use greenlight_core::secret::SecretError;
-use greenlight_core::{Mistakes, Reason, Timestamp};
+use greenlight_core::{Mistakes, Reason};
 use greenlight_http::ClientError;
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
 pub use dry_run::{Feishu, dry_run};
-
-use crate::site::{Site, SiteError};
+pub use of_site::{OfSite, OfSiteError, of_site};
 
 /// Adds a line to a text, which takes everything.
 macro_rules! say {
@@ -45,66 +45,6 @@ impl Files {
         let built_in = self.deployed.as_deref();
         flows_text(self.flows.as_deref(), built_in.unwrap_or(include_str!("../../../flows.toml")))
     }
-}
-
-/// The flows to look at for a site.
-#[derive(Clone, Debug)]
-pub struct OfSite {
-    /// With the flows that run there, where no file was given.
-    pub files: Files,
-    /// Since when they run there; `None` before the first start, or when a file was given.
-    pub since: Option<Timestamp>,
-    /// What is not as it runs there: the flows that were given, or the connectors.
-    pub differences: Vec<&'static str>,
-}
-
-/// The flows to look at for a site: those of the file that was given, else those that run there. A
-/// stack's parameter goes before what its worker kept when it started last.
-///
-/// # Errors
-/// [`OfSiteError`] when the ledger or a file cannot be read.
-pub async fn of_site(site: &Site, mut files: Files) -> Result<OfSite, OfSiteError> {
-    let kept = site.deployed_flows().await?;
-    let parameter = site.flows_parameter();
-    let running = parameter.or_else(|| kept.as_ref().map(|kept| kept.text.clone()));
-    if files.flows.is_none() {
-        files.deployed.clone_from(&running);
-    }
-    let connectors = Connectors::built_in_and(files.connectors.as_deref())?.digest();
-    let mut differences = Vec::new();
-    let text = files.text()?;
-    if running.as_ref().is_some_and(|running| *running != text) {
-        differences.push("the flows of --flows");
-    }
-    if kept.as_ref().is_some_and(|kept| kept.connectors != connectors) {
-        differences.push("the connectors of this command and --connectors");
-    }
-    let since = kept.filter(|kept| kept.text == text).map(|kept| kept.since);
-    Ok(OfSite { files, since, differences })
-}
-
-impl OfSite {
-    /// What is not as it runs there, as a sentence; `None` where all is.
-    #[must_use]
-    pub fn warning(&self) -> Option<String> {
-        let what = self.differences.join(" and ");
-        (!what.is_empty())
-            .then(|| format!("{what} are not those that run there (与已部署的配置不一致)"))
-    }
-}
-
-/// The flows of a site cannot be told.
-#[derive(Debug, Error)]
-pub enum OfSiteError {
-    /// The ledger says no.
-    #[error(transparent)]
-    Site(#[from] SiteError),
-    /// The file cannot be read.
-    #[error(transparent)]
-    File(#[from] BadFlowsFile),
-    /// The connectors cannot be read.
-    #[error(transparent)]
-    Connectors(#[from] ConnectorError),
 }
 
 /// Something is wrong, or cannot be told.
@@ -223,12 +163,6 @@ pub fn credentials(
     Ok(credentials.map(|(target, key)| (target.to_owned(), key)).collect())
 }
 
-/// The value of a variable of this process, unless it is empty.
-#[must_use]
-pub fn variable(name: &str) -> Option<String> {
-    flow_variable(name)
-}
-
 /// The JSON Schema of flows.toml, for editors.
 #[must_use]
 pub fn schema() -> String {
@@ -236,7 +170,7 @@ pub fn schema() -> String {
 }
 
 fn read(files: &Files) -> Result<Checked, FlowsProblem> {
-    read_with(files, &variable)
+    read_with(files, &flow_variable)
 }
 
 /// As [`read`], with the values of variables from `known`.

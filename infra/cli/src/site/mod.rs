@@ -12,12 +12,11 @@ use greenlight_core::secret::SecretError;
 use greenlight_core::{Request, Timestamp};
 use greenlight_stores::aws::{Held, StackError};
 use greenlight_stores::embedded::{Database, OpenError};
-use greenlight_stores::{SecretFile, SystemClock};
+use greenlight_stores::{SecretFile, SystemClock, flow_variable};
 use thiserror::Error;
 
 use aws::OnAws;
 
-use crate::flows;
 use crate::secrets::Secrets;
 
 /// Where to look.
@@ -311,7 +310,7 @@ impl Site {
     /// As [`Site::variable`], where there may be no site yet.
     #[must_use]
     pub fn variable_of(site: Option<&Self>, name: &str) -> Option<String> {
-        site.map_or_else(|| flows::variable(name), |site| site.variable(name))
+        site.map_or_else(|| flow_variable(name), |site| site.variable(name))
     }
 
     /// What flows take from the environment: that of the functions, or that of this process.
@@ -321,7 +320,7 @@ impl Site {
             Self::Local(_) => None,
             Self::Aws(site) => site.variable(name).filter(|value| !value.is_empty()),
         };
-        of_stack.or_else(|| flows::variable(name))
+        of_stack.or_else(|| flow_variable(name))
     }
 
     /// Puts a request into the queue, as the receiver does.
