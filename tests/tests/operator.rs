@@ -144,6 +144,8 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     for (event, instance) in [("e-1", "I-1"), ("e-2", "I-2")] {
         let sent = scene.event(event, instance, "APPROVED");
         assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
+        // One after the other, so that they are told in this order.
+        settled(async || audit(&site, instance, true).await.is_ok()).await;
     }
     let story = async |wanted: &str| -> Vec<Value> {
         let told = audit(&site, wanted, true).await.unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use hyper::Request;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -49,7 +49,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 const ACCEPT_ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether the connection of a request may be closed for another one: it may until the whole
-/// request is there. Handlers of requests with a body find it among the request's extensions.
+/// request is there and its handler protects it. Handlers find it among the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Busy(Arc<AtomicBool>);
 
@@ -73,10 +73,15 @@ impl Drop for Protected {
     }
 }
 
-/// Answers connections with `app` until `stopped` is true, and then ends within [`STOP_TIMEOUT`].
-pub(crate) async fn serve(listener: TcpListener, app: Router, mut stopped: watch::Receiver<bool>) {
+/// Answers `most` connections with `app` until `stopped` is true, and then ends within
+/// [`STOP_TIMEOUT`].
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    most: usize,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut connections = Connections::default();
-    let most = max_connections();
     let mut last_logged: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -124,7 +129,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, mut stopped: watch
 }
 
 /// As many connections as the limit of open files leaves room for, which is raised first.
-fn max_connections() -> usize {
+pub(crate) fn max_connections() -> usize {
     #[cfg(unix)]
     let allowed = {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -191,11 +196,7 @@ async fn answer(stream: TcpStream, app: Router, busy: Busy, mut stopped: watch::
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(busy.clone());
         let mut app = app.clone();
-        let protected = request.body().is_end_stream().then(|| busy.protect());
-        async move {
-            let _protected = protected;
-            app.call(request.map(Body::new)).await
-        }
+        async move { app.call(request.map(Body::new)).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

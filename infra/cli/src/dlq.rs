@@ -9,6 +9,7 @@ use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use serde_json::{Value, json};
 use thiserror::Error;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::reasons::next_step;
 use crate::site::{Letter, Letters, Site, SiteError};
@@ -53,7 +54,7 @@ pub enum DlqError {
 fn not_all(Elsewhere { count, until }: Elsewhere) -> String {
     format!(
         "{count} more dead letter(s) are held by somebody else, such as a poll in the console, and hidden, usually until \
-         {}: try again then (另有 {count} 条死信正被其他使用者接收，暂不可见)",
+         {}: try again then. SQS's counts lag by up to a minute (另有 {count} 条死信正被其他使用者接收，暂不可见)",
         moment(until)
     )
 }
@@ -213,9 +214,14 @@ async fn put_back(
     mut tell: impl FnMut(Step),
 ) -> Result<usize, DlqError> {
     let mut taken = 0;
-    let mut held_at = tokio::time::Instant::now();
+    // To receive thousands takes a while.
+    if !pace.is_dry {
+        site.hold_longer(letters).await?;
+    }
+    let mut held_at = Instant::now();
     let gap = Duration::from_secs(1) / pace.per_second.clamp(1, FASTEST);
     let mut beat = tokio::time::interval(gap);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for (number, letter) in (1..).zip(letters) {
         let id = &letter.stored.id;
         let mut is_back = false;
@@ -225,7 +231,7 @@ async fn put_back(
             beat.tick().await;
             if held_at.elapsed() > HOLD_AGAIN_AFTER {
                 site.hold_longer(letters.get(number - 1..).unwrap_or_default()).await?;
-                held_at = tokio::time::Instant::now();
+                held_at = Instant::now();
             }
             is_back = site.redrive(letter).await?;
             taken += usize::from(!is_back);

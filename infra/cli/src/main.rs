@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
@@ -50,12 +51,6 @@ impl<E: std::error::Error> From<E> for Failed {
 }
 
 impl Failed {
-    /// Says why, and gives the exit status.
-    fn end(self) -> ExitCode {
-        print_error(&self.text);
-        ExitCode::from(self.status)
-    }
-
     fn of_dlq(error: DlqError) -> Self {
         let status = match &error {
             DlqError::NotThere(_) | DlqError::NoneOfClass { .. } => NOT_THERE,
@@ -82,6 +77,9 @@ type Told = Result<String, Failed>;
 /// Blocking calls that hang, such as the lookup of a name, are not waited for at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The last lines of the log, and of an error, are written within this time.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// More is no secret document.
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
@@ -90,7 +88,7 @@ fn main() -> ExitCode {
     // Commands print their answer, and serve's log is its output.
     let is_serving = matches!(arguments.command, Command::Serve { .. });
     let is_quiet = matches!(arguments.command, Command::Demo { .. });
-    let _log = log_to_stderr(match (is_serving, is_quiet) {
+    let log = log_to_stderr(match (is_serving, is_quiet) {
         (true, _) => "info",
         (_, true) => "off",
         // The AWS SDK warns of every place where it found no credentials; the error says so once.
@@ -98,14 +96,26 @@ fn main() -> ExitCode {
     });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failed::from(error).end(),
+        Err(error) => {
+            print_error(&error.to_string());
+            return ExitCode::FAILURE;
+        }
     };
     let told = runtime.block_on(run(arguments.command));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
-    match told.and_then(|text| Ok(try_print(&text)?)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => failed.end(),
-    }
+    let failed = told.and_then(|text| Ok(try_print(&text)?)).err();
+    let status = failed.as_ref().map_or(0, |failed| failed.status);
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || {
+        if let Some(failed) = failed {
+            print_error(&failed.text);
+        }
+        drop(log);
+        let _ = ended.send(());
+    });
+    // A standard error that nobody reads holds up the end no longer than this.
+    let _ = end.recv_timeout(LAST_LINES_TIMEOUT);
+    std::process::exit(i32::from(status))
 }
 
 async fn run(command: Command) -> Told {
@@ -374,7 +384,7 @@ async fn secrets_at(
 }
 
 /// `RUST_LOG` overrides `level`.
-fn log_to_stderr(level: &str) -> impl Drop + use<> {
+fn log_to_stderr(level: &str) -> impl Drop + Send + use<> {
     let (writer, guard) = log_writer();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()

@@ -98,6 +98,25 @@ pub fn log_writer() -> (NonBlocking, WorkerGuard) {
     NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LOG_LINES).finish(LogWriter)
 }
 
+/// Standard error without its lock: a write that blocks must not hold up whoever else writes there.
+struct StandardError;
+
+impl Write for StandardError {
+    #[cfg(unix)]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(rustix::stdio::stderr(), bytes)?)
+    }
+
+    #[cfg(not(unix))]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes each event as one line of safe text.
 #[derive(Clone, Copy, Debug, Default)]
 struct LogWriter;
@@ -107,7 +126,7 @@ impl Write for LogWriter {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        let _ = io::stderr().lock().write_all(format!("{}\n", one_line(line)).as_bytes());
+        let _ = StandardError.write_all(format!("{}\n", one_line(line)).as_bytes());
         Ok(event.len())
     }
 

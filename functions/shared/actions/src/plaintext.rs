@@ -3,6 +3,7 @@
 
 use greenlight_core::flow::{self, Target};
 use greenlight_core::transport::{is_clear_text, is_loopback};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::connector::ConnectorError;
@@ -20,12 +21,23 @@ struct Driver {
     /// Parameters that name another host, which can be the folder of a socket.
     hosts: &'static [&'static str],
     /// The parameter that names a socket.
-    socket: &'static str,
+    socket: &'static [&'static str],
+    /// Whether the host is percent-decoded, so that it can be the folder of a socket.
+    decodes_host: bool,
 }
 
-const POSTGRES: Driver =
-    Driver { setting: "sslmode=verify-full", hosts: &["host", "hostaddr"], socket: "" };
-const MYSQL: Driver = Driver { setting: "ssl-mode=VERIFY_IDENTITY", hosts: &[], socket: "socket" };
+const POSTGRES: Driver = Driver {
+    setting: "sslmode=verify-full",
+    hosts: &["host", "hostaddr"],
+    socket: &[],
+    decodes_host: true,
+};
+const MYSQL: Driver = Driver {
+    setting: "ssl-mode=VERIFY_IDENTITY",
+    hosts: &[],
+    socket: &["socket"],
+    decodes_host: false,
+};
 
 /// Refuses a target whose traffic others could read or change, unless it says `plaintext = true`
 /// or is on this machine.
@@ -50,8 +62,12 @@ pub(crate) fn check(name: &str, target: &Target) -> Option<ConnectorError> {
 
 impl Driver {
     fn is_local(&self, url: &Url) -> bool {
-        let is_socket = last(url, &[self.socket]).is_some_and(|path| path.starts_with('/'));
-        let host = last(url, self.hosts).or_else(|| url.host_str().map(str::to_owned));
+        let is_socket = last(url, self.socket).is_some_and(|path| path.starts_with('/'));
+        let of_url = |host: &str| {
+            let decoded = percent_decode_str(host).decode_utf8_lossy();
+            if self.decodes_host { decoded.into_owned() } else { host.to_owned() }
+        };
+        let host = last(url, self.hosts).or_else(|| url.host_str().map(of_url));
         is_socket || host.is_some_and(|host| host.starts_with('/') || is_loopback(&host))
     }
 }
@@ -94,6 +110,8 @@ mod tests {
             "postgres://db.example.com/radius?options=-c statement_timeout=5s",
             "postgres://db.example.com/radius?sslmode=verify-full&ssl%6dode=disable",
             "mysql://db.example.com/radius?host=localhost",
+            "postgres://db.example.com/radius?=/x",
+            "mysql://%2Ftmp%2Fs/radius",
             "postgres://[db.example.com/radius",
             "mysql://db.example.com/radius?ssl-mode=REQUIRED",
         ] {
@@ -116,6 +134,7 @@ mod tests {
             "mariadb://db.example.com/radius?ssl-ca=ca.pem&sslmode=verify_identity",
             "postgres://db.example.com/radius?host=/var/run/postgresql",
             "postgres://db.example.com/radius?host=%2Fvar%2Frun%2Fpostgresql",
+            "postgres://%2Fvar%2Frun%2Fpostgresql/radius",
             "mysql://db.example.com/radius?socket=/run/mysqld/mysqld.sock",
             "${NAC_URL}",
         ] {

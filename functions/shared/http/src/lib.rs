@@ -110,9 +110,16 @@ impl Client {
 /// The proxy of the environment, for `https://` only: one would read what goes to `http://`, which is
 /// this machine or a network that is trusted.
 fn proxy() -> Option<reqwest::Proxy> {
-    let url = ["HTTPS_PROXY", "https_proxy"].iter().find_map(|name| std::env::var(name).ok());
-    let proxy = reqwest::Proxy::https(url.filter(|url| !url.is_empty())?).ok()?;
-    Some(proxy.no_proxy(reqwest::NoProxy::from_env()))
+    let names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let value = |name: &&str| std::env::var(name).ok().filter(|url| !url.is_empty());
+    let url = names.iter().find_map(value)?;
+    match reqwest::Proxy::https(url) {
+        Ok(proxy) => Some(proxy.no_proxy(reqwest::NoProxy::from_env())),
+        Err(error) => {
+            tracing::error!(%error, "the proxy of the environment is no URL, and is not used");
+            None
+        }
+    }
 }
 
 fn builder() -> reqwest::ClientBuilder {

@@ -86,7 +86,9 @@ pub fn read_private(path: &Path) -> io::Result<Result<String, NotPrivate>> {
 /// As the file system has them. The old file is as it was then, unless only the folder could not be
 /// synchronised: the new file is there then, and a power cut may lose it.
 pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // A link to a file that is yet to be made cannot be resolved further.
+    let of_link = || Some(path.parent()?.join(fs::read_link(path).ok()?));
+    let path = fs::canonicalize(path).ok().or_else(of_link).unwrap_or_else(|| path.to_owned());
     if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("it is no regular file"));
     }

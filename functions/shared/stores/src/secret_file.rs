@@ -101,8 +101,9 @@ mod tests {
     fn put_follows_a_link_to_the_file_that_is_meant() {
         let folder = tempfile::tempdir().unwrap();
         let (real, link) = (folder.path().join("real.json"), folder.path().join("link.json"));
-        SecretFile::new(&real).put("old").unwrap();
-        std::os::unix::fs::symlink(&real, &link).unwrap();
+        std::os::unix::fs::symlink("real.json", &link).unwrap();
+        SecretFile::new(&link).put("old").unwrap();
+        assert_eq!(fetched(&SecretFile::new(&real)).unwrap(), "old");
         SecretFile::new(&link).put("new").unwrap();
         assert_eq!(fetched(&SecretFile::new(&real)).unwrap(), "new");
         assert!(link.is_symlink());

@@ -106,7 +106,7 @@ pub enum ServeError {
 
 /// What has begun is finished within this time after a signal to stop; the rest is abandoned, as by
 /// a crash, and done after the next start. Containers are killed after 10 s.
-const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Closing the database takes a moment; a disk that hangs must not hold up the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

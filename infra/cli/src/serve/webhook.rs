@@ -106,7 +106,7 @@ pub(super) async fn listen(
         .route("/api/event/", post(event))
         .with_state(Arc::new(Inlet { receiver, large_bodies: Semaphore::new(MAX_LARGE_BODIES) }))
         .merge(watched);
-    connections::serve(listener, app, stopped).await;
+    connections::serve(listener, app, connections::max_connections(), stopped).await;
 }
 
 async fn event(

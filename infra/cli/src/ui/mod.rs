@@ -50,6 +50,9 @@ pub enum UiError {
     },
 }
 
+/// One person's browser needs no more connections.
+const MAX_CONNECTIONS: usize = 32;
+
 /// The page of a site, on a port of loopback.
 #[derive(Debug)]
 pub struct Ui {
@@ -115,7 +118,7 @@ impl Ui {
             .with_state(inside);
         // It ends when it is dropped.
         let (_running, stopped) = watch::channel(false);
-        connections::serve(self.listener, app, stopped).await;
+        connections::serve(self.listener, app, MAX_CONNECTIONS, stopped).await;
     }
 }
 

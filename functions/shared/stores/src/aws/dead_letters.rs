@@ -94,12 +94,15 @@ impl DeadLetterQueue {
         let before = self.counts().await?;
         let mut held = BTreeMap::new();
         let result = self.hold_into(&mut held, before.visible).await;
-        let held: Vec<_> = held.into_values().collect();
-        let after = match result {
-            Ok(()) => self.counts().await,
-            Err(error) => Err(error),
+        let mut held: Vec<_> = held.into_values().collect();
+        let after = async {
+            result?;
+            for one in &mut held {
+                self.add_reason(&mut one.letter).await?;
+            }
+            self.counts().await
         };
-        let after = match after {
+        let after = match after.await {
             Ok(after) => after,
             Err(error) => {
                 // The first error is the one that says why.
@@ -129,7 +132,7 @@ impl DeadLetterQueue {
             }
             let mut has_new = messages.is_empty();
             for message in messages {
-                let (sent, one) = self.read(message).await?;
+                let (sent, one) = read(message);
                 has_new |= held.insert((sent, one.letter.id.clone()), one).is_none();
             }
             // Those of the beginning are visible again: everything was seen.
@@ -297,40 +300,42 @@ impl DeadLetterQueue {
         Ok(())
     }
 
-    /// A letter, and when it was sent. One that SQS moved by itself carries no reason: the ledger has it.
-    async fn read(&self, message: Message) -> Result<(i64, Held), QueueError> {
-        let attributes = message.message_attributes.unwrap_or_default();
-        let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
-        let moment = |name: &str| text(name)?.parse().ok().map(Timestamp::from_millis);
-        let system: HashMap<_, _> = message.attributes.unwrap_or_default();
-        let sent = system.get(&MessageSystemAttributeName::SentTimestamp);
-        let sent = sent.and_then(|sent| sent.parse().ok()).unwrap_or_default();
-        let body = message.body.unwrap_or_default();
-        let mut letter = StoredLetter {
-            id: message.message_id.unwrap_or_default(),
-            setback: text("class").zip(moment("failed_at")).map(|(class, at)| Setback {
-                class,
-                reason: text("reason").unwrap_or_default(),
-                target: text("target"),
-                at,
-            }),
-            receive_count: text("receive_count").and_then(|count| count.parse().ok()),
-            first_received: moment("first_received"),
-            body,
-        };
-        if letter.setback.is_none()
-            && let Ok(request) = Request::parse(&letter.body)
-        {
-            let story = self.ledger.story(request.key().as_str()).await;
-            if let Some(story) = story.map_err(|error| QueueError(error.0))? {
-                letter.setback = story.setback;
-                letter.receive_count = Some(story.attempt);
-                letter.first_received = story.first_claimed_at;
-            }
+    /// A letter that SQS moved by itself carries no reason: the ledger has it.
+    async fn add_reason(&self, letter: &mut StoredLetter) -> Result<(), QueueError> {
+        let request = Request::parse(&letter.body);
+        let (None, Ok(request)) = (&letter.setback, request) else { return Ok(()) };
+        let story = self.ledger.story(request.key().as_str()).await;
+        if let Some(story) = story.map_err(|error| QueueError(error.0))? {
+            letter.setback = story.setback;
+            letter.receive_count = Some(story.attempt);
+            letter.first_received = story.first_claimed_at;
         }
-        let receipt_handle = message.receipt_handle.unwrap_or_default();
-        Ok((sent, Held { letter, receipt_handle }))
+        Ok(())
     }
+}
+
+/// A letter, and when it was sent.
+fn read(message: Message) -> (i64, Held) {
+    let attributes = message.message_attributes.unwrap_or_default();
+    let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
+    let moment = |name: &str| text(name)?.parse().ok().map(Timestamp::from_millis);
+    let system: HashMap<_, _> = message.attributes.unwrap_or_default();
+    let sent = system.get(&MessageSystemAttributeName::SentTimestamp);
+    let sent = sent.and_then(|sent| sent.parse().ok()).unwrap_or_default();
+    let letter = StoredLetter {
+        id: message.message_id.unwrap_or_default(),
+        setback: text("class").zip(moment("failed_at")).map(|(class, at)| Setback {
+            class,
+            reason: text("reason").unwrap_or_default(),
+            target: text("target"),
+            at,
+        }),
+        receive_count: text("receive_count").and_then(|count| count.parse().ok()),
+        first_received: moment("first_received"),
+        body: message.body.unwrap_or_default(),
+    };
+    let receipt_handle = message.receipt_handle.unwrap_or_default();
+    (sent, Held { letter, receipt_handle })
 }
 
 /// Whether a handle is of no use any more: somebody else has the letter by now.

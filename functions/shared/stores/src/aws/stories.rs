@@ -1,6 +1,7 @@
 //! What an operator asks of the ledger in DynamoDB: keys and one index, never a scan.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use greenlight_core::Timestamp;
@@ -134,7 +135,9 @@ impl DynamoLedger {
     /// [`LedgerError`] when DynamoDB says no.
     pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
         let mut keys = BTreeSet::new();
-        let soonest = Range { is_newest_first: false, ..Range::newest(at_most) };
+        // No queue keeps a message for longer; what is left over from before is not read.
+        let from = now.minus(Duration::from_hours(24 * DAYS_BACK.unsigned_abs()));
+        let soonest = Range { from, is_newest_first: false, ..Range::newest(at_most) };
         for entry in self.query(WAITING, &soonest).await? {
             keys.insert(format!("request#{}", string(&entry, "request")?));
         }
