@@ -381,7 +381,8 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
 
     let read = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
     let mut document = read();
-    document["targets"]["nac"]["ca_pem"] = "kept".into();
+    let certificate = rcgen::generate_simple_self_signed(["nac".to_owned()]).unwrap().cert.pem();
+    document["targets"]["nac"]["ca_pem"] = certificate.into();
     std::fs::write(&file, document.to_string()).unwrap();
     let only_token = |path: &str, is_set: bool| {
         assert!(is_set, "{path}");
@@ -425,9 +426,11 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
     assert_eq!(written.fields[0], "feishu.app_id");
 
     // One name changes one value, and a target's own authority can be set, too.
-    let more = "targets.nac.token=new\ntargets.nac.ca_pem=pem";
-    set_from(&secrets, &needed, more).await.unwrap();
-    let with_authority = serde_json::json!({"token": "new", "ca_pem": "pem"});
+    let certificate = rcgen::generate_simple_self_signed(["nac".to_owned()]).unwrap().cert.pem();
+    let more =
+        format!("targets.nac.token=new\ntargets.nac.ca_pem={}", certificate.replace('\n', "\\n"));
+    set_from(&secrets, &needed, &more).await.unwrap();
+    let with_authority = serde_json::json!({"token": "new", "ca_pem": certificate});
     assert_eq!(read(), serde_json::json!({"feishu": feishu, "targets": {"nac": with_authority}}));
 
     // A document replaces what is there, also what is broken.
@@ -445,6 +448,7 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
         ("s3cret=s3cret", "line 1 has a NAME that is not needed"),
         ("feishu.app_id=", "line 1 has no value"),
         ("", "line 1 is missing"),
+        ("targets.nac.ca_pem=s3cret", "targets.nac.ca_pem: the custom CA is not"),
         ("{\"feishu\": {\"app_id\": \"s3cret\"}}", "targets.nac.token are needed"),
         ("{\"feishu\": \"s3cret\"", "a syntax error at line 1"),
     ] {

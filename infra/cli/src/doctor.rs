@@ -78,7 +78,7 @@ impl Findings {
     pub fn told(&self) -> String {
         lines(self.lines.iter().map(|(is_ok, what, detail)| {
             let mark = if *is_ok { "ok  " } else { "FAIL" };
-            format!("{mark}  {what:<22}  {detail}")
+            format!("{mark}  {what:<22}  {}", detail.replace('\n', " "))
         }))
     }
 
@@ -117,7 +117,12 @@ pub async fn doctor(patient: &Patient) -> Findings {
             }
             None
         }
-        Place::Folder(_) => found.take("data folder", site, ""),
+        Place::Folder(folder) => {
+            if let Ok(Err(error)) = check_private(folder) {
+                found.bad("data folder", error);
+            }
+            found.take("data folder", site, "")
+        }
         // Without it there is nothing that could be looked at.
         Place::Stack(_) => match found.take("stack", site, advice) {
             None => return found,
@@ -159,13 +164,13 @@ pub async fn doctor(patient: &Patient) -> Findings {
 /// What corrects a secret that cannot be used, where its error does not say so itself.
 const fn advice_for(error: &SecretError) -> &'static str {
     match error {
-        SecretError::Absent(_) | SecretError::Empty(_) => {
+        SecretError::Empty(_) => {
             ": `greenlight secrets set` asks for what is missing (请用它补全密钥)"
         }
         SecretError::Malformed { .. } => {
             ": replace it by a whole document, `greenlight secrets set < secrets.json` (请用完整文档覆盖)"
         }
-        SecretError::Unavailable(_) | SecretError::NotPrivate(_) => "",
+        SecretError::Absent(_) | SecretError::Unavailable(_) | SecretError::NotPrivate(_) => "",
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 
 use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::{Secret, SecretError};
+use greenlight_http::{Client, ClientError};
 use greenlight_stores::SecretFile;
 use greenlight_stores::aws::SecretsManager;
 use serde_json::{Map, Value};
@@ -73,6 +74,14 @@ pub enum SecretsError {
     /// Fields are needed and neither given nor there.
     #[error("{} needed: nothing is written (缺少必填项)", are(.0))]
     Missing(Vec<String>),
+    /// A target's authority is none.
+    #[error("targets.{target}.ca_pem: {cause}; nothing is written (证书格式有误)")]
+    BadAuthority {
+        /// The target.
+        target: String,
+        /// What is wrong.
+        cause: ClientError,
+    },
     /// No answer can be had.
     #[error("the answer cannot be read: {0}")]
     Ask(#[from] io::Error),
@@ -127,7 +136,13 @@ impl Secrets {
             return Err(SecretsError::Missing(missing));
         }
         let text = document.to_string();
-        Secret::parse(&text)?;
+        let secret = Secret::parse(&text)?;
+        for target in secret.targets.keys() {
+            if let Some(pem) = secret.ca_pem(target) {
+                let bad = |cause| SecretsError::BadAuthority { target: target.clone(), cause };
+                Client::new(Some(pem)).map_err(bad)?;
+            }
+        }
         Ok(self.put(&text).await?)
     }
 }
@@ -269,7 +284,10 @@ fn read_lines(text: &str, needed: &[Field]) -> Result<Vec<(Field, String)>, Secr
             let known: Vec<_> = needed.iter().map(Field::path).collect();
             return Err(bad(&format!("has a NAME that is not needed ({} are)", known.join(", "))));
         }
-        Ok((field, value.trim_end_matches('\r').to_owned()))
+        let value = value.trim_end_matches('\r');
+        // A certificate has several lines.
+        let value = if is_ca(&field) { value.replace("\\n", "\n") } else { value.to_owned() };
+        Ok((field, value))
     };
     let read: Vec<_> = lines.map(read).collect::<Result<_, _>>()?;
     if read.is_empty() {

@@ -44,7 +44,7 @@ pub struct FeishuSecret {
 #[derive(Clone, Debug, Error)]
 pub enum SecretError {
     /// There is none yet.
-    #[error("there is no secret yet: {0}")]
+    #[error("there is no secret yet, `greenlight secrets set` asks for it: {0}")]
     Absent(String),
     /// The store of secrets did not give it.
     #[error("the secret could not be read: {0}")]
