@@ -63,9 +63,6 @@ fn to_table(overview: &Overview, now: Timestamp) -> String {
     facts(rows)
 }
 
-/// So many waiting requests are listed at most.
-const MAX_WAITING: usize = 1_000;
-
 /// The requests that wait for their next attempt, the soonest first.
 ///
 /// # Errors

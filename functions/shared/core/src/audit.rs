@@ -256,6 +256,9 @@ pub struct Grant {
 /// What [`Overview::last_hour`] looks back at.
 pub const HOUR: Duration = Duration::from_hours(1);
 
+/// The most requests that are counted or listed as waiting for their next attempt.
+pub const MAX_WAITING: usize = 1_000;
+
 /// How queue, dead-letter queue and targets stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {

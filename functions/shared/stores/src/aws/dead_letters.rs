@@ -20,8 +20,7 @@ use super::{describe, is_denied};
 
 /// How long dead letters are hidden from others while they are looked at, in seconds. Those of an
 /// operator whose command was killed are visible again after it.
-const HOLD_SECONDS: i32 = 120;
-const HOLD: Duration = Duration::from_mins(2);
+const HOLD_SECONDS: u16 = 120;
 
 /// The most messages that SQS gives out, or takes back, in one call.
 const BATCH: usize = 10;
@@ -112,7 +111,7 @@ impl DeadLetterQueue {
         };
         // A count lags behind what was just sent or deleted; both are seldom wrong in the same way.
         let count = before.total().min(after.total()).saturating_sub(held.len());
-        let longest = after.visibility_timeout.max(HOLD);
+        let longest = after.visibility_timeout.max(Duration::from_secs(HOLD_SECONDS.into()));
         let elsewhere = Elsewhere { count, until: now.plus(longest) };
         Ok(Inspection { held, elsewhere: (count > 0).then_some(elsewhere) })
     }
@@ -188,7 +187,7 @@ impl DeadLetterQueue {
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(i32::try_from(BATCH).unwrap_or(i32::MAX))
-            .visibility_timeout(HOLD_SECONDS)
+            .visibility_timeout(HOLD_SECONDS.into())
             .wait_time_seconds(1)
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::All)
@@ -200,7 +199,7 @@ impl DeadLetterQueue {
 
     /// Whether the letter is still held by us; if so, for long enough to do something with it.
     async fn is_ours(&self, held: &Held) -> Result<bool, QueueError> {
-        match self.change_visibility(&held.receipt_handle, HOLD_SECONDS).await {
+        match self.change_visibility(&held.receipt_handle, HOLD_SECONDS.into()).await {
             Ok(()) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(is_gone) => Ok(false),
             Err(error) => Err(QueueError(describe("sqs:ChangeMessageVisibility", &error))),
@@ -221,7 +220,7 @@ impl DeadLetterQueue {
     /// # Errors
     /// [`QueueError`] when SQS says no.
     pub async fn hold_longer(&self, held: &[Held]) -> Result<(), QueueError> {
-        self.change_visibilities(held, HOLD_SECONDS).await
+        self.change_visibilities(held, HOLD_SECONDS.into()).await
     }
 
     async fn change_visibilities(&self, held: &[Held], seconds: i32) -> Result<(), QueueError> {

@@ -1,13 +1,10 @@
 //! How things stand on one machine.
 
-use greenlight_core::audit::{HOUR, Overview};
+use greenlight_core::audit::{HOUR, MAX_WAITING, Overview};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
 use super::{Database, failed};
-
-/// So many waiting requests are counted at most.
-const MAX_WAITING: usize = 1_000;
 
 impl Database {
     /// How things stand, now. The oldest message is told by when its event was received; a redriven message is a
