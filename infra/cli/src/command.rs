@@ -1,6 +1,4 @@
-//! `greenlight`: an approval turns green, and the rest follows.
-
-#![warn(clippy::print_stdout, clippy::print_stderr)]
+//! Runs a command line: prints the answer or the error, and sets the exit status.
 
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -8,29 +6,30 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
-use greenlight::arguments::{
-    Arguments, AskFeishu, Command, ConnectorsCommand, DlqCommand, FlowsCommand, Outcome,
-    SecretsCommand,
-};
-use greenlight::audit::{self, AuditError};
-use greenlight::dlq::{self, DlqError, Pace, Which};
-use greenlight::doctor::{Patient, doctor};
-use greenlight::flows::OfSite;
-use greenlight::output::{
-    log_writer, one_line, print, print_error, print_line, print_question, try_print,
-};
-use greenlight::replay::{Replay, ReplayError, replay};
-use greenlight::secrets::{self, Secrets};
-use greenlight::send_test::{Event, send_test};
-use greenlight::site::{Place, Site, SiteError};
-use greenlight::status::{self, status};
-use greenlight::{connectors, demo, feishu, flows, serve, ui};
+use clap::CommandFactory;
 use greenlight_core::Verdict;
 use greenlight_stores::SecretFile;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{
+    Arguments, AskFeishu, Command, ConnectorsCommand, DlqCommand, FlowsCommand, Outcome,
+    SecretsCommand,
+};
+use crate::audit::{self, AuditError};
+use crate::dlq::{self, DlqError, Pace, Which};
+use crate::doctor::{Patient, doctor};
+use crate::flows::OfSite;
+use crate::output::{
+    log_writer, one_line, print, print_error, print_line, print_question, try_print,
+};
+use crate::replay::{Replay, ReplayError, replay};
+use crate::secrets::{self, Secrets};
+use crate::send_test::{Event, send_test};
+use crate::site::{Place, Site, SiteError};
+use crate::status::{self, status};
+use crate::{connectors, demo, feishu, flows, serve, ui};
 
 /// What was asked for is not there.
 const NOT_THERE: u8 = 3;
@@ -83,8 +82,10 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 /// More is no secret document.
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+/// Runs the command line, and ends the process with its exit status; [`ExitCode::FAILURE`] where it
+/// cannot even begin.
+#[must_use]
+pub fn run(arguments: Arguments) -> ExitCode {
     // Commands print their answer, and serve's log is its output.
     let is_serving = matches!(arguments.command, Command::Serve { .. });
     let is_quiet = matches!(arguments.command, Command::Demo { .. });
@@ -101,7 +102,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let told = runtime.block_on(run(arguments.command));
+    let told = runtime.block_on(answer(arguments.command));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     let failed = told.and_then(|text| Ok(try_print(&text)?)).err();
     let status = failed.as_ref().map_or(0, |failed| failed.status);
@@ -118,7 +119,7 @@ fn main() -> ExitCode {
     std::process::exit(i32::from(status))
 }
 
-async fn run(command: Command) -> Told {
+async fn answer(command: Command) -> Told {
     match command {
         Command::Serve { listen, data, files, feishu, ui } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;

@@ -1,4 +1,4 @@
-//! The operator's command, as a library: the binary parses [`arguments`] and calls it, and so do the tests.
+//! The operator's command, as a library: the binary parses [`arguments`] and calls [`command`].
 //!
 //! * [`serve`]: both stories in one process, on one machine.
 //! * [`site`]: where greenlight runs, a data folder or a stack; all that follows works on both.
@@ -15,6 +15,7 @@
 
 pub mod arguments;
 pub mod audit;
+pub mod command;
 mod connections;
 pub mod connectors;
 pub mod demo;

@@ -7,6 +7,7 @@ use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::{Secret, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_stores::SecretFile;
+#[cfg(feature = "aws")]
 use greenlight_stores::aws::SecretsManager;
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -23,6 +24,7 @@ pub enum Secrets {
     /// A file.
     File(SecretFile),
     /// Secrets Manager.
+    #[cfg(feature = "aws")]
     Manager(SecretsManager),
 }
 
@@ -30,6 +32,7 @@ impl FetchSecret for Secrets {
     async fn fetch(&self) -> Result<String, SecretError> {
         match self {
             Self::File(file) => file.fetch().await,
+            #[cfg(feature = "aws")]
             Self::Manager(manager) => manager.fetch().await,
         }
     }
@@ -106,6 +109,7 @@ impl Secrets {
     pub fn place(&self) -> String {
         match self {
             Self::File(file) => format!("the file {}", file.path().display()),
+            #[cfg(feature = "aws")]
             Self::Manager(manager) => format!("Secrets Manager, {}", manager.id()),
         }
     }
@@ -113,6 +117,7 @@ impl Secrets {
     async fn put(&self, document: &str) -> Result<(), SecretError> {
         match self {
             Self::File(file) => file.put(document),
+            #[cfg(feature = "aws")]
             Self::Manager(manager) => manager.put(document).await,
         }
     }

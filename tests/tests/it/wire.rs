@@ -1,6 +1,6 @@
 //! The exact requests that go to AWS, pinned: a changed condition or key is seen in review.
 //!
-//! `INSTA_UPDATE=always cargo test -p greenlight-tests --test wire` writes them anew.
+//! `INSTA_UPDATE=always cargo test --test it wire::` writes them anew.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

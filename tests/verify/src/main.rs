@@ -2,16 +2,31 @@
 //!
 //! No dependencies, so that it starts within seconds on a fresh machine.
 
+mod baseline;
+mod coverage;
 mod guards;
 mod parts;
 mod run;
+mod schedule;
+mod supply;
 mod tools;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use parts::{PARTS, Part};
-use run::Tally;
+use parts::{PARTS, Part, QUICK};
+use run::{Output, Problem, Tally};
+use schedule::Ended;
+
+const USAGE: &str = "\
+cargo verify                 all parts, as before a change lands
+cargo verify PART...         these parts, and those that they need
+cargo verify quick           format, lint, and the tests that need no more than SQLite
+cargo verify coverage        what those tests cover, by crate (Debian's llvm-22, and root)
+cargo verify advisories DB   Cargo.lock against a copy of RustSec's advisory database
+--list                       the parts
+--write                      with all parts or guards: writes tests/baseline.txt anew
+--long                       with soak: ten times as many approvals";
 
 fn main() -> ExitCode {
     let (flags, names): (Vec<String>, Vec<String>) =
@@ -22,46 +37,73 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let known = [parts::LONG, guards::WRITE];
+    let known = [parts::LONG, baseline::WRITE];
     if let Some(unknown) = flags.iter().find(|flag| !known.contains(&flag.as_str())) {
-        eprintln!(
-            "there is no `{unknown}`; there are `--list`, for the part soak `--long`, and for the part guards `--write`"
-        );
-        return ExitCode::from(2);
+        return refused(&format!("there is no `{unknown}`"));
     }
-    let chosen: Vec<&Part> = if names.is_empty() {
-        run::forget_passed();
-        PARTS.iter().collect()
-    } else {
-        match names.iter().map(|name| parts::named(name)).collect() {
-            Ok(chosen) => chosen,
-            Err(unknown) => {
-                eprintln!("there is no part `{unknown}`; `cargo verify --list` names them");
-                return ExitCode::from(2);
-            }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        [] => whole(),
+        ["quick"] => report(&schedule::run(&QUICK.iter().collect::<Vec<_>>(), false), Ok(())),
+        ["coverage"] => single("coverage", coverage::coverage),
+        ["advisories", database] => {
+            single("advisories", |output| supply::advisories(output, database))
         }
-    };
-    let mut total = Tally::default();
-    let mut failed = Vec::new();
-    let mut lines = Vec::new();
-    for (number, part) in (1..).zip(&chosen) {
-        println!("\n== {} ({number} of {}): {}", part.name, chosen.len(), part.what);
-        let start = Instant::now();
-        let (tally, note) = match (part.run)() {
-            Ok(tally) => (tally, String::new()),
-            Err(problem) => {
-                failed.push(part.name);
-                (problem.tally, format!("  {}", problem.text))
-            }
-        };
-        let seconds = start.elapsed().as_secs();
-        lines.push(format!(
-            "{:<10} {:>4} passed {:>3} failed {:>5} s{note}",
-            part.name, tally.passed, tally.failed, seconds
-        ));
-        total += tally;
+        ["advisories", ..] => {
+            refused("advisories takes the folder of a copy of RustSec's database")
+        }
+        names => match names.iter().map(|name| parts::named(name)).collect::<Result<Vec<_>, _>>() {
+            Ok(chosen) => report(&schedule::run(&schedule::with_needs(&chosen), false), Ok(())),
+            Err(unknown) => refused(&format!("there is no part `{unknown}`")),
+        },
     }
-    println!("\n{}", lines.join("\n"));
-    println!("\n{} passed, {} failed", total.passed, total.failed);
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn refused(problem: &str) -> ExitCode {
+    eprintln!("{problem}\n\n{USAGE}");
+    ExitCode::from(2)
+}
+
+fn whole() -> ExitCode {
+    let start = Instant::now();
+    run::forget_passed();
+    let parts: Vec<&Part> = PARTS.iter().collect();
+    let ended = schedule::run(&parts, true);
+    println!("\n{} parts in {} s", ended.len(), start.elapsed().as_secs());
+    println!(
+        "advisories: not looked up, as no copy of RustSec's database is at hand: `cargo verify advisories DB`"
+    );
+    let tests = ended.iter().map(|ended| ended.tally.tests).sum();
+    report(&ended, baseline::count_of_tests(tests))
+}
+
+/// A command of its own, that is no part of a whole run.
+fn single(part: &'static str, command: impl Fn(Output) -> Result<Tally, Problem>) -> ExitCode {
+    match command(Output { part, is_whole_run: false }) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{part}: {}", problem.text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the table of parts and the sum.
+fn report(ended: &[Ended], count: Result<(), Problem>) -> ExitCode {
+    println!("\n{:<10} {:>5} {:>6} {:>6} {:>6}", "PART", "TESTS", "CHECKS", "FAILED", "TIME");
+    let mut total = Tally::default();
+    for Ended { part, tally, problem, took } in ended {
+        let Tally { tests, checks, failed } = *tally;
+        let note = problem.as_ref().map(|problem| format!("  {problem}")).unwrap_or_default();
+        let seconds = took.as_secs();
+        println!("{:<10} {tests:>5} {checks:>6} {failed:>6} {seconds:>4} s{note}", part.name);
+        total += *tally;
+    }
+    if let Err(problem) = count {
+        println!("{}", problem.text);
+        total += problem.tally;
+    }
+    println!("\n{} tests and {} checks", total.tests, total.checks);
+    println!("{} passed, {} failed", total.passed(), total.failed);
+    if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

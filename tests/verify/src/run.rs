@@ -1,32 +1,45 @@
-//! Running commands, and counting what they tested.
+//! Running commands for a part, and counting what they tested.
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
 use std::ops::AddAssign;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::tools;
 
-/// How much was tested.
+/// The numbers of tests and other checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    pub(crate) passed: u32,
+    /// Tests that passed, as `cargo test` counts them.
+    pub(crate) tests: u32,
+    /// Other checks that passed: a command that succeeded, a figure within its bound.
+    pub(crate) checks: u32,
+    /// Tests and checks that failed.
     pub(crate) failed: u32,
 }
 
 impl Tally {
-    pub(crate) const ONE: Self = Self { passed: 1, failed: 0 };
+    /// One check that passed.
+    pub(crate) const CHECK: Self = Self { tests: 0, checks: 1, failed: 0 };
+    /// One check that failed.
+    pub(crate) const FAILED: Self = Self { tests: 0, checks: 0, failed: 1 };
+
+    /// Tests and checks that passed.
+    pub(crate) const fn passed(self) -> u32 {
+        self.tests + self.checks
+    }
 }
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        self.passed += other.passed;
+        self.tests += other.tests;
+        self.checks += other.checks;
         self.failed += other.failed;
     }
 }
 
-/// A part that does not hold.
+/// The reason for which a part failed.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) text: String,
@@ -35,7 +48,12 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tally: Tally { passed: 0, failed: 1 } }
+        Self { text: text.into(), tally: Tally::FAILED }
+    }
+
+    fn cannot_start(command: &Command, error: &io::Error) -> Self {
+        let program = command.get_program().to_string_lossy();
+        Self::new(format!("`{program}` cannot be started: {error}"))
     }
 }
 
@@ -47,7 +65,7 @@ pub(crate) fn workspace() -> PathBuf {
 /// A command in the workspace's folder, with the pinned tools on the path.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(workspace()).env("PATH", tools::path());
+    command.current_dir(workspace()).env("PATH", tools::path()).stdin(Stdio::null());
     // Of this very build; they would make the child build everything anew.
     for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
         command.env_remove(variable);
@@ -55,15 +73,114 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// Runs a command whose success is one passed check.
-pub(crate) fn check(program: &str, arguments: &[&str]) -> Result<Tally, Problem> {
-    let shown = format!("{program} {}", arguments.join(" "));
-    println!("$ {shown}");
-    match command(program).args(arguments).status() {
-        Ok(status) if status.success() => Ok(Tally::ONE),
-        Ok(status) => Err(Problem::new(format!("`{shown}` ended with {status}"))),
-        Err(error) => Err(Problem::new(format!("`{program}` cannot be started: {error}"))),
+/// The output of one part. In a whole run two parts run at once, and each line begins with the name
+/// of its part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) part: &'static str,
+    pub(crate) is_whole_run: bool,
+}
+
+impl Output {
+    /// Prints a line.
+    pub(crate) fn line(self, line: &str) {
+        let mut stdout = io::stdout().lock();
+        // A closed pipe ends nothing: the exit status still says how the run went.
+        let _ = if self.is_whole_run {
+            writeln!(stdout, "{:>10} | {line}", self.part)
+        } else {
+            writeln!(stdout, "{line}")
+        };
     }
+
+    /// Runs a command, prints what it prints, and hands each line to `read`.
+    ///
+    /// # Errors
+    /// [`Problem`] when it cannot be started.
+    pub(crate) fn run(
+        self,
+        command: &mut Command,
+        mut read: impl FnMut(&str),
+    ) -> Result<ExitStatus, Problem> {
+        lines_of(command, |line| {
+            self.line(line);
+            read(line);
+        })
+    }
+
+    /// Runs a command whose success is one passed check.
+    pub(crate) fn check(self, program: &str, arguments: &[&str]) -> Result<Tally, Problem> {
+        self.check_command(command(program).args(arguments))
+    }
+
+    /// As [`Output::check`], of any command.
+    pub(crate) fn check_command(self, command: &mut Command) -> Result<Tally, Problem> {
+        let shown = shown(command);
+        self.line(&format!("$ {shown}"));
+        // On a terminal cargo shows its progress.
+        let status = if self.is_whole_run {
+            self.run(command, |_| ())?
+        } else {
+            command.status().map_err(|error| Problem::cannot_start(command, &error))?
+        };
+        if status.success() {
+            return Ok(Tally::CHECK);
+        }
+        Err(Problem::new(format!("`{shown}` ended with {status}")))
+    }
+
+    /// Runs `cargo test` and adds up the results that it prints. Figures that tests print are shown.
+    pub(crate) fn tests(self, arguments: &[&str], filters: &[&str]) -> Result<Tally, Problem> {
+        let mut command = command("cargo");
+        command.args(["test", "--locked", "--workspace"]).args(arguments).arg("--").args(filters);
+        let shown = shown(&command);
+        self.line(&format!("$ {shown}"));
+        let mut tally = Tally::default();
+        let status = self.run(
+            command
+                .arg("--show-output")
+                .envs(self.is_whole_run.then(|| ("VERIFY_PASSED", passed_file()))),
+            |line| {
+                if let Some(result) = line.strip_prefix("test result: ") {
+                    tally += counts(result);
+                } else if let Some(name) = passed(line) {
+                    remember_passed(name);
+                }
+            },
+        )?;
+        if status.success() && tally.failed == 0 && tally.tests > 0 {
+            return Ok(tally);
+        }
+        // Tests that did not even compile are one failure, and so is a run without any test.
+        tally.failed = tally.failed.max(1);
+        Err(Problem { text: format!("`{shown}` ended with {status}"), tally })
+    }
+}
+
+/// Runs a command and hands each line of both its streams to `read`.
+///
+/// # Errors
+/// [`Problem`] when it cannot be started.
+pub(crate) fn lines_of(
+    command: &mut Command,
+    mut read: impl FnMut(&str),
+) -> Result<ExitStatus, Problem> {
+    let failed = |error: io::Error| Problem::new(format!("no pipe: {error}"));
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    command.stderr(writer.try_clone().map_err(failed)?).stdout(writer);
+    let child = command.spawn();
+    // The command holds the writing end of the pipe, which has to be closed before its lines end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.map_err(|error| Problem::cannot_start(command, &error))?;
+    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+        read(&String::from_utf8_lossy(&line));
+    }
+    child.wait().map_err(|error| Problem::new(error.to_string()))
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 /// The names of the tests that passed, a line each, since [`forget_passed`].
@@ -71,54 +188,20 @@ fn passed_file() -> PathBuf {
     workspace().join("target/verify-passed.txt")
 }
 
-/// Begins a whole run.
+/// Begins a run.
 pub(crate) fn forget_passed() {
-    let _ = std::fs::create_dir_all(workspace().join("target"));
-    let _ = std::fs::write(passed_file(), "");
-    IS_WHOLE.store(true, Ordering::Relaxed);
+    let _ = fs::create_dir_all(workspace().join("target"));
+    let _ = fs::write(passed_file(), "");
 }
 
-/// Whether all parts are run.
-static IS_WHOLE: AtomicBool = AtomicBool::new(false);
-
 fn remember_passed(name: &str) {
-    let file = std::fs::OpenOptions::new().append(true).open(passed_file());
+    let file = fs::OpenOptions::new().append(true).open(passed_file());
     let _ = file.and_then(|mut file| writeln!(file, "{name}"));
 }
 
-/// Runs `cargo test` and adds up what it says. Figures that tests print are shown.
-pub(crate) fn tests(arguments: &[&str]) -> Result<Tally, Problem> {
-    let shown = format!("cargo test {}", arguments.join(" "));
-    println!("$ {shown}");
-    let mut child = command("cargo")
-        .arg("test")
-        .args(arguments)
-        .args(["--", "--show-output"])
-        .envs(IS_WHOLE.load(Ordering::Relaxed).then(|| ("VERIFY_PASSED", passed_file())))
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| Problem::new(format!("cargo cannot be started: {error}")))?;
-    let mut tally = Tally::default();
-    let Some(stdout) = child.stdout.take() else {
-        return Err(Problem::new("cargo's output cannot be read"));
-    };
-    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        println!("{line}");
-        if let Some(result) = line.strip_prefix("test result: ") {
-            tally += counts(result);
-        } else if let Some(name) =
-            line.strip_prefix("test ").and_then(|it| it.strip_suffix(" ... ok"))
-        {
-            remember_passed(name);
-        }
-    }
-    let status = child.wait().map_err(|error| Problem::new(error.to_string()))?;
-    if status.success() && tally.failed == 0 && tally.passed > 0 {
-        return Ok(tally);
-    }
-    // Tests that did not even compile are one failure, and so is a run without any test.
-    tally.failed = tally.failed.max(1);
-    Err(Problem { text: format!("`{shown}` ended with {status}"), tally })
+/// The name of a test, of the line that says that it passed.
+fn passed(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... ok")
 }
 
 /// The numbers in `ok. 12 passed; 0 failed; ...`.
@@ -127,7 +210,11 @@ fn counts(result: &str) -> Tally {
         let before = result.split(word).next()?;
         before.trim().rsplit(' ').next()?.parse().ok()
     };
-    Tally { passed: number(" passed").unwrap_or(0), failed: number(" failed").unwrap_or(0) }
+    Tally {
+        tests: number(" passed").unwrap_or(0),
+        checks: 0,
+        failed: number(" failed").unwrap_or(0),
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +224,15 @@ mod tests {
     #[test]
     fn reads_the_closing_line_of_a_test_run() {
         let line = "FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
-        assert_eq!(counts(line), Tally { passed: 12, failed: 3 });
+        assert_eq!(counts(line), Tally { tests: 12, checks: 0, failed: 3 });
+    }
+
+    #[test]
+    fn lines_of_hands_over_each_line_of_both_streams() {
+        let mut lines = Vec::new();
+        let mut script = command("sh");
+        script.args(["-c", "echo one; echo two >&2; exit 3"]);
+        let status = lines_of(&mut script, |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!((status.code(), lines), (Some(3), vec!["one".to_owned(), "two".to_owned()]));
     }
 }

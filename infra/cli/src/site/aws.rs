@@ -4,7 +4,7 @@ use aws_config::BehaviorVersion;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{HOUR, Overview, Story};
+use greenlight_core::audit::{HOUR, MAX_WAITING, Overview, Story};
 use greenlight_stores::aws::{
     DeadLetterQueue, DynamoLedger, SecretsManager, SqsQueue, Stack, StackError,
 };
@@ -12,9 +12,6 @@ use greenlight_stores::aws::{
 use greenlight_stores::variable_in;
 
 use super::{SiteError, StackPlace};
-
-/// So many waiting requests are counted at most.
-const MAX_WAITING: usize = 1_000;
 
 /// A stack on AWS.
 #[derive(Clone, Debug)]

@@ -1,7 +1,10 @@
 //! Where greenlight runs: a stack on AWS, or a data folder of this machine. Every command works on both.
 
+#[cfg(feature = "aws")]
 mod aws;
 
+#[cfg(not(feature = "aws"))]
+use std::convert::Infallible as Held;
 use std::path::PathBuf;
 
 use greenlight_core::audit::{
@@ -10,11 +13,13 @@ use greenlight_core::audit::{
 use greenlight_core::ports::{Clock, Enqueue, LedgerError, QueueError};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Request, Timestamp};
+#[cfg(feature = "aws")]
 use greenlight_stores::aws::{Held, StackError};
 use greenlight_stores::embedded::{Database, OpenError};
 use greenlight_stores::{SecretFile, SystemClock, flow_variable};
 use thiserror::Error;
 
+#[cfg(feature = "aws")]
 use aws::OnAws;
 
 use crate::secrets::Secrets;
@@ -65,8 +70,16 @@ pub enum SiteError {
     #[error("no region: set AWS_REGION, or name it with --region (请指定区域)")]
     NoRegion,
     /// There is no such stack.
+    #[cfg(feature = "aws")]
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// The command was built for the demonstration, without the AWS SDK.
+    #[cfg(not(feature = "aws"))]
+    #[error(
+        "this greenlight was built without AWS, as `cargo demo` builds it: \
+         `cargo build --package greenlight` builds all of it"
+    )]
+    NoAws,
     /// The queue says no.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -84,6 +97,7 @@ pub enum Site {
     /// One machine.
     Local(Database),
     /// A stack.
+    #[cfg(feature = "aws")]
     Aws(Box<OnAws>),
 }
 
@@ -112,7 +126,10 @@ impl Site {
     pub async fn open(place: &Place) -> Result<Self, SiteError> {
         Ok(match place {
             Place::Folder(folder) => Self::Local(Database::open_beside(folder).await?),
+            #[cfg(feature = "aws")]
             Place::Stack(place) => Self::Aws(Box::new(OnAws::open(place).await?)),
+            #[cfg(not(feature = "aws"))]
+            Place::Stack(_) => return Err(SiteError::NoAws),
         })
     }
 
@@ -123,6 +140,7 @@ impl Site {
     pub async fn overview(&self, now: Timestamp) -> Result<Overview, SiteError> {
         match self {
             Self::Local(database) => Ok(database.overview(now).await?),
+            #[cfg(feature = "aws")]
             Self::Aws(site) => Box::pin(site.overview(now)).await,
         }
     }
@@ -134,6 +152,7 @@ impl Site {
     pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.recent(at_most, now).await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.ledger().recent(at_most, now).await?,
         })
     }
@@ -149,6 +168,7 @@ impl Site {
     ) -> Result<Vec<Story>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.stories_of(subjects, at_most).await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.ledger().stories_of(subjects, at_most).await?,
         })
     }
@@ -160,6 +180,7 @@ impl Site {
     pub async fn grants(&self, at_most: usize, before: Timestamp) -> Result<Vec<Grant>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.grants(at_most, before).await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.ledger().grants(at_most, before).await?,
         })
     }
@@ -171,6 +192,7 @@ impl Site {
     pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.grants_of(devices).await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.ledger().grants_of(devices).await?,
         })
     }
@@ -187,6 +209,7 @@ impl Site {
                 let letters = letters.map(|stored| Letter { stored, held: None }).collect();
                 Ok(Letters { letters, elsewhere: None })
             }
+            #[cfg(feature = "aws")]
             Self::Aws(site) => {
                 let found = site.dead_letters()?.hold(SystemClock.now()).await?;
                 let letter = |held: Held| Letter { stored: held.letter.clone(), held: Some(held) };
@@ -201,9 +224,13 @@ impl Site {
     /// # Errors
     /// [`SiteError`] when they stay hidden from others for a while.
     pub async fn give_back(&self, letters: Vec<Letter>) -> Result<(), SiteError> {
-        if let Self::Aws(site) = self {
-            let held: Vec<_> = letters.into_iter().filter_map(|letter| letter.held).collect();
-            site.dead_letters()?.give_back(&held).await?;
+        match self {
+            Self::Local(_) => drop(letters),
+            #[cfg(feature = "aws")]
+            Self::Aws(site) => {
+                let held: Vec<_> = letters.into_iter().filter_map(|letter| letter.held).collect();
+                site.dead_letters()?.give_back(&held).await?;
+            }
         }
         Ok(())
     }
@@ -215,6 +242,7 @@ impl Site {
     pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.waiting(at_most, now).await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.ledger().waiting(at_most, now).await?,
         })
     }
@@ -226,6 +254,7 @@ impl Site {
     pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.deployed_flows().await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.ledger().deployed_flows().await?,
         })
     }
@@ -236,6 +265,7 @@ impl Site {
     pub fn flows_parameter(&self) -> Option<String> {
         match self {
             Self::Local(_) => None,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.flows_parameter(),
         }
     }
@@ -245,9 +275,14 @@ impl Site {
     /// # Errors
     /// [`SiteError`] says who did not answer.
     pub async fn hold_longer(&self, letters: &[&Letter]) -> Result<(), SiteError> {
-        if let Self::Aws(site) = self {
-            let held: Vec<_> = letters.iter().filter_map(|letter| letter.held.clone()).collect();
-            site.dead_letters()?.hold_longer(&held).await?;
+        match self {
+            Self::Local(_) => debug_assert!(letters.iter().all(|letter| letter.held.is_none())),
+            #[cfg(feature = "aws")]
+            Self::Aws(site) => {
+                let held: Vec<_> =
+                    letters.iter().filter_map(|letter| letter.held.clone()).collect();
+                site.dead_letters()?.hold_longer(&held).await?;
+            }
         }
         Ok(())
     }
@@ -259,6 +294,7 @@ impl Site {
     pub fn webhook_url(&self) -> Result<Option<String>, SiteError> {
         match self {
             Self::Local(_) => Ok(None),
+            #[cfg(feature = "aws")]
             Self::Aws(site) => Ok(Some(site.webhook_url()?)),
         }
     }
@@ -270,7 +306,9 @@ impl Site {
     pub async fn redrive(&self, letter: &Letter) -> Result<bool, SiteError> {
         match (self, &letter.held) {
             (Self::Local(database), _) => Ok(database.redrive(&letter.stored.id).await?),
+            #[cfg(feature = "aws")]
             (Self::Aws(site), Some(held)) => Ok(site.dead_letters()?.redrive(held).await?),
+            #[cfg(feature = "aws")]
             (Self::Aws(_), None) => Ok(false),
         }
     }
@@ -289,9 +327,11 @@ impl Site {
             (Self::Local(database), _) => {
                 Ok(database.drop_letter(&letter.stored.id, because, now).await?)
             }
+            #[cfg(feature = "aws")]
             (Self::Aws(site), Some(held)) => {
                 Ok(site.dead_letters()?.drop_letter(held, because, now).await?)
             }
+            #[cfg(feature = "aws")]
             (Self::Aws(_), None) => Ok(false),
         }
     }
@@ -303,6 +343,7 @@ impl Site {
     pub fn secrets(&self, file: PathBuf) -> Result<Secrets, SiteError> {
         Ok(match self {
             Self::Local(_) => Secrets::File(SecretFile::new(file)),
+            #[cfg(feature = "aws")]
             Self::Aws(site) => Secrets::Manager(site.secret()?),
         })
     }
@@ -318,6 +359,7 @@ impl Site {
     pub fn variable(&self, name: &str) -> Option<String> {
         let of_stack = match self {
             Self::Local(_) => None,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.variable(name).filter(|value| !value.is_empty()),
         };
         of_stack.or_else(|| flow_variable(name))
@@ -330,6 +372,7 @@ impl Site {
     pub async fn enqueue(&self, request: &Request) -> Result<(), SiteError> {
         match self {
             Self::Local(database) => database.enqueue(request).await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.queue()?.enqueue(request).await?,
         }
         Ok(())
@@ -342,6 +385,7 @@ impl Site {
     pub async fn story(&self, key: &str) -> Result<Option<Story>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.story(key).await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.ledger().story(key).await?,
         })
     }
@@ -353,6 +397,7 @@ impl Site {
     pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, SiteError> {
         Ok(match self {
             Self::Local(database) => database.forget(key, now).await?,
+            #[cfg(feature = "aws")]
             Self::Aws(site) => site.ledger().forget(key, now).await?,
         })
     }

@@ -1,0 +1,27 @@
+//! The end-to-end suite, one module per subject, in one program: linking takes most of the time that
+//! each further program would cost.
+
+mod cloud;
+mod connectors;
+mod crash;
+mod disk;
+mod flows;
+mod functions;
+mod glibc;
+mod guarantees;
+mod http;
+mod lean;
+mod ledger;
+mod listener;
+mod openapi;
+mod operator;
+mod oracle;
+mod page;
+mod queue;
+mod radius;
+mod serve;
+mod sql;
+mod stack;
+mod start;
+mod template;
+mod wire;

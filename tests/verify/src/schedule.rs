@@ -1,0 +1,151 @@
+//! Running parts: those of a whole run two at a time, as most of them wait for the network, for a
+//! linker or for a time that has to pass.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::parts::{PARTS, Part};
+use crate::run::{Output, Problem, Tally};
+
+/// Parts that run at once in a whole run: one per core of the smallest machine that runs it.
+const LANES: usize = 2;
+
+/// A part that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) part: &'static Part,
+    pub(crate) tally: Tally,
+    /// Why it failed.
+    pub(crate) problem: Option<String>,
+    pub(crate) took: Duration,
+}
+
+/// Adds what the chosen parts need, and puts all in the order of the table.
+pub(crate) fn with_needs(chosen: &[&'static Part]) -> Vec<&'static Part> {
+    let mut names = BTreeSet::new();
+    let mut open: Vec<_> = chosen.iter().map(|part| part.name).collect();
+    while let Some(name) = open.pop() {
+        if names.insert(name) {
+            let part = PARTS.iter().find(|part| part.name == name);
+            open.extend(part.into_iter().flat_map(|part| part.needs));
+        }
+    }
+    PARTS.iter().filter(|part| names.contains(part.name)).collect()
+}
+
+/// Runs the parts: in a whole run two at a time, else one after the other. A part whose needs failed
+/// fails without being run.
+pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
+    let lanes = if is_whole { LANES } else { 1 };
+    let mut open = parts.to_vec();
+    let mut running: Vec<&Part> = Vec::new();
+    let mut ended: Vec<Ended> = Vec::new();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        while !open.is_empty() || !running.is_empty() {
+            while let Some(next) = next(&open, &running, &ended, lanes) {
+                let part = open.remove(next);
+                if let Some(failed) = failed_need(part, &ended) {
+                    let problem = Some(format!("not run, as `{failed}` failed"));
+                    ended.push(Ended { part, tally: Tally::FAILED, problem, took: Duration::ZERO });
+                    continue;
+                }
+                let number = parts.len() - open.len();
+                println!("== {} ({number} of {}): {}", part.name, parts.len(), part.what);
+                running.push(part);
+                let sender = sender.clone();
+                scope.spawn(move || sender.send(perform(part, is_whole)));
+            }
+            if let Ok(last) = receiver.recv() {
+                println!("== {} took {} s", last.part.name, last.took.as_secs());
+                running.retain(|part| part.name != last.part.name);
+                ended.push(last);
+            }
+        }
+    });
+    ended
+}
+
+fn perform(part: &'static Part, is_whole_run: bool) -> Ended {
+    let start = Instant::now();
+    let output = Output { part: part.name, is_whole_run };
+    // A part that panics has failed, and the others go on.
+    let result = std::panic::catch_unwind(|| (part.run)(output))
+        .unwrap_or_else(|_| Err(Problem::new("it panicked")));
+    let (tally, problem) = match result {
+        Ok(tally) => (tally, None),
+        Err(problem) => (problem.tally, Some(problem.text)),
+    };
+    Ended { part, tally, problem, took: start.elapsed() }
+}
+
+/// The first part, by its index, that can start now.
+fn next(open: &[&Part], running: &[&Part], ended: &[Ended], lanes: usize) -> Option<usize> {
+    if running.len() >= lanes || running.iter().any(|part| part.is_alone) {
+        return None;
+    }
+    let is_due = |name: &str| open.iter().chain(running).any(|part| part.name == name);
+    let is_ready = |part: &&Part| {
+        let fits = running.is_empty() || !part.is_alone;
+        fits && (failed_need(part, ended).is_some() || !part.needs.iter().any(|need| is_due(need)))
+    };
+    open.iter().position(is_ready)
+}
+
+fn failed_need(part: &Part, ended: &[Ended]) -> Option<&'static str> {
+    let failed = ended.iter().filter(|ended| ended.problem.is_some());
+    failed.map(|ended| ended.part.name).find(|name| part.needs.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(name: &'static str, needs: &'static [&'static str], is_alone: bool) -> Part {
+        Part { name, what: "", needs, is_alone, run: |_| Ok(Tally::CHECK) }
+    }
+
+    fn ended(part: &'static Part, problem: Option<&str>) -> Ended {
+        let problem = problem.map(str::to_owned);
+        Ended { part, tally: Tally::CHECK, problem, took: Duration::ZERO }
+    }
+
+    #[test]
+    fn next_waits_for_needs_and_keeps_to_the_lanes() {
+        let (build, suite) = (part("build", &[], false), part("suite", &["build"], false));
+        let (other, start) = (part("other", &[], false), part("start", &[], true));
+        assert_eq!(next(&[&suite, &other], &[&build], &[], 2), Some(1));
+        assert_eq!(next(&[&suite, &other], &[&build], &[], 1), None);
+        assert_eq!(next(&[&suite, &other], &[], &[], 2), Some(0));
+        // A part that runs alone waits for the others, and the others for it.
+        assert_eq!(next(&[&start], &[&build], &[], 2), None);
+        assert_eq!(next(&[&other], &[&start], &[], 2), None);
+    }
+
+    #[test]
+    fn failed_need_keeps_a_part_from_running() {
+        let failed = PARTS.iter().find(|part| part.name == "build").unwrap();
+        let ended = [ended(failed, Some("it does not compile"))];
+        let suite = part("suite", &["build"], false);
+        assert_eq!(failed_need(&suite, &ended), Some("build"));
+        // It is next even though another part that it needs has not run.
+        assert_eq!(next(&[&suite], &[], &ended, 2), Some(0));
+    }
+
+    #[test]
+    fn each_need_is_a_part_that_stands_before() {
+        for (index, part) in PARTS.iter().enumerate() {
+            for need in part.needs {
+                assert!(PARTS[..index].iter().any(|before| before.name == *need), "{need}");
+            }
+        }
+    }
+
+    #[test]
+    fn with_needs_adds_what_a_part_needs_before_it() {
+        let serve: Vec<_> = PARTS.iter().filter(|part| part.name == "serve").collect();
+        let names: Vec<_> = with_needs(&serve).iter().map(|part| part.name).collect();
+        assert_eq!(names, ["build", "serve"]);
+    }
+}

@@ -1,0 +1,159 @@
+//! Other people's code: its licences and sources, crates that were yanked, and known advisories.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::run::{Output, Problem, Tally, command, workspace};
+use crate::tools;
+
+const CONFIG: &str = "deny.toml";
+
+/// The name that cargo-deny gives to its copy of RustSec's database, below `db-path`.
+const DATABASE: &str = "advisory-db-3157b0e258782691";
+
+/// An advisory of no crate: cargo-deny looks for yanked crates and for advisories in one check, which
+/// refuses an empty database.
+const STAND_IN: &str = r#"```toml
+[advisory]
+id = "RUSTSEC-2000-0001"
+package = "stand-in-of-greenlight"
+date = "2000-01-01"
+
+[versions]
+patched = []
+```
+
+# No crate has this name
+"#;
+
+/// Licences, bans and sources, as deny.toml allows them.
+pub(crate) fn licences(output: Output) -> Result<Tally, Problem> {
+    let checks = ["bans", "licenses", "sources"];
+    let arguments = ["deny", "--locked", "--log-level", "error", "check"];
+    output.check_command(command("cargo").args(arguments).args(checks))
+}
+
+/// Refuses a Cargo.lock with a crate that the registry's index, as cargo last read it, calls yanked.
+pub(crate) fn yanked(output: Output) -> Result<Tally, Problem> {
+    let folder = emptied("yanked")?;
+    let advisories = folder.join("database/crates/stand-in-of-greenlight");
+    fs::create_dir_all(&advisories).map_err(|error| failed(&advisories, &error))?;
+    let advisory = advisories.join("RUSTSEC-2000-0001.md");
+    fs::write(&advisory, STAND_IN).map_err(|error| failed(&advisory, &error))?;
+    let database = folder.join("database");
+    let identity = ["-c", "user.name=verify", "-c", "user.email=verify@example.com"];
+    for arguments in
+        [&["init", "--quiet"][..], &["add", "."], &["commit", "--quiet", "--message", "Stand-in"]]
+    {
+        let mut git = command("git");
+        output.check_command(git.arg("-C").arg(&database).args(identity).args(arguments))?;
+    }
+    check_advisories(output, &folder, &database)
+}
+
+/// Holds Cargo.lock against a copy of RustSec's database, with the exceptions of deny.toml that are
+/// not past their date.
+pub(crate) fn advisories(output: Output, database: &str) -> Result<Tally, Problem> {
+    tools::install(output)?;
+    let config = read_config()?;
+    let today = first_line(command("date").arg("+%F"))?;
+    let overdue = overdue(&config, &today);
+    if !overdue.is_empty() {
+        return Err(Problem::new(format!(
+            "exceptions of {CONFIG} without a date that is still to come: {}",
+            overdue.join(", ")
+        )));
+    }
+    let database =
+        fs::canonicalize(database).map_err(|error| Problem::new(format!("{database}: {error}")))?;
+    let show = ["show", "--no-patch", "--format=%H of %cs", "HEAD"];
+    let commit = first_line(command("git").arg("-C").arg(&database).args(show))?;
+    output.line(&format!("RustSec's database, {commit}"));
+    check_advisories(output, &emptied("advisories")?, &database)
+}
+
+/// Runs cargo-deny with a clone of `database` below `folder`. No network is used: what cargo-deny
+/// would fetch is the database, and the index is the one that cargo has.
+fn check_advisories(output: Output, folder: &Path, database: &Path) -> Result<Tally, Problem> {
+    let clones = folder.join("clones");
+    let mut git = command("git");
+    git.args(["clone", "--quiet"]).arg(database).arg(clones.join(DATABASE));
+    output.check_command(&mut git)?;
+    let table = "[advisories]\n";
+    // The copy may be older than cargo-deny likes; its date is printed.
+    let with_clones = format!(
+        "{table}db-path = {:?}\nmaximum-db-staleness = \"P9999D\"\n",
+        clones.to_string_lossy()
+    );
+    let config = folder.join(CONFIG);
+    fs::write(&config, read_config()?.replacen(table, &with_clones, 1))
+        .map_err(|error| failed(&config, &error))?;
+    let mut deny = command("cargo");
+    deny.args(["deny", "--offline", "--locked", "--config"]).arg(&config);
+    output.check_command(deny.args(["check", "advisories"]))
+}
+
+/// A new folder below `target`.
+fn emptied(name: &str) -> Result<PathBuf, Problem> {
+    let folder = workspace().join("target/supply").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+    fs::canonicalize(&folder).map_err(|error| failed(&folder, &error))
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(format!("{}: {error}", path.display()))
+}
+
+fn read_config() -> Result<String, Problem> {
+    let path = workspace().join(CONFIG);
+    fs::read_to_string(&path).map_err(|error| failed(&path, &error))
+}
+
+fn first_line(command: &mut std::process::Command) -> Result<String, Problem> {
+    let output = command.output().map_err(|error| Problem::new(error.to_string()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().next().filter(|_| output.status.success()) {
+        Some(line) => Ok(line.to_owned()),
+        None => Err(Problem::new(String::from_utf8_lossy(&output.stderr).into_owned())),
+    }
+}
+
+/// The exceptions that have no date, or one before `today`. An exception is a line
+/// `{ id = "RUSTSEC-…", reason = "until YYYY-MM-DD: …" },` of deny.toml.
+fn overdue(config: &str, today: &str) -> Vec<String> {
+    let after = |line: &str, key: &str| {
+        let value = line.split_once(&format!("{key} = \""))?.1;
+        Some(value.split_once('"')?.0.to_owned())
+    };
+    let exceptions = config.lines().filter(|line| !line.trim_start().starts_with('#'));
+    exceptions
+        .filter_map(|line| Some((after(line, "id")?, after(line, "reason").unwrap_or_default())))
+        .filter(|(_, reason)| {
+            let date = reason.strip_prefix("until ").and_then(|reason| reason.get(..10));
+            date.is_none_or(|date| date < today)
+        })
+        .map(|(id, _)| id)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overdue_names_exceptions_without_a_date_to_come() {
+        let config = r#"
+            ignore = [
+                { id = "RUSTSEC-2026-0001", reason = "until 2026-12-31: no release yet" },
+                { id = "RUSTSEC-2026-0002", reason = "until 2026-11-28: no release yet" },
+                { id = "RUSTSEC-2026-0003", reason = "no release yet" },
+            ]"#;
+        assert_eq!(overdue(config, "2026-11-29"), ["RUSTSEC-2026-0002", "RUSTSEC-2026-0003"]);
+    }
+
+    #[test]
+    fn deny_toml_has_the_table_that_is_extended() {
+        assert!(read_config().unwrap().contains("[advisories]\n"));
+    }
+}
