@@ -219,7 +219,7 @@ struct Case {
     flows: String,
 }
 
-const FLOWS: &str = include_str!("../../infra/flows.toml");
+const FLOWS: &str = include_str!("../../../infra/flows.toml");
 
 impl Case {
     /// With two good devices, and a mistyped one if `is_bad`.

@@ -179,7 +179,7 @@ fn connectors_of_a_folder_are_there_too() {
     let files = Files::new();
     let connectors = files.0.path().join("connectors");
     std::fs::create_dir(&connectors).unwrap();
-    let generic = include_str!("../../infra/connectors/generic.toml");
+    let generic = include_str!("../../../infra/connectors/generic.toml");
     let own = generic.replacen("title = \"", "title = \"Our own: ", 1);
     std::fs::write(connectors.join("ours.toml"), own).unwrap();
     let flows =
@@ -288,7 +288,7 @@ fn the_schema_says_what_the_program_takes() {
         |text: &str| validator.is_valid(&json!(toml::from_str::<toml::Table>(text).unwrap()));
     let program_takes = |text: &str| Flows::parse(text, &|name| Some(name.to_owned())).is_ok();
     for text in
-        [FLOWS, include_str!("../../infra/flows.toml"), &format!("{FLOWS}[retry]\nfirst = \"1s\"")]
+        [FLOWS, include_str!("../../../infra/flows.toml"), &format!("{FLOWS}[retry]\nfirst = \"1s\"")]
     {
         assert!(takes(text) && program_takes(text), "{text}");
     }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// The flows that are built in, with a first wait that a test can wait for.
 fn impatient_flows(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("flows.toml");
-    let text = format!("{}\n[retry]\nfirst = \"1s\"\n", include_str!("../../infra/flows.toml"));
+    let text = format!("{}\n[retry]\nfirst = \"1s\"\n", include_str!("../../../infra/flows.toml"));
     std::fs::write(&path, text).unwrap();
     path
 }
@@ -315,7 +315,7 @@ async fn an_approval_asks_no_more_of_aws_than_the_cost_page_says() {
         None
     });
     asked("I-cold", &[device(1)]).await;
-    let page = include_str!("../../docs/cost.md");
+    let page = include_str!("../../../docs/cost.md");
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
     for (instance, devices) in [("I-one", 1), ("I-ten", 10)] {
         let devices: Vec<_> = (0..devices).map(|n| device(devices * 10 + n)).collect();

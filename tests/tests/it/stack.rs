@@ -104,7 +104,7 @@ async fn the_deployed_flows_are_looked_at(stack: &Stack) {
     assert!(healthy.contains("ok    deployed flows"), "{healthy}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("flows.toml");
-    let own = include_str!("../../infra/flows.toml").replace("device-whitelist", "another");
+    let own = include_str!("../../../infra/flows.toml").replace("device-whitelist", "another");
     std::fs::write(&file, &own).unwrap();
     let words = ["doctor", "--flows", file.to_str().unwrap()];
     let other = stack.greenlight(&words, "").await;
@@ -184,7 +184,7 @@ async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
         200
     );
     until(stack, &["dlq", "list", "--json"], "I-rights").await;
-    let page = include_str!("../../docs/aws.md");
+    let page = include_str!("../../../docs/aws.md");
     let table = page.split("| command | actions |").nth(1).unwrap();
     let rows: Vec<(&str, &str)> =
         table.lines().skip(2).map_while(|line| line.trim_matches('|').split_once('|')).collect();
@@ -487,12 +487,12 @@ async fn a_deployment_over_an_older_stack_loses_nothing() {
     stack.let_worker_run(false);
     let dynamodb = aws_sdk_dynamodb::Client::new(&stack.aws.config());
     let table = stack.output("LedgerTable");
-    let items: Value = serde_json::from_str(include_str!("../fixtures/v1/ledger.json")).unwrap();
+    let items: Value = serde_json::from_str(include_str!("../../fixtures/v1/ledger.json")).unwrap();
     for old in items.as_array().unwrap() {
         dynamodb.put_item().table_name(table).set_item(Some(item(old))).send().await.unwrap();
     }
     let messages: Value =
-        serde_json::from_str(include_str!("../fixtures/v1/messages.json")).unwrap();
+        serde_json::from_str(include_str!("../../fixtures/v1/messages.json")).unwrap();
     for message in messages.as_array().unwrap() {
         stack.put_message(&message.to_string()).await;
     }
