@@ -1,6 +1,6 @@
 //! The parts of `cargo verify`.
 
-use crate::run::{Output, Problem, Tally, command};
+use crate::run::{Output, Problem, Tally, command, linting_cargo};
 use crate::{guards, supply, tools};
 
 /// One part.
@@ -34,14 +34,13 @@ impl Part {
 /// Makes the part `soak` ten times as long.
 pub(crate) const LONG: &str = "--long";
 
-/// All parts. A part starts when all that it needs have passed and one of two lanes is free; of
+/// All parts. A part starts when all that it needs have passed and a lane is free; of
 /// several the first. So the long ones stand early.
 pub(crate) const PARTS: &[Part] = &[
     part("format", "rustfmt has nothing to change", &[], format),
     part("tools", "the pinned tools are installed", &[], tools::install),
-    part("build", "everything compiles", &[], build),
+    part("build", "everything compiles, and clippy has nothing to say", &[], build),
     part("bundle", "sam build, for Amazon Linux 2023", &[TOOLS], bundle),
-    part("lint", "clippy has nothing to say", &[BUILD], lint),
     part("servers", "the servers are installed", &[], tools::install_servers),
     part("licences", "licences and sources are allowed", &[TOOLS], supply::licences),
     part("yanked", "no crate is yanked", &[TOOLS], supply::yanked),
@@ -89,8 +88,7 @@ const TOOLS: &str = "tools";
 /// The parts of `cargo verify quick`, for the loop of an edit and its check.
 pub(crate) const QUICK: &[Part] = &[
     part("format", "rustfmt has nothing to change", &[], format),
-    part("lint", "clippy has nothing to say", &[], lint),
-    part("build", "everything compiles", &[], build),
+    part("build", "everything compiles, and clippy has nothing to say", &[], build),
     part("unit", "each crate's own tests", &[], unit),
     part("sqlite", "end-to-end tests over SQLite", &[], sqlite),
 ];
@@ -107,12 +105,12 @@ pub(crate) fn format(output: Output) -> Result<Tally, Problem> {
 /// All programs and tests, with one set of features: each selection of packages would have its own,
 /// and would build what differs again.
 fn build(output: Output) -> Result<Tally, Problem> {
-    output.check("cargo", &["build", "--locked", "--workspace", "--all-targets"])
-}
-
-pub(crate) fn lint(output: Output) -> Result<Tally, Problem> {
-    let arguments = ["clippy", "--locked", "--quiet", "--workspace", "--all-targets"];
-    output.check_command(command("cargo").args(arguments).args(["--", "-D", "warnings"]))
+    output.check_command(linting_cargo().args([
+        "build",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+    ]))
 }
 
 fn template(output: Output) -> Result<Tally, Problem> {

@@ -1,4 +1,4 @@
-//! Running parts: those of a whole run two at a time, as most of them wait for the network, for a
+//! Running parts: those of a whole run three at a time, as most of them wait for the network, for a
 //! linker or for a time that has to pass.
 
 use std::collections::BTreeSet;
@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use crate::parts::{PARTS, Part};
 use crate::run::{Output, Problem, Tally};
 
-/// Parts that run at once in a whole run: one per core of the smallest machine that runs it.
-const LANES: usize = 2;
+/// Parts that run at once in a whole run: two that compile, on the two cores of the smallest machine,
+/// and one that waits most of its time.
+const LANES: usize = 3;
 
 /// A part that has ended.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(crate) fn with_needs(chosen: &[&'static Part]) -> Vec<&'static Part> {
     PARTS.iter().filter(|part| names.contains(part.name)).collect()
 }
 
-/// Runs the parts: in a whole run two at a time, else one after the other. A part whose needs failed
+/// Runs the parts: in a whole run [`LANES`] at a time, else one after the other. A part whose needs failed
 /// fails without being run.
 pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
     let lanes = if is_whole { LANES } else { 1 };

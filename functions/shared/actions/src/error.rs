@@ -83,6 +83,11 @@ pub enum ConnectorError {
         "target `{0}`: `tls` is for HTTP; a database takes `?sslmode=verify-full&sslrootcert=…` in its url"
     )]
     DatabaseTls(String),
+    /// A file of one machine, as the target of a function.
+    #[error(
+        "target `{0}`: a function on AWS has no SQLite file; `greenlight serve` on the machine of the file does"
+    )]
+    NoSqlite(String),
     /// A target's URL is none of a database, or says who we are.
     #[error(
         "target `{0}`: `url` must look like postgres://db.example.com/radius, mysql://… or sqlite:///…"

@@ -35,6 +35,7 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         ConnectorError::BadUrl(target)
         | ConnectorError::BadDatabaseUrl(target)
         | ConnectorError::LoginInUrl(target)
+        | ConnectorError::NoSqlite(target)
         | ConnectorError::Plaintext(target)
         | ConnectorError::UnverifiedTls { target, .. } => vec!["targets", target, "url"],
         ConnectorError::DatabaseTls(target) => vec!["targets", target, "tls"],

@@ -104,6 +104,9 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         connector: SqlConnector,
     ) -> Result<(), ConnectorError> {
         let marks = marks(name, target)?;
+        if !cfg!(feature = "sqlite") && target.url.starts_with("sqlite:") {
+            return Err(ConnectorError::NoSqlite(name.to_owned()));
+        }
         let params = connector::params(name, target, &connector.params)?;
         let (name, url) = (name.to_owned(), target.url.clone());
         let pool = Mutex::default();
