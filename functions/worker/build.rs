@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
+use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{AnyConnector, Connectors, Setup};
 use greenlight_core::Mistakes;
 use greenlight_core::flow::{Flows, stand_in};
@@ -33,7 +34,14 @@ fn check(flows: &str) -> Result<(), Vec<String>> {
     for (name, text) in connectors.iter() {
         AnyConnector::parse(name, text).map_err(|mistake| vec![mistake.to_string()])?;
     }
-    Setup::new(&flows, &connectors).map(drop).map_err(|mistakes| in_flows(&mistakes))
+    Setup::new(&flows, &connectors).map_err(|mistakes| in_flows(&mistakes))?;
+    match flows.targets.iter().find(|(_, target)| target.url.starts_with("sqlite:")) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let error = ConnectorError::NoSqlite(name.clone());
+            Err(vec![format!("infra/flows.toml: {error}")])
+        }
+    }
 }
 
 fn in_flows(mistakes: &Mistakes<impl ToString>) -> Vec<String> {

@@ -33,13 +33,17 @@ pub(crate) fn compare(output: Output, found: &Figures) -> Result<Tally, Problem>
     compare_with(output, &baseline, found)
 }
 
-/// Compares the number of tests of a whole run with the baseline, or writes it.
+/// Compares the number of tests of a whole run that passed with the baseline, or writes it.
+///
+/// # Errors
+/// [`Problem`] when it fell, or the baseline does not have it.
 pub(crate) fn count_of_tests(found: u32) -> Result<(), Problem> {
     let mut baseline = read()?;
-    let before = baseline.insert(TESTS.to_owned(), found.into()).unwrap_or_default();
+    let before = baseline.insert(TESTS.to_owned(), found.into());
     if is_writing() {
         return write(&baseline);
     }
+    let before = before.ok_or_else(|| Problem::new(format!("{FILE} has no row `{TESTS}`")))?;
     if u64::from(found) < before {
         return Err(Problem::new(format!("{found} tests, and {FILE} has {before}")));
     }

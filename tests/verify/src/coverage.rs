@@ -8,13 +8,14 @@ use std::ops::AddAssign;
 use std::path::Path;
 use std::process::Command;
 
+use crate::parts::UNIT;
 use crate::run::{Output, Problem, Tally, command, lines_of, workspace};
 use crate::tools;
 
 /// Relative to the workspace's folder.
 const TARGET: &str = "target/coverage";
 
-/// Modules of the end-to-end suite that need no bundle, no stack and no server.
+/// Modules of the end-to-end suite that need neither a bundle nor servers from Debian.
 const SUITES: &[&str] = &[
     "connectors::",
     "crash::",
@@ -52,6 +53,7 @@ impl AddAssign for Cover {
 
 /// Builds everything with counters, runs the tests and prints the coverage of each crate.
 pub(crate) fn coverage(output: Output) -> Result<Tally, Problem> {
+    tools::install(output)?;
     if !Path::new("/usr/bin/llvm-cov-22").exists() {
         tools::install_packages(output, &["llvm-22"])?;
     }
@@ -60,7 +62,10 @@ pub(crate) fn coverage(output: Output) -> Result<Tally, Problem> {
     let instrumented = |arguments: &[&str]| {
         let mut cargo = command("cargo");
         cargo.args(arguments).args(["--locked", "--workspace"]);
-        cargo.env("CARGO_TARGET_DIR", TARGET).env("RUSTFLAGS", "-C instrument-coverage");
+        cargo
+            .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_TARGET_DIR", TARGET)
+            .env("RUSTFLAGS", "-C instrument-coverage");
         cargo.env("LLVM_PROFILE_FILE", profiles.join("%m-%p.profraw"));
         cargo
     };
@@ -70,7 +75,7 @@ pub(crate) fn coverage(output: Output) -> Result<Tally, Problem> {
     programs.extend(built.map(|program| format!("{TARGET}/debug/{program}")));
     // A build script and a test of before would count too.
     let _ = fs::remove_dir_all(&profiles);
-    output.check_command(&mut instrumented(&["test", "--lib", "--bins"]))?;
+    output.check_command(&mut instrumented(&[&["test"], UNIT].concat()))?;
     let suites = [&["--"], SUITES].concat();
     output.check_command(instrumented(&["test", "--test", "it"]).args(suites))?;
     let merged = profiles.join("merged.profdata");
@@ -81,7 +86,7 @@ pub(crate) fn coverage(output: Output) -> Result<Tally, Problem> {
     report.arg("report").arg("--instr-profile").arg(&merged);
     report.args(programs.iter().flat_map(|program| ["--object", program]));
     let mut files = BTreeMap::new();
-    let status = lines_of(&mut report, |line| files.extend(row(line)))?;
+    let status = lines_of(&mut report, |line| files.extend(row(line)), |line| output.line(line))?;
     if !status.success() || files.is_empty() {
         return Err(Problem::new(format!("llvm-cov ended with {status}")));
     }
@@ -109,13 +114,14 @@ fn row(line: &str) -> Option<(String, Cover)> {
     };
     let inside = path.find("functions/").or_else(|| path.find("infra/"))?;
     let is_foreign = path.contains("/registry/") || path.contains("/rustc/");
+    let is_test = path.ends_with("/tests.rs") || !path.contains("/src/");
     let cover = Cover {
         regions: regions.parse().ok()?,
         regions_missed: regions_missed.parse().ok()?,
         lines: lines.parse().ok()?,
         lines_missed: lines_missed.parse().ok()?,
     };
-    (!is_foreign).then(|| (path[inside..].to_owned(), cover))
+    (!is_foreign && !is_test).then(|| (path[inside..].to_owned(), cover))
 }
 
 fn print(output: Output, files: &BTreeMap<String, Cover>) {

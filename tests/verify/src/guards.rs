@@ -29,10 +29,14 @@ pub(crate) fn tree(output: Output) -> Result<Tally, Problem> {
     if !has("lambda_http") {
         return Err(Problem::new("the receiver's tree lacks lambda_http"));
     }
-    match unwanted.iter().find(|unwanted| has(unwanted)) {
-        None => Ok(Tally::CHECK),
-        Some(unwanted) => Err(Problem::new(format!("the receiver's tree has {unwanted}"))),
+    if let Some(unwanted) = unwanted.iter().find(|unwanted| has(unwanted)) {
+        return Err(Problem::new(format!("the receiver's tree has {unwanted}")));
     }
+    // A function has no file that SQLite could keep a database in.
+    if self::crates("worker")?.iter().any(|name| name == "libsqlite3-sys") {
+        return Err(Problem::new("the worker's tree has libsqlite3-sys"));
+    }
+    Ok(Tally::CHECK)
 }
 
 /// The crates that `package` is made of, itself included.

@@ -1,5 +1,7 @@
 //! The parts of `cargo verify`.
 
+use std::collections::BTreeSet;
+
 use crate::run::{Output, Problem, Tally, command, linting_cargo};
 use crate::{guards, supply, tools};
 
@@ -10,7 +12,9 @@ pub(crate) struct Part {
     pub(crate) what: &'static str,
     /// The parts that must have passed before it.
     pub(crate) needs: &'static [&'static str],
-    /// Whether it is run with nothing beside it, as it measures time.
+    /// The parts that must have ended before it where they are run too.
+    pub(crate) after: &'static [&'static str],
+    /// Whether it is run with nothing beside it: it measures time, or looks at what the others did.
     pub(crate) is_alone: bool,
     pub(crate) run: fn(Output) -> Result<Tally, Problem>,
 }
@@ -21,10 +25,15 @@ const fn part(
     needs: &'static [&'static str],
     run: fn(Output) -> Result<Tally, Problem>,
 ) -> Part {
-    Part { name, what, needs, is_alone: false, run }
+    Part { name, what, needs, after: &[], is_alone: false, run }
 }
 
 impl Part {
+    const fn after(mut self, parts: &'static [&'static str]) -> Self {
+        self.after = parts;
+        self
+    }
+
     const fn alone(mut self) -> Self {
         self.is_alone = true;
         self
@@ -39,7 +48,10 @@ pub(crate) const LONG: &str = "--long";
 pub(crate) const PARTS: &[Part] = &[
     part("format", "rustfmt has nothing to change", &[], format),
     part("tools", "the pinned tools are installed", &[], tools::install),
-    part("build", "everything compiles, and clippy has nothing to say", &[], build),
+    part("demo", "the demonstration, as a new user runs it", &[], demo),
+    // Both hold cargo's lock on the folder `target/debug`.
+    part("build", "everything compiles, and clippy has nothing to say", &[], build)
+        .after(&["demo"]),
     part("bundle", "sam build, for Amazon Linux 2023", &[TOOLS], bundle),
     part("servers", "the servers are installed", &[], tools::install_servers),
     part("licences", "licences and sources are allowed", &[TOOLS], supply::licences),
@@ -48,7 +60,6 @@ pub(crate) const PARTS: &[Part] = &[
     part("unit", "each crate's own tests", &[BUILD], unit),
     part("template", "template.yaml is valid", &[TOOLS, BUILD], template),
     part("crash", "a crash at every await, panics, hangs, retries", &[BUILD], suite),
-    part("demo", "the demonstration, as a new user runs it", &[], demo),
     part("serve", "both functions on one machine", &[BUILD], suite),
     part("listener", "connections that stall, flood or send nothing", &[BUILD], suite),
     part("operator", "the operator's command on one machine", &[BUILD], suite),
@@ -62,11 +73,16 @@ pub(crate) const PARTS: &[Part] = &[
     part("http", "the certificates that the HTTP client trusts", &[BUILD], suite),
     part("ledger", "both ledgers are the same state machine", &[TOOLS, BUILD], suite),
     part("queue", "both queues have the same semantics", &[TOOLS, BUILD], suite),
-    part("wire", "the requests to AWS are those that were reviewed", &[TOOLS, BUILD], suite),
-    part("lean", "the receiver's own AWS client", &[TOOLS, BUILD], suite),
+    part("wire", "the requests to AWS are those that were reviewed", &[BUILD], suite),
+    part("lean", "the receiver's own AWS client", &[BUILD], suite),
     part("oracle", "the official Python SDK agrees", &[TOOLS, BUILD], suite),
-    part("functions", "both Lambda binaries, killed and in trouble", &[BUILD], suite),
-    part("stack", "the operator's command on a stack, and an upgrade", &[SERVERS, BUNDLE], suite),
+    part("functions", "both Lambda binaries, killed and in trouble", &[TOOLS, BUILD], suite),
+    part(
+        "stack",
+        "the operator's command on a stack, and an upgrade",
+        &[SERVERS, BUILD, BUNDLE],
+        suite,
+    ),
     part("soak", "1,000 approvals, every device accounted for", &[BUILD, BUNDLE], soak),
     part("cloud", "the deployed template, on a local AWS", &[BUILD, BUNDLE], suite),
     part("glibc", "the bundle needs no newer glibc than Lambda's", &[BUILD, BUNDLE], suite),
@@ -86,19 +102,18 @@ const SERVERS: &str = "servers";
 const TOOLS: &str = "tools";
 
 /// The parts of `cargo verify quick`, for the loop of an edit and its check.
-pub(crate) const QUICK: &[Part] = &[
-    part("format", "rustfmt has nothing to change", &[], format),
-    part("build", "everything compiles, and clippy has nothing to say", &[], build),
-    part("unit", "each crate's own tests", &[], unit),
-    part("sqlite", "end-to-end tests over SQLite", &[], sqlite),
-];
+pub(crate) fn quick() -> Vec<&'static Part> {
+    const SQLITE: &Part = &part("sqlite", "end-to-end tests over SQLite", &[BUILD], sqlite);
+    let names = ["format", BUILD, "unit"];
+    names.iter().filter_map(|name| named(name).ok()).chain([SQLITE]).collect()
+}
 
 /// The part of that name, or the name.
 pub(crate) fn named(name: &str) -> Result<&'static Part, &str> {
     PARTS.iter().find(|part| part.name == name).ok_or(name)
 }
 
-pub(crate) fn format(output: Output) -> Result<Tally, Problem> {
+fn format(output: Output) -> Result<Tally, Problem> {
     output.check("cargo", &["fmt", "--all", "--check"])
 }
 
@@ -125,18 +140,21 @@ fn template(output: Output) -> Result<Tally, Problem> {
     Ok(tally)
 }
 
-/// Unit tests, and core's integration tests. What is missing here lowers the number of tests, which
-/// `tests/baseline.txt` refuses.
-pub(crate) fn unit(output: Output) -> Result<Tally, Problem> {
-    output.tests(&["--lib", "--bins", "--test", "execution", "--test", "ledger_model"], &[])
+/// Unit tests, and the integration tests of all crates but the end-to-end suite.
+pub(crate) const UNIT: &[&str] =
+    &["--lib", "--bins", "--test", "execution", "--test", "ledger_model"];
+
+fn unit(output: Output) -> Result<Tally, Problem> {
+    output.tests(UNIT, &[])
 }
 
-/// It is built with other features than the rest, and clippy does not see their warnings.
+/// It is built without the feature `aws`: the compiler's warnings fail it, and clippy does not see
+/// that build.
 fn demo(output: Output) -> Result<Tally, Problem> {
     let mut has_warnings = false;
     let mut demo = command("cargo");
-    let status =
-        output.run(demo.arg("demo"), |line| has_warnings |= line.starts_with("warning"))?;
+    let demo = demo.arg("demo").env("CARGO_TERM_COLOR", "never");
+    let status = output.run(demo, |line| has_warnings |= line.starts_with("warning"))?;
     match (status.success(), has_warnings) {
         (true, false) => Ok(Tally::CHECK),
         (true, true) => Err(Problem::new("it is built with warnings")),
@@ -149,8 +167,8 @@ fn suite(output: Output) -> Result<Tally, Problem> {
     output.tests(&["--test", "it"], &[&format!("{}::", output.part)])
 }
 
-/// The modules of the end-to-end suite that need no tools and no servers. The test that waits for a
-/// whole retry interval is left out.
+/// Modules of the end-to-end suite that need neither tools nor servers and take little time; the test
+/// that waits for a whole retry interval is left out.
 fn sqlite(output: Output) -> Result<Tally, Problem> {
     let modules =
         ["connectors::", "flows::", "ledger::sqlite", "operator::", "queue::sqlite", "serve::"];
@@ -173,33 +191,77 @@ fn bundle(output: Output) -> Result<Tally, Problem> {
     // CARGO_LAMBDA_COMPILER is set in a shell that builds for this machine alone.
     sam.arg("build").env_remove("CARGO_LAMBDA_COMPILER").env("SAM_CLI_TELEMETRY", "0");
     let mut tally = output.check_command(&mut sam)?;
-    let after = unknown_to_git()?;
-    if after != before {
-        return Err(Problem::new(format!("`sam build` leaves files for git to see:\n{after}")));
+    let new: Vec<String> = unknown_to_git()?.difference(&before).cloned().collect();
+    if !new.is_empty() {
+        let new = new.join(", ");
+        return Err(Problem::new(format!("new for git since `sam build` began: {new}")));
     }
     tally += Tally::CHECK;
     Ok(tally)
 }
 
 /// The files that git neither has nor ignores.
-fn unknown_to_git() -> Result<String, Problem> {
+fn unknown_to_git() -> Result<BTreeSet<String>, Problem> {
     let output = command("git")
         .args(["ls-files", "--others", "--exclude-standard"])
         .output()
         .map_err(|error| Problem::new(format!("git cannot be started: {error}")))?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    if !output.status.success() {
+        return Err(Problem::new(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use crate::run::workspace;
 
     #[test]
-    fn each_module_of_the_end_to_end_suite_has_a_part() {
-        let suite = std::fs::read_to_string(workspace().join("tests/tests/it/main.rs")).unwrap();
-        let modules = suite.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
-        let missing: Vec<_> = modules.filter(|module| named(module).is_err()).collect();
+    fn each_module_of_the_end_to_end_suite_has_a_part_that_runs_it() {
+        let main = fs::read_to_string(workspace().join("tests/tests/it/main.rs")).unwrap();
+        let modules = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+        let runs = |part: &Part| std::ptr::fn_addr_eq(part.run, suite as fn(_) -> _);
+        let is_run = |module: &&str| match named(module) {
+            Ok(part) => part.name == "template" || runs(part),
+            Err(_) => false,
+        };
+        let missing: Vec<_> = modules.filter(|module| !is_run(module)).collect();
         assert_eq!(missing, [""; 0]);
+    }
+
+    /// The names of the integration tests below `folder`: `tests/NAME.rs` and `tests/NAME/main.rs`.
+    fn integration_tests(folder: &Path, into: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let is_below_tests = folder.ends_with("tests") && folder.parent() != Some(&workspace());
+            let is_program = path.extension().is_some_and(|it| it == "rs");
+            if is_below_tests && (is_program || path.join("main.rs").exists()) {
+                into.push(name);
+            } else if path.is_dir() && name != "target" {
+                integration_tests(&path, into);
+            }
+        }
+    }
+
+    #[test]
+    fn each_integration_test_is_run_by_unit_or_is_the_suite() {
+        let mut found = Vec::new();
+        for folder in ["functions", "infra", "tests"] {
+            integration_tests(&workspace().join(folder), &mut found);
+        }
+        found.retain(|name| name != "it");
+        found.sort();
+        let run: Vec<_> = UNIT.iter().skip(2).filter(|it| **it != "--test").collect();
+        assert_eq!(found.iter().collect::<Vec<_>>(), run);
+    }
+
+    #[test]
+    fn guarantees_is_last_as_it_looks_at_the_tests_that_ran() {
+        assert_eq!(PARTS.last().map(|part| (part.name, part.is_alone)), Some(("guarantees", true)));
     }
 }

@@ -1,10 +1,11 @@
 //! Running commands for a part, and counting what they tested.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use crate::tools;
 
@@ -39,8 +40,9 @@ impl AddAssign for Tally {
     }
 }
 
-/// More than there are cores: most end-to-end tests wait for a server or for a time that has to pass.
-const TEST_THREADS: &str = "--test-threads=4";
+/// The fewest tests that run at once: most end-to-end tests wait for a server or for a time that has
+/// to pass.
+const MIN_TEST_THREADS: usize = 4;
 
 /// The reason for which a part failed.
 #[derive(Debug)]
@@ -88,10 +90,11 @@ pub(crate) fn linting_cargo() -> Command {
     command
 }
 
-/// The output of one part. In a whole run several parts run at once, and each line begins with the name
-/// of its part.
+/// A part that is run, and where its output goes. In a whole run several parts run at once, and each
+/// line begins with the name of its part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
+    /// The part's name, and the module of the end-to-end suite that `suite` runs.
     pub(crate) part: &'static str,
     pub(crate) is_whole_run: bool,
 }
@@ -99,13 +102,11 @@ pub(crate) struct Output {
 impl Output {
     /// Prints a line.
     pub(crate) fn line(self, line: &str) {
-        let mut stdout = io::stdout().lock();
-        // A closed pipe ends nothing: the exit status still says how the run went.
-        let _ = if self.is_whole_run {
-            writeln!(stdout, "{:>10} | {line}", self.part)
+        if self.is_whole_run {
+            println!("{:>10} | {line}", self.part);
         } else {
-            writeln!(stdout, "{line}")
-        };
+            println!("{line}");
+        }
     }
 
     /// Runs a command, prints what it prints, and hands each line to `read`.
@@ -115,12 +116,14 @@ impl Output {
     pub(crate) fn run(
         self,
         command: &mut Command,
-        mut read: impl FnMut(&str),
+        read: impl FnMut(&str) + Send,
     ) -> Result<ExitStatus, Problem> {
-        lines_of(command, |line| {
+        let read = Mutex::new(read);
+        let each = |line: &str| {
             self.line(line);
-            read(line);
-        })
+            (read.lock().unwrap_or_else(PoisonError::into_inner))(line);
+        };
+        lines_of(command, each, each)
     }
 
     /// Runs a command whose success is one passed check.
@@ -150,19 +153,30 @@ impl Output {
         command.args(["test", "--locked", "--workspace"]).args(arguments).arg("--").args(filters);
         let shown = shown(&command);
         self.line(&format!("$ {shown}"));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        command
+            .arg("--show-output")
+            .arg(format!("--test-threads={}", threads.max(MIN_TEST_THREADS)));
+        if self.is_whole_run {
+            command.env("VERIFY_PASSED", passed_file());
+        }
         let mut tally = Tally::default();
-        let status = self.run(
-            command
-                .args(["--show-output", TEST_THREADS])
-                .envs(self.is_whole_run.then(|| ("VERIFY_PASSED", passed_file()))),
+        let mut passed = String::new();
+        // Processes that tests start write to standard error at any moment, within other lines too.
+        let status = lines_of(
+            &mut command,
             |line| {
+                self.line(line);
                 if let Some(result) = line.strip_prefix("test result: ") {
                     tally += counts(result);
-                } else if let Some(name) = passed(line) {
-                    remember_passed(name);
+                } else if let Some(name) = name_of_passed(line) {
+                    passed.push_str(name);
+                    passed.push('\n');
                 }
             },
+            |line| self.line(line),
         )?;
+        remember_passed(&passed)?;
         if status.success() && tally.failed == 0 && tally.tests > 0 {
             return Ok(tally);
         }
@@ -172,25 +186,31 @@ impl Output {
     }
 }
 
-/// Runs a command and hands each line of both its streams to `read`.
+/// Runs a command and hands over the lines of its standard output and of its standard error, which
+/// come from two threads.
 ///
 /// # Errors
 /// [`Problem`] when it cannot be started.
 pub(crate) fn lines_of(
     command: &mut Command,
-    mut read: impl FnMut(&str),
+    stdout: impl FnMut(&str),
+    stderr: impl FnMut(&str) + Send,
 ) -> Result<ExitStatus, Problem> {
-    let failed = |error: io::Error| Problem::new(format!("no pipe: {error}"));
-    let (reader, writer) = io::pipe().map_err(failed)?;
-    command.stderr(writer.try_clone().map_err(failed)?).stdout(writer);
-    let child = command.spawn();
-    // The command holds the writing end of the pipe, which has to be closed before its lines end.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| Problem::cannot_start(command, &error))?;
-    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        scope.spawn(|| each_line(err, stderr));
+        each_line(out, stdout);
+    });
+    child.wait().map_err(|error| Problem::new(error.to_string()))
+}
+
+fn each_line(stream: Option<impl Read>, mut read: impl FnMut(&str)) {
+    let lines = stream.into_iter().flat_map(|stream| BufReader::new(stream).split(b'\n'));
+    for line in lines.map_while(Result::ok) {
         read(&String::from_utf8_lossy(&line));
     }
-    child.wait().map_err(|error| Problem::new(error.to_string()))
 }
 
 fn shown(command: &Command) -> String {
@@ -203,19 +223,30 @@ fn passed_file() -> PathBuf {
     workspace().join("target/verify-passed.txt")
 }
 
-/// Begins a run.
-pub(crate) fn forget_passed() {
-    let _ = fs::create_dir_all(workspace().join("target"));
-    let _ = fs::write(passed_file(), "");
+/// Begins a whole run: forgets the names of an earlier one.
+///
+/// # Errors
+/// [`Problem`] when the file cannot be written.
+pub(crate) fn forget_passed() -> Result<(), Problem> {
+    let file = passed_file();
+    let folder = file.parent().map_or(Ok(()), fs::create_dir_all);
+    folder.and_then(|()| fs::write(&file, "")).map_err(|error| not_written(&file, &error))
 }
 
-fn remember_passed(name: &str) {
-    let file = fs::OpenOptions::new().append(true).open(passed_file());
-    let _ = file.and_then(|mut file| writeln!(file, "{name}"));
+/// Appends lines in one write, as parts that run at once share the file.
+fn remember_passed(names: &str) -> Result<(), Problem> {
+    let path = passed_file();
+    let file = fs::OpenOptions::new().append(true).create(true).open(&path);
+    let written = file.and_then(|mut file| file.write_all(names.as_bytes()));
+    written.map_err(|error| not_written(&path, &error))
+}
+
+fn not_written(path: &Path, error: &io::Error) -> Problem {
+    Problem::new(format!("{}: {error}", path.display()))
 }
 
 /// The name of a test, of the line that says that it passed.
-fn passed(line: &str) -> Option<&str> {
+fn name_of_passed(line: &str) -> Option<&str> {
     line.strip_prefix("test ")?.strip_suffix(" ... ok")
 }
 
@@ -244,10 +275,16 @@ mod tests {
 
     #[test]
     fn lines_of_hands_over_each_line_of_both_streams() {
-        let mut lines = Vec::new();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut script = command("sh");
-        script.args(["-c", "echo one; echo two >&2; exit 3"]);
-        let status = lines_of(&mut script, |line| lines.push(line.to_owned())).unwrap();
-        assert_eq!((status.code(), lines), (Some(3), vec!["one".to_owned(), "two".to_owned()]));
+        script.args(["-c", "echo one; echo two >&2; printf three; exit 3"]);
+        let status = lines_of(
+            &mut script,
+            |line| out.push(line.to_owned()),
+            |line| err.push(line.to_owned()),
+        );
+        let texts = (out.join(" "), err.join(" "));
+        assert_eq!(status.unwrap().code(), Some(3));
+        assert_eq!(texts, ("one three".to_owned(), "two".to_owned()));
     }
 }

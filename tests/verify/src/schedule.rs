@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::parts::{PARTS, Part};
 use crate::run::{Output, Problem, Tally};
 
-/// Parts that run at once in a whole run: two that compile, on the two cores of the smallest machine,
-/// and one that waits most of its time.
+/// The number of parts that run at once in a whole run: one more than the smallest machine has cores,
+/// as most parts wait.
 const LANES: usize = 3;
 
-/// A part that has ended.
+/// A part that has ended, or that was not run.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) part: &'static Part,
@@ -58,6 +58,10 @@ pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
                 let sender = sender.clone();
                 scope.spawn(move || sender.send(perform(part, is_whole)));
             }
+            if running.is_empty() {
+                continue;
+            }
+            // A sender is here, so that this does not fail.
             if let Ok(last) = receiver.recv() {
                 println!("== {} took {} s", last.part.name, last.took.as_secs());
                 running.retain(|part| part.name != last.part.name);
@@ -65,6 +69,7 @@ pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
             }
         }
     });
+    ended.sort_by_key(|ended| parts.iter().position(|part| part.name == ended.part.name));
     ended
 }
 
@@ -89,7 +94,8 @@ fn next(open: &[&Part], running: &[&Part], ended: &[Ended], lanes: usize) -> Opt
     let is_due = |name: &str| open.iter().chain(running).any(|part| part.name == name);
     let is_ready = |part: &&Part| {
         let fits = running.is_empty() || !part.is_alone;
-        fits && (failed_need(part, ended).is_some() || !part.needs.iter().any(|need| is_due(need)))
+        fits && (failed_need(part, ended).is_some()
+            || !part.needs.iter().chain(part.after).any(|name| is_due(name)))
     };
     open.iter().position(is_ready)
 }
@@ -103,8 +109,8 @@ fn failed_need(part: &Part, ended: &[Ended]) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn part(name: &'static str, needs: &'static [&'static str], is_alone: bool) -> Part {
-        Part { name, what: "", needs, is_alone, run: |_| Ok(Tally::CHECK) }
+    const fn part(name: &'static str, needs: &'static [&'static str], is_alone: bool) -> Part {
+        Part { name, what: "", needs, after: &[], is_alone, run: |_| Ok(Tally::CHECK) }
     }
 
     fn ended(part: &'static Part, problem: Option<&str>) -> Ended {
@@ -119,6 +125,9 @@ mod tests {
         assert_eq!(next(&[&suite, &other], &[&build], &[], 2), Some(1));
         assert_eq!(next(&[&suite, &other], &[&build], &[], 1), None);
         assert_eq!(next(&[&suite, &other], &[], &[], 2), Some(0));
+        let late = Part { after: &["other"], ..part("late", &[], false) };
+        assert_eq!(next(&[&late], &[&other], &[], 2), None);
+        assert_eq!(next(&[&late], &[], &[], 2), Some(0));
         // A part that runs alone waits for the others, and the others for it.
         assert_eq!(next(&[&start], &[&build], &[], 2), None);
         assert_eq!(next(&[&other], &[&start], &[], 2), None);
@@ -134,10 +143,36 @@ mod tests {
         assert_eq!(next(&[&suite], &[], &ended, 2), Some(0));
     }
 
+    const FAILS: &Part = &Part {
+        name: "fails",
+        what: "",
+        needs: &[],
+        after: &[],
+        is_alone: false,
+        run: |_| Err(Problem::new("it does not compile")),
+    };
+    const PASSES: &Part = &part("passes", &[], false);
+    const NEEDS_IT: &Part = &part("needs it", &["fails"], false);
+
+    #[test]
+    fn run_skips_what_needs_a_failed_part_and_runs_the_rest() {
+        for is_whole in [false, true] {
+            let ended = run(&[FAILS, NEEDS_IT, PASSES], is_whole);
+            let results: Vec<_> =
+                ended.iter().map(|ended| (ended.part.name, ended.problem.as_deref())).collect();
+            let not_run = Some("not run, as `fails` failed");
+            assert_eq!(
+                results,
+                [("fails", Some("it does not compile")), ("needs it", not_run), ("passes", None)]
+            );
+        }
+        assert_eq!(run(&[FAILS, NEEDS_IT], false).len(), 2);
+    }
+
     #[test]
     fn each_need_is_a_part_that_stands_before() {
         for (index, part) in PARTS.iter().enumerate() {
-            for need in part.needs {
+            for need in part.needs.iter().chain(part.after) {
                 assert!(PARTS[..index].iter().any(|before| before.name == *need), "{need}");
             }
         }

@@ -26,10 +26,11 @@ patched = []
 # No crate has this name
 "#;
 
-/// Licences, bans and sources, as deny.toml allows them.
+/// Licences, bans and sources, as deny.toml allows them, and the dates of its exceptions.
 pub(crate) fn licences(output: Output) -> Result<Tally, Problem> {
     let checks = ["bans", "licenses", "sources"];
     let arguments = ["deny", "--locked", "--log-level", "error", "check"];
+    refuse_overdue()?;
     output.check_command(command("cargo").args(arguments).args(checks))
 }
 
@@ -41,12 +42,15 @@ pub(crate) fn yanked(output: Output) -> Result<Tally, Problem> {
     let advisory = advisories.join("RUSTSEC-2000-0001.md");
     fs::write(&advisory, STAND_IN).map_err(|error| failed(&advisory, &error))?;
     let database = folder.join("database");
-    let identity = ["-c", "user.name=verify", "-c", "user.email=verify@example.com"];
+    // Whatever the user's own configuration asks of a commit.
+    let settings = ["user.name=verify", "user.email=verify@example.com", "commit.gpgsign=false"];
+    let settings = settings.iter().flat_map(|setting| ["-c", setting]);
     for arguments in
         [&["init", "--quiet"][..], &["add", "."], &["commit", "--quiet", "--message", "Stand-in"]]
     {
         let mut git = command("git");
-        output.check_command(git.arg("-C").arg(&database).args(identity).args(arguments))?;
+        output
+            .check_command(git.arg("-C").arg(&database).args(settings.clone()).args(arguments))?;
     }
     check_advisories(output, &folder, &database)
 }
@@ -55,15 +59,7 @@ pub(crate) fn yanked(output: Output) -> Result<Tally, Problem> {
 /// not past their date.
 pub(crate) fn advisories(output: Output, database: &str) -> Result<Tally, Problem> {
     tools::install(output)?;
-    let config = read_config()?;
-    let today = first_line(command("date").arg("+%F"))?;
-    let overdue = overdue(&config, &today);
-    if !overdue.is_empty() {
-        return Err(Problem::new(format!(
-            "exceptions of {CONFIG} without a date that is still to come: {}",
-            overdue.join(", ")
-        )));
-    }
+    refuse_overdue()?;
     let database =
         fs::canonicalize(database).map_err(|error| Problem::new(format!("{database}: {error}")))?;
     let show = ["show", "--no-patch", "--format=%H of %cs", "HEAD"];
@@ -90,7 +86,18 @@ fn check_advisories(output: Output, folder: &Path, database: &Path) -> Result<Ta
         .map_err(|error| failed(&config, &error))?;
     let mut deny = command("cargo");
     deny.args(["deny", "--offline", "--locked", "--config"]).arg(&config);
-    output.check_command(deny.args(["check", "advisories"]))
+    // A crate that the index does not have could be yanked.
+    output.check_command(deny.args(["check", "--deny", "index-failure", "advisories"]))
+}
+
+fn refuse_overdue() -> Result<(), Problem> {
+    let today = first_line(command("date").arg("+%F"))?;
+    let overdue = overdue(&read_config()?, &today);
+    if overdue.is_empty() {
+        return Ok(());
+    }
+    let overdue = overdue.join(", ");
+    Err(Problem::new(format!("exceptions of {CONFIG} without a date that is to come: {overdue}")))
 }
 
 /// A new folder below `target`.
@@ -122,19 +129,25 @@ fn first_line(command: &mut std::process::Command) -> Result<String, Problem> {
 /// The exceptions that have no date, or one before `today`. An exception is a line
 /// `{ id = "RUSTSEC-…", reason = "until YYYY-MM-DD: …" },` of deny.toml.
 fn overdue(config: &str, today: &str) -> Vec<String> {
-    let after = |line: &str, key: &str| {
-        let value = line.split_once(&format!("{key} = \""))?.1;
-        Some(value.split_once('"')?.0.to_owned())
-    };
-    let exceptions = config.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let lines = config.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let exceptions = lines.filter_map(|line| {
+        let start = line.find("\"RUSTSEC-")?;
+        let id = line[start + 1..].split('"').next()?;
+        let until = line.split_once("reason = \"until ").and_then(|(_, reason)| reason.get(..10));
+        Some((id.to_owned(), until.filter(|date| is_date(date))))
+    });
     exceptions
-        .filter_map(|line| Some((after(line, "id")?, after(line, "reason").unwrap_or_default())))
-        .filter(|(_, reason)| {
-            let date = reason.strip_prefix("until ").and_then(|reason| reason.get(..10));
-            date.is_none_or(|date| date < today)
-        })
+        .filter(|(_, until)| until.is_none_or(|date| date < today))
         .map(|(id, _)| id)
         .collect()
+}
+
+/// Whether it is of the form `2026-12-31`.
+fn is_date(text: &str) -> bool {
+    text.bytes().enumerate().all(|(index, byte)| match index {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    })
 }
 
 #[cfg(test)]
@@ -148,8 +161,12 @@ mod tests {
                 { id = "RUSTSEC-2026-0001", reason = "until 2026-12-31: no release yet" },
                 { id = "RUSTSEC-2026-0002", reason = "until 2026-11-28: no release yet" },
                 { id = "RUSTSEC-2026-0003", reason = "no release yet" },
+                { id = "RUSTSEC-2026-0004", reason = "until the release with the correction" },
+                "RUSTSEC-2026-0005",
+                # "RUSTSEC-2026-0006",
             ]"#;
-        assert_eq!(overdue(config, "2026-11-29"), ["RUSTSEC-2026-0002", "RUSTSEC-2026-0003"]);
+        let numbers = [2, 3, 4, 5].map(|number| format!("RUSTSEC-2026-000{number}"));
+        assert_eq!(overdue(config, "2026-11-29"), numbers);
     }
 
     #[test]

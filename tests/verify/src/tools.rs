@@ -86,7 +86,7 @@ fn install_set(output: Output, set: &str, install: Install<'_>) -> Result<(), Pr
     fs::write(&stamp, wanted).map_err(|error| Problem::new(format!("{}: {error}", stamp.display())))
 }
 
-const INDEX: &str = "a connection to the Python package index";
+const INDEX: &str = "a connection to the Python package index (PIP_INDEX_URL, UV_DEFAULT_INDEX)";
 
 fn install_uv(output: Output, folder: &Path, pins: &str) -> Result<(), Problem> {
     run(output, "python3", &["-m", "venv", &folder.to_string_lossy()], "python3-venv")?;
@@ -99,6 +99,7 @@ fn install_uv(output: Output, folder: &Path, pins: &str) -> Result<(), Problem> 
 fn install_with_uv(output: Output, set: &Path, pins: &str) -> Result<(), Problem> {
     let uv = folder(UV).join("bin/uv");
     let (uv, set) = (uv.to_string_lossy(), set.to_string_lossy());
+    // uv does not read pip's own variables: UV_DEFAULT_INDEX and SSL_CERT_FILE stand for them.
     run(output, &uv, &["venv", "--quiet", "--python", "python3", &set], "python3")?;
     let install = ["pip", "install", "--quiet", "--no-deps", "--require-hashes"];
     run(output, &uv, &[&install[..], &["--python", &set, "-r", pins]].concat(), INDEX)

@@ -3,6 +3,7 @@
 #[cfg(feature = "aws")]
 mod aws;
 
+// Without AWS no letter is held.
 #[cfg(not(feature = "aws"))]
 use std::convert::Infallible as Held;
 use std::path::PathBuf;

@@ -54,7 +54,7 @@ pub(crate) fn built(package: &str, program: &str) -> Result<PathBuf, String> {
     let root = root()?;
     println!("compare: building {program}");
     let mut build = Command::new("cargo");
-    build.args(["build", "--release", "--quiet", "--package", package]);
+    build.args(["build", "--locked", "--release", "--quiet", "--package", package]);
     run(build.current_dir(&root))?;
     Ok(root.join("target/release").join(program))
 }

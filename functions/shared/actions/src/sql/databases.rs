@@ -86,6 +86,14 @@ impl fmt::Display for Preview {
     }
 }
 
+/// Refuses a file as a database where SQLite is not built in.
+fn refuse_without_driver(name: &str, url: &str, has_sqlite: bool) -> Result<(), ConnectorError> {
+    if url.starts_with("sqlite:") && !has_sqlite {
+        return Err(ConnectorError::NoSqlite(name.to_owned()));
+    }
+    Ok(())
+}
+
 impl<S: ReadSecret, C: Clock> Databases<S, C> {
     /// Without any target yet.
     pub fn new(secret: S, clock: C) -> Self {
@@ -104,9 +112,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         connector: SqlConnector,
     ) -> Result<(), ConnectorError> {
         let marks = marks(name, target)?;
-        if !cfg!(feature = "sqlite") && target.url.starts_with("sqlite:") {
-            return Err(ConnectorError::NoSqlite(name.to_owned()));
-        }
+        refuse_without_driver(name, &target.url, cfg!(feature = "sqlite"))?;
         let params = connector::params(name, target, &connector.params)?;
         let (name, url) = (name.to_owned(), target.url.clone());
         let pool = Mutex::default();
@@ -453,5 +459,21 @@ fn with_credentials(url: &str, username: Option<&str>, password: Option<&str>) -
             format!("{scheme}://{}{}@{rest}", encoded(username), password.unwrap_or_default())
         }
         _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuse_without_driver_names_the_target_of_a_file() {
+        let refused = |url: &str, has_sqlite: bool| {
+            let result = refuse_without_driver("radius", url, has_sqlite);
+            matches!(result, Err(ConnectorError::NoSqlite(name)) if name == "radius")
+        };
+        assert!(refused("sqlite:///var/lib/radius.db", false));
+        assert!(!refused("sqlite:///var/lib/radius.db", true));
+        assert!(!refused("postgres://db.example.com/radius", false));
     }
 }
