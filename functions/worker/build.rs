@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
-use greenlight_actions::connector::ConnectorError;
+use greenlight_actions::sql::refuse_file;
 use greenlight_actions::{AnyConnector, Connectors, Setup};
 use greenlight_core::Mistakes;
 use greenlight_core::flow::{Flows, stand_in};
@@ -35,13 +35,10 @@ fn check(flows: &str) -> Result<(), Vec<String>> {
         AnyConnector::parse(name, text).map_err(|mistake| vec![mistake.to_string()])?;
     }
     Setup::new(&flows, &connectors).map_err(|mistakes| in_flows(&mistakes))?;
-    match flows.targets.iter().find(|(_, target)| target.url.starts_with("sqlite:")) {
-        None => Ok(()),
-        Some((name, _)) => {
-            let error = ConnectorError::NoSqlite(name.clone());
-            Err(vec![format!("infra/flows.toml: {error}")])
-        }
+    for (name, target) in &flows.targets {
+        refuse_file(name, &target.url).map_err(|error| in_flows(&error.into()))?;
     }
+    Ok(())
 }
 
 fn in_flows(mistakes: &Mistakes<impl ToString>) -> Vec<String> {

@@ -35,8 +35,8 @@ pub(crate) fn with_needs(chosen: &[&'static Part]) -> Vec<&'static Part> {
     PARTS.iter().filter(|part| names.contains(part.name)).collect()
 }
 
-/// Runs the parts: in a whole run [`LANES`] at a time, else one after the other. A part whose needs failed
-/// fails without being run.
+/// Runs the parts: in a whole run [`LANES`] at a time, else one after the other. A part whose needs
+/// failed fails without being run.
 pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
     let lanes = if is_whole { LANES } else { 1 };
     let mut open = parts.to_vec();

@@ -68,9 +68,10 @@ pub(crate) fn advisories(output: Output, database: &str) -> Result<Tally, Proble
     check_advisories(output, &emptied("advisories")?, &database)
 }
 
-/// Runs cargo-deny with a clone of `database` below `folder`. No network is used: what cargo-deny
-/// would fetch is the database, and the index is the one that cargo has.
+/// Runs cargo-deny with a clone of `database` below `folder`, offline, as it would fetch another
+/// database. It looks into the index that cargo has, which has every crate after `cargo fetch`.
 fn check_advisories(output: Output, folder: &Path, database: &Path) -> Result<Tally, Problem> {
+    output.check("cargo", &["fetch", "--locked", "--quiet"])?;
     let clones = folder.join("clones");
     let mut git = command("git");
     git.args(["clone", "--quiet"]).arg(database).arg(clones.join(DATABASE));

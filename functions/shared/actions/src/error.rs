@@ -85,7 +85,7 @@ pub enum ConnectorError {
     DatabaseTls(String),
     /// A file of one machine, as the target of a function.
     #[error(
-        "target `{0}`: a function on AWS has no SQLite file; `greenlight serve` on the machine of the file does"
+        "target `{0}`: SQLite is for `greenlight serve`, as a function on AWS has no files that last"
     )]
     NoSqlite(String),
     /// A target's URL is none of a database, or says who we are.

@@ -134,9 +134,22 @@ impl SqlConnector {
     }
 }
 
+/// Whether the database is a file of this machine.
+pub(super) fn is_file(url: &str) -> bool {
+    url.starts_with("sqlite:")
+}
+
+/// Refuses a database that is a file, for a host that has no lasting files.
+///
+/// # Errors
+/// [`ConnectorError::NoSqlite`] with the target's name.
+pub fn refuse_file(target: &str, url: &str) -> Result<(), ConnectorError> {
+    if is_file(url) { Err(ConnectorError::NoSqlite(target.to_owned())) } else { Ok(()) }
+}
+
 /// The keys of the secret that a target of this url needs: a file needs nobody.
 pub(crate) fn secret_keys(url: &str) -> &'static [&'static str] {
-    if url.starts_with("sqlite:") { &[] } else { &["username", "password"] }
+    if is_file(url) { &[] } else { &["username", "password"] }
 }
 
 /// How the database of a target marks values; its url must not say who we are.
@@ -161,6 +174,14 @@ pub(super) fn marks(name: &str, target: &flow::Target) -> Result<Marks, Connecto
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refuse_file_names_the_target_of_a_file() {
+        let refused = |url| refuse_file("radius", url).map_err(|error| error.to_string());
+        let error = refused("sqlite:///var/lib/radius.db").unwrap_err();
+        assert!(error.starts_with("target `radius`: "), "{error}");
+        assert_eq!(refused("postgres://db.example.com/radius"), Ok(()));
+    }
 
     #[test]
     fn what_could_not_work_is_refused() {

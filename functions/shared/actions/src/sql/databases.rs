@@ -16,7 +16,7 @@ use sqlx::any::{AnyArguments, AnyPoolOptions};
 use sqlx::{AnyPool, Arguments, Connection};
 use tokio::sync::Mutex;
 
-use super::connector::{SqlConnector, SqlOperation, marks};
+use super::connector::{SqlConnector, SqlOperation, is_file, marks, refuse_file};
 use super::statement::{Marks, Prepared, Statement};
 use crate::connector::{self, ConnectorError};
 use crate::template;
@@ -86,14 +86,6 @@ impl fmt::Display for Preview {
     }
 }
 
-/// Refuses a file as a database where SQLite is not built in.
-fn refuse_without_driver(name: &str, url: &str, has_sqlite: bool) -> Result<(), ConnectorError> {
-    if url.starts_with("sqlite:") && !has_sqlite {
-        return Err(ConnectorError::NoSqlite(name.to_owned()));
-    }
-    Ok(())
-}
-
 impl<S: ReadSecret, C: Clock> Databases<S, C> {
     /// Without any target yet.
     pub fn new(secret: S, clock: C) -> Self {
@@ -112,7 +104,9 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         connector: SqlConnector,
     ) -> Result<(), ConnectorError> {
         let marks = marks(name, target)?;
-        refuse_without_driver(name, &target.url, cfg!(feature = "sqlite"))?;
+        if !cfg!(feature = "sqlite") {
+            refuse_file(name, &target.url)?;
+        }
         let params = connector::params(name, target, &connector.params)?;
         let (name, url) = (name.to_owned(), target.url.clone());
         let pool = Mutex::default();
@@ -397,7 +391,7 @@ impl Target {
     }
 
     fn is_sqlite(&self) -> bool {
-        self.url.starts_with("sqlite:")
+        is_file(&self.url)
     }
 
     fn sentence(&self, call: &Call<'_>) -> String {
@@ -459,21 +453,5 @@ fn with_credentials(url: &str, username: Option<&str>, password: Option<&str>) -
             format!("{scheme}://{}{}@{rest}", encoded(username), password.unwrap_or_default())
         }
         _ => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refuse_without_driver_names_the_target_of_a_file() {
-        let refused = |url: &str, has_sqlite: bool| {
-            let result = refuse_without_driver("radius", url, has_sqlite);
-            matches!(result, Err(ConnectorError::NoSqlite(name)) if name == "radius")
-        };
-        assert!(refused("sqlite:///var/lib/radius.db", false));
-        assert!(!refused("sqlite:///var/lib/radius.db", true));
-        assert!(!refused("postgres://db.example.com/radius", false));
     }
 }

@@ -6,7 +6,7 @@ mod databases;
 mod statement;
 
 pub(crate) use connector::secret_keys;
-pub use connector::{SqlConnector, SqlOperation};
+pub use connector::{SqlConnector, SqlOperation, refuse_file};
 #[cfg(feature = "act")]
 pub use databases::{Databases, Preview};
 pub use statement::Statement;
