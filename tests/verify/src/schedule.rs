@@ -45,7 +45,7 @@ pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
         while !open.is_empty() || !running.is_empty() {
-            while let Some(next) = next(&open, &running, &ended, lanes) {
+            while let Some(next) = next(&open, &running, lanes) {
                 let part = open.remove(next);
                 if let Some(failed) = failed_need(part, &ended) {
                     let problem = Some(format!("not run, as `{failed}` failed"));
@@ -87,15 +87,14 @@ fn perform(part: &'static Part, is_whole_run: bool) -> Ended {
 }
 
 /// The first part, by its index, that can start now.
-fn next(open: &[&Part], running: &[&Part], ended: &[Ended], lanes: usize) -> Option<usize> {
+fn next(open: &[&Part], running: &[&Part], lanes: usize) -> Option<usize> {
     if running.len() >= lanes || running.iter().any(|part| part.is_alone) {
         return None;
     }
     let is_due = |name: &str| open.iter().chain(running).any(|part| part.name == name);
     let is_ready = |part: &&Part| {
         let fits = running.is_empty() || !part.is_alone;
-        fits && (failed_need(part, ended).is_some()
-            || !part.needs.iter().chain(part.after).any(|name| is_due(name)))
+        fits && !part.needs.iter().chain(part.after).any(|name| is_due(name))
     };
     open.iter().position(is_ready)
 }
@@ -122,15 +121,15 @@ mod tests {
     fn next_waits_for_needs_and_keeps_to_the_lanes() {
         let (build, suite) = (part("build", &[], false), part("suite", &["build"], false));
         let (other, start) = (part("other", &[], false), part("start", &[], true));
-        assert_eq!(next(&[&suite, &other], &[&build], &[], 2), Some(1));
-        assert_eq!(next(&[&suite, &other], &[&build], &[], 1), None);
-        assert_eq!(next(&[&suite, &other], &[], &[], 2), Some(0));
+        assert_eq!(next(&[&suite, &other], &[&build], 2), Some(1));
+        assert_eq!(next(&[&suite, &other], &[&build], 1), None);
+        assert_eq!(next(&[&suite, &other], &[], 2), Some(0));
         let late = Part { after: &["other"], ..part("late", &[], false) };
-        assert_eq!(next(&[&late], &[&other], &[], 2), None);
-        assert_eq!(next(&[&late], &[], &[], 2), Some(0));
+        assert_eq!(next(&[&late], &[&other], 2), None);
+        assert_eq!(next(&[&late], &[], 2), Some(0));
         // A part that runs alone waits for the others, and the others for it.
-        assert_eq!(next(&[&start], &[&build], &[], 2), None);
-        assert_eq!(next(&[&other], &[&start], &[], 2), None);
+        assert_eq!(next(&[&start], &[&build], 2), None);
+        assert_eq!(next(&[&other], &[&start], 2), None);
     }
 
     #[test]
@@ -139,8 +138,7 @@ mod tests {
         let ended = [ended(failed, Some("it does not compile"))];
         let suite = part("suite", &["build"], false);
         assert_eq!(failed_need(&suite, &ended), Some("build"));
-        // It is next even though another part that it needs has not run.
-        assert_eq!(next(&[&suite], &[], &ended, 2), Some(0));
+        assert_eq!(next(&[&suite], &[], 2), Some(0));
     }
 
     const FAILS: &Part = &Part {
