@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::run::{Output, Problem, Tally, command, linting_cargo};
+use crate::run::{Output, Problem, Tally, command, linting};
 use crate::{guards, supply, tools};
 
 /// One part.
@@ -48,10 +48,7 @@ pub(crate) const LONG: &str = "--long";
 pub(crate) const PARTS: &[Part] = &[
     part("format", "rustfmt has nothing to change", &[], format),
     part("tools", "the pinned tools are installed", &[], tools::install),
-    part("demo", "the demonstration, as a new user runs it", &[], demo),
-    // Both hold cargo's lock on the folder `target/debug`.
-    part("build", "everything compiles, and clippy has nothing to say", &[], build)
-        .after(&["demo"]),
+    part("build", "everything compiles, and clippy has nothing to say", &[], build),
     part("bundle", "sam build, for Amazon Linux 2023", &[TOOLS], bundle),
     part("servers", "the servers are installed", &[], tools::install_servers),
     part("licences", "licences and sources are allowed", &[TOOLS], supply::licences),
@@ -83,6 +80,8 @@ pub(crate) const PARTS: &[Part] = &[
         &[SERVERS, BUILD, BUNDLE],
         suite,
     ),
+    // While it compiles it holds the lock on `target/debug` that the tests' cargo asks for too.
+    part("demo", "the demonstration, as a new user runs it", &[], demo).after(&[BUILD]),
     part("soak", "1,000 approvals, every device accounted for", &[BUILD, BUNDLE], soak),
     part("cloud", "the deployed template, on a local AWS", &[BUILD, BUNDLE], suite),
     part("glibc", "the bundle needs no newer glibc than Lambda's", &[BUILD, BUNDLE], suite),
@@ -118,14 +117,12 @@ fn format(output: Output) -> Result<Tally, Problem> {
 }
 
 /// All programs and tests, with one set of features: each selection of packages would have its own,
-/// and would build what differs again.
+/// and would build what differs again. It yields to the bundle, which takes longer and which the
+/// longest tests wait for.
 fn build(output: Output) -> Result<Tally, Problem> {
-    output.check_command(linting_cargo().args([
-        "build",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-    ]))
+    let mut build = linting(command("nice"));
+    build.args(["cargo", "build", "--locked", "--workspace", "--all-targets"]);
+    output.check_command(&mut build)
 }
 
 fn template(output: Output) -> Result<Tally, Problem> {

@@ -79,15 +79,14 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// Cargo with clippy's driver as the compiler of the workspace's crates: it lints and compiles in one
-/// pass, where `cargo clippy` and `cargo build` would go over every dependency twice. Warnings are
-/// errors. The variables are those that `cargo clippy` sets.
-pub(crate) fn linting_cargo() -> Command {
-    let mut command = command("cargo");
-    command
+/// The command with clippy's driver as the compiler of the workspace's crates: it lints and compiles
+/// in one pass, where `cargo clippy` and `cargo build` would go over every dependency twice. Warnings
+/// are errors. The variables are those that `cargo clippy` sets.
+pub(crate) fn linting(mut cargo: Command) -> Command {
+    cargo
         .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver")
         .env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
-    command
+    cargo
 }
 
 /// A part that is run, and where its output goes. In a whole run several parts run at once, and each
@@ -149,7 +148,7 @@ impl Output {
 
     /// Runs `cargo test` and adds up the results that it prints. Figures that tests print are shown.
     pub(crate) fn tests(self, arguments: &[&str], filters: &[&str]) -> Result<Tally, Problem> {
-        let mut command = linting_cargo();
+        let mut command = linting(command("cargo"));
         command.args(["test", "--locked", "--workspace"]).args(arguments).arg("--").args(filters);
         let shown = shown(&command);
         self.line(&format!("$ {shown}"));
