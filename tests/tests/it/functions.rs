@@ -274,8 +274,8 @@ async fn a_trace_and_figures_go_with_an_approval() {
     let sent = &fleet.scene.nac.log()[0].traceparent;
     assert!(sent.starts_with(&format!("00-{trace_id}-")), "{sent}");
     for (function, expected) in [
-        (&receiver, vec!["Received enqueued", "Received refused", "NotAuthentic"]),
-        (&worker, vec!["Effects", "EventToEffect", "Done"]),
+        (&receiver, vec!["WebhooksReceived enqueued", "WebhooksReceived refused", "WebhooksRejected"]),
+        (&worker, vec!["EffectsApplied", "EventToEffectLatency", "RequestsCompleted"]),
     ] {
         let printed = function.printed();
         assert!(printed.contains(trace_id), "each function logs it: {printed}");

@@ -323,7 +323,7 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     assert_eq!(overview(&site).await["is_served"], true);
     for expected in [
         "greenlight_queue_waiting 3\n",
-        "greenlight_received_total{outcome=\"enqueued\"} 3\n",
+        "greenlight_webhooks_received_total{outcome=\"enqueued\"} 3\n",
         "greenlight_retried_total{flow=\"device-whitelist\",class=\"target_timeout\"}",
         "greenlight_circuit_total{target=\"nac\",to=\"open\"} 1\n",
         "greenlight_dead_letters{class=\"target_login\"} 1\n",

@@ -17,7 +17,7 @@ pub type Metrics = Arc<dyn Measure>;
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric<'a> {
-    /// Its name: `Received`.
+    /// Its name: `WebhooksReceived`.
     pub name: &'static str,
     /// How much.
     pub value: Value,

@@ -134,13 +134,13 @@ impl Answer {
         };
         let labels = [Some(("outcome", outcome)), reason.map(|reason| ("reason", reason))];
         let labels: Vec<_> = labels.into_iter().flatten().collect();
-        metrics.measure(&Metric::once("Received", &labels));
+        metrics.measure(&Metric::once("WebhooksReceived", &labels));
         let Outcome::Refused(refusal) = self.outcome else { return };
         if refusal.is_signed() {
-            metrics.measure(&Metric::once("SignedRefused", &[]));
+            metrics.measure(&Metric::once("SignedWebhooksRejected", &[]));
         } else if refusal == Refusal::WrongSignature {
             // A wrong key of ours looks the same as a stranger's signature.
-            metrics.measure(&Metric::once("NotAuthentic", &[]));
+            metrics.measure(&Metric::once("WebhooksRejected", &[]));
         }
     }
 
@@ -329,7 +329,7 @@ mod tests {
             Refusal::NotAnEvent,
             Refusal::NotSigned,
         ] {
-            assert_eq!(of(unsigned), ["Received"], "{unsigned}");
+            assert_eq!(of(unsigned), ["WebhooksReceived"], "{unsigned}");
         }
         for signed in [
             Refusal::OutsideReplayWindow,
@@ -338,8 +338,8 @@ mod tests {
             Refusal::WrongToken,
             Refusal::WrongApp,
         ] {
-            assert_eq!(of(signed), ["Received", "SignedRefused"], "{signed}");
+            assert_eq!(of(signed), ["WebhooksReceived", "SignedWebhooksRejected"], "{signed}");
         }
-        assert_eq!(of(Refusal::WrongSignature), ["Received", "NotAuthentic"]);
+        assert_eq!(of(Refusal::WrongSignature), ["WebhooksReceived", "WebhooksRejected"]);
     }
 }

@@ -69,7 +69,7 @@ impl Measure for Counters {
     }
 }
 
-/// `EventToEffect`: `event_to_effect`.
+/// `EventToEffectLatency`: `event_to_effect_latency`.
 fn snake_case(name: &str) -> String {
     let mut text = String::new();
     for letter in name.chars() {
@@ -91,20 +91,20 @@ mod tests {
     fn figures_are_told_as_prometheus_wants_them() {
         let counters = Counters::default();
         for _ in 0..2 {
-            counters.measure(&Metric::once("Received", &[("outcome", "a\"b")]));
+            counters.measure(&Metric::once("WebhooksReceived", &[("outcome", "a\"b")]));
         }
         counters.measure(&Metric::took(
-            "EventToEffect",
+            "EventToEffectLatency",
             Duration::from_millis(1_500),
             &[("flow", "f")],
         ));
         assert_eq!(
             counters.told(),
-            "# TYPE greenlight_event_to_effect_seconds summary\n\
-             greenlight_event_to_effect_seconds_sum{flow=\"f\"} 1.5\n\
-             greenlight_event_to_effect_seconds_count{flow=\"f\"} 1\n\
-             # TYPE greenlight_received_total counter\n\
-             greenlight_received_total{outcome=\"a\\\"b\"} 2\n"
+            "# TYPE greenlight_event_to_effect_latency_seconds summary\n\
+             greenlight_event_to_effect_latency_seconds_sum{flow=\"f\"} 1.5\n\
+             greenlight_event_to_effect_latency_seconds_count{flow=\"f\"} 1\n\
+             # TYPE greenlight_webhooks_received_total counter\n\
+             greenlight_webhooks_received_total{outcome=\"a\\\"b\"} 2\n"
         );
     }
 }

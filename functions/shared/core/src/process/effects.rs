@@ -108,8 +108,8 @@ where
     fn count_effect(&self, call: &Call<'_>, job: &Job<'_>, effect: Effect) {
         let labels = [("flow", job.flow.name.as_str()), ("target", call.target)];
         let since_event = effect.at.since(job.request.received_at);
-        self.metrics.measure(&Metric::once("Effects", &labels));
-        self.metrics.measure(&Metric::took("EventToEffect", since_event, &labels));
+        self.metrics.measure(&Metric::once("EffectsApplied", &labels));
+        self.metrics.measure(&Metric::took("EventToEffectLatency", since_event, &labels));
     }
 
     /// Asks the target's circuit breaker, once per attempt, unless it was seen closed. One that
@@ -159,7 +159,7 @@ where
         if reported.as_str() != before.as_str() {
             let (from, to, failures) = (before.as_str(), reported.as_str(), reported.failures);
             tracing::warn!(target, from, to, failures, "circuit breaker");
-            self.metrics.measure(&Metric::once("Circuit", &[("target", target), ("to", to)]));
+            self.metrics.measure(&Metric::once("CircuitBreakerTransitions", &[("target", target), ("to", to)]));
         }
         circuits.see(target, reported);
     }

@@ -188,18 +188,18 @@ where
         let flow = request.and_then(|request| self.flow_of(&request).ok());
         let flow = ("flow", flow.map_or("none", |flow| flow.name.as_str()));
         let metric = match disposition {
-            Disposition::Done => Metric::once("Done", &[flow]),
+            Disposition::Done => Metric::once("RequestsCompleted", &[flow]),
             Disposition::Buried(reason) => {
-                Metric::once("GaveUp", &[flow, ("class", reason.class.as_str())])
+                Metric::once("RequestsDeadLettered", &[flow, ("class", reason.class.as_str())])
             }
             // Nothing went wrong: it waits for its turn.
             Disposition::ComeBack { reason, .. }
                 if matches!(reason.class, Class::Busy | Class::OutOfTime) =>
             {
-                Metric::once("Postponed", &[flow, ("class", reason.class.as_str())])
+                Metric::once("RequestsDeferred", &[flow, ("class", reason.class.as_str())])
             }
             Disposition::ComeBack { reason, .. } => {
-                Metric::once("Retried", &[flow, ("class", reason.class.as_str())])
+                Metric::once("RequestsRetried", &[flow, ("class", reason.class.as_str())])
             }
         };
         self.metrics.measure(&metric);
