@@ -146,7 +146,7 @@ fn to_table(letters: &[StoredLetter], are_all: bool) -> String {
 pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqError> {
     let Seen { letters, elsewhere } = look(site).await?;
     let letter = letters.iter().find(|letter| letter.id == id);
-    let letter = letter.ok_or_else(|| not_there(id, elsewhere))?;
+    let letter = letter.ok_or_else(|| not_found(id, elsewhere))?;
     if as_json {
         return Ok(lines([to_json(letter).to_string()]));
     }
@@ -172,7 +172,7 @@ pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqErr
 }
 
 /// A letter that cannot be seen may be one that somebody else holds.
-fn not_there(id: &str, elsewhere: Option<Elsewhere>) -> DlqError {
+fn not_found(id: &str, elsewhere: Option<Elsewhere>) -> DlqError {
     let id = id.to_owned();
     match elsewhere {
         None => DlqError::NotThere(id),
@@ -256,7 +256,7 @@ fn chosen<'a>(
         Which::Ids(ids) => {
             let find = |id: &String| {
                 let found = letters.iter().find(|letter| letter.stored.id == *id);
-                found.ok_or_else(|| not_there(id, elsewhere))
+                found.ok_or_else(|| not_found(id, elsewhere))
             };
             BTreeSet::from_iter(ids).into_iter().map(find).collect()
         }
@@ -289,7 +289,7 @@ pub async fn drop(site: &Site, id: &str, because: &str) -> Result<String, DlqErr
     };
     let given_back = site.give_back(letters).await;
     if !dropped? {
-        return Err(not_there(id, elsewhere));
+        return Err(not_found(id, elsewhere));
     }
     given_back?;
     Ok(format!("{id} is dropped: {because}\n"))

@@ -15,7 +15,7 @@ pub fn next_step(class: &str) -> &'static str {
         return "written by another greenlight: look into its README (由其他版本写入)";
     };
     match class {
-        Class::BadForm => {
+        Class::InvalidForm => {
             "tell the applicant; what could be done for the other devices is done (告知申请人；其余设备已照常处理)"
         }
         Class::NotApproved => {
@@ -24,24 +24,24 @@ pub fn next_step(class: &str) -> &'static str {
         Class::NotConfigured => {
             "mend flows.toml, deploy, then redrive (修改 flows.toml，部署后重投)"
         }
-        Class::SourceRefused => {
+        Class::SourceRejected => {
             "mend the app in the office system's console, then redrive (在办公系统后台修正后重投)"
         }
-        Class::TargetRefused => "look at the NAC, then redrive (检查 NAC 后重投)",
-        Class::NotThere => {
+        Class::TargetRejected => "look at the NAC, then redrive (检查 NAC 后重投)",
+        Class::NotFound => {
             "nothing, mostly: the NAC does not have the device (通常无需处理：NAC 中没有该设备)"
         }
-        Class::TargetLogin => "mend the target's part of the secret, then redrive (修正密钥后重投)",
-        Class::BadMessage => "find out who writes to the queue (查明谁在写队列)",
-        Class::Defect => "report it: the log has the place (程序缺陷，请报告)",
+        Class::TargetAuthFailed => "mend the target's part of the secret, then redrive (修正密钥后重投)",
+        Class::InvalidMessage => "find out who writes to the queue (查明谁在写队列)",
+        Class::InternalError => "report it: the log has the place (程序缺陷，请报告)",
         Class::SourceUnavailable
         | Class::TargetUnavailable
         | Class::CircuitOpen
         | Class::TargetFailed
         | Class::TargetTimeout
         | Class::LedgerUnavailable
-        | Class::Busy
-        | Class::OutOfTime
+        | Class::LeaseHeld
+        | Class::DeadlineExceeded
         | Class::DeadLetterQueueUnavailable => "when it works again, redrive (恢复后重投)",
     }
 }

@@ -64,7 +64,7 @@ async fn an_unprocessable_form_is_in_the_dead_letter_queue_with_its_reason(stack
     let event = stack.scene.event("e-5", "I-2", "APPROVED");
     assert_eq!(stack.send(&event).await.status, 200);
     let letter = stack.next_dead_letter().await;
-    assert_eq!(attribute(&letter, "class"), "bad_form");
+    assert_eq!(attribute(&letter, "class"), "invalid_form");
     assert!(attribute(&letter, "reason").contains("letter O at position 16"), "{letter:?}");
     assert_eq!(attribute(&letter, "receive_count"), "1");
     assert!(letter.body().is_some_and(|body| body.contains("\"I-2\"")), "{letter:?}");
@@ -74,7 +74,7 @@ async fn an_unprocessable_form_is_in_the_dead_letter_queue_with_its_reason(stack
 
 async fn a_message_that_someone_put_into_the_queue_is_not_believed(stack: &Stack) {
     stack.put_message("no JSON").await;
-    assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "bad_message");
+    assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "invalid_message");
     stack.put_message(r#"{"v":2}"#).await;
     let letter = stack.next_dead_letter().await;
     assert!(attribute(&letter, "reason").contains("version 2"), "{letter:?}");
@@ -91,7 +91,7 @@ async fn a_message_that_someone_put_into_the_queue_is_not_believed(stack: &Stack
     // Statement 12: Feishu knows no such instance, so nothing is done.
     let known = greenlight_tests::scene::APPROVAL_CODE;
     stack.put_message(&forged(known, "I-forged")).await;
-    assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "source_refused");
+    assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "source_rejected");
 }
 
 async fn a_nac_that_is_down_gets_its_devices_when_it_is_up(stack: &Stack) {

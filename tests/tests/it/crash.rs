@@ -488,9 +488,9 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
     for (n, disposition) in dispositions.iter().enumerate() {
         match (n, disposition) {
             (0 | 1, Disposition::ComeBack { reason, .. }) => {
-                assert_eq!(reason.class.as_str(), "defect");
+                assert_eq!(reason.class.as_str(), "internal_error");
             }
-            (9, Disposition::Buried(reason)) => assert_eq!(reason.class.as_str(), "bad_message"),
+            (9, Disposition::Buried(reason)) => assert_eq!(reason.class.as_str(), "invalid_message"),
             (2..=8, Disposition::Done) => {}
             _ => panic!("message {n}: {disposition:?}"),
         }

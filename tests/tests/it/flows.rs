@@ -273,7 +273,7 @@ async fn a_dry_run_reads_an_instance_from_feishu() {
         assert!(!said.contains(secret), "{said}");
     }
     let problem = flows::dry_run(&flows, "laptops", "I-2", feishu()).await.unwrap_err().to_string();
-    assert!(problem.starts_with("the instance cannot be read: source_refused"), "{problem}");
+    assert!(problem.starts_with("the instance cannot be read: source_rejected"), "{problem}");
     let problem =
         flows::dry_run(&flows, "laptops", "I-1", nowhere()).await.unwrap_err().to_string();
     assert!(problem.contains("secrets.json"), "{problem}");

@@ -54,7 +54,7 @@ async fn statement_08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     let done = fleet.scene.nac.calls_per_device();
     assert!((2..10).all(|n| done[&device(n)] == 1), "{done:?}");
     let letters = fleet.resources.dead_letters().await;
-    assert_eq!(letters, [("bad_message".to_owned(), "no JSON".to_owned())]);
+    assert_eq!(letters, [("invalid_message".to_owned(), "no JSON".to_owned())]);
 
     // It took the device and never said so: the next attempt hears that it is there already.
     fleet.scene.nac.set_silent_about(&silent, false);

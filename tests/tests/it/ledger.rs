@@ -148,7 +148,7 @@ async fn of_32_concurrent_claims_exactly_one_wins<L: Ledger>(ledger: &L) {
     for claim in claims {
         match claim.await.unwrap() {
             Ok(_) => won += 1,
-            Err(refused) => assert_eq!(refused, Refused::Busy { until: at(60_000) }),
+            Err(refused) => assert_eq!(refused, ClaimError::Held { until: at(60_000) }),
         }
     }
     assert_eq!(won, 1);
@@ -178,7 +178,7 @@ async fn statement_07_an_owner_whose_lease_ran_out_records_nothing<L: Ledger>(le
 }
 
 fn failed() -> Settlement {
-    let reason = Reason::new(Class::BadForm, "no device");
+    let reason = Reason::new(Class::InvalidForm, "no device");
     Settlement::Failed { reason, retry: retry(0, 0) }
 }
 
@@ -199,7 +199,7 @@ async fn a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted<
     let request = request("expiry");
     ledger.claim(&request, &lease("first", 10), at(0)).await.unwrap().unwrap();
     let early = ledger.claim(&request, &lease("second", 30), at(9)).await.unwrap();
-    assert_eq!(early, Err(Refused::Busy { until: at(10) }));
+    assert_eq!(early, Err(ClaimError::Held { until: at(10) }));
     let taken = ledger.claim(&request, &lease("second", 30), at(10)).await.unwrap().unwrap();
     assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::new(), retry: None });
 }

@@ -69,14 +69,14 @@ async fn every_class_of_reason_has_a_next_step() {
         let told = dlq::show(&site, &format!("{id}"), false).await.unwrap();
         assert!(told.contains(&format!("next step        {}", next_step(class))), "{told}");
     }
-    let login = Class::ALL.iter().position(|class| *class == Class::TargetLogin).unwrap() + 1;
+    let login = Class::ALL.iter().position(|class| *class == Class::TargetAuthFailed).unwrap() + 1;
     let told = dlq::show(&site, &login.to_string(), false).await.unwrap();
     for expected in [
-        "class            target_login\n",
+        "class            target_auth_failed\n",
         "reason           because of the test\n",
         "next step        mend the target's part of the secret, then redrive",
         "target           nac\n",
-        "instance         target_login\n",
+        "instance         target_auth_failed\n",
         "tries            7\n",
     ] {
         assert!(told.contains(expected), "{expected}: {told}");
@@ -93,7 +93,7 @@ async fn every_class_of_reason_has_a_next_step() {
 async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
     let (_folder, database, site) = open().await;
     for (instance, class) in
-        [("1", Class::BadForm), ("2", Class::TargetUnavailable), ("3", Class::TargetUnavailable)]
+        [("1", Class::InvalidForm), ("2", Class::TargetUnavailable), ("3", Class::TargetUnavailable)]
     {
         bury(&database, instance, class).await;
     }
@@ -110,7 +110,7 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
     let now = SystemClock.now();
     assert_eq!(database.receive(9, now, now).await.unwrap().len(), 2);
     let none = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err().to_string();
-    assert_eq!(none, "no dead letter has the class `target_unavailable`; there is: bad_form");
+    assert_eq!(none, "no dead letter has the class `target_unavailable`; there is: invalid_form");
     // One that is not there keeps the others where they are.
     let which = Which::Ids(vec!["1".into(), "9".into()]);
     let absent = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err();
@@ -177,7 +177,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         "applicant ou_stub, form 202611240001, flow device-whitelist, event e-2",
         "event received, request enqueued",
         "add 00:00:5e:00:53:03 at nac: done",
-        "attempt failed: bad_form",
+        "attempt failed: invalid_form",
         "letter O at position 16",
         "next: tell the applicant",
     ] {
@@ -306,7 +306,7 @@ async fn how_things_stand_is_told_to_people_and_machines() {
         assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
     }
     scene.nac.wait_for_calls(3).await;
-    bury(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetLogin).await;
+    bury(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed).await;
     settled(async || {
         let told = overview(&site).await;
         told["targets"]["nac"]["breaker"] == "open" && told["waiting"] == 3
@@ -314,7 +314,7 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     .await;
     let told = status(&site, false).await.unwrap();
     for expected in
-        ["waiting          3 (等待中)\n", "1 target_login", "target nac", "left in peace"]
+        ["waiting          3 (等待中)\n", "1 target_auth_failed", "target nac", "left in peace"]
     {
         assert!(told.contains(expected), "{expected}: {told}");
     }
@@ -326,7 +326,7 @@ async fn how_things_stand_is_told_to_people_and_machines() {
         "greenlight_webhooks_received_total{outcome=\"enqueued\"} 3\n",
         "greenlight_retried_total{flow=\"device-whitelist\",class=\"target_timeout\"}",
         "greenlight_circuit_total{target=\"nac\",to=\"open\"} 1\n",
-        "greenlight_dead_letters{class=\"target_login\"} 1\n",
+        "greenlight_dead_letters{class=\"target_auth_failed\"} 1\n",
         "greenlight_breaker_open{target=\"nac\"} 1\n",
     ] {
         assert!(metrics.contains(expected), "{expected}: {metrics}");
@@ -506,7 +506,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     let (folder, database, site) = open().await;
     let request = Request { received_at: SystemClock.now(), ..request("I-1") };
     for (body, reason) in [(request.to_json(), evil), (evil.to_owned(), "because")] {
-        let reason = Reason { target: Some(evil.into()), ..Reason::new(Class::BadForm, reason) };
+        let reason = Reason { target: Some(evil.into()), ..Reason::new(Class::InvalidForm, reason) };
         let now = SystemClock.now();
         let (receive_count, first_received, failed_at) = (1, now, now);
         let body = body.as_str();
@@ -551,11 +551,11 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
 async fn a_reader_that_goes_away_is_no_error() {
     let (folder, database, _site) = open().await;
     for number in 0..50 {
-        bury(&database, &format!("I-{number}"), Class::BadForm).await;
+        bury(&database, &format!("I-{number}"), Class::InvalidForm).await;
     }
     drop(database);
     let greenlight = greenlight_tests::built("greenlight");
-    let script = "\"$1\" dlq redrive --where bad_form --dry-run --json --data \"$2\" | head -n 1; \
+    let script = "\"$1\" dlq redrive --where invalid_form --dry-run --json --data \"$2\" | head -n 1; \
                   echo \"status ${PIPESTATUS[0]}\"";
     let output = tokio::process::Command::new("bash")
         .args(["-c", script, "bash"])

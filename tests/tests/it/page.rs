@@ -37,7 +37,7 @@ async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     browser.open(&format!("{page}/?token={}", token.trim())).await;
     assert!(!browser.run("return location.href").await.to_string().contains("token"));
     let text = browser.open_until(&page, "letter O at position 16").await;
-    for expected in ["bad_form", "tell the applicant", "Redrive", "I-1", "done", &device(3)] {
+    for expected in ["invalid_form", "tell the applicant", "Redrive", "I-1", "done", &device(3)] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
     browser.prefer("dark").await;

@@ -192,7 +192,7 @@ async fn a_message_is_hidden_until_it_is_shown_and_gone_when_it_is_deleted<Q: Qu
 }
 
 async fn a_dead_letter_says_why<Q: Queue>(queue: &Q) {
-    let reason = Reason::new(Class::BadForm, "MAC 地址：字母 O");
+    let reason = Reason::new(Class::InvalidForm, "MAC 地址：字母 O");
     let letter = DeadLetter {
         body: "as it came",
         reason: &reason,
@@ -202,6 +202,6 @@ async fn a_dead_letter_says_why<Q: Queue>(queue: &Q) {
     };
     queue.bury(&letter).await.unwrap();
     let letters = queue.letters().await;
-    let expected = ("as it came".to_owned(), "bad_form".to_owned(), reason.text.clone(), 3);
+    let expected = ("as it came".to_owned(), "invalid_form".to_owned(), reason.text.clone(), 3);
     assert_eq!(letters, [expected]);
 }

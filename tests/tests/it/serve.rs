@@ -203,7 +203,7 @@ async fn statement_10_11_what_cannot_succeed_is_buried_and_a_redrive_does_the_re
     assert_eq!(site.scene.nac.whitelist(), [device(1)]);
     let letters = site.server.database().dead_letters().await.unwrap();
     assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].class(), "bad_form");
+    assert_eq!(letters[0].class(), "invalid_form");
 
     // The applicant mends the form, the operator puts the letter back.
     site.scene.approve("I-1", &[&device(1), &device(2)]);
@@ -240,7 +240,7 @@ async fn statement_08_one_bad_request_costs_the_others_nothing_on_one_machine() 
     assert_eq!(calls[&device(9)], 2, "it is asked again, and hears that the device is there");
     let letters = site.dead_letters().await;
     assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].0, "bad_form");
+    assert_eq!(letters[0].0, "invalid_form");
     println!("10 requests, 1 hangs and 1 is bad: 8 done with one call each");
 }
 
@@ -255,7 +255,7 @@ async fn a_target_that_refuses_is_no_target_that_is_away() {
     let letters = site.dead_letters().await;
     assert_eq!(letters.len(), 1);
     let (class, reason) = &letters[0];
-    assert_eq!(class, "target_refused");
+    assert_eq!(class, "target_rejected");
     assert!(reason.contains("HTTP 422") && reason.contains("00:00:5e:**:**:01"), "{reason}");
 }
 

@@ -93,7 +93,7 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
         sqlx::query(table).execute(&pool).await.unwrap();
     }
     let (one, two) = ("00:00:5e:00:53:01", "00:00:5e:00:53:02");
-    assert_eq!(act(&radius, "find", one, Value::Null).await, "give_up not_there");
+    assert_eq!(act(&radius, "find", one, Value::Null).await, "give_up not_found");
     assert_eq!(act(&radius, "add", one, Value::Null).await, "done");
     assert_eq!(act(&radius, "add", one, Value::Null).await, "already_there");
     assert_eq!(act(&radius, "find", one, Value::Null).await, "done");
@@ -119,7 +119,7 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
     assert_eq!(texts(&pool, "SELECT username FROM radusergroup").await, [two]);
     assert_eq!(
         act(&databases(url, "a\0b", credentials), "add", one, Value::Null).await,
-        "give_up bad_form"
+        "give_up invalid_form"
     );
     println!("{} hostile values bound, none ran", hostile.len());
     at_the_same_moment(url, credentials, &pool).await;
@@ -183,7 +183,7 @@ async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &Any
     let connectors = Connectors::built_in_and(Some(folder.path())).unwrap();
     let own = databases_with(&connectors, "own", url, BTreeMap::new(), credentials);
     let device = "00:00:5e:00:53:04";
-    assert_eq!(act(&own, "find", device, Value::Null).await, "give_up not_there");
+    assert_eq!(act(&own, "find", device, Value::Null).await, "give_up not_found");
     assert_eq!(act(&own, "add", device, Value::Null).await, "done");
     assert_eq!(act(&own, "add", device, Value::Null).await, "already_there");
     assert_eq!(act(&own, "find", device, Value::Null).await, "done");
@@ -199,7 +199,7 @@ async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &Any
     let connectors = Connectors::built_in_and(Some(folder.path())).unwrap();
     let own = databases_with(&connectors, "own", url, BTreeMap::new(), credentials);
     let told = act(&own, "add", "00:00:5e:00:53:05", Value::Null).await;
-    assert_eq!(told, "give_up target_refused");
+    assert_eq!(told, "give_up target_rejected");
 }
 
 /// The suite over a server that is ended with `server`.
@@ -209,7 +209,7 @@ async fn suite_over(server: impl Sized, url: &str) {
 
     let wrong = databases(url, "g", &json!({"username": USER.0, "password": "wrong"}));
     let device = "00:00:5e:00:53:01";
-    assert_eq!(act(&wrong, "find", device, Value::Null).await, "retry target_login");
+    assert_eq!(act(&wrong, "find", device, Value::Null).await, "retry target_auth_failed");
     let radius = databases(url, "g", &credentials);
     drop(server);
     assert_eq!(act(&radius, "find", device, Value::Null).await, "retry target_unavailable");
@@ -233,7 +233,7 @@ async fn statement_14_values_are_bound_in_mariadb() {
     let pool = AnyPoolOptions::new().connect(&with_user(&latin)).await.unwrap();
     sqlx::query(TABLES[0]).execute(&pool).await.unwrap();
     let device = "00:00:5e:00:53:01";
-    assert_eq!(act(&radius, "add", device, Value::Null).await, "give_up target_refused");
+    assert_eq!(act(&radius, "add", device, Value::Null).await, "give_up target_rejected");
     pool.close().await;
 
     suite_over(server, &url).await;

@@ -223,7 +223,7 @@ async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
         &["doctor"],
         &["subscribe", APPROVAL_CODE],
         &["send-test", &url],
-        &["dlq", "redrive", "--where", "bad_form", "--yes"],
+        &["dlq", "redrive", "--where", "invalid_form", "--yes"],
         &["replay", "I-1", "--redo", "--yes"],
     ] {
         let command = if words[0] == "dlq" { words[..2].join(" ") } else { words[0].to_owned() };
@@ -261,24 +261,24 @@ async fn a_dead_letter_says_why_and_goes_back(stack: &Stack) {
         let event = stack.scene.event(event, instance, "APPROVED");
         assert_eq!(stack.send(&event).await.status, 200);
     }
-    let listed = until(stack, &["dlq", "list", "--json"], "\"bad_form\"").await;
+    let listed = until(stack, &["dlq", "list", "--json"], "\"invalid_form\"").await;
     let letter: Value = serde_json::from_str(listed.trim()).unwrap();
     let id = letter["id"].as_str().unwrap();
     let shown = ok(stack, &["dlq", "show", id]).await;
     for expected in
-        ["bad_form", "letter O at position 16", "tell the applicant", "first tried", "I-2"]
+        ["invalid_form", "letter O at position 16", "tell the applicant", "first tried", "I-2"]
     {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
     let story = ok(stack, &["audit", "00-00-5e-00-53-02"]).await;
-    for expected in ["event received", "add 00:00:5e:00:53:02 at nac: done", "bad_form"] {
+    for expected in ["event received", "add 00:00:5e:00:53:02 at nac: done", "invalid_form"] {
         assert!(story.contains(expected), "{expected}: {story}");
     }
-    let dry = ok(stack, &["dlq", "redrive", "--where", "bad_form", "--dry-run"]).await;
+    let dry = ok(stack, &["dlq", "redrive", "--where", "invalid_form", "--dry-run"]).await;
     assert_eq!(dry, format!("{id} would go back into the queue\n"));
     stack.scene.approve("I-2", &[&device(2), &device(3)]);
     let calls = stack.scene.nac.calls();
-    let back = ok(stack, &["dlq", "redrive", "--where", "bad_form", "--yes"]).await;
+    let back = ok(stack, &["dlq", "redrive", "--where", "invalid_form", "--yes"]).await;
     assert_eq!(back, format!("{id} is back in the queue\n"));
     stack.wait_for_whitelist(&[device(1), device(2), device(3)]).await;
     until(stack, &["audit", "I-2", "--json"], "\"state\":\"done\"").await;
@@ -382,7 +382,7 @@ async fn what_is_not_there_has_an_exit_status_of_its_own(stack: &Stack) {
     for (arguments, status, why) in [
         (["audit", "I-9"].as_slice(), 3, "knows no event, instance, device or person"),
         (&["dlq", "show", "nobody"], 3, "there is no dead letter nobody"),
-        (&["dlq", "redrive", "--where", "defect", "--yes"], 3, "there is: bad_form"),
+        (&["dlq", "redrive", "--where", "internal_error", "--yes"], 3, "there is: invalid_form"),
         (&["dlq", "drop", "x", "--because", "y"], 1, "say --yes"),
         (&["replay", "I-1"], 1, "everything is done for I-1 already"),
         (
@@ -510,7 +510,7 @@ async fn a_deployment_over_an_older_stack_loses_nothing() {
     };
     let failed = story("I-failed").await;
     let setback = failed.setback.as_ref().unwrap();
-    assert_eq!((setback.class.as_str(), setback.at.as_millis()), ("bad_form", 1_700_000_001_000));
+    assert_eq!((setback.class.as_str(), setback.at.as_millis()), ("invalid_form", 1_700_000_001_000));
     assert_eq!(failed.standing(Timestamp::from_millis(0)), Standing::Failed);
     stack.let_worker_run(true);
     stack.wait_for_whitelist(&[rest, mended, new]).await;

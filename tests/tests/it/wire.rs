@@ -144,7 +144,7 @@ async fn requests_to_aws() {
         trace_id: None,
     };
     let owner = Owner::from("me");
-    let reason = Reason::new(Class::BadForm, "no device");
+    let reason = Reason::new(Class::InvalidForm, "no device");
 
     let ledger = DynamoLedger::new(&config, "ledger");
     let lease = Lease { owner: owner.clone(), until: at(90_000) };

@@ -127,7 +127,7 @@ pub enum Problem {
 
 impl From<Problem> for Reason {
     fn from(problem: Problem) -> Self {
-        Self::new(Class::BadForm, problem)
+        Self::new(Class::InvalidForm, problem)
     }
 }
 

@@ -107,64 +107,64 @@ impl fmt::Display for Reason {
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The queue message is no request.
-    BadMessage,
+    InvalidMessage,
     /// No flow is configured for the approval.
     NotConfigured,
     /// The source does not say that the instance is approved.
     NotApproved,
     /// The form holds no device, or a bad one.
-    BadForm,
+    InvalidForm,
     /// The source could not be asked, or was busy.
     SourceUnavailable,
     /// The source refused to answer.
-    SourceRefused,
+    SourceRejected,
     /// The target could not be reached, or asked for patience.
     TargetUnavailable,
     /// The target was away a moment ago, and is not asked.
     CircuitOpen,
     /// The target does not take our credentials.
-    TargetLogin,
+    TargetAuthFailed,
     /// The target answered this device with an error of its own.
     TargetFailed,
     /// The target, or a gateway before it, gave no answer for this device in time.
     TargetTimeout,
     /// The target refused the device.
-    TargetRefused,
+    TargetRejected,
     /// The target does not have the device that was looked for.
-    NotThere,
+    NotFound,
     /// The ledger could not be asked.
     LedgerUnavailable,
     /// Another worker holds the lease.
-    Busy,
+    LeaseHeld,
     /// The worker's time ran out before everything was started.
-    OutOfTime,
+    DeadlineExceeded,
     /// The dead-letter queue could not be reached.
     DeadLetterQueueUnavailable,
     /// The worker itself broke: a defect.
-    Defect,
+    InternalError,
 }
 
 impl Class {
     /// All, in the order of the attempt.
     pub const ALL: [Self; 18] = [
-        Self::BadMessage,
+        Self::InvalidMessage,
         Self::NotConfigured,
         Self::NotApproved,
-        Self::BadForm,
+        Self::InvalidForm,
         Self::SourceUnavailable,
-        Self::SourceRefused,
+        Self::SourceRejected,
         Self::TargetUnavailable,
         Self::CircuitOpen,
-        Self::TargetLogin,
+        Self::TargetAuthFailed,
         Self::TargetFailed,
         Self::TargetTimeout,
-        Self::TargetRefused,
-        Self::NotThere,
+        Self::TargetRejected,
+        Self::NotFound,
         Self::LedgerUnavailable,
-        Self::Busy,
-        Self::OutOfTime,
+        Self::LeaseHeld,
+        Self::DeadlineExceeded,
         Self::DeadLetterQueueUnavailable,
-        Self::Defect,
+        Self::InternalError,
     ];
 
     /// Whether such a failure says that the target as a whole cannot be used now: every other
@@ -174,10 +174,10 @@ impl Class {
         matches!(
             self,
             Self::TargetUnavailable
-                | Self::TargetLogin
+                | Self::TargetAuthFailed
                 | Self::CircuitOpen
-                | Self::Busy
-                | Self::OutOfTime
+                | Self::LeaseHeld
+                | Self::DeadlineExceeded
         )
     }
 
@@ -185,24 +185,24 @@ impl Class {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::BadMessage => "bad_message",
+            Self::InvalidMessage => "invalid_message",
             Self::NotConfigured => "not_configured",
             Self::NotApproved => "not_approved",
-            Self::BadForm => "bad_form",
+            Self::InvalidForm => "invalid_form",
             Self::SourceUnavailable => "source_unavailable",
-            Self::SourceRefused => "source_refused",
+            Self::SourceRejected => "source_rejected",
             Self::TargetUnavailable => "target_unavailable",
             Self::CircuitOpen => "circuit_open",
-            Self::TargetLogin => "target_login",
+            Self::TargetAuthFailed => "target_auth_failed",
             Self::TargetFailed => "target_failed",
             Self::TargetTimeout => "target_timeout",
-            Self::TargetRefused => "target_refused",
-            Self::NotThere => "not_there",
+            Self::TargetRejected => "target_rejected",
+            Self::NotFound => "not_found",
             Self::LedgerUnavailable => "ledger_unavailable",
-            Self::Busy => "busy",
-            Self::OutOfTime => "out_of_time",
+            Self::LeaseHeld => "lease_held",
+            Self::DeadlineExceeded => "deadline_exceeded",
             Self::DeadLetterQueueUnavailable => "dead_letter_queue_unavailable",
-            Self::Defect => "defect",
+            Self::InternalError => "internal_error",
         }
     }
 }
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_cut_at_a_character() {
-        let reason = Reason::new(Class::BadForm, "字".repeat(2_000));
+        let reason = Reason::new(Class::InvalidForm, "字".repeat(2_000));
         assert_eq!(reason.text.chars().count(), Reason::MAX_CHARS + 1);
     }
 

@@ -192,7 +192,7 @@ impl Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// Another owner's lease holds until then.
-    Busy {
+    Held {
         /// When it runs out.
         until: Timestamp,
     },
@@ -311,10 +311,10 @@ pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Optio
 fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Result<Taken, Refused>) {
     let mut record = record.unwrap_or_else(|| Record::unclaimed(&lease.owner));
     match record.state {
-        State::Done { .. } => return (record, Err(Refused::Done)),
+        State::Done { .. } => return (record, Err(ClaimError::Completed)),
         State::Working(Lease { ref owner, until }) if now < until => {
             if *owner != lease.owner {
-                return (record, Err(Refused::Busy { until }));
+                return (record, Err(ClaimError::Held { until }));
             }
             // The answer to this claim was lost on the way and it is sent again: the same answer.
         }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     fn reason() -> Reason {
-        Reason::new(Class::BadForm, "no device")
+        Reason::new(Class::InvalidForm, "no device")
     }
 
     fn claim_by(owner: &str, until: i64) -> Command {
@@ -381,7 +381,7 @@ mod tests {
         let (_, answers) =
             run([(0, claim_by("a", 10)), (9, claim_by("b", 19)), (10, claim_by("c", 20))]);
         assert!(matches!(answers[0], Answer::Claim(Ok(Taken { attempt: 1, .. }))));
-        assert_eq!(answers[1], Answer::Claim(Err(Refused::Busy { until: at(10) })));
+        assert_eq!(answers[1], Answer::Claim(Err(ClaimError::Held { until: at(10) })));
         assert!(matches!(answers[2], Answer::Claim(Ok(Taken { attempt: 2, .. }))));
     }
 
@@ -436,6 +436,6 @@ mod tests {
             (1, Command::Settle("a".into(), Settlement::Done)),
             (1_000_000, claim_by("b", 2_000_000)),
         ]);
-        assert_eq!(answers[2], Answer::Claim(Err(Refused::Done)));
+        assert_eq!(answers[2], Answer::Claim(Err(ClaimError::Completed)));
     }
 }

@@ -130,7 +130,7 @@ impl World {
                 moment.workers[worker] = Some(Attempt { owner, left, done: None });
                 true
             }
-            Answer::Claim(Err(greenlight_core::ledger::Refused::Done)) => {
+            Answer::Claim(Err(greenlight_core::ledger::ClaimError::Completed)) => {
                 moment.queue -= 1;
                 true
             }
@@ -153,7 +153,7 @@ impl World {
 
     fn settle(&self, worker: usize, moment: &mut Moment, attempt: &Attempt) {
         let settlement = if self.is_bad {
-            let reason = Reason::new(Class::BadForm, "a device is mistyped");
+            let reason = Reason::new(Class::InvalidForm, "a device is mistyped");
             Settlement::Failed { reason, retry: RetryState::default() }
         } else {
             Settlement::Done

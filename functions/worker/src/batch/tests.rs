@@ -248,6 +248,6 @@ async fn statement_08_a_panic_a_hang_and_poison_cost_the_other_seven_records_not
     assert_eq!(processor.actions.0.lock().unwrap().len(), 7);
     let letters = database.dead_letters().await.unwrap();
     assert_eq!(letters.len(), 1);
-    assert_eq!((letters[0].class(), letters[0].body.as_str()), ("bad_message", "poison"));
+    assert_eq!((letters[0].class(), letters[0].body.as_str()), ("invalid_message", "poison"));
     println!("10 records, 1 panics, 1 hangs and 1 is poison: 7 done");
 }

@@ -101,7 +101,7 @@ impl Account {
 
     /// Whether everything that was to be done was done, once, and nothing else.
     pub(crate) fn is_even(&self) -> bool {
-        let letters = BTreeMap::from([("bad_form".to_owned(), self.bad_forms)]);
+        let letters = BTreeMap::from([("invalid_form".to_owned(), self.bad_forms)]);
         self.lost() == 0
             && self.doubled == 0
             && self.unexpected == 0

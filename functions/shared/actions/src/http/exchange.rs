@@ -71,7 +71,7 @@ impl<H> Target<H> {
     pub(super) fn unrenderable(&self, step: &Step, error: impl Into<RenderError>) -> Failure {
         let error = error.into();
         let text = format!("target `{}`{}: {error}", self.name, step.in_words());
-        Failure::give_up(Class::BadForm, text)
+        Failure::give_up(Class::InvalidForm, text)
     }
 }
 
@@ -136,7 +136,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             let status = answer.status.as_u16();
             let text =
                 format!("target `{}` does not take our credentials (HTTP {status})", target.name);
-            return Err(Failure::retry(Class::TargetLogin, text));
+            return Err(Failure::retry(Class::TargetAuthFailed, text));
         }
         Ok(answer)
     }
@@ -186,7 +186,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             return Err(failure.clone());
         }
         let session = match self.log_in(target, login, secret).await.map_err(about_whole_target) {
-            Err(failure) if failure.reason().class == Class::TargetLogin => {
+            Err(failure) if failure.reason().class == Class::TargetAuthFailed => {
                 match self.secret.renewed(secret).await {
                     Some(renewed) => {
                         self.log_in(target, login, &renewed).await.map_err(about_whole_target)
@@ -217,7 +217,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ) -> Result<Session, Failure> {
         let refused = |text: &str| {
             let text = format!("target `{}`: the login {text}", target.name);
-            Failure::retry(Class::TargetLogin, text)
+            Failure::retry(Class::TargetAuthFailed, text)
         };
         let now = self.clock.now();
         let nobody = Map::new();
@@ -297,7 +297,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         let response = target.send(request).await?;
         if response.body().len() > LARGEST_ANSWER {
             let text = format!("target `{}`: the answer is larger than 512 KiB", target.name);
-            return Err(Failure::give_up(Class::TargetRefused, text));
+            return Err(Failure::give_up(Class::TargetRejected, text));
         }
         Ok(Answer::of(response))
     }
@@ -320,7 +320,7 @@ impl<H: Http> Target<H> {
             let text = format!("target `{}`: {error}", self.name);
             match error {
                 // The answer would be as large the next time.
-                HttpError::TooLarge { .. } => Failure::give_up(Class::TargetRefused, text),
+                HttpError::TooLarge { .. } => Failure::give_up(Class::TargetRejected, text),
                 HttpError::Connect { .. } => Failure::retry(Class::TargetUnavailable, text),
                 HttpError::Broken { .. } => Failure::retry(Class::TargetTimeout, text),
                 // It took its time already: not again within this attempt.

@@ -101,7 +101,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         let (target, operation) = self.find(call)?;
         let Some(_room) = target.gate.admit(&self.clock, call.deadline).await else {
             let text = format!("target `{}` had no room for another call in time", call.target);
-            return Err(Failure::retry(Class::OutOfTime, text));
+            return Err(Failure::retry(Class::DeadlineExceeded, text));
         };
         self.run(target, operation, call).await
     }

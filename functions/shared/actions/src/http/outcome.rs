@@ -90,8 +90,8 @@ pub(super) fn judge<'a>(
     let after = told.or_else(|| retry_after(&answer.headers, now));
     let class = match is {
         RuleOutcome::Retry => class(status),
-        RuleOutcome::Absent => Class::NotThere,
-        _ => Class::TargetRefused,
+        RuleOutcome::Absent => Class::NotFound,
+        _ => Class::TargetRejected,
     };
     let because = found.map_or("", |rule| rule.because.as_str());
     Ok(Judgement { is, because, after, class })
@@ -112,7 +112,7 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
 /// Whether the target as a whole has no time, or failed over this one device.
 fn class(status: StatusCode) -> Class {
     match status {
-        StatusCode::UNAUTHORIZED => Class::TargetLogin,
+        StatusCode::UNAUTHORIZED => Class::TargetAuthFailed,
         StatusCode::TOO_MANY_REQUESTS => Class::TargetUnavailable,
         // A gateway that waits in vain may wait for this one device.
         StatusCode::REQUEST_TIMEOUT

@@ -47,7 +47,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             }
             if number > 0 && self.clock.now() >= call.deadline {
                 let text = target.sentence(step, call, "could not be started in time");
-                return Err(Failure::retry(Class::OutOfTime, text));
+                return Err(Failure::retry(Class::DeadlineExceeded, text));
             }
             start(target, step, &mut variables)?;
             if step.method != Method::Get {
@@ -87,7 +87,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
                     let wait = after.unwrap_or_else(|| {
                         QUICK_WAIT.mul_f64(f64::from(tried) * (0.5 + fastrand::f64()))
                     });
-                    let is_login = reason.class == Class::TargetLogin;
+                    let is_login = reason.class == Class::TargetAuthFailed;
                     let failure = Failure::Retry { after, reason };
                     if is_login || tried == QUICK_TRIES || wait > LONGEST_QUICK_WAIT {
                         return Err(failure);
@@ -135,7 +135,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             let status = answer.status.as_u16();
             let text =
                 target.sentence(step, call, &format!("was answered HTTP {status}: {misfit}"));
-            return Err(Failure::give_up(Class::TargetRefused, text));
+            return Err(Failure::give_up(Class::TargetRejected, text));
         }
         // An answer that is tried again told nothing: the page is still the same.
         if !matches!(judged.is, RuleOutcome::Retry | RuleOutcome::GiveUp) {

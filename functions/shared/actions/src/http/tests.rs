@@ -178,7 +178,7 @@ async fn g18_a_web_page_is_refused_with_a_question_after_the_address() {
         let Err(Failure::GiveUp { reason }) = add([body(status, page)]).await.result else {
             panic!("HTTP {status} is not given up")
         };
-        assert_eq!(reason.class, Class::TargetRefused);
+        assert_eq!(reason.class, Class::TargetRejected);
         assert!(reason.text.contains("is this the API's address and port?"), "{reason}");
     }
     for status in [429, 500, 502, 503, 504] {
@@ -342,7 +342,7 @@ async fn a_refusal_is_given_up_and_its_reason_names_no_device() {
         let Err(Failure::GiveUp { reason }) = run.result else {
             panic!("{status} is given up");
         };
-        assert_eq!(reason.class, Class::TargetRefused);
+        assert_eq!(reason.class, Class::TargetRejected);
         assert!(reason.text.contains(&format!("HTTP {status}")), "{reason}");
         assert!(!reason.text.contains("00:00:5e:00:53:01"), "{reason}");
     }
@@ -357,7 +357,7 @@ async fn a_refused_credential_is_read_again_once() {
     // Nobody's fault but the operator's: the request waits until the credential is mended.
     let run = add([answer(401)]).await;
     assert!(
-        matches!(run.result, Err(Failure::Retry { reason, .. }) if reason.class == Class::TargetLogin)
+        matches!(run.result, Err(Failure::Retry { reason, .. }) if reason.class == Class::TargetAuthFailed)
     );
 }
 
@@ -471,8 +471,8 @@ async fn a_login_that_was_refused_rests() {
     "#;
     let (connector, wire, clock) = one(text, None);
     wire.0.lock().unwrap().answers.extend([answer(401)]);
-    assert_eq!(add_at(&connector).await, "target_login");
-    assert_eq!(add_at(&connector).await, "target_login");
+    assert_eq!(add_at(&connector).await, "target_auth_failed");
+    assert_eq!(add_at(&connector).await, "target_auth_failed");
     assert_eq!(wire.0.lock().unwrap().asked.len(), 1, "one login for both");
     clock.sleep(Duration::from_secs(20)).await;
     let token = http::Response::new(Bytes::from_static(b"{\"t\": \"x\"}"));

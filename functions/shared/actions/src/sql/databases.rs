@@ -129,7 +129,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         }
         let secret = self.secret.current();
         let connected = match target.connect(&secret).await {
-            Err(failure) if failure.reason().class == Class::TargetLogin => {
+            Err(failure) if failure.reason().class == Class::TargetAuthFailed => {
                 match self.secret.renewed(&secret).await {
                     Some(renewed) => target.connect(&renewed).await?,
                     None => return Err(failure),
@@ -217,7 +217,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         let target = self.target(call)?;
         let result = tokio::time::timeout(TIMEOUT, self.run(target, call)).await;
         let result = result.unwrap_or_else(|_| Err(target.too_slow()));
-        if matches!(&result, Err(failure) if failure.reason().class == Class::TargetLogin) {
+        if matches!(&result, Err(failure) if failure.reason().class == Class::TargetAuthFailed) {
             // The next call connects with the secret as it is then.
             target.pool.lock().await.take();
         }
@@ -292,7 +292,7 @@ impl Target {
                 // The last one: files are checked to have none before another.
                 if query.fetch_optional(&mut *transaction).await.map_err(failed)?.is_none() {
                     let text = format!("{} is not there", self.sentence(call));
-                    return Err(Failure::give_up(Class::NotThere, text).into());
+                    return Err(Failure::give_up(Class::NotFound, text).into());
                 }
                 changed += 1;
             } else {
@@ -313,7 +313,7 @@ impl Target {
         let Some(find) = self.connector.operations.get("find") else { return Ok(false) };
         match self.run_once(pool, find, variables, call).await {
             Ok(outcome) => Ok(outcome == EffectOutcome::Done),
-            Err(Setback::Failed(failure)) if failure.reason().class == Class::NotThere => Ok(false),
+            Err(Setback::Failed(failure)) if failure.reason().class == Class::NotFound => Ok(false),
             Err(Setback::Failed(failure) | Setback::Conflict { failure, .. }) => Err(failure),
         }
     }
@@ -352,7 +352,7 @@ impl Target {
     ) -> Result<Vec<Value>, Failure> {
         let unusable = |error: String| {
             let text = format!("target `{}`: {error}", self.name);
-            Failure::give_up(Class::BadForm, text)
+            Failure::give_up(Class::InvalidForm, text)
         };
         let value = |name: &String| {
             let template = statement.values.get(name).map_or("{{ mac }}", String::as_str);
@@ -384,7 +384,7 @@ impl Target {
             };
             added.map_err(|error| {
                 let text = format!("target `{}`: a value cannot be bound: {error}", self.name);
-                Failure::give_up(Class::BadForm, text)
+                Failure::give_up(Class::InvalidForm, text)
             })?;
         }
         Ok(arguments)
@@ -429,9 +429,9 @@ impl Target {
             }
         };
         if code.starts_with("28") && !self.is_sqlite() {
-            Failure::retry(Class::TargetLogin, text)
+            Failure::retry(Class::TargetAuthFailed, text)
         } else if is_hopeless {
-            Failure::give_up(Class::TargetRefused, text)
+            Failure::give_up(Class::TargetRejected, text)
         } else if self.is_sqlite() || matches!(code.get(..2), Some("08" | "53" | "57" | "HY")) {
             // The connection, a lack of resources, an operator's intervention: not about this
             // record.

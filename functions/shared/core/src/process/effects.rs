@@ -32,7 +32,7 @@ where
             Pass::Go => Ok(()),
             Pass::Wait { until } => {
                 let text = format!("another worker has target `{target}` to itself");
-                Err(Failure::retry_after(Some(until.since(now)), Class::Busy, text))
+                Err(Failure::retry_after(Some(until.since(now)), Class::LeaseHeld, text))
             }
         })
     }
@@ -187,7 +187,7 @@ fn health<T>(result: &Result<T, Failure>, is_proven: bool) -> Option<Health> {
     match result {
         Ok(_) => Some(Health::Up),
         Err(failure) => match failure.reason().class {
-            Class::TargetRefused | Class::NotThere | Class::TargetFailed => Some(Health::Up),
+            Class::TargetRejected | Class::NotFound | Class::TargetFailed => Some(Health::Up),
             Class::TargetTimeout if is_proven => Some(Health::Up),
             Class::TargetUnavailable | Class::TargetTimeout => Some(Health::Down),
             _ => None,

@@ -91,7 +91,7 @@ where
         let is_over = if until_stop.is_some_and(|left| left.is_zero()) {
             Some(format!("given up before the queue deletes the message: {}", reason.text))
         // While another worker holds the request or the target, nothing was tried.
-        } else if policy.is_spent(spent) && reason.class != Class::Busy {
+        } else if policy.is_spent(spent) && reason.class != Class::LeaseHeld {
             let budget = humantime::format_duration(policy.give_up_after);
             Some(format!("given up after {budget}: {}", reason.text))
         } else {
@@ -116,12 +116,12 @@ where
         let policy = &self.flows.retry;
         match class {
             // There was progress: continue as soon as a worker is free.
-            Class::OutOfTime if asked == Some(Duration::ZERO) => Duration::ZERO,
+            Class::DeadlineExceeded if asked == Some(Duration::ZERO) => Duration::ZERO,
             Class::CircuitOpen => {
                 let asked = asked.unwrap_or_default().min(policy.longest);
                 asked.saturating_add(CIRCUIT_JITTER.mul_f64(fastrand::f64()))
             }
-            Class::Busy => {
+            Class::LeaseHeld => {
                 policy.wait_for_lease(message.receive_count, asked.unwrap_or(policy.longest))
             }
             _ => policy.wait(message.receive_count, asked, fastrand::f64()),

@@ -112,7 +112,7 @@ where
         let performed = AssertUnwindSafe(self.perform(&call, job, circuits, is_proven));
         let performed = performed.catch_unwind().await;
         let panicked = "the worker panicked: the log has the place";
-        let panicked = |_| Ok(Err(Failure::retry(Class::Defect, panicked)));
+        let panicked = |_| Ok(Err(Failure::retry(Class::InternalError, panicked)));
         (call, performed.unwrap_or_else(panicked))
     }
 }
@@ -237,7 +237,7 @@ impl Progress {
         match failure {
             Failure::GiveUp { reason } => self.give_ups.push(reason),
             Failure::Retry { after, reason } => {
-                self.is_out_of_time |= reason.class == Class::OutOfTime;
+                self.is_out_of_time |= reason.class == Class::DeadlineExceeded;
                 self.retries.push((after, reason));
             }
         }
@@ -251,10 +251,10 @@ impl Progress {
         let text = "the worker's time ran out before everything was started";
         // After progress the rest is tried at once; without any, time is no excuse for what failed.
         if self.is_out_of_time && self.has_effects {
-            return Err(Failure::retry_after(Some(Duration::ZERO), Class::OutOfTime, text).into());
+            return Err(Failure::retry_after(Some(Duration::ZERO), Class::DeadlineExceeded, text).into());
         }
         if self.is_out_of_time && self.retries.is_empty() {
-            return Err(Failure::retry(Class::OutOfTime, text).into());
+            return Err(Failure::retry(Class::DeadlineExceeded, text).into());
         }
         // The first reason gives its class to all, and only those of its rank say how long to wait:
         // how long a target's circuit is open says nothing of another target.
@@ -277,7 +277,7 @@ impl Progress {
 const fn rank(class: Class) -> u8 {
     match class {
         Class::CircuitOpen => 1,
-        Class::Busy => 2,
+        Class::LeaseHeld => 2,
         _ => 0,
     }
 }

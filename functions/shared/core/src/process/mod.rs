@@ -104,7 +104,7 @@ where
     // cost another message of the batch anything.
     handled.await.unwrap_or_else(|_| Disposition::ComeBack {
         after: processor.flows.retry.longest,
-        reason: Reason::new(Class::Defect, PANICKED),
+        reason: Reason::new(Class::InternalError, PANICKED),
     })
 }
 
@@ -151,7 +151,7 @@ impl From<LedgerError> for Setback {
 
 impl From<BadRequest> for Setback {
     fn from(bad: BadRequest) -> Self {
-        Self::Failed(Failure::give_up(Class::BadMessage, bad))
+        Self::Failed(Failure::give_up(Class::InvalidMessage, bad))
     }
 }
 
@@ -168,7 +168,7 @@ where
         let end = match self.isolated_attempt(message).await {
             Ok(()) => None,
             Err(Setback::LeaseLost) => {
-                Some(self.end_unclaimed(Failure::retry(Class::Busy, LeaseLost), message))
+                Some(self.end_unclaimed(Failure::retry(Class::LeaseHeld, LeaseLost), message))
             }
             Err(Setback::Settled(end)) => Some(end),
             Err(Setback::Failed(failure)) => Some(self.end_unclaimed(failure, message)),
@@ -194,7 +194,7 @@ where
             }
             // Nothing went wrong: it waits for its turn.
             Disposition::ComeBack { reason, .. }
-                if matches!(reason.class, Class::Busy | Class::OutOfTime) =>
+                if matches!(reason.class, Class::LeaseHeld | Class::DeadlineExceeded) =>
             {
                 Metric::once("RequestsDeferred", &[flow, ("class", reason.class.as_str())])
             }
@@ -214,7 +214,7 @@ where
             Either::Left((Err(_), _)) => PANICKED,
             Either::Right(_) => "the attempt did not end in its time",
         };
-        Err(Failure::retry(Class::Defect, text).into())
+        Err(Failure::retry(Class::InternalError, text).into())
     }
 
     async fn attempt(&self, message: &Message<'_>) -> Result<(), Setback> {
@@ -264,13 +264,13 @@ where
         let now = self.clock.now();
         match self.ledger.claim(request, &message.lease, now).await? {
             Ok(taken) => Ok(Some(taken)),
-            Err(Refused::Done) => {
+            Err(ClaimError::Completed) => {
                 self.ledger.file_event(request, now).await?;
                 Ok(None)
             }
-            Err(Refused::Busy { until }) => {
+            Err(ClaimError::Held { until }) => {
                 let text = "another worker is at it";
-                Err(Failure::retry_after(Some(until.since(now)), Class::Busy, text).into())
+                Err(Failure::retry_after(Some(until.since(now)), Class::LeaseHeld, text).into())
             }
         }
     }
@@ -288,7 +288,7 @@ where
         if job.taken.attempt > last_ended.saturating_add(1) && self.flows.retry.is_spent(job.spent)
         {
             let text = "attempt after attempt ended without a result: the log has the reason";
-            return Err(Failure::retry(Class::Defect, text).into());
+            return Err(Failure::retry(Class::InternalError, text).into());
         }
         let circuits = self.look(flow).await?;
         let instance = self.source.read_instance(&request.instance_code).await?;

@@ -84,7 +84,7 @@ fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
          (设备或操作过多，请分成多个审批提交)",
         planned.len()
     );
-    Err(Failure::give_up(Class::BadForm, text))
+    Err(Failure::give_up(Class::InvalidForm, text))
 }
 
 /// An action whose conditions hold, or cannot be evaluated.

@@ -31,13 +31,13 @@ type Call = fn() -> Result<(), Failure>;
 const SUBJECT_FAILURES: [(Call, u8, usize); 5] = [
     (|| Err(Failure::retry(Class::TargetFailed, "HTTP 500")), 10, 1),
     (|| Err(Failure::retry(Class::TargetTimeout, "HTTP 504")), 10, 20),
-    (|| Err(Failure::give_up(Class::TargetRefused, "HTTP 422")), 10, 1),
-    (|| Err(Failure::give_up(Class::NotThere, "HTTP 404")), 10, 1),
+    (|| Err(Failure::give_up(Class::TargetRejected, "HTTP 422")), 10, 1),
+    (|| Err(Failure::give_up(Class::NotFound, "HTTP 404")), 10, 1),
     (|| panic!("a defect"), 4, 1),
 ];
 
 /// What can be wrong with a target as a whole.
-const TARGET_FAILURES: [Class; 2] = [Class::TargetUnavailable, Class::TargetLogin];
+const TARGET_FAILURES: [Class; 2] = [Class::TargetUnavailable, Class::TargetAuthFailed];
 
 /// The devices of a mask.
 fn devices_of(mask: u16) -> BTreeSet<u8> {
@@ -100,7 +100,7 @@ async fn g17_devices_that_use_up_the_time_of_an_attempt_go_last_in_the_next() {
 async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
     let world = World::new(form([1, 2, 3])).behaves(|call, _| match call.device.octets()[5] {
         1 => Err(Failure::retry(Class::TargetFailed, "HTTP 500")),
-        2 => Err(Failure::give_up(Class::TargetRefused, "HTTP 422")),
+        2 => Err(Failure::give_up(Class::TargetRejected, "HTTP 422")),
         _ => Ok(()),
     });
     let mut run = Run::new(World { call_takes: Duration::from_mins(1), ..world }, ADD);
@@ -213,7 +213,7 @@ async fn effects_that_the_ledger_could_not_keep_are_refused_before_the_first_cal
     let mut run = Run::new(World::new(form), &actions);
     let end = run.attempt().await;
     let Disposition::Buried(Reason { class, .. }) = end else { panic!("{end:?}") };
-    assert_eq!(class, Class::BadForm);
+    assert_eq!(class, Class::InvalidForm);
     assert_eq!(run.world.seen.lock().unwrap().len(), 0);
 }
 
@@ -230,7 +230,7 @@ async fn g19_an_action_whose_value_cannot_be_read_waits_for_the_correction() {
     let mut run = Run::with_fields(world, fields, ADD);
     let end = run.attempt().await;
     assert!(
-        matches!(&end, Disposition::Buried(reason) if reason.class == Class::BadForm),
+        matches!(&end, Disposition::Buried(reason) if reason.class == Class::InvalidForm),
         "{end:?}"
     );
     assert_eq!(
@@ -255,7 +255,7 @@ async fn an_action_that_does_not_use_the_value_is_performed() {
     let mut run = Run::with_fields(World::new(form), fields, ADD);
     let end = run.attempt().await;
     assert!(
-        matches!(&end, Disposition::Buried(reason) if reason.class == Class::BadForm),
+        matches!(&end, Disposition::Buried(reason) if reason.class == Class::InvalidForm),
         "{end:?}"
     );
     assert_eq!(run.world.done("nac", "add"), [1].into());
@@ -365,8 +365,8 @@ async fn a_wait_that_one_target_asks_for_is_not_borrowed_for_another() {
 #[tokio::test]
 async fn a_panic_outside_of_the_attempt_costs_only_its_message_a_wait() {
     let world = World::new(form([1]))
-        .behaves(|_, _| Err(Failure::give_up(Class::TargetRefused, "HTTP 422")));
+        .behaves(|_, _| Err(Failure::give_up(Class::TargetRejected, "HTTP 422")));
     let mut run = Run::new(World { dead_letter_queue_panics: true, ..world }, ADD);
     let end = run.attempt().await;
-    assert!(matches!(&end, Disposition::ComeBack { reason, .. } if reason.class == Class::Defect));
+    assert!(matches!(&end, Disposition::ComeBack { reason, .. } if reason.class == Class::InternalError));
 }

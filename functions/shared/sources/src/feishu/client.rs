@@ -82,7 +82,7 @@ impl ApiError {
             }
             // An answer that is too large would be as large the next time.
             Self::Code { .. } | Self::Shape { .. } | Self::Http(HttpError::TooLarge { .. }) => {
-                Failure::give_up(Class::SourceRefused, self)
+                Failure::give_up(Class::SourceRejected, self)
             }
             Self::Http(_) | Self::NotJson { .. } => Failure::retry(Class::SourceUnavailable, self),
         }
@@ -316,7 +316,7 @@ mod tests {
         let too_large = HttpError::TooLarge { host: "open.feishu.cn".into(), limit: 4_194_304 };
         let failure = ApiError::Http(too_large).into_failure();
         assert!(
-            matches!(failure, Failure::GiveUp { reason } if reason.class == Class::SourceRefused)
+            matches!(failure, Failure::GiveUp { reason } if reason.class == Class::SourceRejected)
         );
         let timeout = ApiError::Http(HttpError::Timeout { host: "open.feishu.cn".into() });
         assert!(matches!(timeout.into_failure(), Failure::Retry { .. }));

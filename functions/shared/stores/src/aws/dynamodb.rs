@@ -117,12 +117,12 @@ fn refused(
     };
     let old = failed.item().ok_or_else(|| unreadable("the refused item"))?;
     if string(old, "state")? == "done" {
-        return Ok(Err(Refused::Done));
+        return Ok(Err(ClaimError::Completed));
     }
     if string(old, "owner")? == lease.owner.as_str() {
         return Ok(Ok(taken(old)?));
     }
-    Ok(Err(Refused::Busy { until: timestamp(old, "lease_until")? }))
+    Ok(Err(ClaimError::Held { until: timestamp(old, "lease_until")? }))
 }
 
 impl RecordEffect for DynamoLedger {
