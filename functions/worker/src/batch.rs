@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::{Either, join_all, select};
-use greenlight_core::ledger::{Lease, Owner};
+use greenlight_core::ledger::{Lease, LeaseId};
 use greenlight_core::ports::{Act, Bury, Clock, Ledger, Postpone, ReadInstance};
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent};
@@ -76,8 +76,8 @@ where
     C: Clock,
 {
     let message_id = record.message_id.clone().unwrap_or_default();
-    let owner = match Owner::random() {
-        Ok(owner) => owner,
+    let lease_id = match LeaseId::random() {
+        Ok(lease_id) => lease_id,
         Err(error) => {
             tracing::error!(%error, "no lease could be drawn: the message is given out again later");
             return Some(message_id);
@@ -92,7 +92,7 @@ where
         expires_at: sent_at.map(|sent_at| sent_at.plus(RETENTION)),
         deadline: end.minus(LAST_CALL),
         stop: end.minus(LAST_WORD),
-        lease: Lease { owner, until: end.plus(LEASE_MARGIN) },
+        lease: Lease { id, until: end.plus(LEASE_MARGIN) },
     };
     let Disposition::ComeBack { after, .. } = process_message(&message, processor).await else {
         return None;

@@ -1,4 +1,4 @@
-//! Lambda 2: claim, read the approval, act, settle.
+//! Lambda 2: claim, read the approval, act, complete.
 //!
 //! Wiring only; the story is [`greenlight_core::process`].
 

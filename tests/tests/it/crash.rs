@@ -15,12 +15,12 @@ use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Refused, Settlement, Taken,
+    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, ClaimError, Completion, Claimed,
 };
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
     Act, Bury, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
-    ReadInstance, RecordEffect, Settle,
+    ReadInstance, RecordEffect, Complete,
 };
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::{
@@ -80,7 +80,7 @@ impl<P: Claim> Claim for Mortal<P> {
         request: &Request,
         lease: &Lease,
         now: Timestamp,
-    ) -> Result<Result<Taken, Refused>, LedgerError> {
+    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
         self.fate.around(self.port.claim(request, lease, now)).await
     }
 }
@@ -89,13 +89,13 @@ impl<P: RecordEffect> RecordEffect for Mortal<P> {
     async fn record_effect(
         &self,
         request: &RequestKey,
-        owner: &Owner,
+        lease_id: &LeaseId,
         key: &EffectKey,
         effect: Effect,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         self.fate.point().await;
-        let result = self.port.record_effect(request, owner, key, effect, now).await;
+        let result = self.port.record_effect(request, lease_id, key, effect, now).await;
         if matches!(result, Ok(Ok(()))) {
             self.recorded.lock().unwrap().insert(key.clone());
         }
@@ -104,16 +104,16 @@ impl<P: RecordEffect> RecordEffect for Mortal<P> {
     }
 }
 
-impl<P: Settle> Settle for Mortal<P> {
-    async fn settle(
+impl<P: Complete> Complete for Mortal<P> {
+    async fn complete(
         &self,
         request: &Request,
-        owner: &Owner,
-        settlement: &Settlement,
+        lease_id: &LeaseId,
+        completion: &Completion,
         findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        self.fate.around(self.port.settle(request, owner, settlement, findings, now)).await
+        self.fate.around(self.port.complete(request, lease_id, completion, findings, now)).await
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
@@ -269,14 +269,14 @@ impl Case {
         Mortal { port, fate: fate.clone(), recorded: Arc::clone(&self.recorded) }
     }
 
-    fn message(&self, body: &str, owner: &str) -> (String, Lease, Timestamp) {
+    fn message(&self, body: &str, lease_id: &str) -> (String, Lease, Timestamp) {
         let now = self.clock.now();
-        (body.to_owned(), Lease { owner: owner.into(), until: now.plus(HELD_FOR) }, now)
+        (body.to_owned(), Lease { id: lease_id.into(), until: now.plus(HELD_FOR) }, now)
     }
 
     /// Delivers once; `None` when it was killed.
-    async fn deliver(&self, body: &str, owner: &str, fate: &Fate) -> Option<Disposition> {
-        let (body, lease, now) = self.message(body, owner);
+    async fn deliver(&self, body: &str, lease_id: &str, fate: &Fate) -> Option<Disposition> {
+        let (body, lease, now) = self.message(body, lease_id);
         let processor = self.processor(fate);
         let message = Message {
             body: &body,
@@ -296,10 +296,10 @@ impl Case {
     }
 
     /// Delivers until it ends. A lease that a dead worker holds is waited for.
-    async fn deliver_to_the_end(&self, body: &str, owner: &str) {
+    async fn deliver_to_the_end(&self, body: &str, lease_id: &str) {
         for attempt in 0..5 {
-            let owner = format!("{owner}-{attempt}");
-            match self.deliver(body, &owner, &Fate::fatal(0)).await.unwrap() {
+            let lease_id = format!("{lease_id}-{attempt}");
+            match self.deliver(body, &lease_id, &Fate::fatal(0)).await.unwrap() {
                 Disposition::Done => return,
                 Disposition::Buried(_) => {
                     assert!(self.is_bad, "only the bad form is buried");
@@ -316,7 +316,7 @@ impl Case {
         let letters = self.database.dead_letters().await.unwrap();
         assert_eq!(!letters.is_empty(), self.is_bad, "{letters:?}");
 
-        // Statement 7: the first owner comes back to life, long after.
+        // Guarantee 7: the first worker continues, long after its lease expired.
         let request = Request::parse(body).unwrap();
         let key = EffectKey::from("nac/add/late");
         let effect = Effect { outcome: EffectOutcome::Done, at: self.clock.now() };
@@ -329,8 +329,8 @@ impl Case {
         // Statements 4, 5 and 11: the same event, another event id, and a redrive add no call.
         let calls = self.scene.nac.calls();
         let other_id = Request { event_id: "another".into(), ..request }.to_json();
-        for (body, owner) in [(body, "again"), (other_id.as_str(), "other"), (body, "redrive")] {
-            self.deliver_to_the_end(body, owner).await;
+        for (body, lease_id) in [(body, "again"), (other_id.as_str(), "other"), (body, "redrive")] {
+            self.deliver_to_the_end(body, lease_id).await;
         }
         assert_eq!(self.scene.nac.calls(), calls);
     }
@@ -376,7 +376,7 @@ async fn statement_04_05_06_07_11_hold_after_a_crash_at_every_await() {
                 break;
             }
         }
-        assert!(points > 10, "claim, read, act, record, settle have two points each: {points}");
+        assert!(points > 10, "claim, read, act, record, complete have two points each: {points}");
         println!("bad form {is_bad}: {points} points");
     }
     println!("{number} runs, {repeated} calls repeated because a crash came before the record");
@@ -472,7 +472,7 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
             expires_at: None,
             deadline: now.plus(Duration::from_mins(1)),
             stop: now.plus(Duration::from_mins(1)),
-            lease: Lease { owner: format!("owner-{n}").as_str().into(), until: now.plus(HELD_FOR) },
+            lease: Lease { id: format!("owner-{n}").as_str().into(), until: now.plus(HELD_FOR) },
         })
         .collect();
     // All at the same time; the time of the one that hangs is over when the others have ended.
@@ -531,7 +531,7 @@ async fn statement_09_patience_lasts_until_it_is_time_to_give_up() {
             deadline: now.plus(Duration::from_millis(1)),
             stop: now.plus(Duration::from_mins(1)),
             lease: Lease {
-                owner: format!("owner-{receives}").as_str().into(),
+                lease_id: format!("owner-{receives}").as_str().into(),
                 until: now.plus(HELD_FOR),
             },
         };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use greenlight_core::audit::{Findings, Grant, Standing, Story, Subject};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Pass};
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Record, Refused,
-    Settlement, Taken, apply,
+    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
+    Completion, Claimed, apply,
 };
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports;
@@ -123,8 +123,8 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + millis)
 }
 
-fn lease(owner: &str, until: i64) -> Lease {
-    Lease { owner: owner.into(), until: at(until) }
+fn lease(lease_id: &str, until: i64) -> Lease {
+    Lease { id: lease_id.into(), until: at(until) }
 }
 
 fn effect(millis: i64) -> Effect {
@@ -156,7 +156,7 @@ async fn of_32_concurrent_claims_exactly_one_wins<L: Ledger>(ledger: &L) {
 
 async fn statement_07_an_owner_whose_lease_ran_out_records_nothing<L: Ledger>(ledger: &L) {
     let request = request("fencing");
-    let (slow, fast) = (Owner::from("slow"), Owner::from("fast"));
+    let (slow, fast) = (LeaseId::from("slow"), LeaseId::from("fast"));
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
     ledger.claim(&request, &lease("slow", 10), at(0)).await.unwrap().unwrap();
     // Nobody took over yet, and still: the lease is over.
@@ -165,21 +165,21 @@ async fn statement_07_an_owner_whose_lease_ran_out_records_nothing<L: Ledger>(le
     ledger.claim(&request, &lease("fast", 100), at(20)).await.unwrap().unwrap();
     let late = ledger.record_effect(&request.key(), &slow, &key, effect(21), at(21)).await.unwrap();
     assert_eq!(late, Err(LeaseLost));
-    for settlement in [Settlement::Done, released(), failed()] {
+    for completion in [Completion::Done, released(), failed()] {
         assert_eq!(
-            ledger.settle(&request, &slow, &settlement, None, at(22)).await.unwrap(),
+            ledger.complete(&request, &slow, &completion, None, at(22)).await.unwrap(),
             Err(LeaseLost)
         );
     }
     assert_eq!(
-        ledger.settle(&request, &fast, &Settlement::Done, None, at(23)).await.unwrap(),
+        ledger.complete(&request, &fast, &Completion::Done, None, at(23)).await.unwrap(),
         Ok(())
     );
 }
 
-fn failed() -> Settlement {
+fn failed() -> Completion {
     let reason = Reason::new(Class::InvalidForm, "no device");
-    Settlement::Failed { reason, retry: retry(0, 0) }
+    Completion::Failed { reason, retry: retry(0, 0) }
 }
 
 fn retry(wait_ms: u64, spent_ms: u64) -> RetryState {
@@ -187,10 +187,10 @@ fn retry(wait_ms: u64, spent_ms: u64) -> RetryState {
     RetryState { attempt: 1, ended_at: at(2), wait_ms, spent_ms, gave_up: false, failed }
 }
 
-fn released() -> Settlement {
+fn released() -> Completion {
     let reason = Reason::new(Class::TargetUnavailable, "the NAC is away");
     let reason = Reason { target: Some("nac".into()), ..reason };
-    Settlement::Released { reason, retry: retry(30_000, 90_000) }
+    Completion::Released { reason, retry: retry(30_000, 90_000) }
 }
 
 async fn a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted<L: Ledger>(
@@ -201,7 +201,7 @@ async fn a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted<
     let early = ledger.claim(&request, &lease("second", 30), at(9)).await.unwrap();
     assert_eq!(early, Err(ClaimError::Held { until: at(10) }));
     let taken = ledger.claim(&request, &lease("second", 30), at(10)).await.unwrap().unwrap();
-    assert_eq!(taken, Taken { attempt: 2, effects: BTreeMap::new(), retry: None });
+    assert_eq!(taken, Claimed { attempt: 2, effects: BTreeMap::new(), retry: None });
 }
 
 async fn g27_the_next_attempt_gets_what_the_last_one_left<L: Ledger>(ledger: &L) {
@@ -209,11 +209,11 @@ async fn g27_the_next_attempt_gets_what_the_last_one_left<L: Ledger>(ledger: &L)
     for (ending, left, attempt) in
         [(released(), retry(30_000, 90_000), 2), (failed(), retry(0, 0), 3)]
     {
-        let owner = Owner::from(format!("owner-{attempt}").as_str());
-        let until = Lease { owner: owner.clone(), until: at(attempt * 100) };
+        let lease_id = LeaseId::from(format!("owner-{attempt}").as_str());
+        let until = Lease { id: lease_id.clone(), until: at(attempt * 100) };
         ledger.claim(&request, &until, at(attempt * 10)).await.unwrap().unwrap();
         let now = at(attempt * 10 + 1);
-        ledger.settle(&request, &owner, &ending, None, now).await.unwrap().unwrap();
+        ledger.complete(&request, &lease_id, &ending, None, now).await.unwrap().unwrap();
         let next = lease(&format!("next-{attempt}"), attempt * 10 + 3);
         let taken = ledger.claim(&request, &next, at(attempt * 10 + 2)).await.unwrap().unwrap();
         assert_eq!(taken.retry, Some(left));
@@ -231,14 +231,14 @@ async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
     let request = request("redrive");
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
-    let owner = Owner::from("first");
-    ledger.record_effect(&request.key(), &owner, &key, effect(1), at(1)).await.unwrap().unwrap();
-    ledger.settle(&request, &owner, &failed(), None, at(2)).await.unwrap().unwrap();
+    let lease_id = LeaseId::from("first");
+    ledger.record_effect(&request.key(), &lease_id, &key, effect(1), at(1)).await.unwrap().unwrap();
+    ledger.complete(&request, &lease_id, &failed(), None, at(2)).await.unwrap().unwrap();
     let weeks = 28 * 24 * 3_600_000;
     let taken =
         ledger.claim(&request, &lease("second", weeks + 100), at(weeks)).await.unwrap().unwrap();
     let effects = BTreeMap::from([(key, effect(1))]);
-    assert_eq!(taken, Taken { attempt: 2, effects, retry: Some(retry(0, 0)) });
+    assert_eq!(taken, Claimed { attempt: 2, effects, retry: Some(retry(0, 0)) });
 }
 
 fn findings(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> Findings {
@@ -258,13 +258,13 @@ const DAY: i64 = 5 * 86_400_000;
 
 async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     let request = Request { received_at: at(DAY - 5), ..request("found") };
-    let owner = Owner::from("first");
+    let lease_id = LeaseId::from("first");
     let key = EffectKey::from("nac/add/00:00:5e:00:53:a1");
     ledger.claim(&request, &lease("first", DAY + 100), at(DAY)).await.unwrap().unwrap();
     let effect = effect(DAY + 1);
-    ledger.record_effect(&request.key(), &owner, &key, effect, effect.at).await.unwrap().unwrap();
+    ledger.record_effect(&request.key(), &lease_id, &key, effect, effect.at).await.unwrap().unwrap();
     let found = findings(&["00:00:5e:00:53:a1", "00:00:5e:00:53:a2"], &[(&key, effect)]);
-    ledger.settle(&request, &owner, &released(), Some(&found), at(DAY + 2)).await.unwrap().unwrap();
+    ledger.complete(&request, &lease_id, &released(), Some(&found), at(DAY + 2)).await.unwrap().unwrap();
 
     let device = |text| Subject::Device(Eui48::parse(text).unwrap());
     for subject in [
@@ -291,11 +291,11 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     assert_eq!(ledger.stories_of(device("00:00:5e:00:53:af")).await, []);
 
     // The next attempt did not ask the source, and what was known of it stays.
-    let owner = Owner::from("second");
+    let lease_id = LeaseId::from("second");
     ledger.claim(&request, &lease("second", DAY + 200), at(DAY + 10)).await.unwrap().unwrap();
     let nothing = Findings::default();
-    let settled = ledger.settle(&request, &owner, &Settlement::Done, Some(&nothing), at(DAY + 11));
-    settled.await.unwrap().unwrap();
+    let completed = ledger.complete(&request, &lease_id, &Completion::Done, Some(&nothing), at(DAY + 11));
+    completed.await.unwrap().unwrap();
     let stories = ledger.recent(1, at(DAY + 20)).await;
     assert_eq!(stories[0].key, request.key().as_str());
     assert_eq!(stories[0].applicant.as_deref(), Some("ou_1"));
@@ -320,10 +320,10 @@ async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(
         ledger.claim(&request, &lease(&name, until), at(millis)).await.unwrap().unwrap();
         let key = EffectKey::from(format!("nac/{operation}/{device}").as_str());
         let found = findings(&[device], &[(&key, effect(millis))]);
-        let owner = Owner::from(name.as_str());
-        let settlement = failed();
-        let settled = ledger.settle(&request, &owner, &settlement, Some(&found), at(millis));
-        settled.await.unwrap().unwrap();
+        let lease_id = LeaseId::from(name.as_str());
+        let completion = failed();
+        let completed = ledger.complete(&request, &lease_id, &completion, Some(&found), at(millis));
+        completed.await.unwrap().unwrap();
     };
     end("grant-1", "add", 1_000).await;
     end("grant-2", "add", 2_000).await;
@@ -348,40 +348,40 @@ async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(
 async fn what_is_forgotten_is_done_again<L: Ledger>(ledger: &L) {
     let request = request("forgotten");
     let key = EffectKey::from("nac/add/00:00:5e:00:53:c1");
-    let owner = Owner::from("first");
+    let lease_id = LeaseId::from("first");
     assert!(!ledger.forget(request.key().as_str(), at(0)).await, "there is none");
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
-    ledger.record_effect(&request.key(), &owner, &key, effect(1), at(1)).await.unwrap().unwrap();
+    ledger.record_effect(&request.key(), &lease_id, &key, effect(1), at(1)).await.unwrap().unwrap();
     assert!(!ledger.forget(request.key().as_str(), at(2)).await, "a worker is at it");
-    let settled = ledger.settle(&request, &owner, &Settlement::Done, None, at(2));
-    settled.await.unwrap().unwrap();
+    let completed = ledger.complete(&request, &lease_id, &Completion::Done, None, at(2));
+    completed.await.unwrap().unwrap();
     assert!(ledger.forget(request.key().as_str(), at(3)).await);
     let taken = ledger.claim(&request, &lease("second", 100), at(3)).await.unwrap().unwrap();
-    let first = Taken { attempt: 1, effects: BTreeMap::new(), retry: None };
+    let first = Claimed { attempt: 1, effects: BTreeMap::new(), retry: None };
     assert_eq!(taken, first, "as if it had never been tried");
 }
 
 async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {
-    let owner = Owner::from("unlucky");
+    let lease_id = LeaseId::from("unlucky");
     for _ in 0..3 {
-        let (_, pass) = enter(ledger, "nac", &owner, at(0)).await;
+        let (_, pass) = enter(ledger, "nac", &lease_id, at(0)).await;
         assert_eq!(pass, Pass::Go);
-        report(ledger, &owner, Health::Down, at(0)).await;
+        report(ledger, &lease_id, Health::Down, at(0)).await;
     }
-    let (breaker, pass) = enter(ledger, "nac", &owner, at(0)).await;
+    let (breaker, pass) = enter(ledger, "nac", &lease_id, at(0)).await;
     let BreakerState::Open { until } = breaker.state else { panic!("{breaker:?}") };
     assert_eq!(pass, Pass::Wait { until });
-    let (other, pass) = enter(ledger, "another", &owner, at(0)).await;
+    let (other, pass) = enter(ledger, "another", &lease_id, at(0)).await;
     assert_eq!((other, pass), (Breaker::default(), Pass::Go), "targets do not share a breaker");
 
     let barrier = Arc::new(Barrier::new(32));
     let entries = (0..32).map(|n| {
         let (ledger, barrier) = (ledger.clone(), Arc::clone(&barrier));
         tokio::spawn(async move {
-            let owner = Owner::from(format!("owner-{n}").as_str());
+            let lease_id = LeaseId::from(format!("owner-{n}").as_str());
             barrier.wait().await;
-            let (_, pass) = enter(&ledger, "nac", &owner, until).await;
-            (pass == Pass::Go).then_some(owner)
+            let (_, pass) = enter(&ledger, "nac", &lease_id, until).await;
+            (pass == Pass::Go).then_some(lease_id)
         })
     });
     let entries: Vec<_> = entries.collect();
@@ -398,14 +398,14 @@ async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>
 async fn enter<L: Ledger>(
     ledger: &L,
     target: &str,
-    owner: &Owner,
+    lease_id: &LeaseId,
     now: Timestamp,
 ) -> (Breaker, Pass) {
-    ledger.change_breaker(target, |breaker| breaker.enter(owner, now)).await.unwrap()
+    ledger.change_breaker(target, |breaker| breaker.enter(lease_id, now)).await.unwrap()
 }
 
-async fn report<L: Ledger>(ledger: &L, owner: &Owner, health: Health, now: Timestamp) -> Breaker {
-    let change = |breaker: Breaker| (breaker.report(owner, health, now), ());
+async fn report<L: Ledger>(ledger: &L, lease_id: &LeaseId, health: Health, now: Timestamp) -> Breaker {
+    let change = |breaker: Breaker| (breaker.report(lease_id, health, now), ());
     ledger.change_breaker("nac", change).await.unwrap().0
 }
 
@@ -414,11 +414,11 @@ async fn of_32_workers_one_has_a_target_to_itself<L: Ledger>(ledger: &L) {
     let holds = (0..32).map(|n| {
         let (ledger, barrier) = (ledger.clone(), Arc::clone(&barrier));
         tokio::spawn(async move {
-            let owner = Owner::from(format!("owner-{n}").as_str());
+            let lease_id = LeaseId::from(format!("owner-{n}").as_str());
             barrier.wait().await;
-            let hold = |breaker: Breaker| breaker.hold(&owner, at(90_000), at(0));
+            let hold = |breaker: Breaker| breaker.hold(&lease_id, at(90_000), at(0));
             let (_, pass) = ledger.change_breaker("list", hold).await.unwrap();
-            (pass == Pass::Go).then_some(owner)
+            (pass == Pass::Go).then_some(lease_id)
         })
     });
     let holds: Vec<_> = holds.collect();
@@ -429,7 +429,7 @@ async fn of_32_workers_one_has_a_target_to_itself<L: Ledger>(ledger: &L) {
     assert_eq!(held.len(), 1, "{held:?}");
 }
 
-/// Random commands of three owners, in any order and at any time.
+/// Random commands under three leases, in any order and at any time.
 async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) {
     let mut random = fastrand::Rng::with_seed(20_261_124);
     for run in 0..25 {
@@ -439,18 +439,18 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
         let mut history = Vec::new();
         for _ in 0..16 {
             now += random.i64(0..15);
-            let owner = Owner::from(["a", "b", "c"][random.usize(0..3)]);
+            let lease_id = LeaseId::from(["a", "b", "c"][random.usize(0..3)]);
             let command = match random.u8(0..7) {
-                0..=2 => Command::Claim(Lease { owner, until: at(now + random.i64(1..20)) }),
+                0..=2 => Command::Claim(Lease { id, until: at(now + random.i64(1..20)) }),
                 3..=4 => {
                     let key = EffectKey::from(["x", "y"][random.usize(0..2)]);
                     let outcome =
                         [EffectOutcome::Done, EffectOutcome::AlreadyThere][random.usize(0..2)];
-                    Command::RecordEffect(owner, key, Effect { outcome, at: at(now) })
+                    Command::RecordEffect(lease_id, key, Effect { outcome, at: at(now) })
                 }
-                5 => Command::Settle(owner, released()),
-                _ if random.bool() => Command::Settle(owner, failed()),
-                _ => Command::Settle(owner, Settlement::Done),
+                5 => Command::Complete(lease_id, released()),
+                _ if random.bool() => Command::Complete(lease_id, failed()),
+                _ => Command::Complete(lease_id, Completion::Done),
             };
             history.push((now, command.clone()));
             let answer = ask(ledger, &request, &command, at(now)).await;
@@ -469,13 +469,13 @@ async fn ask<L: Ledger>(
 ) -> Answer {
     match command {
         Command::Claim(lease) => Answer::Claim(ledger.claim(request, lease, now).await.unwrap()),
-        Command::RecordEffect(owner, key, effect) => {
+        Command::RecordEffect(lease_id, key, effect) => {
             let key_of_request = request.key();
-            let result = ledger.record_effect(&key_of_request, owner, key, *effect, now).await;
+            let result = ledger.record_effect(&key_of_request, lease_id, key, *effect, now).await;
             Answer::Write(result.unwrap())
         }
-        Command::Settle(owner, settlement) => {
-            Answer::Write(ledger.settle(request, owner, settlement, None, now).await.unwrap())
+        Command::Complete(lease_id, completion) => {
+            Answer::Write(ledger.complete(request, lease_id, completion, None, now).await.unwrap())
         }
     }
 }

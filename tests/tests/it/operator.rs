@@ -145,13 +145,13 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         let sent = scene.event(event, instance, "APPROVED");
         assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
         // One after the other, so that they are told in this order.
-        settled(async || audit(&site, instance, true).await.is_ok()).await;
+        completed(async || audit(&site, instance, true).await.is_ok()).await;
     }
     let story = async |wanted: &str| -> Vec<Value> {
         let told = audit(&site, wanted, true).await.unwrap();
         told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    settled(async || {
+    completed(async || {
         let ended = async |instance, state| {
             let told = audit(&site, instance, true).await.unwrap_or_default();
             told.contains(&format!("\"state\":\"{state}\""))
@@ -207,14 +207,14 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     };
     replay(&site, &again(false)).await.unwrap();
     let is_done = async || story("I-2").await[0]["state"] == "done";
-    settled(is_done).await;
+    completed(is_done).await;
     assert_eq!(scene.nac.calls(), calls + 1, "device 4 alone");
     let done = replay(&site, &again(false)).await.unwrap_err();
     assert!(matches!(done, ReplayError::Done(_)), "{done}");
     // The NAC lost everything: all of it once more, since the operator says so.
     replay(&site, &again(true)).await.unwrap();
     scene.nac.wait_for_calls(calls + 3).await;
-    settled(is_done).await;
+    completed(is_done).await;
     let unknown = replay(&site, &Replay { instance_code: "I-7".into(), ..again(false) }).await;
     assert!(matches!(unknown, Err(ReplayError::Unknown(_))), "{unknown:?}");
     serving.stop().await;
@@ -230,7 +230,7 @@ async fn a_request_that_waits_says_what_it_waits_for() {
     scene.approve("I-1", &[&device(1)]);
     let sent = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
-    settled(async || audit(&site, &device(1), false).await.is_ok()).await;
+    completed(async || audit(&site, &device(1), false).await.is_ok()).await;
     let told = audit(&site, &device(1), false).await.unwrap();
     for expected in ["attempt failed: target_timeout: ", "HTTP 503", "waits for its next attempt"] {
         assert!(told.contains(expected), "{expected}: {told}");
@@ -258,7 +258,7 @@ async fn a_test_event_goes_the_whole_way() {
     let own = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &own).await.status, 200);
     let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
-    settled(async || {
+    completed(async || {
         overview(&site).await["waiting"] == 0 && overview(&site).await["in_flight"] == 0
     })
     .await;
@@ -307,7 +307,7 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     }
     scene.nac.wait_for_calls(3).await;
     bury(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed).await;
-    settled(async || {
+    completed(async || {
         let told = overview(&site).await;
         told["targets"]["nac"]["breaker"] == "open" && told["waiting"] == 3
     })
@@ -341,7 +341,7 @@ async fn overview(site: &Site) -> Value {
 }
 
 /// Returns when it is so; a minute is more than any machine needs.
-async fn settled(is_so: impl AsyncFn() -> bool) {
+async fn completed(is_so: impl AsyncFn() -> bool) {
     let look = async {
         let mut pause = tokio::time::interval(Duration::from_millis(20));
         while !is_so().await {
@@ -475,7 +475,7 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
         let told = waiting(&site, true).await.unwrap();
         told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    settled(async || listed().await.len() == 1).await;
+    completed(async || listed().await.len() == 1).await;
     let one = listed().await.remove(0);
     assert_eq!((&one["instance"], &one["target"]), (&"I-1".into(), &"nac".into()));
     assert_eq!((&one["class"], &one["attempts"]), (&"target_timeout".into(), &1.into()));
@@ -490,7 +490,7 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     scene.feishu.set_down(true);
     let event = scene.event("e-2", "I-2", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
-    settled(async || overview(&site).await["unreachable_sources"]["feishu"] == 1).await;
+    completed(async || overview(&site).await["unreachable_sources"]["feishu"] == 1).await;
     let told = status(&site, false).await.unwrap();
     assert!(
         told.contains("source feishu    cannot be reached, 1 request(s) wait for it"),

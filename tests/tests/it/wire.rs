@@ -13,10 +13,10 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use greenlight_core::audit::{Findings, Subject};
 use greenlight_core::breaker::{Breaker, Health};
-use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, Owner, Settlement};
+use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, LeaseId, Completion};
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{
-    Bury, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, Postpone, RecordEffect, Settle,
+    Bury, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, Postpone, RecordEffect, Complete,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
@@ -143,15 +143,15 @@ async fn requests_to_aws() {
         received_at: at(-1),
         trace_id: None,
     };
-    let owner = Owner::from("me");
+    let lease_id = LeaseId::from("me");
     let reason = Reason::new(Class::InvalidForm, "no device");
 
     let ledger = DynamoLedger::new(&config, "ledger");
-    let lease = Lease { owner: owner.clone(), until: at(90_000) };
+    let lease = Lease { id: lease_id.clone(), until: at(90_000) };
     ledger.claim(&request, &lease, at(0)).await.unwrap().unwrap();
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
     let effect = Effect { outcome: EffectOutcome::AlreadyThere, at: at(1) };
-    ledger.record_effect(&request.key(), &owner, &key, effect, at(1)).await.unwrap().unwrap();
+    ledger.record_effect(&request.key(), &lease_id, &key, effect, at(1)).await.unwrap().unwrap();
     let device = Eui48::parse("00:00:5e:00:53:01").unwrap();
     let findings = Findings {
         flow: "flow".into(),
@@ -166,23 +166,23 @@ async fn requests_to_aws() {
     let away = Reason { target: Some("nac".into()), ..away };
     let retry =
         RetryState { attempt: 1, ended_at: at(2), wait_ms: 30_000, ..RetryState::default() };
-    let released = Settlement::Released { reason: away, retry: retry.clone() };
-    let failed = Settlement::Failed { reason: reason.clone(), retry };
-    for (settlement, findings) in
-        [(Settlement::Done, Some(&findings)), (released, None), (failed, None)]
+    let released = Completion::Released { reason: away, retry: retry.clone() };
+    let failed = Completion::Failed { reason: reason.clone(), retry };
+    for (completion, findings) in
+        [(Completion::Done, Some(&findings)), (released, None), (failed, None)]
     {
-        ledger.settle(&request, &owner, &settlement, findings, at(2)).await.unwrap().unwrap();
+        ledger.complete(&request, &lease_id, &completion, findings, at(2)).await.unwrap().unwrap();
     }
     let findings = Findings {
         effects: [(EffectKey::new("nac", "remove", device), effect)].into(),
         has_waited: true,
         ..findings
     };
-    let settlement = Settlement::Done;
-    ledger.settle(&request, &owner, &settlement, Some(&findings), at(2)).await.unwrap().unwrap();
+    let completion = Completion::Done;
+    ledger.complete(&request, &lease_id, &completion, Some(&findings), at(2)).await.unwrap().unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
-    let report = |breaker: Breaker| (breaker.report(&owner, Health::Down, at(5)), ());
+    let report = |breaker: Breaker| (breaker.report(&lease_id, Health::Down, at(5)), ());
     ledger.change_breaker("nac", report).await.unwrap();
 
     let queue = SqsQueue::new(&config, format!("{url}/000000000000/queue"));

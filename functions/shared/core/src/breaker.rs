@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::ledger::Owner;
+use crate::ledger::LeaseId;
 
 /// So many failures in a row open it.
 const FAILURES_TO_OPEN: u32 = 3;
@@ -51,8 +51,8 @@ pub struct Breaker {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Held {
     /// Whose it is.
-    pub owner: Owner,
-    /// When it is free again, whatever became of the owner.
+    pub lease_id: LeaseId,
+    /// The moment from which on another lease can lock the target.
     pub until: Timestamp,
 }
 
@@ -71,7 +71,7 @@ pub enum BreakerState {
     /// One may, to see whether the target is back.
     HalfOpen {
         /// Whose call it is.
-        probe: Owner,
+        probe: LeaseId,
         /// When another probe may pass.
         until: Timestamp,
     },
@@ -124,17 +124,17 @@ impl Breaker {
         }
     }
 
-    /// Asks for a call by `owner`. The first one after the open time becomes the probe.
+    /// Asks for a call. The first one after the open time becomes the probe.
     #[must_use]
-    pub fn enter(self, owner: &Owner, now: Timestamp) -> (Self, Pass) {
+    pub fn enter(self, lease_id: &LeaseId, now: Timestamp) -> (Self, Pass) {
         let pass = match &self.state {
-            BreakerState::HalfOpen { probe, .. } if probe == owner => return (self, Pass::Go),
+            BreakerState::HalfOpen { probe, .. } if probe == lease_id => return (self, Pass::Go),
             _ => self.pass(now),
         };
         if self.state == BreakerState::Closed || pass != Pass::Go {
             return (self, pass);
         }
-        let state = BreakerState::HalfOpen { probe: owner.clone(), until: now.plus(PROBE) };
+        let state = BreakerState::HalfOpen { probe: lease_id.clone(), until: now.plus(PROBE) };
         (Self { state, ..self }, pass)
     }
 
@@ -146,26 +146,26 @@ impl Breaker {
 
     /// Asks for the target as a whole, until then at most. Whoever has it keeps it.
     #[must_use]
-    pub fn hold(self, owner: &Owner, until: Timestamp, now: Timestamp) -> (Self, Pass) {
+    pub fn hold(self, lease_id: &LeaseId, until: Timestamp, now: Timestamp) -> (Self, Pass) {
         match &self.held {
-            Some(held) if held.owner != *owner && is_ahead(held.until, LONGEST_HOLD, now) => {
+            Some(held) if held.lease_id != *lease_id && is_ahead(held.until, LONGEST_HOLD, now) => {
                 let until = now.plus(LOOK_AGAIN).min(held.until);
                 (self, Pass::Wait { until })
             }
-            _ => (Self { held: Some(Held { owner: owner.clone(), until }), ..self }, Pass::Go),
+            _ => (Self { held: Some(Held { lease_id: lease_id.clone(), until }), ..self }, Pass::Go),
         }
     }
 
-    /// Gives the target back, if `owner` has it.
+    /// Unlocks the target, if this lease locked it.
     #[must_use]
-    pub fn release(self, owner: &Owner) -> Self {
-        let held = self.held.filter(|held| held.owner != *owner);
+    pub fn release(self, lease_id: &LeaseId) -> Self {
+        let held = self.held.filter(|held| held.lease_id != *lease_id);
         Self { held, ..self }
     }
 
-    /// Takes note of how the target answered `owner`.
+    /// Records how the target answered a call.
     #[must_use]
-    pub fn report(self, owner: &Owner, health: Health, now: Timestamp) -> Self {
+    pub fn report(self, lease_id: &LeaseId, health: Health, now: Timestamp) -> Self {
         match (health, &self.state) {
             (Health::Up, _) => Self { held: self.held, ..Self::default() },
             (Health::Down, BreakerState::Closed) => {
@@ -177,7 +177,7 @@ impl Breaker {
                 };
                 Self { failures, state, ..self }
             }
-            (Health::Down, BreakerState::HalfOpen { probe, .. }) if probe == owner => {
+            (Health::Down, BreakerState::HalfOpen { probe, .. }) if probe == lease_id => {
                 let failures = self.failures.saturating_add(1);
                 let doublings = failures.saturating_sub(FAILURES_TO_OPEN).min(8);
                 let open_for = FIRST_OPEN.saturating_mul(1 << doublings).min(LONGEST_OPEN);
@@ -203,13 +203,13 @@ mod tests {
         Timestamp::from_millis(seconds * 1_000)
     }
 
-    fn owner(name: &str) -> Owner {
+    fn lease_id(name: &str) -> LeaseId {
         name.into()
     }
 
     /// Three failures in a row at 0 s.
     fn opened() -> Breaker {
-        let fail = |breaker: Breaker, _| breaker.report(&owner("a"), Health::Down, at(0));
+        let fail = |breaker: Breaker, _| breaker.report(&lease_id("a"), Health::Down, at(0));
         (0..FAILURES_TO_OPEN).fold(Breaker::default(), fail)
     }
 
@@ -217,9 +217,9 @@ mod tests {
     fn failures_in_a_row_open_it_and_others_do_not() {
         let mut breaker = Breaker::default();
         for _ in 0..10 {
-            breaker = breaker.report(&owner("a"), Health::Down, at(0));
-            breaker = breaker.report(&owner("a"), Health::Down, at(0));
-            breaker = breaker.report(&owner("a"), Health::Up, at(0));
+            breaker = breaker.report(&lease_id("a"), Health::Down, at(0));
+            breaker = breaker.report(&lease_id("a"), Health::Down, at(0));
+            breaker = breaker.report(&lease_id("a"), Health::Up, at(0));
         }
         assert_eq!(breaker, Breaker::default());
         assert_eq!(opened().state, BreakerState::Open { until: at(30) });
@@ -227,19 +227,19 @@ mod tests {
 
     #[test]
     fn statement_09_one_probe_at_a_time_asks_a_target_that_is_down() {
-        let (breaker, pass) = opened().enter(&owner("a"), at(29));
+        let (breaker, pass) = opened().enter(&lease_id("a"), at(29));
         assert_eq!(pass, Pass::Wait { until: at(30) });
-        let (breaker, pass) = breaker.enter(&owner("b"), at(30));
+        let (breaker, pass) = breaker.enter(&lease_id("b"), at(30));
         assert_eq!(pass, Pass::Go);
-        let (breaker, pass) = breaker.enter(&owner("c"), at(31));
+        let (breaker, pass) = breaker.enter(&lease_id("c"), at(31));
         assert_eq!(pass, Pass::Wait { until: at(36) });
-        let (breaker, pass) = breaker.enter(&owner("b"), at(31));
+        let (breaker, pass) = breaker.enter(&lease_id("b"), at(31));
         assert_eq!(pass, Pass::Go, "the probe may ask again");
         // The probe died: another one takes its place.
-        let (breaker, pass) = breaker.enter(&owner("c"), at(120));
+        let (breaker, pass) = breaker.enter(&lease_id("c"), at(120));
         assert_eq!(pass, Pass::Go);
         assert!(
-            matches!(breaker.state, BreakerState::HalfOpen { probe, .. } if probe == owner("c"))
+            matches!(breaker.state, BreakerState::HalfOpen { probe, .. } if probe == lease_id("c"))
         );
     }
 
@@ -249,47 +249,47 @@ mod tests {
         let mut now = at(30);
         let mut waits = Vec::new();
         for _ in 0..6 {
-            let (half_open, pass) = breaker.enter(&owner("p"), now);
+            let (half_open, pass) = breaker.enter(&lease_id("p"), now);
             assert_eq!(pass, Pass::Go);
-            breaker = half_open.report(&owner("p"), Health::Down, now);
+            breaker = half_open.report(&lease_id("p"), Health::Down, now);
             let BreakerState::Open { until } = breaker.state else { panic!("{breaker:?}") };
             waits.push(until.since(now).as_secs());
             now = until;
         }
         assert_eq!(waits, [60, 120, 240, 300, 300, 300]);
-        let (half_open, _) = breaker.enter(&owner("p"), now);
-        assert_eq!(half_open.report(&owner("p"), Health::Up, now), Breaker::default());
+        let (half_open, _) = breaker.enter(&lease_id("p"), now);
+        assert_eq!(half_open.report(&lease_id("p"), Health::Up, now), Breaker::default());
     }
 
     #[test]
     fn pass_after_the_clock_was_set_back_does_not_wait_for_the_old_time() {
         let before = at(-100_000);
         assert_eq!(opened().pass(before), Pass::Go);
-        let (half_open, _) = opened().enter(&owner("a"), at(30));
+        let (half_open, _) = opened().enter(&lease_id("a"), at(30));
         assert_eq!(half_open.pass(before), Pass::Go);
-        let (held, _) = Breaker::default().hold(&owner("a"), at(90), at(0));
-        let (_, pass) = held.hold(&owner("b"), before.plus(PROBE), before);
+        let (held, _) = Breaker::default().hold(&lease_id("a"), at(90), at(0));
+        let (_, pass) = held.hold(&lease_id("b"), before.plus(PROBE), before);
         assert_eq!(pass, Pass::Go);
     }
 
     #[test]
     fn one_worker_has_a_target_to_itself_until_it_gives_it_back_or_dies() {
-        let (breaker, pass) = Breaker::default().hold(&owner("a"), at(90), at(0));
+        let (breaker, pass) = Breaker::default().hold(&lease_id("a"), at(90), at(0));
         assert_eq!(pass, Pass::Go);
-        let (breaker, pass) = breaker.hold(&owner("b"), at(91), at(1));
+        let (breaker, pass) = breaker.hold(&lease_id("b"), at(91), at(1));
         assert_eq!(pass, Pass::Wait { until: at(6) });
-        let breaker = breaker.report(&owner("a"), Health::Up, at(2));
-        let (breaker, pass) = breaker.release(&owner("b")).hold(&owner("b"), at(92), at(2));
-        assert_eq!(pass, Pass::Wait { until: at(7) }, "only its owner gives it back");
-        let (_, pass) = breaker.clone().hold(&owner("b"), at(180), at(90));
-        assert_eq!(pass, Pass::Go, "the owner died");
-        let (_, pass) = breaker.release(&owner("a")).hold(&owner("b"), at(93), at(3));
+        let breaker = breaker.report(&lease_id("a"), Health::Up, at(2));
+        let (breaker, pass) = breaker.release(&lease_id("b")).hold(&lease_id("b"), at(92), at(2));
+        assert_eq!(pass, Pass::Wait { until: at(7) }, "only its lease_id gives it back");
+        let (_, pass) = breaker.clone().hold(&lease_id("b"), at(180), at(90));
+        assert_eq!(pass, Pass::Go, "the lease_id died");
+        let (_, pass) = breaker.release(&lease_id("a")).hold(&lease_id("b"), at(93), at(3));
         assert_eq!(pass, Pass::Go);
     }
 
     #[test]
     fn a_late_failure_does_not_keep_it_open() {
-        let late = opened().report(&owner("late"), Health::Down, at(29));
+        let late = opened().report(&lease_id("late"), Health::Down, at(29));
         assert_eq!(late, opened());
     }
 }

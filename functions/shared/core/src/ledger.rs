@@ -1,8 +1,8 @@
 //! What was done already: the state machine of one request, as a pure function.
 //!
 //! ```text
-//! (absent) -claim-> working{owner, lease until, attempt} -settle-> done
-//!                      |  ^                             \-settle-> failed{reason} -claim-> working
+//! (absent) -claim-> running{lease, attempt} -complete-> done
+//!                      |  ^                 \-complete-> failed{reason} -claim-> running
 //!                      \--/ claim, once the lease ran out or was released
 //! ```
 //! [`apply`] is the machine. The embedded ledger runs it inside a transaction; the one on DynamoDB
@@ -26,15 +26,14 @@ use crate::retry::RetryState;
 /// window together, so that a redrive weeks later still finds what was done; a year serves audits.
 pub const REMEMBERED_FOR: Duration = Duration::from_hours(400 * 24);
 
-/// One attempt of one worker. No two attempts share one.
+/// The id of a lease, drawn anew for every attempt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Owner(String);
+pub struct LeaseId(String);
 
-impl Owner {
-    /// A new owner, of 128 bits from the operating system's random number generator: two workers
-    /// that start at the same moment, or from the same snapshot of memory, must not draw the same
-    /// one.
+impl LeaseId {
+    /// Draws 128 bits from the operating system's random number generator: two workers that start
+    /// at the same moment, or from the same snapshot of memory, must not draw the same id.
     ///
     /// # Errors
     /// [`getrandom::Error`] when the operating system gives none.
@@ -51,18 +50,18 @@ impl Owner {
     }
 }
 
-impl From<&str> for Owner {
+impl From<&str> for LeaseId {
     fn from(name: &str) -> Self {
         Self(name.to_owned())
     }
 }
 
-/// The right to work on a request, for a time.
+/// The exclusive right to work on a request, for a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
-    /// Who holds it.
-    pub owner: Owner,
-    /// From this moment on it is void.
+    /// Drawn for the attempt that holds it.
+    pub id: LeaseId,
+    /// The first moment at which it is void.
     pub until: Timestamp,
 }
 
@@ -171,7 +170,7 @@ impl fmt::Display for EffectOutcome {
 
 /// What a successful claim gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct Claimed {
     /// 1 for the first attempt.
     pub attempt: u32,
     /// What earlier attempts did: not to be done again.
@@ -180,7 +179,7 @@ pub struct Taken {
     pub retry: Option<RetryState>,
 }
 
-impl Taken {
+impl Claimed {
     /// The targets and devices that failed before, as [`crate::retry::subject_key`] writes them.
     #[must_use]
     pub fn failed(&self) -> BTreeSet<String> {
@@ -188,26 +187,26 @@ impl Taken {
     }
 }
 
-/// Why a claim was refused.
+/// The reason for which a claim is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// Another owner's lease holds until then.
+pub enum ClaimError {
+    /// Another worker's lease has not expired.
     Held {
-        /// When it runs out.
+        /// The moment at which it expires.
         until: Timestamp,
     },
-    /// Everything was done before.
-    Done,
+    /// An earlier attempt completed the request.
+    Completed,
 }
 
-/// The lease ran out or another worker took it: whoever gets this changed nothing.
+/// The lease has expired or another worker holds it; the command changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the lease on the request is lost")]
 pub struct LeaseLost;
 
 /// How an attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settlement {
+pub enum Completion {
     /// Everything was done.
     Done,
     /// It cannot succeed.
@@ -226,7 +225,7 @@ pub enum Settlement {
     },
 }
 
-impl Settlement {
+impl Completion {
     /// Whether the request ends with it, until a redrive at least.
     #[must_use]
     pub const fn is_final(&self) -> bool {
@@ -251,30 +250,30 @@ pub enum Command {
     /// Become the only worker.
     Claim(Lease),
     /// Record an effect.
-    RecordEffect(Owner, EffectKey, Effect),
+    RecordEffect(LeaseId, EffectKey, Effect),
     /// End the attempt.
-    Settle(Owner, Settlement),
+    Complete(LeaseId, Completion),
 }
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Of [`Command::Claim`].
-    Claim(Result<Taken, Refused>),
+    Claim(Result<Claimed, ClaimError>),
     /// Of the others.
     Write(Result<(), LeaseLost>),
 }
 
 impl Record {
-    /// As if `owner` had let go of it before its first attempt.
-    fn unclaimed(owner: &Owner) -> Self {
-        let lease = Lease { owner: owner.clone(), until: Timestamp::default() };
+    /// The record before the first claim: as if its lease had been released.
+    fn unclaimed(lease_id: &LeaseId) -> Self {
+        let lease = Lease { id: lease_id.clone(), until: Timestamp::default() };
         Self { state: State::Working(lease), attempt: 0, effects: BTreeMap::new(), retry: None }
     }
 
-    /// Whether `owner` holds a lease at `now`.
-    fn is_held_by(&self, owner: &Owner, now: Timestamp) -> bool {
-        matches!(&self.state, State::Working(lease) if lease.owner == *owner && now < lease.until)
+    /// Whether the lease is held at `now`.
+    fn is_held_by(&self, lease_id: &LeaseId, now: Timestamp) -> bool {
+        matches!(&self.state, State::Working(lease) if lease.id == *lease_id && now < lease.until)
     }
 }
 
@@ -288,32 +287,32 @@ pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Optio
             let (record, answer) = claim(record, lease, now);
             (Some(record), Answer::Claim(answer))
         }
-        Command::RecordEffect(owner, key, effect) => write(record, &owner, now, |record| {
+        Command::RecordEffect(lease_id, key, effect) => write(record, &lease_id, now, |record| {
             record.effects.entry(key).or_insert(effect);
         }),
-        Command::Settle(owner, settlement) => write(record, &owner, now, |record| {
-            if let Some((_, retry)) = settlement.failure() {
+        Command::Complete(lease_id, completion) => write(record, &lease_id, now, |record| {
+            if let Some((_, retry)) = completion.failure() {
                 record.retry = Some(retry.clone());
             }
-            record.state = match settlement {
-                Settlement::Done => State::Done { at: now },
-                Settlement::Failed { reason, .. } => {
+            record.state = match completion {
+                Completion::Done => State::Done { at: now },
+                Completion::Failed { reason, .. } => {
                     State::Failed { at: now, reason: reason.to_string() }
                 }
-                Settlement::Released { .. } => {
-                    State::Working(Lease { owner: owner.clone(), until: Timestamp::default() })
+                Completion::Released { .. } => {
+                    State::Working(Lease { id: lease_id.clone(), until: Timestamp::default() })
                 }
             };
         }),
     }
 }
 
-fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Result<Taken, Refused>) {
-    let mut record = record.unwrap_or_else(|| Record::unclaimed(&lease.owner));
+fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Result<Claimed, ClaimError>) {
+    let mut record = record.unwrap_or_else(|| Record::unclaimed(&lease.id));
     match record.state {
         State::Done { .. } => return (record, Err(ClaimError::Completed)),
-        State::Working(Lease { ref owner, until }) if now < until => {
-            if *owner != lease.owner {
+        State::Working(Lease { ref id, until }) if now < until => {
+            if *lease_id != lease.id {
                 return (record, Err(ClaimError::Held { until }));
             }
             // The answer to this claim was lost on the way and it is sent again: the same answer.
@@ -324,18 +323,18 @@ fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Resul
         }
     }
     let (effects, retry) = (record.effects.clone(), record.retry.clone());
-    let taken = Taken { attempt: record.attempt, effects, retry };
+    let taken = Claimed { attempt: record.attempt, effects, retry };
     (record, Ok(taken))
 }
 
 fn write(
     record: Option<Record>,
-    owner: &Owner,
+    lease_id: &LeaseId,
     now: Timestamp,
     change: impl FnOnce(&mut Record),
 ) -> (Option<Record>, Answer) {
     match record {
-        Some(mut record) if record.is_held_by(owner, now) => {
+        Some(mut record) if record.is_held_by(lease_id, now) => {
             change(&mut record);
             (Some(record), Answer::Write(Ok(())))
         }
@@ -356,8 +355,8 @@ mod tests {
         Reason::new(Class::InvalidForm, "no device")
     }
 
-    fn claim_by(owner: &str, until: i64) -> Command {
-        Command::Claim(Lease { owner: owner.into(), until: at(until) })
+    fn claim_by(lease_id: &str, until: i64) -> Command {
+        Command::Claim(Lease { id: lease_id.into(), until: at(until) })
     }
 
     fn effect() -> Effect {
@@ -380,28 +379,28 @@ mod tests {
     fn the_second_claim_waits_for_the_lease() {
         let (_, answers) =
             run([(0, claim_by("a", 10)), (9, claim_by("b", 19)), (10, claim_by("c", 20))]);
-        assert!(matches!(answers[0], Answer::Claim(Ok(Taken { attempt: 1, .. }))));
+        assert!(matches!(answers[0], Answer::Claim(Ok(Claimed { attempt: 1, .. }))));
         assert_eq!(answers[1], Answer::Claim(Err(ClaimError::Held { until: at(10) })));
-        assert!(matches!(answers[2], Answer::Claim(Ok(Taken { attempt: 2, .. }))));
+        assert!(matches!(answers[2], Answer::Claim(Ok(Claimed { attempt: 2, .. }))));
     }
 
     #[test]
     fn statement_07_an_owner_whose_lease_ran_out_records_nothing() {
         let record_as =
-            |owner: &str| Command::RecordEffect(owner.into(), "nac/add/x".into(), effect());
-        let settle_as = |owner: &str| Command::Settle(owner.into(), Settlement::Done);
+            |lease_id: &str| Command::RecordEffect(lease_id.into(), "nac/add/x".into(), effect());
+        let complete_as = |lease_id: &str| Command::Complete(lease_id.into(), Completion::Done);
         let (record, answers) = run([
             (0, claim_by("a", 10)),
             (10, record_as("a")),
             (11, claim_by("b", 20)),
             (12, record_as("a")),
-            (13, settle_as("a")),
+            (13, complete_as("a")),
         ]);
         assert_eq!(answers[1], Answer::Write(Err(LeaseLost)));
         assert_eq!(answers[3], Answer::Write(Err(LeaseLost)));
         assert_eq!(answers[4], Answer::Write(Err(LeaseLost)));
         assert!(record.is_some_and(|record| record.effects.is_empty()
-            && matches!(record.state, State::Working(lease) if lease.owner == "b".into())));
+            && matches!(record.state, State::Working(lease) if lease.id == "b".into())));
     }
 
     #[test]
@@ -409,16 +408,16 @@ mod tests {
         let key = EffectKey::from("nac/add/x");
         let retry = RetryState { attempt: 1, wait_ms: 30_000, ..RetryState::default() };
         let (reason, left) = (reason(), retry.clone());
-        let released = Settlement::Released { reason: reason.clone(), retry: left.clone() };
-        for ending in [released, Settlement::Failed { reason, retry: left }] {
+        let released = Completion::Released { reason: reason.clone(), retry: left.clone() };
+        for ending in [released, Completion::Failed { reason, retry: left }] {
             let (_, answers) = run([
                 (0, claim_by("a", 10)),
                 (1, Command::RecordEffect("a".into(), key.clone(), effect())),
-                (2, Command::Settle("a".into(), ending)),
+                (2, Command::Complete("a".into(), ending)),
                 (3, claim_by("b", 13)),
             ]);
             let effects = BTreeMap::from([(key.clone(), effect())]);
-            let taken = Taken { attempt: 2, effects, retry: Some(retry.clone()) };
+            let taken = Claimed { attempt: 2, effects, retry: Some(retry.clone()) };
             assert_eq!(answers[3], Answer::Claim(Ok(taken)));
         }
     }
@@ -433,7 +432,7 @@ mod tests {
     fn done_is_done() {
         let (_, answers) = run([
             (0, claim_by("a", 10)),
-            (1, Command::Settle("a".into(), Settlement::Done)),
+            (1, Command::Complete("a".into(), Completion::Done)),
             (1_000_000, claim_by("b", 2_000_000)),
         ]);
         assert_eq!(answers[2], Answer::Claim(Err(ClaimError::Completed)));

@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
 use crate::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Refused, Settlement, Taken,
+    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, ClaimError, Completion, Claimed,
 };
 use crate::mac::Eui48;
 use crate::request::{Request, RequestKey};
@@ -121,37 +121,37 @@ pub struct LedgerError(pub String);
 
 /// Claims requests.
 pub trait Claim: Send + Sync {
-    /// Makes `lease.owner` the only worker on `request` until the lease runs out: one conditional write.
+    /// Makes `lease.id` the only worker on `request` until the lease runs out: one conditional write.
     fn claim(
         &self,
         request: &Request,
         lease: &Lease,
         now: Timestamp,
-    ) -> impl Future<Output = Result<Result<Taken, Refused>, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<Result<Claimed, ClaimError>, LedgerError>> + Send;
 }
 
-/// Records effects one by one, as the owner of a lease.
+/// Records effects one by one, under a lease.
 pub trait RecordEffect: Send + Sync {
     /// Records that an effect was done.
     fn record_effect(
         &self,
         request: &RequestKey,
-        owner: &Owner,
+        lease_id: &LeaseId,
         key: &EffectKey,
         effect: Effect,
         now: Timestamp,
     ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
 }
 
-/// Ends an attempt, as the owner of a lease.
-pub trait Settle: Send + Sync {
-    /// Ends the attempt as `settlement` says; a request that ended also files its event id as processed.
+/// Ends an attempt, under a lease.
+pub trait Complete: Send + Sync {
+    /// Ends the attempt as `completion` says; a request that ended also files its event id as processed.
     /// Findings are filed before, so that what ended can be found.
-    fn settle(
+    fn complete(
         &self,
         request: &Request,
-        owner: &Owner,
-        settlement: &Settlement,
+        lease_id: &LeaseId,
+        completion: &Completion,
         findings: Option<&Findings>,
         now: Timestamp,
     ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
@@ -176,9 +176,9 @@ pub trait KeepBreakers: Send + Sync {
 }
 
 /// All that the ledger can do.
-pub trait Ledger: Claim + RecordEffect + Settle + KeepBreakers {}
+pub trait Ledger: Claim + RecordEffect + Complete + KeepBreakers {}
 
-impl<T: Claim + RecordEffect + Settle + KeepBreakers> Ledger for T {}
+impl<T: Claim + RecordEffect + Complete + KeepBreakers> Ledger for T {}
 
 /// Reads approval instances at their source.
 pub trait ReadInstance: Send + Sync {

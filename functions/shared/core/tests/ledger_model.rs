@@ -7,7 +7,7 @@
 )]
 
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, Owner, Record, Settlement, State,
+    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseId, Record, Completion, State,
     apply,
 };
 use greenlight_core::retry::RetryState;
@@ -66,7 +66,7 @@ struct Moment {
 /// A worker at it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Attempt {
-    owner: Owner,
+    lease_id: LeaseId,
     /// Effects that are left to do.
     left: Vec<usize>,
     /// The effect that was done at the target and is not recorded yet.
@@ -78,7 +78,7 @@ enum Step {
     Deliver(usize),
     Act(usize),
     Record(usize),
-    Settle(usize),
+    Complete(usize),
     Crash(usize),
     Tick,
     Redrive,
@@ -92,15 +92,15 @@ impl World {
     /// Runs a command as a worker, and watches for a write by whoever does not hold the lease.
     fn run(&self, worker: usize, moment: &mut Moment, command: Command) -> Answer {
         let now = self.time_of(worker, moment);
-        let holds = |record: &Option<Record>, owner: &Owner| {
+        let holds = |record: &Option<Record>, lease_id: &LeaseId| {
             record.as_ref().is_some_and(|record| {
-                matches!(&record.state, State::Working(lease) if lease.owner == *owner && now < lease.until)
+                matches!(&record.state, State::Working(lease) if lease.id == *lease_id && now < lease.until)
             })
         };
         let (is_write, may) = match &command {
             Command::Claim(_) => (false, true),
-            Command::RecordEffect(owner, ..) | Command::Settle(owner, _) => {
-                (true, holds(&moment.record, owner))
+            Command::RecordEffect(lease_id, ..) | Command::Complete(lease_id, _) => {
+                (true, holds(&moment.record, lease_id))
             }
         };
         let before = moment.record.clone();
@@ -111,9 +111,9 @@ impl World {
     }
 
     fn deliver(&self, worker: usize, moment: &mut Moment) -> bool {
-        let owner = Owner::from(format!("owner-{}", moment.claims).as_str());
+        let lease_id = LeaseId::from(format!("owner-{}", moment.claims).as_str());
         let until = self.time_of(worker, moment).as_millis() + LEASE;
-        let lease = Lease { owner: owner.clone(), until: Timestamp::from_millis(until) };
+        let lease = Lease { id: lease_id.clone(), until: Timestamp::from_millis(until) };
         let now = self.time_of(worker, moment);
         let is_lost_by_the_living = moment.holder().is_some() && moment.has_run_out(now);
         match self.run(worker, moment, Command::Claim(lease)) {
@@ -127,7 +127,7 @@ impl World {
                     let first = usize::from(moment.claims) % left.len();
                     left.rotate_left(first);
                 }
-                moment.workers[worker] = Some(Attempt { owner, left, done: None });
+                moment.workers[worker] = Some(Attempt { lease_id, left, done: None });
                 true
             }
             Answer::Claim(Err(greenlight_core::ledger::ClaimError::Completed)) => {
@@ -141,7 +141,7 @@ impl World {
 
     fn record(&self, worker: usize, moment: &mut Moment, mut attempt: Attempt, effect: usize) {
         let done = Effect { outcome: EffectOutcome::Done, at: self.time_of(worker, moment) };
-        let command = Command::RecordEffect(attempt.owner.clone(), key(effect), done);
+        let command = Command::RecordEffect(attempt.lease_id.clone(), key(effect), done);
         if self.run(worker, moment, command) == Answer::Write(Ok(())) {
             moment.recorded[effect] += 1;
             attempt.done = None;
@@ -151,14 +151,14 @@ impl World {
         }
     }
 
-    fn settle(&self, worker: usize, moment: &mut Moment, attempt: &Attempt) {
-        let settlement = if self.is_bad {
+    fn complete(&self, worker: usize, moment: &mut Moment, attempt: &Attempt) {
+        let completion = if self.is_bad {
             let reason = Reason::new(Class::InvalidForm, "a device is mistyped");
-            Settlement::Failed { reason, retry: RetryState::default() }
+            Completion::Failed { reason, retry: RetryState::default() }
         } else {
-            Settlement::Done
+            Completion::Done
         };
-        let command = Command::Settle(attempt.owner.clone(), settlement);
+        let command = Command::Complete(attempt.lease_id.clone(), completion);
         if self.run(worker, moment, command) == Answer::Write(Ok(())) {
             moment.workers[worker] = None;
         } else {
@@ -173,7 +173,7 @@ impl Moment {
         let Some(State::Working(lease)) = self.record.as_ref().map(|record| &record.state) else {
             return None;
         };
-        self.workers.iter().flatten().find(|attempt| attempt.owner == lease.owner)
+        self.workers.iter().flatten().find(|attempt| attempt.lease_id == lease.id)
     }
 
     /// The worker is told that its lease is lost: its message comes back.
@@ -232,7 +232,7 @@ impl Model for World {
                     steps.push(match (attempt.done, attempt.left.is_empty()) {
                         (Some(_), _) => Step::Record(worker),
                         (None, false) => Step::Act(worker),
-                        (None, true) => Step::Settle(worker),
+                        (None, true) => Step::Complete(worker),
                     });
                     if moment.crashes_left > 0 {
                         steps.push(Step::Crash(worker));
@@ -270,9 +270,9 @@ impl Model for World {
                 let effect = attempt.done?;
                 self.record(worker, &mut moment, attempt, effect);
             }
-            Step::Settle(worker) => {
+            Step::Complete(worker) => {
                 let attempt = moment.workers[worker].clone()?;
-                self.settle(worker, &mut moment, &attempt);
+                self.complete(worker, &mut moment, &attempt);
             }
             Step::Crash(worker) => {
                 moment.workers[worker] = None;
@@ -376,21 +376,21 @@ fn discoveries(machine: Machine) -> Vec<&'static str> {
     found
 }
 
-/// Anybody who writes is taken for the owner.
+/// A write is accepted under any lease.
 fn without_the_owner(
     record: Option<Record>,
     command: Command,
     now: Timestamp,
 ) -> (Option<Record>, Answer) {
     let holder = match record.as_ref().map(|record| &record.state) {
-        Some(State::Working(lease)) => Some(lease.owner.clone()),
+        Some(State::Working(lease)) => Some(lease.id.clone()),
         _ => None,
     };
     let command = match (command, holder) {
         (Command::RecordEffect(_, key, effect), Some(holder)) => {
             Command::RecordEffect(holder, key, effect)
         }
-        (Command::Settle(_, settlement), Some(holder)) => Command::Settle(holder, settlement),
+        (Command::Complete(_, completion), Some(holder)) => Command::Complete(holder, completion),
         (command, _) => command,
     };
     apply(record, command, now)

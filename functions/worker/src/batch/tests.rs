@@ -7,11 +7,11 @@ use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, LeaseLost, Refused, Settlement, Taken,
+    Effect, EffectKey, EffectOutcome, LeaseLost, Refused, Completion, Claimed,
 };
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Call, Claim, KeepBreakers, LedgerError, QueueError, RecordEffect, Settle,
+    Call, Claim, KeepBreakers, LedgerError, QueueError, RecordEffect, Complete,
 };
 use greenlight_core::{Failure, Request, RequestKey, Verdict};
 use greenlight_stores::embedded::Database;
@@ -112,7 +112,7 @@ impl Postpone for Queue {
     }
 }
 
-/// A ledger that counts what was settled.
+/// A ledger that counts what was completed.
 #[derive(Debug)]
 struct Counting(Database, Told);
 
@@ -122,7 +122,7 @@ impl Claim for Counting {
         request: &Request,
         lease: &Lease,
         now: Timestamp,
-    ) -> Result<Result<Taken, Refused>, LedgerError> {
+    ) -> Result<Result<Claimed, Refused>, LedgerError> {
         self.0.claim(request, lease, now).await
     }
 }
@@ -131,25 +131,25 @@ impl RecordEffect for Counting {
     async fn record_effect(
         &self,
         request: &RequestKey,
-        owner: &Owner,
+        lease_id: &LeaseId,
         key: &EffectKey,
         effect: Effect,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        self.0.record_effect(request, owner, key, effect, now).await
+        self.0.record_effect(request, lease_id, key, effect, now).await
     }
 }
 
-impl Settle for Counting {
-    async fn settle(
+impl Complete for Counting {
+    async fn complete(
         &self,
         request: &Request,
-        owner: &Owner,
-        settlement: &Settlement,
+        lease_id: &LeaseId,
+        completion: &Completion,
         findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let result = self.0.settle(request, owner, settlement, findings, now).await;
+        let result = self.0.complete(request, lease_id, completion, findings, now).await;
         self.1.add(&request.instance_code);
         result
     }
@@ -169,7 +169,7 @@ impl KeepBreakers for Counting {
     }
 }
 
-/// The time of an attempt is over when seven were settled and one postponed, that of the batch never.
+/// The time of an attempt is over when seven were completed and one postponed, that of the batch never.
 #[derive(Debug)]
 struct TestClock(Arc<watch::Sender<usize>>);
 

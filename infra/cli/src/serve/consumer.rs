@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_core::ledger::{Lease, Owner};
+use greenlight_core::ledger::{Lease, LeaseId};
 use greenlight_core::ports::{Clock, QueueError};
 use greenlight_core::{Disposition, Message, process};
 use greenlight_stores::SystemClock;
@@ -34,7 +34,7 @@ pub(super) struct Consumer {
     database: Database,
     processor: Arc<LocalProcessor>,
     arrived: Arc<Notify>,
-    settled: Arc<Notify>,
+    completed: Arc<Notify>,
     running: JoinSet<()>,
 }
 
@@ -43,10 +43,10 @@ impl Consumer {
         database: Database,
         processor: LocalProcessor,
         arrived: Arc<Notify>,
-        settled: Arc<Notify>,
+        completed: Arc<Notify>,
     ) -> Self {
         let processor = Arc::new(processor);
-        Self { database, processor, arrived, settled, running: JoinSet::new() }
+        Self { database, processor, arrived, completed, running: JoinSet::new() }
     }
 
     /// Works until it is stopped, and then finishes what has begun.
@@ -87,7 +87,7 @@ impl Consumer {
                 self.database.clone(),
                 Arc::clone(&self.processor),
                 message,
-                Arc::clone(&self.settled),
+                Arc::clone(&self.completed),
             );
             self.running.spawn(attempt);
         }
@@ -103,10 +103,10 @@ async fn attempt(
     database: Database,
     processor: Arc<LocalProcessor>,
     received: Received,
-    settled: Arc<Notify>,
+    completed: Arc<Notify>,
 ) {
-    let owner = match Owner::random() {
-        Ok(owner) => owner,
+    let lease_id = match LeaseId::random() {
+        Ok(lease_id) => lease_id,
         Err(error) => {
             tracing::error!(%error, "no lease could be drawn: the message is given out again later");
             return;
@@ -120,7 +120,7 @@ async fn attempt(
         expires_at: None,
         deadline: now.plus(LAST_CALL),
         stop: now.plus(LAST_WORD),
-        lease: Lease { owner, until: now.plus(HELD_FOR) },
+        lease: Lease { id, until: now.plus(HELD_FOR) },
     };
     let result = match process(&message, &*processor).await {
         Disposition::Done | Disposition::Buried(_) => database.delete(&received).await,
@@ -131,5 +131,5 @@ async fn attempt(
     if let Err(error) = result {
         tracing::warn!(%error, "the message comes back at the end of its visibility timeout");
     }
-    settled.notify_waiters();
+    completed.notify_waiters();
 }

@@ -126,7 +126,7 @@ type LocalProcessor = Processor<
 pub struct Server {
     address: SocketAddr,
     database: Database,
-    settled: Arc<Notify>,
+    completed: Arc<Notify>,
     stop: watch::Sender<bool>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -211,7 +211,7 @@ impl Server {
         database.keep_flows(&DeployedFlows { text, connectors, since }).await?;
 
         let arrived = Arc::new(Notify::new());
-        let settled = Arc::new(Notify::new());
+        let completed = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
         let counters = Counters::new();
         let receiver = Receiver {
@@ -238,13 +238,13 @@ impl Server {
             flows,
             metrics: counters.clone(),
         };
-        let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&settled));
+        let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&completed));
         let watched = webhook::Watched { database: database.clone(), counters };
         let tasks = [
             tokio::spawn(webhook::listen(listener, receiver, watched, stopped.clone())),
             tokio::spawn(consumer.run(stopped)),
         ];
-        Ok(Self { address, database, settled, stop, tasks })
+        Ok(Self { address, database, completed, stop, tasks })
     }
 
     /// Where it listens.
@@ -265,13 +265,13 @@ impl Server {
     /// [`QueueError`] when the queue cannot be asked.
     pub async fn drained(&self) -> Result<(), QueueError> {
         loop {
-            let settled = self.settled.notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
+            let completed = self.completed.notified();
+            tokio::pin!(completed);
+            completed.as_mut().enable();
             if self.database.next_visible().await?.is_none() {
                 return Ok(());
             }
-            settled.await;
+            completed.await;
         }
     }
 

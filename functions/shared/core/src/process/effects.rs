@@ -26,7 +26,7 @@ where
             return Ok(Ok(()));
         }
         let (lease, now) = (&job.message.lease, self.clock.now());
-        let hold = |breaker: Breaker| breaker.hold(&lease.owner, lease.until, now);
+        let hold = |breaker: Breaker| breaker.hold(&lease.id, lease.until, now);
         let (_, pass) = self.ledger.change_breaker(target, hold).await?;
         Ok(match pass {
             Pass::Go => Ok(()),
@@ -39,10 +39,10 @@ where
 
     /// Gives back what it had to itself. What cannot be given back is free when the lease is over.
     pub(super) async fn release(&self, job: &Job<'_>) {
-        let owner = &job.message.lease.owner;
+        let lease_id = &job.message.lease.id;
         for target in job.flow.targets() {
             if self.actions.is_exclusive(target) {
-                let release = |breaker: Breaker| (breaker.release(owner), ());
+                let release = |breaker: Breaker| (breaker.release(lease_id), ());
                 if let Err(error) = self.ledger.change_breaker(target, release).await {
                     tracing::warn!(target, %error, "the target could not be given back");
                 }
@@ -95,8 +95,8 @@ where
                 outcome = effect.outcome.as_str(),
                 "effect done"
             );
-            let (request, owner) = (job.request.key(), &job.message.lease.owner);
-            self.ledger.record_effect(&request, owner, &call.key(), effect, effect.at).await??;
+            let (request, lease_id) = (job.request.key(), &job.message.lease.id);
+            self.ledger.record_effect(&request, lease_id, &call.key(), effect, effect.at).await??;
             self.count_effect(call, job, effect);
         }
         if let Some(health) = health(&result, is_proven) {
@@ -128,8 +128,8 @@ where
             Some(_) => return Ok(Ok(())),
             None => {}
         }
-        let owner = &job.message.lease.owner;
-        let enter = |breaker: Breaker| breaker.enter(owner, now);
+        let lease_id = &job.message.lease.id;
+        let enter = |breaker: Breaker| breaker.enter(lease_id, now);
         let (breaker, pass) = self.ledger.change_breaker(target, enter).await?;
         Ok(match pass {
             Pass::Wait { until } => Err(is_away(target, until.since(now))),
@@ -147,8 +147,8 @@ where
         if health == Health::Up && known.is_sound() {
             return;
         }
-        let (owner, now) = (&job.message.lease.owner, self.clock.now());
-        let report = |before: Breaker| (before.clone().report(owner, health, now), before);
+        let (lease_id, now) = (&job.message.lease.id, self.clock.now());
+        let report = |before: Breaker| (before.clone().report(lease_id, health, now), before);
         let (reported, before) = match self.ledger.change_breaker(target, report).await {
             Ok(changed) => changed,
             Err(error) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Disposition, Job, Message, Processor, Setback};
 use crate::audit::Findings;
 use crate::failure::{Class, Failure, Reason};
-use crate::ledger::Settlement;
+use crate::ledger::Completion;
 use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, QueueError, ReadInstance};
 use crate::retry::{RetryPolicy, RetryState, until_hard_stop};
 
@@ -32,7 +32,7 @@ where
     C: Clock,
 {
     /// Ends the attempt in the ledger.
-    pub(super) async fn settle(
+    pub(super) async fn complete(
         &self,
         job: &Job<'_>,
         result: Result<(), Setback>,
@@ -49,27 +49,27 @@ where
             gave_up,
             failed,
         };
-        let (settlement, result) = match result {
-            Ok(()) => (Settlement::Done, Ok(())),
-            Err(setback @ (Setback::LeaseLost | Setback::Settled(_))) => return Err(setback),
+        let (completion, result) = match result {
+            Ok(()) => (Completion::Done, Ok(())),
+            Err(setback @ (Setback::LeaseLost | Setback::Completed(_))) => return Err(setback),
             Err(Setback::Failed(failure)) => {
                 let end = self.end(failure, message, spent);
-                let settlement = match end.clone() {
+                let completion = match end.clone() {
                     End::Retry { after, reason } => {
-                        Settlement::Released { reason, retry: state(after, false) }
+                        Completion::Released { reason, retry: state(after, false) }
                     }
                     End::GiveUp { reason } => {
-                        Settlement::Failed { reason, retry: state(Duration::ZERO, true) }
+                        Completion::Failed { reason, retry: state(Duration::ZERO, true) }
                     }
                 };
-                (settlement, Err(Setback::Settled(end)))
+                (completion, Err(Setback::Completed(end)))
             }
         };
         // A request that is tried again and again is not filed again and again, and yet found soon.
-        let is_filed = settlement.is_final() || taken.attempt.is_power_of_two();
+        let is_filed = completion.is_final() || taken.attempt.is_power_of_two();
         let findings = Some(findings).filter(|_| is_filed);
-        let owner = &message.lease.owner;
-        self.ledger.settle(request, owner, &settlement, findings, now).await??;
+        let lease_id = &message.lease.id;
+        self.ledger.complete(request, lease_id, &completion, findings, now).await??;
         result
     }
 

@@ -22,7 +22,7 @@ use crate::audit::Findings;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
-use crate::ledger::{Effect, EffectKey, Lease, LeaseLost, Refused, Taken};
+use crate::ledger::{Effect, EffectKey, Lease, LeaseLost, ClaimError, Claimed};
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Act, Bury, Clock, Ledger, LedgerError, ReadInstance};
 use crate::request::{BadRequest, Request};
@@ -85,7 +85,7 @@ pub struct Processor<L, I, A, D, C> {
 }
 
 /// Claim in the ledger, read the instance at the source, check it, extract and validate,
-/// one effect per device and action, settle.
+/// one effect per device and action, complete.
 pub async fn process<L, I, A, D, C>(
     message: &Message<'_>,
     processor: &Processor<L, I, A, D, C>,
@@ -116,7 +116,7 @@ type Effects = BTreeMap<EffectKey, Effect>;
 struct Job<'a> {
     request: &'a Request,
     flow: &'a Flow,
-    taken: &'a Taken,
+    taken: &'a Claimed,
     message: &'a Message<'a>,
     /// How much of the retry budget was spent when the attempt began.
     spent: Duration,
@@ -126,7 +126,7 @@ struct Job<'a> {
 enum Setback {
     Failed(Failure),
     /// It failed, and the ledger says so.
-    Settled(End),
+    Completed(End),
     /// Another worker may be at it now: leave everything as it is.
     LeaseLost,
 }
@@ -170,7 +170,7 @@ where
             Err(Setback::LeaseLost) => {
                 Some(self.end_unclaimed(Failure::retry(Class::LeaseHeld, LeaseLost), message))
             }
-            Err(Setback::Settled(end)) => Some(end),
+            Err(Setback::Completed(end)) => Some(end),
             Err(Setback::Failed(failure)) => Some(self.end_unclaimed(failure, message)),
         };
         let disposition = match end {
@@ -242,7 +242,7 @@ where
         };
         let mut failed = taken.failed();
         let result = self.carry_out(&job, &mut findings, &mut failed).await;
-        self.settle(&job, result, &findings, failed).await
+        self.complete(&job, result, &findings, failed).await
     }
 
     fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
@@ -260,7 +260,7 @@ where
         &self,
         request: &Request,
         message: &Message<'_>,
-    ) -> Result<Option<Taken>, Setback> {
+    ) -> Result<Option<Claimed>, Setback> {
         let now = self.clock.now();
         match self.ledger.claim(request, &message.lease, now).await? {
             Ok(taken) => Ok(Some(taken)),

@@ -12,14 +12,14 @@ use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Record, Refused,
-    Settlement, Taken, apply,
+    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
+    Completion, Claimed, apply,
 };
 use greenlight_core::mac::Eui48;
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
     Act, Bury, Call, Claim, Clock, DeadLetter, KeepBreakers, LedgerError, QueueError, ReadInstance,
-    RecordEffect, Settle,
+    RecordEffect, Complete,
 };
 use greenlight_core::{
     Disposition, Failure, Message, Processor, Reason, Request, RequestKey, Timestamp, Verdict,
@@ -117,7 +117,7 @@ impl Claim for Ports {
         _: &Request,
         lease: &Lease,
         now: Timestamp,
-    ) -> Result<Result<Taken, Refused>, LedgerError> {
+    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
         match self.0.apply(Command::Claim(lease.clone()), now) {
             Answer::Claim(answer) => Ok(answer),
             Answer::Write(_) => panic!("a claim is answered as one"),
@@ -136,25 +136,25 @@ impl RecordEffect for Ports {
     async fn record_effect(
         &self,
         _: &RequestKey,
-        owner: &Owner,
+        lease_id: &LeaseId,
         key: &EffectKey,
         effect: Effect,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        Ok(written(&self.0.apply(Command::RecordEffect(owner.clone(), key.clone(), effect), now)))
+        Ok(written(&self.0.apply(Command::RecordEffect(lease_id.clone(), key.clone(), effect), now)))
     }
 }
 
-impl Settle for Ports {
-    async fn settle(
+impl Complete for Ports {
+    async fn complete(
         &self,
         _: &Request,
-        owner: &Owner,
-        settlement: &Settlement,
+        lease_id: &LeaseId,
+        completion: &Completion,
         _: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        Ok(written(&self.0.apply(Command::Settle(owner.clone(), settlement.clone()), now)))
+        Ok(written(&self.0.apply(Command::Complete(lease_id.clone(), completion.clone()), now)))
     }
 
     async fn file_event(&self, _: &Request, _: Timestamp) -> Result<(), LedgerError> {
@@ -330,7 +330,7 @@ impl Run {
             received_at: START,
             trace_id: None,
         };
-        let owner = Owner::from(format!("owner-{now}-{}", self.receives).as_str());
+        let lease_id = LeaseId::from(format!("owner-{now}-{}", self.receives).as_str());
         let body = request.to_json();
         let message = Message {
             body: &body,
@@ -339,7 +339,7 @@ impl Run {
             expires_at: self.expires_at,
             deadline: now.plus(self.time),
             stop: now.plus(Duration::from_hours(1)),
-            lease: Lease { owner, until: now.plus(Duration::from_hours(2)) },
+            lease: Lease { id, until: now.plus(Duration::from_hours(2)) },
         };
         process(&message, &self.processor).await
     }

@@ -14,9 +14,9 @@ use aws_sdk_dynamodb::types::{
 };
 use greenlight_core::audit::{Findings, Subject, day};
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, Owner, Refused, Settlement, Taken,
+    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, ClaimError, Completion, Claimed,
 };
-use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
+use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Complete};
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Request, RequestKey, Timestamp};
 
@@ -30,9 +30,9 @@ const CLAIMABLE: &str =
     "attribute_not_exists(pk) OR #state = :failed OR (#state = :working AND lease_until <= :now)";
 
 /// Whoever writes must hold the lease, now.
-const HELD: &str = "#state = :working AND #owner = :me AND lease_until > :now";
+const HELD: &str = "#state = :working AND #lease = :me AND lease_until > :now";
 
-/// So often a settlement is tried when it meets another write.
+/// So often a completion is tried when it meets another write.
 const SETTLE_TRIES: u32 = 4;
 
 /// How long filing what an attempt found out may take: it comes out of the attempt's last seconds.
@@ -59,7 +59,7 @@ impl Claim for DynamoLedger {
         request: &Request,
         lease: &Lease,
         now: Timestamp,
-    ) -> Result<Result<Taken, Refused>, LedgerError> {
+    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
         let result = self
             .client
             .update_item()
@@ -67,7 +67,7 @@ impl Claim for DynamoLedger {
             .key("pk", request_pk(&request.key()))
             .condition_expression(CLAIMABLE)
             .update_expression(
-                "SET #state = :working, #owner = :me, lease_until = :until, \
+                "SET #state = :working, #lease = :me, lease_until = :until, \
                  attempt = if_not_exists(attempt, :zero) + :one, \
                  effects = if_not_exists(effects, :none), \
                  approval_code = :approval_code, event_id = :event_id, \
@@ -82,10 +82,10 @@ impl Claim for DynamoLedger {
             .expression_attribute_values(":received_at", number(request.received_at.as_millis()))
             .expression_attribute_values(":day", text(&of_day(day(now))))
             .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#lease", "lease_id")
             .expression_attribute_values(":working", text("working"))
             .expression_attribute_values(":failed", text("failed"))
-            .expression_attribute_values(":me", text(lease.owner.as_str()))
+            .expression_attribute_values(":me", text(lease.id.as_str()))
             .expression_attribute_values(":until", number(lease.until.as_millis()))
             .expression_attribute_values(":now", number(now.as_millis()))
             .expression_attribute_values(":zero", number(0))
@@ -110,7 +110,7 @@ impl Claim for DynamoLedger {
 fn refused(
     error: &SdkError<UpdateItemError>,
     lease: &Lease,
-) -> Result<Result<Taken, Refused>, LedgerError> {
+) -> Result<Result<Claimed, ClaimError>, LedgerError> {
     let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error()
     else {
         return Err(LedgerError(describe("dynamodb:UpdateItem", error)));
@@ -119,7 +119,7 @@ fn refused(
     if string(old, "state")? == "done" {
         return Ok(Err(ClaimError::Completed));
     }
-    if string(old, "owner")? == lease.owner.as_str() {
+    if string(old, "lease_id")? == lease.id.as_str() {
         return Ok(Ok(taken(old)?));
     }
     Ok(Err(ClaimError::Held { until: timestamp(old, "lease_until")? }))
@@ -129,13 +129,13 @@ impl RecordEffect for DynamoLedger {
     async fn record_effect(
         &self,
         request: &RequestKey,
-        owner: &Owner,
+        lease_id: &LeaseId,
         key: &EffectKey,
         effect: Effect,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let write = |effects| self.write_effects(request, owner, effects, now);
-        self.effects.record(request, owner, key.clone(), effect, write).await
+        let write = |effects| self.write_effects(request, lease_id, effects, now);
+        self.effects.record(request, lease_id, key.clone(), effect, write).await
     }
 }
 
@@ -144,7 +144,7 @@ impl DynamoLedger {
     async fn write_effects(
         &self,
         request: &RequestKey,
-        owner: &Owner,
+        lease_id: &LeaseId,
         effects: Vec<(EffectKey, Effect)>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
@@ -157,9 +157,9 @@ impl DynamoLedger {
             .key("pk", request_pk(request))
             .condition_expression(HELD)
             .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#lease", "lease_id")
             .expression_attribute_values(":working", text("working"))
-            .expression_attribute_values(":me", text(owner.as_str()))
+            .expression_attribute_values(":me", text(lease_id.as_str()))
             .expression_attribute_values(":now", number(now.as_millis()));
         let mut sets = Vec::new();
         for (place, (key, effect)) in effects.iter().enumerate() {
@@ -186,25 +186,25 @@ pub(super) fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
-impl Settle for DynamoLedger {
-    async fn settle(
+impl Complete for DynamoLedger {
+    async fn complete(
         &self,
         request: &Request,
-        owner: &Owner,
-        settlement: &Settlement,
+        lease_id: &LeaseId,
+        completion: &Completion,
         findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let filing = self.file_end(request, settlement, findings, now);
+        let filing = self.file_end(request, completion, findings, now);
         let late = || LedgerError("it took too long".to_owned());
         // What an operator asks for must not keep a request from ending.
         let filed = tokio::time::timeout(FILE_WITHIN, filing).await;
         if let Err(error) = filed.unwrap_or_else(|_| Err(late())) {
             tracing::warn!(%error, "what the attempt found out could not be filed");
         }
-        let update = self.settlement(request, owner, settlement, findings, now)?;
+        let update = self.completion(request, lease_id, completion, findings, now)?;
         let mut writes = vec![TransactWriteItem::builder().update(update).build()];
-        if settlement.is_final() {
+        if completion.is_final() {
             let put = Put::builder()
                 .table_name(&self.table)
                 .set_item(Some(event_item(request, now)))
@@ -253,19 +253,19 @@ impl DynamoLedger {
     async fn file_end(
         &self,
         request: &Request,
-        settlement: &Settlement,
+        completion: &Completion,
         findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         if let Some(findings) = findings {
             self.file(request, findings, now).await?;
         }
-        match settlement {
-            Settlement::Released { retry, .. } if retry.wait_ms > 0 => {
+        match completion {
+            Completion::Released { retry, .. } if retry.wait_ms > 0 => {
                 self.put_waiting(request, retry, now).await
             }
-            Settlement::Released { .. } => Ok(()),
-            Settlement::Done | Settlement::Failed { .. } => {
+            Completion::Released { .. } => Ok(()),
+            Completion::Done | Completion::Failed { .. } => {
                 if findings.is_some_and(|findings| findings.has_waited) {
                     self.delete_waiting(&request.key()).await?;
                 }
@@ -274,12 +274,12 @@ impl DynamoLedger {
         }
     }
 
-    /// The write of a settlement, under the condition that the lease is held.
-    fn settlement(
+    /// The write of a completion, under the condition that the lease is held.
+    fn completion(
         &self,
         request: &Request,
-        owner: &Owner,
-        settlement: &Settlement,
+        lease_id: &LeaseId,
+        completion: &Completion,
         findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Update, LedgerError> {
@@ -288,12 +288,12 @@ impl DynamoLedger {
             .key("pk", request_pk(&request.key()))
             .condition_expression(HELD)
             .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#lease", "lease_id")
             .expression_attribute_values(":working", text("working"))
-            .expression_attribute_values(":me", text(owner.as_str()))
+            .expression_attribute_values(":me", text(lease_id.as_str()))
             .expression_attribute_values(":now", number(now.as_millis()));
-        let (update, mut sets) = if settlement.is_final() {
-            let is_done = *settlement == Settlement::Done;
+        let (update, mut sets) = if completion.is_final() {
+            let is_done = *completion == Completion::Done;
             let ended = text(if is_done { "done" } else { "failed" });
             let update = update
                 .expression_attribute_values(":ended", ended)
@@ -303,7 +303,7 @@ impl DynamoLedger {
             let update = update.expression_attribute_values(":void", number(0));
             (update, vec!["lease_until = :void"])
         };
-        let update = match settlement.failure() {
+        let update = match completion.failure() {
             None => update,
             Some((reason, retry)) => {
                 sets.extend([
@@ -370,8 +370,8 @@ pub(super) fn request_pk(key: &RequestKey) -> AttributeValue {
     AttributeValue::S(format!("request#{key}"))
 }
 
-fn taken(item: &Item) -> Result<Taken, LedgerError> {
-    Ok(Taken { attempt: attempt(item)?, effects: effects(item)?, retry: retry(item)? })
+fn taken(item: &Item) -> Result<Claimed, LedgerError> {
+    Ok(Claimed { attempt: attempt(item)?, effects: effects(item)?, retry: retry(item)? })
 }
 
 /// What the last attempt that ended left, as JSON.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use greenlight_core::RequestKey;
-use greenlight_core::ledger::{Effect, EffectKey, LeaseLost, Owner};
+use greenlight_core::ledger::{Effect, EffectKey, LeaseLost, LeaseId};
 use greenlight_core::ports::LedgerError;
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ type Recorded = Result<Result<(), LeaseLost>, LedgerError>;
 /// Who waits for a record, by whose request it is. Whoever has an entry here is writing, and writes for those in it
 /// next.
 #[derive(Debug, Default)]
-pub(super) struct EffectsOfAMoment(Mutex<HashMap<(RequestKey, Owner), Vec<Waiting>>>);
+pub(super) struct EffectsOfAMoment(Mutex<HashMap<(RequestKey, LeaseId), Vec<Waiting>>>);
 
 #[derive(Debug)]
 struct Waiting {
@@ -33,7 +33,7 @@ struct Waiting {
 /// Whoever writes and is dropped leaves nobody behind who waits for ever.
 struct Writing<'a> {
     effects: &'a EffectsOfAMoment,
-    of: (RequestKey, Owner),
+    of: (RequestKey, LeaseId),
     is_over: bool,
 }
 
@@ -46,7 +46,7 @@ impl Drop for Writing<'_> {
 }
 
 impl EffectsOfAMoment {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<(RequestKey, Owner), Vec<Waiting>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<(RequestKey, LeaseId), Vec<Waiting>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,7 +54,7 @@ impl EffectsOfAMoment {
     pub(super) async fn record<W, F>(
         &self,
         request: &RequestKey,
-        owner: &Owner,
+        lease_id: &LeaseId,
         key: EffectKey,
         effect: Effect,
         write: W,
@@ -63,7 +63,7 @@ impl EffectsOfAMoment {
         W: Fn(Vec<(EffectKey, Effect)>) -> F,
         F: Future<Output = Recorded>,
     {
-        let of = (request.clone(), owner.clone());
+        let of = (request.clone(), lease_id.clone());
         let (tell, told) = oneshot::channel();
         let is_written_for = {
             let mut waiting = self.waiting();
@@ -153,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn effects_that_end_during_a_record_are_recorded_with_the_next_as_many_as_fit() {
         let (effects, request) = (EffectsOfAMoment::default(), request());
-        let owner = Owner::from("me");
+        let lease_id = LeaseId::from("me");
         let written = RefCell::new(Vec::new());
         let write = |effects: Vec<(EffectKey, Effect)>| {
             written.borrow_mut().push(effects.len());
@@ -165,7 +165,7 @@ mod tests {
         let records = (0..100).map(|n| {
             effects.record(
                 &request,
-                &owner,
+                &lease_id,
                 EffectKey::from(n.to_string().as_str()),
                 effect(),
                 write,
@@ -180,16 +180,16 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_one_that_is_stopped_is_told() {
         let (effects, request) = (EffectsOfAMoment::default(), request());
-        let owner = Owner::from("me");
+        let lease_id = LeaseId::from("me");
         let room = Semaphore::new(0);
         let write = |_| async {
             drop(room.acquire().await);
             Ok(Ok(()))
         };
         let key = |text: &str| EffectKey::from(text);
-        let mut first = Box::pin(effects.record(&request, &owner, key("a"), effect(), write));
+        let mut first = Box::pin(effects.record(&request, &lease_id, key("a"), effect(), write));
         assert!((&mut first).now_or_never().is_none());
-        let mut second = Box::pin(effects.record(&request, &owner, key("b"), effect(), write));
+        let mut second = Box::pin(effects.record(&request, &lease_id, key("b"), effect(), write));
         assert!((&mut second).now_or_never().is_none());
         drop(first);
         assert!(second.await.is_err());

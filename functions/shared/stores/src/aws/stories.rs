@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, Setback, Standing, StoredLetter, Story, Subject, day};
 use greenlight_core::breaker::Breaker;
-use greenlight_core::ledger::{Lease, Owner, State};
+use greenlight_core::ledger::{Lease, LeaseId, State};
 use greenlight_core::ports::LedgerError;
 
 use super::dynamodb::{DynamoLedger, attempt, effects, is_refused, retry};
@@ -338,11 +338,11 @@ fn story(item: &Item) -> Result<Story, LedgerError> {
             reason: string(item, "failure_reason")?.to_owned(),
         },
         _ => State::Working(Lease {
-            owner: Owner::from(string(item, "owner")?),
+            lease_id: LeaseId::from(string(item, "lease_id")?),
             until: timestamp(item, "lease_until")?,
         }),
     };
-    // Until version 2 of the items the time of a failure was that of the settlement.
+    // Until version 2 of the items the time of a failure was that of the completion.
     let failed_at = moment("failed_at")?.or(moment("settled_at")?);
     let setback = match (optional("failure_class"), failed_at) {
         (Some(class), Some(at)) => Some(Setback {

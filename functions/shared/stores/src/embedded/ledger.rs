@@ -3,10 +3,10 @@
 use futures_util::FutureExt;
 use greenlight_core::audit::{Findings, Setback, Subject};
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, Lease, LeaseLost, Owner, REMEMBERED_FOR, Record, Refused,
-    Settlement, Taken, apply,
+    Answer, Command, Effect, EffectKey, Lease, LeaseLost, LeaseId, REMEMBERED_FOR, Record, ClaimError,
+    Completion, Claimed, apply,
 };
-use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Settle};
+use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Complete};
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 use sqlx::SqliteConnection;
 
@@ -137,7 +137,7 @@ impl Claim for Database {
         request: &Request,
         lease: &Lease,
         now: Timestamp,
-    ) -> Result<Result<Taken, Refused>, LedgerError> {
+    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
         let with = With { request: Some(request.clone()), ..With::default() };
         match self.run(&request.key(), Command::Claim(lease.clone()), with, now).await? {
             Answer::Claim(answer) => Ok(answer),
@@ -150,28 +150,28 @@ impl RecordEffect for Database {
     async fn record_effect(
         &self,
         request: &RequestKey,
-        owner: &Owner,
+        lease_id: &LeaseId,
         key: &EffectKey,
         effect: Effect,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let command = Command::RecordEffect(owner.clone(), key.clone(), effect);
+        let command = Command::RecordEffect(lease_id.clone(), key.clone(), effect);
         write_answer(&self.run(request, command, With::default(), now).await?)
     }
 }
 
-impl Settle for Database {
-    async fn settle(
+impl Complete for Database {
+    async fn complete(
         &self,
         request: &Request,
-        owner: &Owner,
-        settlement: &Settlement,
+        lease_id: &LeaseId,
+        completion: &Completion,
         findings: Option<&Findings>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let command = Command::Settle(owner.clone(), settlement.clone());
-        let event = settlement.is_final();
-        let reason = settlement.failure().map(|(reason, _)| reason.clone());
+        let command = Command::Complete(lease_id.clone(), completion.clone());
+        let event = completion.is_final();
+        let reason = completion.failure().map(|(reason, _)| reason.clone());
         let (request_of, findings) = (Some(request.clone()), findings.cloned());
         let with = With { request: request_of, findings, reason, event };
         write_answer(&self.run(&request.key(), command, with, now).await?)

@@ -137,7 +137,7 @@ impl Database {
     pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, LedgerError> {
         let forgotten = sqlx::query(
             r#"UPDATE requests SET record = json_set(record, '$.effects', json('{}'), '$.attempt', 0,
-                   '$.retry', json('null'), '$.state', json('{"working":{"owner":"","until":0}}'))
+                   '$.retry', json('null'), '$.state', json('{"working":{"id":"","until":0}}'))
                WHERE key = ? AND coalesce(record ->> '$.state.working.until', 0) <= ?"#,
         )
         .bind(key)

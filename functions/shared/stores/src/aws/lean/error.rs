@@ -33,7 +33,7 @@ pub(super) enum CallError {
     #[error("the connection broke")]
     Broken,
     #[error("{code}: {message}")]
-    Refused { status: StatusCode, code: String, message: String },
+    ClaimError { status: StatusCode, code: String, message: String },
     #[error("the request could not be signed")]
     NotSigned,
 }
@@ -47,7 +47,7 @@ impl CallError {
         let kind = kind.as_deref().or(header);
         let code = kind.and_then(|kind| kind.rsplit('#').next()?.split(':').next());
         let message = message.as_deref().unwrap_or("no message");
-        Self::Refused {
+        Self::ClaimError {
             status: answer.status(),
             code: code.map_or_else(|| answer.status().to_string(), str::to_owned),
             message: message.chars().take(MESSAGE_CHARS).collect(),
@@ -59,7 +59,7 @@ impl CallError {
         match self {
             Self::TooLate | Self::NoConnection(_) | Self::Broken => true,
             Self::NotSigned => false,
-            Self::Refused { status, code, .. } => {
+            Self::ClaimError { status, code, .. } => {
                 status.is_server_error()
                     || *status == StatusCode::TOO_MANY_REQUESTS
                     || PASSING.contains(&code.as_str())
