@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Grant, Standing, Story, Subject};
+use greenlight_core::audit::{Grant, RequestStatus, RequestHistory, Subject};
 use greenlight_core::ledger::{EffectKey, EffectOutcome, State};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
@@ -38,32 +38,32 @@ pub enum AuditError {
 /// [`AuditError::NotThere`] when there is none.
 pub async fn audit(site: &Site, wanted: &str, as_json: bool) -> Result<String, AuditError> {
     let now = SystemClock.now();
-    let mut stories = site.stories_of(&Subject::guess(wanted), STORIES).await?;
-    if stories.is_empty() {
+    let mut histories = site.histories_of(&Subject::guess(wanted), STORIES).await?;
+    if histories.is_empty() {
         return Err(AuditError::NotThere(wanted.to_owned()));
     }
-    stories.reverse();
+    histories.reverse();
     if as_json {
-        return Ok(lines(stories.iter().map(|story| to_json(story, now).to_string())));
+        return Ok(lines(histories.iter().map(|history| to_json(history, now).to_string())));
     }
-    Ok(stories.iter().map(|story| told(story, now)).collect::<Vec<_>>().join("\n"))
+    Ok(histories.iter().map(|history| told(history, now)).collect::<Vec<_>>().join("\n"))
 }
 
 /// A story, a line per step.
-fn told(story: &Story, now: Timestamp) -> String {
-    let [source, instance, verdict] = story.key_parts().unwrap_or(["?"; 3]);
+fn told(history: &RequestHistory, now: Timestamp) -> String {
+    let [source, instance, verdict] = history.key_parts().unwrap_or(["?"; 3]);
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
     let head = [
-        format!("{instance} {verdict} ({source}, approval {})", story.approval_code),
+        format!("{instance} {verdict} ({source}, approval {})", history.approval_code),
         format!(
             "  applicant {}, form {}, flow {}, event {}",
-            or(&story.applicant),
-            or(&story.serial_number),
-            or(&story.flow),
-            story.event_id
+            or(&history.applicant),
+            or(&history.serial_number),
+            or(&history.flow),
+            history.event_id
         ),
     ];
-    let steps = steps(story, now).into_iter().map(|(at, step)| {
+    let steps = steps(history, now).into_iter().map(|(at, step)| {
         let at = at.map_or_else(|| "now".to_owned(), moment);
         format!("  {at:<20}  {step}")
     });
@@ -72,15 +72,15 @@ fn told(story: &Story, now: Timestamp) -> String {
 
 /// What happened, in order; without a moment: how it stands.
 #[must_use]
-pub fn steps(story: &Story, now: Timestamp) -> Vec<(Option<Timestamp>, String)> {
+pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>, String)> {
     let mut steps = Vec::new();
-    if let Some(at) = story.received_at {
+    if let Some(at) = history.received_at {
         steps.push((Some(at), "event received, request enqueued (收到事件)".to_owned()));
     }
-    if let Some(at) = story.first_claimed_at {
+    if let Some(at) = history.first_claimed_at {
         steps.push((Some(at), "first attempt began (首次处理)".to_owned()));
     }
-    for (key, effect) in &story.effects {
+    for (key, effect) in &history.effects {
         let outcome = match effect.outcome {
             EffectOutcome::Done => "done (已完成)",
             EffectOutcome::AlreadyThere => "was so before (原已如此)",
@@ -93,30 +93,30 @@ pub fn steps(story: &Story, now: Timestamp) -> Vec<(Option<Timestamp>, String)> 
         };
         steps.push((Some(effect.at), step));
     }
-    if let Some(setback) = &story.setback {
-        let step = format!("attempt failed: {}: {} (失败)", setback.class, setback.reason);
-        steps.push((Some(setback.at), step));
+    if let Some(last_failure) = &history.last_failure {
+        let step = format!("attempt failed: {}: {} (失败)", last_failure.class, last_failure.reason);
+        steps.push((Some(last_failure.at), step));
     }
-    if let State::Done { at } = story.state {
-        let took = story
+    if let State::Done { at } = history.state {
+        let took = history
             .took()
             .map_or_else(String::new, |took| format!(", {} after the event", span(took)));
         steps.push((Some(at), format!("everything is done{took} (完成)")));
     }
     steps.sort_by_key(|(at, _)| *at);
-    let attempts = format!("{} attempt(s)", story.attempt);
-    match story.standing(now) {
-        Standing::Done => {}
-        Standing::Working => steps.push((None, format!("a worker is at it, {attempts} (处理中)"))),
-        Standing::Waiting => {
-            let next = story
+    let attempts = format!("{} attempt(s)", history.attempt);
+    match history.status(now) {
+        RequestStatus::Succeeded => {}
+        RequestStatus::Running => steps.push((None, format!("a worker is at it, {attempts} (处理中)"))),
+        RequestStatus::Retrying => {
+            let next = history
                 .next_attempt(now)
                 .map_or_else(String::new, |at| format!(" at {}", moment(at)));
             let step = format!("waits for its next attempt{next}, {attempts} so far (等待重试)");
             steps.push((None, step));
         }
-        Standing::Failed => {
-            let class = story.setback.as_ref().map_or("unknown", |setback| &setback.class);
+        RequestStatus::Failed => {
+            let class = history.last_failure.as_ref().map_or("unknown", |last_failure| &last_failure.class);
             let step = format!(
                 "is in the dead-letter queue after {attempts}, or was (死信); next: {}",
                 next_step(class)
@@ -127,8 +127,8 @@ pub fn steps(story: &Story, now: Timestamp) -> Vec<(Option<Timestamp>, String)> 
     steps
 }
 
-fn to_json(story: &Story, now: Timestamp) -> Value {
-    let effects: Vec<_> = story
+fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
+    let effects: Vec<_> = history
         .effects
         .iter()
         .map(|(key, effect)| {
@@ -136,29 +136,29 @@ fn to_json(story: &Story, now: Timestamp) -> Value {
         })
         .collect();
     json!({
-        "request": story.key,
-        "instance": story.instance_code(),
-        "approval_code": story.approval_code,
-        "event_id": story.event_id,
-        "applicant": story.applicant,
-        "serial_number": story.serial_number,
-        "flow": story.flow,
-        "state": story.standing(now).as_str(),
-        "attempts": story.attempt,
-        "received_at": story.received_at.map(moment),
-        "next_attempt_at": story.next_attempt(now).map(moment),
-        "first_attempt_at": story.first_claimed_at.map(moment),
-        "ended_at": match story.state {
+        "request": history.key,
+        "instance": history.instance_code(),
+        "approval_code": history.approval_code,
+        "event_id": history.event_id,
+        "applicant": history.applicant,
+        "serial_number": history.serial_number,
+        "flow": history.flow,
+        "state": history.status(now).as_str(),
+        "attempts": history.attempt,
+        "received_at": history.received_at.map(moment),
+        "next_attempt_at": history.next_attempt(now).map(moment),
+        "first_attempt_at": history.first_claimed_at.map(moment),
+        "ended_at": match history.state {
             State::Done { at } | State::Failed { at, .. } => Some(moment(at)),
-            State::Working(_) => None,
+            State::Running(_) => None,
         },
         "effects": effects,
-        "last_failure": story.setback.as_ref().map(|setback| json!({
-            "class": setback.class,
-            "reason": setback.reason,
-            "target": setback.target,
-            "at": moment(setback.at),
-            "next_step": next_step(&setback.class),
+        "last_failure": history.last_failure.as_ref().map(|last_failure| json!({
+            "class": last_failure.class,
+            "reason": last_failure.reason,
+            "target": last_failure.target,
+            "at": moment(last_failure.at),
+            "next_step": next_step(&last_failure.class),
         })),
     })
 }
@@ -202,15 +202,15 @@ pub async fn find_grants(
     let Some(of) = of else { return site.grants(at_most, forever).await };
     // Whoever asks for one is told by the requests that are filed under it, not by going through all.
     let subjects = Subject::guess(of);
-    let stories = site.stories_of(&subjects, STORIES).await?;
+    let histories = site.histories_of(&subjects, STORIES).await?;
     let effects =
-        stories.iter().flat_map(|story| story.effects.keys().filter_map(EffectKey::parts));
+        histories.iter().flat_map(|history| history.effects.keys().filter_map(EffectKey::parts));
     let places: BTreeSet<_> =
         effects.map(|(target, _, device)| (target.to_owned(), device.to_string())).collect();
     let mut grants = site.grants_of(&Vec::from_iter(places)).await?;
     grants.retain(|grant| match subjects.as_slice() {
         [Subject::Device(device)] => grant.device == device.to_string(),
-        _ => stories.iter().any(|story| story.key == grant.request),
+        _ => histories.iter().any(|history| history.key == grant.request),
     });
     grants.sort_by_key(|grant| Reverse(grant.since));
     grants.truncate(at_most);

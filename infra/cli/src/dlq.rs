@@ -127,7 +127,7 @@ fn to_table(letters: &[StoredLetter], are_all: bool) -> String {
         return if are_all { none.to_owned() } else { String::new() };
     }
     let row = |letter: &StoredLetter| {
-        let at = letter.setback.as_ref().map_or_else(|| "?".to_owned(), |it| moment(it.at));
+        let at = letter.last_failure.as_ref().map_or_else(|| "?".to_owned(), |it| moment(it.at));
         [letter.id.clone(), at, letter.class().to_owned(), tries(letter), instance(letter)]
     };
     let rows: Vec<_> = letters.iter().map(row).collect();
@@ -153,8 +153,8 @@ pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqErr
     let unknown = || "?".to_owned();
     let request = Request::parse(&letter.body).ok();
     let of_request = |get: fn(&Request) -> &str| request.as_ref().map_or("?", get).to_owned();
-    let setback = letter.setback.as_ref();
-    let target = setback.and_then(|setback| setback.target.clone());
+    let last_failure = letter.last_failure.as_ref();
+    let target = last_failure.and_then(|last_failure| last_failure.target.clone());
     Ok(facts([
         ("dead letter", letter.id.clone()),
         ("class", letter.class().to_owned()),
@@ -162,7 +162,7 @@ pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqErr
         ("next step", next_step(letter.class()).to_owned()),
         ("target", target.unwrap_or_else(|| "none".to_owned())),
         ("first tried", letter.first_received.map_or_else(unknown, moment)),
-        ("given up", setback.map_or_else(unknown, |setback| moment(setback.at))),
+        ("given up", last_failure.map_or_else(unknown, |last_failure| moment(last_failure.at))),
         ("tries", tries(letter)),
         ("approval", of_request(|request| &request.approval_code)),
         ("instance", of_request(|request| &request.instance_code)),
@@ -327,7 +327,7 @@ fn tries(letter: &StoredLetter) -> String {
 }
 
 fn reason(letter: &StoredLetter) -> &str {
-    letter.setback.as_ref().map_or("no reason is known", |setback| &setback.reason)
+    letter.last_failure.as_ref().map_or("no reason is known", |last_failure| &last_failure.reason)
 }
 
 fn instance(letter: &StoredLetter) -> String {
@@ -335,15 +335,15 @@ fn instance(letter: &StoredLetter) -> String {
 }
 
 fn to_json(letter: &StoredLetter) -> Value {
-    let setback = letter.setback.as_ref();
+    let last_failure = letter.last_failure.as_ref();
     json!({
         "id": letter.id,
         "class": letter.class(),
         "reason": reason(letter),
         "next_step": next_step(letter.class()),
-        "target": setback.and_then(|setback| setback.target.clone()),
+        "target": last_failure.and_then(|last_failure| last_failure.target.clone()),
         "first_tried_at": letter.first_received.map(moment),
-        "given_up_at": setback.map(|setback| moment(setback.at)),
+        "given_up_at": last_failure.map(|last_failure| moment(last_failure.at)),
         "tries": letter.receive_count,
         "message": letter.body,
     })

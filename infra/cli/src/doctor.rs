@@ -44,7 +44,7 @@ pub struct Patient {
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub struct AttemptRecord {
     lines: Vec<(bool, String, String)>,
 }
 
@@ -53,7 +53,7 @@ pub struct Findings {
 #[error("{0} of these must be mended first (有 {0} 项需要处理)")]
 pub struct Ill(pub usize);
 
-impl Findings {
+impl AttemptRecord {
     fn ok(&mut self, what: &str, detail: impl Display) {
         self.lines.push((true, what.to_owned(), detail.to_string()));
     }
@@ -101,8 +101,8 @@ impl Findings {
 }
 
 /// Looks at everything. Nothing is changed anywhere.
-pub async fn doctor(patient: &Patient) -> Findings {
-    let mut found = Findings::default();
+pub async fn doctor(patient: &Patient) -> AttemptRecord {
+    let mut found = AttemptRecord::default();
     let site = Site::open(&patient.place).await;
     let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
     let site = match &patient.place {
@@ -174,7 +174,7 @@ const fn advice_for(error: &SecretError) -> &'static str {
     }
 }
 
-async fn queues(site: &Site, found: &mut Findings) {
+async fn queues(site: &Site, found: &mut AttemptRecord) {
     let overview = site.overview(SystemClock.now()).await;
     let advice = "; may these credentials read queue, table and metrics? (检查权限)";
     if let Some(overview) = found.take("queue and ledger", overview, advice) {
@@ -184,7 +184,7 @@ async fn queues(site: &Site, found: &mut Findings) {
 }
 
 /// The flows to look at: those that were given, else those that run there.
-async fn deployed(site: &Site, files: &Files, found: &mut Findings) -> Files {
+async fn deployed(site: &Site, files: &Files, found: &mut AttemptRecord) -> Files {
     let of_site = flows::of_site(site, files.clone()).await;
     let Some(of_site) = found.take("deployed flows", of_site, "") else { return files.clone() };
     match (of_site.warning(), of_site.since) {
@@ -201,7 +201,7 @@ async fn deployed(site: &Site, files: &Files, found: &mut Findings) -> Files {
     of_site.files
 }
 
-fn variables(flows: &Checked, found: &mut Findings) {
+fn variables(flows: &Checked, found: &mut AttemptRecord) {
     let unset: Vec<_> = flows.unset.iter().map(String::as_str).collect();
     if unset.is_empty() {
         found.ok("flows", format!("right, {} flow(s) (正确)", flows.flows.flows.len()));
@@ -211,7 +211,7 @@ fn variables(flows: &Checked, found: &mut Findings) {
 }
 
 /// Whether our clock and Feishu's agree, by the `Date` of any answer.
-async fn clock(base_url: &str, found: &mut Findings) {
+async fn clock(base_url: &str, found: &mut AttemptRecord) {
     let request = http::Request::get(base_url).body(Bytes::new());
     let (Ok(client), Ok(request)) = (Client::new(None), request) else { return };
     // Whether Feishu can be reached at all is told by the login.
@@ -233,7 +233,7 @@ async fn clock(base_url: &str, found: &mut Findings) {
     }
 }
 
-async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, found: &mut Findings) {
+async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, found: &mut AttemptRecord) {
     let client = feishu::client(secret.clone(), base_url);
     let Some(feishu) = found.take("Feishu", client, "") else { return };
     let login = feishu.check_login().await.map_err(|failure| failure.reason().clone());
@@ -297,7 +297,7 @@ enum NoClient {
     Connector(#[from] ConnectorError),
 }
 
-async fn targets(flows: Checked, secret: Secret, found: &mut Findings) {
+async fn targets(flows: Checked, secret: Secret, found: &mut AttemptRecord) {
     let names: Vec<_> = flows.flows.targets.keys().cloned().collect();
     let secret = FixedSecret(Arc::new(secret));
     let current = secret.current();

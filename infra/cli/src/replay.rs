@@ -1,6 +1,6 @@
 //! `greenlight replay`: an approval is processed again, from what its source says now.
 
-use greenlight_core::audit::{Standing, Subject};
+use greenlight_core::audit::{RequestStatus, Subject};
 use greenlight_core::ports::Clock;
 use greenlight_core::request::{BadRequest, UNKNOWN_TENANT, VERSION};
 use greenlight_core::trace::TraceId;
@@ -61,11 +61,11 @@ pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError>
     let now = SystemClock.now();
     let request = request(site, replay, now).await?;
     let (code, key) = (&replay.instance_code, request.key());
-    let known = site.story(key.as_str()).await?;
-    match known.map(|story| story.standing(now)) {
-        Some(Standing::Done) if !replay.redo => return Err(ReplayError::Done(code.clone())),
-        Some(Standing::Waiting) if !replay.redo => return Err(ReplayError::Waiting(code.clone())),
-        Some(Standing::Working) => return Err(ReplayError::Busy(code.clone())),
+    let known = site.history(key.as_str()).await?;
+    match known.map(|history| history.status(now)) {
+        Some(RequestStatus::Succeeded) if !replay.redo => return Err(ReplayError::Done(code.clone())),
+        Some(RequestStatus::Retrying) if !replay.redo => return Err(ReplayError::Waiting(code.clone())),
+        Some(RequestStatus::Running) => return Err(ReplayError::Busy(code.clone())),
         Some(_) if replay.redo && !site.forget(key.as_str(), now).await? => {
             return Err(ReplayError::Busy(code.clone()));
         }
@@ -78,8 +78,8 @@ pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError>
 async fn request(site: &Site, replay: &Replay, now: Timestamp) -> Result<Request, ReplayError> {
     let unknown = || ReplayError::Unknown(replay.instance_code.clone());
     let subject = Subject::Instance(replay.instance_code.clone());
-    let known = site.stories_of(&[subject], 1).await?.pop();
-    let of_known = known.map(|story| story.approval_code);
+    let known = site.histories_of(&[subject], 1).await?.pop();
+    let of_known = known.map(|history| history.approval_code);
     let approval_code = replay.approval_code.clone().or(of_known).ok_or_else(unknown)?;
     let request = Request {
         v: VERSION,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{MAX_WAITING, Overview, Standing, Story};
+use greenlight_core::audit::{MAX_WAITING, SystemStatus, RequestStatus, RequestHistory};
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
@@ -22,8 +22,8 @@ pub async fn status(site: &Site, as_json: bool) -> Result<String, SiteError> {
     Ok(if as_json { to_json(&overview, now) } else { to_table(&overview, now) })
 }
 
-fn to_table(overview: &Overview, now: Timestamp) -> String {
-    let Overview { waiting, in_flight, oldest, dead_letters, by_class, .. } = overview;
+fn to_table(overview: &SystemStatus, now: Timestamp) -> String {
+    let SystemStatus { waiting, in_flight, oldest, dead_letters, by_class, .. } = overview;
     let oldest = oldest.map_or_else(
         || "none, or not known (无)".to_owned(),
         |age| format!("{} ago (最早)", span(age)),
@@ -37,9 +37,9 @@ fn to_table(overview: &Overview, now: Timestamp) -> String {
     let count = |standing| overview.last_hour.get(&standing).copied().unwrap_or(0);
     let last_hour = format!(
         "{} done, {} failed, {} not ended yet (最近一小时)",
-        count(Standing::Done),
-        count(Standing::Failed),
-        count(Standing::Working) + count(Standing::Waiting)
+        count(RequestStatus::Succeeded),
+        count(RequestStatus::Failed),
+        count(RequestStatus::Running) + count(RequestStatus::Retrying)
     );
     let mut rows = Vec::new();
     if overview.is_served == Some(false) {
@@ -69,45 +69,45 @@ fn to_table(overview: &Overview, now: Timestamp) -> String {
 /// [`SiteError`] says what is missing.
 pub async fn waiting(site: &Site, as_json: bool) -> Result<String, SiteError> {
     let now = SystemClock.now();
-    let stories = site.waiting(MAX_WAITING, now).await?;
+    let histories = site.waiting(MAX_WAITING, now).await?;
     if as_json {
-        return Ok(lines(stories.iter().map(|story| waiting_json(story, now).to_string())));
+        return Ok(lines(histories.iter().map(|history| waiting_json(history, now).to_string())));
     }
-    if stories.is_empty() {
+    if histories.is_empty() {
         return Ok("No request waits for its next attempt. 没有等待重试的请求。\n".to_owned());
     }
-    let row = |story: &Story| {
-        let setback = story.setback.as_ref();
-        let next = story.next_attempt(now).map_or_else(|| "?".to_owned(), moment);
+    let row = |history: &RequestHistory| {
+        let last_failure = history.last_failure.as_ref();
+        let next = history.next_attempt(now).map_or_else(|| "?".to_owned(), moment);
         [
-            story.instance_code().to_owned(),
+            history.instance_code().to_owned(),
             next,
-            story.attempt.to_string(),
-            setback.and_then(|it| it.target.clone()).unwrap_or_else(|| "-".to_owned()),
-            setback.map_or_else(|| "?".to_owned(), |it| format!("{}: {}", it.class, it.reason)),
+            history.attempt.to_string(),
+            last_failure.and_then(|it| it.target.clone()).unwrap_or_else(|| "-".to_owned()),
+            last_failure.map_or_else(|| "?".to_owned(), |it| format!("{}: {}", it.class, it.reason)),
         ]
     };
-    let rows: Vec<_> = stories.iter().map(row).collect();
+    let rows: Vec<_> = histories.iter().map(row).collect();
     Ok(table(["INSTANCE", "NEXT ATTEMPT", "TRIES", "TARGET", "LAST FAILURE"], &rows))
 }
 
-fn waiting_json(story: &Story, now: Timestamp) -> Value {
-    let setback = story.setback.as_ref();
+fn waiting_json(history: &RequestHistory, now: Timestamp) -> Value {
+    let last_failure = history.last_failure.as_ref();
     json!({
-        "request": story.key,
-        "instance": story.instance_code(),
-        "next_attempt_at": story.next_attempt(now).map(moment),
-        "attempts": story.attempt,
-        "target": setback.and_then(|setback| setback.target.clone()),
-        "class": setback.map(|setback| &setback.class),
-        "reason": setback.map(|setback| &setback.reason),
-        "failed_at": setback.map(|setback| moment(setback.at)),
+        "request": history.key,
+        "instance": history.instance_code(),
+        "next_attempt_at": history.next_attempt(now).map(moment),
+        "attempts": history.attempt,
+        "target": last_failure.and_then(|last_failure| last_failure.target.clone()),
+        "class": last_failure.map(|last_failure| &last_failure.class),
+        "reason": last_failure.map(|last_failure| &last_failure.reason),
+        "failed_at": last_failure.map(|last_failure| moment(last_failure.at)),
     })
 }
 
 /// As a JSON object.
 #[must_use]
-pub fn to_json(overview: &Overview, now: Timestamp) -> String {
+pub fn to_json(overview: &SystemStatus, now: Timestamp) -> String {
     let targets: Map<_, _> = overview
         .breakers
         .iter()
@@ -138,7 +138,7 @@ pub fn to_json(overview: &Overview, now: Timestamp) -> String {
 
 /// In the text format of Prometheus.
 #[must_use]
-pub fn metrics(overview: &Overview, now: Timestamp) -> String {
+pub fn metrics(overview: &SystemStatus, now: Timestamp) -> String {
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, values: &[(String, u64)]| {
         let _ = writeln!(text, "# HELP greenlight_{name} {help}\n# TYPE greenlight_{name} gauge");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use greenlight::stub::form_of;
 use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Actions, Connectors, Setup};
-use greenlight_core::audit::Findings;
+use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
@@ -110,10 +110,10 @@ impl<P: Complete> Complete for Mortal<P> {
         request: &Request,
         lease_id: &LeaseId,
         completion: &Completion,
-        findings: Option<&Findings>,
+        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        self.fate.around(self.port.complete(request, lease_id, completion, findings, now)).await
+        self.fate.around(self.port.complete(request, lease_id, completion, attempt_record, now)).await
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {

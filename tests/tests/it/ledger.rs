@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{Findings, Grant, Standing, Story, Subject};
+use greenlight_core::audit::{AttemptRecord, Grant, RequestStatus, RequestHistory, Subject};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Pass};
 use greenlight_core::ledger::{
     Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
@@ -22,9 +22,9 @@ use tokio::sync::Barrier;
 
 /// What the suite is over.
 trait Ledger: ports::Ledger + Clone + Send + Sync + 'static {
-    async fn stories_of(&self, subject: Subject) -> Vec<Story>;
-    async fn recent(&self, at_most: usize, now: Timestamp) -> Vec<Story>;
-    async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<Standing, u64>;
+    async fn histories_of(&self, subject: Subject) -> Vec<RequestHistory>;
+    async fn recent(&self, at_most: usize, now: Timestamp) -> Vec<RequestHistory>;
+    async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<RequestStatus, u64>;
     async fn grants(&self, at_most: usize, before: Timestamp) -> Vec<Grant>;
     async fn grants_of(&self, target: &str, device: &str) -> Vec<Grant>;
     async fn forget(&self, key: &str, now: Timestamp) -> bool;
@@ -35,13 +35,13 @@ trait Ledger: ports::Ledger + Clone + Send + Sync + 'static {
 macro_rules! asks {
     ($ledger:ty, $figures:expr, $breakers:expr) => {
         impl Ledger for $ledger {
-            async fn stories_of(&self, subject: Subject) -> Vec<Story> {
-                self.stories_of(&[subject], 9).await.unwrap()
+            async fn histories_of(&self, subject: Subject) -> Vec<RequestHistory> {
+                self.histories_of(&[subject], 9).await.unwrap()
             }
-            async fn recent(&self, at_most: usize, now: Timestamp) -> Vec<Story> {
+            async fn recent(&self, at_most: usize, now: Timestamp) -> Vec<RequestHistory> {
                 self.recent(at_most, now).await.unwrap()
             }
-            async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<Standing, u64> {
+            async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<RequestStatus, u64> {
                 $figures(self, since, now).await.unwrap()
             }
             async fn grants(&self, at_most: usize, before: Timestamp) -> Vec<Grant> {
@@ -241,8 +241,8 @@ async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
     assert_eq!(taken, Claimed { attempt: 2, effects, retry: Some(retry(0, 0)) });
 }
 
-fn findings(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> Findings {
-    Findings {
+fn attempt_record(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> AttemptRecord {
+    AttemptRecord {
         flow: "whitelist".into(),
         is_read: true,
         applicant: "ou_1".into(),
@@ -263,7 +263,7 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     ledger.claim(&request, &lease("first", DAY + 100), at(DAY)).await.unwrap().unwrap();
     let effect = effect(DAY + 1);
     ledger.record_effect(&request.key(), &lease_id, &key, effect, effect.at).await.unwrap().unwrap();
-    let found = findings(&["00:00:5e:00:53:a1", "00:00:5e:00:53:a2"], &[(&key, effect)]);
+    let found = attempt_record(&["00:00:5e:00:53:a1", "00:00:5e:00:53:a2"], &[(&key, effect)]);
     ledger.complete(&request, &lease_id, &released(), Some(&found), at(DAY + 2)).await.unwrap().unwrap();
 
     let device = |text| Subject::Device(Eui48::parse(text).unwrap());
@@ -273,41 +273,41 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
         device("00:00:5e:00:53:a2"),
         Subject::Person("ou_1".into()),
     ] {
-        let stories = ledger.stories_of(subject.clone()).await;
-        let [story] = stories.as_slice() else { panic!("{subject:?}: {stories:?}") };
-        assert_eq!(story.key, request.key().as_str());
-        assert_eq!(story.instance_code(), "found");
-        assert_eq!(story.received_at, Some(at(DAY - 5)));
-        assert_eq!(story.first_claimed_at, Some(at(DAY)));
-        assert_eq!(story.flow.as_deref(), Some("whitelist"));
-        assert_eq!(story.applicant.as_deref(), Some("ou_1"));
-        assert_eq!(story.serial_number.as_deref(), Some("42"));
-        assert_eq!(story.standing(at(DAY + 3)), Standing::Waiting);
-        assert_eq!(story.effects, BTreeMap::from([(key.clone(), effect)]));
-        let setback = story.setback.as_ref().unwrap();
-        assert_eq!((setback.class.as_str(), setback.at), ("target_unavailable", at(DAY + 2)));
-        assert_eq!(setback.target.as_deref(), Some("nac"));
+        let histories = ledger.histories_of(subject.clone()).await;
+        let [history] = histories.as_slice() else { panic!("{subject:?}: {histories:?}") };
+        assert_eq!(history.key, request.key().as_str());
+        assert_eq!(history.instance_code(), "found");
+        assert_eq!(history.received_at, Some(at(DAY - 5)));
+        assert_eq!(history.first_claimed_at, Some(at(DAY)));
+        assert_eq!(history.flow.as_deref(), Some("whitelist"));
+        assert_eq!(history.applicant.as_deref(), Some("ou_1"));
+        assert_eq!(history.serial_number.as_deref(), Some("42"));
+        assert_eq!(history.status(at(DAY + 3)), RequestStatus::Retrying);
+        assert_eq!(history.effects, BTreeMap::from([(key.clone(), effect)]));
+        let last_failure = history.last_failure.as_ref().unwrap();
+        assert_eq!((last_failure.class.as_str(), last_failure.at), ("target_unavailable", at(DAY + 2)));
+        assert_eq!(last_failure.target.as_deref(), Some("nac"));
     }
-    assert_eq!(ledger.stories_of(device("00:00:5e:00:53:af")).await, []);
+    assert_eq!(ledger.histories_of(device("00:00:5e:00:53:af")).await, []);
 
     // The next attempt did not ask the source, and what was known of it stays.
     let lease_id = LeaseId::from("second");
     ledger.claim(&request, &lease("second", DAY + 200), at(DAY + 10)).await.unwrap().unwrap();
-    let nothing = Findings::default();
+    let nothing = AttemptRecord::default();
     let completed = ledger.complete(&request, &lease_id, &Completion::Done, Some(&nothing), at(DAY + 11));
     completed.await.unwrap().unwrap();
-    let stories = ledger.recent(1, at(DAY + 20)).await;
-    assert_eq!(stories[0].key, request.key().as_str());
-    assert_eq!(stories[0].applicant.as_deref(), Some("ou_1"));
-    assert_eq!(stories[0].first_claimed_at, Some(at(DAY)));
-    assert_eq!(stories[0].standing(at(DAY + 20)), Standing::Done);
-    assert_eq!(stories[0].took(), Some(std::time::Duration::from_millis(16)));
+    let histories = ledger.recent(1, at(DAY + 20)).await;
+    assert_eq!(histories[0].key, request.key().as_str());
+    assert_eq!(histories[0].applicant.as_deref(), Some("ou_1"));
+    assert_eq!(histories[0].first_claimed_at, Some(at(DAY)));
+    assert_eq!(histories[0].status(at(DAY + 20)), RequestStatus::Succeeded);
+    assert_eq!(histories[0].took(), Some(std::time::Duration::from_millis(16)));
     let figures = ledger.figures(at(DAY - 100), at(DAY + 20)).await;
-    assert_eq!(figures, BTreeMap::from([(Standing::Done, 1)]));
+    assert_eq!(figures, BTreeMap::from([(RequestStatus::Succeeded, 1)]));
     // Another event of the same approval leads to it, too.
     let again = Request { event_id: "another-event".into(), ..request.clone() };
     ledger.file_event(&again, at(DAY + 30)).await.unwrap();
-    assert_eq!(ledger.stories_of(Subject::Event("another-event".into())).await.len(), 1);
+    assert_eq!(ledger.histories_of(Subject::Event("another-event".into())).await.len(), 1);
 }
 
 async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(ledger: &L) {
@@ -319,7 +319,7 @@ async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(
         let until = millis + 100;
         ledger.claim(&request, &lease(&name, until), at(millis)).await.unwrap().unwrap();
         let key = EffectKey::from(format!("nac/{operation}/{device}").as_str());
-        let found = findings(&[device], &[(&key, effect(millis))]);
+        let found = attempt_record(&[device], &[(&key, effect(millis))]);
         let lease_id = LeaseId::from(name.as_str());
         let completion = failed();
         let completed = ledger.complete(&request, &lease_id, &completion, Some(&found), at(millis));

@@ -147,7 +147,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         // One after the other, so that they are told in this order.
         completed(async || audit(&site, instance, true).await.is_ok()).await;
     }
-    let story = async |wanted: &str| -> Vec<Value> {
+    let history = async |wanted: &str| -> Vec<Value> {
         let told = audit(&site, wanted, true).await.unwrap();
         told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
@@ -161,12 +161,12 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     .await;
 
     for wanted in ["e-1", "I-1", &device(1), "0000.5e00.5302"] {
-        let stories = story(wanted).await;
-        assert_eq!(stories.len(), 1, "{wanted}: {stories:?}");
-        assert_eq!(stories[0]["instance"], "I-1", "{wanted}");
-        assert_eq!(stories[0]["effects"].as_array().unwrap().len(), 2);
+        let histories = history(wanted).await;
+        assert_eq!(histories.len(), 1, "{wanted}: {histories:?}");
+        assert_eq!(histories[0]["instance"], "I-1", "{wanted}");
+        assert_eq!(histories[0]["effects"].as_array().unwrap().len(), 2);
     }
-    let person = story("ou_stub").await;
+    let person = history("ou_stub").await;
     assert_eq!(
         person.iter().map(|it| it["instance"].as_str().unwrap()).collect::<Vec<_>>(),
         ["I-1", "I-2"]
@@ -206,7 +206,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         redo,
     };
     replay(&site, &again(false)).await.unwrap();
-    let is_done = async || story("I-2").await[0]["state"] == "done";
+    let is_done = async || history("I-2").await[0]["state"] == "done";
     completed(is_done).await;
     assert_eq!(scene.nac.calls(), calls + 1, "device 4 alone");
     let done = replay(&site, &again(false)).await.unwrap_err();

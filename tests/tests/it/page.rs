@@ -44,11 +44,11 @@ async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     browser.keep_picture("page-dark").await;
     browser.prefer("light").await;
     browser.keep_picture("page-light").await;
-    let (search, story) = ("?q=0000.5e00.5303", "add 00:00:5e:00:53:03 at nac");
+    let (search, history) = ("?q=0000.5e00.5303", "add 00:00:5e:00:53:03 at nac");
     browser.open(&format!("{page}/{search}")).await;
     browser.click("details summary").await;
-    assert!(browser.text().await.contains(story));
-    browser.keep_picture("page-story").await;
+    assert!(browser.text().await.contains(history));
+    browser.keep_picture("page-history").await;
 
     // The applicant mends the form. The button is reached and pressed without a mouse.
     scene.approve("I-2", &[&device(3), &device(4)]);

@@ -52,8 +52,8 @@ impl Queue for Database {
     async fn letters(&self) -> Vec<(String, String, String, u32)> {
         let letters = self.dead_letters().await.unwrap().into_iter();
         letters
-            .map(|letter| (letter.body, letter.setback.unwrap(), letter.receive_count.unwrap()))
-            .map(|(body, setback, count)| (body, setback.class, setback.reason, count))
+            .map(|letter| (letter.body, letter.last_failure.unwrap(), letter.receive_count.unwrap()))
+            .map(|(body, last_failure, count)| (body, last_failure.class, last_failure.reason, count))
             .collect()
     }
 }

@@ -46,8 +46,8 @@ impl Site {
     /// Class and reason of each dead letter.
     async fn dead_letters(&self) -> Vec<(String, String)> {
         let letters = self.server.database().dead_letters().await.unwrap();
-        let setbacks = letters.into_iter().filter_map(|letter| letter.setback);
-        setbacks.map(|setback| (setback.class, setback.reason)).collect()
+        let failures = letters.into_iter().filter_map(|letter| letter.last_failure);
+        failures.map(|last_failure| (last_failure.class, last_failure.reason)).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::Timestamp;
-use greenlight_core::audit::Standing;
+use greenlight_core::audit::RequestStatus;
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_tests::browser::Browser;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, device};
@@ -270,9 +270,9 @@ async fn a_dead_letter_says_why_and_goes_back(stack: &Stack) {
     {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    let story = ok(stack, &["audit", "00-00-5e-00-53-02"]).await;
+    let history = ok(stack, &["audit", "00-00-5e-00-53-02"]).await;
     for expected in ["event received", "add 00:00:5e:00:53:02 at nac: done", "invalid_form"] {
-        assert!(story.contains(expected), "{expected}: {story}");
+        assert!(history.contains(expected), "{expected}: {history}");
     }
     let dry = ok(stack, &["dlq", "redrive", "--where", "invalid_form", "--dry-run"]).await;
     assert_eq!(dry, format!("{id} would go back into the queue\n"));
@@ -504,14 +504,14 @@ async fn a_deployment_over_an_older_stack_loses_nothing() {
 
     stack.update(&built_template());
     let ledger = DynamoLedger::new(&stack.aws.config(), table);
-    let story = async |instance: &str| {
+    let history = async |instance: &str| {
         let key = format!("feishu#{instance}#approved");
-        ledger.story(&key).await.unwrap().expect("the request is still there")
+        ledger.history(&key).await.unwrap().expect("the request is still there")
     };
-    let failed = story("I-failed").await;
-    let setback = failed.setback.as_ref().unwrap();
-    assert_eq!((setback.class.as_str(), setback.at.as_millis()), ("invalid_form", 1_700_000_001_000));
-    assert_eq!(failed.standing(Timestamp::from_millis(0)), Standing::Failed);
+    let failed = history("I-failed").await;
+    let last_failure = failed.last_failure.as_ref().unwrap();
+    assert_eq!((last_failure.class.as_str(), last_failure.at.as_millis()), ("invalid_form", 1_700_000_001_000));
+    assert_eq!(failed.status(Timestamp::from_millis(0)), RequestStatus::Failed);
     stack.let_worker_run(true);
     stack.wait_for_whitelist(&[rest, mended, new]).await;
     for event in ["old-2", "old-3", "old-4"] {
@@ -534,5 +534,5 @@ async fn a_deployment_over_an_older_stack_loses_nothing() {
         let told = until(&stack, &["audit", instance, "--json"], "\"state\":\"done\"").await;
         assert!(told.contains("ou_stub"), "{told}");
     }
-    assert_eq!(story("I-done").await.attempt, 1);
+    assert_eq!(history("I-done").await.attempt, 1);
 }

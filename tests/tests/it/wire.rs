@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use greenlight_core::audit::{Findings, Subject};
+use greenlight_core::audit::{AttemptRecord, Subject};
 use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, LeaseId, Completion};
 use greenlight_core::mac::Eui48;
@@ -91,9 +91,9 @@ async fn an_operator_asks_by_keys_and_never_scans() {
         }
         println!("{question}: {queries} queries, {gets} reads by key");
     };
-    ledger.stories_of(&Subject::guess("00:00:5e:00:53:01"), 50).await.unwrap();
+    ledger.histories_of(&Subject::guess("00:00:5e:00:53:01"), 50).await.unwrap();
     asked("audit MAC", 1, 1).await;
-    ledger.stories_of(&Subject::guess("I-1"), 50).await.unwrap();
+    ledger.histories_of(&Subject::guess("I-1"), 50).await.unwrap();
     asked("audit INSTANCE", 3, 1).await;
     ledger.figures(hour_ago, now).await.unwrap();
     ledger.breakers().await.unwrap();
@@ -102,7 +102,7 @@ async fn an_operator_asks_by_keys_and_never_scans() {
     asked("grants", 1, 0).await;
     ledger.grants_of(&[("nac".into(), "00:00:5e:00:53:01".into())]).await.unwrap();
     asked("grants MAC", 0, 1).await;
-    ledger.story("a").await.unwrap();
+    ledger.history("a").await.unwrap();
     asked("a dead letter's reason", 0, 1).await;
 }
 
@@ -153,7 +153,7 @@ async fn requests_to_aws() {
     let effect = Effect { outcome: EffectOutcome::AlreadyThere, at: at(1) };
     ledger.record_effect(&request.key(), &lease_id, &key, effect, at(1)).await.unwrap().unwrap();
     let device = Eui48::parse("00:00:5e:00:53:01").unwrap();
-    let findings = Findings {
+    let attempt_record = AttemptRecord {
         flow: "flow".into(),
         is_read: true,
         applicant: "ou_1".into(),
@@ -168,18 +168,18 @@ async fn requests_to_aws() {
         RetryState { attempt: 1, ended_at: at(2), wait_ms: 30_000, ..RetryState::default() };
     let released = Completion::Released { reason: away, retry: retry.clone() };
     let failed = Completion::Failed { reason: reason.clone(), retry };
-    for (completion, findings) in
-        [(Completion::Done, Some(&findings)), (released, None), (failed, None)]
+    for (completion, attempt_record) in
+        [(Completion::Done, Some(&attempt_record)), (released, None), (failed, None)]
     {
-        ledger.complete(&request, &lease_id, &completion, findings, at(2)).await.unwrap().unwrap();
+        ledger.complete(&request, &lease_id, &completion, attempt_record, at(2)).await.unwrap().unwrap();
     }
-    let findings = Findings {
+    let attempt_record = AttemptRecord {
         effects: [(EffectKey::new("nac", "remove", device), effect)].into(),
         has_waited: true,
-        ..findings
+        ..attempt_record
     };
     let completion = Completion::Done;
-    ledger.complete(&request, &lease_id, &completion, Some(&findings), at(2)).await.unwrap().unwrap();
+    ledger.complete(&request, &lease_id, &completion, Some(&attempt_record), at(2)).await.unwrap().unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
     let report = |breaker: Breaker| (breaker.report(&lease_id, Health::Down, at(5)), ());

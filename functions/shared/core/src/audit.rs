@@ -1,7 +1,7 @@
 //! What can be told afterwards: of each request its story, of each device who has it and why, and how
 //! things stand.
 //!
-//! An attempt leaves its [`Findings`] with the ledger when it ends; a store files them under [`Subject`]s,
+//! An attempt leaves its [`AttemptRecord`] with the ledger when it ends; a store files them under [`Subject`]s,
 //! so that an operator finds a request by whatever is at hand: event id, instance, device, person.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use crate::retry::RetryState;
 
 /// What an attempt knows of its request when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
+pub struct AttemptRecord {
     /// The flow.
     pub flow: String,
     /// Whether the source was asked: what follows is not known before.
@@ -36,7 +36,7 @@ pub struct Findings {
     pub has_waited: bool,
 }
 
-impl Findings {
+impl AttemptRecord {
     /// What `request` is filed under.
     #[must_use]
     pub fn subjects(&self, request: &Request) -> BTreeSet<Subject> {
@@ -123,7 +123,7 @@ pub const fn day(moment: Timestamp) -> i64 {
 
 /// All that the ledger can tell of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Story {
+pub struct RequestHistory {
     /// What the ledger files it under: source, instance and verdict.
     pub key: String,
     /// The approval definition.
@@ -147,14 +147,14 @@ pub struct Story {
     /// What was done.
     pub effects: BTreeMap<EffectKey, Effect>,
     /// What went wrong last, if anything ever did.
-    pub setback: Option<Setback>,
+    pub last_failure: Option<LastFailure>,
     /// What its last attempt left to the next one, if one ended without everything done.
     pub retry: Option<RetryState>,
 }
 
 /// What went wrong in an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setback {
+pub struct LastFailure {
     /// The class of the reason, see [`crate::Class`].
     pub class: String,
     /// The reason, with what the target answered.
@@ -165,7 +165,7 @@ pub struct Setback {
     pub at: Timestamp,
 }
 
-impl Story {
+impl RequestHistory {
     /// Source, instance and verdict.
     #[must_use]
     pub fn key_parts(&self) -> Option<[&str; 3]> {
@@ -182,19 +182,19 @@ impl Story {
 
     /// Where it stands at `now`.
     #[must_use]
-    pub fn standing(&self, now: Timestamp) -> Standing {
+    pub fn status(&self, now: Timestamp) -> RequestStatus {
         match &self.state {
-            State::Working(lease) if now < lease.until => Standing::Working,
-            State::Working(_) => Standing::Waiting,
-            State::Done { .. } => Standing::Done,
-            State::Failed { .. } => Standing::Failed,
+            State::Running(lease) if now < lease.until => RequestStatus::Running,
+            State::Running(_) => RequestStatus::Retrying,
+            State::Done { .. } => RequestStatus::Succeeded,
+            State::Failed { .. } => RequestStatus::Failed,
         }
     }
 
     /// When its next attempt begins, if it waits for one; earlier when the queue is redriven.
     #[must_use]
     pub fn next_attempt(&self, now: Timestamp) -> Option<Timestamp> {
-        let is_waiting = self.standing(now) == Standing::Waiting;
+        let is_waiting = self.status(now) == RequestStatus::Retrying;
         self.retry
             .as_ref()
             .filter(|retry| is_waiting && !retry.gave_up)
@@ -211,28 +211,28 @@ impl Story {
 
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub enum RequestStatus {
     /// A worker is at it.
-    Working,
+    Running,
     /// It will be tried again.
-    Waiting,
+    Retrying,
     /// Everything was done.
-    Done,
+    Succeeded,
     /// It is in the dead-letter queue, or was.
     Failed,
 }
 
-impl Standing {
+impl RequestStatus {
     /// All.
-    pub const ALL: [Self; 4] = [Self::Working, Self::Waiting, Self::Done, Self::Failed];
+    pub const ALL: [Self; 4] = [Self::Running, Self::Retrying, Self::Succeeded, Self::Failed];
 
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Working => "working",
-            Self::Waiting => "waiting",
-            Self::Done => "done",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Succeeded => "succeeded",
             Self::Failed => "failed",
         }
     }
@@ -253,7 +253,7 @@ pub struct Grant {
     pub since: Timestamp,
 }
 
-/// What [`Overview::last_hour`] looks back at.
+/// What [`SystemStatus::last_hour`] looks back at.
 pub const HOUR: Duration = Duration::from_hours(1);
 
 /// The most requests that are counted or listed as waiting for their next attempt.
@@ -261,7 +261,7 @@ pub const MAX_WAITING: usize = 1_000;
 
 /// How queue, dead-letter queue and targets stand.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Overview {
+pub struct SystemStatus {
     /// Whether somebody takes messages, where that can be told.
     pub is_served: Option<bool>,
     /// Messages that wait to be given out, those that are tried again later included.
@@ -281,17 +281,17 @@ pub struct Overview {
     /// The circuit breaker of each target that was ever in trouble.
     pub breakers: BTreeMap<String, Breaker>,
     /// Requests that were claimed for the first time within the last hour, by where they stand.
-    pub last_hour: BTreeMap<Standing, u64>,
+    pub last_hour: BTreeMap<RequestStatus, u64>,
 }
 
-impl Overview {
+impl SystemStatus {
     /// Counts the requests that wait for their next attempt.
-    pub fn count_waiting(&mut self, waiting: &[Story]) {
-        for story in waiting {
-            let class = story.setback.as_ref().map_or("unknown", |setback| setback.class.as_str());
+    pub fn count_waiting(&mut self, waiting: &[RequestHistory]) {
+        for history in waiting {
+            let class = history.last_failure.as_ref().map_or("unknown", |last_failure| last_failure.class.as_str());
             *self.waiting_by_class.entry(class.to_owned()).or_default() += 1;
             if class == Class::SourceUnavailable.as_str()
-                && let Some([source, ..]) = story.key_parts()
+                && let Some([source, ..]) = history.key_parts()
             {
                 *self.unreachable_sources.entry(source.to_owned()).or_default() += 1;
             }
@@ -318,7 +318,7 @@ pub struct StoredLetter {
     /// The body as it came.
     pub body: String,
     /// Why it is one; `None` when the queue moved it by itself and the ledger does not know the request.
-    pub setback: Option<Setback>,
+    pub last_failure: Option<LastFailure>,
     /// How often it was received; `None` when that is not known.
     pub receive_count: Option<u32>,
     /// When the queue gave it out for the first time, where that is known.
@@ -338,7 +338,7 @@ impl StoredLetter {
     /// The class of its reason; `unknown` when it has none.
     #[must_use]
     pub fn class(&self) -> &str {
-        self.setback.as_ref().map_or("unknown", |setback| &setback.class)
+        self.last_failure.as_ref().map_or("unknown", |last_failure| &last_failure.class)
     }
 }
 

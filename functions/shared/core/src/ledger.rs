@@ -84,7 +84,7 @@ pub struct Record {
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// A worker is at it, or was when it crashed or let go.
-    Working(Lease),
+    Running(Lease),
     /// Everything was done.
     Done {
         /// When.
@@ -268,12 +268,12 @@ impl Record {
     /// The record before the first claim: as if its lease had been released.
     fn unclaimed(lease_id: &LeaseId) -> Self {
         let lease = Lease { id: lease_id.clone(), until: Timestamp::default() };
-        Self { state: State::Working(lease), attempt: 0, effects: BTreeMap::new(), retry: None }
+        Self { state: State::Running(lease), attempt: 0, effects: BTreeMap::new(), retry: None }
     }
 
     /// Whether the lease is held at `now`.
     fn is_held_by(&self, lease_id: &LeaseId, now: Timestamp) -> bool {
-        matches!(&self.state, State::Working(lease) if lease.id == *lease_id && now < lease.until)
+        matches!(&self.state, State::Running(lease) if lease.id == *lease_id && now < lease.until)
     }
 }
 
@@ -300,7 +300,7 @@ pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Optio
                     State::Failed { at: now, reason: reason.to_string() }
                 }
                 Completion::Released { .. } => {
-                    State::Working(Lease { id: lease_id.clone(), until: Timestamp::default() })
+                    State::Running(Lease { id: lease_id.clone(), until: Timestamp::default() })
                 }
             };
         }),
@@ -311,15 +311,15 @@ fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Resul
     let mut record = record.unwrap_or_else(|| Record::unclaimed(&lease.id));
     match record.state {
         State::Done { .. } => return (record, Err(ClaimError::Completed)),
-        State::Working(Lease { ref id, until }) if now < until => {
+        State::Running(Lease { ref id, until }) if now < until => {
             if *lease_id != lease.id {
                 return (record, Err(ClaimError::Held { until }));
             }
             // The answer to this claim was lost on the way and it is sent again: the same answer.
         }
-        State::Working(_) | State::Failed { .. } => {
+        State::Running(_) | State::Failed { .. } => {
             record.attempt = record.attempt.saturating_add(1);
-            record.state = State::Working(lease);
+            record.state = State::Running(lease);
         }
     }
     let (effects, retry) = (record.effects.clone(), record.retry.clone());
@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(answers[3], Answer::Write(Err(LeaseLost)));
         assert_eq!(answers[4], Answer::Write(Err(LeaseLost)));
         assert!(record.is_some_and(|record| record.effects.is_empty()
-            && matches!(record.state, State::Working(lease) if lease.id == "b".into())));
+            && matches!(record.state, State::Running(lease) if lease.id == "b".into())));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::audit::Findings;
+use crate::audit::AttemptRecord;
 use crate::breaker::Breaker;
 use crate::delivery::{Delivery, Refusal};
 use crate::event::Event;
@@ -146,13 +146,13 @@ pub trait RecordEffect: Send + Sync {
 /// Ends an attempt, under a lease.
 pub trait Complete: Send + Sync {
     /// Ends the attempt as `completion` says; a request that ended also files its event id as processed.
-    /// Findings are filed before, so that what ended can be found.
+    /// AttemptRecord are filed before, so that what ended can be found.
     fn complete(
         &self,
         request: &Request,
         lease_id: &LeaseId,
         completion: &Completion,
-        findings: Option<&Findings>,
+        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
 

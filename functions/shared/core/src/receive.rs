@@ -206,9 +206,9 @@ where
     Q: Enqueue,
     C: Clock,
 {
-    let story = pin!(tell(delivery, receiver));
+    let history = pin!(tell(delivery, receiver));
     let limit = pin!(receiver.clock.sleep(ANSWER_WITHIN));
-    let outcome = match select(story, limit).await {
+    let outcome = match select(history, limit).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(_) => Outcome::NotEnqueued(QueueError("no time is left".to_owned())),
     };

@@ -94,7 +94,7 @@ impl World {
         let now = self.time_of(worker, moment);
         let holds = |record: &Option<Record>, lease_id: &LeaseId| {
             record.as_ref().is_some_and(|record| {
-                matches!(&record.state, State::Working(lease) if lease.id == *lease_id && now < lease.until)
+                matches!(&record.state, State::Running(lease) if lease.id == *lease_id && now < lease.until)
             })
         };
         let (is_write, may) = match &command {
@@ -170,7 +170,7 @@ impl World {
 impl Moment {
     /// The living worker whose lease the ledger knows, however old it is.
     fn holder(&self) -> Option<&Attempt> {
-        let Some(State::Working(lease)) = self.record.as_ref().map(|record| &record.state) else {
+        let Some(State::Running(lease)) = self.record.as_ref().map(|record| &record.state) else {
             return None;
         };
         self.workers.iter().flatten().find(|attempt| attempt.lease_id == lease.id)
@@ -189,7 +189,7 @@ impl Moment {
 
     /// Whether the last lease is void at `now`.
     fn has_run_out(&self, now: Timestamp) -> bool {
-        matches!(self.state(), Some(State::Working(lease)) if lease.until <= now)
+        matches!(self.state(), Some(State::Running(lease)) if lease.until <= now)
     }
 
     fn has_ended(&self) -> bool {
@@ -240,7 +240,7 @@ impl Model for World {
                 }
             }
         }
-        if let Some(State::Working(lease)) = moment.state() {
+        if let Some(State::Running(lease)) = moment.state() {
             // Time passes by itself while the lease of a dead worker holds, by the slowest clock.
             let is_over = Timestamp::from_millis(1_000 + moment.now) >= lease.until;
             if !is_over && (moment.holder().is_none() || moment.slowness_left > 0) {
@@ -383,7 +383,7 @@ fn without_the_owner(
     now: Timestamp,
 ) -> (Option<Record>, Answer) {
     let holder = match record.as_ref().map(|record| &record.state) {
-        Some(State::Working(lease)) => Some(lease.id.clone()),
+        Some(State::Running(lease)) => Some(lease.id.clone()),
         _ => None,
     };
     let command = match (command, holder) {

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use greenlight_core::audit::Findings;
+use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
@@ -146,10 +146,10 @@ impl Complete for Counting {
         request: &Request,
         lease_id: &LeaseId,
         completion: &Completion,
-        findings: Option<&Findings>,
+        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let result = self.0.complete(request, lease_id, completion, findings, now).await;
+        let result = self.0.complete(request, lease_id, completion, attempt_record, now).await;
         self.1.add(&request.instance_code);
         result
     }

@@ -1,7 +1,7 @@
 //! See it work: serve, with a stub of Feishu and of a NAC beside it, and a story told in a few lines.
 
 mod radius;
-mod story;
+mod scenario;
 
 use std::io;
 use std::time::{Duration, Instant};

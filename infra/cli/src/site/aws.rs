@@ -4,7 +4,7 @@ use aws_config::BehaviorVersion;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{HOUR, MAX_WAITING, Overview, Story};
+use greenlight_core::audit::{HOUR, MAX_WAITING, SystemStatus, RequestHistory};
 use greenlight_core::ports::Clock;
 use greenlight_stores::aws::{
     DeadLetterQueue, DynamoLedger, Inspection, SecretsManager, SqsQueue, Stack, StackError,
@@ -59,7 +59,7 @@ impl OnAws {
         Ok(self.dead_letters()?.hold(SystemClock.now()).await?)
     }
 
-    pub(super) async fn overview(&self, now: Timestamp) -> Result<Overview, SiteError> {
+    pub(super) async fn overview(&self, now: Timestamp) -> Result<SystemStatus, SiteError> {
         let queue = self.stack.output("QueueUrl")?;
         let (counts, dead, oldest, figures, breakers, waiting) = tokio::join!(
             self.stack.counts(queue),
@@ -71,9 +71,9 @@ impl OnAws {
         );
         let (counts, dead, waiting) = (counts?, dead?, waiting?);
         // SQS hides what is tried again later as it hides what is being processed.
-        let is_hidden = |story: &&Story| story.next_attempt(now).is_some_and(|next| next > now);
+        let is_hidden = |history: &&RequestHistory| history.next_attempt(now).is_some_and(|next| next > now);
         let hidden = (waiting.iter().filter(is_hidden).count() as u64).min(counts.in_flight);
-        let mut overview = Overview {
+        let mut overview = SystemStatus {
             is_served: None,
             waiting: counts.waiting + hidden,
             in_flight: counts.in_flight - hidden,
@@ -82,7 +82,7 @@ impl OnAws {
             by_class: [].into(),
             breakers: breakers?,
             last_hour: figures?,
-            ..Overview::default()
+            ..SystemStatus::default()
         };
         overview.count_waiting(&waiting);
         Ok(overview)

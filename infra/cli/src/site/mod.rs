@@ -9,7 +9,7 @@ use std::convert::Infallible as Held;
 use std::path::PathBuf;
 
 use greenlight_core::audit::{
-    DeployedFlows, Elsewhere, Grant, Overview, StoredLetter, Story, Subject,
+    DeployedFlows, Elsewhere, Grant, SystemStatus, StoredLetter, RequestHistory, Subject,
 };
 use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
 use greenlight_core::secret::SecretError;
@@ -138,7 +138,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn overview(&self, now: Timestamp) -> Result<Overview, SiteError> {
+    pub async fn overview(&self, now: Timestamp) -> Result<SystemStatus, SiteError> {
         match self {
             Self::Local(database) => Ok(database.overview(now).await?),
             #[cfg(feature = "aws")]
@@ -150,7 +150,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, SiteError> {
+    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.recent(at_most, now).await?,
             #[cfg(feature = "aws")]
@@ -162,15 +162,15 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn stories_of(
+    pub async fn histories_of(
         &self,
         subjects: &[Subject],
         at_most: usize,
-    ) -> Result<Vec<Story>, SiteError> {
+    ) -> Result<Vec<RequestHistory>, SiteError> {
         Ok(match self {
-            Self::Local(database) => database.stories_of(subjects, at_most).await?,
+            Self::Local(database) => database.histories_of(subjects, at_most).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().stories_of(subjects, at_most).await?,
+            Self::Aws(site) => site.ledger().histories_of(subjects, at_most).await?,
         })
     }
 
@@ -240,7 +240,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, SiteError> {
+    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.waiting(at_most, now).await?,
             #[cfg(feature = "aws")]
@@ -383,11 +383,11 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn story(&self, key: &str) -> Result<Option<Story>, SiteError> {
+    pub async fn history(&self, key: &str) -> Result<Option<RequestHistory>, SiteError> {
         Ok(match self {
-            Self::Local(database) => database.story(key).await?,
+            Self::Local(database) => database.history(key).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().story(key).await?,
+            Self::Aws(site) => site.ledger().history(key).await?,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{Grant, Overview, Standing, StoredLetter, Story, Subject};
+use greenlight_core::audit::{Grant, SystemStatus, RequestStatus, StoredLetter, RequestHistory, Subject};
 use greenlight_core::{Request, Timestamp};
 use minijinja::Environment;
 use serde::Serialize;
@@ -33,9 +33,9 @@ pub(super) enum PageError {
 pub(super) struct Page {
     wanted: String,
     now: Timestamp,
-    overview: Overview,
-    found: Option<Vec<Story>>,
-    recent: Vec<Story>,
+    overview: SystemStatus,
+    found: Option<Vec<RequestHistory>>,
+    recent: Vec<RequestHistory>,
     letters: Vec<StoredLetter>,
     /// Dead letters that somebody else holds.
     elsewhere: usize,
@@ -109,7 +109,7 @@ impl Page {
         let of = Some(wanted).filter(|wanted| !wanted.is_empty());
         let found = match of {
             None => None,
-            Some(wanted) => Some(site.stories_of(&Subject::guess(wanted), ROWS).await?),
+            Some(wanted) => Some(site.histories_of(&Subject::guess(wanted), ROWS).await?),
         };
         let seen = dlq::look(site).await?;
         Ok(Self {
@@ -133,7 +133,7 @@ impl Page {
         let mut templates = Environment::new();
         templates.add_template("page.html", include_str!("page.html"))?;
         let words = language.words();
-        let story = |story: &Story| self.story(story, language);
+        let history = |history: &RequestHistory| self.history(history, language);
         let count = |standing| self.overview.last_hour.get(&standing).copied().unwrap_or(0);
         let targets = self.targets();
         let view = View {
@@ -146,10 +146,10 @@ impl Page {
             waiting: self.overview.waiting,
             in_flight: self.overview.in_flight,
             dead_letters: self.overview.dead_letters,
-            last_hour: Standing::ALL.map(count).iter().sum(),
+            last_hour: RequestStatus::ALL.map(count).iter().sum(),
             open: targets.iter().filter(|target| target.is_open).count(),
-            found: self.found.as_ref().map(|found| found.iter().map(story).collect()),
-            recent: self.recent.iter().map(story).collect(),
+            found: self.found.as_ref().map(|found| found.iter().map(history).collect()),
+            recent: self.recent.iter().map(history).collect(),
             letters: self.letters.iter().map(letter).collect(),
             elsewhere: self.elsewhere,
             grants: self.grants.iter().map(grant).collect(),
@@ -169,35 +169,35 @@ impl Page {
         breakers.map(target).collect()
     }
 
-    fn story(&self, story: &Story, language: Language) -> StoryRow {
-        let standing = story.standing(self.now);
+    fn history(&self, history: &RequestHistory, language: Language) -> StoryRow {
+        let standing = history.status(self.now);
         let words = language.words();
         let step = |(at, step): (Option<Timestamp>, String)| {
             let at = at.map_or_else(|| words["now"].to_owned(), moment);
             (at, step)
         };
         StoryRow {
-            instance: story.instance_code().to_owned(),
-            applicant: story.applicant.clone().unwrap_or_default(),
-            standing: language.standing(standing),
+            instance: history.instance_code().to_owned(),
+            applicant: history.applicant.clone().unwrap_or_default(),
+            standing: language.status(standing),
             class: standing.as_str(),
-            attempts: story.attempt,
-            since: story.received_at.map_or_else(String::new, moment),
-            steps: steps(story, self.now).into_iter().map(step).collect(),
+            attempts: history.attempt,
+            since: history.received_at.map_or_else(String::new, moment),
+            steps: steps(history, self.now).into_iter().map(step).collect(),
         }
     }
 }
 
 fn letter(letter: &StoredLetter) -> LetterRow {
-    let setback = letter.setback.as_ref();
+    let last_failure = letter.last_failure.as_ref();
     let instance = Request::parse(&letter.body).map(|request| request.instance_code);
     LetterRow {
         id: letter.id.clone(),
         instance: instance.unwrap_or_else(|_| "?".to_owned()),
         class: letter.class().to_owned(),
-        reason: setback.map_or_else(String::new, |setback| setback.reason.clone()),
+        reason: last_failure.map_or_else(String::new, |last_failure| last_failure.reason.clone()),
         next: next_step(letter.class()),
-        at: setback.map_or_else(String::new, |setback| moment(setback.at)),
+        at: last_failure.map_or_else(String::new, |last_failure| moment(last_failure.at)),
     }
 }
 

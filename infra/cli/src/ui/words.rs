@@ -37,14 +37,14 @@ impl Language {
     }
 
     /// Where a request stands, as a word.
-    pub(super) const fn standing(self, standing: greenlight_core::audit::Standing) -> &'static str {
-        use greenlight_core::audit::Standing;
+    pub(super) const fn status(self, standing: greenlight_core::audit::RequestStatus) -> &'static str {
+        use greenlight_core::audit::RequestStatus;
         match (self, standing) {
             (Self::English, standing) => standing.as_str(),
-            (Self::Chinese, Standing::Working) => "处理中",
-            (Self::Chinese, Standing::Waiting) => "等待重试",
-            (Self::Chinese, Standing::Done) => "已完成",
-            (Self::Chinese, Standing::Failed) => "失败",
+            (Self::Chinese, RequestStatus::Running) => "处理中",
+            (Self::Chinese, RequestStatus::Retrying) => "等待重试",
+            (Self::Chinese, RequestStatus::Succeeded) => "已完成",
+            (Self::Chinese, RequestStatus::Failed) => "失败",
         }
     }
 }
@@ -76,7 +76,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("state", "State", "状态"),
     ("attempts", "Attempts", "尝试次数"),
     ("since", "Since", "时间"),
-    ("story", "Story", "经过"),
+    ("history", "RequestHistory", "经过"),
     ("now", "now", "现在"),
     ("letters", "Dead letters", "死信队列"),
     ("no_letters", "The dead-letter queue is empty.", "死信队列为空。"),

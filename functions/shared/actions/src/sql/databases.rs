@@ -34,7 +34,7 @@ const SERIALIZABLE: &str = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE";
 
 /// Why an operation did not come to its end.
 #[derive(Debug)]
-enum Setback {
+enum StatementError {
     Failed(Failure),
     /// Another transaction was in the way, or was there before.
     Conflict {
@@ -43,7 +43,7 @@ enum Setback {
     },
 }
 
-impl From<Failure> for Setback {
+impl From<Failure> for StatementError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -150,16 +150,16 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         loop {
             match target.run_once(&pool, operation, &variables, call).await {
                 Ok(outcome) => return Ok(outcome),
-                Err(Setback::Failed(failure)) => return Err(failure),
+                Err(StatementError::Failed(failure)) => return Err(failure),
                 // A unique index has a row already: is it the one of this device?
-                Err(Setback::Conflict { is_duplicate: true, .. })
+                Err(StatementError::Conflict { is_duplicate: true, .. })
                     if operation.only_inserts()
                         && target.finds(&pool, &variables, call).await? =>
                 {
                     return Ok(EffectOutcome::AlreadyThere);
                 }
-                Err(Setback::Conflict { failure, .. }) if tries == TRIES => return Err(failure),
-                Err(Setback::Conflict { .. }) => {
+                Err(StatementError::Conflict { failure, .. }) if tries == TRIES => return Err(failure),
+                Err(StatementError::Conflict { .. }) => {
                     let pause = Duration::from_millis(fastrand::u64(1..=20) * tries);
                     self.clock.sleep(pause).await;
                     tries += 1;
@@ -270,8 +270,8 @@ impl Target {
         operation: &SqlOperation,
         variables: &Context,
         call: &Call<'_>,
-    ) -> Result<EffectOutcome, Setback> {
-        let failed = |error: sqlx::Error| self.setback(&error);
+    ) -> Result<EffectOutcome, StatementError> {
+        let failed = |error: sqlx::Error| self.error(&error);
         let mut connection = pool.acquire().await.map_err(failed)?;
         // MySQL takes it before the transaction, PostgreSQL in it; SQLite has one writer.
         let is_mysql = self.marks == Marks::Question;
@@ -313,12 +313,12 @@ impl Target {
         let Some(find) = self.connector.operations.get("find") else { return Ok(false) };
         match self.run_once(pool, find, variables, call).await {
             Ok(outcome) => Ok(outcome == EffectOutcome::Done),
-            Err(Setback::Failed(failure)) if failure.reason().class == Class::NotFound => Ok(false),
-            Err(Setback::Failed(failure) | Setback::Conflict { failure, .. }) => Err(failure),
+            Err(StatementError::Failed(failure)) if failure.reason().class == Class::NotFound => Ok(false),
+            Err(StatementError::Failed(failure) | StatementError::Conflict { failure, .. }) => Err(failure),
         }
     }
 
-    fn setback(&self, error: &sqlx::Error) -> Setback {
+    fn error(&self, error: &sqlx::Error) -> StatementError {
         let failure = self.failure(error);
         let Some(database) = error.as_database_error() else { return failure.into() };
         let code = database.code().unwrap_or_default();
@@ -329,9 +329,9 @@ impl Target {
             let text =
                 format!("target `{}`: other transactions were in the way ({code})", self.name);
             let failure = Failure::retry(Class::TargetFailed, text);
-            Setback::Conflict { is_duplicate: false, failure }
+            StatementError::Conflict { is_duplicate: false, failure }
         } else if database.is_unique_violation() {
-            Setback::Conflict { is_duplicate: true, failure }
+            StatementError::Conflict { is_duplicate: true, failure }
         } else {
             failure.into()
         }

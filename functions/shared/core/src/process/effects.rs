@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Job, Processor, Setback};
+use super::{Job, Processor, AttemptError};
 use crate::breaker::{Breaker, BreakerState, Health, Pass};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
@@ -52,7 +52,7 @@ where
 
     /// Looks at the circuit breakers of the flow's targets, without taking a probe's place: while all
     /// are away there is no point in asking the source either.
-    pub(super) async fn look(&self, flow: &Flow) -> Result<Circuits, Setback> {
+    pub(super) async fn look(&self, flow: &Flow) -> Result<Circuits, AttemptError> {
         let now = self.clock.now();
         let circuits = Circuits::default();
         let mut away = Vec::new();
@@ -77,7 +77,7 @@ where
         job: &Job<'_>,
         circuits: &Circuits,
         is_proven: bool,
-    ) -> Result<Result<Effect, Failure>, Setback> {
+    ) -> Result<Result<Effect, Failure>, AttemptError> {
         // Who does not have the target to itself must not become its probe.
         if let Err(failure) = self.hold(call.target, job).await? {
             return Ok(Err(failure));

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Disposition, Job, Message, Processor, Setback};
-use crate::audit::Findings;
+use super::{Disposition, Job, Message, Processor, AttemptError};
+use crate::audit::AttemptRecord;
 use crate::failure::{Class, Failure, Reason};
 use crate::ledger::Completion;
 use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, QueueError, ReadInstance};
@@ -35,10 +35,10 @@ where
     pub(super) async fn complete(
         &self,
         job: &Job<'_>,
-        result: Result<(), Setback>,
-        findings: &Findings,
+        result: Result<(), AttemptError>,
+        attempt_record: &AttemptRecord,
         failed: BTreeSet<String>,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), AttemptError> {
         let Job { request, message, taken, spent, .. } = *job;
         let now = self.clock.now();
         let state = |wait: Duration, gave_up: bool| RetryState {
@@ -51,8 +51,8 @@ where
         };
         let (completion, result) = match result {
             Ok(()) => (Completion::Done, Ok(())),
-            Err(setback @ (Setback::LeaseLost | Setback::Completed(_))) => return Err(setback),
-            Err(Setback::Failed(failure)) => {
+            Err(error @ (AttemptError::LeaseLost | AttemptError::Completed(_))) => return Err(error),
+            Err(AttemptError::Failed(failure)) => {
                 let end = self.end(failure, message, spent);
                 let completion = match end.clone() {
                     End::Retry { after, reason } => {
@@ -62,14 +62,14 @@ where
                         Completion::Failed { reason, retry: state(Duration::ZERO, true) }
                     }
                 };
-                (completion, Err(Setback::Completed(end)))
+                (completion, Err(AttemptError::Completed(end)))
             }
         };
         // A request that is tried again and again is not filed again and again, and yet found soon.
         let is_filed = completion.is_final() || taken.attempt.is_power_of_two();
-        let findings = Some(findings).filter(|_| is_filed);
+        let attempt_record = Some(attempt_record).filter(|_| is_filed);
         let lease_id = &message.lease.id;
-        self.ledger.complete(request, lease_id, &completion, findings, now).await??;
+        self.ledger.complete(request, lease_id, &completion, attempt_record, now).await??;
         result
     }
 

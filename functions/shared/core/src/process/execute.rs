@@ -10,7 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::effects::Circuits;
-use super::{Effects, Job, Plan, Processor, Setback};
+use super::{Effects, Job, Plan, Processor, AttemptError};
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::Action;
 use crate::ledger::{Effect, EffectKey};
@@ -34,7 +34,7 @@ where
         plan: Plan<'_>,
         circuits: &Circuits,
         attempt: &mut AttemptResult<'_>,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), AttemptError> {
         let result = self.perform_all(job, plan, circuits, attempt).await;
         self.release(job).await;
         result
@@ -47,7 +47,7 @@ where
         plan: Plan<'_>,
         circuits: &Circuits,
         attempt: &mut AttemptResult<'_>,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), AttemptError> {
         let mut variables = plan.variables;
         if let Some(trace_id) = &job.request.trace_id {
             variables.insert(TRACE_ID.to_owned(), Value::String(trace_id.to_string()));
@@ -92,9 +92,9 @@ where
                     }
                     progress.add(failure.at(call.target));
                 }
-                Err(setback) => {
+                Err(error) => {
                     lane.done(call.device);
-                    progress.setback = progress.setback.or(Some(setback));
+                    progress.error = progress.error.or(Some(error));
                 }
             }
         }
@@ -108,7 +108,7 @@ where
         job: &Job<'_>,
         circuits: &Circuits,
         is_proven: bool,
-    ) -> (Call<'a>, Result<Result<Effect, Failure>, Setback>) {
+    ) -> (Call<'a>, Result<Result<Effect, Failure>, AttemptError>) {
         let performed = AssertUnwindSafe(self.perform(&call, job, circuits, is_proven));
         let performed = performed.catch_unwind().await;
         let panicked = "the worker panicked: the log has the place";
@@ -217,7 +217,7 @@ fn lanes<'a>(job: &Job<'_>, work: &[(&'a Action, Eui48)]) -> BTreeMap<&'a str, L
 struct Progress {
     has_effects: bool,
     /// Why no more calls are started.
-    setback: Option<Setback>,
+    error: Option<AttemptError>,
     retries: Vec<(Option<Duration>, Reason)>,
     give_ups: Vec<Reason>,
     /// Whether there was no time to start a call.
@@ -230,7 +230,7 @@ impl Progress {
     }
 
     fn goes_on(&self) -> bool {
-        self.setback.is_none() && !self.is_out_of_time
+        self.error.is_none() && !self.is_out_of_time
     }
 
     fn add(&mut self, failure: Failure) {
@@ -244,9 +244,9 @@ impl Progress {
     }
 
     /// A retry goes before giving up: what cannot succeed fails again, and is reported at the end.
-    fn into_result(mut self) -> Result<(), Setback> {
-        if let Some(setback) = self.setback {
-            return Err(setback);
+    fn into_result(mut self) -> Result<(), AttemptError> {
+        if let Some(error) = self.error {
+            return Err(error);
         }
         let text = "the worker's time ran out before everything was started";
         // After progress the rest is tried at once; without any, time is no excuse for what failed.

@@ -18,7 +18,7 @@ use tracing::{Instrument, Span};
 use self::end::End;
 use self::execute::AttemptResult;
 pub use self::plan::{Plan, plan};
-use crate::audit::Findings;
+use crate::audit::AttemptRecord;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
@@ -123,7 +123,7 @@ struct Job<'a> {
 }
 
 /// Why an attempt did not end with everything done.
-enum Setback {
+enum AttemptError {
     Failed(Failure),
     /// It failed, and the ledger says so.
     Completed(End),
@@ -131,25 +131,25 @@ enum Setback {
     LeaseLost,
 }
 
-impl From<Failure> for Setback {
+impl From<Failure> for AttemptError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
 }
 
-impl From<LeaseLost> for Setback {
+impl From<LeaseLost> for AttemptError {
     fn from(_: LeaseLost) -> Self {
         Self::LeaseLost
     }
 }
 
-impl From<LedgerError> for Setback {
+impl From<LedgerError> for AttemptError {
     fn from(error: LedgerError) -> Self {
         Self::Failed(Failure::retry(Class::LedgerUnavailable, error))
     }
 }
 
-impl From<BadRequest> for Setback {
+impl From<BadRequest> for AttemptError {
     fn from(bad: BadRequest) -> Self {
         Self::Failed(Failure::give_up(Class::InvalidMessage, bad))
     }
@@ -167,11 +167,11 @@ where
     async fn handle(&self, message: &Message<'_>) -> Disposition {
         let end = match self.isolated_attempt(message).await {
             Ok(()) => None,
-            Err(Setback::LeaseLost) => {
+            Err(AttemptError::LeaseLost) => {
                 Some(self.end_unclaimed(Failure::retry(Class::LeaseHeld, LeaseLost), message))
             }
-            Err(Setback::Completed(end)) => Some(end),
-            Err(Setback::Failed(failure)) => Some(self.end_unclaimed(failure, message)),
+            Err(AttemptError::Completed(end)) => Some(end),
+            Err(AttemptError::Failed(failure)) => Some(self.end_unclaimed(failure, message)),
         };
         let disposition = match end {
             None => Disposition::Done,
@@ -206,7 +206,7 @@ where
     }
 
     /// A panic and a hang end here: neither costs another message of the batch anything.
-    async fn isolated_attempt(&self, message: &Message<'_>) -> Result<(), Setback> {
+    async fn isolated_attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
         let attempt = pin!(AssertUnwindSafe(self.attempt(message)).catch_unwind());
         let limit = pin!(self.clock.sleep(message.stop.since(self.clock.now())));
         let text = match select(attempt, limit).await {
@@ -217,7 +217,7 @@ where
         Err(Failure::retry(Class::InternalError, text).into())
     }
 
-    async fn attempt(&self, message: &Message<'_>) -> Result<(), Setback> {
+    async fn attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
         let request = Request::parse(message.body)?;
         let span = Span::current();
         span.record("instance_code", &request.instance_code);
@@ -234,15 +234,15 @@ where
         let (policy, now) = (&self.flows.retry, self.clock.now());
         let spent = policy.spent(state, taken.attempt, message.first_received, now);
         let job = Job { request: &request, flow, taken: &taken, message, spent };
-        let mut findings = Findings {
+        let mut attempt_record = AttemptRecord {
             flow: flow.name.clone(),
             effects: taken.effects.clone(),
             has_waited: taken.retry.is_some(),
-            ..Findings::default()
+            ..AttemptRecord::default()
         };
         let mut failed = taken.failed();
-        let result = self.carry_out(&job, &mut findings, &mut failed).await;
-        self.complete(&job, result, &findings, failed).await
+        let result = self.carry_out(&job, &mut attempt_record, &mut failed).await;
+        self.complete(&job, result, &attempt_record, failed).await
     }
 
     fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
@@ -260,7 +260,7 @@ where
         &self,
         request: &Request,
         message: &Message<'_>,
-    ) -> Result<Option<Claimed>, Setback> {
+    ) -> Result<Option<Claimed>, AttemptError> {
         let now = self.clock.now();
         match self.ledger.claim(request, &message.lease, now).await? {
             Ok(taken) => Ok(Some(taken)),
@@ -279,9 +279,9 @@ where
     async fn carry_out(
         &self,
         job: &Job<'_>,
-        findings: &mut Findings,
+        attempt_record: &mut AttemptRecord,
         failed: &mut BTreeSet<String>,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), AttemptError> {
         let Job { request, flow, .. } = *job;
         // Attempts that end without a word are not tried for ever.
         let last_ended = job.taken.retry.as_ref().map_or(0, |retry| retry.attempt);
@@ -294,15 +294,15 @@ where
         let instance = self.source.read_instance(&request.instance_code).await?;
         confirm(request, &instance)?;
         let plan = plan(flow, &instance, &request.event_id, &self.actions)?;
-        findings.is_read = true;
-        findings.applicant.clone_from(&instance.applicant);
-        findings.serial_number.clone_from(&instance.serial_number);
-        findings.devices.extend(&plan.devices);
+        attempt_record.is_read = true;
+        attempt_record.applicant.clone_from(&instance.applicant);
+        attempt_record.serial_number.clone_from(&instance.serial_number);
+        attempt_record.devices.extend(&plan.devices);
         if plan.randomized > 0 {
             let devices = plan.randomized;
             tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
         }
-        let effects = &mut findings.effects;
+        let effects = &mut attempt_record.effects;
         self.execute(job, plan, &circuits, &mut AttemptResult { effects, failed }).await
     }
 }

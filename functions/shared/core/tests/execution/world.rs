@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use greenlight_core::audit::Findings;
+use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
@@ -151,7 +151,7 @@ impl Complete for Ports {
         _: &Request,
         lease_id: &LeaseId,
         completion: &Completion,
-        _: Option<&Findings>,
+        _: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         Ok(written(&self.0.apply(Command::Complete(lease_id.clone(), completion.clone()), now)))

@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
     QueueAttributeName,
 };
-use greenlight_core::audit::{Elsewhere, Setback, StoredLetter};
+use greenlight_core::audit::{Elsewhere, LastFailure, StoredLetter};
 use greenlight_core::ports::QueueError;
 use greenlight_core::{Request, Timestamp};
 
@@ -302,12 +302,12 @@ impl DeadLetterQueue {
     /// A letter that SQS moved by itself carries no reason: the ledger has it.
     async fn add_reason(&self, letter: &mut StoredLetter) -> Result<(), QueueError> {
         let request = Request::parse(&letter.body);
-        let (None, Ok(request)) = (&letter.setback, request) else { return Ok(()) };
-        let story = self.ledger.story(request.key().as_str()).await;
-        if let Some(story) = story.map_err(|error| QueueError(error.0))? {
-            letter.setback = story.setback;
-            letter.receive_count = Some(story.attempt);
-            letter.first_received = story.first_claimed_at;
+        let (None, Ok(request)) = (&letter.last_failure, request) else { return Ok(()) };
+        let history = self.ledger.history(request.key().as_str()).await;
+        if let Some(history) = history.map_err(|error| QueueError(error.0))? {
+            letter.last_failure = history.last_failure;
+            letter.receive_count = Some(history.attempt);
+            letter.first_received = history.first_claimed_at;
         }
         Ok(())
     }
@@ -323,7 +323,7 @@ fn read(message: Message) -> (i64, Held) {
     let sent = sent.and_then(|sent| sent.parse().ok()).unwrap_or_default();
     let letter = StoredLetter {
         id: message.message_id.unwrap_or_default(),
-        setback: text("class").zip(moment("failed_at")).map(|(class, at)| Setback {
+        last_failure: text("class").zip(moment("failed_at")).map(|(class, at)| LastFailure {
             class,
             reason: text("reason").unwrap_or_default(),
             target: text("target"),

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
     Update,
 };
-use greenlight_core::audit::{Findings, Subject, day};
+use greenlight_core::audit::{AttemptRecord, Subject, day};
 use greenlight_core::ledger::{
     Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, ClaimError, Completion, Claimed,
 };
@@ -27,10 +27,10 @@ use super::item::{Item, expiry, number, of_day, string, text, timestamp, unreada
 /// A request may be claimed when nobody has, when it failed, or when the last lease is void.
 /// The expiry stands in the condition: DynamoDB's own deletion of old items is days late.
 const CLAIMABLE: &str =
-    "attribute_not_exists(pk) OR #state = :failed OR (#state = :working AND lease_until <= :now)";
+    "attribute_not_exists(pk) OR #state = :failed OR (#state = :running AND lease_until <= :now)";
 
 /// Whoever writes must hold the lease, now.
-const HELD: &str = "#state = :working AND #lease = :me AND lease_until > :now";
+const HELD: &str = "#state = :running AND #lease = :me AND lease_until > :now";
 
 /// So often a completion is tried when it meets another write.
 const SETTLE_TRIES: u32 = 4;
@@ -67,7 +67,7 @@ impl Claim for DynamoLedger {
             .key("pk", request_pk(&request.key()))
             .condition_expression(CLAIMABLE)
             .update_expression(
-                "SET #state = :working, #lease = :me, lease_until = :until, \
+                "SET #state = :running, #lease = :me, lease_until = :until, \
                  attempt = if_not_exists(attempt, :zero) + :one, \
                  effects = if_not_exists(effects, :none), \
                  approval_code = :approval_code, event_id = :event_id, \
@@ -83,7 +83,7 @@ impl Claim for DynamoLedger {
             .expression_attribute_values(":day", text(&of_day(day(now))))
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#lease", "lease_id")
-            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":running", text("running"))
             .expression_attribute_values(":failed", text("failed"))
             .expression_attribute_values(":me", text(lease.id.as_str()))
             .expression_attribute_values(":until", number(lease.until.as_millis()))
@@ -158,7 +158,7 @@ impl DynamoLedger {
             .condition_expression(HELD)
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#lease", "lease_id")
-            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":running", text("running"))
             .expression_attribute_values(":me", text(lease_id.as_str()))
             .expression_attribute_values(":now", number(now.as_millis()));
         let mut sets = Vec::new();
@@ -192,17 +192,17 @@ impl Complete for DynamoLedger {
         request: &Request,
         lease_id: &LeaseId,
         completion: &Completion,
-        findings: Option<&Findings>,
+        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let filing = self.file_end(request, completion, findings, now);
+        let filing = self.file_end(request, completion, attempt_record, now);
         let late = || LedgerError("it took too long".to_owned());
         // What an operator asks for must not keep a request from ending.
         let filed = tokio::time::timeout(FILE_WITHIN, filing).await;
         if let Err(error) = filed.unwrap_or_else(|_| Err(late())) {
             tracing::warn!(%error, "what the attempt found out could not be filed");
         }
-        let update = self.completion(request, lease_id, completion, findings, now)?;
+        let update = self.completion(request, lease_id, completion, attempt_record, now)?;
         let mut writes = vec![TransactWriteItem::builder().update(update).build()];
         if completion.is_final() {
             let put = Put::builder()
@@ -254,11 +254,11 @@ impl DynamoLedger {
         &self,
         request: &Request,
         completion: &Completion,
-        findings: Option<&Findings>,
+        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        if let Some(findings) = findings {
-            self.file(request, findings, now).await?;
+        if let Some(attempt_record) = attempt_record {
+            self.file(request, attempt_record, now).await?;
         }
         match completion {
             Completion::Released { retry, .. } if retry.wait_ms > 0 => {
@@ -266,7 +266,7 @@ impl DynamoLedger {
             }
             Completion::Released { .. } => Ok(()),
             Completion::Done | Completion::Failed { .. } => {
-                if findings.is_some_and(|findings| findings.has_waited) {
+                if attempt_record.is_some_and(|attempt_record| attempt_record.has_waited) {
                     self.delete_waiting(&request.key()).await?;
                 }
                 Ok(())
@@ -280,7 +280,7 @@ impl DynamoLedger {
         request: &Request,
         lease_id: &LeaseId,
         completion: &Completion,
-        findings: Option<&Findings>,
+        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Update, LedgerError> {
         let update = Update::builder()
@@ -289,7 +289,7 @@ impl DynamoLedger {
             .condition_expression(HELD)
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#lease", "lease_id")
-            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":running", text("running"))
             .expression_attribute_values(":me", text(lease_id.as_str()))
             .expression_attribute_values(":now", number(now.as_millis()));
         let (update, mut sets) = if completion.is_final() {
@@ -324,15 +324,15 @@ impl DynamoLedger {
             }
         };
         // What was found out before the source was away must not be forgotten.
-        let update = match findings.filter(|findings| !findings.applicant.is_empty()) {
+        let update = match attempt_record.filter(|attempt_record| !attempt_record.applicant.is_empty()) {
             None => update,
-            Some(findings) => {
+            Some(attempt_record) => {
                 sets.extend(["#flow = :flow", "applicant = :applicant", "serial_number = :serial"]);
                 update
                     .expression_attribute_names("#flow", "flow")
-                    .expression_attribute_values(":flow", text(&findings.flow))
-                    .expression_attribute_values(":applicant", text(&findings.applicant))
-                    .expression_attribute_values(":serial", text(&findings.serial_number))
+                    .expression_attribute_values(":flow", text(&attempt_record.flow))
+                    .expression_attribute_values(":applicant", text(&attempt_record.applicant))
+                    .expression_attribute_values(":serial", text(&attempt_record.serial_number))
             }
         };
         update

@@ -10,7 +10,7 @@ mod dynamodb;
 mod effects;
 mod environment;
 #[cfg(feature = "dynamodb")]
-mod findings;
+mod attempt_records;
 #[cfg(feature = "dynamodb")]
 mod flows;
 #[cfg(feature = "dynamodb")]
@@ -28,7 +28,7 @@ mod sqs;
 #[cfg(feature = "operator")]
 mod stack;
 #[cfg(feature = "operator")]
-mod stories;
+mod histories;
 #[cfg(feature = "dynamodb")]
 mod waiting;
 

@@ -1,7 +1,7 @@
 //! The ledger of one machine: the state machine itself, inside a transaction.
 
 use futures_util::FutureExt;
-use greenlight_core::audit::{Findings, Setback, Subject};
+use greenlight_core::audit::{AttemptRecord, LastFailure, Subject};
 use greenlight_core::ledger::{
     Answer, Command, Effect, EffectKey, Lease, LeaseLost, LeaseId, REMEMBERED_FOR, Record, ClaimError,
     Completion, Claimed, apply,
@@ -10,7 +10,7 @@ use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Complete};
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{Database, failed, findings};
+use super::{Database, failed, attempt_record};
 
 /// What else is written in the same transaction.
 #[derive(Default)]
@@ -18,7 +18,7 @@ struct With {
     /// The request, where the command has it whole.
     request: Option<Request>,
     /// What the attempt found out.
-    findings: Option<Findings>,
+    attempt_record: Option<AttemptRecord>,
     /// What went wrong in it.
     reason: Option<Reason>,
     /// Whether its event id is filed as processed.
@@ -63,8 +63,8 @@ async fn carry_out(
         if let Some(request) = with.request.as_ref().filter(|_| with.event) {
             file_event(connection, request, now).await?;
         }
-        if let (Some(request), Some(findings)) = (&with.request, &with.findings) {
-            findings::file(connection, request, findings).await?;
+        if let (Some(request), Some(attempt_record)) = (&with.request, &with.attempt_record) {
+            attempt_record::file(connection, request, attempt_record).await?;
         }
     }
     Ok(answer)
@@ -77,21 +77,21 @@ async fn save(
     with: &With,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let setback = with.reason.as_ref().map(|reason| Setback {
+    let last_failure = with.reason.as_ref().map(|reason| LastFailure {
         class: reason.class.as_str().to_owned(),
         reason: reason.text.clone(),
         target: reason.target.clone(),
         at: now,
     });
-    let setback = setback.map(|setback| serde_json::to_string(&setback)).transpose();
+    let last_failure = last_failure.map(|last_failure| serde_json::to_string(&last_failure)).transpose();
     // Before the source was asked nothing of it is known, and what was known stays.
-    let found = with.findings.as_ref().filter(|findings| !findings.applicant.is_empty());
+    let found = with.attempt_record.as_ref().filter(|attempt_record| !attempt_record.applicant.is_empty());
     sqlx::query(
         "INSERT INTO requests (key, record, approval_code, event_id, expires_at, received_at, first_claimed_at)
          VALUES (?1, ?2, coalesce(?3, ''), coalesce(?4, ''), ?5, ?6, ?7)
          ON CONFLICT (key) DO UPDATE SET record = ?2, approval_code = coalesce(?3, approval_code),
              event_id = coalesce(?4, event_id), expires_at = ?5, received_at = coalesce(received_at, ?6),
-             first_claimed_at = coalesce(first_claimed_at, ?7), setback = coalesce(?8, setback),
+             first_claimed_at = coalesce(first_claimed_at, ?7), last_failure = coalesce(?8, last_failure),
              flow = coalesce(?9, flow), applicant = coalesce(?10, applicant),
              serial_number = coalesce(?11, serial_number)",
     )
@@ -102,10 +102,10 @@ async fn save(
     .bind(now.plus(REMEMBERED_FOR).as_millis())
     .bind(with.request.as_ref().map(|request| request.received_at.as_millis()))
     .bind(now.as_millis())
-    .bind(setback.map_err(failed)?)
-    .bind(found.map(|findings| &findings.flow))
-    .bind(found.map(|findings| &findings.applicant))
-    .bind(found.map(|findings| &findings.serial_number))
+    .bind(last_failure.map_err(failed)?)
+    .bind(found.map(|attempt_record| &attempt_record.flow))
+    .bind(found.map(|attempt_record| &attempt_record.applicant))
+    .bind(found.map(|attempt_record| &attempt_record.serial_number))
     .execute(connection)
     .await
     .map_err(failed)?;
@@ -166,14 +166,14 @@ impl Complete for Database {
         request: &Request,
         lease_id: &LeaseId,
         completion: &Completion,
-        findings: Option<&Findings>,
+        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let command = Command::Complete(lease_id.clone(), completion.clone());
         let event = completion.is_final();
         let reason = completion.failure().map(|(reason, _)| reason.clone());
-        let (request_of, findings) = (Some(request.clone()), findings.cloned());
-        let with = With { request: request_of, findings, reason, event };
+        let (request_of, attempt_record) = (Some(request.clone()), attempt_record.cloned());
+        let with = With { request: request_of, attempt_record, reason, event };
         write_answer(&self.run(&request.key(), command, with, now).await?)
     }
 
@@ -184,7 +184,7 @@ impl Complete for Database {
                 async move {
                     file_event(connection, &request, now).await?;
                     let event = Subject::Event(request.event_id.clone());
-                    findings::file_under(connection, &event, &request).await
+                    attempt_record::file_under(connection, &event, &request).await
                 }
                 .boxed()
             })

@@ -1,7 +1,7 @@
 //! The dead-letter queue of one machine.
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Setback, StoredLetter};
+use greenlight_core::audit::{LastFailure, StoredLetter};
 use greenlight_core::ports::{Bury, DeadLetter, QueueError};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -32,7 +32,7 @@ impl Bury for Database {
 /// From a row of the table `dead_letters`.
 fn letter(row: &SqliteRow) -> Result<StoredLetter, sqlx::Error> {
     let moment = Timestamp::from_millis;
-    let setback = Setback {
+    let last_failure = LastFailure {
         class: row.try_get("class")?,
         reason: row.try_get("reason")?,
         target: row.try_get("target")?,
@@ -41,7 +41,7 @@ fn letter(row: &SqliteRow) -> Result<StoredLetter, sqlx::Error> {
     Ok(StoredLetter {
         id: row.try_get::<i64, _>("id")?.to_string(),
         body: row.try_get("body")?,
-        setback: Some(setback),
+        last_failure: Some(last_failure),
         receive_count: row.try_get("receive_count")?,
         first_received: row.try_get::<Option<i64>, _>("first_received")?.map(moment),
     })

@@ -1,14 +1,14 @@
 //! The stores of one machine: queue, dead-letter queue and ledger in one SQLite file.
 
 mod breakers;
-mod findings;
+mod attempt_records;
 mod flows;
 mod ledger;
 mod letters;
 mod overview;
 mod queue;
 mod schema;
-mod stories;
+mod histories;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -178,8 +178,8 @@ impl Database {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(
             "UPDATE queue SET visible_at = 0, in_flight = 0 WHERE in_flight = 1;
-             UPDATE requests SET record = json_set(record, '$.state.working.until', 0)
-                 WHERE record ->> '$.state.working' IS NOT NULL;
+             UPDATE requests SET record = json_set(record, '$.state.running.until', 0)
+                 WHERE record ->> '$.state.running' IS NOT NULL;
              DELETE FROM requests WHERE expires_at < unixepoch() * 1000;
              DELETE FROM entries WHERE request NOT IN (SELECT key FROM requests);
              DELETE FROM events WHERE expires_at < unixepoch() * 1000;",

@@ -1,6 +1,6 @@
 //! How things stand on one machine.
 
-use greenlight_core::audit::{HOUR, MAX_WAITING, Overview};
+use greenlight_core::audit::{HOUR, MAX_WAITING, SystemStatus};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
@@ -12,7 +12,7 @@ impl Database {
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn overview(&self, now: Timestamp) -> Result<Overview, LedgerError> {
+    pub async fn overview(&self, now: Timestamp) -> Result<SystemStatus, LedgerError> {
         let mut transaction = self.pool.begin().await.map_err(failed)?;
         let counts: Vec<(bool, i64)> =
             sqlx::query_as("SELECT in_flight, count(*) FROM queue GROUP BY in_flight")
@@ -43,7 +43,7 @@ impl Database {
             serde_json::from_str(&json).map(|breaker| (target, breaker)).map_err(failed)
         };
         let oldest = oldest.and_then(|body| Request::parse(&body).ok());
-        let mut overview = Overview {
+        let mut overview = SystemStatus {
             is_served: Some(self.is_served()),
             waiting: count(false),
             in_flight: count(true),
@@ -52,7 +52,7 @@ impl Database {
             by_class: letters.into_iter().map(|(class, n)| (class, n.unsigned_abs())).collect(),
             breakers: breakers.into_iter().map(breaker).collect::<Result<_, _>>()?,
             last_hour: self.figures(now.minus(HOUR)).await?,
-            ..Overview::default()
+            ..SystemStatus::default()
         };
         overview.count_waiting(&self.waiting(MAX_WAITING, now).await?);
         Ok(overview)

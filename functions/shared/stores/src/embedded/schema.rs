@@ -68,7 +68,7 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE requests ADD COLUMN flow TEXT;
     ALTER TABLE requests ADD COLUMN applicant TEXT;
     ALTER TABLE requests ADD COLUMN serial_number TEXT;
-    ALTER TABLE requests ADD COLUMN setback TEXT;
+    ALTER TABLE requests ADD COLUMN last_failure TEXT;
     CREATE INDEX requests_by_time ON requests (first_claimed_at);
     CREATE TABLE entries (
         subject TEXT NOT NULL,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Grant, Setback, Standing, StoredLetter, Story, Subject, day};
+use greenlight_core::audit::{Grant, LastFailure, RequestStatus, StoredLetter, RequestHistory, Subject, day};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, LeaseId, State};
 use greenlight_core::ports::LedgerError;
@@ -49,25 +49,25 @@ impl DynamoLedger {
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
-    pub async fn stories_of(
+    pub async fn histories_of(
         &self,
         subjects: &[Subject],
         at_most: usize,
-    ) -> Result<Vec<Story>, LedgerError> {
+    ) -> Result<Vec<RequestHistory>, LedgerError> {
         let mut keys = BTreeSet::new();
         for subject in subjects {
             for entry in self.query(&subject.key(), &Range::newest(at_most)).await? {
                 keys.insert(format!("request#{}", string(&entry, "request")?));
             }
         }
-        self.stories(keys).await
+        self.histories(keys).await
     }
 
     /// The requests that were claimed for the first time most recently, newest first, as far as two weeks back.
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
-    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
+    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, LedgerError> {
         let mut keys = BTreeSet::new();
         for back in 0..DAYS_BACK {
             let left = at_most - keys.len();
@@ -78,7 +78,7 @@ impl DynamoLedger {
                 break;
             }
         }
-        self.stories(keys).await
+        self.histories(keys).await
     }
 
     /// How the requests stand that were claimed for the first time since `since`.
@@ -89,15 +89,15 @@ impl DynamoLedger {
         &self,
         since: Timestamp,
         now: Timestamp,
-    ) -> Result<BTreeMap<Standing, u64>, LedgerError> {
+    ) -> Result<BTreeMap<RequestStatus, u64>, LedgerError> {
         let mut figures = BTreeMap::new();
         for day in day(since)..=day(now) {
             let range = Range { from: since, ..Range::newest(usize::MAX) };
             for entry in self.query(&of_day(day), &range).await? {
                 let standing = match string(&entry, "state")? {
-                    "done" => Standing::Done,
-                    "failed" => Standing::Failed,
-                    _ => Standing::Working,
+                    "done" => RequestStatus::Succeeded,
+                    "failed" => RequestStatus::Failed,
+                    _ => RequestStatus::Running,
                 };
                 *figures.entry(standing).or_default() += 1;
             }
@@ -133,7 +133,7 @@ impl DynamoLedger {
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
-    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
+    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, LedgerError> {
         let mut keys = BTreeSet::new();
         // No queue keeps a message for longer; what is left over from before is not read.
         let from = now.minus(Duration::from_hours(24 * DAYS_BACK.unsigned_abs()));
@@ -141,10 +141,10 @@ impl DynamoLedger {
         for entry in self.query(WAITING, &soonest).await? {
             keys.insert(format!("request#{}", string(&entry, "request")?));
         }
-        let mut stories = self.stories(keys).await?;
-        stories.retain(|story| story.next_attempt(now).is_some());
-        stories.sort_by_key(|story| story.next_attempt(now));
-        Ok(stories)
+        let mut histories = self.histories(keys).await?;
+        histories.retain(|history| history.next_attempt(now).is_some());
+        histories.sort_by_key(|history| history.next_attempt(now));
+        Ok(histories)
     }
 
     /// The circuit breaker of each target that was ever in trouble.
@@ -165,8 +165,8 @@ impl DynamoLedger {
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
-    pub async fn story(&self, key: &str) -> Result<Option<Story>, LedgerError> {
-        Ok(self.stories([format!("request#{key}")]).await?.pop())
+    pub async fn history(&self, key: &str) -> Result<Option<RequestHistory>, LedgerError> {
+        Ok(self.histories([format!("request#{key}")]).await?.pop())
     }
 
     /// Keeps a dead letter that an operator takes out, with the reason.
@@ -179,7 +179,7 @@ impl DynamoLedger {
         because: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let reason = letter.setback.as_ref().map_or("", |setback| &setback.reason);
+        let reason = letter.last_failure.as_ref().map_or("", |last_failure| &last_failure.reason);
         let item = Item::from([
             ("pk".to_owned(), text(&format!("dropped#{}", letter.id))),
             ("subject".to_owned(), text(DROPPED)),
@@ -208,16 +208,16 @@ impl DynamoLedger {
             .table_name(&self.table)
             .key("pk", text(&format!("request#{key}")))
             .condition_expression(
-                "#state IN (:done, :failed) OR (#state = :working AND lease_until <= :now)",
+                "#state IN (:done, :failed) OR (#state = :running AND lease_until <= :now)",
             )
             .update_expression(
-                "SET #state = :working, lease_until = :void, effects = :none, attempt = :void \
+                "SET #state = :running, lease_until = :void, effects = :none, attempt = :void \
                  REMOVE settled_at, retry",
             )
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", text("done"))
             .expression_attribute_values(":failed", text("failed"))
-            .expression_attribute_values(":working", text("working"))
+            .expression_attribute_values(":running", text("running"))
             .expression_attribute_values(":now", number(now.as_millis()))
             .expression_attribute_values(":void", number(0))
             .expression_attribute_values(":none", AttributeValue::M(Item::new()));
@@ -261,14 +261,14 @@ impl DynamoLedger {
     }
 
     /// The requests with these keys, newest first; what is not there is left out.
-    async fn stories(
+    async fn histories(
         &self,
         keys: impl IntoIterator<Item = String>,
-    ) -> Result<Vec<Story>, LedgerError> {
+    ) -> Result<Vec<RequestHistory>, LedgerError> {
         let items = self.get_all(keys).await?;
-        let mut stories = items.iter().map(story).collect::<Result<Vec<_>, _>>()?;
-        stories.sort_by_key(|story| std::cmp::Reverse((story.first_claimed_at, story.key.clone())));
-        Ok(stories)
+        let mut histories = items.iter().map(history).collect::<Result<Vec<_>, _>>()?;
+        histories.sort_by_key(|history| std::cmp::Reverse((history.first_claimed_at, history.key.clone())));
+        Ok(histories)
     }
 
     /// The items with these keys; what is not there is left out.
@@ -324,7 +324,7 @@ fn grant(item: &Item) -> Result<Grant, LedgerError> {
     })
 }
 
-fn story(item: &Item) -> Result<Story, LedgerError> {
+fn history(item: &Item) -> Result<RequestHistory, LedgerError> {
     let optional = |name: &str| {
         let value = item.get(name).and_then(|value| value.as_s().ok());
         value.filter(|value| !value.is_empty()).cloned()
@@ -337,15 +337,15 @@ fn story(item: &Item) -> Result<Story, LedgerError> {
             at: timestamp(item, "settled_at")?,
             reason: string(item, "failure_reason")?.to_owned(),
         },
-        _ => State::Working(Lease {
+        _ => State::Running(Lease {
             lease_id: LeaseId::from(string(item, "lease_id")?),
             until: timestamp(item, "lease_until")?,
         }),
     };
     // Until version 2 of the items the time of a failure was that of the completion.
     let failed_at = moment("failed_at")?.or(moment("settled_at")?);
-    let setback = match (optional("failure_class"), failed_at) {
-        (Some(class), Some(at)) => Some(Setback {
+    let last_failure = match (optional("failure_class"), failed_at) {
+        (Some(class), Some(at)) => Some(LastFailure {
             class,
             reason: optional("failure_reason").unwrap_or_default(),
             target: optional("failure_target"),
@@ -353,7 +353,7 @@ fn story(item: &Item) -> Result<Story, LedgerError> {
         }),
         _ => None,
     };
-    Ok(Story {
+    Ok(RequestHistory {
         key: key.strip_prefix("request#").unwrap_or(key).to_owned(),
         approval_code: string(item, "approval_code")?.to_owned(),
         event_id: string(item, "event_id")?.to_owned(),
@@ -365,7 +365,7 @@ fn story(item: &Item) -> Result<Story, LedgerError> {
         state,
         attempt: attempt(item)?,
         effects: effects(item)?,
-        setback,
+        last_failure,
         retry: retry(item)?,
     })
 }

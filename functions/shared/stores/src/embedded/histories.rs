@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{Grant, Standing, Story, Subject};
+use greenlight_core::audit::{Grant, RequestStatus, RequestHistory, Subject};
 use greenlight_core::ledger::Record;
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use super::{Database, failed};
 
 /// From a row of the table `requests`.
-fn story(row: &SqliteRow) -> Result<Story, LedgerError> {
+fn history(row: &SqliteRow) -> Result<RequestHistory, LedgerError> {
     let text = |name: &str| row.try_get::<Option<String>, _>(name).map_err(failed);
     let moment = |name: &str| {
         let millis: Option<i64> = row.try_get(name).map_err(failed)?;
@@ -21,8 +21,8 @@ fn story(row: &SqliteRow) -> Result<Story, LedgerError> {
     let record = text("record")?.unwrap_or_default();
     let Record { state, attempt, effects, retry } =
         serde_json::from_str(&record).map_err(failed)?;
-    let setback = text("setback")?.map(|setback| serde_json::from_str(&setback));
-    Ok(Story {
+    let last_failure = text("last_failure")?.map(|last_failure| serde_json::from_str(&last_failure));
+    Ok(RequestHistory {
         key: text("key")?.unwrap_or_default(),
         approval_code: text("approval_code")?.unwrap_or_default(),
         event_id: text("event_id")?.unwrap_or_default(),
@@ -34,7 +34,7 @@ fn story(row: &SqliteRow) -> Result<Story, LedgerError> {
         state,
         attempt,
         effects,
-        setback: setback.transpose().map_err(failed)?,
+        last_failure: last_failure.transpose().map_err(failed)?,
         retry,
     })
 }
@@ -66,36 +66,36 @@ impl Database {
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn stories_of(
+    pub async fn histories_of(
         &self,
         subjects: &[Subject],
         at_most: usize,
-    ) -> Result<Vec<Story>, LedgerError> {
+    ) -> Result<Vec<RequestHistory>, LedgerError> {
         let keys: Vec<_> = subjects.iter().map(Subject::key).collect();
-        self.stories(OF_SUBJECTS, serde_json::json!(keys).to_string(), at_most).await
+        self.histories(OF_SUBJECTS, serde_json::json!(keys).to_string(), at_most).await
     }
 
     /// The requests that were claimed for the first time most recently, newest first.
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
-        self.stories(RECENT, now.as_millis().to_string(), at_most).await
+    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, LedgerError> {
+        self.histories(RECENT, now.as_millis().to_string(), at_most).await
     }
 
     /// The story of one request.
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn story(&self, key: &str) -> Result<Option<Story>, LedgerError> {
-        Ok(self.stories(BY_KEY, key.to_owned(), 1).await?.pop())
+    pub async fn history(&self, key: &str) -> Result<Option<RequestHistory>, LedgerError> {
+        Ok(self.histories(BY_KEY, key.to_owned(), 1).await?.pop())
     }
 
     /// The requests that wait for their next attempt, the soonest first.
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<Story>, LedgerError> {
+    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, LedgerError> {
         let bodies: Vec<String> = sqlx::query_scalar(
             "SELECT body FROM queue WHERE in_flight = 0 AND receive_count > 0
              ORDER BY visible_at LIMIT ?",
@@ -107,25 +107,25 @@ impl Database {
         let keys = bodies.iter().filter_map(|body| Some(Request::parse(body).ok()?.key()));
         let keys: Vec<_> = keys.map(|key| key.to_string()).collect();
         let keys = serde_json::json!(keys).to_string();
-        let mut stories = self.stories(BY_KEYS, keys, at_most).await?;
-        stories.retain(|story| story.next_attempt(now).is_some());
-        stories.sort_by_key(|story| story.next_attempt(now));
-        Ok(stories)
+        let mut histories = self.histories(BY_KEYS, keys, at_most).await?;
+        histories.retain(|history| history.next_attempt(now).is_some());
+        histories.sort_by_key(|history| history.next_attempt(now));
+        Ok(histories)
     }
 
-    async fn stories(
+    async fn histories(
         &self,
         statement: &'static str,
         by: String,
         at_most: usize,
-    ) -> Result<Vec<Story>, LedgerError> {
+    ) -> Result<Vec<RequestHistory>, LedgerError> {
         let rows = sqlx::query(statement)
             .bind(by)
             .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
-        rows.iter().map(story).collect()
+        rows.iter().map(history).collect()
     }
 
     /// Forgets what was done for a request that nobody is at, so that all of it is done by its next
@@ -137,8 +137,8 @@ impl Database {
     pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, LedgerError> {
         let forgotten = sqlx::query(
             r#"UPDATE requests SET record = json_set(record, '$.effects', json('{}'), '$.attempt', 0,
-                   '$.retry', json('null'), '$.state', json('{"working":{"id":"","until":0}}'))
-               WHERE key = ? AND coalesce(record ->> '$.state.working.until', 0) <= ?"#,
+                   '$.retry', json('null'), '$.state', json('{"running":{"id":"","until":0}}'))
+               WHERE key = ? AND coalesce(record ->> '$.state.running.until', 0) <= ?"#,
         )
         .bind(key)
         .bind(now.as_millis())
@@ -152,16 +152,16 @@ impl Database {
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn figures(&self, since: Timestamp) -> Result<BTreeMap<Standing, u64>, LedgerError> {
+    pub async fn figures(&self, since: Timestamp) -> Result<BTreeMap<RequestStatus, u64>, LedgerError> {
         let counts: Vec<(String, i64)> = sqlx::query_as(SINCE)
             .bind(since.as_millis())
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
         let standing = |state: &str| match state {
-            "done" => Standing::Done,
-            "failed" => Standing::Failed,
-            _ => Standing::Working,
+            "done" => RequestStatus::Succeeded,
+            "failed" => RequestStatus::Failed,
+            _ => RequestStatus::Running,
         };
         let counts = counts.iter();
         Ok(counts.map(|(state, count)| (standing(state), count.unsigned_abs())).collect())

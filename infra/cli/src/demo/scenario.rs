@@ -63,8 +63,8 @@ impl Stage {
         self.send(&self.approval("event-5", "INSTANCE-2", "APPROVED")).await?;
         self.drained().await?;
         let letters = self.server.database().dead_letters().await?;
-        let reason = letters.first().and_then(|letter| letter.setback.as_ref());
-        let reason = reason.map(|setback| setback.reason.clone()).unwrap_or_default();
+        let reason = letters.first().and_then(|letter| letter.last_failure.as_ref());
+        let reason = reason.map(|last_failure| last_failure.reason.clone()).unwrap_or_default();
         let is_right = letters.len() == 1
             && reason.contains("letter O at position 17")
             && self.nac.whitelist().last().is_some_and(|mac| mac == "00:00:5e:00:53:05");

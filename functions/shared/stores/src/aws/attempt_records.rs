@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures_util::future::try_join_all;
-use greenlight_core::audit::{Change, Findings, Subject};
+use greenlight_core::audit::{Change, AttemptRecord, Subject};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
@@ -26,11 +26,11 @@ impl DynamoLedger {
     pub(super) async fn file(
         &self,
         request: &Request,
-        findings: &Findings,
+        attempt_record: &AttemptRecord,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let subjects: Vec<_> = findings.subjects(request).into_iter().collect();
-        let changes: Vec<_> = findings.changes().collect();
+        let subjects: Vec<_> = attempt_record.subjects(request).into_iter().collect();
+        let changes: Vec<_> = attempt_record.changes().collect();
         let entries = async {
             for batch in subjects.chunks(BATCH) {
                 self.put_entries(request, batch, now).await?;
@@ -40,7 +40,7 @@ impl DynamoLedger {
         let grants = async {
             for changes in changes.chunks(AT_ONCE) {
                 let changes = changes.iter();
-                try_join_all(changes.map(|it| self.change_grant(request, findings, it))).await?;
+                try_join_all(changes.map(|it| self.change_grant(request, attempt_record, it))).await?;
             }
             Ok(())
         };
@@ -93,7 +93,7 @@ impl DynamoLedger {
     async fn change_grant(
         &self,
         request: &Request,
-        findings: &Findings,
+        attempt_record: &AttemptRecord,
         change: &Change<'_>,
     ) -> Result<(), LedgerError> {
         let pk = format!("grant#{}#{}", change.target, change.device);
@@ -120,7 +120,7 @@ impl DynamoLedger {
                 .expression_attribute_values(":target", text(change.target))
                 .expression_attribute_values(":device", text(&change.device.to_string()))
                 .expression_attribute_values(":request", text(request.key().as_str()))
-                .expression_attribute_values(":applicant", text(&findings.applicant))
+                .expression_attribute_values(":applicant", text(&attempt_record.applicant))
         } else {
             update
                 .condition_expression("attribute_not_exists(pk) OR #at <= :at")

@@ -1,7 +1,7 @@
 //! What an attempt found out, filed so that its request can be found.
 
 use greenlight_core::Request;
-use greenlight_core::audit::{Change, Findings, Subject};
+use greenlight_core::audit::{Change, AttemptRecord, Subject};
 use greenlight_core::ports::LedgerError;
 use sqlx::SqliteConnection;
 
@@ -11,13 +11,13 @@ use super::failed;
 pub(super) async fn file(
     connection: &mut SqliteConnection,
     request: &Request,
-    findings: &Findings,
+    attempt_record: &AttemptRecord,
 ) -> Result<(), LedgerError> {
-    for subject in findings.subjects(request) {
+    for subject in attempt_record.subjects(request) {
         file_under(connection, &subject, request).await?;
     }
-    for change in findings.changes() {
-        change_grant(connection, request, findings, &change).await?;
+    for change in attempt_record.changes() {
+        change_grant(connection, request, attempt_record, &change).await?;
     }
     Ok(())
 }
@@ -43,7 +43,7 @@ pub(super) async fn file_under(
 async fn change_grant(
     connection: &mut SqliteConnection,
     request: &Request,
-    findings: &Findings,
+    attempt_record: &AttemptRecord,
     change: &Change<'_>,
 ) -> Result<(), LedgerError> {
     let when = if change.is_held {
@@ -60,7 +60,7 @@ async fn change_grant(
         .bind(change.target)
         .bind(change.device.to_string())
         .bind(request.key().as_str())
-        .bind(&findings.applicant)
+        .bind(&attempt_record.applicant)
         .bind(change.is_held)
         .bind(change.at.as_millis())
         .execute(connection)
