@@ -57,21 +57,21 @@ impl Scene {
     }
 
     /// Keeps an approved instance at Feishu, with these devices in its table.
-    pub fn approve(&self, instance_code: &str, devices: &[&str]) {
-        self.approve_as(instance_code, APPROVAL_CODE, devices);
+    pub fn approve(&self, instance_id: &str, devices: &[&str]) {
+        self.approve_as(instance_id, APPROVAL_CODE, devices);
     }
 
     /// As [`Scene::approve`], of another approval.
-    pub fn approve_as(&self, instance_code: &str, approval_code: &str, devices: &[&str]) {
+    pub fn approve_as(&self, instance_id: &str, definition_id: &str, devices: &[&str]) {
         let form = form_of("", devices);
-        self.feishu.put_instance(instance_code, approval_code, "APPROVED", &form);
+        self.feishu.put_instance(instance_id, definition_id, "APPROVED", &form);
     }
 
     /// The event of an instance, signed now.
     #[must_use]
-    pub fn event(&self, event_id: &str, instance_code: &str, status: &str) -> Sent {
+    pub fn event(&self, event_id: &str, instance_id: &str, status: &str) -> Sent {
         let now = SystemClock.now().as_millis();
-        self.app.approval_instance(event_id, APPROVAL_CODE, instance_code, status, now)
+        self.app.approval_instance(event_id, APPROVAL_CODE, instance_id, status, now)
     }
 
     /// Sends to `url`; `host` is the virtual host of an API on a local AWS.
@@ -110,14 +110,14 @@ impl Scene {
 
 /// The queue's message about an approved instance.
 #[must_use]
-pub fn request(instance_code: &str) -> Request {
+pub fn request(instance_id: &str) -> Request {
     Request {
         v: 1,
         source: "feishu".into(),
         tenant: "demo-tenant".into(),
-        event_id: format!("event-of-{instance_code}"),
-        approval_code: APPROVAL_CODE.into(),
-        instance_code: instance_code.into(),
+        event_id: format!("event-of-{instance_id}"),
+        definition_id: APPROVAL_CODE.into(),
+        instance_id: instance_id.into(),
         verdict: Verdict::Approved,
         occurred_at: None,
         received_at: Timestamp::from_millis(0),

@@ -170,7 +170,7 @@ pub enum Command {
         verdict: Outcome,
         /// Its approval definition, when its event never came
         #[arg(long, value_name = "CODE")]
-        approval_code: Option<String>,
+        definition_id: Option<String>,
         /// Forget what was done, and do all of it once more
         #[arg(long)]
         redo: bool,
@@ -230,11 +230,11 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         secrets: Option<PathBuf>,
         /// An approved instance; the worker reads it from Feishu
-        #[arg(long, value_name = "CODE", requires = "approval_code")]
+        #[arg(long, value_name = "CODE", requires = "definition_id")]
         instance: Option<String>,
         /// Its approval definition
         #[arg(long, value_name = "CODE", requires = "instance")]
-        approval_code: Option<String>,
+        definition_id: Option<String>,
     },
     /// Is flows.toml right, and what would it do?
     Flows {

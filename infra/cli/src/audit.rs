@@ -54,11 +54,11 @@ fn told(history: &RequestHistory, now: Timestamp) -> String {
     let [source, instance, verdict] = history.key_parts().unwrap_or(["?"; 3]);
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
     let head = [
-        format!("{instance} {verdict} ({source}, approval {})", history.approval_code),
+        format!("{instance} {verdict} ({source}, approval {})", history.definition_id),
         format!(
             "  applicant {}, form {}, flow {}, event {}",
             or(&history.applicant),
-            or(&history.serial_number),
+            or(&history.form_number),
             or(&history.flow),
             history.event_id
         ),
@@ -137,11 +137,11 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
         .collect();
     json!({
         "request": history.key,
-        "instance": history.instance_code(),
-        "approval_code": history.approval_code,
+        "instance": history.instance_id(),
+        "definition_id": history.definition_id,
         "event_id": history.event_id,
         "applicant": history.applicant,
-        "serial_number": history.serial_number,
+        "form_number": history.form_number,
         "flow": history.flow,
         "state": history.status(now).as_str(),
         "attempts": history.attempt,

@@ -148,7 +148,7 @@ async fn answer(command: Command) -> Told {
             Ok(audit::grants(&site, of.as_deref(), limit, json).await?)
         }
         Command::Dlq { command } => dlq(command).await,
-        Command::Replay { instance, at, verdict, approval_code, redo, json, yes } => {
+        Command::Replay { instance, at, verdict, definition_id, redo, json, yes } => {
             let site = Site::open(&at.place()).await?;
             let question = "Forget what was done, and do all of it once more?";
             if redo && !is_confirmed(question, yes)? {
@@ -158,12 +158,12 @@ async fn answer(command: Command) -> Told {
                 Outcome::Approved => Verdict::Approved,
                 Outcome::Revoked => Verdict::Revoked,
             };
-            let instance_code = instance;
-            let asked = Replay { instance_code, verdict, approval_code, redo };
+            let instance_id = instance;
+            let asked = Replay { instance_id, verdict, definition_id, redo };
             let told = replay(&site, &asked).await.map_err(Failed::of_replay)?;
-            let instance_code = asked.instance_code;
+            let instance_id = asked.instance_id;
             Ok(if json {
-                line(&json!({"instance": instance_code, "enqueued": true}))
+                line(&json!({"instance": instance_id, "enqueued": true}))
             } else {
                 told
             })
@@ -179,15 +179,15 @@ async fn answer(command: Command) -> Told {
         }
         Command::Subscribe { code, json, at, feishu } => {
             let told = subscribe(&code, &at.place(), feishu).await?;
-            Ok(if json { line(&json!({"approval_code": code, "subscribed": true})) } else { told })
+            Ok(if json { line(&json!({"definition_id": code, "subscribed": true})) } else { told })
         }
         Command::Secrets { command: SecretsCommand::Set { at, files, secrets } } => {
             set_secrets(&at.place(), files.into(), secrets).await
         }
-        Command::SendTest { url, at, secrets, instance, approval_code } => {
-            let event = match (instance, approval_code) {
-                (Some(instance_code), Some(approval_code)) => {
-                    Event::Approved { approval_code, instance_code }
+        Command::SendTest { url, at, secrets, instance, definition_id } => {
+            let event = match (instance, definition_id) {
+                (Some(instance_id), Some(definition_id)) => {
+                    Event::Approved { definition_id, instance_id }
                 }
                 _ => Event::UrlCheck,
             };

@@ -164,8 +164,8 @@ pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqErr
         ("first tried", letter.first_received.map_or_else(unknown, moment)),
         ("given up", last_failure.map_or_else(unknown, |last_failure| moment(last_failure.at))),
         ("tries", tries(letter)),
-        ("approval", of_request(|request| &request.approval_code)),
-        ("instance", of_request(|request| &request.instance_code)),
+        ("approval", of_request(|request| &request.definition_id)),
+        ("instance", of_request(|request| &request.instance_id)),
         ("event", of_request(|request| &request.event_id)),
         ("message", letter.body.clone()),
     ]))
@@ -331,7 +331,7 @@ fn reason(letter: &StoredLetter) -> &str {
 }
 
 fn instance(letter: &StoredLetter) -> String {
-    Request::parse(&letter.body).map_or_else(|_| "?".to_owned(), |request| request.instance_code)
+    Request::parse(&letter.body).map_or_else(|_| "?".to_owned(), |request| request.instance_id)
 }
 
 fn to_json(letter: &StoredLetter) -> Value {

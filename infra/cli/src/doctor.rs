@@ -244,7 +244,7 @@ async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, found
     found.ok("Feishu login", "works (登录成功)");
     let flows = flows.into_iter().flat_map(|flows| &flows.flows);
     let flows: Vec<_> = flows.filter(|flow| flow.source == SOURCE).collect();
-    let codes: BTreeSet<_> = flows.iter().map(|flow| flow.approval_code.as_str()).collect();
+    let codes: BTreeSet<_> = flows.iter().map(|flow| flow.definition_id.as_str()).collect();
     for code in codes {
         let what = format!("approval {code}");
         let definition = feishu.definition(code).await.map_err(|failure| failure.reason().clone());
@@ -253,7 +253,7 @@ async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, found
         if !definition.is_active {
             found.bad(&what, format!("`{}` is not active (审批未启用)", definition.name));
         }
-        let of_it = flows.iter().filter(|flow| flow.approval_code == code);
+        let of_it = flows.iter().filter(|flow| flow.definition_id == code);
         let missing: BTreeSet<_> = of_it.flat_map(|flow| missing(flow, &definition)).collect();
         if missing.is_empty() {
             let text =

@@ -14,11 +14,11 @@ use crate::site::{Site, SiteError};
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// The approval instance.
-    pub instance_code: String,
+    pub instance_id: String,
     /// What became of it.
     pub verdict: Verdict,
     /// Its approval definition, where the ledger does not know the instance.
-    pub approval_code: Option<String>,
+    pub definition_id: Option<String>,
     /// Whether what was done already is done once more.
     pub redo: bool,
 }
@@ -60,7 +60,7 @@ pub enum ReplayError {
 pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError> {
     let now = SystemClock.now();
     let request = request(site, replay, now).await?;
-    let (code, key) = (&replay.instance_code, request.key());
+    let (code, key) = (&replay.instance_id, request.key());
     let known = site.history(key.as_str()).await?;
     match known.map(|history| history.status(now)) {
         Some(RequestStatus::Succeeded) if !replay.redo => return Err(ReplayError::Done(code.clone())),
@@ -76,18 +76,18 @@ pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError>
 }
 
 async fn request(site: &Site, replay: &Replay, now: Timestamp) -> Result<Request, ReplayError> {
-    let unknown = || ReplayError::Unknown(replay.instance_code.clone());
-    let subject = Subject::Instance(replay.instance_code.clone());
+    let unknown = || ReplayError::Unknown(replay.instance_id.clone());
+    let subject = Subject::Instance(replay.instance_id.clone());
     let known = site.histories_of(&[subject], 1).await?.pop();
-    let of_known = known.map(|history| history.approval_code);
-    let approval_code = replay.approval_code.clone().or(of_known).ok_or_else(unknown)?;
+    let of_known = known.map(|history| history.definition_id);
+    let definition_id = replay.definition_id.clone().or(of_known).ok_or_else(unknown)?;
     let request = Request {
         v: VERSION,
         source: greenlight_sources::feishu::SOURCE.to_owned(),
         tenant: UNKNOWN_TENANT.to_owned(),
         event_id: format!("replay-{:016x}", fastrand::u64(..)),
-        approval_code,
-        instance_code: replay.instance_code.clone(),
+        definition_id,
+        instance_id: replay.instance_id.clone(),
         verdict: replay.verdict,
         occurred_at: None,
         received_at: now,

@@ -18,9 +18,9 @@ pub enum Event {
     /// The end of an approval instance.
     Approved {
         /// The approval definition.
-        approval_code: String,
+        definition_id: String,
         /// The instance.
-        instance_code: String,
+        instance_id: String,
     },
 }
 
@@ -67,8 +67,8 @@ pub async fn send_test(url: &str, secrets: &Secrets, event: &Event) -> Result<St
     let event_id = format!("greenlight-test-{now}");
     let sent = match event {
         Event::UrlCheck => app.url_check(&challenge),
-        Event::Approved { approval_code, instance_code } => {
-            app.approval_instance(&event_id, approval_code, instance_code, "APPROVED", now)
+        Event::Approved { definition_id, instance_id } => {
+            app.approval_instance(&event_id, definition_id, instance_id, "APPROVED", now)
         }
     };
     let bad_url = |cause| SendError::Url { url: url.to_owned(), cause };

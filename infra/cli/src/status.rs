@@ -80,7 +80,7 @@ pub async fn waiting(site: &Site, as_json: bool) -> Result<String, SiteError> {
         let last_failure = history.last_failure.as_ref();
         let next = history.next_attempt(now).map_or_else(|| "?".to_owned(), moment);
         [
-            history.instance_code().to_owned(),
+            history.instance_id().to_owned(),
             next,
             history.attempt.to_string(),
             last_failure.and_then(|it| it.target.clone()).unwrap_or_else(|| "-".to_owned()),
@@ -95,7 +95,7 @@ fn waiting_json(history: &RequestHistory, now: Timestamp) -> Value {
     let last_failure = history.last_failure.as_ref();
     json!({
         "request": history.key,
-        "instance": history.instance_code(),
+        "instance": history.instance_id(),
         "next_attempt_at": history.next_attempt(now).map(moment),
         "attempts": history.attempt,
         "target": last_failure.and_then(|last_failure| last_failure.target.clone()),

@@ -78,10 +78,10 @@ async fn a_message_that_someone_put_into_the_queue_is_not_believed(stack: &Stack
     stack.put_message(r#"{"v":2}"#).await;
     let letter = stack.next_dead_letter().await;
     assert!(attribute(&letter, "reason").contains("version 2"), "{letter:?}");
-    let forged = |approval_code: &str, instance_code: &str| {
+    let forged = |definition_id: &str, instance_id: &str| {
         serde_json::json!({
             "v": 1, "source": "feishu", "tenant": "demo-tenant", "event_id": "e-6",
-            "approval_code": approval_code, "instance_code": instance_code,
+            "approval_code": definition_id, "instance_code": instance_id,
             "verdict": "approved", "occurred_at": 0, "received_at": 0,
         })
         .to_string()
@@ -152,12 +152,12 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
         url = "${LAB_URL}"
         [[flows]]
         name = "office"
-        approval_code = "${APPROVAL_CODE}"
+        definition_id = "${APPROVAL_CODE}"
         fields.mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }
         actions = [{ target = "office", operation = "add", for_each = "mac" }]
         [[flows]]
         name = "lab"
-        approval_code = "${LAB_APPROVAL}"
+        definition_id = "${LAB_APPROVAL}"
         fields.mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }
         actions = [{ target = "lab", operation = "add", for_each = "mac" }]
     "#;

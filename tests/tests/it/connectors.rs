@@ -199,8 +199,8 @@ async fn perform(
     let mut http = HttpConnector::new(secret, SystemClock);
     let client = || Ok::<_, ConnectorError>(client.clone());
     http.add("nac", &target, connector.clone(), client).unwrap();
-    let mut variables = json!({"instance_code": "I-1", "serial_number": "202611250001", "applicant": "ou_1",
-        "approval_code": "A", "event_id": "e-1"});
+    let mut variables = json!({"instance_id": "I-1", "form_number": "202611250001", "applicant": "ou_1",
+        "definition_id": "A", "event_id": "e-1"});
     for (name, value) in &case.fields {
         variables[name] = value.clone();
     }
@@ -440,10 +440,10 @@ fn requests(connector: &Connector, operation: &str, value: &str) -> Result<Vec<P
     http.add("nac", &target, connector.clone(), || Ok::<_, ConnectorError>(Nobody)).unwrap();
     let mut variables = json!({});
     for name in [
-        "instance_code",
-        "serial_number",
+        "instance_id",
+        "form_number",
         "applicant",
-        "approval_code",
+        "definition_id",
         "event_id",
         "id",
         "group_id",

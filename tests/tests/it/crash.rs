@@ -132,8 +132,8 @@ impl<P: KeepBreakers> KeepBreakers for Mortal<P> {
 }
 
 impl<P: ReadInstance> ReadInstance for Mortal<P> {
-    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
-        self.fate.around(self.port.read_instance(instance_code)).await
+    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
+        self.fate.around(self.port.read_instance(instance_id)).await
     }
 }
 
@@ -415,11 +415,11 @@ async fn g16_actions_keep_their_order_after_a_crash_at_every_await() {
 struct Moody<P>(P);
 
 impl<P: ReadInstance> ReadInstance for Moody<P> {
-    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
-        match instance_code {
+    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
+        match instance_id {
             "I-1" => panic!("on purpose"),
             "I-2" => std::future::pending().await,
-            _ => self.0.read_instance(instance_code).await,
+            _ => self.0.read_instance(instance_id).await,
         }
     }
 }

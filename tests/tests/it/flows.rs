@@ -18,7 +18,7 @@ params = { role_id = 3 }
 
 [[flows]]
 name = "laptops"
-approval_code = "A-1"
+definition_id = "A-1"
 when = "os != 'Windows'"
 [flows.fields]
 mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
@@ -120,7 +120,7 @@ fn each_mistake_is_named_with_file_and_line() {
         ("default = \"macOS\"", "default = 15", 13, "it must be a quoted text"),
         ("optional = true", "default = 2027-12-31T00:00:00Z", 14, "it must be a quoted moment"),
         ("params =", "tls = { pin_sha256 = \"abc\" }\nparams =", 5, "not 64 hexadecimal digits"),
-        ("A-1", "${A-1}", 9, "`flows.laptops.approval_code` has a `${`"),
+        ("A-1", "${A-1}", 9, "`flows.laptops.definition_id` has a `${`"),
     ];
     for (from, to, line, said) in mistakes {
         let problem =

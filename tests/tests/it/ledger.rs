@@ -246,7 +246,7 @@ fn attempt_record(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> Attempt
         flow: "whitelist".into(),
         is_read: true,
         applicant: "ou_1".into(),
-        serial_number: "42".into(),
+        form_number: "42".into(),
         devices: devices.iter().map(|device| Eui48::parse(device).unwrap()).collect(),
         effects: effects.iter().map(|(key, effect)| ((*key).clone(), *effect)).collect(),
         has_waited: false,
@@ -276,12 +276,12 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
         let histories = ledger.histories_of(subject.clone()).await;
         let [history] = histories.as_slice() else { panic!("{subject:?}: {histories:?}") };
         assert_eq!(history.key, request.key().as_str());
-        assert_eq!(history.instance_code(), "found");
+        assert_eq!(history.instance_id(), "found");
         assert_eq!(history.received_at, Some(at(DAY - 5)));
         assert_eq!(history.first_claimed_at, Some(at(DAY)));
         assert_eq!(history.flow.as_deref(), Some("whitelist"));
         assert_eq!(history.applicant.as_deref(), Some("ou_1"));
-        assert_eq!(history.serial_number.as_deref(), Some("42"));
+        assert_eq!(history.form_number.as_deref(), Some("42"));
         assert_eq!(history.status(at(DAY + 3)), RequestStatus::Retrying);
         assert_eq!(history.effects, BTreeMap::from([(key.clone(), effect)]));
         let last_failure = history.last_failure.as_ref().unwrap();

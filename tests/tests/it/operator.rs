@@ -200,9 +200,9 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     let calls = scene.nac.calls();
     scene.approve("I-2", &[&device(3), &device(4)]);
     let again = |redo| Replay {
-        instance_code: "I-2".into(),
+        instance_id: "I-2".into(),
         verdict: Verdict::Approved,
-        approval_code: None,
+        definition_id: None,
         redo,
     };
     replay(&site, &again(false)).await.unwrap();
@@ -215,7 +215,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     replay(&site, &again(true)).await.unwrap();
     scene.nac.wait_for_calls(calls + 3).await;
     completed(is_done).await;
-    let unknown = replay(&site, &Replay { instance_code: "I-7".into(), ..again(false) }).await;
+    let unknown = replay(&site, &Replay { instance_id: "I-7".into(), ..again(false) }).await;
     assert!(matches!(unknown, Err(ReplayError::Unknown(_))), "{unknown:?}");
     serving.stop().await;
 }
@@ -250,7 +250,7 @@ async fn a_test_event_goes_the_whole_way() {
     assert!(told.starts_with("the challenge came back"), "{told}");
     scene.approve("I-1", &[&device(1)]);
     let approved =
-        Event::Approved { approval_code: APPROVAL_CODE.into(), instance_code: "I-1".into() };
+        Event::Approved { definition_id: APPROVAL_CODE.into(), instance_id: "I-1".into() };
     let told = send_test(serving.url(), &secrets, &approved).await.unwrap();
     assert!(told.contains("answered HTTP 200"), "{told}");
     scene.nac.wait_for_whitelist(&[device(1)]).await;

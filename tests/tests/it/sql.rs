@@ -40,7 +40,7 @@ fn databases_with(
         url = "{url}"
         [[flows]]
         name = "devices"
-        approval_code = "A"
+        definition_id = "A"
         fields.mac = {{ kind = "mac", from = [{{ field = "mac" }}] }}
         actions = [{{ target = "radius", operation = "add", for_each = "mac" }}]
         "#
@@ -59,7 +59,7 @@ fn databases_with(
 }
 
 async fn act(databases: &Targets, operation: &str, device: &str, valid_until: Value) -> String {
-    let variables = json!({"instance_code": "I-1", "valid_until": valid_until});
+    let variables = json!({"instance_id": "I-1", "valid_until": valid_until});
     let call = Call {
         target: "radius",
         operation,

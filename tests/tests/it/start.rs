@@ -75,7 +75,7 @@ async fn the_first_answer_is_quick_and_small() {
         assert_eq!(answer["statusCode"], 200, "{answer}");
         let message = aws.next_message().expect("the queue has it before the answer is 200");
         let body: Value = serde_json::from_str(message["MessageBody"].as_str().unwrap()).unwrap();
-        assert_eq!(body["instance_code"], "I-1");
+        assert_eq!(body["instance_id"], "I-1");
         memory.push(peak_memory(process.id().unwrap()));
         let next = event();
         let start = Instant::now();

@@ -121,7 +121,7 @@ fn measure_effect(
     let mut http = HttpConnector::new(secret, StandingClock);
     let client = || Ok::<_, ConnectorError>(client.clone());
     http.add("nac", &target, connector, client).expect("they go together");
-    let variables = json!({"instance_code": "I-1", "serial_number": "7", "applicant": "ou_1"});
+    let variables = json!({"instance_id": "I-1", "form_number": "7", "applicant": "ou_1"});
     let call = Call {
         target: "nac",
         operation: "add",

@@ -22,7 +22,7 @@ pub enum Reached {
 
 /// The variables that tell of the request: templates and conditions may use them.
 const OF_REQUEST: [&str; 5] =
-    ["approval_code", "instance_code", "event_id", "applicant", "serial_number"];
+    ["definition_id", "instance_id", "event_id", "applicant", "form_number"];
 
 /// The variables that only templates may use, as they tell of the call.
 const OF_CALL: [&str; 3] = ["mac", "params", "now"];

@@ -27,7 +27,7 @@ pub struct AttemptRecord {
     /// Who asked, as the source names people; empty when it does not say.
     pub applicant: String,
     /// The number that people see on the form; empty when there is none.
-    pub serial_number: String,
+    pub form_number: String,
     /// The good devices of the form.
     pub devices: BTreeSet<Eui48>,
     /// What was done, by this attempt and by those before it.
@@ -43,7 +43,7 @@ impl AttemptRecord {
         let person = Some(&self.applicant).filter(|applicant| !applicant.is_empty());
         let named = [
             Subject::Event(request.event_id.clone()),
-            Subject::Instance(request.instance_code.clone()),
+            Subject::Instance(request.instance_id.clone()),
         ];
         let devices = self.devices.iter().copied().map(Subject::Device);
         named.into_iter().chain(devices).chain(person.cloned().map(Subject::Person)).collect()
@@ -127,7 +127,7 @@ pub struct RequestHistory {
     /// What the ledger files it under: source, instance and verdict.
     pub key: String,
     /// The approval definition.
-    pub approval_code: String,
+    pub definition_id: String,
     /// The event that told of it last.
     pub event_id: String,
     /// When that event reached us; `None` for a request of an older greenlight.
@@ -139,7 +139,7 @@ pub struct RequestHistory {
     /// Who asked, once the source was asked.
     pub applicant: Option<String>,
     /// The number on the form, once the source was asked.
-    pub serial_number: Option<String>,
+    pub form_number: Option<String>,
     /// Where it stands.
     pub state: State,
     /// How often it was claimed.
@@ -176,7 +176,7 @@ impl RequestHistory {
 
     /// The approval instance.
     #[must_use]
-    pub fn instance_code(&self) -> &str {
+    pub fn instance_id(&self) -> &str {
         self.key_parts().map_or("?", |[_, instance, _]| instance)
     }
 

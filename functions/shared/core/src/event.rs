@@ -35,9 +35,9 @@ pub struct ApprovalEvent {
     /// Names this delivery's fact; a repeated delivery carries it again.
     pub event_id: String,
     /// The approval definition.
-    pub approval_code: String,
+    pub definition_id: String,
     /// The approval instance.
-    pub instance_code: String,
+    pub instance_id: String,
     /// What became of the instance; `None` when it is neither of the two that matter.
     pub verdict: Option<Verdict>,
     /// When it happened, by the office system's clock.

@@ -7,15 +7,15 @@ use crate::form::Form;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     /// The instance, exactly as the source spells it.
-    pub instance_code: String,
+    pub instance_id: String,
     /// The approval definition.
-    pub approval_code: String,
+    pub definition_id: String,
     /// Where the approval stands.
     pub status: Status,
     /// Who asked, as the source names people; empty when it does not say.
     pub applicant: String,
     /// The number that people see on the form; empty when there is none.
-    pub serial_number: String,
+    pub form_number: String,
     /// What the applicant filled in.
     pub form: Form,
 }

@@ -185,7 +185,7 @@ pub trait ReadInstance: Send + Sync {
     /// The instance, now, with its form.
     fn read_instance(
         &self,
-        instance_code: &str,
+        instance_id: &str,
     ) -> impl Future<Output = Result<Instance, Failure>> + Send;
 }
 

@@ -155,7 +155,7 @@ impl Answer {
                 outcome,
                 status,
                 event_id = request.event_id,
-                instance_code = request.instance_code,
+                instance_id = request.instance_id,
                 trace_id = request.trace_id.as_ref().map(TraceId::as_str),
                 "approval enqueued"
             ),
@@ -287,8 +287,8 @@ fn triage_approval<A, S, Q, C: Clock>(
     let Some(verdict) = event.verdict else {
         return Triage::Ignore(Ignored::Status);
     };
-    if !receiver.approvals.matter(&event.source, &event.approval_code, verdict) {
-        return Triage::Ignore(Ignored::NotConfigured(event.approval_code));
+    if !receiver.approvals.matter(&event.source, &event.definition_id, verdict) {
+        return Triage::Ignore(Ignored::NotConfigured(event.definition_id));
     }
     match Request::new(event, verdict, receiver.clock.now(), trace_id) {
         Ok(request) => Triage::Enqueue(request),

@@ -31,9 +31,9 @@ pub struct Request {
     /// The event that told of it; the instance, where the event has no id of its own.
     pub event_id: String,
     /// The approval definition.
-    pub approval_code: String,
+    pub definition_id: String,
     /// The approval instance.
-    pub instance_code: String,
+    pub instance_id: String,
     /// What became of the instance.
     pub verdict: Verdict,
     /// When it happened, by the office system's clock; ms since the Unix epoch.
@@ -91,9 +91,9 @@ impl Request {
             v: VERSION,
             source: event.source,
             tenant: or(event.tenant, UNKNOWN_TENANT),
-            event_id: or(event.event_id, &event.instance_code),
-            approval_code: event.approval_code,
-            instance_code: event.instance_code,
+            event_id: or(event.event_id, &event.instance_id),
+            definition_id: event.definition_id,
+            instance_id: event.instance_id,
             verdict,
             occurred_at: event.occurred_at,
             received_at,
@@ -130,7 +130,7 @@ impl Request {
     /// What the ledger files it under.
     #[must_use]
     pub fn key(&self) -> RequestKey {
-        RequestKey(format!("{}#{}#{}", self.source, self.instance_code, self.verdict))
+        RequestKey(format!("{}#{}#{}", self.source, self.instance_id, self.verdict))
     }
 
     fn checked(self) -> Result<Self, BadRequest> {
@@ -138,8 +138,8 @@ impl Request {
             ("source", &self.source),
             ("tenant", &self.tenant),
             ("event_id", &self.event_id),
-            ("approval_code", &self.approval_code),
-            ("instance_code", &self.instance_code),
+            ("definition_id", &self.definition_id),
+            ("instance_id", &self.instance_id),
         ] {
             if !is_identifier(value) {
                 return Err(BadRequest::BadIdentifier { field });
@@ -188,8 +188,8 @@ mod tests {
             source: "feishu".into(),
             tenant: "tenant-1".into(),
             event_id: "bc447199585340d1f3728d26b1c0297a".into(),
-            approval_code: "7C468A54-8745-2245-9675-08B7C63E7A85".into(),
-            instance_code: "81D31358-93AF-92D6-7425-01A5D67C4E71".into(),
+            definition_id: "7C468A54-8745-2245-9675-08B7C63E7A85".into(),
+            instance_id: "81D31358-93AF-92D6-7425-01A5D67C4E71".into(),
             verdict: Verdict::Approved,
             occurred_at: Some(Timestamp::from_millis(1_666_079_207_003)),
             received_at: Timestamp::from_millis(1_666_079_208_000),
@@ -218,8 +218,8 @@ mod tests {
             source: "feishu".into(),
             tenant: tenant.into(),
             event_id: event_id.into(),
-            approval_code: "A".into(),
-            instance_code: "I-1".into(),
+            definition_id: "A".into(),
+            instance_id: "I-1".into(),
             verdict: Some(Verdict::Approved),
             occurred_at: None,
         };
@@ -232,8 +232,8 @@ mod tests {
             assert_eq!(request.key(), new(event("e-1", "t-1")).unwrap().key());
             assert_eq!(Request::parse(&request.to_json()), Ok(request));
         }
-        let hostile = ApprovalEvent { instance_code: "../x".into(), ..event("e", "t") };
-        assert_eq!(new(hostile), Err(BadRequest::BadIdentifier { field: "instance_code" }));
+        let hostile = ApprovalEvent { instance_id: "../x".into(), ..event("e", "t") };
+        assert_eq!(new(hostile), Err(BadRequest::BadIdentifier { field: "instance_id" }));
     }
 
     #[test]
@@ -250,10 +250,10 @@ mod tests {
     fn an_identifier_cannot_leave_its_place() {
         for bad in ["", "a/b", "a#b", "..", ".", "a b", "a%2f", "é", &"x".repeat(129)] {
             let mut hostile = request();
-            hostile.instance_code = bad.into();
+            hostile.instance_id = bad.into();
             assert_eq!(
                 Request::parse(&hostile.to_json()),
-                Err(BadRequest::BadIdentifier { field: "instance_code" }),
+                Err(BadRequest::BadIdentifier { field: "instance_id" }),
                 "{bad:?}"
             );
         }

@@ -25,13 +25,13 @@ use super::*;
 struct Source;
 
 impl ReadInstance for Source {
-    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
-        match instance_code {
+    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
+        match instance_id {
             "I-1" => panic!("on purpose"),
             "I-2" => std::future::pending().await,
             _ => {}
         }
-        let mac = format!("00:00:5e:00:53:0{}", &instance_code[2..]);
+        let mac = format!("00:00:5e:00:53:0{}", &instance_id[2..]);
         let field = Field {
             custom_id: Some("device_mac".into()),
             id: "widget1".into(),
@@ -39,11 +39,11 @@ impl ReadInstance for Source {
             content: Content::Value(mac.into()),
         };
         Ok(Instance {
-            instance_code: instance_code.into(),
-            approval_code: "approval".into(),
+            instance_id: instance_id.into(),
+            definition_id: "approval".into(),
             status: Status::Approved,
             applicant: String::new(),
-            serial_number: String::new(),
+            form_number: String::new(),
             form: Form { fields: vec![field] },
         })
     }
@@ -150,7 +150,7 @@ impl Complete for Counting {
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let result = self.0.complete(request, lease_id, completion, attempt_record, now).await;
-        self.1.add(&request.instance_code);
+        self.1.add(&request.instance_id);
         result
     }
 
@@ -200,8 +200,8 @@ fn request(n: usize) -> String {
         source: "feishu".into(),
         tenant: "t".into(),
         event_id: format!("e-{n}"),
-        approval_code: "approval".into(),
-        instance_code: format!("I-{n}"),
+        definition_id: "approval".into(),
+        instance_id: format!("I-{n}"),
         verdict: Verdict::Approved,
         occurred_at: None,
         received_at: Timestamp::from_millis(0),

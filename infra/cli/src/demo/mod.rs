@@ -139,9 +139,9 @@ impl Stage {
         })
     }
 
-    fn approval(&self, event_id: &str, instance_code: &str, status: &str) -> Sent {
+    fn approval(&self, event_id: &str, instance_id: &str, status: &str) -> Sent {
         let now = SystemClock.now().as_millis();
-        self.app.approval_instance(event_id, APPROVAL_CODE, instance_code, status, now)
+        self.app.approval_instance(event_id, APPROVAL_CODE, instance_id, status, now)
     }
 
     async fn send(&mut self, sent: &Sent) -> Result<(u16, String), DemoError> {

@@ -52,7 +52,7 @@ fn flows(connector: &str, url: &str) -> String {
         url = "{url}"
         [[flows]]
         name = "device-whitelist"
-        approval_code = "{APPROVAL_CODE}"
+        definition_id = "{APPROVAL_CODE}"
         fields.mac = {{ kind = "mac", from = [{{ field = "devices", column = "mac" }}] }}
         fields.valid_until = {{ kind = "date", from = [{{ field = "有效期" }}], optional = true }}
         actions = [{{ target = "nac", operation = "add", for_each = "mac" }}]

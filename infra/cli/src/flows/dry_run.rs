@@ -113,8 +113,8 @@ async fn instance_at(feishu: Feishu, code: &str) -> Result<Instance, FlowsProble
 fn tell(flow: &Flow, instance: &Instance, actions: &DryActions) -> Result<String, Failure> {
     let mut text = String::new();
     let plan = plan(flow, instance, "dry-run", actions)?;
-    if instance.approval_code != flow.approval_code {
-        say!(text, "! the instance is of the approval {}", instance.approval_code);
+    if instance.definition_id != flow.definition_id {
+        say!(text, "! the instance is of the approval {}", instance.definition_id);
     }
     if !instance.status.confirms(flow.verdict) {
         say!(text, "! the instance is {}, not {}", instance.status.as_str(), flow.verdict);

@@ -177,7 +177,7 @@ impl Page {
             (at, step)
         };
         StoryRow {
-            instance: history.instance_code().to_owned(),
+            instance: history.instance_id().to_owned(),
             applicant: history.applicant.clone().unwrap_or_default(),
             standing: language.status(standing),
             class: standing.as_str(),
@@ -190,7 +190,7 @@ impl Page {
 
 fn letter(letter: &StoredLetter) -> LetterRow {
     let last_failure = letter.last_failure.as_ref();
-    let instance = Request::parse(&letter.body).map(|request| request.instance_code);
+    let instance = Request::parse(&letter.body).map(|request| request.instance_id);
     LetterRow {
         id: letter.id.clone(),
         instance: instance.unwrap_or_else(|_| "?".to_owned()),

@@ -12,7 +12,7 @@ use crate::load::Approval;
 /// The instance that a message is about.
 fn instance_of(body: &str) -> String {
     let body: Value = serde_json::from_str(body).unwrap_or_default();
-    body["instance_code"].as_str().unwrap_or_default().to_owned()
+    body["instance_id"].as_str().unwrap_or_default().to_owned()
 }
 
 /// What was to be done, and what was done.

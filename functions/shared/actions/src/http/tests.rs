@@ -83,7 +83,7 @@ fn flows(operation: &str, url: &str) -> Flows {
         url = "{url}"
         [[flows]]
         name = "devices"
-        approval_code = "A"
+        definition_id = "A"
         fields.mac = {{ kind = "mac", from = [{{ field = "mac" }}] }}
         actions = [{{ target = "nac", operation = "{operation}", for_each = "mac" }}]
         "#
@@ -139,7 +139,7 @@ async fn add_with(
     let secret = TestSecret { current: secret("n4c"), renewed };
     let flows = flows("add", "https://nac.example.com:9999/base/");
     let connector = actions(&flows, secret, &clock, &wire);
-    let variables = json!({"instance_code": "I-1", "applicant": "ou_1"});
+    let variables = json!({"instance_id": "I-1", "applicant": "ou_1"});
     let call = Call {
         target: "nac",
         operation: "add",
@@ -395,8 +395,8 @@ fn conditions_are_over_what_the_flow_gives() {
         holds("applicant == 'ou_1'") && !holds("applicant == 'ou_2'") && !holds("absent.member")
     );
     // Nothing is smaller than any number: a field that is left out must not let everybody in.
-    for left_out in [json!({}), json!({"serial_number": null})] {
-        let condition = "serial_number <= 30";
+    for left_out in [json!({}), json!({"form_number": null})] {
+        let condition = "form_number <= 30";
         assert!(!connector.holds(condition, left_out.as_object().unwrap()).unwrap());
     }
     let problem = |when| with(when).err().unwrap();

@@ -24,7 +24,7 @@ fn flow(fields: &str) -> Flow {
         url = "http://nac"
         [[flows]]
         name = "devices"
-        approval_code = "code"
+        definition_id = "code"
         actions = [{{ target = "nac", operation = "add", for_each = "mac" }}]
         [flows.fields]
         {fields}

@@ -63,7 +63,7 @@ impl Approvals {
         // What the worker would refuse must not be enqueued for it.
         let flows = read(text)?.into_flows(environment, &mut mistakes);
         Mistakes::none_of(mistakes)?;
-        let approval = |flow: Flow| (flow.source, flow.approval_code, flow.verdict);
+        let approval = |flow: Flow| (flow.source, flow.definition_id, flow.verdict);
         Ok(Self(flows.flows.into_iter().map(approval).collect()))
     }
 }
@@ -79,8 +79,8 @@ fn read(text: &str) -> Result<File, FlowsError> {
 impl File {
     fn into_flows(mut self, environment: Environment<'_>, mistakes: &mut Vec<FlowsError>) -> Flows {
         for flow in &mut self.flows {
-            let place = || KeyPath::of(&["flows", &flow.name, "approval_code"]);
-            mistakes.extend(fill_in(&mut flow.approval_code, place, environment).err());
+            let place = || KeyPath::of(&["flows", &flow.name, "definition_id"]);
+            mistakes.extend(fill_in(&mut flow.definition_id, place, environment).err());
         }
         for (index, flow) in self.flows.iter().enumerate() {
             flow.check_against(&self.flows[..index], mistakes);
@@ -102,7 +102,7 @@ impl Flow {
             mistakes.push(FlowsError::SameName(self.name.clone()));
         }
         let starts_alike =
-            |other: &&Self| other.starts_with(&self.source, &self.approval_code, self.verdict);
+            |other: &&Self| other.starts_with(&self.source, &self.definition_id, self.verdict);
         if let Some(first) = earlier.iter().find(starts_alike) {
             let (first, second) = (first.name.clone(), self.name.clone());
             mistakes.push(FlowsError::Unreachable { first, second });

@@ -74,7 +74,7 @@ pub struct Flow {
     #[serde(default = "default_source")]
     pub source: String,
     /// The approval definition.
-    pub approval_code: String,
+    pub definition_id: String,
     /// Which outcome of it starts the flow. Default: `approved`.
     #[serde(default = "default_verdict")]
     pub verdict: Verdict,
@@ -207,16 +207,16 @@ impl Flow {
         self.actions.iter().map(|action| action.target.as_str()).collect()
     }
 
-    fn starts_with(&self, source: &str, approval_code: &str, verdict: Verdict) -> bool {
-        self.source == source && self.approval_code == approval_code && self.verdict == verdict
+    fn starts_with(&self, source: &str, definition_id: &str, verdict: Verdict) -> bool {
+        self.source == source && self.definition_id == definition_id && self.verdict == verdict
     }
 }
 
 impl Flows {
     /// The flow for an outcome of an approval.
     #[must_use]
-    pub fn find(&self, source: &str, approval_code: &str, verdict: Verdict) -> Option<&Flow> {
-        self.flows.iter().find(|flow| flow.starts_with(source, approval_code, verdict))
+    pub fn find(&self, source: &str, definition_id: &str, verdict: Verdict) -> Option<&Flow> {
+        self.flows.iter().find(|flow| flow.starts_with(source, definition_id, verdict))
     }
 }
 
@@ -227,8 +227,8 @@ pub struct Approvals(BTreeSet<(String, String, Verdict)>);
 impl Approvals {
     /// Whether a flow starts with this outcome of this approval.
     #[must_use]
-    pub fn matter(&self, source: &str, approval_code: &str, verdict: Verdict) -> bool {
-        self.0.iter().any(|(s, code, v)| s == source && code == approval_code && *v == verdict)
+    pub fn matter(&self, source: &str, definition_id: &str, verdict: Verdict) -> bool {
+        self.0.iter().any(|(s, code, v)| s == source && code == definition_id && *v == verdict)
     }
 }
 

@@ -7,7 +7,7 @@ const TEXT: &str = r#"
 
     [[flows]]
     name = "devices"
-    approval_code = "${APPROVAL_CODE}"
+    definition_id = "${APPROVAL_CODE}"
     fields.mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
     actions = [{ target = "nac", operation = "add", for_each = "mac" }]
 "#;

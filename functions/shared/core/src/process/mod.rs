@@ -98,7 +98,7 @@ where
     C: Clock,
 {
     let span =
-        tracing::info_span!("request", instance_code = Empty, event_id = Empty, trace_id = Empty);
+        tracing::info_span!("request", instance_id = Empty, event_id = Empty, trace_id = Empty);
     let handled = AssertUnwindSafe(processor.handle(message)).catch_unwind().instrument(span);
     // Attempts are isolated by themselves. This is for everything around them: a panic must not
     // cost another message of the batch anything.
@@ -220,7 +220,7 @@ where
     async fn attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
         let request = Request::parse(message.body)?;
         let span = Span::current();
-        span.record("instance_code", &request.instance_code);
+        span.record("instance_id", &request.instance_id);
         span.record("event_id", &request.event_id);
         if let Some(trace_id) = &request.trace_id {
             span.record("trace_id", trace_id.as_str());
@@ -246,10 +246,10 @@ where
     }
 
     fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
-        self.flows.find(&request.source, &request.approval_code, request.verdict).ok_or_else(|| {
+        self.flows.find(&request.source, &request.definition_id, request.verdict).ok_or_else(|| {
             let text = format!(
                 "no flow is configured for the approval {} of {} when it is {}",
-                request.approval_code, request.source, request.verdict
+                request.definition_id, request.source, request.verdict
             );
             Failure::give_up(Class::NotConfigured, text)
         })
@@ -291,12 +291,12 @@ where
             return Err(Failure::retry(Class::InternalError, text).into());
         }
         let circuits = self.look(flow).await?;
-        let instance = self.source.read_instance(&request.instance_code).await?;
+        let instance = self.source.read_instance(&request.instance_id).await?;
         confirm(request, &instance)?;
         let plan = plan(flow, &instance, &request.event_id, &self.actions)?;
         attempt_record.is_read = true;
         attempt_record.applicant.clone_from(&instance.applicant);
-        attempt_record.serial_number.clone_from(&instance.serial_number);
+        attempt_record.form_number.clone_from(&instance.form_number);
         attempt_record.devices.extend(&plan.devices);
         if plan.randomized > 0 {
             let devices = plan.randomized;
@@ -309,11 +309,11 @@ where
 
 /// Nothing is done unless the source itself says that the instance is approved, now.
 fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
-    if instance.approval_code != request.approval_code {
+    if instance.definition_id != request.definition_id {
         let text = "the instance belongs to another approval than the message says";
         return Err(Failure::give_up(Class::NotApproved, text));
     }
-    if instance.instance_code != request.instance_code {
+    if instance.instance_id != request.instance_id {
         let text = "the source answered with another instance than the one asked for";
         return Err(Failure::give_up(Class::NotApproved, text));
     }

@@ -137,11 +137,11 @@ fn variables(
     mut variables: Map<String, Value>,
 ) -> Map<String, Value> {
     for (name, value) in [
-        ("approval_code", instance.approval_code.as_str()),
-        ("instance_code", &instance.instance_code),
+        ("definition_id", instance.definition_id.as_str()),
+        ("instance_id", &instance.instance_id),
         ("event_id", event_id),
         ("applicant", &instance.applicant),
-        ("serial_number", &instance.serial_number),
+        ("form_number", &instance.form_number),
     ] {
         variables.insert(name.to_owned(), Value::String(value.to_owned()));
     }

@@ -176,13 +176,13 @@ impl KeepBreakers for Ports {
 }
 
 impl ReadInstance for Ports {
-    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
+    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
         Ok(Instance {
-            instance_code: instance_code.to_owned(),
-            approval_code: "A".into(),
+            instance_id: instance_id.to_owned(),
+            definition_id: "A".into(),
             status: Status::Approved,
             applicant: "ou_1".into(),
-            serial_number: "1".into(),
+            form_number: "1".into(),
             form: self.0.form.lock().unwrap().clone(),
         })
     }
@@ -279,7 +279,7 @@ impl Run {
             wlc = {{ connector = "generic", url = "http://wlc" }}
             [[flows]]
             name = "devices"
-            approval_code = "A"
+            definition_id = "A"
             actions = [{actions}]
             [flows.fields]
             {fields}
@@ -323,8 +323,8 @@ impl Run {
             source: "feishu".into(),
             tenant: "t".into(),
             event_id: "e".into(),
-            approval_code: "A".into(),
-            instance_code: "I-1".into(),
+            definition_id: "A".into(),
+            instance_id: "I-1".into(),
             verdict: Verdict::Approved,
             occurred_at: None,
             received_at: START,

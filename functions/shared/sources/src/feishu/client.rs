@@ -121,10 +121,10 @@ impl InstanceData {
             .map_err(|_| ApiError::Shape { part: "the form is no list of widgets" })?;
         Ok(Instance {
             status: self.status(),
-            approval_code: self.approval_code,
-            instance_code: self.instance_code,
+            definition_id: self.approval_code,
+            instance_id: self.instance_code,
             applicant: self.open_id.unwrap_or_default(),
-            serial_number: self.serial_number.unwrap_or_default(),
+            form_number: self.serial_number.unwrap_or_default(),
             form,
         })
     }
@@ -143,8 +143,8 @@ impl InstanceData {
 
 impl<H: Http, S: ReadSecret, C: Clock> ReadInstance for FeishuClient<H, S, C> {
     /// `GET /open-apis/approval/v4/instances/:instance_code`, 1000 a minute and 50 a second.
-    async fn read_instance(&self, instance_code: &str) -> Result<Instance, Failure> {
-        let path = format!("/open-apis/approval/v4/instances/{instance_code}");
+    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
+        let path = format!("/open-apis/approval/v4/instances/{instance_id}");
         let InstanceAnswer { data } = self.get(&path).await?;
         data.into_instance().map_err(ApiError::into_failure)
     }

@@ -139,8 +139,8 @@ impl<'a> Envelope<'a> {
             tenant: head.tenant_key.clone(),
             event_id: event_id.clone(),
             occurred_at: change.operate_time.parse().ok().map(Timestamp::from_millis),
-            approval_code: change.approval_code,
-            instance_code: change.instance_code,
+            definition_id: change.approval_code,
+            instance_id: change.instance_code,
             verdict,
         })
     }

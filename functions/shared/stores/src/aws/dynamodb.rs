@@ -70,7 +70,7 @@ impl Claim for DynamoLedger {
                 "SET #state = :running, #lease = :me, lease_until = :until, \
                  attempt = if_not_exists(attempt, :zero) + :one, \
                  effects = if_not_exists(effects, :none), \
-                 approval_code = :approval_code, event_id = :event_id, \
+                 definition_id = :definition_id, event_id = :event_id, \
                  received_at = if_not_exists(received_at, :received_at), \
                  first_claimed_at = if_not_exists(first_claimed_at, :now), \
                  #subject = if_not_exists(#subject, :day), #at = if_not_exists(#at, :now), \
@@ -91,7 +91,7 @@ impl Claim for DynamoLedger {
             .expression_attribute_values(":zero", number(0))
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":none", AttributeValue::M(Item::new()))
-            .expression_attribute_values(":approval_code", text(&request.approval_code))
+            .expression_attribute_values(":definition_id", text(&request.definition_id))
             .expression_attribute_values(":event_id", text(&request.event_id))
             .expression_attribute_values(":expires_at", expiry(now))
             .return_values(ReturnValue::AllNew)
@@ -327,12 +327,12 @@ impl DynamoLedger {
         let update = match attempt_record.filter(|attempt_record| !attempt_record.applicant.is_empty()) {
             None => update,
             Some(attempt_record) => {
-                sets.extend(["#flow = :flow", "applicant = :applicant", "serial_number = :serial"]);
+                sets.extend(["#flow = :flow", "applicant = :applicant", "form_number = :serial"]);
                 update
                     .expression_attribute_names("#flow", "flow")
                     .expression_attribute_values(":flow", text(&attempt_record.flow))
                     .expression_attribute_values(":applicant", text(&attempt_record.applicant))
-                    .expression_attribute_values(":serial", text(&attempt_record.serial_number))
+                    .expression_attribute_values(":serial", text(&attempt_record.form_number))
             }
         };
         update

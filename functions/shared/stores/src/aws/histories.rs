@@ -355,13 +355,13 @@ fn history(item: &Item) -> Result<RequestHistory, LedgerError> {
     };
     Ok(RequestHistory {
         key: key.strip_prefix("request#").unwrap_or(key).to_owned(),
-        approval_code: string(item, "approval_code")?.to_owned(),
+        definition_id: string(item, "definition_id")?.to_owned(),
         event_id: string(item, "event_id")?.to_owned(),
         received_at: moment("received_at")?,
         first_claimed_at: moment("first_claimed_at")?,
         flow: optional("flow"),
         applicant: optional("applicant"),
-        serial_number: optional("serial_number"),
+        form_number: optional("form_number"),
         state,
         attempt: attempt(item)?,
         effects: effects(item)?,

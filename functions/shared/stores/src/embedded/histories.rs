@@ -24,13 +24,13 @@ fn history(row: &SqliteRow) -> Result<RequestHistory, LedgerError> {
     let last_failure = text("last_failure")?.map(|last_failure| serde_json::from_str(&last_failure));
     Ok(RequestHistory {
         key: text("key")?.unwrap_or_default(),
-        approval_code: text("approval_code")?.unwrap_or_default(),
+        definition_id: text("definition_id")?.unwrap_or_default(),
         event_id: text("event_id")?.unwrap_or_default(),
         received_at: moment("received_at")?,
         first_claimed_at: moment("first_claimed_at")?,
         flow: text("flow")?,
         applicant: text("applicant")?,
-        serial_number: text("serial_number")?.filter(|number| !number.is_empty()),
+        form_number: text("form_number")?.filter(|number| !number.is_empty()),
         state,
         attempt,
         effects,

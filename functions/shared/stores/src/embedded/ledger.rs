@@ -87,17 +87,17 @@ async fn save(
     // Before the source was asked nothing of it is known, and what was known stays.
     let found = with.attempt_record.as_ref().filter(|attempt_record| !attempt_record.applicant.is_empty());
     sqlx::query(
-        "INSERT INTO requests (key, record, approval_code, event_id, expires_at, received_at, first_claimed_at)
+        "INSERT INTO requests (key, record, definition_id, event_id, expires_at, received_at, first_claimed_at)
          VALUES (?1, ?2, coalesce(?3, ''), coalesce(?4, ''), ?5, ?6, ?7)
-         ON CONFLICT (key) DO UPDATE SET record = ?2, approval_code = coalesce(?3, approval_code),
+         ON CONFLICT (key) DO UPDATE SET record = ?2, definition_id = coalesce(?3, definition_id),
              event_id = coalesce(?4, event_id), expires_at = ?5, received_at = coalesce(received_at, ?6),
              first_claimed_at = coalesce(first_claimed_at, ?7), last_failure = coalesce(?8, last_failure),
              flow = coalesce(?9, flow), applicant = coalesce(?10, applicant),
-             serial_number = coalesce(?11, serial_number)",
+             form_number = coalesce(?11, form_number)",
     )
     .bind(key.as_str())
     .bind(serde_json::to_string(record).map_err(failed)?)
-    .bind(with.request.as_ref().map(|request| &request.approval_code))
+    .bind(with.request.as_ref().map(|request| &request.definition_id))
     .bind(with.request.as_ref().map(|request| &request.event_id))
     .bind(now.plus(REMEMBERED_FOR).as_millis())
     .bind(with.request.as_ref().map(|request| request.received_at.as_millis()))
@@ -105,7 +105,7 @@ async fn save(
     .bind(last_failure.map_err(failed)?)
     .bind(found.map(|attempt_record| &attempt_record.flow))
     .bind(found.map(|attempt_record| &attempt_record.applicant))
-    .bind(found.map(|attempt_record| &attempt_record.serial_number))
+    .bind(found.map(|attempt_record| &attempt_record.form_number))
     .execute(connection)
     .await
     .map_err(failed)?;

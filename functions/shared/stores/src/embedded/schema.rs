@@ -30,7 +30,7 @@ pub(super) const STEPS: &[&str] = &[
     CREATE TABLE requests (
         key TEXT PRIMARY KEY,
         record TEXT NOT NULL,
-        approval_code TEXT NOT NULL,
+        definition_id TEXT NOT NULL,
         event_id TEXT NOT NULL,
         expires_at INTEGER NOT NULL
     ) STRICT;
@@ -67,7 +67,7 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE requests ADD COLUMN first_claimed_at INTEGER;
     ALTER TABLE requests ADD COLUMN flow TEXT;
     ALTER TABLE requests ADD COLUMN applicant TEXT;
-    ALTER TABLE requests ADD COLUMN serial_number TEXT;
+    ALTER TABLE requests ADD COLUMN form_number TEXT;
     ALTER TABLE requests ADD COLUMN last_failure TEXT;
     CREATE INDEX requests_by_time ON requests (first_claimed_at);
     CREATE TABLE entries (
@@ -148,8 +148,8 @@ mod tests {
             source: "feishu".into(),
             tenant: "t".into(),
             event_id: "e".into(),
-            approval_code: "a".into(),
-            instance_code: "i".into(),
+            definition_id: "a".into(),
+            instance_id: "i".into(),
             verdict: Verdict::Approved,
             occurred_at: None,
             received_at: Timestamp::from_millis(0),

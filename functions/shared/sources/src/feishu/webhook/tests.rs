@@ -83,7 +83,7 @@ fn vectors_are_read_as_the_official_sdk_reads_them() {
     };
     assert_eq!(approved.verdict, Some(Verdict::Approved));
     assert_eq!(approved.event_id, "bc447199585340d1f3728d26b1c0297a");
-    assert_eq!(approved.instance_code, "81D31358-93AF-92D6-7425-01A5D67C4E71");
+    assert_eq!(approved.instance_id, "81D31358-93AF-92D6-7425-01A5D67C4E71");
     assert_eq!(approved.occurred_at, Some(Timestamp::from_millis(1_666_079_207_003)));
 
     let reverted = case("v1_approval_instance_REVERTED_int_operate_time");
