@@ -3,7 +3,7 @@
 use greenlight::simulator::{FeishuApp, Sent};
 use greenlight::stub::{StubFeishu, StubNac, form_of};
 use greenlight_core::ports::{Clock, Http, HttpError};
-use greenlight_core::{Request, Timestamp, Verdict};
+use greenlight_core::{Request, Timestamp, Decision};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 
@@ -118,7 +118,7 @@ pub fn request(instance_id: &str) -> Request {
         event_id: format!("event-of-{instance_id}"),
         definition_id: APPROVAL_CODE.into(),
         instance_id: instance_id.into(),
-        verdict: Verdict::Approved,
+        decision: Decision::Approved,
         occurred_at: None,
         received_at: Timestamp::from_millis(0),
         trace_id: None,

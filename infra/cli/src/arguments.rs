@@ -167,7 +167,7 @@ pub enum Command {
         at: Where,
         /// What became of it
         #[arg(long, default_value = "approved")]
-        verdict: Outcome,
+        decision: DecisionArgument,
         /// Its approval definition, when its event never came
         #[arg(long, value_name = "CODE")]
         definition_id: Option<String>,
@@ -286,7 +286,7 @@ pub enum Command {
 
 /// What became of an instance
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Outcome {
+pub enum DecisionArgument {
     /// It was granted
     Approved,
     /// It was taken back

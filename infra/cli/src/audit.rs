@@ -51,10 +51,10 @@ pub async fn audit(site: &Site, wanted: &str, as_json: bool) -> Result<String, A
 
 /// A story, a line per step.
 fn told(history: &RequestHistory, now: Timestamp) -> String {
-    let [source, instance, verdict] = history.key_parts().unwrap_or(["?"; 3]);
+    let [source, instance, decision] = history.key_parts().unwrap_or(["?"; 3]);
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
     let head = [
-        format!("{instance} {verdict} ({source}, approval {})", history.definition_id),
+        format!("{instance} {decision} ({source}, approval {})", history.definition_id),
         format!(
             "  applicant {}, form {}, flow {}, event {}",
             or(&history.applicant),

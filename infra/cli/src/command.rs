@@ -7,14 +7,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::CommandFactory;
-use greenlight_core::Verdict;
+use greenlight_core::Decision;
 use greenlight_stores::SecretFile;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{
-    Arguments, AskFeishu, Command, ConnectorsCommand, DlqCommand, FlowsCommand, Outcome,
+    Arguments, AskFeishu, Command, ConnectorsCommand, DlqCommand, FlowsCommand, DecisionArgument,
     SecretsCommand,
 };
 use crate::audit::{self, AuditError};
@@ -148,18 +148,18 @@ async fn answer(command: Command) -> Told {
             Ok(audit::grants(&site, of.as_deref(), limit, json).await?)
         }
         Command::Dlq { command } => dlq(command).await,
-        Command::Replay { instance, at, verdict, definition_id, redo, json, yes } => {
+        Command::Replay { instance, at, decision, definition_id, redo, json, yes } => {
             let site = Site::open(&at.place()).await?;
             let question = "Forget what was done, and do all of it once more?";
             if redo && !is_confirmed(question, yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
-            let verdict = match verdict {
-                Outcome::Approved => Verdict::Approved,
-                Outcome::Revoked => Verdict::Revoked,
+            let decision = match decision {
+                DecisionArgument::Approved => Decision::Approved,
+                DecisionArgument::Revoked => Decision::Revoked,
             };
             let instance_id = instance;
-            let asked = Replay { instance_id, verdict, definition_id, redo };
+            let asked = Replay { instance_id, decision, definition_id, redo };
             let told = replay(&site, &asked).await.map_err(Failed::of_replay)?;
             let instance_id = asked.instance_id;
             Ok(if json {
@@ -174,7 +174,7 @@ async fn answer(command: Command) -> Told {
             let secrets = place.secrets_file(secrets);
             let found = doctor(&Patient { place, files, secrets, feishu_base_url }).await;
             print(&if json { found.to_json() } else { found.told() });
-            found.verdict()?;
+            found.decision()?;
             Ok(String::new())
         }
         Command::Subscribe { code, json, at, feishu } => {

@@ -92,7 +92,7 @@ impl AttemptRecord {
 
     /// # Errors
     /// [`Ill`] when anything must be mended.
-    pub fn verdict(&self) -> Result<(), Ill> {
+    pub fn decision(&self) -> Result<(), Ill> {
         match self.lines.iter().filter(|(is_ok, ..)| !is_ok).count() {
             0 => Ok(()),
             ill => Err(Ill(ill)),

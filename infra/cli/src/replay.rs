@@ -4,7 +4,7 @@ use greenlight_core::audit::{RequestStatus, Subject};
 use greenlight_core::ports::Clock;
 use greenlight_core::request::{BadRequest, UNKNOWN_TENANT, VERSION};
 use greenlight_core::trace::TraceId;
-use greenlight_core::{Request, Timestamp, Verdict};
+use greenlight_core::{Request, Timestamp, Decision};
 use greenlight_stores::SystemClock;
 use thiserror::Error;
 
@@ -16,7 +16,7 @@ pub struct Replay {
     /// The approval instance.
     pub instance_id: String,
     /// What became of it.
-    pub verdict: Verdict,
+    pub decision: Decision,
     /// Its approval definition, where the ledger does not know the instance.
     pub definition_id: Option<String>,
     /// Whether what was done already is done once more.
@@ -88,7 +88,7 @@ async fn request(site: &Site, replay: &Replay, now: Timestamp) -> Result<Request
         event_id: format!("replay-{:016x}", fastrand::u64(..)),
         definition_id,
         instance_id: replay.instance_id.clone(),
-        verdict: replay.verdict,
+        decision: replay.decision,
         occurred_at: None,
         received_at: now,
         trace_id: Some(TraceId::random()),

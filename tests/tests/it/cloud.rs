@@ -82,7 +82,7 @@ async fn a_message_that_someone_put_into_the_queue_is_not_believed(stack: &Stack
         serde_json::json!({
             "v": 1, "source": "feishu", "tenant": "demo-tenant", "event_id": "e-6",
             "approval_code": definition_id, "instance_code": instance_id,
-            "verdict": "approved", "occurred_at": 0, "received_at": 0,
+            "decision": "approved", "occurred_at": 0, "received_at": 0,
         })
         .to_string()
     };

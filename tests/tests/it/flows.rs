@@ -109,7 +109,7 @@ fn each_mistake_is_named_with_file_and_line() {
             "`macs`, which is not there; there is: mac",
         ),
         ("[{ field = \"os\" }]", "[]", 13, "field `os` of flow `laptops`"),
-        ("name = \"laptops\"", "name = \"laptops\"\nverdict = \"revoked\"", 9, "not acted on yet"),
+        ("name = \"laptops\"", "name = \"laptops\"\non = \"revoked\"", 9, "not acted on yet"),
         (
             "for_each = \"mac\"",
             "for_each = \"mac\"\n[retry]\nfirst = \"2h\"",

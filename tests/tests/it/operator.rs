@@ -12,7 +12,7 @@ use greenlight::site::{Place, Site};
 use greenlight::status::{status, waiting};
 use greenlight_core::Reason;
 use greenlight_core::ports::{Bury, Clock, DeadLetter, Http};
-use greenlight_core::{Class, Request, Verdict};
+use greenlight_core::{Class, Request, Decision};
 use greenlight_stores::embedded::Database;
 use greenlight_stores::private::write_private;
 use greenlight_stores::{SecretFile, SystemClock};
@@ -201,7 +201,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     scene.approve("I-2", &[&device(3), &device(4)]);
     let again = |redo| Replay {
         instance_id: "I-2".into(),
-        verdict: Verdict::Approved,
+        decision: Decision::Approved,
         definition_id: None,
         redo,
     };

@@ -19,7 +19,7 @@ use greenlight_core::ports::{
     Bury, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, Postpone, RecordEffect, Complete,
 };
 use greenlight_core::retry::RetryState;
-use greenlight_core::{Class, Reason, Request, Timestamp, Verdict};
+use greenlight_core::{Class, Reason, Request, Timestamp, Decision};
 use greenlight_stores::aws::{
     AwsEnvironment, DynamoLedger, Patience, Sdk, SecretsManager, SqsQueue, lean,
 };
@@ -138,7 +138,7 @@ async fn requests_to_aws() {
         event_id: "event".into(),
         definition_id: "approval".into(),
         instance_id: "instance".into(),
-        verdict: Verdict::Approved,
+        decision: Decision::Approved,
         occurred_at: Some(at(-2)),
         received_at: at(-1),
         trace_id: None,

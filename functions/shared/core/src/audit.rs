@@ -124,7 +124,7 @@ pub const fn day(moment: Timestamp) -> i64 {
 /// All that the ledger can tell of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHistory {
-    /// What the ledger files it under: source, instance and verdict.
+    /// What the ledger files it under: source, instance and decision.
     pub key: String,
     /// The approval definition.
     pub definition_id: String,
@@ -166,7 +166,7 @@ pub struct LastFailure {
 }
 
 impl RequestHistory {
-    /// Source, instance and verdict.
+    /// Source, instance and decision.
     #[must_use]
     pub fn key_parts(&self) -> Option<[&str; 3]> {
         let mut parts = self.key.split('#');

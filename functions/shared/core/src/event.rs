@@ -39,7 +39,7 @@ pub struct ApprovalEvent {
     /// The approval instance.
     pub instance_id: String,
     /// What became of the instance; `None` when it is neither of the two that matter.
-    pub verdict: Option<Verdict>,
+    pub decision: Option<Decision>,
     /// When it happened, by the office system's clock.
     pub occurred_at: Option<Timestamp>,
 }
@@ -48,14 +48,14 @@ pub struct ApprovalEvent {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Decision {
     /// The approval ended, and it was granted.
     Approved,
     /// A granted approval was taken back.
     Revoked,
 }
 
-impl Verdict {
+impl Decision {
     /// The word that stands in queue messages, ledger keys and `flows.toml`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -66,7 +66,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -1,6 +1,6 @@
 //! An approval instance as the source itself tells of it: the authority on what was approved.
 
-use crate::Verdict;
+use crate::Decision;
 use crate::form::Form;
 
 /// What the source says about one approval, now.
@@ -36,12 +36,12 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether the source confirms that the instance ended with `verdict`.
+    /// Whether the source confirms that the instance ended with `decision`.
     #[must_use]
-    pub const fn confirms(self, verdict: Verdict) -> bool {
+    pub const fn confirms(self, decision: Decision) -> bool {
         matches!(
-            (self, verdict),
-            (Self::Approved, Verdict::Approved) | (Self::Revoked, Verdict::Revoked)
+            (self, decision),
+            (Self::Approved, Decision::Approved) | (Self::Revoked, Decision::Revoked)
         )
     }
 

@@ -40,7 +40,7 @@ pub mod trace;
 pub mod transport;
 
 pub use delivery::{Delivery, MAX_BODY_BYTES, Refusal};
-pub use event::Verdict;
+pub use event::Decision;
 pub use failure::{Class, Failure, Reason};
 pub use mistakes::Mistakes;
 pub use process::{Disposition, Message, Plan, Processor, plan, process};

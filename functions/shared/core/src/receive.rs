@@ -284,13 +284,13 @@ fn triage_approval<A, S, Q, C: Clock>(
     trace_id: TraceId,
     receiver: &Receiver<A, S, Q, C>,
 ) -> Triage {
-    let Some(verdict) = event.verdict else {
+    let Some(decision) = event.decision else {
         return Triage::Ignore(Ignored::Status);
     };
-    if !receiver.approvals.matter(&event.source, &event.definition_id, verdict) {
+    if !receiver.approvals.matter(&event.source, &event.definition_id, decision) {
         return Triage::Ignore(Ignored::NotConfigured(event.definition_id));
     }
-    match Request::new(event, verdict, receiver.clock.now(), trace_id) {
+    match Request::new(event, decision, receiver.clock.now(), trace_id) {
         Ok(request) => Triage::Enqueue(request),
         Err(bad) => Triage::Ignore(Ignored::BadIdentifier(bad)),
     }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::event::ApprovalEvent;
 use crate::trace::TraceId;
-use crate::{Timestamp, Verdict};
+use crate::{Timestamp, Decision};
 
 /// The version that [`Request::to_json`] writes, and the only one that [`Request::parse`] reads.
 pub const VERSION: u64 = 1;
@@ -35,7 +35,7 @@ pub struct Request {
     /// The approval instance.
     pub instance_id: String,
     /// What became of the instance.
-    pub verdict: Verdict,
+    pub decision: Decision,
     /// When it happened, by the office system's clock; ms since the Unix epoch.
     pub occurred_at: Option<Timestamp>,
     /// When the event reached us; ms since the Unix epoch.
@@ -80,7 +80,7 @@ impl Request {
     /// or a URL.
     pub fn new(
         event: ApprovalEvent,
-        verdict: Verdict,
+        decision: Decision,
         received_at: Timestamp,
         trace_id: TraceId,
     ) -> Result<Self, BadRequest> {
@@ -94,7 +94,7 @@ impl Request {
             event_id: or(event.event_id, &event.instance_id),
             definition_id: event.definition_id,
             instance_id: event.instance_id,
-            verdict,
+            decision,
             occurred_at: event.occurred_at,
             received_at,
             trace_id: Some(trace_id),
@@ -130,7 +130,7 @@ impl Request {
     /// What the ledger files it under.
     #[must_use]
     pub fn key(&self) -> RequestKey {
-        RequestKey(format!("{}#{}#{}", self.source, self.instance_id, self.verdict))
+        RequestKey(format!("{}#{}#{}", self.source, self.instance_id, self.decision))
     }
 
     fn checked(self) -> Result<Self, BadRequest> {
@@ -158,7 +158,7 @@ fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@=".contains(&b))
 }
 
-/// Source, instance and verdict: two event ids can tell of the same fact, so the fact is the key.
+/// Source, instance and decision: two event ids can tell of the same fact, so the fact is the key.
 /// The tenant is no part of it: with it, an event that does not name the tenant would do everything
 /// again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,7 +190,7 @@ mod tests {
             event_id: "bc447199585340d1f3728d26b1c0297a".into(),
             definition_id: "7C468A54-8745-2245-9675-08B7C63E7A85".into(),
             instance_id: "81D31358-93AF-92D6-7425-01A5D67C4E71".into(),
-            verdict: Verdict::Approved,
+            decision: Decision::Approved,
             occurred_at: Some(Timestamp::from_millis(1_666_079_207_003)),
             received_at: Timestamp::from_millis(1_666_079_208_000),
             trace_id: "67891233abcdef012345678912345678".to_owned().try_into().ok(),
@@ -208,7 +208,7 @@ mod tests {
         again.event_id = "another".into();
         again.tenant = UNKNOWN_TENANT.into();
         assert_eq!(again.key(), request().key());
-        again.verdict = Verdict::Revoked;
+        again.decision = Decision::Revoked;
         assert_ne!(again.key(), request().key());
     }
 
@@ -220,12 +220,12 @@ mod tests {
             event_id: event_id.into(),
             definition_id: "A".into(),
             instance_id: "I-1".into(),
-            verdict: Some(Verdict::Approved),
+            decision: Some(Decision::Approved),
             occurred_at: None,
         };
         let new = |event| {
             let trace_id = TraceId::random();
-            Request::new(event, Verdict::Approved, Timestamp::from_millis(1), trace_id)
+            Request::new(event, Decision::Approved, Timestamp::from_millis(1), trace_id)
         };
         for (event_id, tenant) in [("", ""), ("a b", "t/t"), ("e", ""), ("", "t")] {
             let request = new(event(event_id, tenant)).unwrap();

@@ -13,7 +13,7 @@ use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
     Call, Claim, KeepBreakers, LedgerError, QueueError, RecordEffect, Complete,
 };
-use greenlight_core::{Failure, Request, RequestKey, Verdict};
+use greenlight_core::{Failure, Request, RequestKey, Decision};
 use greenlight_stores::embedded::Database;
 use lambda_runtime::Context;
 use tokio::sync::watch;
@@ -202,7 +202,7 @@ fn request(n: usize) -> String {
         event_id: format!("e-{n}"),
         definition_id: "approval".into(),
         instance_id: format!("I-{n}"),
-        verdict: Verdict::Approved,
+        decision: Decision::Approved,
         occurred_at: None,
         received_at: Timestamp::from_millis(0),
         trace_id: None,

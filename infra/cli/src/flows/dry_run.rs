@@ -116,8 +116,8 @@ fn tell(flow: &Flow, instance: &Instance, actions: &DryActions) -> Result<String
     if instance.definition_id != flow.definition_id {
         say!(text, "! the instance is of the approval {}", instance.definition_id);
     }
-    if !instance.status.confirms(flow.verdict) {
-        say!(text, "! the instance is {}, not {}", instance.status.as_str(), flow.verdict);
+    if !instance.status.confirms(flow.on) {
+        say!(text, "! the instance is {}, not {}", instance.status.as_str(), flow.on);
     }
     for problem in &plan.problems {
         say!(text, "! {problem}");

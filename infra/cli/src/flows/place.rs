@@ -18,7 +18,7 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         FlowsError::Unreachable { second: flow, .. } | FlowsError::SameName(flow) => {
             vec!["flows", flow]
         }
-        FlowsError::Revoked(flow) => vec!["flows", flow, "verdict"],
+        FlowsError::Revoked(flow) => vec!["flows", flow, "decision"],
         FlowsError::Retry(_) => vec!["retry"],
         FlowsError::Nowhere { flow, field }
         | FlowsError::Default { flow, field, .. }

@@ -59,7 +59,7 @@ pub enum FlowsError {
     },
     /// Two flows for the same outcome of the same approval.
     #[error(
-        "flow `{second}` can never run: `{first}` has the same source, approval code and verdict"
+        "flow `{second}` can never run: `{first}` has the same source, approval code and decision"
     )]
     Unreachable {
         /// The flow that runs.
@@ -68,7 +68,7 @@ pub enum FlowsError {
         second: String,
     },
     /// The format knows revocation, and this version does not act on it.
-    #[error("flow `{0}`: the verdict `revoked` is not acted on yet; use `approved`")]
+    #[error("flow `{0}`: the decision `revoked` is not acted on yet; use `approved`")]
     Revoked(String),
     /// A field from a table beside devices from the same table.
     #[error(

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::retry::RetryPolicy;
 use crate::time::is_moment;
-use crate::{Mistakes, Verdict};
+use crate::{Mistakes, Decision};
 
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
@@ -63,7 +63,7 @@ impl Approvals {
         // What the worker would refuse must not be enqueued for it.
         let flows = read(text)?.into_flows(environment, &mut mistakes);
         Mistakes::none_of(mistakes)?;
-        let approval = |flow: Flow| (flow.source, flow.definition_id, flow.verdict);
+        let approval = |flow: Flow| (flow.source, flow.definition_id, flow.on);
         Ok(Self(flows.flows.into_iter().map(approval).collect()))
     }
 }
@@ -102,7 +102,7 @@ impl Flow {
             mistakes.push(FlowsError::SameName(self.name.clone()));
         }
         let starts_alike =
-            |other: &&Self| other.starts_with(&self.source, &self.definition_id, self.verdict);
+            |other: &&Self| other.starts_with(&self.source, &self.definition_id, self.on);
         if let Some(first) = earlier.iter().find(starts_alike) {
             let (first, second) = (first.name.clone(), self.name.clone());
             mistakes.push(FlowsError::Unreachable { first, second });
@@ -111,7 +111,7 @@ impl Flow {
 
     fn check(&self, targets: &BTreeMap<String, Target>, mistakes: &mut Vec<FlowsError>) {
         let flow = || self.name.clone();
-        if self.verdict == Verdict::Revoked {
+        if self.on == Decision::Revoked {
             mistakes.push(FlowsError::Revoked(flow()));
         }
         if self.actions.is_empty() {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::Verdict;
+use crate::Decision;
 use crate::retry::RetryPolicy;
 
 pub use error::{FlowsError, KeyPath};
@@ -76,8 +76,8 @@ pub struct Flow {
     /// The approval definition.
     pub definition_id: String,
     /// Which outcome of it starts the flow. Default: `approved`.
-    #[serde(default = "default_verdict")]
-    pub verdict: Verdict,
+    #[serde(default = "default_decision")]
+    pub on: Decision,
     /// From the form's fields to variables.
     #[serde(default)]
     pub fields: BTreeMap<String, FieldRule>,
@@ -196,8 +196,8 @@ fn default_source() -> String {
     "feishu".to_owned()
 }
 
-const fn default_verdict() -> Verdict {
-    Verdict::Approved
+const fn default_decision() -> Decision {
+    Decision::Approved
 }
 
 impl Flow {
@@ -207,28 +207,28 @@ impl Flow {
         self.actions.iter().map(|action| action.target.as_str()).collect()
     }
 
-    fn starts_with(&self, source: &str, definition_id: &str, verdict: Verdict) -> bool {
-        self.source == source && self.definition_id == definition_id && self.verdict == verdict
+    fn starts_with(&self, source: &str, definition_id: &str, decision: Decision) -> bool {
+        self.source == source && self.definition_id == definition_id && self.on == decision
     }
 }
 
 impl Flows {
     /// The flow for an outcome of an approval.
     #[must_use]
-    pub fn find(&self, source: &str, definition_id: &str, verdict: Verdict) -> Option<&Flow> {
-        self.flows.iter().find(|flow| flow.starts_with(source, definition_id, verdict))
+    pub fn find(&self, source: &str, definition_id: &str, decision: Decision) -> Option<&Flow> {
+        self.flows.iter().find(|flow| flow.starts_with(source, definition_id, decision))
     }
 }
 
 /// All that the receiver knows of the flows: the approvals that matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Approvals(BTreeSet<(String, String, Verdict)>);
+pub struct Approvals(BTreeSet<(String, String, Decision)>);
 
 impl Approvals {
     /// Whether a flow starts with this outcome of this approval.
     #[must_use]
-    pub fn matter(&self, source: &str, definition_id: &str, verdict: Verdict) -> bool {
-        self.0.iter().any(|(s, code, v)| s == source && code == definition_id && *v == verdict)
+    pub fn matter(&self, source: &str, definition_id: &str, decision: Decision) -> bool {
+        self.0.iter().any(|(s, code, v)| s == source && code == definition_id && *v == decision)
     }
 }
 

@@ -33,17 +33,17 @@ fn values_of_the_environment_stay_values() {
     let flows = Flows::parse(TEXT, &everything).unwrap();
     assert_eq!(flows.targets["nac"].url, "<NAC_URL>\"\n/base");
     let code = "<APPROVAL_CODE>\"\n";
-    assert!(flows.find("feishu", code, Verdict::Approved).is_some());
-    assert!(flows.find("feishu", code, Verdict::Revoked).is_none());
-    assert!(flows.find("lark", code, Verdict::Approved).is_none());
+    assert!(flows.find("feishu", code, Decision::Approved).is_some());
+    assert!(flows.find("feishu", code, Decision::Revoked).is_none());
+    assert!(flows.find("lark", code, Decision::Approved).is_none());
 }
 
 #[test]
 fn the_receiver_needs_the_approval_codes_only() {
     let code_only = |name: &str| (name == "APPROVAL_CODE").then(|| "code".to_owned());
     let approvals = Approvals::parse(TEXT, &code_only).unwrap();
-    assert!(approvals.matter("feishu", "code", Verdict::Approved));
-    assert!(!approvals.matter("feishu", "code", Verdict::Revoked));
+    assert!(approvals.matter("feishu", "code", Decision::Approved));
+    assert!(!approvals.matter("feishu", "code", Decision::Revoked));
     let error = Approvals::parse(TEXT, &nothing).unwrap_err();
     assert!(error.to_string().contains("APPROVAL_CODE"), "{error}");
 }
@@ -58,7 +58,7 @@ fn a_mistake_is_named_with_its_place() {
         ("${NAC_URL}", "${}", "`targets.nac.url`"),
         ("[{ field = \"devices\", column = \"mac\" }]", "[]", "field `mac` of flow `devices`"),
         ("kind = \"mac\"", "kind = \"mcc\"", "`mcc`"),
-        ("name = \"devices\"", "name = \"devices\"\nverdict = \"revoked\"", "not acted on yet"),
+        ("name = \"devices\"", "name = \"devices\"\non = \"revoked\"", "not acted on yet"),
     ] {
         let error = error_of(&TEXT.replacen(from, to, 1));
         assert!(error.contains(said), "{to}: {error}");

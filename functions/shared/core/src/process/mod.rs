@@ -246,10 +246,10 @@ where
     }
 
     fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
-        self.flows.find(&request.source, &request.definition_id, request.verdict).ok_or_else(|| {
+        self.flows.find(&request.source, &request.definition_id, request.decision).ok_or_else(|| {
             let text = format!(
                 "no flow is configured for the approval {} of {} when it is {}",
-                request.definition_id, request.source, request.verdict
+                request.definition_id, request.source, request.decision
             );
             Failure::give_up(Class::NotConfigured, text)
         })
@@ -317,13 +317,13 @@ fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
         let text = "the source answered with another instance than the one asked for";
         return Err(Failure::give_up(Class::NotApproved, text));
     }
-    if instance.status.confirms(request.verdict) {
+    if instance.status.confirms(request.decision) {
         return Ok(());
     }
     let text = format!(
         "the source says that the instance is {}, not {}",
         instance.status.as_str(),
-        request.verdict
+        request.decision
     );
     // An event can be faster than the source's own reads.
     if instance.status == Status::Pending {

@@ -22,7 +22,7 @@ use greenlight_core::ports::{
     RecordEffect, Complete,
 };
 use greenlight_core::{
-    Disposition, Failure, Message, Processor, Reason, Request, RequestKey, Timestamp, Verdict,
+    Disposition, Failure, Message, Processor, Reason, Request, RequestKey, Timestamp, Decision,
     process,
 };
 use serde_json::{Map, Value, json};
@@ -325,7 +325,7 @@ impl Run {
             event_id: "e".into(),
             definition_id: "A".into(),
             instance_id: "I-1".into(),
-            verdict: Verdict::Approved,
+            decision: Decision::Approved,
             occurred_at: None,
             received_at: START,
             trace_id: None,

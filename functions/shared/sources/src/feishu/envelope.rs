@@ -1,7 +1,7 @@
 //! Feishu's event envelopes, version 1 and 2, and the two approval events that matter.
 
 use greenlight_core::event::{ApprovalEvent, Event};
-use greenlight_core::{Timestamp, Verdict};
+use greenlight_core::{Timestamp, Decision};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -129,9 +129,9 @@ impl<'a> Envelope<'a> {
     fn approval(&self, head: &EventHead) -> Option<ApprovalEvent> {
         let change: StatusChange = serde_json::from_str(self.event?.get()).ok()?;
         let event_id = self.header.as_ref().map_or(&self.uuid, |header| &header.event_id);
-        let verdict = match change.status.as_str() {
-            "APPROVED" => Some(Verdict::Approved),
-            "REVERTED" => Some(Verdict::Revoked),
+        let decision = match change.status.as_str() {
+            "APPROVED" => Some(Decision::Approved),
+            "REVERTED" => Some(Decision::Revoked),
             _ => None,
         };
         Some(ApprovalEvent {
@@ -141,7 +141,7 @@ impl<'a> Envelope<'a> {
             occurred_at: change.operate_time.parse().ok().map(Timestamp::from_millis),
             definition_id: change.approval_code,
             instance_id: change.instance_code,
-            verdict,
+            decision,
         })
     }
 }

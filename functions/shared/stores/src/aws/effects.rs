@@ -125,7 +125,7 @@ mod tests {
     use futures_util::FutureExt;
     use futures_util::future::join_all;
     use greenlight_core::ledger::EffectOutcome;
-    use greenlight_core::{Request, Timestamp, Verdict};
+    use greenlight_core::{Request, Timestamp, Decision};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -138,7 +138,7 @@ mod tests {
             event_id: "e".into(),
             definition_id: "a".into(),
             instance_id: "i".into(),
-            verdict: Verdict::Approved,
+            decision: Decision::Approved,
             occurred_at: None,
             received_at: Timestamp::from_millis(0),
             trace_id: None,

@@ -135,7 +135,7 @@ pub(super) async fn migrate(pool: &SqlitePool, steps: &[&'static str]) -> Result
 #[cfg(test)]
 mod tests {
     use greenlight_core::ports::Enqueue;
-    use greenlight_core::{Request, Timestamp, Verdict};
+    use greenlight_core::{Request, Timestamp, Decision};
 
     use super::super::Database;
     use super::*;
@@ -150,7 +150,7 @@ mod tests {
             event_id: "e".into(),
             definition_id: "a".into(),
             instance_id: "i".into(),
-            verdict: Verdict::Approved,
+            decision: Decision::Approved,
             occurred_at: None,
             received_at: Timestamp::from_millis(0),
             trace_id: None,

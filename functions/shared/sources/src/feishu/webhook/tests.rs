@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::encrypt;
 use super::*;
-use greenlight_core::Verdict;
+use greenlight_core::Decision;
 
 const KEY: &str = "kudryavka";
 const SIGNED_AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -81,7 +81,7 @@ fn vectors_are_read_as_the_official_sdk_reads_them() {
     else {
         panic!("the approved vector is an approval");
     };
-    assert_eq!(approved.verdict, Some(Verdict::Approved));
+    assert_eq!(approved.decision, Some(Decision::Approved));
     assert_eq!(approved.event_id, "bc447199585340d1f3728d26b1c0297a");
     assert_eq!(approved.instance_id, "81D31358-93AF-92D6-7425-01A5D67C4E71");
     assert_eq!(approved.occurred_at, Some(Timestamp::from_millis(1_666_079_207_003)));
@@ -90,7 +90,7 @@ fn vectors_are_read_as_the_official_sdk_reads_them() {
     let Ok(Event::Approval(reverted)) = authenticate(&of_case(&reverted)) else {
         panic!("the reverted vector is an approval");
     };
-    assert_eq!(reverted.verdict, Some(Verdict::Revoked));
+    assert_eq!(reverted.decision, Some(Decision::Revoked));
     assert_eq!(reverted.occurred_at, Some(Timestamp::from_millis(1_666_079_207_003)));
 
     let deleted =
@@ -197,7 +197,7 @@ fn every_other_status_and_type_is_authentic_all_the_same() {
     for status in ["PENDING", "REJECTED", "CANCELED", "DELETED", "OVERTIME_CLOSE", "SOMETHING_NEW"]
     {
         assert!(
-            matches!(of(&approval(status)), Ok(Event::Approval(event)) if event.verdict.is_none())
+            matches!(of(&approval(status)), Ok(Event::Approval(event)) if event.decision.is_none())
         );
     }
     let mut task = approval("APPROVED");
@@ -220,7 +220,7 @@ fn an_approval_with_an_odd_id_tenant_or_time_is_an_approval() {
             place[member] = value.clone();
             let result = authenticate(&signed(encrypted(event.to_string().as_bytes())));
             assert!(
-                matches!(&result, Ok(Event::Approval(event)) if event.verdict == Some(Verdict::Approved)),
+                matches!(&result, Ok(Event::Approval(event)) if event.decision == Some(Decision::Approved)),
                 "{member} = {value}: {result:?}"
             );
         }
@@ -241,5 +241,5 @@ fn the_second_version_of_the_approval_event_is_the_same_fact() {
         "event": {"approval_code": "A", "instance_code": "I", "status": "APPROVED", "operate_time": "1"}});
     let result = authenticate(&signed(encrypted(event.to_string().as_bytes())));
     assert!(matches!(result, Ok(Event::Approval(event))
-        if event.event_id == "e2" && event.verdict == Some(Verdict::Approved)));
+        if event.event_id == "e2" && event.decision == Some(Decision::Approved)));
 }
