@@ -83,7 +83,7 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
     for (key, effect) in &history.effects {
         let outcome = match effect.outcome {
             EffectOutcome::Done => "done (已完成)",
-            EffectOutcome::AlreadyThere => "was so before (原已如此)",
+            EffectOutcome::AlreadyExists => "was so before (原已如此)",
         };
         let step = match key.parts() {
             Some((target, operation, device)) => {

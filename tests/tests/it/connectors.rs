@@ -49,7 +49,7 @@ struct Case {
     /// Of the flow, besides those that are always there.
     #[serde(default)]
     fields: BTreeMap<String, Value>,
-    /// `done`, `already_there`, `retry CLASS` or `give_up CLASS`.
+    /// `done`, `already_exists`, `retry CLASS` or `give_up CLASS`.
     outcome: String,
     exchange: Vec<Exchange>,
 }
@@ -272,7 +272,7 @@ async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connect
     for (name, connector) in over_http() {
         let path = workspace().join(format!("tests/contracts/{name}.toml"));
         let contract: Contract = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-        let succeeds = |case: &&Case| ["done", "already_there"].contains(&case.outcome.as_str());
+        let succeeds = |case: &&Case| ["done", "already_exists"].contains(&case.outcome.as_str());
         for case in contract.case.iter().filter(succeeds) {
             for place in 0..case.exchange.len() {
                 let told = case.exchange[place].answer.status;

@@ -112,7 +112,7 @@ fn each_mistake_is_named_with_file_and_line() {
         ("name = \"laptops\"", "name = \"laptops\"\non = \"revoked\"", 9, "not acted on yet"),
         (
             "for_each = \"mac\"",
-            "for_each = \"mac\"\n[retry]\nfirst = \"2h\"",
+            "for_each = \"mac\"\n[retry]\ninitial_interval = \"2h\"",
             20,
             "no longer than `longest`",
         ),
@@ -138,7 +138,7 @@ fn all_mistakes_are_told_at_once() {
     let many = FLOWS
         .replace("from = [{ field = \"os\" }], default = \"macOS\"", "from = []")
         .replace("for_each = \"mac\"", "for_each = \"macs\"")
-        .replace("[[flows]]", "[retry]\nfirst = \"2h\"\n\n[[flows]]");
+        .replace("[[flows]]", "[retry]\ninitial_interval = \"2h\"\n\n[[flows]]");
     let problem = check(&files.with_flows(&many)).unwrap_err().to_string();
     let lines: Vec<_> =
         problem.lines().skip(1).filter_map(|line| line.split(": ").next()).collect();
@@ -290,7 +290,7 @@ fn the_schema_says_what_the_program_takes() {
     for text in [
         FLOWS,
         include_str!("../../../infra/flows.toml"),
-        &format!("{FLOWS}[retry]\nfirst = \"1s\""),
+        &format!("{FLOWS}[retry]\ninitial_interval = \"1s\""),
     ] {
         assert!(takes(text) && program_takes(text), "{text}");
     }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// The flows that are built in, with a first wait that a test can wait for.
 fn impatient_flows(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("flows.toml");
-    let text = format!("{}\n[retry]\nfirst = \"1s\"\n", include_str!("../../../infra/flows.toml"));
+    let text = format!("{}\n[retry]\ninitial_interval = \"1s\"\n", include_str!("../../../infra/flows.toml"));
     std::fs::write(&path, text).unwrap();
     path
 }

@@ -445,7 +445,7 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
                 3..=4 => {
                     let key = EffectKey::from(["x", "y"][random.usize(0..2)]);
                     let outcome =
-                        [EffectOutcome::Done, EffectOutcome::AlreadyThere][random.usize(0..2)];
+                        [EffectOutcome::Done, EffectOutcome::AlreadyExists][random.usize(0..2)];
                     Command::RecordEffect(lease_id, key, Effect { outcome, at: at(now) })
                 }
                 5 => Command::Complete(lease_id, released()),

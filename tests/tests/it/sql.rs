@@ -69,7 +69,7 @@ async fn act(databases: &Targets, operation: &str, device: &str, valid_until: Va
     };
     match databases.act(&call).await {
         Ok(EffectOutcome::Done) => "done".into(),
-        Ok(EffectOutcome::AlreadyThere) => "already_there".into(),
+        Ok(EffectOutcome::AlreadyExists) => "already_exists".into(),
         Err(Failure::Retry { reason, .. }) => format!("retry {}", reason.class.as_str()),
         Err(Failure::GiveUp { reason }) => format!("give_up {}", reason.class.as_str()),
     }
@@ -95,15 +95,15 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
     let (one, two) = ("00:00:5e:00:53:01", "00:00:5e:00:53:02");
     assert_eq!(act(&radius, "find", one, Value::Null).await, "give_up not_found");
     assert_eq!(act(&radius, "add", one, Value::Null).await, "done");
-    assert_eq!(act(&radius, "add", one, Value::Null).await, "already_there");
+    assert_eq!(act(&radius, "add", one, Value::Null).await, "already_exists");
     assert_eq!(act(&radius, "find", one, Value::Null).await, "done");
     let until = json!("2027-01-01T08:00:00+08:00");
     assert_eq!(act(&radius, "add", two, until.clone()).await, "done");
-    assert_eq!(act(&radius, "add", two, until).await, "already_there");
+    assert_eq!(act(&radius, "add", two, until).await, "already_exists");
     let expirations = texts(&pool, "SELECT value FROM radcheck").await;
     assert_eq!(expirations, ["01 Jan 2027 00:00:00"]);
     assert_eq!(act(&radius, "remove", one, Value::Null).await, "done");
-    assert_eq!(act(&radius, "remove", one, Value::Null).await, "already_there");
+    assert_eq!(act(&radius, "remove", one, Value::Null).await, "already_exists");
     assert_eq!(texts(&pool, "SELECT username FROM radusergroup").await, [two]);
 
     // Statement 14: whatever a value holds, it arrives whole in its place and changes nothing else.
@@ -153,7 +153,7 @@ async fn at_the_same_moment(url: &str, credentials: &Value, pool: &AnyPool) {
         act(&radius, "add", device, until).await
     });
     let outcomes = futures_util::future::join_all(workers).await;
-    assert!(outcomes.iter().all(|told| told == "done" || told == "already_there"), "{outcomes:?}");
+    assert!(outcomes.iter().all(|told| told == "done" || told == "already_exists"), "{outcomes:?}");
     let there = texts(pool, "SELECT username FROM radusergroup WHERE groupname = 'together'").await;
     assert_eq!(there, [device]);
     let ends = "SELECT value FROM radcheck WHERE username = '00:00:5e:00:53:03'";
@@ -162,7 +162,7 @@ async fn at_the_same_moment(url: &str, credentials: &Value, pool: &AnyPool) {
 }
 
 const OWN: &str = r#"
-speaks = "sql"
+protocol = "sql"
 [[operations.add.statements]]
 sql = "INSERT INTO allowed (mac) VALUES (:mac)"
 repeatable = "mac is the primary key"
@@ -185,7 +185,7 @@ async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &Any
     let device = "00:00:5e:00:53:04";
     assert_eq!(act(&own, "find", device, Value::Null).await, "give_up not_found");
     assert_eq!(act(&own, "add", device, Value::Null).await, "done");
-    assert_eq!(act(&own, "add", device, Value::Null).await, "already_there");
+    assert_eq!(act(&own, "add", device, Value::Null).await, "already_exists");
     assert_eq!(act(&own, "find", device, Value::Null).await, "done");
     assert_eq!(texts(pool, "SELECT mac FROM allowed WHERE seen = 2").await, [device]);
 

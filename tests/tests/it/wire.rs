@@ -150,7 +150,7 @@ async fn requests_to_aws() {
     let lease = Lease { id: lease_id.clone(), until: at(90_000) };
     ledger.claim(&request, &lease, at(0)).await.unwrap().unwrap();
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
-    let effect = Effect { outcome: EffectOutcome::AlreadyThere, at: at(1) };
+    let effect = Effect { outcome: EffectOutcome::AlreadyExists, at: at(1) };
     ledger.record_effect(&request.key(), &lease_id, &key, effect, at(1)).await.unwrap().unwrap();
     let device = Eui48::parse("00:00:5e:00:53:01").unwrap();
     let attempt_record = AttemptRecord {

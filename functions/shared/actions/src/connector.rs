@@ -30,7 +30,7 @@ const OF_CALL: [&str; 3] = ["mac", "params", "now"];
 /// How a connector speaks to its targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Speaks {
+pub enum Protocol {
     /// HTTP.
     #[default]
     Http,
@@ -43,7 +43,7 @@ pub enum Speaks {
 #[serde(deny_unknown_fields)]
 pub struct Param {
     /// What it is, for people.
-    pub about: String,
+    pub description: String,
     /// Its value when a target does not say. None: it must.
     pub default: Option<toml::Value>,
 }
@@ -183,7 +183,7 @@ pub(crate) fn params(
     let mut values = Map::new();
     for (key, param) in declared {
         let Some(value) = target.params.get(key).or(param.default.as_ref()) else {
-            return wrong(key, format!("is missing: {}", param.about));
+            return wrong(key, format!("is missing: {}", param.description));
         };
         values.insert(key.clone(), serde_json::to_value(value).unwrap_or_default());
     }

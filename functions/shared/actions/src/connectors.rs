@@ -10,7 +10,7 @@ use greenlight_core::flow::{self, Action, Flow};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::connector::{ConnectorError, Speaks, read};
+use crate::connector::{ConnectorError, Protocol, read};
 use crate::http::Connector;
 use crate::sql::{SqlConnector, secret_keys};
 
@@ -107,12 +107,12 @@ impl AnyConnector {
         #[derive(Deserialize)]
         struct Head {
             #[serde(default)]
-            speaks: Speaks,
+            protocol: Protocol,
         }
         let head: Head = read(name, text)?;
         match head.speaks {
-            Speaks::Http => Connector::parse(name, text).map(|it| Self::Http(Box::new(it))),
-            Speaks::Sql => SqlConnector::parse(name, text).map(Self::Sql),
+            Protocol::Http => Connector::parse(name, text).map(|it| Self::Http(Box::new(it))),
+            Protocol::Sql => SqlConnector::parse(name, text).map(Self::Sql),
         }
     }
 

@@ -24,15 +24,15 @@ pub(crate) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("sha256", |text: &str| hex(&Sha256::digest(text)));
     environment.add_filter("hmac_sha256", hmac_sha256);
     environment.add_filter("base64", |text: &str| STANDARD.encode(text));
-    environment.add_filter("spelled", spelled);
-    environment.add_filter("of_device", of_device);
-    environment.add_filter("with_device", with_device);
-    environment.add_filter("without_device", without_device);
-    environment.add_filter("epoch", |time: Value| moment(&time).map(Timestamp::as_second));
-    environment.add_filter("epoch_ms", |time: Value| moment(&time).map(Timestamp::as_millisecond));
+    environment.add_filter("format_mac", spelled);
+    environment.add_filter("select_mac", select_mac);
+    environment.add_filter("add_mac", add_mac);
+    environment.add_filter("remove_mac", remove_mac);
+    environment.add_filter("unix", |time: Value| moment(&time).map(Timestamp::as_second));
+    environment.add_filter("unix_ms", |time: Value| moment(&time).map(Timestamp::as_millisecond));
     environment.add_filter("datetime", datetime);
-    environment.add_filter("minutes_after", |time: Value, start: Value| after(&time, &start, 60));
-    environment.add_filter("days_after", |time: Value, start: Value| after(&time, &start, 86_400));
+    environment.add_filter("minutes_since", |time: Value, start: Value| after(&time, &start, 60));
+    environment.add_filter("days_since", |time: Value, start: Value| after(&time, &start, 86_400));
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -55,7 +55,7 @@ fn device(value: &Value) -> Option<Eui48> {
     Eui48::parse(value.as_str()?).ok()
 }
 
-/// `mac | spelled('dash', 'upper')`: for an API that wants an address in two spellings.
+/// `mac | format_mac('dash', 'upper')`: for an API that wants an address in two spellings.
 fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
     let spelling = json!({ "separator": separator, "case": case });
     let spelling: Spelling = serde_json::from_value(spelling)
@@ -64,11 +64,11 @@ fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
     Ok(mac.spelled(spelling))
 }
 
-/// `items | of_device('mac', mac)`: those whose attribute is this device, or a list that holds it, in any
+/// `items | select_mac('mac', mac)`: those whose attribute is this device, or a list that holds it, in any
 /// spelling. Lookups of many NACs are fuzzy; only an exact match is a match. Without an attribute the
 /// items themselves are compared. With one, a mapping is a list of one: XML does not say whether there
 /// could be more.
-fn of_device(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Value>, Error> {
+fn select_mac(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Value>, Error> {
     let wanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
     if items.is_undefined() || items.is_none() {
         return Ok(Vec::new());
@@ -90,13 +90,13 @@ fn of_device(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Va
     Ok(items.try_iter()?.filter(is_it).collect())
 }
 
-/// `list | with_device(mac)`: a list of addresses, and this one at its end.
-fn with_device(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
-    Ok(without_device(list, mac.clone())?.into_iter().chain([mac]).collect())
+/// `list | add_mac(mac)`: a list of addresses, and this one at its end.
+fn add_mac(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
+    Ok(remove_mac(list, mac.clone())?.into_iter().chain([mac]).collect())
 }
 
-/// `list | without_device(mac)`: a list of addresses without this one, however it is spelled there.
-fn without_device(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
+/// `list | remove_mac(mac)`: a list of addresses without this one, however it is spelled there.
+fn remove_mac(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
     let unwanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
     Ok(list.try_iter()?.filter(|item| device(item) != Some(unwanted)).collect())
 }

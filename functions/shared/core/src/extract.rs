@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::failure::{Class, Reason};
-use crate::flow::{FieldRule, Flow, Kind, Place, Randomized};
+use crate::flow::{FieldRule, Flow, Kind, Place, RandomMac};
 use crate::form::{Content, Field, Form, find};
 use crate::mac::{self, Eui48, Found, MacError};
 use crate::time::is_moment;
@@ -28,7 +28,7 @@ pub struct Extracted {
     /// What is wrong with the form, while the good devices are still good.
     pub problems: Vec<Problem>,
     /// Devices that were taken although their address is random.
-    pub randomized: usize,
+    pub random_mac: usize,
 }
 
 /// Something is wrong with a form. Says where, and never quotes it.
@@ -100,7 +100,7 @@ pub enum Problem {
          switch it off for this network and use the hardware address \
          (随机 MAC 地址会变化：请在设备的 Wi-Fi 设置中关闭“随机/专用 Wi-Fi 地址”，再填写硬件地址)"
     )]
-    Randomized {
+    RandomMac {
         /// The field of the flow.
         field: String,
         /// Counted from 1 over the addresses of the whole field.
@@ -145,7 +145,7 @@ pub fn extract(flow: &Flow, form: &Form) -> Extracted {
         };
         let taken = match found {
             Ok(found) if rule.kind == Kind::Mac => {
-                match extracted.take_devices(name, rule.randomized, &found) {
+                match extracted.take_devices(name, rule.random_mac, &found) {
                     Err(Problem::Empty { .. }) if rule.may_be_left_out() => Ok(()),
                     taken => taken,
                 }
@@ -185,7 +185,7 @@ fn value(name: &str, rule: &FieldRule, found: Vec<String>) -> Result<Value, Prob
         Kind::Date => Ok(Value::String(text.trim().to_owned())),
         _ => Ok(Value::String(text)),
     };
-    if rule.many {
+    if rule.multiple {
         return found.into_iter().map(one).collect::<Result<_, _>>().map(Value::Array);
     }
     if rule.kind == Kind::Text {
@@ -208,7 +208,7 @@ impl Extracted {
     fn take_devices(
         &mut self,
         field: &str,
-        randomized: Randomized,
+        random_mac: RandomMac,
         texts: &[String],
     ) -> Result<(), Problem> {
         let field = || field.to_owned();
@@ -234,14 +234,14 @@ impl Extracted {
                     self.problems.push(Problem::Device { field, number, position, error });
                 }
                 Ok(device)
-                    if device.is_locally_administered() && randomized == Randomized::Refuse =>
+                    if device.is_locally_administered() && randomized == RandomMac::Reject =>
                 {
-                    self.problems.push(Problem::Randomized { field: field(), number, position });
+                    self.problems.push(Problem::RandomMac { field: field(), number, position });
                 }
                 Ok(device) if devices.contains(&device) => {}
                 Ok(device) => {
-                    let warn = randomized == Randomized::Warn && device.is_locally_administered();
-                    self.randomized += usize::from(warn);
+                    let warn = randomized == RandomMac::Warn && device.is_locally_administered();
+                    self.random_mac += usize::from(warn);
                     devices.push(device);
                 }
             }

@@ -148,7 +148,7 @@ pub enum EffectOutcome {
     /// The target did it.
     Done,
     /// The target says that it was so before.
-    AlreadyThere,
+    AlreadyExists,
 }
 
 impl EffectOutcome {
@@ -157,7 +157,7 @@ impl EffectOutcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::AlreadyThere => "already_there",
+            Self::AlreadyExists => "already_exists",
         }
     }
 }

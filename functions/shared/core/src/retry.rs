@@ -17,17 +17,17 @@ pub struct RetryPolicy {
     /// Wait after the first attempt; doubled with each further one. Default: `30s`.
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub first: Duration,
+    pub initial_interval: Duration,
     /// The longest wait between two attempts. Default: `15min`.
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub longest: Duration,
+    pub max_interval: Duration,
     /// The retry budget: the sum of the waits between attempts after which a request that only
     /// failed goes to the dead-letter queue. Time in which no attempt was possible, as without
     /// power, is not counted. Default: `24h`.
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub give_up_after: Duration,
+    pub max_elapsed: Duration,
 }
 
 /// The longest wait that another system's answer can ask for (`Retry-After`): adapters cap it where
@@ -98,9 +98,9 @@ fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            first: Duration::from_secs(30),
-            longest: Duration::from_mins(15),
-            give_up_after: Duration::from_hours(24),
+            initial_interval: Duration::from_secs(30),
+            max_interval: Duration::from_mins(15),
+            max_elapsed: Duration::from_hours(24),
         }
     }
 }
@@ -108,14 +108,14 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// What no queue could keep to, if it asks for that.
     pub(crate) const fn problem(&self) -> Option<&'static str> {
-        if self.first.is_zero() || self.first.as_millis() > self.longest.as_millis() {
-            Some("`first` is at least 1ms and no longer than `longest`")
-        } else if self.longest.as_millis() > LONGEST_WAIT.as_millis() {
-            Some("`longest` is 11h 50min at most: no queue hides a message for longer than 12h")
-        } else if self.give_up_after.as_millis() < self.first.as_millis() {
-            Some("`give_up_after` is no shorter than `first`")
-        } else if self.give_up_after.as_millis() > LONGEST_PATIENCE.as_millis() {
-            Some("`give_up_after` is 13days at most: the queue keeps a message for 14")
+        if self.initial_interval.is_zero() || self.initial_interval.as_millis() > self.max_interval.as_millis() {
+            Some("`initial_interval` is at least 1ms and no longer than `max_interval`")
+        } else if self.max_interval.as_millis() > LONGEST_WAIT.as_millis() {
+            Some("`max_interval` is 11h 50min at most: no queue hides a message for longer than 12h")
+        } else if self.max_elapsed.as_millis() < self.initial_interval.as_millis() {
+            Some("`max_elapsed` is no shorter than `initial_interval`")
+        } else if self.max_elapsed.as_millis() > LONGEST_PATIENCE.as_millis() {
+            Some("`max_elapsed` is 13days at most: the queue keeps a message for 14")
         } else {
             None
         }
@@ -129,8 +129,8 @@ impl RetryPolicy {
     #[must_use]
     pub fn wait(&self, attempt: u32, asked: Option<Duration>, chance: f64) -> Duration {
         let jittered =
-            self.doubled(self.first, attempt).mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
-        jittered.max(asked.unwrap_or_default().min(self.longest)).min(LONGEST_WAIT)
+            self.doubled(self.initial_interval, attempt).mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
+        jittered.max(asked.unwrap_or_default().min(self.max_interval)).min(LONGEST_WAIT)
     }
 
     /// The shortest wait of a message that was received `receive_count` times and is to be given
@@ -153,7 +153,7 @@ impl RetryPolicy {
 
     fn doubled(&self, first: Duration, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(16);
-        first.saturating_mul(1 << doublings).min(self.longest)
+        first.saturating_mul(1 << doublings).min(self.max_interval)
     }
 
     /// How much of the budget is spent when attempt number `attempt` begins at `now` with a message
@@ -183,7 +183,7 @@ impl RetryPolicy {
     /// Whether the budget is spent.
     #[must_use]
     pub fn is_spent(&self, spent: Duration) -> bool {
-        spent >= self.give_up_after
+        spent >= self.max_elapsed
     }
 }
 
@@ -234,16 +234,16 @@ mod tests {
 
     #[test]
     fn statement_09_patience_ends_before_the_queue_has_had_enough() {
-        for give_up_after in [1, 24, 13 * 24].map(Duration::from_hours) {
+        for max_elapsed in [1, 24, 13 * 24].map(Duration::from_hours) {
             // Whatever the reason to come back at once is: the shortest waits that there are.
             for shortest in [Duration::ZERO, Duration::from_secs(2), Duration::from_mins(5)] {
                 let (mut receives, mut elapsed) = (1, Duration::ZERO);
-                while elapsed < give_up_after {
-                    let left = give_up_after.saturating_sub(elapsed);
+                while elapsed < max_elapsed {
+                    let left = max_elapsed.saturating_sub(elapsed);
                     elapsed += shortest.max(RetryPolicy::least(receives, left));
                     receives += 1;
                 }
-                assert!(receives < 1_000, "{give_up_after:?}, {shortest:?}: {receives}");
+                assert!(receives < 1_000, "{max_elapsed:?}, {shortest:?}: {receives}");
             }
         }
     }

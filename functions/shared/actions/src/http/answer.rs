@@ -1,4 +1,4 @@
-//! An answer, as conditions and `save` look at it.
+//! An answer, as conditions and `capture` look at it.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};

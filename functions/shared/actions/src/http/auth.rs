@@ -153,7 +153,7 @@ impl Auth {
 
     /// For how long the login is good, by its answer.
     pub(super) fn lifetime(&self, context: &Context) -> Result<Option<u64>, TemplateError> {
-        self.lifetime.as_ref().map_or(Ok(None), |template| {
+        self.expires_in.as_ref().map_or(Ok(None), |template| {
             text(template, context).map(|text| text.trim().parse().ok())
         })
     }
@@ -171,6 +171,6 @@ impl Auth {
             return Ok(true);
         }
         let holds = |when| holds(when, &answer.context(variables));
-        self.refused_when.as_deref().map_or(Ok(false), holds)
+        self.unauthorized_when.as_deref().map_or(Ok(false), holds)
     }
 }

@@ -75,7 +75,7 @@ impl Connector {
     fn check_auth(&self, name: &str) -> Result<(), ConnectorError> {
         let auth = &self.auth;
         let saved: BTreeSet<&str> =
-            auth.login.iter().flat_map(|login| login.save.keys()).map(String::as_str).collect();
+            auth.login.iter().flat_map(|login| login.capture.keys()).map(String::as_str).collect();
         let mut needed = BTreeSet::new();
         let does_not_compile =
             |template: &str, problem: minijinja::Error| ConnectorError::Template {
@@ -90,10 +90,10 @@ impl Connector {
         if let Some(login) = &auth.login {
             self.check_step(name, "auth.login", login)?;
         }
-        if let Some(template) = &auth.lifetime {
+        if let Some(template) = &auth.expires_in {
             needs(template).map_err(|error| does_not_compile(template, error))?;
         }
-        if let Some(condition) = &auth.refused_when {
+        if let Some(condition) = &auth.unauthorized_when {
             condition_needs(condition).map_err(|error| does_not_compile(condition, error))?;
         }
         let is_there = |needed: &String| {
@@ -116,7 +116,7 @@ impl Step {
         // A rule without a condition matches, and those behind it are not looked at.
         let mut conditions = rules.map_while(|rule| rule.when.as_ref());
         // All of them were compiled before.
-        self.save.values().any(|template| is_read(needs(template).unwrap_or_default()))
+        self.capture.values().any(|template| is_read(needs(template).unwrap_or_default()))
             || conditions.any(|condition| is_read(condition_needs(condition).unwrap_or_default()))
     }
 
@@ -125,7 +125,7 @@ impl Step {
         let mut needed = BTreeSet::new();
         let mut templates = self.templates();
         self.start.values().for_each(|value| strings(value, &mut templates));
-        templates.extend(self.save.values().map(String::as_str));
+        templates.extend(self.capture.values().map(String::as_str));
         for template in templates {
             needed.extend(needs(template).map_err(|error| (template.to_owned(), error))?);
         }
@@ -150,7 +150,7 @@ impl Operation {
         given.extend(connector.optional.iter().map(String::as_str));
         let mut needed = BTreeSet::new();
         for step in &self.steps {
-            given.extend(step.start.keys().chain(step.save.keys()).map(String::as_str));
+            given.extend(step.vars.keys().chain(step.capture.keys()).map(String::as_str));
             let of_step = step.needs().unwrap_or_default(); // Compiled before.
             let missing = of_step.iter().map(|needed| variable(needed));
             needed.extend(missing.filter(|name| !given.contains(name)).map(str::to_owned));

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::limits::Limits;
 use super::outcome::Rule;
-use crate::connector::{Param, Speaks};
+use crate::connector::{Param, Protocol};
 
 /// How to speak to one kind of target.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,7 +19,7 @@ use crate::connector::{Param, Speaks};
 pub struct Connector {
     /// `http`, which need not be said.
     #[serde(default)]
-    pub speaks: Speaks,
+    pub protocol: Protocol,
     /// The product, for people.
     #[serde(default)]
     pub title: String,
@@ -60,14 +60,14 @@ pub struct Auth {
     pub digest: Option<DigestKeys>,
     /// Whether cookies of the login go with every request.
     pub cookies: bool,
-    /// A request that is made first; what it `save`s is there for the templates above.
+    /// A request that is made first; what it `capture`s is there for the templates above.
     pub login: Option<Step>,
     /// For how many seconds a login is good: a template over its answer. Default: until it is refused.
-    pub lifetime: Option<String>,
+    pub expires_in: Option<String>,
     /// The statuses that say that a login is no longer good. Default: 401.
-    pub refused: Vec<u16>,
+    pub unauthorized_status: Vec<u16>,
     /// A condition over an answer that says so too, for errors inside a 200.
-    pub refused_when: Option<String>,
+    pub unauthorized_when: Option<String>,
 }
 
 impl Default for Auth {
@@ -79,9 +79,9 @@ impl Default for Auth {
             digest: None,
             cookies: false,
             login: None,
-            lifetime: None,
-            refused: vec![401],
-            refused_when: None,
+            expires_in: None,
+            unauthorized_status: vec![401],
+            unauthorized_when: None,
         }
     }
 }
@@ -114,7 +114,7 @@ pub struct Step {
     pub when: Option<String>,
     /// Values to begin with, for steps that are done again.
     #[serde(default)]
-    pub start: BTreeMap<String, toml::Value>,
+    pub vars: BTreeMap<String, toml::Value>,
     /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
     pub method: Method,
     /// Segments after the target's `url`; each is one segment whatever its values hold.
@@ -137,7 +137,7 @@ pub struct Step {
     pub answer: Option<AnswerType>,
     /// Values for what follows, templates over `answer`, `status` and `headers`.
     #[serde(default)]
-    pub save: BTreeMap<String, String>,
+    pub capture: BTreeMap<String, String>,
     /// What the answers mean; the first match wins.
     #[serde(default)]
     pub outcomes: Vec<Rule>,

@@ -232,7 +232,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             return Err(refused(&format!("was answered HTTP {status}: {misfit}")));
         }
         match judged.is {
-            RuleOutcome::Done | RuleOutcome::Next | RuleOutcome::AlreadyThere => {}
+            RuleOutcome::Done | RuleOutcome::Next | RuleOutcome::AlreadyExists => {}
             RuleOutcome::Retry if status != 401 => {
                 let text =
                     format!("target `{}`: the login was answered HTTP {status}", target.name);
@@ -241,7 +241,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             _ => return Err(refused(&format!("was answered HTTP {status}"))),
         }
         let mut session = Session { is_logged_in: true, ..Session::default() };
-        for (name, template) in &login.save {
+        for (name, template) in &login.capture {
             let value = value_of_answer(template, &context);
             let value = value.ok().filter(|value| !value.is_null() && value.as_str() != Some(""));
             let value = value.ok_or_else(|| refused(&format!("gave no `{name}`")))?;
@@ -251,7 +251,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         if auth.cookies {
             session.cookies = auth::cookies(&answer.headers);
         }
-        let lifetime = auth.lifetime(&context).map_err(|_| refused("has a bad `lifetime`"))?;
+        let lifetime = auth.lifetime(&context).map_err(|_| refused("has a bad `expires_in`"))?;
         session.until = lifetime.map(|seconds| now.plus(Duration::from_secs(seconds / 10 * 9)));
         Ok(session)
     }

@@ -36,7 +36,7 @@ pub enum RuleOutcome {
     /// The target did it, and the operation is over.
     Done,
     /// It was so before, which is as good; the operation is over.
-    AlreadyThere,
+    AlreadyExists,
     /// The step is over: on with the next one.
     Next,
     /// The same step once more: the next page, or a look whether it is ready.

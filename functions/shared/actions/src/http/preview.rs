@@ -43,7 +43,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         let (target, operation) = self.find(call)?;
         let mut variables = target.variables(call, &self.clock);
         for step in &operation.steps {
-            for name in step.start.keys().chain(step.save.keys()) {
+            for name in step.vars.keys().chain(step.capture.keys()) {
                 variables.entry(name.clone()).or_insert_with(|| json!(format!("<{name}>")));
             }
         }
@@ -88,7 +88,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     fn masked(&self, target: &Target<H>) -> Context {
         let auth = &target.connector.auth;
         let secret: Map<String, Value> = auth.secret_keys().map(|key| (key, json!(MASK))).collect();
-        let saved = auth.login.iter().flat_map(|login| login.save.keys());
+        let saved = auth.login.iter().flat_map(|login| login.capture.keys());
         let mut variables: Map<String, Value> =
             saved.map(|name| (name.clone(), json!(MASK))).collect();
         variables.insert("secret".to_owned(), Value::Object(secret));

@@ -40,7 +40,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         call: &Call<'_>,
     ) -> Result<EffectOutcome, Failure> {
         let mut variables = target.variables(call, &self.clock);
-        let mut outcome = EffectOutcome::AlreadyThere;
+        let mut outcome = EffectOutcome::AlreadyExists;
         for (number, step) in operation.steps.iter().enumerate() {
             if !applies(target, step, &variables)? {
                 continue;
@@ -115,9 +115,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ) -> Result<Tried, Failure> {
         let answer = self.exchange(target, step, variables).await?;
         let mut saved = Map::new();
-        if !step.save.is_empty() {
+        if !step.capture.is_empty() {
             let context = answer.context(variables);
-            for (name, template) in &step.save {
+            for (name, template) in &step.capture {
                 let value = value_of_answer(template, &context).unwrap_or(Value::Null);
                 saved.insert(name.clone(), value);
             }
@@ -151,7 +151,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         };
         match judged.is {
             RuleOutcome::Done => Ok(Tried::End(StepEnd::Over(EffectOutcome::Done))),
-            RuleOutcome::AlreadyThere => Ok(Tried::End(StepEnd::Over(EffectOutcome::AlreadyThere))),
+            RuleOutcome::AlreadyExists => Ok(Tried::End(StepEnd::Over(EffectOutcome::AlreadyExists))),
             RuleOutcome::Next => Ok(Tried::End(StepEnd::Next)),
             RuleOutcome::Again => Ok(Tried::Again(judged.after.unwrap_or_default())),
             RuleOutcome::Retry => Err(Failure::retry_after(judged.after, judged.class, failure())),
@@ -195,7 +195,7 @@ fn start<H>(
     step: &Step,
     variables: &mut Map<String, Value>,
 ) -> Result<(), Failure> {
-    for (name, value) in &step.start {
+    for (name, value) in &step.vars {
         let value = render::json(value, &context(variables))
             .map_err(|error| target.unrenderable(step, error))?;
         variables.insert(name.clone(), value);

@@ -173,7 +173,7 @@ fn body(status: u16, text: &str) -> Result<http::Response<Bytes>, HttpError> {
 #[tokio::test]
 async fn g18_a_web_page_is_refused_with_a_question_after_the_address() {
     let page = "<!doctype html><title>Login</title>";
-    // 409 is `already_there` by its status alone.
+    // 409 is `already_exists` by its status alone.
     for status in [200, 201, 302, 400, 403, 404, 409] {
         let Err(Failure::GiveUp { reason }) = add([body(status, page)]).await.result else {
             panic!("HTTP {status} is not given up")
@@ -235,7 +235,7 @@ async fn act_with(
 #[tokio::test]
 async fn g18_an_empty_body_is_no_success_where_it_is_read() {
     let reads = [
-        "save = { id = \"{{ answer.id }}\" }",
+        "capture = { id = \"{{ answer.id }}\" }",
         "outcomes = [{ when = \"answer.code != 0\", is = \"give_up\" }]",
         "outcomes = [{ status = [200], when = \"answer.code == 0\", is = \"done\" }]",
     ];
@@ -244,8 +244,8 @@ async fn g18_an_empty_body_is_no_success_where_it_is_read() {
         assert!(matches!(result, Err(Failure::GiveUp { .. })), "{keys}: {result:?}");
     }
     let reads_nothing = [
-        "save = { was = \"{{ status }}\" }",
-        "outcomes = [{ status = [404], when = \"answer.code == 1\", is = \"already_there\" }]",
+        "capture = { was = \"{{ status }}\" }",
+        "outcomes = [{ status = [404], when = \"answer.code == 1\", is = \"already_exists\" }]",
         "outcomes = [{ status = [200], is = \"done\" }, { when = \"answer.code\", is = \"give_up\" }]",
     ];
     for keys in reads_nothing {
@@ -306,7 +306,7 @@ fn a_connector_may_not_ask_for_more_operations_than_are_recorded_together() {
 
 #[tokio::test]
 async fn already_there_is_as_good_as_done() {
-    assert_eq!(add([answer(409)]).await.result, Ok(EffectOutcome::AlreadyThere));
+    assert_eq!(add([answer(409)]).await.result, Ok(EffectOutcome::AlreadyExists));
 }
 
 #[tokio::test]
@@ -465,7 +465,7 @@ async fn a_login_that_was_refused_rests() {
     let text = r#"
         [auth]
         headers = { A = "{{ token }}" }
-        login = { method = "POST", json = { p = "{{ secret.token }}" }, save = { token = "{{ answer.t }}" } }
+        login = { method = "POST", json = { p = "{{ secret.token }}" }, capture = { token = "{{ answer.t }}" } }
         [operations.add]
         method = "PUT"
     "#;

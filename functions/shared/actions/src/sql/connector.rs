@@ -16,7 +16,7 @@ use crate::template::needs;
 pub struct SqlConnector {
     /// Always `sql`.
     #[allow(dead_code, reason = "it was read before, to know that this is one")]
-    speaks: connector::Speaks,
+    protocol: connector::Protocol,
     /// What it is for, for people.
     #[serde(default)]
     pub title: String,

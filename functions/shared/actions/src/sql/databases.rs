@@ -156,7 +156,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
                     if operation.only_inserts()
                         && target.finds(&pool, &variables, call).await? =>
                 {
-                    return Ok(EffectOutcome::AlreadyThere);
+                    return Ok(EffectOutcome::AlreadyExists);
                 }
                 Err(StatementError::Conflict { failure, .. }) if tries == TRIES => return Err(failure),
                 Err(StatementError::Conflict { .. }) => {
@@ -300,7 +300,7 @@ impl Target {
             }
         }
         transaction.commit().await.map_err(failed)?;
-        Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyThere })
+        Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyExists })
     }
 
     /// Whether the connector's `find` sees the device.

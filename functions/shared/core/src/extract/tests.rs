@@ -69,7 +69,7 @@ fn the_good_devices_of_a_bad_form_are_still_good() {
     let error = MacError::LookAlike { letter: 'O', digit: '0', position: 17 };
     let expected = [
         Problem::Device { field: field(), number: 1, position: 1, error },
-        Problem::Randomized { field: field(), number: 3, position: 37 },
+        Problem::RandomMac { field: field(), number: 3, position: 37 },
     ];
     assert_eq!(extracted.problems, expected);
 }
@@ -107,10 +107,10 @@ fn random_addresses_go_by_the_policy() {
     for (policy, devices, warned, problems) in
         [("refuse", 0, 0, 1), ("warn", 1, 1, 0), ("allow", 1, 0, 0)]
     {
-        let rule = MAC.replace("] }", &format!("], randomized = \"{policy}\" }}"));
+        let rule = MAC.replace("] }", &format!("], random_mac = \"{policy}\" }}"));
         let extracted = extract(&flow(&rule), &form);
         assert_eq!(
-            (macs(&extracted).len(), extracted.randomized, extracted.problems.len()),
+            (macs(&extracted).len(), extracted.random_mac, extracted.problems.len()),
             (devices, warned, problems),
             "{policy}"
         );
@@ -125,7 +125,7 @@ fn each_kind_takes_what_a_form_gives_for_it() {
         until = { kind = "date", from = [{ field = "period", member = "end" }] }
         count = { kind = "number", from = [{ field = "count" }] }
         os = { kind = "choice", from = [{ field = "os" }] }
-        tags = { kind = "choice", from = [{ field = "tags" }], many = true }
+        tags = { kind = "choice", from = [{ field = "tags" }], multiple = true }
         owner = { kind = "person", from = [{ field = "owner" }] }
         vlan = { kind = "number", from = [{ field = "vlan" }], default = 20 }
         note = { kind = "text", from = [{ field = "note" }], optional = true }

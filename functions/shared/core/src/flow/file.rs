@@ -198,12 +198,12 @@ impl FieldRule {
             Kind::Text | Kind::Choice | Kind::Person => value.is_str(),
         };
         let is_fit = match default {
-            toml::Value::Array(values) if self.many => values.iter().all(fits),
-            value => !self.many && fits(value),
+            toml::Value::Array(values) if self.multiple => values.iter().all(fits),
+            value => !self.multiple && fits(value),
         };
         match self.kind {
             _ if is_fit => None,
-            _ if self.many => Some("it must be a list of such values, as the field is `many`"),
+            _ if self.multiple => Some("it must be a list of such values, as the field is `multiple`"),
             Kind::Number => Some("it must be a number"),
             Kind::Date => Some("it must be a quoted moment, \"2027-12-31T00:00:00+08:00\""),
             _ => Some("it must be a quoted text"),

@@ -98,10 +98,10 @@ pub struct FieldRule {
     pub from: Vec<Place>,
     /// What to do with a random (locally administered) address. Default: `refuse`.
     #[serde(default)]
-    pub randomized: Randomized,
+    pub random_mac: RandomMac,
     /// Whether it is a list of all that is filled in, and not one value. Default: false.
     #[serde(default)]
-    pub many: bool,
+    pub multiple: bool,
     /// Whether the form may leave it out: `none` in templates then. Default: false.
     #[serde(default)]
     pub optional: bool,
@@ -146,7 +146,7 @@ pub struct Place {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Randomized {
+pub enum RandomMac {
     /// It is no device to put on a whitelist.
     #[default]
     Refuse,

@@ -93,13 +93,13 @@ fn a_field_from_the_table_of_the_devices_is_refused() {
 #[test]
 fn patience_is_the_users() {
     let text = |retry: &str| format!("{TEXT}\n[retry]\n{retry}");
-    let flows = Flows::parse(&text("give_up_after = \"2days\""), &everything).unwrap();
-    assert_eq!(flows.retry.give_up_after.as_secs(), 48 * 3_600);
-    assert_eq!(flows.retry.first, RetryPolicy::default().first);
+    let flows = Flows::parse(&text("max_elapsed = \"2days\""), &everything).unwrap();
+    assert_eq!(flows.retry.max_elapsed.as_secs(), 48 * 3_600);
+    assert_eq!(flows.retry.initial_interval, RetryPolicy::default().first);
     for (retry, said) in [
-        ("give_up_after = \"14days\"", "13days at most"),
+        ("max_elapsed = \"14days\"", "13days at most"),
         ("longest = \"12h\"", "11h 50min at most"),
-        ("give_up_after = \"1s\"", "no shorter than `first`"),
+        ("max_elapsed = \"1s\"", "no shorter than `first`"),
         ("first = \"20min\"", "no longer than `longest`"),
         ("first = \"0s\"", "at least 1ms"),
         ("first = \"soon\"", "\"soon\" is no duration"),

@@ -181,10 +181,10 @@ impl Eui48 {
             return Err(MacError::Separators);
         }
         let [_, _, octets @ ..] = value.to_be_bytes();
-        Self::of_device(octets)
+        Self::select_mac(octets)
     }
 
-    fn of_device(octets: [u8; 6]) -> Result<Self, MacError> {
+    fn select_mac(octets: [u8; 6]) -> Result<Self, MacError> {
         match octets {
             [0, 0, 0, 0, 0, 0] => Err(MacError::Zero),
             [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => Err(MacError::Broadcast),
@@ -265,7 +265,7 @@ mod tests {
                 Separator::None,
             ][separator];
             let case = if upper { Case::Upper } else { Case::Lower };
-            if let Ok(address) = Eui48::of_device(octets) {
+            if let Ok(address) = Eui48::select_mac(octets) {
                 let spelled = address.spelled(Spelling { separator, case });
                 prop_assert_eq!(Eui48::parse(&spelled), Ok(address));
             }

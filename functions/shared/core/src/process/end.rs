@@ -92,7 +92,7 @@ where
             Some(format!("given up before the queue deletes the message: {}", reason.text))
         // While another worker holds the request or the target, nothing was tried.
         } else if policy.is_spent(spent) && reason.class != Class::LeaseHeld {
-            let budget = humantime::format_duration(policy.give_up_after);
+            let budget = humantime::format_duration(policy.max_elapsed);
             Some(format!("given up after {budget}: {}", reason.text))
         } else {
             None
@@ -104,8 +104,8 @@ where
         let after = self.wait(message, asked, reason.class);
         let left = match reason.class {
             // Nothing of the budget is spent while the ledger cannot be asked.
-            Class::LedgerUnavailable => until_stop.unwrap_or(policy.give_up_after),
-            _ => policy.give_up_after.saturating_sub(spent),
+            Class::LedgerUnavailable => until_stop.unwrap_or(policy.max_elapsed),
+            _ => policy.max_elapsed.saturating_sub(spent),
         };
         let after = after.max(RetryPolicy::least(message.receive_count, left));
         End::Retry { after, reason }
@@ -118,11 +118,11 @@ where
             // There was progress: continue as soon as a worker is free.
             Class::DeadlineExceeded if asked == Some(Duration::ZERO) => Duration::ZERO,
             Class::CircuitOpen => {
-                let asked = asked.unwrap_or_default().min(policy.longest);
+                let asked = asked.unwrap_or_default().min(policy.max_interval);
                 asked.saturating_add(CIRCUIT_JITTER.mul_f64(fastrand::f64()))
             }
             Class::LeaseHeld => {
-                policy.wait_for_lease(message.receive_count, asked.unwrap_or(policy.longest))
+                policy.wait_for_lease(message.receive_count, asked.unwrap_or(policy.max_interval))
             }
             _ => policy.wait(message.receive_count, asked, fastrand::f64()),
         }
@@ -145,7 +145,7 @@ where
                 let text = format!("{reason}; and the dead-letter queue did not take it: {error}");
                 let reason = Reason::new(Class::DeadLetterQueueUnavailable, text);
                 let until_stop = until_hard_stop(message.expires_at, self.clock.now());
-                let left = until_stop.unwrap_or(self.flows.retry.give_up_after);
+                let left = until_stop.unwrap_or(self.flows.retry.max_elapsed);
                 let least = RetryPolicy::least(message.receive_count, left);
                 let after = self.wait(message, None, reason.class).max(least);
                 Disposition::ComeBack { after, reason }

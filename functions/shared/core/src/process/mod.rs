@@ -103,7 +103,7 @@ where
     // Attempts are isolated by themselves. This is for everything around them: a panic must not
     // cost another message of the batch anything.
     handled.await.unwrap_or_else(|_| Disposition::ComeBack {
-        after: processor.flows.retry.longest,
+        after: processor.flows.retry.max_interval,
         reason: Reason::new(Class::InternalError, PANICKED),
     })
 }
@@ -298,8 +298,8 @@ where
         attempt_record.applicant.clone_from(&instance.applicant);
         attempt_record.form_number.clone_from(&instance.form_number);
         attempt_record.devices.extend(&plan.devices);
-        if plan.randomized > 0 {
-            let devices = plan.randomized;
+        if plan.random_mac > 0 {
+            let devices = plan.random_mac;
             tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
         }
         let effects = &mut attempt_record.effects;

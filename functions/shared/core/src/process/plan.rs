@@ -24,7 +24,7 @@ pub struct Plan<'a> {
     /// All good devices of the form.
     pub devices: BTreeSet<Eui48>,
     /// How many of them have a random address, and were taken all the same.
-    pub randomized: usize,
+    pub random_mac: usize,
 }
 
 /// Plans what `instance` leads to by `flow`.

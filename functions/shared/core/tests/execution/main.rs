@@ -151,9 +151,9 @@ async fn g16_actions_of_a_device_keep_their_order_whatever_fails_and_when() {
                 for last in 1..=count {
                     let seen = run.world.seen.lock().unwrap().clone();
                     assert!(seen.iter().all(|it| !it.overlaps), "one begins when another is over");
-                    let of_device = seen.iter().filter(|it| it.device == last);
+                    let select_mac = seen.iter().filter(|it| it.device == last);
                     let (mut removed, mut added) = (0, 0);
-                    for call in of_device {
+                    for call in select_mac {
                         if call.operation == "remove" {
                             assert_eq!(added, 0, "removed after it was added: {seen:?}");
                             removed += u32::from(call.is_done);

@@ -394,7 +394,7 @@ pub(super) fn effects(item: &Item) -> Result<BTreeMap<EffectKey, Effect>, Ledger
         let effect = effect.as_m().map_err(|_| unreadable("an effect"))?;
         let outcome = match string(effect, "outcome")? {
             "done" => EffectOutcome::Done,
-            "already_there" => EffectOutcome::AlreadyThere,
+            "already_exists" => EffectOutcome::AlreadyExists,
             _ => return Err(unreadable("an effect's outcome")),
         };
         let at = timestamp(effect, "at")?;
