@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use greenlight_core::Refusal;
+use greenlight_core::Rejection;
 use lambda_http::Service;
 use lambda_http::http::{HeaderMap, Uri};
 use lambda_http::lambda_runtime::LambdaInvocation;
@@ -23,10 +23,10 @@ use url::Url;
 const MARK: &str = "greenlight-unreadable";
 
 /// Why the function must refuse this request, if it must.
-pub(crate) fn refusal(headers: &HeaderMap) -> Option<Refusal> {
+pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
     match headers.get(MARK)?.as_bytes() {
-        b"base64" => Some(Refusal::NotBase64),
-        _ => Some(Refusal::NotARequest),
+        b"base64" => Some(Rejection::NotBase64),
+        _ => Some(Rejection::NotARequest),
     }
 }
 
@@ -182,8 +182,8 @@ mod tests {
         let of = |mark: &'static str| {
             HeaderMap::from_iter([(MARK.parse().unwrap(), mark.parse().unwrap())])
         };
-        assert_eq!(refusal(&of("base64")), Some(Refusal::NotBase64));
-        assert_eq!(refusal(&of("address")), Some(Refusal::NotARequest));
-        assert_eq!(refusal(&HeaderMap::new()), None);
+        assert_eq!(rejection(&of("base64")), Some(Rejection::NotBase64));
+        assert_eq!(rejection(&of("address")), Some(Rejection::NotARequest));
+        assert_eq!(rejection(&HeaderMap::new()), None);
     }
 }

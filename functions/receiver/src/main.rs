@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Answer, Delivery, Mistakes, Receiver, receive};
+use greenlight_core::{WebhookResponse, WebhookRequest, Mistakes, Receiver, receive};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::aws::lean::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
@@ -106,9 +106,9 @@ async fn wire() -> Result<Wired, StartError> {
 }
 
 async fn answer(request: Request, receiver: Arc<Wired>) -> Result<Response<Body>, Infallible> {
-    let answer = match event_check::refusal(request.headers()) {
-        Some(refusal) => Answer::refused(refusal, &receiver.metrics),
-        None => receive(&delivery(request), &*receiver).await,
+    let answer = match event_check::rejection(request.headers()) {
+        Some(rejection) => WebhookResponse::rejected(rejection, &receiver.metrics),
+        None => receive(&webhook_request(request), &*receiver).await,
     };
     let mut response = Response::new(Body::from(answer.body()));
     *response.status_mut() =
@@ -119,12 +119,12 @@ async fn answer(request: Request, receiver: Arc<Wired>) -> Result<Response<Body>
 }
 
 /// The delivery with the exact bytes that were sent.
-fn delivery(request: Request) -> Delivery {
+fn webhook_request(request: Request) -> WebhookRequest {
     let (head, body) = request.into_parts();
     let body = match body {
         Body::Text(text) => text.into_bytes(),
         Body::Binary(bytes) => bytes,
         _ => Vec::new(),
     };
-    Delivery { headers: head.headers, body: body.into() }
+    WebhookRequest { headers: head.headers, body: body.into() }
 }

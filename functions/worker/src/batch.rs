@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::{Either, join_all, select};
 use greenlight_core::ledger::{Lease, LeaseId};
-use greenlight_core::ports::{Act, Bury, Clock, Ledger, Postpone, ReadInstance};
+use greenlight_core::ports::{Act, SendDeadLetter, Clock, Ledger, ChangeVisibility, ReadInstance};
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent};
 
@@ -34,13 +34,13 @@ const RETENTION: Duration = Duration::from_hours(14 * 24);
 pub(crate) async fn process<L, I, A, D, C>(
     event: LambdaEvent<SqsEvent>,
     processor: &Processor<L, I, A, D, C>,
-    queue: &impl Postpone,
+    queue: &impl ChangeVisibility,
 ) -> Result<SqsBatchResponse, Error>
 where
     L: Ledger,
     I: ReadInstance,
     A: Act,
-    D: Bury,
+    D: SendDeadLetter,
     C: Clock,
 {
     let end = Timestamp::from_millis(i64::try_from(event.context.deadline)?);
@@ -66,13 +66,13 @@ async fn process_record<L, I, A, D, C>(
     record: &SqsMessage,
     end: Timestamp,
     processor: &Processor<L, I, A, D, C>,
-    queue: &impl Postpone,
+    queue: &impl ChangeVisibility,
 ) -> Option<String>
 where
     L: Ledger,
     I: ReadInstance,
     A: Act,
-    D: Bury,
+    D: SendDeadLetter,
     C: Clock,
 {
     let message_id = record.message_id.clone().unwrap_or_default();
@@ -94,11 +94,11 @@ where
         stop: end.minus(LAST_WORD),
         lease: Lease { id, until: end.plus(LEASE_MARGIN) },
     };
-    let Disposition::ComeBack { after, .. } = process_message(&message, processor).await else {
+    let Disposition::RetryAfter { after, .. } = process_message(&message, processor).await else {
         return None;
     };
     let receipt_handle = record.receipt_handle.as_deref().unwrap_or_default();
-    if let Err(error) = queue.postpone(receipt_handle, after).await {
+    if let Err(error) = queue.change_visibility(receipt_handle, after).await {
         tracing::warn!(%error, message_id, "the message comes back at the end of its visibility timeout");
     }
     Some(message_id)

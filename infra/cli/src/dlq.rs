@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use greenlight_core::Request;
-use greenlight_core::audit::{Elsewhere, StoredLetter};
+use greenlight_core::audit::{Elsewhere, StoredDeadLetter};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use serde_json::{Value, json};
@@ -121,12 +121,12 @@ pub async fn list(site: &Site, as_json: bool) -> Result<Listing, DlqError> {
     Ok(Listing { text, elsewhere })
 }
 
-fn to_table(letters: &[StoredLetter], are_all: bool) -> String {
+fn to_table(letters: &[StoredDeadLetter], are_all: bool) -> String {
     if letters.is_empty() {
         let none = "The dead-letter queue is empty. 死信队列为空。\n";
         return if are_all { none.to_owned() } else { String::new() };
     }
-    let row = |letter: &StoredLetter| {
+    let row = |letter: &StoredDeadLetter| {
         let at = letter.last_failure.as_ref().map_or_else(|| "?".to_owned(), |it| moment(it.at));
         [letter.id.clone(), at, letter.class().to_owned(), tries(letter), instance(letter)]
     };
@@ -285,7 +285,7 @@ pub async fn drop(site: &Site, id: &str, because: &str) -> Result<String, DlqErr
     let Letters { letters, elsewhere } = site.letters().await?;
     let dropped = match letters.iter().find(|letter| letter.stored.id == id) {
         None => Ok(false),
-        Some(letter) => site.drop_letter(letter, because, SystemClock.now()).await,
+        Some(letter) => site.discard(letter, because, SystemClock.now()).await,
     };
     let given_back = site.give_back(letters).await;
     if !dropped? {
@@ -306,7 +306,7 @@ pub fn step_json(step: &Step) -> String {
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Oldest first.
-    pub letters: Vec<StoredLetter>,
+    pub letters: Vec<StoredDeadLetter>,
     /// Those that somebody else holds.
     pub elsewhere: Option<Elsewhere>,
 }
@@ -322,19 +322,19 @@ pub async fn look(site: &Site) -> Result<Seen, SiteError> {
     Ok(Seen { letters: stored, elsewhere })
 }
 
-fn tries(letter: &StoredLetter) -> String {
+fn tries(letter: &StoredDeadLetter) -> String {
     letter.receive_count.map_or_else(|| "?".to_owned(), |count| count.to_string())
 }
 
-fn reason(letter: &StoredLetter) -> &str {
+fn reason(letter: &StoredDeadLetter) -> &str {
     letter.last_failure.as_ref().map_or("no reason is known", |last_failure| &last_failure.reason)
 }
 
-fn instance(letter: &StoredLetter) -> String {
+fn instance(letter: &StoredDeadLetter) -> String {
     Request::parse(&letter.body).map_or_else(|_| "?".to_owned(), |request| request.instance_id)
 }
 
-fn to_json(letter: &StoredLetter) -> Value {
+fn to_json(letter: &StoredDeadLetter) -> Value {
     let last_failure = letter.last_failure.as_ref();
     json!({
         "id": letter.id,

@@ -19,7 +19,7 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Act, Bury, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
+    Act, SendDeadLetter, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
     ReadInstance, RecordEffect, Complete,
 };
 use greenlight_core::secret::{FixedSecret, Secret};
@@ -170,9 +170,9 @@ impl<P: Act> Act for Mortal<P> {
     }
 }
 
-impl<P: Bury> Bury for Mortal<P> {
-    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
-        self.fate.around(self.port.bury(letter)).await
+impl<P: SendDeadLetter> SendDeadLetter for Mortal<P> {
+    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        self.fate.around(self.port.send_dead_letter(letter)).await
     }
 }
 
@@ -301,11 +301,11 @@ impl Case {
             let lease_id = format!("{lease_id}-{attempt}");
             match self.deliver(body, &lease_id, &Fate::fatal(0)).await.unwrap() {
                 Disposition::Done => return,
-                Disposition::Buried(_) => {
+                Disposition::DeadLettered(_) => {
                     assert!(self.is_bad, "only the bad form is buried");
                     return;
                 }
-                Disposition::ComeBack { .. } => self.clock.pass(HELD_FOR),
+                Disposition::RetryAfter { .. } => self.clock.pass(HELD_FOR),
             }
         }
         panic!("it does not end");
@@ -487,10 +487,10 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
     let dispositions = futures_util::future::join_all(attempts).await;
     for (n, disposition) in dispositions.iter().enumerate() {
         match (n, disposition) {
-            (0 | 1, Disposition::ComeBack { reason, .. }) => {
+            (0 | 1, Disposition::RetryAfter { reason, .. }) => {
                 assert_eq!(reason.class.as_str(), "internal_error");
             }
-            (9, Disposition::Buried(reason)) => assert_eq!(reason.class.as_str(), "invalid_message"),
+            (9, Disposition::DeadLettered(reason)) => assert_eq!(reason.class.as_str(), "invalid_message"),
             (2..=8, Disposition::Done) => {}
             _ => panic!("message {n}: {disposition:?}"),
         }
@@ -536,11 +536,11 @@ async fn statement_09_patience_lasts_until_it_is_time_to_give_up() {
             },
         };
         match process(&message, &processor).await {
-            Disposition::ComeBack { after, .. } => due[next] = now.plus(after),
+            Disposition::RetryAfter { after, .. } => due[next] = now.plus(after),
             end => break (end, now),
         }
     };
-    let (Disposition::Buried(reason), ended) = ends else { panic!("{ends:?}") };
+    let (Disposition::DeadLettered(reason), ended) = ends else { panic!("{ends:?}") };
     assert!(reason.text.contains("given up after 1day"), "{reason}");
     let waited = ended.since(first_received);
     assert!(waited >= Duration::from_hours(24), "{waited:?}");

@@ -274,7 +274,7 @@ async fn a_trace_and_figures_go_with_an_approval() {
     let sent = &fleet.scene.nac.log()[0].traceparent;
     assert!(sent.starts_with(&format!("00-{trace_id}-")), "{sent}");
     for (function, expected) in [
-        (&receiver, vec!["WebhooksReceived enqueued", "WebhooksReceived refused", "WebhooksRejected"]),
+        (&receiver, vec!["WebhooksReceived enqueued", "WebhooksReceived rejected", "WebhooksRejected"]),
         (&worker, vec!["EffectsApplied", "EventToEffectLatency", "RequestsCompleted"]),
     ] {
         let printed = function.printed();

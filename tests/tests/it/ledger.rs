@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use greenlight_core::audit::{AttemptRecord, Grant, RequestStatus, RequestHistory, Subject};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Pass};
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
+    CommandResult, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
     Completion, Claimed, apply,
 };
 use greenlight_core::mac::Eui48;
@@ -466,16 +466,16 @@ async fn ask<L: Ledger>(
     request: &Request,
     command: &Command,
     now: Timestamp,
-) -> Answer {
+) -> CommandResult {
     match command {
-        Command::Claim(lease) => Answer::Claim(ledger.claim(request, lease, now).await.unwrap()),
+        Command::Claim(lease) => CommandResult::Claim(ledger.claim(request, lease, now).await.unwrap()),
         Command::RecordEffect(lease_id, key, effect) => {
             let key_of_request = request.key();
             let result = ledger.record_effect(&key_of_request, lease_id, key, *effect, now).await;
-            Answer::Write(result.unwrap())
+            CommandResult::Write(result.unwrap())
         }
         Command::Complete(lease_id, completion) => {
-            Answer::Write(ledger.complete(request, lease_id, completion, None, now).await.unwrap())
+            CommandResult::Write(ledger.complete(request, lease_id, completion, None, now).await.unwrap())
         }
     }
 }

@@ -11,7 +11,7 @@ use greenlight::send_test::{Event, SendError, send_test};
 use greenlight::site::{Place, Site};
 use greenlight::status::{status, waiting};
 use greenlight_core::Reason;
-use greenlight_core::ports::{Bury, Clock, DeadLetter, Http};
+use greenlight_core::ports::{SendDeadLetter, Clock, DeadLetter, Http};
 use greenlight_core::{Class, Request, Decision};
 use greenlight_stores::embedded::Database;
 use greenlight_stores::private::write_private;
@@ -21,7 +21,7 @@ use greenlight_tests::serving::{Serving, secrets};
 use serde_json::Value;
 
 /// Puts a letter for `instance` into the dead-letter queue of `database`.
-async fn bury(database: &Database, instance: &str, class: Class) {
+async fn send_dead_letter(database: &Database, instance: &str, class: Class) {
     let now = SystemClock.now();
     let request = Request { received_at: now, ..request(instance) };
     let (body, reason) = (request.to_json(), Reason::new(class, "because of the test"));
@@ -34,7 +34,7 @@ async fn bury(database: &Database, instance: &str, class: Class) {
         first_received,
         failed_at: now,
     };
-    database.bury(&letter).await.unwrap();
+    database.send_dead_letter(&letter).await.unwrap();
 }
 
 async fn ids(site: &Site) -> Vec<String> {
@@ -61,7 +61,7 @@ const AT_ONCE: Pace = Pace { is_dry: false, per_second: u32::MAX };
 async fn every_class_of_reason_has_a_next_step() {
     let (_folder, database, site) = open().await;
     for class in Class::ALL {
-        bury(&database, class.as_str(), class).await;
+        send_dead_letter(&database, class.as_str(), class).await;
     }
     let listed = dlq::list(&site, false).await.unwrap().text;
     for (class, id) in Class::ALL.map(Class::as_str).into_iter().zip(1..) {
@@ -95,7 +95,7 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
     for (instance, class) in
         [("1", Class::InvalidForm), ("2", Class::TargetUnavailable), ("3", Class::TargetUnavailable)]
     {
-        bury(&database, instance, class).await;
+        send_dead_letter(&database, instance, class).await;
     }
     let which = Which::OfClass("target_unavailable".into());
     let mut told = Vec::new();
@@ -121,7 +121,7 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
 #[tokio::test]
 async fn a_dropped_letter_is_gone_once() {
     let (_folder, database, site) = open().await;
-    bury(&database, "1", Class::NotApproved).await;
+    send_dead_letter(&database, "1", Class::NotApproved).await;
     let told = dlq::drop(&site, "1", "was taken back").await.unwrap();
     assert_eq!(told, "1 is dropped: was taken back\n");
     assert!(ids(&site).await.is_empty());
@@ -306,7 +306,7 @@ async fn how_things_stand_is_told_to_people_and_machines() {
         assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
     }
     scene.nac.wait_for_calls(3).await;
-    bury(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed).await;
+    send_dead_letter(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed).await;
     completed(async || {
         let told = overview(&site).await;
         told["targets"]["nac"]["breaker"] == "open" && told["waiting"] == 3
@@ -511,7 +511,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
         let (receive_count, first_received, failed_at) = (1, now, now);
         let body = body.as_str();
         let letter = DeadLetter { body, reason: &reason, receive_count, first_received, failed_at };
-        database.bury(&letter).await.unwrap();
+        database.send_dead_letter(&letter).await.unwrap();
     }
     let listed = dlq::list(&site, false).await.unwrap().text;
     assert_eq!(listed.lines().count(), 5, "a head, and two lines for each: {listed}");
@@ -551,7 +551,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
 async fn a_reader_that_goes_away_is_no_error() {
     let (folder, database, _site) = open().await;
     for number in 0..50 {
-        bury(&database, &format!("I-{number}"), Class::InvalidForm).await;
+        send_dead_letter(&database, &format!("I-{number}"), Class::InvalidForm).await;
     }
     drop(database);
     let greenlight = greenlight_tests::built("greenlight");

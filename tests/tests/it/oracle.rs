@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use greenlight::stub::form_of;
-use greenlight_core::Delivery;
+use greenlight_core::WebhookRequest;
 use greenlight_core::event::Event;
 use greenlight_core::ports::{Authenticate, Clock};
 use greenlight_core::secret::Secret;
@@ -100,7 +100,7 @@ async fn the_receiver_accepts_what_is_encrypted_beside_the_sdk() {
     let headers = headers.map(|(name, value)| {
         (name.parse::<http::HeaderName>().unwrap(), value.as_str().unwrap().parse().unwrap())
     });
-    let delivery = Delivery {
+    let delivery = WebhookRequest {
         headers: headers.collect(),
         body: answer["body"].as_str().unwrap().to_owned().into(),
     };

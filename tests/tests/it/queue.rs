@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use greenlight_core::ports::{Bury, DeadLetter, Enqueue, Postpone};
+use greenlight_core::ports::{SendDeadLetter, DeadLetter, Enqueue, ChangeVisibility};
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::SqsQueue;
 use greenlight_stores::embedded::{Database, Received};
@@ -12,7 +12,7 @@ use greenlight_tests::resources::create_queue;
 use greenlight_tests::scene::request;
 
 /// What the suite is over: what a queue does for whoever consumes it.
-trait Queue: Enqueue + Bury {
+trait Queue: Enqueue + SendDeadLetter {
     type Message;
     /// All that is visible; hidden for an hour from then on.
     async fn receive(&self) -> Vec<Self::Message>;
@@ -72,12 +72,12 @@ impl Enqueue for Sqs {
     }
 }
 
-impl Bury for Sqs {
-    async fn bury(
+impl SendDeadLetter for Sqs {
+    async fn send_dead_letter(
         &self,
         letter: &DeadLetter<'_>,
     ) -> Result<(), greenlight_core::ports::QueueError> {
-        self.dead_letters.bury(letter).await
+        self.dead_letters.send_dead_letter(letter).await
     }
 }
 
@@ -114,7 +114,7 @@ impl Queue for Sqs {
     }
 
     async fn show_at_once(&self, message: &Message) {
-        self.queue.postpone(message.receipt_handle().unwrap(), Duration::ZERO).await.unwrap();
+        self.queue.change_visibility(message.receipt_handle().unwrap(), Duration::ZERO).await.unwrap();
     }
 
     async fn delete(&self, message: &Message) {
@@ -200,7 +200,7 @@ async fn a_dead_letter_says_why<Q: Queue>(queue: &Q) {
         first_received: NOW,
         failed_at: NOW,
     };
-    queue.bury(&letter).await.unwrap();
+    queue.send_dead_letter(&letter).await.unwrap();
     let letters = queue.letters().await;
     let expected = ("as it came".to_owned(), "invalid_form".to_owned(), reason.text.clone(), 3);
     assert_eq!(letters, [expected]);

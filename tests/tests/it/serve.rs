@@ -370,7 +370,7 @@ async fn statement_13_logs_hold_no_secret_and_no_form_content() {
     ] {
         scene.send_to(process.url(), None, &sent).await;
     }
-    // A fault, the quick retry, a refusal: all before the next approval comes.
+    // A fault, the quick retry, a rejection: all before the next approval comes.
     scene.nac.wait_for_calls(2).await;
     scene.approve("I-2", &[&device(2)]);
     scene.send_to(process.url(), None, &scene.event("e-2", "I-2", "APPROVED")).await;

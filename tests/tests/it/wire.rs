@@ -16,7 +16,7 @@ use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, LeaseId, Completion};
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{
-    Bury, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, Postpone, RecordEffect, Complete,
+    SendDeadLetter, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, ChangeVisibility, RecordEffect, Complete,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp, Decision};
@@ -187,7 +187,7 @@ async fn requests_to_aws() {
 
     let queue = SqsQueue::new(&config, format!("{url}/000000000000/queue"));
     queue.enqueue(&request).await.unwrap();
-    queue.postpone("receipt", Duration::from_millis(1_001)).await.unwrap();
+    queue.change_visibility("receipt", Duration::from_millis(1_001)).await.unwrap();
     let body = request.to_json();
     let letter = DeadLetter {
         body: &body,
@@ -196,7 +196,7 @@ async fn requests_to_aws() {
         first_received: at(4),
         failed_at: at(6),
     };
-    queue.bury(&letter).await.unwrap();
+    queue.send_dead_letter(&letter).await.unwrap();
     SecretsManager::new(&config, "secret").fetch().await.unwrap();
 
     let mut requests = json!(recorded.lock().unwrap().clone());

@@ -312,7 +312,7 @@ pub struct DeployedFlows {
 
 /// A message in the dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredLetter {
+pub struct StoredDeadLetter {
     /// Names it: a number on one machine, SQS's message id on AWS.
     pub id: String,
     /// The body as it came.
@@ -334,7 +334,7 @@ pub struct Elsewhere {
     pub until: Timestamp,
 }
 
-impl StoredLetter {
+impl StoredDeadLetter {
     /// The class of its reason; `unknown` when it has none.
     #[must_use]
     pub fn class(&self) -> &str {

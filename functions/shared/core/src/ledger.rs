@@ -257,7 +257,7 @@ pub enum Command {
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum CommandResult {
     /// Of [`Command::Claim`].
     Claim(Result<Claimed, ClaimError>),
     /// Of the others.
@@ -281,11 +281,11 @@ impl Record {
 ///
 /// A refused command leaves the record as it was.
 #[must_use]
-pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Option<Record>, Answer) {
+pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Option<Record>, CommandResult) {
     match command {
         Command::Claim(lease) => {
             let (record, answer) = claim(record, lease, now);
-            (Some(record), Answer::Claim(answer))
+            (Some(record), CommandResult::Claim(answer))
         }
         Command::RecordEffect(lease_id, key, effect) => write(record, &lease_id, now, |record| {
             record.effects.entry(key).or_insert(effect);
@@ -332,13 +332,13 @@ fn write(
     lease_id: &LeaseId,
     now: Timestamp,
     change: impl FnOnce(&mut Record),
-) -> (Option<Record>, Answer) {
+) -> (Option<Record>, CommandResult) {
     match record {
         Some(mut record) if record.is_held_by(lease_id, now) => {
             change(&mut record);
-            (Some(record), Answer::Write(Ok(())))
+            (Some(record), CommandResult::Write(Ok(())))
         }
-        record => (record, Answer::Write(Err(LeaseLost))),
+        record => (record, CommandResult::Write(Err(LeaseLost))),
     }
 }
 
@@ -364,7 +364,7 @@ mod tests {
     }
 
     /// Runs commands in order and gives the last record and answer.
-    fn run(steps: impl IntoIterator<Item = (i64, Command)>) -> (Option<Record>, Vec<Answer>) {
+    fn run(steps: impl IntoIterator<Item = (i64, Command)>) -> (Option<Record>, Vec<CommandResult>) {
         let mut record = None;
         let mut answers = Vec::new();
         for (now, command) in steps {
@@ -379,9 +379,9 @@ mod tests {
     fn the_second_claim_waits_for_the_lease() {
         let (_, answers) =
             run([(0, claim_by("a", 10)), (9, claim_by("b", 19)), (10, claim_by("c", 20))]);
-        assert!(matches!(answers[0], Answer::Claim(Ok(Claimed { attempt: 1, .. }))));
-        assert_eq!(answers[1], Answer::Claim(Err(ClaimError::Held { until: at(10) })));
-        assert!(matches!(answers[2], Answer::Claim(Ok(Claimed { attempt: 2, .. }))));
+        assert!(matches!(answers[0], CommandResult::Claim(Ok(Claimed { attempt: 1, .. }))));
+        assert_eq!(answers[1], CommandResult::Claim(Err(ClaimError::Held { until: at(10) })));
+        assert!(matches!(answers[2], CommandResult::Claim(Ok(Claimed { attempt: 2, .. }))));
     }
 
     #[test]
@@ -396,9 +396,9 @@ mod tests {
             (12, record_as("a")),
             (13, complete_as("a")),
         ]);
-        assert_eq!(answers[1], Answer::Write(Err(LeaseLost)));
-        assert_eq!(answers[3], Answer::Write(Err(LeaseLost)));
-        assert_eq!(answers[4], Answer::Write(Err(LeaseLost)));
+        assert_eq!(answers[1], CommandResult::Write(Err(LeaseLost)));
+        assert_eq!(answers[3], CommandResult::Write(Err(LeaseLost)));
+        assert_eq!(answers[4], CommandResult::Write(Err(LeaseLost)));
         assert!(record.is_some_and(|record| record.effects.is_empty()
             && matches!(record.state, State::Running(lease) if lease.id == "b".into())));
     }
@@ -418,7 +418,7 @@ mod tests {
             ]);
             let effects = BTreeMap::from([(key.clone(), effect())]);
             let taken = Claimed { attempt: 2, effects, retry: Some(retry.clone()) };
-            assert_eq!(answers[3], Answer::Claim(Ok(taken)));
+            assert_eq!(answers[3], CommandResult::Claim(Ok(taken)));
         }
     }
 
@@ -435,6 +435,6 @@ mod tests {
             (1, Command::Complete("a".into(), Completion::Done)),
             (1_000_000, claim_by("b", 2_000_000)),
         ]);
-        assert_eq!(answers[2], Answer::Claim(Err(ClaimError::Completed)));
+        assert_eq!(answers[2], CommandResult::Claim(Err(ClaimError::Completed)));
     }
 }

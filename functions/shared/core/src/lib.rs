@@ -18,7 +18,7 @@
 
 pub mod audit;
 pub mod breaker;
-mod delivery;
+mod webhook_request;
 pub mod event;
 pub mod extract;
 pub mod failure;
@@ -39,11 +39,11 @@ pub mod time;
 pub mod trace;
 pub mod transport;
 
-pub use delivery::{Delivery, MAX_BODY_BYTES, Refusal};
+pub use webhook_request::{WebhookRequest, MAX_BODY_BYTES, Rejection};
 pub use event::Decision;
 pub use failure::{Class, Failure, Reason};
 pub use mistakes::Mistakes;
 pub use process::{Disposition, Message, Plan, Processor, plan, process};
-pub use receive::{Answer, Ignored, Outcome, Receiver, receive};
+pub use receive::{Ignored, Outcome, Receiver, WebhookResponse, receive};
 pub use request::{Request, RequestKey};
 pub use time::Timestamp;

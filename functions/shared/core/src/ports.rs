@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::audit::AttemptRecord;
 use crate::breaker::Breaker;
-use crate::delivery::{Delivery, Refusal};
+use crate::webhook_request::{WebhookRequest, Rejection};
 use crate::event::Event;
 use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
@@ -57,16 +57,16 @@ impl<T: ReadSecret> ReadSecret for Arc<T> {
 
 /// Tells an office system's own deliveries from everybody else's.
 pub trait Authenticate: Send + Sync {
-    /// The event in `delivery`, if the office system sent it.
+    /// The event in `webhook`, if the office system sent it.
     ///
     /// # Errors
-    /// [`Refusal`] when it did not, or when the body is not of the documented shape.
+    /// [`Rejection`] when it did not, or when the body is not of the documented shape.
     fn authenticate(
         &self,
-        delivery: &Delivery,
+        webhook: &WebhookRequest,
         secret: &Secret,
         now: Timestamp,
-    ) -> Result<Event, Refusal>;
+    ) -> Result<Event, Rejection>;
 }
 
 /// Puts requests into the queue.
@@ -76,12 +76,12 @@ pub trait Enqueue: Send + Sync {
 }
 
 /// Gives a received message out again at another time than the end of its visibility timeout.
-pub trait Postpone: Send + Sync {
+pub trait ChangeVisibility: Send + Sync {
     /// Makes the message that was received as `receipt_handle` visible again `after` from now.
     ///
     /// # Errors
     /// [`QueueError`]: it becomes visible at the end of its visibility timeout all the same.
-    fn postpone(
+    fn change_visibility(
         &self,
         receipt_handle: &str,
         after: Duration,
@@ -89,9 +89,9 @@ pub trait Postpone: Send + Sync {
 }
 
 /// Puts messages that cannot succeed into the dead-letter queue.
-pub trait Bury: Send + Sync {
+pub trait SendDeadLetter: Send + Sync {
     /// Returns when the dead-letter queue has taken the letter durably.
-    fn bury(&self, letter: &DeadLetter<'_>) -> impl Future<Output = Result<(), QueueError>> + Send;
+    fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
 /// A message for the dead-letter queue: the body as it came, so that a redrive is a plain move back.

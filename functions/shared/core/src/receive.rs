@@ -1,4 +1,4 @@
-//! The first story: a delivery becomes an answer, and an approval that matters a queued request.
+//! The first story: a webhook becomes an answer, and an approval that matters a queued request.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::delivery::{Delivery, MAX_BODY_BYTES, Refusal};
+use crate::webhook_request::{WebhookRequest, MAX_BODY_BYTES, Rejection};
 use crate::event::{ApprovalEvent, Event};
 use crate::flow::Approvals;
 use crate::metrics::{Metric, Metrics};
@@ -17,12 +17,12 @@ use crate::trace::TraceId;
 
 /// What goes back over HTTP, and why.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// What became of the delivery.
+pub struct WebhookResponse {
+    /// What became of the webhook.
     pub outcome: Outcome,
 }
 
-/// What became of a delivery.
+/// What became of a webhook.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A URL check: the text goes back.
@@ -32,7 +32,7 @@ pub enum Outcome {
     /// Authentic, and nothing to do.
     Ignored(Ignored),
     /// Not authentic, or not readable.
-    Refused(Refusal),
+    Rejected(Rejection),
     /// An approval that matters, and the queue has not taken it: the sender must send it again.
     NotEnqueued(QueueError),
 }
@@ -66,7 +66,7 @@ impl Outcome {
             Self::Enqueued(_) => "enqueued",
             Self::Ignored(Ignored::Unreadable(_) | Ignored::BadIdentifier(_)) => "unreadable",
             Self::Ignored(_) => "ignored",
-            Self::Refused(_) => "refused",
+            Self::Rejected(_) => "rejected",
             Self::NotEnqueued(_) => "not_enqueued",
         }
     }
@@ -86,14 +86,14 @@ impl Ignored {
     }
 }
 
-impl Answer {
+impl WebhookResponse {
     /// The HTTP status. Everything authentic gets 200, wanted or not: until it does, Feishu holds
     /// back the next event of the same instance.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match &self.outcome {
             Outcome::Challenge(_) | Outcome::Enqueued(_) | Outcome::Ignored(_) => 200,
-            Outcome::Refused(refusal) => refusal.status(),
+            Outcome::Rejected(rejection) => rejection.status(),
             Outcome::NotEnqueued(_) => 503,
         }
     }
@@ -104,16 +104,16 @@ impl Answer {
         match &self.outcome {
             Outcome::Challenge(text) => json!({ "challenge": text }),
             Outcome::Enqueued(_) | Outcome::Ignored(_) => json!({ "msg": "success" }),
-            Outcome::Refused(refusal) => json!({ "msg": refusal.to_string() }),
+            Outcome::Rejected(rejection) => json!({ "msg": rejection.to_string() }),
             Outcome::NotEnqueued(_) => json!({ "msg": "try again later" }),
         }
         .to_string()
     }
 
-    /// The answer to a delivery that is not even one.
+    /// The answer to a webhook that is not even one.
     #[must_use]
-    pub fn refused(refusal: Refusal, metrics: &Metrics) -> Self {
-        Self::of(Outcome::Refused(refusal), metrics)
+    pub fn rejected(rejection: Rejection, metrics: &Metrics) -> Self {
+        Self::of(Outcome::Rejected(rejection), metrics)
     }
 
     /// The answer to `outcome`, which is logged and counted.
@@ -129,22 +129,22 @@ impl Answer {
         let outcome = self.outcome.as_str();
         let reason = match &self.outcome {
             Outcome::Ignored(reason) => Some(reason.as_str()),
-            Outcome::Refused(refusal) => Some(refusal.as_str()),
+            Outcome::Rejected(rejection) => Some(rejection.as_str()),
             Outcome::Challenge(_) | Outcome::Enqueued(_) | Outcome::NotEnqueued(_) => None,
         };
         let labels = [Some(("outcome", outcome)), reason.map(|reason| ("reason", reason))];
         let labels: Vec<_> = labels.into_iter().flatten().collect();
         metrics.measure(&Metric::once("WebhooksReceived", &labels));
-        let Outcome::Refused(refusal) = self.outcome else { return };
-        if refusal.is_signed() {
+        let Outcome::Rejected(rejection) = self.outcome else { return };
+        if rejection.is_signed() {
             metrics.measure(&Metric::once("SignedWebhooksRejected", &[]));
-        } else if refusal == Refusal::WrongSignature {
+        } else if rejection == Rejection::WrongSignature {
             // A wrong key of ours looks the same as a stranger's signature.
             metrics.measure(&Metric::once("WebhooksRejected", &[]));
         }
     }
 
-    /// One line per delivery, without content.
+    /// One line per webhook, without content.
     fn log(&self) {
         let (outcome, status) = (self.outcome.as_str(), self.status());
         match &self.outcome {
@@ -165,11 +165,11 @@ impl Answer {
             Outcome::Ignored(reason) => {
                 tracing::info!(outcome, status, %reason, "event ignored");
             }
-            Outcome::Refused(refusal) => tracing::warn!(
+            Outcome::Rejected(rejection) => tracing::warn!(
                 outcome,
                 status,
-                refusal = refusal.as_str(),
-                "delivery refused: {refusal}"
+                rejection = rejection.as_str(),
+                "webhook rejected: {rejection}"
             ),
             Outcome::NotEnqueued(error) => {
                 tracing::error!(outcome, status, %error, "approval not enqueued");
@@ -199,34 +199,34 @@ pub struct Receiver<A, S, Q, C> {
 }
 
 /// Size limit, authenticate over the raw bytes, decrypt, parse, triage, enqueue, answer.
-pub async fn receive<A, S, Q, C>(delivery: &Delivery, receiver: &Receiver<A, S, Q, C>) -> Answer
+pub async fn receive<A, S, Q, C>(webhook: &WebhookRequest, receiver: &Receiver<A, S, Q, C>) -> WebhookResponse
 where
     A: Authenticate,
     S: ReadSecret,
     Q: Enqueue,
     C: Clock,
 {
-    let history = pin!(tell(delivery, receiver));
+    let handled = pin!(handle(webhook, receiver));
     let limit = pin!(receiver.clock.sleep(ANSWER_WITHIN));
-    let outcome = match select(history, limit).await {
+    let outcome = match select(handled, limit).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(_) => Outcome::NotEnqueued(QueueError("no time is left".to_owned())),
     };
-    Answer::of(outcome, &receiver.metrics)
+    WebhookResponse::of(outcome, &receiver.metrics)
 }
 
-async fn tell<A, S, Q, C>(delivery: &Delivery, receiver: &Receiver<A, S, Q, C>) -> Outcome
+async fn handle<A, S, Q, C>(webhook: &WebhookRequest, receiver: &Receiver<A, S, Q, C>) -> Outcome
 where
     A: Authenticate,
     S: ReadSecret,
     Q: Enqueue,
     C: Clock,
 {
-    let event = match authenticate(delivery, receiver).await {
-        Err(refusal) => return Outcome::Refused(refusal),
+    let event = match authenticate(webhook, receiver).await {
+        Err(rejection) => return Outcome::Rejected(rejection),
         Ok(event) => event,
     };
-    let trace_id = TraceId::of(&delivery.headers).unwrap_or_else(TraceId::random);
+    let trace_id = TraceId::of(&webhook.headers).unwrap_or_else(TraceId::random);
     match triage(event, trace_id, receiver) {
         Triage::Challenge(text) => Outcome::Challenge(text),
         Triage::Ignore(reason) => Outcome::Ignored(reason),
@@ -238,23 +238,23 @@ where
 }
 
 async fn authenticate<A, S, Q, C>(
-    delivery: &Delivery,
+    webhook: &WebhookRequest,
     receiver: &Receiver<A, S, Q, C>,
-) -> Result<Event, Refusal>
+) -> Result<Event, Rejection>
 where
     A: Authenticate,
     S: ReadSecret,
     C: Clock,
 {
-    if delivery.body.len() > MAX_BODY_BYTES {
-        return Err(Refusal::TooLarge);
+    if webhook.body.len() > MAX_BODY_BYTES {
+        return Err(Rejection::TooLarge);
     }
     let now = receiver.clock.now();
     let secret = receiver.secret.current();
-    match receiver.source.authenticate(delivery, &secret, now) {
-        Err(refusal) if refusal.may_be_rotation() => match receiver.secret.renewed(&secret).await {
-            Some(renewed) => receiver.source.authenticate(delivery, &renewed, now),
-            None => Err(refusal),
+    match receiver.source.authenticate(webhook, &secret, now) {
+        Err(rejection) if rejection.may_be_rotation() => match receiver.secret.renewed(&secret).await {
+            Some(renewed) => receiver.source.authenticate(webhook, &renewed, now),
+            None => Err(rejection),
         },
         result => result,
     }
@@ -314,32 +314,32 @@ mod tests {
 
     #[test]
     fn refused_counts_as_alarming_only_what_no_unsigned_delivery_can_bring_about() {
-        let of = |refusal| {
+        let of = |rejection| {
             let names = Arc::new(Names::default());
             let metrics: Metrics = Arc::<Names>::clone(&names);
-            let _ = Answer::refused(refusal, &metrics);
+            let _ = WebhookResponse::rejected(rejection, &metrics);
             names.0.lock().unwrap().clone()
         };
         for unsigned in [
-            Refusal::TooLarge,
-            Refusal::TooSlow,
-            Refusal::TooMany,
-            Refusal::NotBase64,
-            Refusal::NotARequest,
-            Refusal::NotAnEvent,
-            Refusal::NotSigned,
+            Rejection::TooLarge,
+            Rejection::TooSlow,
+            Rejection::TooMany,
+            Rejection::NotBase64,
+            Rejection::NotARequest,
+            Rejection::NotAnEvent,
+            Rejection::NotSigned,
         ] {
             assert_eq!(of(unsigned), ["WebhooksReceived"], "{unsigned}");
         }
         for signed in [
-            Refusal::OutsideReplayWindow,
-            Refusal::NotDecryptable,
-            Refusal::SignedNoEvent,
-            Refusal::WrongToken,
-            Refusal::WrongApp,
+            Rejection::OutsideReplayWindow,
+            Rejection::NotDecryptable,
+            Rejection::SignedNoEvent,
+            Rejection::WrongToken,
+            Rejection::WrongApp,
         ] {
             assert_eq!(of(signed), ["WebhooksReceived", "SignedWebhooksRejected"], "{signed}");
         }
-        assert_eq!(of(Refusal::WrongSignature), ["WebhooksReceived", "WebhooksRejected"]);
+        assert_eq!(of(Rejection::WrongSignature), ["WebhooksReceived", "WebhooksRejected"]);
     }
 }

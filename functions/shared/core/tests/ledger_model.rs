@@ -7,7 +7,7 @@
 )]
 
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseId, Record, Completion, State,
+    CommandResult, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseId, Record, Completion, State,
     apply,
 };
 use greenlight_core::retry::RetryState;
@@ -21,7 +21,7 @@ const EFFECTS: [&str; 2] = ["nac/remove/one", "nac/add/one"];
 const LEASE: i64 = 2;
 
 /// The state machine under test: the real one, or one that is broken on purpose.
-type Machine = fn(Option<Record>, Command, Timestamp) -> (Option<Record>, Answer);
+type Machine = fn(Option<Record>, Command, Timestamp) -> (Option<Record>, CommandResult);
 
 /// What may happen, and how often.
 #[derive(Clone)]
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// Runs a command as a worker, and watches for a write by whoever does not hold the lease.
-    fn run(&self, worker: usize, moment: &mut Moment, command: Command) -> Answer {
+    fn run(&self, worker: usize, moment: &mut Moment, command: Command) -> CommandResult {
         let now = self.time_of(worker, moment);
         let holds = |record: &Option<Record>, lease_id: &LeaseId| {
             record.as_ref().is_some_and(|record| {
@@ -117,7 +117,7 @@ impl World {
         let now = self.time_of(worker, moment);
         let is_lost_by_the_living = moment.holder().is_some() && moment.has_run_out(now);
         match self.run(worker, moment, Command::Claim(lease)) {
-            Answer::Claim(Ok(taken)) => {
+            CommandResult::Claim(Ok(taken)) => {
                 moment.queue -= 1;
                 moment.claims += 1;
                 moment.excuses += u8::from(is_lost_by_the_living);
@@ -130,7 +130,7 @@ impl World {
                 moment.workers[worker] = Some(Attempt { lease_id, left, done: None });
                 true
             }
-            Answer::Claim(Err(greenlight_core::ledger::ClaimError::Completed)) => {
+            CommandResult::Claim(Err(greenlight_core::ledger::ClaimError::Completed)) => {
                 moment.queue -= 1;
                 true
             }
@@ -142,7 +142,7 @@ impl World {
     fn record(&self, worker: usize, moment: &mut Moment, mut attempt: Attempt, effect: usize) {
         let done = Effect { outcome: EffectOutcome::Done, at: self.time_of(worker, moment) };
         let command = Command::RecordEffect(attempt.lease_id.clone(), key(effect), done);
-        if self.run(worker, moment, command) == Answer::Write(Ok(())) {
+        if self.run(worker, moment, command) == CommandResult::Write(Ok(())) {
             moment.recorded[effect] += 1;
             attempt.done = None;
             moment.workers[worker] = Some(attempt);
@@ -159,7 +159,7 @@ impl World {
             Completion::Done
         };
         let command = Command::Complete(attempt.lease_id.clone(), completion);
-        if self.run(worker, moment, command) == Answer::Write(Ok(())) {
+        if self.run(worker, moment, command) == CommandResult::Write(Ok(())) {
             moment.workers[worker] = None;
         } else {
             moment.lose(worker);
@@ -381,7 +381,7 @@ fn without_the_owner(
     record: Option<Record>,
     command: Command,
     now: Timestamp,
-) -> (Option<Record>, Answer) {
+) -> (Option<Record>, CommandResult) {
     let holder = match record.as_ref().map(|record| &record.state) {
         Some(State::Running(lease)) => Some(lease.id.clone()),
         _ => None,
@@ -401,7 +401,7 @@ fn writes_without_the_expiry(
     record: Option<Record>,
     command: Command,
     now: Timestamp,
-) -> (Option<Record>, Answer) {
+) -> (Option<Record>, CommandResult) {
     match command {
         Command::Claim(_) => apply(record, command, now),
         _ => apply(record, command, Timestamp::default()),
@@ -413,7 +413,7 @@ fn claims_without_the_expiry(
     record: Option<Record>,
     command: Command,
     now: Timestamp,
-) -> (Option<Record>, Answer) {
+) -> (Option<Record>, CommandResult) {
     match command {
         Command::Claim(_) => apply(record, command, Timestamp::from_millis(i64::MAX)),
         _ => apply(record, command, now),

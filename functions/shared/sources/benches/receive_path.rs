@@ -14,7 +14,7 @@ use greenlight_core::flow::Approvals;
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{Authenticate, Clock, Enqueue, QueueError};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{Delivery, Receiver, Request, Timestamp, receive};
+use greenlight_core::{WebhookRequest, Receiver, Request, Timestamp, receive};
 use greenlight_sources::feishu::{FeishuWebhook, decrypt, encrypt, header, signature};
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
@@ -69,7 +69,7 @@ fn event() -> String {
     json!({ "encrypt": encrypt(KEY, [7; 16], event.to_string().as_bytes()) }).to_string()
 }
 
-fn delivery(body: &str) -> Delivery {
+fn webhook(body: &str) -> WebhookRequest {
     let signature = signature(TIMESTAMP, NONCE, KEY, body.as_bytes());
     let headers = [
         (header::TIMESTAMP, TIMESTAMP),
@@ -80,7 +80,7 @@ fn delivery(body: &str) -> Delivery {
     for (name, value) in headers {
         map.insert(name, HeaderValue::from_str(value).expect("it is a header's value"));
     }
-    Delivery { headers: map, body: body.to_owned().into() }
+    WebhookRequest { headers: map, body: body.to_owned().into() }
 }
 
 fn secret() -> Secret {
@@ -97,7 +97,7 @@ fn main() {
     };
     let times: u32 = times.parse().expect("TIMES is a number");
     let (body, secret) = (event(), secret());
-    let delivery = delivery(&body);
+    let webhook = webhook(&body);
     let encrypted: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
     let encrypted = encrypted["encrypt"].as_str().expect("it is encrypted");
     let webhook = FeishuWebhook::default();
@@ -118,11 +118,11 @@ fn main() {
             "decrypt" => drop(black_box(decrypt(KEY, black_box(encrypted)))),
             "authenticate" => {
                 let event =
-                    webhook.authenticate(black_box(&delivery), &secret, StandingClock.now());
+                    webhook.authenticate(black_box(&webhook), &secret, StandingClock.now());
                 black_box(event.expect("it is authentic"));
             }
             "receive" => {
-                let answer = pin!(receive(black_box(&delivery), &receiver));
+                let answer = pin!(receive(black_box(&webhook), &receiver));
                 let Poll::Ready(answer) = answer.poll(&mut Context::from_waker(Waker::noop()))
                 else {
                     panic!("nothing here waits");

@@ -105,8 +105,8 @@ impl Act for Target {
 #[derive(Debug)]
 struct Queue(Told);
 
-impl Postpone for Queue {
-    async fn postpone(&self, receipt_handle: &str, _: Duration) -> Result<(), QueueError> {
+impl ChangeVisibility for Queue {
+    async fn change_visibility(&self, receipt_handle: &str, _: Duration) -> Result<(), QueueError> {
         self.0.add(receipt_handle);
         Ok(())
     }

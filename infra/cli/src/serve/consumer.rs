@@ -123,8 +123,8 @@ async fn attempt(
         lease: Lease { id, until: now.plus(HELD_FOR) },
     };
     let result = match process(&message, &*processor).await {
-        Disposition::Done | Disposition::Buried(_) => database.delete(&received).await,
-        Disposition::ComeBack { after, .. } => {
+        Disposition::Done | Disposition::DeadLettered(_) => database.delete(&received).await,
+        Disposition::RetryAfter { after, .. } => {
             database.come_back(&received, SystemClock.now(), after).await
         }
     };

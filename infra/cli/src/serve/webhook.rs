@@ -13,7 +13,7 @@ use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use greenlight_core::ports::{Clock, Enqueue, QueueError};
-use greenlight_core::{Answer, Delivery, MAX_BODY_BYTES, Refusal, Request, receive};
+use greenlight_core::{WebhookResponse, WebhookRequest, MAX_BODY_BYTES, Rejection, Request, receive};
 use greenlight_stores::SystemClock;
 use greenlight_stores::embedded::Database;
 use tokio::net::TcpListener;
@@ -64,18 +64,18 @@ struct Inlet {
 impl Inlet {
     /// Reads a body. One that turns out larger than events are is read only while few others are,
     /// and holds its permit as long as it is in memory.
-    async fn read(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Refusal> {
+    async fn read(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Rejection> {
         let mut chunks = body.into_data_stream();
         let (mut read, mut permit) = (BytesMut::new(), None);
         while let Some(chunk) = chunks.next().await {
             // The sender closed the connection, or sent no HTTP.
-            let chunk = chunk.map_err(|_| Refusal::NotARequest)?;
+            let chunk = chunk.map_err(|_| Rejection::NotARequest)?;
             if read.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(Refusal::TooLarge);
+                return Err(Rejection::TooLarge);
             }
             read.extend_from_slice(&chunk);
             if read.len() > SMALL_BODY_BYTES && permit.is_none() {
-                permit = Some(self.large_bodies.try_acquire().map_err(|_| Refusal::TooMany)?);
+                permit = Some(self.large_bodies.try_acquire().map_err(|_| Rejection::TooMany)?);
             }
         }
         Ok((read.freeze(), permit))
@@ -117,11 +117,11 @@ async fn event(
     let (head, body) = request.into_parts();
     let receiver = &inlet.receiver;
     let read = tokio::time::timeout(BODY_TIMEOUT, inlet.read(body)).await;
-    let answer = match read.unwrap_or(Err(Refusal::TooSlow)) {
-        Err(refusal) => Answer::refused(refusal, &receiver.metrics),
+    let answer = match read.unwrap_or(Err(Rejection::TooSlow)) {
+        Err(rejection) => WebhookResponse::rejected(rejection, &receiver.metrics),
         Ok((body, _permit)) => {
             let _protected = busy.protect();
-            receive(&Delivery { headers: head.headers, body }, receiver).await
+            receive(&WebhookRequest { headers: head.headers, body }, receiver).await
         }
     };
     let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

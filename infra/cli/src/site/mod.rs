@@ -9,7 +9,7 @@ use std::convert::Infallible as Held;
 use std::path::PathBuf;
 
 use greenlight_core::audit::{
-    DeployedFlows, Elsewhere, Grant, SystemStatus, StoredLetter, RequestHistory, Subject,
+    DeployedFlows, Elsewhere, Grant, SystemStatus, StoredDeadLetter, RequestHistory, Subject,
 };
 use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
 use greenlight_core::secret::SecretError;
@@ -115,7 +115,7 @@ pub struct Letters {
 #[derive(Clone, Debug)]
 pub struct Letter {
     /// What it is.
-    pub stored: StoredLetter,
+    pub stored: StoredDeadLetter,
     held: Option<Held>,
 }
 
@@ -318,7 +318,7 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn drop_letter(
+    pub async fn discard(
         &self,
         letter: &Letter,
         because: &str,
@@ -326,11 +326,11 @@ impl Site {
     ) -> Result<bool, SiteError> {
         match (self, &letter.held) {
             (Self::Local(database), _) => {
-                Ok(database.drop_letter(&letter.stored.id, because, now).await?)
+                Ok(database.discard(&letter.stored.id, because, now).await?)
             }
             #[cfg(feature = "aws")]
             (Self::Aws(site), Some(held)) => {
-                Ok(site.dead_letters()?.drop_letter(held, because, now).await?)
+                Ok(site.dead_letters()?.discard(held, because, now).await?)
             }
             #[cfg(feature = "aws")]
             (Self::Aws(_), None) => Ok(false),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{Grant, SystemStatus, RequestStatus, StoredLetter, RequestHistory, Subject};
+use greenlight_core::audit::{Grant, SystemStatus, RequestStatus, StoredDeadLetter, RequestHistory, Subject};
 use greenlight_core::{Request, Timestamp};
 use minijinja::Environment;
 use serde::Serialize;
@@ -36,7 +36,7 @@ pub(super) struct Page {
     overview: SystemStatus,
     found: Option<Vec<RequestHistory>>,
     recent: Vec<RequestHistory>,
-    letters: Vec<StoredLetter>,
+    letters: Vec<StoredDeadLetter>,
     /// Dead letters that somebody else holds.
     elsewhere: usize,
     grants: Vec<Grant>,
@@ -188,7 +188,7 @@ impl Page {
     }
 }
 
-fn letter(letter: &StoredLetter) -> LetterRow {
+fn letter(letter: &StoredDeadLetter) -> LetterRow {
     let last_failure = letter.last_failure.as_ref();
     let instance = Request::parse(&letter.body).map(|request| request.instance_id);
     LetterRow {

@@ -10,14 +10,14 @@ use crate::failure::{Class, Failure};
 use crate::flow::Flow;
 use crate::ledger::Effect;
 use crate::metrics::Metric;
-use crate::ports::{Act, Bury, Call, Clock, Ledger, LedgerError, ReadInstance};
+use crate::ports::{Act, SendDeadLetter, Call, Clock, Ledger, LedgerError, ReadInstance};
 
 impl<L, I, A, D, C> Processor<L, I, A, D, C>
 where
     L: Ledger,
     I: ReadInstance,
     A: Act,
-    D: Bury,
+    D: SendDeadLetter,
     C: Clock,
 {
     /// Has a target to itself that bears one operation at a time, until the end of the attempt.

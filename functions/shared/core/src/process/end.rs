@@ -7,7 +7,7 @@ use super::{Disposition, Job, Message, Processor, AttemptError};
 use crate::audit::AttemptRecord;
 use crate::failure::{Class, Failure, Reason};
 use crate::ledger::Completion;
-use crate::ports::{Act, Bury, Clock, DeadLetter, Ledger, QueueError, ReadInstance};
+use crate::ports::{Act, SendDeadLetter, Clock, DeadLetter, Ledger, QueueError, ReadInstance};
 use crate::retry::{RetryPolicy, RetryState, until_hard_stop};
 
 /// How an attempt ends that did not do everything.
@@ -28,7 +28,7 @@ where
     L: Ledger,
     I: ReadInstance,
     A: Act,
-    D: Bury,
+    D: SendDeadLetter,
     C: Clock,
 {
     /// Ends the attempt in the ledger.
@@ -131,7 +131,7 @@ where
     /// The ledger says failed by now, unless it does not know the request or the attempt broke off.
     /// After a crash between the two, or when the dead-letter queue cannot be reached, the message
     /// is given out again, fails again with no budget left, and is sent there then.
-    pub(super) async fn bury(&self, message: &Message<'_>, reason: Reason) -> Disposition {
+    pub(super) async fn dead_letter(&self, message: &Message<'_>, reason: Reason) -> Disposition {
         let letter = DeadLetter {
             body: message.body,
             reason: &reason,
@@ -139,8 +139,8 @@ where
             first_received: message.first_received,
             failed_at: self.clock.now(),
         };
-        match self.dead_letters.bury(&letter).await {
-            Ok(()) => Disposition::Buried(reason),
+        match self.dead_letters.send_dead_letter(&letter).await {
+            Ok(()) => Disposition::DeadLettered(reason),
             Err(QueueError(error)) => {
                 let text = format!("{reason}; and the dead-letter queue did not take it: {error}");
                 let reason = Reason::new(Class::DeadLetterQueueUnavailable, text);
@@ -148,7 +148,7 @@ where
                 let left = until_stop.unwrap_or(self.flows.retry.max_elapsed);
                 let least = RetryPolicy::least(message.receive_count, left);
                 let after = self.wait(message, None, reason.class).max(least);
-                Disposition::ComeBack { after, reason }
+                Disposition::RetryAfter { after, reason }
             }
         }
     }

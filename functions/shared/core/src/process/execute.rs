@@ -15,7 +15,7 @@ use crate::failure::{Class, Failure, Reason};
 use crate::flow::Action;
 use crate::ledger::{Effect, EffectKey};
 use crate::mac::Eui48;
-use crate::ports::{Act, Bury, Call, Clock, Ledger, ReadInstance, TRACE_ID};
+use crate::ports::{Act, SendDeadLetter, Call, Clock, Ledger, ReadInstance, TRACE_ID};
 use crate::retry::subject_key;
 
 impl<L, I, A, D, C> Processor<L, I, A, D, C>
@@ -23,7 +23,7 @@ where
     L: Ledger,
     I: ReadInstance,
     A: Act,
-    D: Bury,
+    D: SendDeadLetter,
     C: Clock,
 {
     /// Performs what is planned and not recorded yet, and gives back the targets that it had to

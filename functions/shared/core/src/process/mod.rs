@@ -24,7 +24,7 @@ use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
 use crate::ledger::{Effect, EffectKey, Lease, LeaseLost, ClaimError, Claimed};
 use crate::metrics::{Metric, Metrics};
-use crate::ports::{Act, Bury, Clock, Ledger, LedgerError, ReadInstance};
+use crate::ports::{Act, SendDeadLetter, Clock, Ledger, LedgerError, ReadInstance};
 use crate::request::{BadRequest, Request};
 use crate::retry::RetryState;
 use crate::time::Timestamp;
@@ -55,9 +55,9 @@ pub enum Disposition {
     /// Delete it: everything was done, now or before.
     Done,
     /// Delete it: it is in the dead-letter queue, for this reason.
-    Buried(Reason),
+    DeadLettered(Reason),
     /// Give it out again, not before this long from now.
-    ComeBack {
+    RetryAfter {
         /// How long from now.
         after: Duration,
         /// Why it is not done.
@@ -94,7 +94,7 @@ where
     L: Ledger,
     I: ReadInstance,
     A: Act,
-    D: Bury,
+    D: SendDeadLetter,
     C: Clock,
 {
     let span =
@@ -102,7 +102,7 @@ where
     let handled = AssertUnwindSafe(processor.handle(message)).catch_unwind().instrument(span);
     // Attempts are isolated by themselves. This is for everything around them: a panic must not
     // cost another message of the batch anything.
-    handled.await.unwrap_or_else(|_| Disposition::ComeBack {
+    handled.await.unwrap_or_else(|_| Disposition::RetryAfter {
         after: processor.flows.retry.max_interval,
         reason: Reason::new(Class::InternalError, PANICKED),
     })
@@ -160,7 +160,7 @@ where
     L: Ledger,
     I: ReadInstance,
     A: Act,
-    D: Bury,
+    D: SendDeadLetter,
     C: Clock,
 {
     /// An attempt, and what the queue must do after it.
@@ -175,8 +175,8 @@ where
         };
         let disposition = match end {
             None => Disposition::Done,
-            Some(End::GiveUp { reason }) => self.bury(message, reason).await,
-            Some(End::Retry { after, reason }) => Disposition::ComeBack { after, reason },
+            Some(End::GiveUp { reason }) => self.dead_letter(message, reason).await,
+            Some(End::Retry { after, reason }) => Disposition::RetryAfter { after, reason },
         };
         disposition.log(message);
         self.count(&disposition, message);
@@ -189,16 +189,16 @@ where
         let flow = ("flow", flow.map_or("none", |flow| flow.name.as_str()));
         let metric = match disposition {
             Disposition::Done => Metric::once("RequestsCompleted", &[flow]),
-            Disposition::Buried(reason) => {
+            Disposition::DeadLettered(reason) => {
                 Metric::once("RequestsDeadLettered", &[flow, ("class", reason.class.as_str())])
             }
             // Nothing went wrong: it waits for its turn.
-            Disposition::ComeBack { reason, .. }
+            Disposition::RetryAfter { reason, .. }
                 if matches!(reason.class, Class::LeaseHeld | Class::DeadlineExceeded) =>
             {
                 Metric::once("RequestsDeferred", &[flow, ("class", reason.class.as_str())])
             }
-            Disposition::ComeBack { reason, .. } => {
+            Disposition::RetryAfter { reason, .. } => {
                 Metric::once("RequestsRetried", &[flow, ("class", reason.class.as_str())])
             }
         };
@@ -338,15 +338,15 @@ impl Disposition {
         let receive_count = message.receive_count;
         match self {
             Self::Done => tracing::info!(outcome = "done", receive_count, "request done"),
-            Self::Buried(reason) => tracing::error!(
-                outcome = "buried",
+            Self::DeadLettered(reason) => tracing::error!(
+                outcome = "dead_lettered",
                 receive_count,
                 class = reason.class.as_str(),
                 reason = reason.text,
                 "request sent to the dead-letter queue"
             ),
-            Self::ComeBack { after, reason } => tracing::warn!(
-                outcome = "come_back",
+            Self::RetryAfter { after, reason } => tracing::warn!(
+                outcome = "retry",
                 receive_count,
                 class = reason.class.as_str(),
                 reason = reason.text,

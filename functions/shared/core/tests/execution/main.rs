@@ -60,7 +60,7 @@ async fn g17_devices_that_fail_never_keep_the_others_from_being_done() {
                     (1..=count).filter(|it| !failing.contains(it)).collect();
                 for _ in 0..attempts {
                     let end = run.attempt().await;
-                    let Disposition::ComeBack { after, .. } = end else { break };
+                    let Disposition::RetryAfter { after, .. } = end else { break };
                     if run.world.done("nac", "add") == expected {
                         break;
                     }
@@ -105,7 +105,7 @@ async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
     });
     let mut run = Run::new(World { call_takes: Duration::from_mins(1), ..world }, ADD);
     let (_, end) = run.play(1_000).await;
-    assert!(matches!(end, Disposition::Buried(_)), "{end:?}");
+    assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
     assert_eq!(run.world.done("nac", "add"), [3].into());
     *run.world.form.lock().unwrap() = form([1, 2, 3, 4]);
     let _ = run.redrive().await;
@@ -212,7 +212,7 @@ async fn effects_that_the_ledger_could_not_keep_are_refused_before_the_first_cal
     let form = Form { fields: vec![field("mac", &devices.join("\n"))] };
     let mut run = Run::new(World::new(form), &actions);
     let end = run.attempt().await;
-    let Disposition::Buried(Reason { class, .. }) = end else { panic!("{end:?}") };
+    let Disposition::DeadLettered(Reason { class, .. }) = end else { panic!("{end:?}") };
     assert_eq!(class, Class::InvalidForm);
     assert_eq!(run.world.seen.lock().unwrap().len(), 0);
 }
@@ -230,7 +230,7 @@ async fn g19_an_action_whose_value_cannot_be_read_waits_for_the_correction() {
     let mut run = Run::with_fields(world, fields, ADD);
     let end = run.attempt().await;
     assert!(
-        matches!(&end, Disposition::Buried(reason) if reason.class == Class::InvalidForm),
+        matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::InvalidForm),
         "{end:?}"
     );
     assert_eq!(
@@ -255,7 +255,7 @@ async fn an_action_that_does_not_use_the_value_is_performed() {
     let mut run = Run::with_fields(World::new(form), fields, ADD);
     let end = run.attempt().await;
     assert!(
-        matches!(&end, Disposition::Buried(reason) if reason.class == Class::InvalidForm),
+        matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::InvalidForm),
         "{end:?}"
     );
     assert_eq!(run.world.done("nac", "add"), [1].into());
@@ -298,13 +298,13 @@ async fn g27_a_second_message_has_no_budget_of_its_own_and_a_redrive_has() {
         World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
     let mut run = Run::new(world, ADD);
     let (_, end) = run.play(1_000).await;
-    assert!(matches!(end, Disposition::Buried(_)), "{end:?}");
+    assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
     run.world.pass(Duration::from_mins(10));
     // The other message was there before the first one was given up.
     let end = run.attempt().await;
-    assert!(matches!(end, Disposition::Buried(_)), "{end:?}");
+    assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
     let end = run.redrive().await;
-    assert!(matches!(end, Disposition::ComeBack { .. }), "{end:?}");
+    assert!(matches!(end, Disposition::RetryAfter { .. }), "{end:?}");
 }
 
 #[tokio::test]
@@ -315,7 +315,7 @@ async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
     let _ = run.play(3).await;
     run.world.pass(Duration::from_hours(64));
     let end = run.attempt().await;
-    assert!(matches!(end, Disposition::ComeBack { .. }), "{end:?}");
+    assert!(matches!(end, Disposition::RetryAfter { .. }), "{end:?}");
     let spent = run.world.record.lock().unwrap().clone().unwrap().retry.unwrap().spent_ms;
     assert!(spent < 300_000, "three waits and not a weekend: {spent} ms");
 }
@@ -326,11 +326,11 @@ async fn g27_a_message_is_given_up_before_the_queue_deletes_it() {
         World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
     let mut run = Run::new(world, ADD);
     run.expires_at = Some(START.plus(Duration::from_hours(13)));
-    assert!(matches!(run.attempt().await, Disposition::ComeBack { .. }));
+    assert!(matches!(run.attempt().await, Disposition::RetryAfter { .. }));
     run.world.pass(Duration::from_hours(2));
     let end = run.attempt().await;
     assert!(
-        matches!(&end, Disposition::Buried(reason) if reason.class == Class::TargetUnavailable)
+        matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::TargetUnavailable)
     );
     assert_eq!(run.world.letters.lock().unwrap().len(), 1);
 }
@@ -346,7 +346,7 @@ async fn a_wait_that_one_target_asks_for_is_not_borrowed_for_another() {
         _ => Err(Failure::retry_after(Some(two_days), Class::TargetUnavailable, "HTTP 429")),
     });
     let mut run = Run::new(world, &actions);
-    let Disposition::ComeBack { after, reason } = run.attempt().await else {
+    let Disposition::RetryAfter { after, reason } = run.attempt().await else {
         panic!("it is retried")
     };
     assert_eq!(reason.class, Class::TargetUnavailable);
@@ -355,7 +355,7 @@ async fn a_wait_that_one_target_asks_for_is_not_borrowed_for_another() {
         let world = World::new(form([1])).behaves(move |_, _| {
             Err(Failure::retry_after(Some(endless), Class::CircuitOpen, "open"))
         });
-        let Disposition::ComeBack { after, .. } = Run::new(world, ADD).attempt().await else {
+        let Disposition::RetryAfter { after, .. } = Run::new(world, ADD).attempt().await else {
             panic!("it is retried")
         };
         assert!(after <= Duration::from_mins(16), "{after:?}");
@@ -368,5 +368,5 @@ async fn a_panic_outside_of_the_attempt_costs_only_its_message_a_wait() {
         .behaves(|_, _| Err(Failure::give_up(Class::TargetRejected, "HTTP 422")));
     let mut run = Run::new(World { dead_letter_queue_panics: true, ..world }, ADD);
     let end = run.attempt().await;
-    assert!(matches!(&end, Disposition::ComeBack { reason, .. } if reason.class == Class::InternalError));
+    assert!(matches!(&end, Disposition::RetryAfter { reason, .. } if reason.class == Class::InternalError));
 }

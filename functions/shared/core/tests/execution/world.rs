@@ -12,13 +12,13 @@ use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
+    CommandResult, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
     Completion, Claimed, apply,
 };
 use greenlight_core::mac::Eui48;
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Act, Bury, Call, Claim, Clock, DeadLetter, KeepBreakers, LedgerError, QueueError, ReadInstance,
+    Act, SendDeadLetter, Call, Claim, Clock, DeadLetter, KeepBreakers, LedgerError, QueueError, ReadInstance,
     RecordEffect, Complete,
 };
 use greenlight_core::{
@@ -99,7 +99,7 @@ impl World {
             .collect()
     }
 
-    fn apply(&self, command: Command, now: Timestamp) -> Answer {
+    fn apply(&self, command: Command, now: Timestamp) -> CommandResult {
         let mut record = self.record.lock().unwrap();
         let (next, answer) = apply(record.take(), command, now);
         *record = next;
@@ -119,16 +119,16 @@ impl Claim for Ports {
         now: Timestamp,
     ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
         match self.0.apply(Command::Claim(lease.clone()), now) {
-            Answer::Claim(answer) => Ok(answer),
-            Answer::Write(_) => panic!("a claim is answered as one"),
+            CommandResult::Claim(answer) => Ok(answer),
+            CommandResult::Write(_) => panic!("a claim is answered as one"),
         }
     }
 }
 
-fn written(answer: &Answer) -> Result<(), LeaseLost> {
+fn written(answer: &CommandResult) -> Result<(), LeaseLost> {
     match answer {
-        Answer::Write(answer) => *answer,
-        Answer::Claim(_) => panic!("a write is answered as one"),
+        CommandResult::Write(answer) => *answer,
+        CommandResult::Claim(_) => panic!("a write is answered as one"),
     }
 }
 
@@ -234,8 +234,8 @@ impl Act for Ports {
     }
 }
 
-impl Bury for Ports {
-    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+impl SendDeadLetter for Ports {
+    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         assert!(!self.0.dead_letter_queue_panics, "the dead-letter queue breaks");
         self.0.letters.lock().unwrap().push(letter.reason.clone());
         Ok(())
@@ -349,7 +349,7 @@ impl Run {
     pub(crate) async fn play(&mut self, most: usize) -> (usize, Disposition) {
         for number in 1.. {
             match self.attempt().await {
-                Disposition::ComeBack { after, .. } if number < most => self.world.pass(after),
+                Disposition::RetryAfter { after, .. } if number < most => self.world.pass(after),
                 end => return (number, end),
             }
         }

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use greenlight_core::Refusal;
+use greenlight_core::Rejection;
 
 /// `lower_hex(SHA256(timestamp || nonce || encrypt_key || raw body))`: a plain hash, no HMAC, no separators.
 #[must_use]
@@ -21,15 +21,15 @@ pub fn signature(timestamp: &str, nonce: &str, encrypt_key: &str, body: &[u8]) -
 /// AES-256-CBC with PKCS#7; the key is `SHA256(encrypt_key)`, the first 16 bytes are the IV.
 ///
 /// # Errors
-/// [`Refusal::NotBase64`] or [`Refusal::NotDecryptable`].
-pub fn decrypt(encrypt_key: &str, encrypted: &str) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = STANDARD.decode(encrypted).map_err(|_| Refusal::NotBase64)?;
+/// [`Rejection::NotBase64`] or [`Rejection::NotDecryptable`].
+pub fn decrypt(encrypt_key: &str, encrypted: &str) -> Result<Vec<u8>, Rejection> {
+    let mut bytes = STANDARD.decode(encrypted).map_err(|_| Rejection::NotBase64)?;
     let key = Sha256::digest(encrypt_key);
-    let (iv, ciphertext) = bytes.split_at_mut_checked(16).ok_or(Refusal::NotDecryptable)?;
+    let (iv, ciphertext) = bytes.split_at_mut_checked(16).ok_or(Rejection::NotDecryptable)?;
     let cipher = cbc::Decryptor::<aes::Aes256>::new_from_slices(&key, iv)
-        .map_err(|_| Refusal::NotDecryptable)?;
+        .map_err(|_| Rejection::NotDecryptable)?;
     let length =
-        cipher.decrypt_padded::<Pkcs7>(ciphertext).map_err(|_| Refusal::NotDecryptable)?.len();
+        cipher.decrypt_padded::<Pkcs7>(ciphertext).map_err(|_| Rejection::NotDecryptable)?.len();
     Ok(bytes[16..16 + length].to_vec())
 }
 
@@ -62,10 +62,10 @@ mod tests {
     #[test]
     fn refuses_what_is_not_encrypted_as_documented() {
         let encode = |bytes: &[u8]| STANDARD.encode(bytes);
-        assert_eq!(decrypt("k", "no base64!"), Err(Refusal::NotBase64));
-        assert_eq!(decrypt("k", &encode(&[0; 15])), Err(Refusal::NotDecryptable));
-        assert_eq!(decrypt("k", &encode(&[0; 16])), Err(Refusal::NotDecryptable));
-        assert_eq!(decrypt("k", &encode(&[0; 33])), Err(Refusal::NotDecryptable));
-        assert_eq!(decrypt("k", &encode(&[0; 48])), Err(Refusal::NotDecryptable));
+        assert_eq!(decrypt("k", "no base64!"), Err(Rejection::NotBase64));
+        assert_eq!(decrypt("k", &encode(&[0; 15])), Err(Rejection::NotDecryptable));
+        assert_eq!(decrypt("k", &encode(&[0; 16])), Err(Rejection::NotDecryptable));
+        assert_eq!(decrypt("k", &encode(&[0; 33])), Err(Rejection::NotDecryptable));
+        assert_eq!(decrypt("k", &encode(&[0; 48])), Err(Rejection::NotDecryptable));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use greenlight_core::event::Event;
 use greenlight_core::ports::Authenticate;
 use greenlight_core::secret::{FeishuSecret, Secret};
-use greenlight_core::{Delivery, Refusal, Timestamp};
+use greenlight_core::{WebhookRequest, Rejection, Timestamp};
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 use super::crypto::{decrypt, signature};
 use super::envelope::Envelope;
 
-/// How old a signed delivery may be.
+/// How old a signed webhook may be.
 ///
 /// Feishu retries after 15 s, 5 min, 1 h and 6 h; whether it signs a retry anew is not documented, so
 /// the window holds the whole sequence of 7.1 h. Duplicates inside it are the ledger's to find.
@@ -23,7 +23,7 @@ pub const REPLAY_WINDOW: Duration = Duration::from_hours(8);
 /// How far Feishu's clock may be ahead of ours.
 const CLOCK_AHEAD: Duration = Duration::from_mins(5);
 
-/// The names of the headers of a signed delivery.
+/// The names of the headers of a signed webhook.
 pub mod header {
     /// Unix seconds; in practice, as no document gives the unit.
     pub const TIMESTAMP: &str = "x-lark-request-timestamp";
@@ -36,7 +36,7 @@ pub mod header {
 /// Feishu's side of the receiver.
 #[derive(Clone, Copy, Debug)]
 pub struct FeishuWebhook {
-    /// How old a signed delivery may be.
+    /// How old a signed webhook may be.
     pub replay_window: Duration,
 }
 
@@ -56,28 +56,28 @@ impl Authenticate for FeishuWebhook {
     /// Not signed, as Feishu's URL checks are: only a URL check with the right token passes.
     fn authenticate(
         &self,
-        delivery: &Delivery,
+        webhook: &WebhookRequest,
         secret: &Secret,
         now: Timestamp,
-    ) -> Result<Event, Refusal> {
+    ) -> Result<Event, Rejection> {
         let secret = &secret.feishu;
-        match SignatureHeaders::of(&delivery.headers)? {
-            None => url_check(&delivery.body, secret),
+        match SignatureHeaders::of(&webhook.headers)? {
+            None => url_check(&webhook.body, secret),
             Some(headers) => {
-                headers.verify(&delivery.body, &secret.encrypt_key)?;
+                headers.verify(&webhook.body, &secret.encrypt_key)?;
                 headers.check_age(now, self.replay_window)?;
-                signed_event(&delivery.body, secret).map_err(|refusal| match refusal {
-                    Refusal::NotBase64 => Refusal::NotDecryptable,
-                    Refusal::NotAnEvent => Refusal::SignedNoEvent,
-                    refusal => refusal,
+                signed_event(&webhook.body, secret).map_err(|rejection| match rejection {
+                    Rejection::NotBase64 => Rejection::NotDecryptable,
+                    Rejection::NotAnEvent => Rejection::SignedNoEvent,
+                    rejection => rejection,
                 })
             }
         }
     }
 }
 
-fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Event, Refusal> {
-    let Encrypted { encrypt } = serde_json::from_slice(body).map_err(|_| Refusal::NotAnEvent)?;
+fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Event, Rejection> {
+    let Encrypted { encrypt } = serde_json::from_slice(body).map_err(|_| Rejection::NotAnEvent)?;
     let json = decrypt(secret.encrypt_key.expose_secret(), &encrypt)?;
     let envelope = match Envelope::parse(&json) {
         Ok(envelope) => envelope,
@@ -85,17 +85,17 @@ fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Event, Refusal> {
         Err(error) if error.is_data() && json.starts_with(b"{") => {
             return Ok(Event::Unreadable { event_type: "unknown".to_owned() });
         }
-        Err(_) => return Err(Refusal::NotAnEvent),
+        Err(_) => return Err(Rejection::NotAnEvent),
     };
     if !equal(envelope.token(), &secret.verification_token) {
-        return Err(Refusal::WrongToken);
+        return Err(Rejection::WrongToken);
     }
     if let Some(challenge) = envelope.challenge() {
         return Ok(Event::Challenge(challenge.to_owned()));
     }
     let (app_id, event) = envelope.event();
     if app_id != secret.app_id {
-        return Err(Refusal::WrongApp);
+        return Err(Rejection::WrongApp);
     }
     Ok(event)
 }
@@ -104,24 +104,24 @@ fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Event, Refusal> {
 ///
 /// From the decryption on every failure is the same one: who does not know the key must not learn
 /// from our answers whether a padding was right.
-fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Event, Refusal> {
+fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Event, Rejection> {
     let decrypted = match serde_json::from_slice(body) {
         Ok(Encrypted { encrypt }) => {
             let key = secret.encrypt_key.expose_secret();
-            Some(decrypt(key, &encrypt).map_err(|refusal| match refusal {
-                Refusal::NotDecryptable => Refusal::NotSigned,
-                refusal => refusal,
+            Some(decrypt(key, &encrypt).map_err(|rejection| match rejection {
+                Rejection::NotDecryptable => Rejection::NotSigned,
+                rejection => rejection,
             })?)
         }
         Err(_) => None,
     };
-    let failure = if decrypted.is_some() { Refusal::NotSigned } else { Refusal::NotAnEvent };
+    let failure = if decrypted.is_some() { Rejection::NotSigned } else { Rejection::NotAnEvent };
     let envelope = Envelope::parse(decrypted.as_deref().unwrap_or(body)).map_err(|_| failure)?;
     match envelope.challenge() {
         Some(challenge) if equal(envelope.token(), &secret.verification_token) => {
             Ok(Event::Challenge(challenge.to_owned()))
         }
-        _ => Err(Refusal::NotSigned),
+        _ => Err(Rejection::NotSigned),
     }
 }
 
@@ -133,36 +133,36 @@ struct SignatureHeaders<'a> {
 
 impl<'a> SignatureHeaders<'a> {
     /// All three or none; some of them is a forgery's mistake.
-    fn of(headers: &'a HeaderMap) -> Result<Option<Self>, Refusal> {
+    fn of(headers: &'a HeaderMap) -> Result<Option<Self>, Rejection> {
         let get = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         match (get(header::TIMESTAMP), get(header::NONCE), get(header::SIGNATURE)) {
             (None, None, None) => Ok(None),
             (Some(timestamp), Some(nonce), Some(signature)) => {
                 Ok(Some(Self { timestamp, nonce, signature }))
             }
-            _ => Err(Refusal::WrongSignature),
+            _ => Err(Rejection::WrongSignature),
         }
     }
 
-    fn verify(&self, body: &[u8], encrypt_key: &SecretString) -> Result<(), Refusal> {
+    fn verify(&self, body: &[u8], encrypt_key: &SecretString) -> Result<(), Rejection> {
         let expected = signature(self.timestamp, self.nonce, encrypt_key.expose_secret(), body);
         if bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
             Ok(())
         } else {
-            Err(Refusal::WrongSignature)
+            Err(Rejection::WrongSignature)
         }
     }
 
     /// Seconds in practice; milliseconds are taken too, as no document gives the unit.
-    fn check_age(&self, now: Timestamp, window: Duration) -> Result<(), Refusal> {
+    fn check_age(&self, now: Timestamp, window: Duration) -> Result<(), Rejection> {
         const SECONDS_END: i64 = 1_000_000_000_000;
-        let number: i64 = self.timestamp.parse().map_err(|_| Refusal::OutsideReplayWindow)?;
+        let number: i64 = self.timestamp.parse().map_err(|_| Rejection::OutsideReplayWindow)?;
         let millis = if number < SECONDS_END { number.saturating_mul(1000) } else { number };
         let signed_at = Timestamp::from_millis(millis);
         if now.since(signed_at) <= window && signed_at.since(now) <= CLOCK_AHEAD {
             Ok(())
         } else {
-            Err(Refusal::OutsideReplayWindow)
+            Err(Rejection::OutsideReplayWindow)
         }
     }
 }

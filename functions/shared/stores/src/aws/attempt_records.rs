@@ -57,7 +57,7 @@ impl DynamoLedger {
         let put = |subject: &Subject| {
             let (subject, key) = (subject.key(), request.key());
             let item = Item::from([
-                ("pk".to_owned(), text(&format!("entry#{subject}#{key}"))),
+                ("pk".to_owned(), text(&format!("lookup#{subject}#{key}"))),
                 ("subject".to_owned(), text(&subject)),
                 ("at".to_owned(), number(request.received_at.as_millis())),
                 ("request".to_owned(), text(key.as_str())),

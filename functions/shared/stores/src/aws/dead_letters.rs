@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
     QueueAttributeName,
 };
-use greenlight_core::audit::{Elsewhere, LastFailure, StoredLetter};
+use greenlight_core::audit::{Elsewhere, LastFailure, StoredDeadLetter};
 use greenlight_core::ports::QueueError;
 use greenlight_core::{Request, Timestamp};
 
@@ -44,7 +44,7 @@ pub struct DeadLetterQueue {
 #[derive(Clone, Debug)]
 pub struct Held {
     /// What it is.
-    pub letter: StoredLetter,
+    pub letter: StoredDeadLetter,
     receipt_handle: String,
 }
 
@@ -273,7 +273,7 @@ impl DeadLetterQueue {
     ///
     /// # Errors
     /// [`QueueError`] when AWS says no.
-    pub async fn drop_letter(
+    pub async fn discard(
         &self,
         held: &Held,
         because: &str,
@@ -300,7 +300,7 @@ impl DeadLetterQueue {
     }
 
     /// A letter that SQS moved by itself carries no reason: the ledger has it.
-    async fn add_reason(&self, letter: &mut StoredLetter) -> Result<(), QueueError> {
+    async fn add_reason(&self, letter: &mut StoredDeadLetter) -> Result<(), QueueError> {
         let request = Request::parse(&letter.body);
         let (None, Ok(request)) = (&letter.last_failure, request) else { return Ok(()) };
         let history = self.ledger.history(request.key().as_str()).await;
@@ -321,7 +321,7 @@ fn read(message: Message) -> (i64, Held) {
     let system: HashMap<_, _> = message.attributes.unwrap_or_default();
     let sent = system.get(&MessageSystemAttributeName::SentTimestamp);
     let sent = sent.and_then(|sent| sent.parse().ok()).unwrap_or_default();
-    let letter = StoredLetter {
+    let letter = StoredDeadLetter {
         id: message.message_id.unwrap_or_default(),
         last_failure: text("class").zip(moment("failed_at")).map(|(class, at)| LastFailure {
             class,

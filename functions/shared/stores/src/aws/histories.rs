@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Grant, LastFailure, RequestStatus, StoredLetter, RequestHistory, Subject, day};
+use greenlight_core::audit::{Grant, LastFailure, RequestStatus, StoredDeadLetter, RequestHistory, Subject, day};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, LeaseId, State};
 use greenlight_core::ports::LedgerError;
@@ -175,13 +175,13 @@ impl DynamoLedger {
     /// [`LedgerError`] when DynamoDB says no.
     pub async fn keep_dropped(
         &self,
-        letter: &StoredLetter,
+        letter: &StoredDeadLetter,
         because: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let reason = letter.last_failure.as_ref().map_or("", |last_failure| &last_failure.reason);
         let item = Item::from([
-            ("pk".to_owned(), text(&format!("dropped#{}", letter.id))),
+            ("pk".to_owned(), text(&format!("discarded#{}", letter.id))),
             ("subject".to_owned(), text(DROPPED)),
             ("at".to_owned(), number(now.as_millis())),
             ("body".to_owned(), text(&letter.body)),

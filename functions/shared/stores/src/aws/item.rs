@@ -4,12 +4,12 @@
 //! |---|---|---|
 //! | `request#SOURCE#TENANT#INSTANCE#VERDICT` | a request | `day#DAYS`, its first claim |
 //! | `event#SOURCE#TENANT#EVENT` | a processed event id | `event#EVENT`, its receipt |
-//! | `entry#SUBJECT#REQUEST` | what a request can be found by | the subject, the receipt |
+//! | `lookup#SUBJECT#REQUEST` | what a request can be found by | the subject, the receipt |
 //! | `grant#TARGET#DEVICE` | who has a device | `grants` while somebody has it, since when |
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
-//! | `dropped#MESSAGE` | a dead letter that was taken out | `dropped`, when |
+//! | `discarded#MESSAGE` | a dead letter that was taken out | `dropped`, when |
 
 use std::collections::HashMap;
 

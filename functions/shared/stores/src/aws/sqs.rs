@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use greenlight_core::Request;
-use greenlight_core::ports::{Bury, DeadLetter, Enqueue, Postpone, QueueError};
+use greenlight_core::ports::{SendDeadLetter, DeadLetter, Enqueue, ChangeVisibility, QueueError};
 
 use super::describe;
 
@@ -36,8 +36,8 @@ impl Enqueue for SqsQueue {
     }
 }
 
-impl Postpone for SqsQueue {
-    async fn postpone(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
+impl ChangeVisibility for SqsQueue {
+    async fn change_visibility(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
         // SQS counts in whole seconds, up to 12 hours from the receive, which was some time ago.
         let seconds = after.as_millis().div_ceil(1000).min(42_600);
         self.client
@@ -52,9 +52,9 @@ impl Postpone for SqsQueue {
     }
 }
 
-impl Bury for SqsQueue {
+impl SendDeadLetter for SqsQueue {
     /// The body as it came; class, reason, target, receive count and times as message attributes.
-    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         let text = |value: &str| attribute("String", value);
         let number = |value: String| attribute("Number", value);
         let send = self

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use greenlight_core::audit::{AttemptRecord, LastFailure, Subject};
 use greenlight_core::ledger::{
-    Answer, Command, Effect, EffectKey, Lease, LeaseLost, LeaseId, REMEMBERED_FOR, Record, ClaimError,
+    CommandResult, Command, Effect, EffectKey, Lease, LeaseLost, LeaseId, REMEMBERED_FOR, Record, ClaimError,
     Completion, Claimed, apply,
 };
 use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Complete};
@@ -32,7 +32,7 @@ impl Database {
         command: Command,
         with: With,
         now: Timestamp,
-    ) -> Result<Answer, LedgerError> {
+    ) -> Result<CommandResult, LedgerError> {
         let key = key.clone();
         self.writer
             .write(move |connection| {
@@ -48,7 +48,7 @@ async fn carry_out(
     command: Command,
     with: &With,
     now: Timestamp,
-) -> Result<Answer, LedgerError> {
+) -> Result<CommandResult, LedgerError> {
     let json: Option<String> = sqlx::query_scalar("SELECT record FROM requests WHERE key = ?")
         .bind(key.as_str())
         .fetch_optional(&mut *connection)
@@ -57,7 +57,7 @@ async fn carry_out(
     let record: Option<Record> =
         json.map(|json| serde_json::from_str(&json)).transpose().map_err(failed)?;
     let (record, answer) = apply(record, command, now);
-    let is_changed = matches!(answer, Answer::Claim(Ok(_)) | Answer::Write(Ok(())));
+    let is_changed = matches!(answer, CommandResult::Claim(Ok(_)) | CommandResult::Write(Ok(())));
     if let Some(record) = record.filter(|_| is_changed) {
         save(connection, key, &record, with, now).await?;
         if let Some(request) = with.request.as_ref().filter(|_| with.event) {
@@ -140,8 +140,8 @@ impl Claim for Database {
     ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
         let with = With { request: Some(request.clone()), ..With::default() };
         match self.run(&request.key(), Command::Claim(lease.clone()), with, now).await? {
-            Answer::Claim(answer) => Ok(answer),
-            Answer::Write(_) => Err(failed("a claim is answered as one")),
+            CommandResult::Claim(answer) => Ok(answer),
+            CommandResult::Write(_) => Err(failed("a claim is answered as one")),
         }
     }
 }
@@ -192,9 +192,9 @@ impl Complete for Database {
     }
 }
 
-fn write_answer(answer: &Answer) -> Result<Result<(), LeaseLost>, LedgerError> {
+fn write_answer(answer: &CommandResult) -> Result<Result<(), LeaseLost>, LedgerError> {
     match answer {
-        Answer::Write(answer) => Ok(*answer),
-        Answer::Claim(_) => Err(failed("a write is answered as one")),
+        CommandResult::Write(answer) => Ok(*answer),
+        CommandResult::Claim(_) => Err(failed("a write is answered as one")),
     }
 }

@@ -1,16 +1,16 @@
 //! The dead-letter queue of one machine.
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{LastFailure, StoredLetter};
-use greenlight_core::ports::{Bury, DeadLetter, QueueError};
+use greenlight_core::audit::{LastFailure, StoredDeadLetter};
+use greenlight_core::ports::{SendDeadLetter, DeadLetter, QueueError};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::Database;
 use super::queue::queue_error;
 
-impl Bury for Database {
-    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+impl SendDeadLetter for Database {
+    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         sqlx::query(
             "INSERT INTO dead_letters (body, class, reason, receive_count, failed_at, target, first_received)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -30,7 +30,7 @@ impl Bury for Database {
 }
 
 /// From a row of the table `dead_letters`.
-fn letter(row: &SqliteRow) -> Result<StoredLetter, sqlx::Error> {
+fn letter(row: &SqliteRow) -> Result<StoredDeadLetter, sqlx::Error> {
     let moment = Timestamp::from_millis;
     let last_failure = LastFailure {
         class: row.try_get("class")?,
@@ -38,7 +38,7 @@ fn letter(row: &SqliteRow) -> Result<StoredLetter, sqlx::Error> {
         target: row.try_get("target")?,
         at: moment(row.try_get("failed_at")?),
     };
-    Ok(StoredLetter {
+    Ok(StoredDeadLetter {
         id: row.try_get::<i64, _>("id")?.to_string(),
         body: row.try_get("body")?,
         last_failure: Some(last_failure),
@@ -52,7 +52,7 @@ impl Database {
     ///
     /// # Errors
     /// [`QueueError`] when SQLite says no.
-    pub async fn dead_letters(&self) -> Result<Vec<StoredLetter>, QueueError> {
+    pub async fn dead_letters(&self) -> Result<Vec<StoredDeadLetter>, QueueError> {
         let rows = sqlx::query(
             "SELECT id, body, class, reason, target, receive_count, failed_at, first_received
              FROM dead_letters ORDER BY id",
@@ -93,7 +93,7 @@ impl Database {
     ///
     /// # Errors
     /// [`QueueError`] when SQLite says no.
-    pub async fn drop_letter(
+    pub async fn discard(
         &self,
         letter: &str,
         because: &str,
@@ -102,7 +102,7 @@ impl Database {
         let mut transaction =
             self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| queue_error(&error))?;
         let kept = sqlx::query(
-            "INSERT INTO dropped_letters (id, body, class, reason, receive_count, failed_at, target,
+            "INSERT INTO discarded_letters (id, body, class, reason, receive_count, failed_at, target,
                  first_received, because, dropped_at)
              SELECT id, body, class, reason, receive_count, failed_at, target, first_received, ?2, ?3
              FROM dead_letters WHERE id = ?1",

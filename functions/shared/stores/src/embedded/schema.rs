@@ -46,7 +46,7 @@ pub(super) const STEPS: &[&str] = &[
     ) STRICT;
 ",
     "
-    CREATE TABLE dropped_letters (
+    CREATE TABLE discarded_letters (
         id INTEGER PRIMARY KEY,
         body TEXT NOT NULL,
         class TEXT NOT NULL,
@@ -61,8 +61,8 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE dead_letters ADD COLUMN target TEXT;
     ALTER TABLE dead_letters ADD COLUMN first_received INTEGER;
     CREATE INDEX dead_letters_by_class ON dead_letters (class);
-    ALTER TABLE dropped_letters ADD COLUMN target TEXT;
-    ALTER TABLE dropped_letters ADD COLUMN first_received INTEGER;
+    ALTER TABLE discarded_letters ADD COLUMN target TEXT;
+    ALTER TABLE discarded_letters ADD COLUMN first_received INTEGER;
     ALTER TABLE requests ADD COLUMN received_at INTEGER;
     ALTER TABLE requests ADD COLUMN first_claimed_at INTEGER;
     ALTER TABLE requests ADD COLUMN flow TEXT;

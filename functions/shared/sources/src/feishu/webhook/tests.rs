@@ -34,30 +34,30 @@ fn headers(timestamp: &str, nonce: &str, signature: &str) -> HeaderMap {
         .collect()
 }
 
-fn signed(body: impl Into<Bytes>) -> Delivery {
+fn signed(body: impl Into<Bytes>) -> WebhookRequest {
     let body = body.into();
     let signature = signature("1700000000", "nonce", KEY, &body);
-    Delivery { headers: headers("1700000000", "nonce", &signature), body }
+    WebhookRequest { headers: headers("1700000000", "nonce", &signature), body }
 }
 
-fn unsigned(body: impl Into<Bytes>) -> Delivery {
-    Delivery { headers: HeaderMap::new(), body: body.into() }
+fn unsigned(body: impl Into<Bytes>) -> WebhookRequest {
+    WebhookRequest { headers: HeaderMap::new(), body: body.into() }
 }
 
-fn of_case(case: &Value) -> Delivery {
+fn of_case(case: &Value) -> WebhookRequest {
     let text = |key: &str| case[key].as_str().unwrap();
-    Delivery {
+    WebhookRequest {
         headers: headers(text("timestamp"), text("nonce"), text("signature")),
         body: text("body").to_owned().into(),
     }
 }
 
-fn authenticate_as(app_id: &str, delivery: &Delivery) -> Result<Event, Refusal> {
-    FeishuWebhook::default().authenticate(delivery, &secret_of(app_id), SIGNED_AT)
+fn authenticate_as(app_id: &str, webhook: &WebhookRequest) -> Result<Event, Rejection> {
+    FeishuWebhook::default().authenticate(webhook, &secret_of(app_id), SIGNED_AT)
 }
 
-fn authenticate(delivery: &Delivery) -> Result<Event, Refusal> {
-    authenticate_as("cli_xxx", delivery)
+fn authenticate(webhook: &WebhookRequest) -> Result<Event, Rejection> {
+    authenticate_as("cli_xxx", webhook)
 }
 
 fn encrypted(plain: &[u8]) -> String {
@@ -70,7 +70,7 @@ fn approval(status: &str) -> Value {
         "approval_code": "A", "instance_code": "I", "status": status, "operate_time": "1666079207003"}})
 }
 
-fn is_challenge(result: &Result<Event, Refusal>) -> bool {
+fn is_challenge(result: &Result<Event, Rejection>) -> bool {
     matches!(result, Ok(Event::Challenge(text)) if text == "ajls384kdjxxxx")
 }
 
@@ -107,15 +107,15 @@ fn a_url_check_needs_no_signature_but_the_token() {
     let plain = case("challenge")["plaintext"].as_str().unwrap().to_owned();
     assert!(is_challenge(&authenticate(&unsigned(plain.clone()))));
     let forged = plain.replace("v3r1f1c4t10n", "guess");
-    assert_eq!(authenticate(&unsigned(forged.clone())), Err(Refusal::NotSigned));
-    assert_eq!(authenticate(&unsigned(encrypted(forged.as_bytes()))), Err(Refusal::NotSigned));
+    assert_eq!(authenticate(&unsigned(forged.clone())), Err(Rejection::NotSigned));
+    assert_eq!(authenticate(&unsigned(encrypted(forged.as_bytes()))), Err(Rejection::NotSigned));
 }
 
 #[test]
 fn statement_03_unsigned_events_are_refused_however_they_are_wrapped() {
     let event = approval("APPROVED").to_string();
-    assert_eq!(authenticate(&unsigned(encrypted(event.as_bytes()))), Err(Refusal::NotSigned));
-    assert_eq!(authenticate(&unsigned(event)), Err(Refusal::NotSigned));
+    assert_eq!(authenticate(&unsigned(encrypted(event.as_bytes()))), Err(Rejection::NotSigned));
+    assert_eq!(authenticate(&unsigned(event)), Err(Rejection::NotSigned));
 }
 
 #[test]
@@ -124,31 +124,31 @@ fn statement_03_the_signature_is_over_the_raw_bytes() {
     assert!(authenticate(&signed(body.clone())).is_ok());
     let mut tampered = signed(body.clone());
     tampered.body = body.trim_end().to_owned().into();
-    assert_eq!(authenticate(&tampered), Err(Refusal::WrongSignature));
+    assert_eq!(authenticate(&tampered), Err(Rejection::WrongSignature));
     for place in 0..body.len() {
         let mut bytes = body.clone().into_bytes();
         bytes[place] ^= 1;
         tampered.body = bytes.into();
-        assert_eq!(authenticate(&tampered), Err(Refusal::WrongSignature), "byte {place}");
+        assert_eq!(authenticate(&tampered), Err(Rejection::WrongSignature), "byte {place}");
     }
     println!("{} bodies with one bit changed, all refused", body.len());
 }
 
 #[test]
 fn statement_03_the_signature_is_checked_before_anything_is_decrypted() {
-    let mut delivery = signed("not even JSON");
-    delivery.headers.insert(header::SIGNATURE, "0".repeat(64).parse().unwrap());
-    assert_eq!(authenticate(&delivery), Err(Refusal::WrongSignature));
-    delivery.headers.remove(header::NONCE);
-    assert_eq!(authenticate(&delivery), Err(Refusal::WrongSignature));
+    let mut webhook = signed("not even JSON");
+    webhook.headers.insert(header::SIGNATURE, "0".repeat(64).parse().unwrap());
+    assert_eq!(authenticate(&webhook), Err(Rejection::WrongSignature));
+    webhook.headers.remove(header::NONCE);
+    assert_eq!(authenticate(&webhook), Err(Rejection::WrongSignature));
 }
 
 #[test]
 fn an_unsigned_body_tells_nothing_about_its_padding() {
     let bad_padding = json!({ "encrypt": STANDARD.encode([0_u8; 48]) }).to_string();
     let good_padding = encrypted(b"no JSON");
-    assert_eq!(authenticate(&unsigned(bad_padding)), Err(Refusal::NotSigned));
-    assert_eq!(authenticate(&unsigned(good_padding)), Err(Refusal::NotSigned));
+    assert_eq!(authenticate(&unsigned(bad_padding)), Err(Rejection::NotSigned));
+    assert_eq!(authenticate(&unsigned(good_padding)), Err(Rejection::NotSigned));
 }
 
 #[test]
@@ -157,38 +157,38 @@ fn a_signed_event_must_be_ours_and_encrypted() {
     let change = |from: &str, to: &str| {
         encrypted(approval("APPROVED").to_string().replace(from, to).as_bytes())
     };
-    assert_eq!(refused(change("v3r1f1c4t10n", "other")), Refusal::WrongToken);
-    assert_eq!(refused(change("cli_xxx", "cli_other")), Refusal::WrongApp);
-    assert_eq!(refused(approval("APPROVED").to_string()), Refusal::SignedNoEvent);
-    assert_eq!(refused(encrypted(b"no JSON")), Refusal::SignedNoEvent);
-    assert_eq!(refused(encrypted(b"\xff\xfe")), Refusal::SignedNoEvent);
-    assert_eq!(refused(json!({"encrypt": "%"}).to_string()), Refusal::NotDecryptable);
-    assert_eq!(refused(json!({"encrypt": "AAAA"}).to_string()), Refusal::NotDecryptable);
+    assert_eq!(refused(change("v3r1f1c4t10n", "other")), Rejection::WrongToken);
+    assert_eq!(refused(change("cli_xxx", "cli_other")), Rejection::WrongApp);
+    assert_eq!(refused(approval("APPROVED").to_string()), Rejection::SignedNoEvent);
+    assert_eq!(refused(encrypted(b"no JSON")), Rejection::SignedNoEvent);
+    assert_eq!(refused(encrypted(b"\xff\xfe")), Rejection::SignedNoEvent);
+    assert_eq!(refused(json!({"encrypt": "%"}).to_string()), Rejection::NotDecryptable);
+    assert_eq!(refused(json!({"encrypt": "AAAA"}).to_string()), Rejection::NotDecryptable);
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-    assert_eq!(refused(encrypted(deep.as_bytes())), Refusal::SignedNoEvent);
+    assert_eq!(refused(encrypted(deep.as_bytes())), Rejection::SignedNoEvent);
 }
 
 #[test]
 fn the_window_takes_every_retry_and_nothing_older() {
-    let delivery = signed(encrypted(approval("APPROVED").to_string().as_bytes()));
+    let webhook = signed(encrypted(approval("APPROVED").to_string().as_bytes()));
     let at = |now: Timestamp| {
-        FeishuWebhook::default().authenticate(&delivery, &secret_of("cli_xxx"), now).map(|_| ())
+        FeishuWebhook::default().authenticate(&webhook, &secret_of("cli_xxx"), now).map(|_| ())
     };
     let after_the_last_retry = SIGNED_AT.plus(Duration::from_secs(15 + 300 + 3_600 + 21_600));
     assert_eq!(at(after_the_last_retry), Ok(()));
     assert_eq!(
         at(SIGNED_AT.plus(Duration::from_secs(8 * 3_600 + 1))),
-        Err(Refusal::OutsideReplayWindow)
+        Err(Rejection::OutsideReplayWindow)
     );
-    assert_eq!(at(Timestamp::from_millis(1_699_999_699_000)), Err(Refusal::OutsideReplayWindow));
+    assert_eq!(at(Timestamp::from_millis(1_699_999_699_000)), Err(Rejection::OutsideReplayWindow));
 }
 
 #[test]
 fn a_timestamp_in_milliseconds_is_taken_too() {
     let body: Bytes = encrypted(approval("APPROVED").to_string().as_bytes()).into();
     let signature = signature("1700000000000", "n", KEY, &body);
-    let delivery = Delivery { headers: headers("1700000000000", "n", &signature), body };
-    assert!(authenticate(&delivery).is_ok());
+    let webhook = WebhookRequest { headers: headers("1700000000000", "n", &signature), body };
+    assert!(authenticate(&webhook).is_ok());
 }
 
 #[test]

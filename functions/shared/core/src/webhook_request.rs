@@ -9,7 +9,7 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// What arrived over HTTP.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub struct WebhookRequest {
     /// The headers.
     pub headers: HeaderMap,
     /// The body, exactly as it was sent: signatures are over these bytes.
@@ -18,7 +18,7 @@ pub struct Delivery {
 
 /// Why a delivery is refused. Says nothing of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum Rejection {
     /// More than [`MAX_BODY_BYTES`].
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
@@ -44,7 +44,7 @@ pub enum Refusal {
     #[error("the body is signed and is not an event")]
     SignedNoEvent,
     /// No signature, and no URL check with the right token.
-    #[error("the delivery is not signed")]
+    #[error("the request is not signed")]
     NotSigned,
     /// Signed by someone who does not know the key.
     #[error("the signature is wrong")]
@@ -60,7 +60,7 @@ pub enum Refusal {
     WrongApp,
 }
 
-impl Refusal {
+impl Rejection {
     /// For logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -101,7 +101,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the signature was right: such a refusal is about a clock or a setting, or the
+    /// Whether the signature was right: such a rejection is about a clock or a setting, or the
     /// delivery is a copy of an older one.
     #[must_use]
     pub const fn is_signed(self) -> bool {
