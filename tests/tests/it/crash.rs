@@ -181,7 +181,7 @@ impl<P: SendDeadLetter> SendDeadLetter for Mortal<P> {
 struct TestClock(Arc<AtomicI64>);
 
 impl TestClock {
-    fn pass(&self, duration: Duration) {
+    fn advance(&self, duration: Duration) {
         let millis = i64::try_from(duration.as_millis()).unwrap();
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
@@ -305,7 +305,7 @@ impl Case {
                     assert!(self.is_bad, "only the bad form is buried");
                     return;
                 }
-                Disposition::RetryAfter { .. } => self.clock.pass(HELD_FOR),
+                Disposition::RetryAfter { .. } => self.clock.advance(HELD_FOR),
             }
         }
         panic!("it does not end");
@@ -358,10 +358,10 @@ async fn statement_04_05_06_07_11_hold_after_a_crash_at_every_await() {
                     points = fate.reached();
                     break;
                 }
-                case.clock.pass(HELD_FOR);
+                case.clock.advance(HELD_FOR);
                 let fate = Fate::fatal(second);
                 let is_over = case.deliver(&body, "second", &fate).await.is_some();
-                case.clock.pass(HELD_FOR);
+                case.clock.advance(HELD_FOR);
                 case.deliver_to_the_end(&body, "last").await;
                 let calls = case.scene.nac.calls();
                 assert!(calls <= case.good.len() + 2, "at most one call is repeated per crash");
@@ -397,7 +397,7 @@ async fn g16_actions_keep_their_order_after_a_crash_at_every_await() {
         let body = body(number);
         let fate = Fate::fatal(number);
         let is_over = case.deliver(&body, "first", &fate).await.is_some();
-        case.clock.pass(HELD_FOR);
+        case.clock.advance(HELD_FOR);
         case.deliver_to_the_end(&body, "last").await;
         assert_eq!(case.scene.nac.whitelist(), case.good, "crash at point {number}");
         assert!(case.scene.nac.calls() <= 5, "two effects per device, and one repeated");
@@ -518,7 +518,7 @@ async fn statement_09_patience_lasts_until_it_is_time_to_give_up() {
     let ends = loop {
         // The one that is due next.
         let next = (0..WAITING).min_by_key(|&n| due[n]).unwrap();
-        case.clock.pass(due[next].since(case.clock.now()));
+        case.clock.advance(due[next].since(case.clock.now()));
         receives += 1;
         let now = case.clock.now();
         let body = body(next + 1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use greenlight_core::audit::{AttemptRecord, Grant, RequestStatus, RequestHistory, Subject};
-use greenlight_core::breaker::{Breaker, BreakerState, Health, Pass};
+use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
 use greenlight_core::ledger::{
     CommandResult, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
     Completion, Claimed, apply,
@@ -364,15 +364,15 @@ async fn what_is_forgotten_is_done_again<L: Ledger>(ledger: &L) {
 async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {
     let lease_id = LeaseId::from("unlucky");
     for _ in 0..3 {
-        let (_, pass) = enter(ledger, "nac", &lease_id, at(0)).await;
-        assert_eq!(pass, Pass::Go);
+        let (_, permit) = enter(ledger, "nac", &lease_id, at(0)).await;
+        assert_eq!(permit, Permit::Granted);
         report(ledger, &lease_id, Health::Down, at(0)).await;
     }
-    let (breaker, pass) = enter(ledger, "nac", &lease_id, at(0)).await;
+    let (breaker, permit) = enter(ledger, "nac", &lease_id, at(0)).await;
     let BreakerState::Open { until } = breaker.state else { panic!("{breaker:?}") };
-    assert_eq!(pass, Pass::Wait { until });
-    let (other, pass) = enter(ledger, "another", &lease_id, at(0)).await;
-    assert_eq!((other, pass), (Breaker::default(), Pass::Go), "targets do not share a breaker");
+    assert_eq!(permit, Permit::Denied { until });
+    let (other, permit) = enter(ledger, "another", &lease_id, at(0)).await;
+    assert_eq!((other, permit), (Breaker::default(), Permit::Granted), "targets do not share a breaker");
 
     let barrier = Arc::new(Barrier::new(32));
     let entries = (0..32).map(|n| {
@@ -380,8 +380,8 @@ async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>
         tokio::spawn(async move {
             let lease_id = LeaseId::from(format!("owner-{n}").as_str());
             barrier.wait().await;
-            let (_, pass) = enter(&ledger, "nac", &lease_id, until).await;
-            (pass == Pass::Go).then_some(lease_id)
+            let (_, permit) = enter(&ledger, "nac", &lease_id, until).await;
+            (permit == Permit::Granted).then_some(lease_id)
         })
     });
     let entries: Vec<_> = entries.collect();
@@ -400,12 +400,12 @@ async fn enter<L: Ledger>(
     target: &str,
     lease_id: &LeaseId,
     now: Timestamp,
-) -> (Breaker, Pass) {
-    ledger.change_breaker(target, |breaker| breaker.enter(lease_id, now)).await.unwrap()
+) -> (Breaker, Permit) {
+    ledger.change_breaker(target, |breaker| breaker.try_acquire(lease_id, now)).await.unwrap()
 }
 
 async fn report<L: Ledger>(ledger: &L, lease_id: &LeaseId, health: Health, now: Timestamp) -> Breaker {
-    let change = |breaker: Breaker| (breaker.report(lease_id, health, now), ());
+    let change = |breaker: Breaker| (breaker.record(lease_id, health, now), ());
     ledger.change_breaker("nac", change).await.unwrap().0
 }
 
@@ -416,9 +416,9 @@ async fn of_32_workers_one_has_a_target_to_itself<L: Ledger>(ledger: &L) {
         tokio::spawn(async move {
             let lease_id = LeaseId::from(format!("owner-{n}").as_str());
             barrier.wait().await;
-            let hold = |breaker: Breaker| breaker.hold(&lease_id, at(90_000), at(0));
-            let (_, pass) = ledger.change_breaker("list", hold).await.unwrap();
-            (pass == Pass::Go).then_some(lease_id)
+            let hold = |breaker: Breaker| breaker.lock(&lease_id, at(90_000), at(0));
+            let (_, permit) = ledger.change_breaker("list", hold).await.unwrap();
+            (permit == Permit::Granted).then_some(lease_id)
         })
     });
     let holds: Vec<_> = holds.collect();

@@ -182,7 +182,7 @@ async fn requests_to_aws() {
     ledger.complete(&request, &lease_id, &completion, Some(&attempt_record), at(2)).await.unwrap().unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
-    let report = |breaker: Breaker| (breaker.report(&lease_id, Health::Down, at(5)), ());
+    let report = |breaker: Breaker| (breaker.record(&lease_id, Health::Down, at(5)), ());
     ledger.change_breaker("nac", report).await.unwrap();
 
     let queue = SqsQueue::new(&config, format!("{url}/000000000000/queue"));

@@ -40,7 +40,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 pub struct Breaker {
     /// Failures in a row.
     pub failures: u32,
-    /// Whether calls may pass.
+    /// Whether calls may permit.
     pub state: BreakerState,
     /// Who alone may call for now: for targets that bear one operation at a time.
     #[serde(default)]
@@ -56,7 +56,7 @@ pub struct Held {
     pub until: Timestamp,
 }
 
-/// Whether calls may pass.
+/// Whether calls may permit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
@@ -65,25 +65,25 @@ pub enum BreakerState {
     Closed,
     /// They may not, until then.
     Open {
-        /// When a probe may pass.
+        /// When a probe may permit.
         until: Timestamp,
     },
     /// One may, to see whether the target is back.
     HalfOpen {
         /// Whose call it is.
         probe: LeaseId,
-        /// When another probe may pass.
+        /// When another probe may permit.
         until: Timestamp,
     },
 }
 
-/// Whether a call may pass.
+/// Whether a call may permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
+pub enum Permit {
     /// It may.
-    Go,
+    Granted,
     /// It may not, before then.
-    Wait {
+    Denied {
         /// When it is worth asking again.
         until: Timestamp,
     },
@@ -109,63 +109,63 @@ impl Breaker {
         }
     }
 
-    /// Whether a call may pass at `now`, for whoever only looks.
+    /// Whether a call is allowed at `now`, without becoming the probe.
     #[must_use]
-    pub fn pass(&self, now: Timestamp) -> Pass {
+    pub fn peek(&self, now: Timestamp) -> Permit {
         match &self.state {
             BreakerState::Open { until } if is_ahead(*until, LONGEST_OPEN, now) => {
-                Pass::Wait { until: *until }
+                Permit::Denied { until: *until }
             }
             // Most probes are answered at once.
             BreakerState::HalfOpen { until, .. } if is_ahead(*until, PROBE, now) => {
-                Pass::Wait { until: now.plus(LOOK_AGAIN).min(*until) }
+                Permit::Denied { until: now.plus(LOOK_AGAIN).min(*until) }
             }
-            _ => Pass::Go,
+            _ => Permit::Granted,
         }
     }
 
     /// Asks for a call. The first one after the open time becomes the probe.
     #[must_use]
-    pub fn enter(self, lease_id: &LeaseId, now: Timestamp) -> (Self, Pass) {
-        let pass = match &self.state {
-            BreakerState::HalfOpen { probe, .. } if probe == lease_id => return (self, Pass::Go),
-            _ => self.pass(now),
+    pub fn try_acquire(self, lease_id: &LeaseId, now: Timestamp) -> (Self, Permit) {
+        let permit = match &self.state {
+            BreakerState::HalfOpen { probe, .. } if probe == lease_id => return (self, Permit::Granted),
+            _ => self.peek(now),
         };
-        if self.state == BreakerState::Closed || pass != Pass::Go {
-            return (self, pass);
+        if self.state == BreakerState::Closed || permit != Permit::Granted {
+            return (self, permit);
         }
         let state = BreakerState::HalfOpen { probe: lease_id.clone(), until: now.plus(PROBE) };
-        (Self { state, ..self }, pass)
+        (Self { state, ..self }, permit)
     }
 
     /// Whether nothing is known against the target.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_healthy(&self) -> bool {
         self.failures == 0 && self.state == BreakerState::Closed
     }
 
     /// Asks for the target as a whole, until then at most. Whoever has it keeps it.
     #[must_use]
-    pub fn hold(self, lease_id: &LeaseId, until: Timestamp, now: Timestamp) -> (Self, Pass) {
+    pub fn lock(self, lease_id: &LeaseId, until: Timestamp, now: Timestamp) -> (Self, Permit) {
         match &self.held {
             Some(held) if held.lease_id != *lease_id && is_ahead(held.until, LONGEST_HOLD, now) => {
                 let until = now.plus(LOOK_AGAIN).min(held.until);
-                (self, Pass::Wait { until })
+                (self, Permit::Denied { until })
             }
-            _ => (Self { held: Some(Held { lease_id: lease_id.clone(), until }), ..self }, Pass::Go),
+            _ => (Self { held: Some(Held { lease_id: lease_id.clone(), until }), ..self }, Permit::Granted),
         }
     }
 
     /// Unlocks the target, if this lease locked it.
     #[must_use]
-    pub fn release(self, lease_id: &LeaseId) -> Self {
+    pub fn unlock(self, lease_id: &LeaseId) -> Self {
         let held = self.held.filter(|held| held.lease_id != *lease_id);
         Self { held, ..self }
     }
 
     /// Records how the target answered a call.
     #[must_use]
-    pub fn report(self, lease_id: &LeaseId, health: Health, now: Timestamp) -> Self {
+    pub fn record(self, lease_id: &LeaseId, health: Health, now: Timestamp) -> Self {
         match (health, &self.state) {
             (Health::Up, _) => Self { held: self.held, ..Self::default() },
             (Health::Down, BreakerState::Closed) => {
@@ -209,7 +209,7 @@ mod tests {
 
     /// Three failures in a row at 0 s.
     fn opened() -> Breaker {
-        let fail = |breaker: Breaker, _| breaker.report(&lease_id("a"), Health::Down, at(0));
+        let fail = |breaker: Breaker, _| breaker.record(&lease_id("a"), Health::Down, at(0));
         (0..FAILURES_TO_OPEN).fold(Breaker::default(), fail)
     }
 
@@ -217,9 +217,9 @@ mod tests {
     fn failures_in_a_row_open_it_and_others_do_not() {
         let mut breaker = Breaker::default();
         for _ in 0..10 {
-            breaker = breaker.report(&lease_id("a"), Health::Down, at(0));
-            breaker = breaker.report(&lease_id("a"), Health::Down, at(0));
-            breaker = breaker.report(&lease_id("a"), Health::Up, at(0));
+            breaker = breaker.record(&lease_id("a"), Health::Down, at(0));
+            breaker = breaker.record(&lease_id("a"), Health::Down, at(0));
+            breaker = breaker.record(&lease_id("a"), Health::Up, at(0));
         }
         assert_eq!(breaker, Breaker::default());
         assert_eq!(opened().state, BreakerState::Open { until: at(30) });
@@ -227,17 +227,17 @@ mod tests {
 
     #[test]
     fn statement_09_one_probe_at_a_time_asks_a_target_that_is_down() {
-        let (breaker, pass) = opened().enter(&lease_id("a"), at(29));
-        assert_eq!(pass, Pass::Wait { until: at(30) });
-        let (breaker, pass) = breaker.enter(&lease_id("b"), at(30));
-        assert_eq!(pass, Pass::Go);
-        let (breaker, pass) = breaker.enter(&lease_id("c"), at(31));
-        assert_eq!(pass, Pass::Wait { until: at(36) });
-        let (breaker, pass) = breaker.enter(&lease_id("b"), at(31));
-        assert_eq!(pass, Pass::Go, "the probe may ask again");
+        let (breaker, permit) = opened().try_acquire(&lease_id("a"), at(29));
+        assert_eq!(permit, Permit::Denied { until: at(30) });
+        let (breaker, permit) = breaker.try_acquire(&lease_id("b"), at(30));
+        assert_eq!(permit, Permit::Granted);
+        let (breaker, permit) = breaker.try_acquire(&lease_id("c"), at(31));
+        assert_eq!(permit, Permit::Denied { until: at(36) });
+        let (breaker, permit) = breaker.try_acquire(&lease_id("b"), at(31));
+        assert_eq!(permit, Permit::Granted, "the probe may ask again");
         // The probe died: another one takes its place.
-        let (breaker, pass) = breaker.enter(&lease_id("c"), at(120));
-        assert_eq!(pass, Pass::Go);
+        let (breaker, permit) = breaker.try_acquire(&lease_id("c"), at(120));
+        assert_eq!(permit, Permit::Granted);
         assert!(
             matches!(breaker.state, BreakerState::HalfOpen { probe, .. } if probe == lease_id("c"))
         );
@@ -249,47 +249,47 @@ mod tests {
         let mut now = at(30);
         let mut waits = Vec::new();
         for _ in 0..6 {
-            let (half_open, pass) = breaker.enter(&lease_id("p"), now);
-            assert_eq!(pass, Pass::Go);
-            breaker = half_open.report(&lease_id("p"), Health::Down, now);
+            let (half_open, permit) = breaker.try_acquire(&lease_id("p"), now);
+            assert_eq!(permit, Permit::Granted);
+            breaker = half_open.record(&lease_id("p"), Health::Down, now);
             let BreakerState::Open { until } = breaker.state else { panic!("{breaker:?}") };
             waits.push(until.since(now).as_secs());
             now = until;
         }
         assert_eq!(waits, [60, 120, 240, 300, 300, 300]);
-        let (half_open, _) = breaker.enter(&lease_id("p"), now);
-        assert_eq!(half_open.report(&lease_id("p"), Health::Up, now), Breaker::default());
+        let (half_open, _) = breaker.try_acquire(&lease_id("p"), now);
+        assert_eq!(half_open.record(&lease_id("p"), Health::Up, now), Breaker::default());
     }
 
     #[test]
     fn pass_after_the_clock_was_set_back_does_not_wait_for_the_old_time() {
         let before = at(-100_000);
-        assert_eq!(opened().pass(before), Pass::Go);
-        let (half_open, _) = opened().enter(&lease_id("a"), at(30));
-        assert_eq!(half_open.pass(before), Pass::Go);
-        let (held, _) = Breaker::default().hold(&lease_id("a"), at(90), at(0));
-        let (_, pass) = held.hold(&lease_id("b"), before.plus(PROBE), before);
-        assert_eq!(pass, Pass::Go);
+        assert_eq!(opened().peek(before), Permit::Granted);
+        let (half_open, _) = opened().try_acquire(&lease_id("a"), at(30));
+        assert_eq!(half_open.peek(before), Permit::Granted);
+        let (held, _) = Breaker::default().lock(&lease_id("a"), at(90), at(0));
+        let (_, permit) = held.lock(&lease_id("b"), before.plus(PROBE), before);
+        assert_eq!(permit, Permit::Granted);
     }
 
     #[test]
     fn one_worker_has_a_target_to_itself_until_it_gives_it_back_or_dies() {
-        let (breaker, pass) = Breaker::default().hold(&lease_id("a"), at(90), at(0));
-        assert_eq!(pass, Pass::Go);
-        let (breaker, pass) = breaker.hold(&lease_id("b"), at(91), at(1));
-        assert_eq!(pass, Pass::Wait { until: at(6) });
-        let breaker = breaker.report(&lease_id("a"), Health::Up, at(2));
-        let (breaker, pass) = breaker.release(&lease_id("b")).hold(&lease_id("b"), at(92), at(2));
-        assert_eq!(pass, Pass::Wait { until: at(7) }, "only its lease_id gives it back");
-        let (_, pass) = breaker.clone().hold(&lease_id("b"), at(180), at(90));
-        assert_eq!(pass, Pass::Go, "the lease_id died");
-        let (_, pass) = breaker.release(&lease_id("a")).hold(&lease_id("b"), at(93), at(3));
-        assert_eq!(pass, Pass::Go);
+        let (breaker, permit) = Breaker::default().lock(&lease_id("a"), at(90), at(0));
+        assert_eq!(permit, Permit::Granted);
+        let (breaker, permit) = breaker.lock(&lease_id("b"), at(91), at(1));
+        assert_eq!(permit, Permit::Denied { until: at(6) });
+        let breaker = breaker.record(&lease_id("a"), Health::Up, at(2));
+        let (breaker, permit) = breaker.unlock(&lease_id("b")).lock(&lease_id("b"), at(92), at(2));
+        assert_eq!(permit, Permit::Denied { until: at(7) }, "only its lease_id gives it back");
+        let (_, permit) = breaker.clone().lock(&lease_id("b"), at(180), at(90));
+        assert_eq!(permit, Permit::Granted, "the lease_id died");
+        let (_, permit) = breaker.unlock(&lease_id("a")).lock(&lease_id("b"), at(93), at(3));
+        assert_eq!(permit, Permit::Granted);
     }
 
     #[test]
     fn a_late_failure_does_not_keep_it_open() {
-        let late = opened().report(&lease_id("late"), Health::Down, at(29));
+        let late = opened().record(&lease_id("late"), Health::Down, at(29));
         assert_eq!(late, opened());
     }
 }

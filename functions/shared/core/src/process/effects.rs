@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Job, Processor, AttemptError};
-use crate::breaker::{Breaker, BreakerState, Health, Pass};
+use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
 use crate::ledger::Effect;
@@ -20,57 +20,59 @@ where
     D: SendDeadLetter,
     C: Clock,
 {
-    /// Has a target to itself that bears one operation at a time, until the end of the attempt.
-    async fn hold(&self, target: &str, job: &Job<'_>) -> Result<Result<(), Failure>, LedgerError> {
+    /// Acquires the exclusive lock of a target that allows one operation at a time, until the end of
+    /// the attempt.
+    async fn lock(&self, target: &str, job: &Job<'_>) -> Result<Result<(), Failure>, LedgerError> {
         if !self.actions.is_exclusive(target) {
             return Ok(Ok(()));
         }
         let (lease, now) = (&job.message.lease, self.clock.now());
-        let hold = |breaker: Breaker| breaker.hold(&lease.id, lease.until, now);
-        let (_, pass) = self.ledger.change_breaker(target, hold).await?;
-        Ok(match pass {
-            Pass::Go => Ok(()),
-            Pass::Wait { until } => {
-                let text = format!("another worker has target `{target}` to itself");
+        let lock = |breaker: Breaker| breaker.lock(&lease.id, lease.until, now);
+        let (_, permit) = self.ledger.change_breaker(target, lock).await?;
+        Ok(match permit {
+            Permit::Granted => Ok(()),
+            Permit::Denied { until } => {
+                let text = format!("another worker holds the exclusive lock of target `{target}`");
                 Err(Failure::retry_after(Some(until.since(now)), Class::LeaseHeld, text))
             }
         })
     }
 
-    /// Gives back what it had to itself. What cannot be given back is free when the lease is over.
-    pub(super) async fn release(&self, job: &Job<'_>) {
+    /// Releases the exclusive locks of the attempt. A lock that cannot be released expires with the
+    /// lease.
+    pub(super) async fn unlock(&self, job: &Job<'_>) {
         let lease_id = &job.message.lease.id;
         for target in job.flow.targets() {
             if self.actions.is_exclusive(target) {
-                let release = |breaker: Breaker| (breaker.release(lease_id), ());
-                if let Err(error) = self.ledger.change_breaker(target, release).await {
-                    tracing::warn!(target, %error, "the target could not be given back");
+                let unlock = |breaker: Breaker| (breaker.unlock(lease_id), ());
+                if let Err(error) = self.ledger.change_breaker(target, unlock).await {
+                    tracing::warn!(target, %error, "the exclusive lock of the target could not be released");
                 }
             }
         }
     }
 
-    /// Looks at the circuit breakers of the flow's targets, without taking a probe's place: while all
-    /// are away there is no point in asking the source either.
-    pub(super) async fn look(&self, flow: &Flow) -> Result<Circuits, AttemptError> {
+    /// Reads the circuit breakers of the flow's targets without becoming a probe: while all are open
+    /// there is no point in asking the source either.
+    pub(super) async fn peek(&self, flow: &Flow) -> Result<Circuits, AttemptError> {
         let now = self.clock.now();
         let circuits = Circuits::default();
-        let mut away = Vec::new();
+        let mut open = Vec::new();
         for target in flow.targets() {
             let (breaker, ()) = self.ledger.change_breaker(target, |breaker| (breaker, ())).await?;
-            if let Pass::Wait { until } = breaker.pass(now) {
-                away.push(is_away(target, until.since(now)));
+            if let Permit::Denied { until } = breaker.peek(now) {
+                open.push(circuit_open(target, until.since(now)));
             } else if breaker.state == BreakerState::Closed {
                 circuits.see(target, breaker);
             }
         }
-        match away.pop() {
-            Some(failure) if away.len() + 1 == flow.targets().len() => Err(failure.into()),
+        match open.pop() {
+            Some(failure) if open.len() + 1 == flow.targets().len() => Err(failure.into()),
             _ => Ok(circuits),
         }
     }
 
-    /// One call, if the target's circuit breaker lets it pass, recorded as soon as it is done.
+    /// One call, if the target's circuit breaker lets it permit, recorded as soon as it is done.
     pub(super) async fn perform(
         &self,
         call: &Call<'_>,
@@ -78,11 +80,11 @@ where
         circuits: &Circuits,
         is_proven: bool,
     ) -> Result<Result<Effect, Failure>, AttemptError> {
-        // Who does not have the target to itself must not become its probe.
-        if let Err(failure) = self.hold(call.target, job).await? {
+        // An attempt without the exclusive lock must not become the probe.
+        if let Err(failure) = self.lock(call.target, job).await? {
             return Ok(Err(failure));
         }
-        if let Err(failure) = self.enter(call.target, job, circuits).await? {
+        if let Err(failure) = self.try_acquire(call.target, job, circuits).await? {
             return Ok(Err(failure));
         }
         let result = self.actions.act(call).await;
@@ -100,7 +102,7 @@ where
             self.count_effect(call, job, effect);
         }
         if let Some(health) = health(&result, is_proven) {
-            self.report(call.target, job, circuits, health).await;
+            self.record_health(call.target, job, circuits, health).await;
         }
         Ok(result)
     }
@@ -112,9 +114,9 @@ where
         self.metrics.measure(&Metric::took("EventToEffectLatency", since_event, &labels));
     }
 
-    /// Asks the target's circuit breaker, once per attempt, unless it was seen closed. One that
-    /// this attempt opened ends the attempt for the target.
-    async fn enter(
+    /// Asks the target's circuit breaker, once per attempt, unless it was seen closed. A breaker
+    /// that this attempt opened ends the attempt for the target.
+    async fn acquire(
         &self,
         target: &str,
         job: &Job<'_>,
@@ -123,45 +125,45 @@ where
         let now = self.clock.now();
         match circuits.of(target).map(|breaker| breaker.state) {
             Some(BreakerState::Open { until }) => {
-                return Ok(Err(is_away(target, until.since(now))));
+                return Ok(Err(circuit_open(target, until.since(now))));
             }
             Some(_) => return Ok(Ok(())),
             None => {}
         }
         let lease_id = &job.message.lease.id;
-        let enter = |breaker: Breaker| breaker.enter(lease_id, now);
-        let (breaker, pass) = self.ledger.change_breaker(target, enter).await?;
-        Ok(match pass {
-            Pass::Wait { until } => Err(is_away(target, until.since(now))),
-            Pass::Go => {
+        let acquire = |breaker: Breaker| breaker.try_acquire(lease_id, now);
+        let (breaker, permit) = self.ledger.change_breaker(target, acquire).await?;
+        Ok(match permit {
+            Permit::Denied { until } => Err(circuit_open(target, until.since(now))),
+            Permit::Granted => {
                 circuits.see(target, breaker);
                 Ok(())
             }
         })
     }
 
-    /// Tells the target's circuit breaker, where that changes anything. The breaker is there to spare
-    /// the target: what cannot be told does not hold the request up.
-    async fn report(&self, target: &str, job: &Job<'_>, circuits: &Circuits, health: Health) {
+    /// Records the health of the target in its circuit breaker, where that changes anything. The
+    /// breaker spares the target: a ledger that does not answer does not delay the request.
+    async fn record_health(&self, target: &str, job: &Job<'_>, circuits: &Circuits, health: Health) {
         let known = circuits.of(target).unwrap_or_default();
-        if health == Health::Up && known.is_sound() {
+        if health == Health::Up && known.is_healthy() {
             return;
         }
         let (lease_id, now) = (&job.message.lease.id, self.clock.now());
-        let report = |before: Breaker| (before.clone().report(lease_id, health, now), before);
-        let (reported, before) = match self.ledger.change_breaker(target, report).await {
+        let record = |before: Breaker| (before.clone().record(lease_id, health, now), before);
+        let (recorded, before) = match self.ledger.change_breaker(target, record).await {
             Ok(changed) => changed,
             Err(error) => {
-                tracing::warn!(target, %error, "the circuit breaker could not be told");
+                tracing::warn!(target, %error, "the circuit breaker could not be written");
                 return;
             }
         };
-        if reported.as_str() != before.as_str() {
-            let (from, to, failures) = (before.as_str(), reported.as_str(), reported.failures);
+        if recorded.as_str() != before.as_str() {
+            let (from, to, failures) = (before.as_str(), recorded.as_str(), recorded.failures);
             tracing::warn!(target, from, to, failures, "circuit breaker");
             self.metrics.measure(&Metric::once("CircuitBreakerTransitions", &[("target", target), ("to", to)]));
         }
-        circuits.see(target, reported);
+        circuits.see(target, recorded);
     }
 }
 
@@ -179,10 +181,10 @@ impl Circuits {
     }
 }
 
-/// What the result of a call says of its target; `None` when the call never got there.
+/// The health of the target, by the result of a call; `None` when the call did not reach it.
 ///
-/// A gateway that waits in vain can mean this device or the whole target: the whole, unless the
-/// target did something for another device in this attempt.
+/// A gateway's timeout can mean this device or the whole target: it means the whole target, unless
+/// the target did something for another device in this attempt.
 fn health<T>(result: &Result<T, Failure>, is_proven: bool) -> Option<Health> {
     match result {
         Ok(_) => Some(Health::Up),
@@ -195,7 +197,7 @@ fn health<T>(result: &Result<T, Failure>, is_proven: bool) -> Option<Health> {
     }
 }
 
-fn is_away(target: &str, wait: Duration) -> Failure {
-    let text = format!("target `{target}` is away, and is asked by one probe at a time");
+fn circuit_open(target: &str, wait: Duration) -> Failure {
+    let text = format!("the circuit of target `{target}` is open: one probe at a time asks it");
     Failure::retry_after(Some(wait), Class::CircuitOpen, text).at(target)
 }

@@ -36,7 +36,7 @@ where
         attempt: &mut AttemptResult<'_>,
     ) -> Result<(), AttemptError> {
         let result = self.perform_all(job, plan, circuits, attempt).await;
-        self.release(job).await;
+        self.unlock(job).await;
         result
     }
 

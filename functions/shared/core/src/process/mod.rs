@@ -290,7 +290,7 @@ where
             let text = "attempt after attempt ended without a result: the log has the reason";
             return Err(Failure::retry(Class::InternalError, text).into());
         }
-        let circuits = self.look(flow).await?;
+        let circuits = self.peek(flow).await?;
         let instance = self.source.read_instance(&request.instance_id).await?;
         confirm(request, &instance)?;
         let plan = plan(flow, &instance, &request.event_id, &self.actions)?;

@@ -92,7 +92,7 @@ mod tests {
     struct TestClock(Arc<AtomicI64>);
 
     impl TestClock {
-        fn pass(&self, seconds: i64) {
+        fn advance(&self, seconds: i64) {
             self.0.fetch_add(seconds * 1_000, Ordering::SeqCst);
         }
     }
@@ -141,9 +141,9 @@ mod tests {
     fn renewed_reads_again_within_seconds_and_no_more_often() {
         let (cached, store, clock) = loaded();
         let first = cached.current();
-        clock.pass(2);
+        clock.advance(2);
         assert!(renewed(&cached, &first).is_none());
-        clock.pass(1);
+        clock.advance(1);
         let second = renewed(&cached, &first).unwrap();
         assert!(Arc::ptr_eq(&cached.current(), &second));
         // Who comes with the old one gets what was read since, whatever the time.
@@ -156,14 +156,14 @@ mod tests {
     fn a_read_that_fails_keeps_the_old_one_and_is_tried_again_soon() {
         let (cached, store, clock) = loaded();
         let first = cached.current();
-        clock.pass(3);
+        clock.advance(3);
         *store.is_away.lock().unwrap() = true;
         assert!(renewed(&cached, &first).is_none());
         assert!(Arc::ptr_eq(&cached.current(), &first));
         *store.is_away.lock().unwrap() = false;
-        clock.pass(2);
+        clock.advance(2);
         assert!(renewed(&cached, &first).is_none());
-        clock.pass(1);
+        clock.advance(1);
         assert!(renewed(&cached, &first).is_some());
     }
 }

@@ -64,7 +64,7 @@ async fn g17_devices_that_fail_never_keep_the_others_from_being_done() {
                     if run.world.done("nac", "add") == expected {
                         break;
                     }
-                    run.world.pass(after);
+                    run.world.advance(after);
                 }
                 assert_eq!(run.world.done("nac", "add"), expected, "{count} devices, {failing:?}");
                 runs += 1;
@@ -299,7 +299,7 @@ async fn g27_a_second_message_has_no_budget_of_its_own_and_a_redrive_has() {
     let mut run = Run::new(world, ADD);
     let (_, end) = run.play(1_000).await;
     assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
-    run.world.pass(Duration::from_mins(10));
+    run.world.advance(Duration::from_mins(10));
     // The other message was there before the first one was given up.
     let end = run.attempt().await;
     assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
@@ -313,7 +313,7 @@ async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
         World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
     let mut run = Run::new(world, ADD);
     let _ = run.play(3).await;
-    run.world.pass(Duration::from_hours(64));
+    run.world.advance(Duration::from_hours(64));
     let end = run.attempt().await;
     assert!(matches!(end, Disposition::RetryAfter { .. }), "{end:?}");
     let spent = run.world.record.lock().unwrap().clone().unwrap().retry.unwrap().spent_ms;
@@ -327,7 +327,7 @@ async fn g27_a_message_is_given_up_before_the_queue_deletes_it() {
     let mut run = Run::new(world, ADD);
     run.expires_at = Some(START.plus(Duration::from_hours(13)));
     assert!(matches!(run.attempt().await, Disposition::RetryAfter { .. }));
-    run.world.pass(Duration::from_hours(2));
+    run.world.advance(Duration::from_hours(2));
     let end = run.attempt().await;
     assert!(
         matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::TargetUnavailable)

@@ -85,7 +85,7 @@ impl World {
         Self { behaviour: Mutex::new(Box::new(behaviour)), ..self }
     }
 
-    pub(crate) fn pass(&self, duration: Duration) {
+    pub(crate) fn advance(&self, duration: Duration) {
         let millis = i64::try_from(duration.as_millis()).unwrap();
         self.now.fetch_add(millis, Ordering::SeqCst);
     }
@@ -210,7 +210,7 @@ impl Act for Ports {
     }
 
     async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
-        self.0.pass(self.0.call_takes);
+        self.0.advance(self.0.call_takes);
         let device = call.device.octets()[5];
         let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
         let subject = (target.clone(), device);
@@ -308,7 +308,7 @@ impl Run {
 
     /// One receive of another message about the same request, as a redrive sends it.
     pub(crate) async fn redrive(&mut self) -> Disposition {
-        self.world.pass(Duration::from_hours(1));
+        self.world.advance(Duration::from_hours(1));
         self.receives = 0;
         self.first_received = Ports(Arc::clone(&self.world)).now();
         self.attempt().await
@@ -349,7 +349,7 @@ impl Run {
     pub(crate) async fn play(&mut self, most: usize) -> (usize, Disposition) {
         for number in 1.. {
             match self.attempt().await {
-                Disposition::RetryAfter { after, .. } if number < most => self.world.pass(after),
+                Disposition::RetryAfter { after, .. } if number < most => self.world.advance(after),
                 end => return (number, end),
             }
         }
