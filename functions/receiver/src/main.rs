@@ -13,7 +13,7 @@ use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::{WebhookResponse, WebhookRequest, Mistakes, Receiver, receive};
 use greenlight_sources::feishu::FeishuWebhook;
-use greenlight_stores::aws::lean::{Aws, SecretsManager, SetupError, SqsQueue};
+use greenlight_stores::aws::minimal::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
     AwsEnvironment, EmbeddedMetrics, MissingVariable, Patience, log_to_stdout, variable,
 };

@@ -16,7 +16,7 @@ use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{Definition, SOURCE, Widget};
 use greenlight_stores::SystemClock;
-use greenlight_stores::embedded::OpenError;
+use greenlight_stores::sqlite::OpenError;
 use greenlight_stores::private::check_private;
 use serde_json::json;
 use thiserror::Error;

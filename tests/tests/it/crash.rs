@@ -28,7 +28,7 @@ use greenlight_core::{
 };
 use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuClient;
-use greenlight_stores::embedded::Database;
+use greenlight_stores::sqlite::Database;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device, request};
 use tokio::sync::{Notify, watch};
 
@@ -556,7 +556,7 @@ async fn statement_09_patience_lasts_until_it_is_time_to_give_up() {
 
 /// Whatever else the queue is used for: it gives a message to one at a time.
 #[tokio::test]
-async fn the_embedded_queue_hides_what_it_gave_out() {
+async fn the_sqlite_queue_hides_messages_in_flight() {
     let database = Database::in_memory().await.unwrap();
     let request = Request::parse(&body(1)).unwrap();
     database.enqueue(&request).await.unwrap();

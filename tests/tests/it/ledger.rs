@@ -13,7 +13,7 @@ use greenlight_core::ports;
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::DynamoLedger;
-use greenlight_stores::embedded::Database;
+use greenlight_stores::sqlite::Database;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_table;
 use greenlight_tests::scene::request;
@@ -81,7 +81,7 @@ asks!(
 macro_rules! suite {
     ($($statement:ident),* $(,)?) => {
         mod sqlite {
-            use greenlight_stores::embedded::Database;
+            use greenlight_stores::sqlite::Database;
 
             $(
                 #[tokio::test(flavor = "multi_thread")]

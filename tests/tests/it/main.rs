@@ -10,7 +10,7 @@ mod functions;
 mod glibc;
 mod guarantees;
 mod http;
-mod lean;
+mod minimal;
 mod ledger;
 mod listener;
 mod openapi;

@@ -13,7 +13,7 @@ use greenlight::status::{status, waiting};
 use greenlight_core::Reason;
 use greenlight_core::ports::{SendDeadLetter, Clock, DeadLetter, Http};
 use greenlight_core::{Class, Request, Decision};
-use greenlight_stores::embedded::Database;
+use greenlight_stores::sqlite::Database;
 use greenlight_stores::private::write_private;
 use greenlight_stores::{SecretFile, SystemClock};
 use greenlight_tests::scene::{APPROVAL_CODE, Scene, device, request};

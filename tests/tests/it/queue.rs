@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use greenlight_core::ports::{SendDeadLetter, DeadLetter, Enqueue, ChangeVisibility};
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::SqsQueue;
-use greenlight_stores::embedded::{Database, Received};
+use greenlight_stores::sqlite::{Database, Received};
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_queue;
 use greenlight_tests::scene::request;

@@ -9,7 +9,7 @@ use greenlight::serve::{Options, ServeError, Server};
 use greenlight::simulator::Sent;
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
-use greenlight_stores::embedded::Database;
+use greenlight_stores::sqlite::Database;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::{Value, json};

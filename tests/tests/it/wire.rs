@@ -21,7 +21,7 @@ use greenlight_core::ports::{
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp, Decision};
 use greenlight_stores::aws::{
-    AwsEnvironment, DynamoLedger, Patience, Sdk, SecretsManager, SqsQueue, lean,
+    AwsEnvironment, DynamoLedger, Patience, Sdk, SecretsManager, SqsQueue, minimal,
 };
 use greenlight_tests::scene::request;
 use serde_json::{Value, json};
@@ -113,14 +113,14 @@ async fn the_receivers_own_requests_are_those_of_the_sdk() {
     let (config, url) = recording_aws(&recorded).await;
     let second = Duration::from_secs(1);
     let patience = Patience { connect: second, attempt: second, operation: second, attempts: 1 };
-    let aws = lean::Aws::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).unwrap();
+    let aws = minimal::Aws::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).unwrap();
     let queue_url = format!("{url}/000000000000/queue");
 
     SqsQueue::new(&config, &queue_url).enqueue(&request("I-1")).await.unwrap();
     SecretsManager::new(&config, "secret").fetch().await.unwrap();
     let by_the_sdk = std::mem::take(&mut *recorded.lock().unwrap());
-    lean::SqsQueue::new(&aws, queue_url, patience).unwrap().enqueue(&request("I-1")).await.unwrap();
-    lean::SecretsManager::new(&aws, "secret".to_owned(), patience).unwrap().fetch().await.unwrap();
+    minimal::SqsQueue::new(&aws, queue_url, patience).unwrap().enqueue(&request("I-1")).await.unwrap();
+    minimal::SecretsManager::new(&aws, "secret".to_owned(), patience).unwrap().fetch().await.unwrap();
     assert_eq!(by_the_sdk, *recorded.lock().unwrap());
     assert_eq!(by_the_sdk.len(), 2);
 }

@@ -71,7 +71,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("ledger", "both ledgers are the same state machine", &[TOOLS, BUILD], suite),
     part("queue", "both queues have the same semantics", &[TOOLS, BUILD], suite),
     part("wire", "the requests to AWS are those that were reviewed", &[BUILD], suite),
-    part("lean", "the receiver's own AWS client", &[BUILD], suite),
+    part("minimal", "the receiver's own AWS client", &[BUILD], suite),
     part("oracle", "the official Python SDK agrees", &[TOOLS, BUILD], suite),
     part("functions", "both Lambda binaries, killed and in trouble", &[TOOLS, BUILD], suite),
     part(

@@ -5,7 +5,7 @@
 //!                      |  ^                 \-complete-> failed{reason} -claim-> running
 //!                      \--/ claim, once the lease ran out or was released
 //! ```
-//! [`apply`] is the machine. The embedded ledger runs it inside a transaction; the one on DynamoDB
+//! [`apply`] is the machine. The ledger in SQLite runs it inside a transaction; the one on DynamoDB
 //! expresses each command as one conditional write. The same conformance suite holds both to it.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,14 +1,14 @@
-//! Queue, ledger and secret: on AWS, and embedded for one machine.
+//! Queue, ledger and secret: on AWS, and in SQLite for one machine.
 //!
 //! | | AWS | one machine |
 //! |---|---|---|
-//! | queue, dead-letter queue | [`aws::SqsQueue`] | [`embedded::Database`] |
-//! | ledger | [`aws::DynamoLedger`] | [`embedded::Database`] |
+//! | queue, dead-letter queue | [`aws::SqsQueue`] | [`sqlite::Database`] |
+//! | ledger | [`aws::DynamoLedger`] | [`sqlite::Database`] |
 //! | secret | [`aws::SecretsManager`] | [`SecretFile`] |
 //! | clock | [`SystemClock`] | [`SystemClock`] |
 //! | flows | [`flows_text`] | [`flows_text`] |
 //!
-//! [`aws::lean`] has queue and secret for the receiver, which calls AWS without the SDK.
+//! [`aws::minimal`] has queue and secret for the receiver, which calls AWS without the SDK.
 //!
 //! Each adapter is a cargo feature, so that a function carries what it uses and no more.
 
@@ -16,7 +16,7 @@
 pub mod aws;
 mod clock;
 #[cfg(feature = "sqlite")]
-pub mod embedded;
+pub mod sqlite;
 mod flows_file;
 pub mod private;
 mod secret_file;

@@ -14,7 +14,7 @@ use greenlight_core::ports::{
     Call, Claim, KeepBreakers, LedgerError, QueueError, RecordEffect, Complete,
 };
 use greenlight_core::{Failure, Request, RequestKey, Decision};
-use greenlight_stores::embedded::Database;
+use greenlight_stores::sqlite::Database;
 use lambda_runtime::Context;
 use tokio::sync::watch;
 

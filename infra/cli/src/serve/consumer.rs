@@ -7,7 +7,7 @@ use greenlight_core::ledger::{Lease, LeaseId};
 use greenlight_core::ports::{Clock, QueueError};
 use greenlight_core::{Disposition, Message, process};
 use greenlight_stores::SystemClock;
-use greenlight_stores::embedded::{Database, Received};
+use greenlight_stores::sqlite::{Database, Received};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 

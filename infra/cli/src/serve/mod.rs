@@ -19,7 +19,7 @@ use greenlight_core::transport::is_clear_text;
 use greenlight_core::{Mistakes, Processor, Receiver};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
-use greenlight_stores::embedded::{Database, OpenError};
+use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{BadFlowsFile, SecretFile, SystemClock, flow_variable, flows_text};
 use thiserror::Error;
 use tokio::net::TcpListener;

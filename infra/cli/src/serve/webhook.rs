@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use greenlight_core::ports::{Clock, Enqueue, QueueError};
 use greenlight_core::{WebhookResponse, WebhookRequest, MAX_BODY_BYTES, Rejection, Request, receive};
 use greenlight_stores::SystemClock;
-use greenlight_stores::embedded::Database;
+use greenlight_stores::sqlite::Database;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use greenlight_stores::embedded::Database;
+use greenlight_stores::sqlite::Database;
 use greenlight_tests::scene::Scene;
 use greenlight_tests::serving::Serving;
 use greenlight_tests::stack::PATIENCE;

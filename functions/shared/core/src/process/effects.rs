@@ -84,7 +84,7 @@ where
         if let Err(failure) = self.lock(call.target, job).await? {
             return Ok(Err(failure));
         }
-        if let Err(failure) = self.try_acquire(call.target, job, circuits).await? {
+        if let Err(failure) = self.acquire(call.target, job, circuits).await? {
             return Ok(Err(failure));
         }
         let result = self.actions.act(call).await;

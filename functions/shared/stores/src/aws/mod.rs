@@ -15,8 +15,8 @@ mod attempt_records;
 mod flows;
 #[cfg(feature = "dynamodb")]
 mod item;
-#[cfg(feature = "lean")]
-pub mod lean;
+#[cfg(feature = "minimal")]
+pub mod minimal;
 mod logs;
 mod metrics;
 #[cfg(feature = "sdk")]

@@ -34,7 +34,7 @@ impl Database {
         now: Timestamp,
     ) -> Result<CommandResult, LedgerError> {
         let key = key.clone();
-        self.writer
+        self.group_commit
             .write(move |connection| {
                 async move { carry_out(connection, &key, command, &with, now).await }.boxed()
             })
@@ -179,7 +179,7 @@ impl Complete for Database {
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
         let request = request.clone();
-        self.writer
+        self.group_commit
             .write(move |connection| {
                 async move {
                     file_event(connection, &request, now).await?;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use greenlight_core::ports::{Enqueue, FetchSecret};
-use greenlight_stores::aws::lean::{Aws, SecretsManager, SqsQueue};
+use greenlight_stores::aws::minimal::{Aws, SecretsManager, SqsQueue};
 use greenlight_stores::aws::{AwsEnvironment, Patience};
 use greenlight_tests::scene::request;
 use serde_json::json;

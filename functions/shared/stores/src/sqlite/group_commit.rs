@@ -24,7 +24,7 @@ const OTHERS_BESIDE_MESSAGES: usize = 4;
 
 /// Writes in the background, as long as there is a clone of it.
 #[derive(Clone, Debug)]
-pub(super) struct Writer {
+pub(super) struct GroupCommit {
     messages: mpsc::Sender<Message>,
     others: mpsc::Sender<Box<dyn Job>>,
 }
@@ -77,7 +77,7 @@ fn closed() -> LedgerError {
     failed("the database is closed")
 }
 
-impl Writer {
+impl GroupCommit {
     /// Writes over `pool`.
     pub(super) fn over(pool: SqlitePool) -> Self {
         let (messages, arrived_messages) = mpsc::channel(MESSAGES);
@@ -189,11 +189,11 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
-    use crate::embedded::Database;
+    use crate::sqlite::Database;
 
     async fn put(database: &Database, body: &str, is_right: bool) -> Result<(), LedgerError> {
         let body = body.to_owned();
-        let write = database.writer.write(move |connection| {
+        let write = database.group_commit.write(move |connection| {
             async move {
                 let insert = sqlx::query("INSERT INTO queue (body, visible_at) VALUES (?, 0)");
                 insert.bind(body).execute(connection).await.map_err(failed)?;
@@ -212,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_fails_takes_nothing_else_with_it() {
         let database = Database::in_memory().await.unwrap();
-        let message = database.writer.message("a".to_owned());
+        let message = database.group_commit.message("a".to_owned());
         let writes = join_all([
             put(&database, "b", true),
             put(&database, "c", false),
@@ -227,11 +227,11 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_panics_ends_nobody_elses() {
         let database = Database::in_memory().await.unwrap();
-        let panics = database.writer.write::<(), _>(|_| async { panic!("a defect") }.boxed());
+        let panics = database.group_commit.write::<(), _>(|_| async { panic!("a defect") }.boxed());
         let (panicked, put) = tokio::join!(panics, put(&database, "a", true));
         assert_eq!(panicked.unwrap_err().0, "a write panicked");
         put.unwrap();
-        database.writer.message("b".to_owned()).await.unwrap();
+        database.group_commit.message("b".to_owned()).await.unwrap();
         assert_eq!(bodies(&database).await, ["a", "b"]);
     }
 
@@ -245,17 +245,17 @@ mod tests {
         .execute(&database.pool)
         .await
         .unwrap();
-        let wrong = database.writer.write(|connection| {
+        let wrong = database.group_commit.write(|connection| {
             async move {
                 let insert = sqlx::query("INSERT INTO t VALUES (99)").execute(connection);
                 insert.await.map(drop).map_err(failed)
             }
             .boxed()
         });
-        let (wrong, message) = tokio::join!(wrong, database.writer.message("a".to_owned()));
+        let (wrong, message) = tokio::join!(wrong, database.group_commit.message("a".to_owned()));
         assert!(wrong.is_err() && message.is_err());
         assert!(bodies(&database).await.is_empty());
-        database.writer.message("b".to_owned()).await.unwrap();
+        database.group_commit.message("b".to_owned()).await.unwrap();
         assert_eq!(bodies(&database).await, ["b"]);
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let database = Database::open(&data).await.unwrap();
         let log = data.join("greenlight.db-wal");
         let before = commits(&std::fs::read(&log).unwrap());
-        let messages = (0..200).map(|n| database.writer.message(n.to_string()));
+        let messages = (0..200).map(|n| database.group_commit.message(n.to_string()));
         assert!(join_all(messages).await.iter().all(Result::is_ok));
         let after = commits(&std::fs::read(&log).unwrap());
         println!("200 messages in {} commits", after - before);

@@ -9,7 +9,7 @@ mod overview;
 mod queue;
 mod schema;
 mod histories;
-mod writer;
+mod group_commit;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::private::{NotPrivate, check_private, create_private_folder};
 
-use writer::Writer;
+use group_commit::GroupCommit;
 
 pub use queue::Received;
 
@@ -84,7 +84,7 @@ pub struct Database {
     /// One connection: SQLite writes one at a time anyway, and nobody waits for a lock.
     pool: SqlitePool,
     /// For what every request writes. Circuit breakers and dead letters, which are rare, have commits of their own.
-    writer: Writer,
+    group_commit: GroupCommit,
     /// Held as long as any clone lives.
     _lock: Option<Arc<File>>,
     /// The lock of whoever works on the folder that was opened beside them.
@@ -159,8 +159,8 @@ impl Database {
             .max_lifetime(None)
             .connect_with(options)
             .await?;
-        let writer = Writer::over(pool.clone());
-        Ok(Self { pool, writer, _lock: lock, beside: None })
+        let group_commit = GroupCommit::over(pool.clone());
+        Ok(Self { pool, group_commit, _lock: lock, beside: None })
     }
 
     /// Whether somebody works on the folder: nobody else takes what is put into its queue.

@@ -53,7 +53,7 @@ fn not_written(LedgerError(cause): LedgerError) -> QueueError {
 
 impl Enqueue for Database {
     async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
-        self.writer.message(request.to_json()).await.map_err(not_written)
+        self.group_commit.message(request.to_json()).await.map_err(not_written)
     }
 }
 
@@ -69,7 +69,7 @@ impl Database {
         hidden_until: Timestamp,
     ) -> Result<Vec<Received>, QueueError> {
         let rows: Vec<(i64, String, u32, i64)> = self
-            .writer
+            .group_commit
             .write(move |connection| {
                 async move {
                     sqlx::query(FIND_AGAIN)
@@ -103,7 +103,7 @@ impl Database {
     /// [`QueueError`] when SQLite says no.
     pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
         let (id, receive_count) = (message.id, message.receive_count);
-        self.writer
+        self.group_commit
             .write(move |connection| {
                 let deleted = sqlx::query("DELETE FROM queue WHERE id = ? AND receive_count = ?")
                     .bind(id)
@@ -126,7 +126,7 @@ impl Database {
         after: Duration,
     ) -> Result<(), QueueError> {
         let (id, receive_count) = (message.id, message.receive_count);
-        self.writer
+        self.group_commit
             .write(move |connection| {
                 let changed = sqlx::query(
                 "UPDATE queue SET visible_at = ?, hidden_at = ?, in_flight = 0 WHERE id = ? AND receive_count = ?",
