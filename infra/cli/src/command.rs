@@ -19,7 +19,7 @@ use crate::arguments::{
 };
 use crate::audit::{self, AuditError};
 use crate::dlq::{self, DlqError, Pace, Which};
-use crate::doctor::{Patient, doctor};
+use crate::doctor::{DoctorOptions, run_checks};
 use crate::flows::OfSite;
 use crate::output::{
     log_writer, one_line, print, print_error, print_line, print_question, try_print,
@@ -172,9 +172,9 @@ async fn answer(command: Command) -> Told {
             let AskFeishu { secrets, feishu_base_url } = feishu;
             let (place, files) = (at.place(), files.into());
             let secrets = place.secrets_file(secrets);
-            let found = doctor(&Patient { place, files, secrets, feishu_base_url }).await;
+            let found = run_checks(&DoctorOptions { place, files, secrets, feishu_base_url }).await;
             print(&if json { found.to_json() } else { found.told() });
-            found.decision()?;
+            found.result()?;
             Ok(String::new())
         }
         Command::Subscribe { code, json, at, feishu } => {

@@ -31,7 +31,7 @@ const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
 
 /// What to look at.
 #[derive(Clone, Debug)]
-pub struct Patient {
+pub struct DoctorOptions {
     /// Where greenlight runs.
     pub place: Place,
     /// Flows and connectors.
@@ -42,18 +42,18 @@ pub struct Patient {
     pub feishu_base_url: String,
 }
 
-/// What was found.
+/// What was checks.
 #[derive(Debug, Default)]
-pub struct AttemptRecord {
+pub struct Checks {
     lines: Vec<(bool, String, String)>,
 }
 
 /// Something is not as it must be.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("{0} of these must be mended first (有 {0} 项需要处理)")]
-pub struct Ill(pub usize);
+#[error("{0} checks failed (有 {0} 项检查未通过)")]
+pub struct ChecksFailed(pub usize);
 
-impl AttemptRecord {
+impl Checks {
     fn ok(&mut self, what: &str, detail: impl Display) {
         self.lines.push((true, what.to_owned(), detail.to_string()));
     }
@@ -91,27 +91,27 @@ impl AttemptRecord {
     }
 
     /// # Errors
-    /// [`Ill`] when anything must be mended.
-    pub fn decision(&self) -> Result<(), Ill> {
+    /// [`ChecksFailed`] when a check failed.
+    pub fn result(&self) -> Result<(), ChecksFailed> {
         match self.lines.iter().filter(|(is_ok, ..)| !is_ok).count() {
             0 => Ok(()),
-            ill => Err(Ill(ill)),
+            failed => Err(ChecksFailed(failed)),
         }
     }
 }
 
 /// Looks at everything. Nothing is changed anywhere.
-pub async fn doctor(patient: &Patient) -> AttemptRecord {
-    let mut found = AttemptRecord::default();
-    let site = Site::open(&patient.place).await;
+pub async fn run_checks(options: &DoctorOptions) -> Checks {
+    let mut checks = Checks::default();
+    let site = Site::open(&options.place).await;
     let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
-    let site = match &patient.place {
+    let site = match &options.place {
         // Before the first `serve` there is no folder, and that is no fault.
         Place::Folder(folder) if matches!(site, Err(SiteError::Open(OpenError::Absent(_)))) => {
             match check_private(folder) {
-                Ok(Err(error)) => found.bad("data folder", error),
+                Ok(Err(error)) => checks.bad("data folder", error),
                 _ => {
-                    found
+                    checks
                         .ok("data folder", "made by the first `greenlight serve` (首次运行时创建)");
                 }
             }
@@ -119,46 +119,46 @@ pub async fn doctor(patient: &Patient) -> AttemptRecord {
         }
         Place::Folder(folder) => {
             if let Ok(Err(error)) = check_private(folder) {
-                found.bad("data folder", error);
+                checks.bad("data folder", error);
             }
-            found.take("data folder", site, "")
+            checks.take("data folder", site, "")
         }
         // Without it there is nothing that could be looked at.
-        Place::Stack(_) => match found.take("stack", site, advice) {
-            None => return found,
+        Place::Stack(_) => match checks.take("stack", site, advice) {
+            None => return checks,
             site => site,
         },
     };
     if let Some(site) = &site {
-        queues(site, &mut found).await;
+        queues(site, &mut checks).await;
     }
     let known = |name: &str| Site::variable_of(site.as_ref(), name);
     let files = match &site {
-        Some(site) => deployed(site, &patient.files, &mut found).await,
-        None => patient.files.clone(),
+        Some(site) => deployed(site, &options.files, &mut checks).await,
+        None => options.files.clone(),
     };
-    let flows = found.take("flows", read_with(&files, &known), "");
+    let flows = checks.take("flows", read_with(&files, &known), "");
     if let Some(flows) = &flows {
-        variables(flows, &mut found);
+        variables(flows, &mut checks);
     }
     let secrets = match &site {
-        Some(site) => site.secrets(patient.secrets.clone()),
+        Some(site) => site.secrets(options.secrets.clone()),
         None => {
-            Ok(crate::secrets::Secrets::File(greenlight_stores::SecretFile::new(&patient.secrets)))
+            Ok(crate::secrets::Secrets::File(greenlight_stores::SecretFile::new(&options.secrets)))
         }
     };
-    let Some(secrets) = found.take("secret", secrets, "") else { return found };
+    let Some(secrets) = checks.take("secret", secrets, "") else { return checks };
     let secret = secrets.read().await;
     let advice = secret.as_ref().err().map_or("", advice_for);
-    let Some(secret) = found.take("secret", secret, advice) else { return found };
-    found.ok("secret", "complete, as far as Feishu is concerned (飞书部分完整)");
-    let base_url = known("FEISHU_BASE_URL").unwrap_or_else(|| patient.feishu_base_url.clone());
-    clock(&base_url, &mut found).await;
-    at_feishu(&secret, &base_url, flows.as_ref().map(|flows| &flows.flows), &mut found).await;
+    let Some(secret) = checks.take("secret", secret, advice) else { return checks };
+    checks.ok("secret", "complete, as far as Feishu is concerned (飞书部分完整)");
+    let base_url = known("FEISHU_BASE_URL").unwrap_or_else(|| options.feishu_base_url.clone());
+    clock(&base_url, &mut checks).await;
+    at_feishu(&secret, &base_url, flows.as_ref().map(|flows| &flows.flows), &mut checks).await;
     if let Some(flows) = flows {
-        targets(flows, secret, &mut found).await;
+        targets(flows, secret, &mut checks).await;
     }
-    found
+    checks
 }
 
 /// What corrects a secret that cannot be used, where its error does not say so itself.
@@ -174,44 +174,44 @@ const fn advice_for(error: &SecretError) -> &'static str {
     }
 }
 
-async fn queues(site: &Site, found: &mut AttemptRecord) {
+async fn queues(site: &Site, checks: &mut Checks) {
     let overview = site.overview(SystemClock.now()).await;
     let advice = "; may these credentials read queue, table and metrics? (检查权限)";
-    if let Some(overview) = found.take("queue and ledger", overview, advice) {
+    if let Some(overview) = checks.take("queue and ledger", overview, advice) {
         let dead = overview.dead_letters;
-        found.ok("queue and ledger", format!("reachable, {dead} dead letter(s) (可访问)"));
+        checks.ok("queue and ledger", format!("reachable, {dead} dead letter(s) (可访问)"));
     }
 }
 
 /// The flows to look at: those that were given, else those that run there.
-async fn deployed(site: &Site, files: &Files, found: &mut AttemptRecord) -> Files {
+async fn deployed(site: &Site, files: &Files, checks: &mut Checks) -> Files {
     let of_site = flows::of_site(site, files.clone()).await;
-    let Some(of_site) = found.take("deployed flows", of_site, "") else { return files.clone() };
+    let Some(of_site) = checks.take("deployed flows", of_site, "") else { return files.clone() };
     match (of_site.warning(), of_site.since) {
-        (Some(warning), _) => found.bad("deployed flows", warning),
+        (Some(warning), _) => checks.bad("deployed flows", warning),
         (None, Some(since)) => {
             let text = format!("as looked at, since {} (与已部署的配置一致)", moment(since));
-            found.ok("deployed flows", text);
+            checks.ok("deployed flows", text);
         }
         (None, None) => {
             let text = "no worker has started with them yet (处理函数尚未以此配置启动)";
-            found.ok("deployed flows", text);
+            checks.ok("deployed flows", text);
         }
     }
     of_site.files
 }
 
-fn variables(flows: &Checked, found: &mut AttemptRecord) {
+fn variables(flows: &Checked, checks: &mut Checks) {
     let unset: Vec<_> = flows.unset.iter().map(String::as_str).collect();
     if unset.is_empty() {
-        found.ok("flows", format!("right, {} flow(s) (正确)", flows.flows.flows.len()));
+        checks.ok("flows", format!("right, {} flow(s) (正确)", flows.flows.flows.len()));
     } else {
-        found.bad("flows", format!("set {} (请设置这些变量)", unset.join(", ")));
+        checks.bad("flows", format!("set {} (请设置这些变量)", unset.join(", ")));
     }
 }
 
 /// Whether our clock and Feishu's agree, by the `Date` of any answer.
-async fn clock(base_url: &str, found: &mut AttemptRecord) {
+async fn clock(base_url: &str, checks: &mut Checks) {
     let request = http::Request::get(base_url).body(Bytes::new());
     let (Ok(client), Ok(request)) = (Client::new(None), request) else { return };
     // Whether Feishu can be reached at all is told by the login.
@@ -227,21 +227,21 @@ async fn clock(base_url: &str, found: &mut AttemptRecord) {
     if differ > CLOCK_DIFFERS {
         let text =
             format!("differs from Feishu's by {}: set this machine's (请校准时钟)", span(differ));
-        found.bad("clock", text);
+        checks.bad("clock", text);
     } else {
-        found.ok("clock", "agrees with Feishu's (时钟一致)");
+        checks.ok("clock", "agrees with Feishu's (时钟一致)");
     }
 }
 
-async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, found: &mut AttemptRecord) {
+async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, checks: &mut Checks) {
     let client = feishu::client(secret.clone(), base_url);
-    let Some(feishu) = found.take("Feishu", client, "") else { return };
+    let Some(feishu) = checks.take("Feishu", client, "") else { return };
     let login = feishu.check_login().await.map_err(|failure| failure.reason().clone());
     let advice = ": is Feishu reachable from here, and are App ID and App Secret those of the console? (检查网络与应用凭证)";
-    if found.take("Feishu login", login, advice).is_none() {
+    if checks.take("Feishu login", login, advice).is_none() {
         return;
     }
-    found.ok("Feishu login", "works (登录成功)");
+    checks.ok("Feishu login", "works (登录成功)");
     let flows = flows.into_iter().flat_map(|flows| &flows.flows);
     let flows: Vec<_> = flows.filter(|flow| flow.source == SOURCE).collect();
     let codes: BTreeSet<_> = flows.iter().map(|flow| flow.definition_id.as_str()).collect();
@@ -249,23 +249,23 @@ async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, found
         let what = format!("approval {code}");
         let definition = feishu.definition(code).await.map_err(|failure| failure.reason().clone());
         let advice = ": is the code right, and has the app the scope approval:approval? (核对审批编号与权限)";
-        let Some(definition) = found.take(&what, definition, advice) else { continue };
+        let Some(definition) = checks.take(&what, definition, advice) else { continue };
         if !definition.is_active {
-            found.bad(&what, format!("`{}` is not active (审批未启用)", definition.name));
+            checks.bad(&what, format!("`{}` is not active (审批未启用)", definition.name));
         }
         let of_it = flows.iter().filter(|flow| flow.definition_id == code);
         let missing: BTreeSet<_> = of_it.flat_map(|flow| missing(flow, &definition)).collect();
         if missing.is_empty() {
             let text =
                 format!("`{}` has the widgets that flows.toml names (控件齐全)", definition.name);
-            found.ok(&what, text);
+            checks.ok(&what, text);
         } else {
             let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
             let text = format!(
                 "`{}` has no widget {missing}: mend the form or flows.toml (缺少控件)",
                 definition.name
             );
-            found.bad(&what, text);
+            checks.bad(&what, text);
         }
     }
 }
@@ -297,14 +297,14 @@ enum NoClient {
     Connector(#[from] ConnectorError),
 }
 
-async fn targets(flows: Checked, secret: Secret, found: &mut AttemptRecord) {
+async fn targets(flows: Checked, secret: Secret, checks: &mut Checks) {
     let names: Vec<_> = flows.flows.targets.keys().cloned().collect();
     let secret = FixedSecret(Arc::new(secret));
     let current = secret.current();
     let actions = Actions::new(flows.setup, secret, SystemClock, |name, target| {
         Client::of_target(name, target, &current).map_err(NoClient::from)
     });
-    let Some(actions) = found.take("targets", actions, ": `greenlight secrets set` asks for it")
+    let Some(actions) = checks.take("targets", actions, ": `greenlight secrets set` asks for it")
     else {
         return;
     };
@@ -312,17 +312,17 @@ async fn targets(flows: Checked, secret: Secret, found: &mut AttemptRecord) {
         let what = format!("target {name}");
         match actions.reach(&name).await {
             Ok(Reached::LoggedIn) => {
-                found.ok(&what, "reached from here, and takes our credentials (已登录)");
+                checks.ok(&what, "reached from here, and takes our credentials (已登录)");
             }
             Ok(Reached::Answers) => {
-                found.ok(
+                checks.ok(
                     &what,
                     "reached from here; it has no login to try before the first device (可访问)",
                 );
             }
             Err(failure) => {
                 let text = format!("{}; from here, at least (本机无法访问)", failure.reason());
-                found.bad(&what, text);
+                checks.bad(&what, text);
             }
         }
     }
