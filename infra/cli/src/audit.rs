@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::reasons::next_step;
 use crate::site::{Site, SiteError};
-use crate::told::{lines, moment, span, table};
+use crate::format::{lines, moment, span, table};
 
 /// So many stories of one subject are told.
 const STORIES: usize = 50;
@@ -46,11 +46,11 @@ pub async fn audit(site: &Site, wanted: &str, as_json: bool) -> Result<String, A
     if as_json {
         return Ok(lines(histories.iter().map(|history| to_json(history, now).to_string())));
     }
-    Ok(histories.iter().map(|history| told(history, now)).collect::<Vec<_>>().join("\n"))
+    Ok(histories.iter().map(|history| to_text(history, now)).collect::<Vec<_>>().join("\n"))
 }
 
 /// A story, a line per step.
-fn told(history: &RequestHistory, now: Timestamp) -> String {
+fn to_text(history: &RequestHistory, now: Timestamp) -> String {
     let [source, instance, decision] = history.key_parts().unwrap_or(["?"; 3]);
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
     let head = [

@@ -102,9 +102,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let told = runtime.block_on(answer(arguments.command));
+    let shown = runtime.block_on(answer(arguments.command));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
-    let failed = told.and_then(|text| Ok(try_print(&text)?)).err();
+    let failed = shown.and_then(|text| Ok(try_print(&text)?)).err();
     let status = failed.as_ref().map_or(0, |failed| failed.status);
     let (ended, end) = mpsc::channel();
     std::thread::spawn(move || {
@@ -160,12 +160,12 @@ async fn answer(command: Command) -> Told {
             };
             let instance_id = instance;
             let asked = Replay { instance_id, decision, definition_id, redo };
-            let told = replay(&site, &asked).await.map_err(Failed::of_replay)?;
+            let shown = replay(&site, &asked).await.map_err(Failed::of_replay)?;
             let instance_id = asked.instance_id;
             Ok(if json {
                 line(&json!({"instance": instance_id, "enqueued": true}))
             } else {
-                told
+                shown
             })
         }
         Command::Doctor { json, at, files, feishu } => {
@@ -173,13 +173,13 @@ async fn answer(command: Command) -> Told {
             let (place, files) = (at.place(), files.into());
             let secrets = place.secrets_file(secrets);
             let found = run_checks(&DoctorOptions { place, files, secrets, feishu_base_url }).await;
-            print(&if json { found.to_json() } else { found.told() });
+            print(&if json { found.to_json() } else { found.to_text() });
             found.result()?;
             Ok(String::new())
         }
         Command::Subscribe { code, json, at, feishu } => {
-            let told = subscribe(&code, &at.place(), feishu).await?;
-            Ok(if json { line(&json!({"definition_id": code, "subscribed": true})) } else { told })
+            let shown = subscribe(&code, &at.place(), feishu).await?;
+            Ok(if json { line(&json!({"definition_id": code, "subscribed": true})) } else { shown })
         }
         Command::Secrets { command: SecretsCommand::Set { at, files, secrets } } => {
             set_secrets(&at.place(), files.into(), secrets).await
@@ -277,11 +277,11 @@ async fn set_secrets(place: &Place, files: flows::Files, file: Option<PathBuf>) 
     } else {
         secrets::set_from(&secrets, &needed, &read_input()?).await?
     };
-    Ok(written.told())
+    Ok(written.to_text())
 }
 
 async fn dlq(command: DlqCommand) -> Told {
-    let told = match command {
+    let shown = match command {
         DlqCommand::List { at, json } => {
             let listing = dlq::list(&Site::open(&at.place()).await?, json).await;
             listing.and_then(|dlq::Listing { text, elsewhere }| {
@@ -310,12 +310,12 @@ async fn dlq(command: DlqCommand) -> Told {
             if !is_confirmed(&format!("Take {id} out for good?"), yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
-            let told = dlq::drop(&site, &id, &because).await;
+            let shown = dlq::drop(&site, &id, &because).await;
             let as_json = |_| line(&json!({"id": id, "dropped": true, "because": because}));
-            if json { told.map(as_json) } else { told }
+            if json { shown.map(as_json) } else { shown }
         }
     };
-    told.map_err(Failed::of_dlq)
+    shown.map_err(Failed::of_dlq)
 }
 
 /// With a bar on a terminal, which goes when it is over, and a line per letter in any case.
@@ -326,15 +326,15 @@ async fn redrive(
     as_json: bool,
 ) -> Result<String, DlqError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let told = dlq::redrive(site, which, pace, |step| {
+    let shown = dlq::redrive(site, which, pace, |step| {
         bar.set_length(u64::try_from(step.of).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(step.number).unwrap_or(u64::MAX));
         let line = if as_json { dlq::step_json(&step) } else { step.line };
         bar.suspend(|| print_line(&line));
     });
-    let told = told.await;
+    let shown = told.await;
     bar.finish_and_clear();
-    told.map(|()| String::new())
+    shown.map(|()| String::new())
 }
 
 /// For a script.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::reasons::next_step;
 use crate::site::{Letter, Letters, Site, SiteError};
-use crate::told::{facts, lines, moment, table};
+use crate::format::{facts, lines, moment, table};
 
 /// The dead-letter queue cannot be looked into.
 #[derive(Debug, Error)]
@@ -190,11 +190,11 @@ pub async fn redrive(
     site: &Site,
     which: &Which,
     pace: Pace,
-    tell: impl FnMut(Step),
+    progress: impl FnMut(Step),
 ) -> Result<(), DlqError> {
     let Letters { letters, elsewhere } = site.letters().await?;
     let result = match chosen(&letters, which, elsewhere) {
-        Ok(chosen) => put_back(site, &chosen, pace, tell).await,
+        Ok(chosen) => put_back(site, &chosen, pace, progress).await,
         Err(error) => Err(error),
     };
     let given_back = site.give_back(letters).await;
@@ -211,7 +211,7 @@ async fn put_back(
     site: &Site,
     letters: &[&Letter],
     pace: Pace,
-    mut tell: impl FnMut(Step),
+    mut progress: impl FnMut(Step),
 ) -> Result<usize, DlqError> {
     let mut taken = 0;
     // To receive thousands takes a while.
@@ -242,7 +242,7 @@ async fn put_back(
             };
             format!("{id} {what}")
         };
-        tell(Step { id: id.clone(), is_back, line, number, of: letters.len() });
+        progress(Step { id: id.clone(), is_back, line, number, of: letters.len() });
     }
     Ok(taken)
 }

@@ -24,7 +24,7 @@ use thiserror::Error;
 use crate::feishu;
 use crate::flows::{self, Checked, Files, read_with};
 use crate::site::{Place, Site, SiteError};
-use crate::told::{lines, moment, span};
+use crate::format::{lines, moment, span};
 
 /// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
@@ -75,7 +75,7 @@ impl Checks {
 
     /// A line per check.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn to_text(&self) -> String {
         lines(self.lines.iter().map(|(is_ok, what, detail)| {
             let mark = if *is_ok { "ok  " } else { "FAIL" };
             format!("{mark}  {what:<22}  {}", detail.replace('\n', " "))
@@ -282,11 +282,11 @@ fn missing(flow: &Flow, definition: &Definition) -> Vec<String> {
     };
     let fields = flow.fields.iter().filter(|(_, rule)| !rule.optional && rule.default.is_none());
     let fields = fields.filter(|(_, rule)| !rule.from.iter().any(is_there));
-    let told = |place: &FieldPlace| match &place.column {
+    let shown = |place: &FieldPlace| match &place.column {
         None => format!("`{}`", place.field),
         Some(column) => format!("`{}.{column}`", place.field),
     };
-    fields.map(|(_, rule)| rule.from.iter().map(told).collect::<Vec<_>>().join(" or ")).collect()
+    fields.map(|(_, rule)| rule.from.iter().map(shown).collect::<Vec<_>>().join(" or ")).collect()
 }
 
 #[derive(Debug, Error)]

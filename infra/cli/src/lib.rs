@@ -8,7 +8,7 @@
 //! * [`flows`], [`connectors`]: is flows.toml right, what would it do, and what can be spoken to.
 //! * [`simulator`], [`send_test`]: sends what Feishu would send.
 //! * [`stub`]: stands in for Feishu's OpenAPI and for a NAC.
-//! * [`told`], [`output`]: how it is laid out, and the one way to a terminal.
+//! * [`format`], [`output`]: how it is laid out, and the one way to a terminal.
 //! * [`demo`]: all of them together, telling a story.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -34,5 +34,5 @@ pub mod simulator;
 pub mod site;
 pub mod status;
 pub mod stub;
-pub mod told;
+pub mod format;
 pub mod ui;

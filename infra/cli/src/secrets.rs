@@ -201,7 +201,7 @@ pub struct Written {
 impl Written {
     /// For people.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn to_text(&self) -> String {
         let Self { fields, place } = self;
         if fields.is_empty() {
             return format!("nothing is changed in {place} (未更改)\n");

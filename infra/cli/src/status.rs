@@ -10,7 +10,7 @@ use greenlight_stores::SystemClock;
 use serde_json::{Map, Value, json};
 
 use crate::site::{Site, SiteError};
-use crate::told::{facts, lines, moment, span, table};
+use crate::format::{facts, lines, moment, span, table};
 
 /// How things stand: queue, dead letters, breakers, the last hour.
 ///
@@ -58,7 +58,7 @@ fn to_table(overview: &SystemStatus, now: Timestamp) -> String {
         rows.push((format!("source {source}"), text));
     }
     for (target, breaker) in &overview.breakers {
-        rows.push((format!("target {target}"), told(breaker, now)));
+        rows.push((format!("target {target}"), to_text(breaker, now)));
     }
     facts(rows)
 }
@@ -187,7 +187,7 @@ pub(crate) fn escaped(text: &str) -> String {
 
 /// A target's health in words.
 #[must_use]
-pub fn told(breaker: &Breaker, now: Timestamp) -> String {
+pub fn to_text(breaker: &Breaker, now: Timestamp) -> String {
     match &breaker.state {
         BreakerState::Closed if breaker.failures == 0 => "answers (正常)".to_owned(),
         BreakerState::Closed => format!("failed {} time(s) in a row", breaker.failures),

@@ -223,15 +223,15 @@ async fn play(
     client: &Client,
 ) -> Result<(), String> {
     let (result, script) = perform(connector, contract, case, client).await;
-    let told = match &result {
+    let shown = match &result {
         Ok(outcome) => outcome.as_str().to_owned(),
         Err(Failure::Retry { reason, .. }) => format!("retry {}", reason.class.as_str()),
         Err(Failure::GiveUp { reason }) => format!("give_up {}", reason.class.as_str()),
     };
     let script = script.lock().unwrap();
     let mut problems = script.problems.clone();
-    if told != case.outcome {
-        problems.push(format!("it came to {told:?} and not {:?}: {result:?}", case.outcome));
+    if shown != case.outcome {
+        problems.push(format!("it came to {shown:?} and not {:?}: {result:?}", case.outcome));
     }
     if !script.left.is_empty() {
         problems.push(format!("{} exchanges are left", script.left.len()));
@@ -275,8 +275,8 @@ async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connect
         let succeeds = |case: &&Case| ["done", "already_exists"].contains(&case.outcome.as_str());
         for case in contract.case.iter().filter(succeeds) {
             for place in 0..case.exchange.len() {
-                let told = case.exchange[place].answer.status;
-                let statuses = [Some(200), Some(told).filter(|it| [201, 404, 409].contains(it))];
+                let shown = case.exchange[place].answer.status;
+                let statuses = [Some(200), Some(shown).filter(|it| [201, 404, 409].contains(it))];
                 for status in statuses.into_iter().flatten() {
                     for (content_type, text) in MISFITS {
                         // A status without a success that is told by it alone need not have a body

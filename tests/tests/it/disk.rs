@@ -110,9 +110,9 @@ async fn a_folder_that_may_not_be_read_is_named_as_such() {
         let mut command = Command::new(first);
         command.args(rest).args(arguments).arg("--data").arg(&data);
         let output = command.output().await.unwrap();
-        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         let line = format!("the data folder {} cannot be used: Permission denied", data.display());
-        assert!(told.contains(&line), "{arguments:?}: {told}");
+        assert!(shown.contains(&line), "{arguments:?}: {shown}");
         assert_eq!(output.status.code(), Some(status), "{arguments:?}");
     }
 }

@@ -66,11 +66,11 @@ async fn every_class_of_reason_has_a_next_step() {
     let listed = dlq::list(&site, false).await.unwrap().text;
     for (class, id) in Class::ALL.map(Class::as_str).into_iter().zip(1..) {
         assert!(listed.contains(&format!("  {class:<29}  7      {class}\n")), "{listed}");
-        let told = dlq::show(&site, &format!("{id}"), false).await.unwrap();
-        assert!(told.contains(&format!("next step        {}", next_step(class))), "{told}");
+        let shown = dlq::show(&site, &format!("{id}"), false).await.unwrap();
+        assert!(shown.contains(&format!("next step        {}", next_step(class))), "{shown}");
     }
     let login = Class::ALL.iter().position(|class| *class == Class::TargetAuthFailed).unwrap() + 1;
-    let told = dlq::show(&site, &login.to_string(), false).await.unwrap();
+    let shown = dlq::show(&site, &login.to_string(), false).await.unwrap();
     for expected in [
         "class            target_auth_failed\n",
         "reason           because of the test\n",
@@ -79,12 +79,12 @@ async fn every_class_of_reason_has_a_next_step() {
         "instance         target_auth_failed\n",
         "tries            7\n",
     ] {
-        assert!(told.contains(expected), "{expected}: {told}");
+        assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    let told: Value = serde_json::from_str(&dlq::show(&site, "4", true).await.unwrap()).unwrap();
-    assert!(told["next_step"].as_str().unwrap().starts_with("tell the applicant"));
-    let (first, last) = (told["first_tried_at"].as_str(), told["given_up_at"].as_str());
-    assert!(first.unwrap() < last.unwrap(), "{told}");
+    let shown: Value = serde_json::from_str(&dlq::show(&site, "4", true).await.unwrap()).unwrap();
+    assert!(shown["next_step"].as_str().unwrap().starts_with("tell the applicant"));
+    let (first, last) = (shown["first_tried_at"].as_str(), shown["given_up_at"].as_str());
+    assert!(first.unwrap() < last.unwrap(), "{shown}");
     let absent = dlq::show(&site, "99", false).await.unwrap_err();
     assert!(matches!(absent, DlqError::NotThere(id) if id == "99"));
 }
@@ -98,12 +98,12 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
         send_dead_letter(&database, instance, class).await;
     }
     let which = Which::OfClass("target_unavailable".into());
-    let mut told = Vec::new();
+    let mut shown = Vec::new();
     let dry = Pace { is_dry: true, ..AT_ONCE };
-    let tell = |step: dlq::Step| told.push((step.line, step.number, step.of));
-    dlq::redrive(&site, &which, dry, tell).await.unwrap();
+    let progress = |step: dlq::Step| shown.push((step.line, step.number, step.of));
+    dlq::redrive(&site, &which, dry, progress).await.unwrap();
     let line = |id| format!("{id} would go back into the queue");
-    assert_eq!(told, [(line(2), 1, 2), (line(3), 2, 2)]);
+    assert_eq!(shown, [(line(2), 1, 2), (line(3), 2, 2)]);
     assert_eq!(ids(&site).await, ["1", "2", "3"]);
     dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap();
     assert_eq!(ids(&site).await, ["1"]);
@@ -122,8 +122,8 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
 async fn a_dropped_letter_is_gone_once() {
     let (_folder, database, site) = open().await;
     send_dead_letter(&database, "1", Class::NotApproved).await;
-    let told = dlq::drop(&site, "1", "was taken back").await.unwrap();
-    assert_eq!(told, "1 is dropped: was taken back\n");
+    let shown = dlq::drop(&site, "1", "was taken back").await.unwrap();
+    assert_eq!(shown, "1 is dropped: was taken back\n");
     assert!(ids(&site).await.is_empty());
     let again = dlq::drop(&site, "1", "again").await.unwrap_err();
     assert!(matches!(again, DlqError::NotThere(_)));
@@ -148,13 +148,13 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         completed(async || audit(&site, instance, true).await.is_ok()).await;
     }
     let history = async |wanted: &str| -> Vec<Value> {
-        let told = audit(&site, wanted, true).await.unwrap();
-        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let shown = audit(&site, wanted, true).await.unwrap();
+        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     completed(async || {
         let ended = async |instance, state| {
-            let told = audit(&site, instance, true).await.unwrap_or_default();
-            told.contains(&format!("\"state\":\"{state}\""))
+            let shown = audit(&site, instance, true).await.unwrap_or_default();
+            shown.contains(&format!("\"state\":\"{state}\""))
         };
         ended("I-1", "done").await && ended("I-2", "failed").await
     })
@@ -171,7 +171,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         person.iter().map(|it| it["instance"].as_str().unwrap()).collect::<Vec<_>>(),
         ["I-1", "I-2"]
     );
-    let told = audit(&site, &device(3), false).await.unwrap();
+    let shown = audit(&site, &device(3), false).await.unwrap();
     for expected in [
         "I-2 approved (feishu",
         "applicant ou_stub, form 202611240001, flow device-whitelist, event e-2",
@@ -181,7 +181,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         "letter O at position 16",
         "next: tell the applicant",
     ] {
-        assert!(told.contains(expected), "{expected}: {told}");
+        assert!(shown.contains(expected), "{expected}: {shown}");
     }
     let unknown = audit(&site, "I-9", false).await.unwrap_err();
     assert!(matches!(unknown, AuditError::NotThere(_)), "{unknown}");
@@ -231,9 +231,9 @@ async fn a_request_that_waits_says_what_it_waits_for() {
     let sent = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
     completed(async || audit(&site, &device(1), false).await.is_ok()).await;
-    let told = audit(&site, &device(1), false).await.unwrap();
+    let shown = audit(&site, &device(1), false).await.unwrap();
     for expected in ["attempt failed: target_timeout: ", "HTTP 503", "waits for its next attempt"] {
-        assert!(told.contains(expected), "{expected}: {told}");
+        assert!(shown.contains(expected), "{expected}: {shown}");
     }
     assert!(grants(&site, None, 9, false).await.unwrap().starts_with("No device is granted"));
     serving.stop().await;
@@ -246,13 +246,13 @@ async fn a_test_event_goes_the_whole_way() {
     let serving = Serving::start(&scene, folder.path()).await;
     let file = secrets(&scene, folder.path());
     let secrets = Secrets::File(SecretFile::new(&file));
-    let told = send_test(serving.url(), &secrets, &Event::UrlCheck).await.unwrap();
-    assert!(told.starts_with("the challenge came back"), "{told}");
+    let shown = send_test(serving.url(), &secrets, &Event::UrlCheck).await.unwrap();
+    assert!(shown.starts_with("the challenge came back"), "{shown}");
     scene.approve("I-1", &[&device(1)]);
     let approved =
         Event::Approved { definition_id: APPROVAL_CODE.into(), instance_id: "I-1".into() };
-    let told = send_test(serving.url(), &secrets, &approved).await.unwrap();
-    assert!(told.contains("answered HTTP 200"), "{told}");
+    let shown = send_test(serving.url(), &secrets, &approved).await.unwrap();
+    assert!(shown.contains("answered HTTP 200"), "{shown}");
     scene.nac.wait_for_whitelist(&[device(1)]).await;
     // Feishu's own event for it is the same request.
     let own = scene.event("e-1", "I-1", "APPROVED");
@@ -294,8 +294,8 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     assert_eq!(get(&scene, &serving, "/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(get(&scene, &serving, "/readyz").await, (200, "ready\n".to_owned()));
     let site = Site::open(&Place::Folder(data.clone())).await.unwrap();
-    let told = status(&site, false).await.unwrap();
-    assert!(told.contains("dead letters     none (无死信)\n"), "{told}");
+    let shown = status(&site, false).await.unwrap();
+    assert!(shown.contains("dead letters     none (无死信)\n"), "{shown}");
 
     // A NAC that is down opens the breaker, and three requests wait for it.
     scene.nac.set_down(true);
@@ -308,15 +308,15 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     scene.nac.wait_for_calls(3).await;
     send_dead_letter(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed).await;
     completed(async || {
-        let told = overview(&site).await;
-        told["targets"]["nac"]["breaker"] == "open" && told["waiting"] == 3
+        let shown = overview(&site).await;
+        shown["targets"]["nac"]["breaker"] == "open" && shown["waiting"] == 3
     })
     .await;
-    let told = status(&site, false).await.unwrap();
+    let shown = status(&site, false).await.unwrap();
     for expected in
         ["waiting          3 (等待中)\n", "1 target_auth_failed", "target nac", "left in peace"]
     {
-        assert!(told.contains(expected), "{expected}: {told}");
+        assert!(shown.contains(expected), "{expected}: {shown}");
     }
     let (code, metrics) = get(&scene, &serving, "/metrics").await;
     assert_eq!(code, 200);
@@ -472,17 +472,17 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     let event = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
     let listed = async || -> Vec<Value> {
-        let told = waiting(&site, true).await.unwrap();
-        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let shown = waiting(&site, true).await.unwrap();
+        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     completed(async || listed().await.len() == 1).await;
     let one = listed().await.remove(0);
     assert_eq!((&one["instance"], &one["target"]), (&"I-1".into(), &"nac".into()));
     assert_eq!((&one["class"], &one["attempts"]), (&"target_timeout".into(), &1.into()));
     assert!(one["next_attempt_at"].as_str() > one["failed_at"].as_str(), "{one}");
-    let told = audit(&site, "I-1", false).await.unwrap();
+    let shown = audit(&site, "I-1", false).await.unwrap();
     let next = format!("next attempt at {}", one["next_attempt_at"].as_str().unwrap());
-    assert!(told.contains(&next), "{told}");
+    assert!(shown.contains(&next), "{shown}");
     let status_now = overview(&site).await;
     assert_eq!(status_now["waiting_by_class"]["target_timeout"], 1, "{status_now}");
     assert_eq!(status_now["unreachable_sources"], serde_json::json!({}));
@@ -491,10 +491,10 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     let event = scene.event("e-2", "I-2", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
     completed(async || overview(&site).await["unreachable_sources"]["feishu"] == 1).await;
-    let told = status(&site, false).await.unwrap();
+    let shown = status(&site, false).await.unwrap();
     assert!(
-        told.contains("source feishu    cannot be reached, 1 request(s) wait for it"),
-        "{told}"
+        shown.contains("source feishu    cannot be reached, 1 request(s) wait for it"),
+        "{shown}"
     );
     serving.stop().await;
 }
@@ -535,11 +535,11 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
         &["dlq", "show", evil],
         &["audit", evil],
     ] {
-        let told = run(arguments).await;
+        let shown = run(arguments).await;
         let is_raw =
             |char: char| (char.is_control() && char != '\n') || "\u{202e}\u{2066}".contains(char);
-        assert!(!told.is_empty() && !told.contains(is_raw), "{arguments:?}: {told:?}");
-        assert!(!told.lines().any(|line| line.starts_with("ok")), "{arguments:?}: {told}");
+        assert!(!shown.is_empty() && !shown.contains(is_raw), "{arguments:?}: {shown:?}");
+        assert!(!shown.lines().any(|line| line.starts_with("ok")), "{arguments:?}: {shown}");
     }
     let json = run(&["dlq", "show", "2", "--json"]).await;
     let shown: Value = serde_json::from_str(&json).unwrap();
@@ -564,7 +564,7 @@ async fn a_reader_that_goes_away_is_no_error() {
         .output()
         .await
         .unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.starts_with("{\"id\"") && told.ends_with("status 0\n"), "{told}");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.starts_with("{\"id\"") && shown.ends_with("status 0\n"), "{shown}");
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }

@@ -153,7 +153,7 @@ async fn at_the_same_moment(url: &str, credentials: &Value, pool: &AnyPool) {
         act(&radius, "add", device, until).await
     });
     let outcomes = futures_util::future::join_all(workers).await;
-    assert!(outcomes.iter().all(|told| told == "done" || told == "already_exists"), "{outcomes:?}");
+    assert!(outcomes.iter().all(|shown| shown == "done" || shown == "already_exists"), "{outcomes:?}");
     let there = texts(pool, "SELECT username FROM radusergroup WHERE groupname = 'together'").await;
     assert_eq!(there, [device]);
     let ends = "SELECT value FROM radcheck WHERE username = '00:00:5e:00:53:03'";
@@ -198,8 +198,8 @@ async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &Any
     sqlx::query("INSERT INTO allowed (mac) VALUES ('taken')").execute(pool).await.unwrap();
     let connectors = Connectors::built_in_and(Some(folder.path())).unwrap();
     let own = databases_with(&connectors, "own", url, BTreeMap::new(), credentials);
-    let told = act(&own, "add", "00:00:5e:00:53:05", Value::Null).await;
-    assert_eq!(told, "give_up target_rejected");
+    let shown = act(&own, "add", "00:00:5e:00:53:05", Value::Null).await;
+    assert_eq!(shown, "give_up target_rejected");
 }
 
 /// The suite over a server that is ended with `server`.

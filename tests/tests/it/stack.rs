@@ -43,15 +43,15 @@ async fn until(stack: &Stack, arguments: &[&str], wanted: &str) -> String {
     let look = async {
         let mut pause = tokio::time::interval(Duration::from_millis(200));
         loop {
-            let told = stack.greenlight(arguments, "").await.stdout;
-            if told.contains(wanted) {
-                return told;
+            let shown = stack.greenlight(arguments, "").await.stdout;
+            if shown.contains(wanted) {
+                return shown;
             }
             pause.tick().await;
         }
     };
-    let told = tokio::time::timeout(PATIENCE, look).await;
-    told.unwrap_or_else(|_| panic!("{arguments:?} never tell of {wanted:?}"))
+    let shown = tokio::time::timeout(PATIENCE, look).await;
+    shown.unwrap_or_else(|_| panic!("{arguments:?} never tell of {wanted:?}"))
 }
 
 async fn setting_up(stack: &Stack) {
@@ -531,8 +531,8 @@ async fn a_deployment_over_an_older_stack_loses_nothing() {
     tokio::time::timeout(PATIENCE, is_taken).await.expect("the first message is taken");
     assert_eq!(stack.scene.nac.calls(), 3, "what was done under the older one is not done again");
     for instance in ["I-half", "I-failed", "I-new"] {
-        let told = until(&stack, &["audit", instance, "--json"], "\"state\":\"done\"").await;
-        assert!(told.contains("ou_stub"), "{told}");
+        let shown = until(&stack, &["audit", instance, "--json"], "\"state\":\"done\"").await;
+        assert!(shown.contains("ou_stub"), "{shown}");
     }
     assert_eq!(history("I-done").await.attempt, 1);
 }

@@ -23,8 +23,8 @@ impl<E> Mistakes<E> {
 
     /// Each told another way.
     #[must_use]
-    pub fn map<T>(self, tell: impl FnMut(E) -> T) -> Mistakes<T> {
-        Mistakes(self.0.into_iter().map(tell).collect())
+    pub fn map<T>(self, convert: impl FnMut(E) -> T) -> Mistakes<T> {
+        Mistakes(self.0.into_iter().map(convert).collect())
     }
 }
 

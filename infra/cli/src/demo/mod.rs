@@ -165,7 +165,7 @@ impl Stage {
         }
     }
 
-    fn tell(&mut self, what: &str, is_right: bool, said: &str) {
+    fn report(&mut self, what: &str, is_right: bool, said: &str) {
         let mark = if is_right { "ok " } else { "BAD" };
         self.wrong += usize::from(!is_right);
         outln!("{mark}  {what}: {said}");

@@ -64,7 +64,7 @@ impl Stage {
     async fn let_in(mut self, radius: &Radius) -> Result<(), DemoError> {
         let device = SPELLINGS[0];
         let is_kept_out = radius.ask(device, device).await? == Access::Reject;
-        self.tell(
+        self.report(
             "before the approval 审批前",
             is_kept_out,
             &format!("Access-Reject for {device}"),
@@ -75,17 +75,17 @@ impl Stage {
         let (status, _) = self.send(&self.approval("event-1", "INSTANCE-1", "APPROVED")).await?;
         self.drained().await?;
         let is_done = status == 200 && self.server.database().dead_letters().await?.is_empty();
-        self.tell("the approval 审批通过", is_done, "in the queue, read, done");
+        self.report("the approval 审批通过", is_done, "in the queue, read, done");
 
         for spelling in SPELLINGS {
             let is_let_in = radius.ask(spelling, spelling).await? == Access::Accept;
-            self.tell("after it 审批后", is_let_in, &format!("Access-Accept for {spelling}"));
+            self.report("after it 审批后", is_let_in, &format!("Access-Accept for {spelling}"));
         }
         let is_kept_out = radius.ask(OTHER, OTHER).await? == Access::Reject;
-        self.tell("another device 其他设备", is_kept_out, &format!("Access-Reject for {OTHER}"));
+        self.report("another device 其他设备", is_kept_out, &format!("Access-Reject for {OTHER}"));
         let is_kept_out = radius.ask(device, OTHER).await? == Access::Reject;
         let said = format!("Access-Reject for {OTHER} that says it is {device}");
-        self.tell("a pretender 冒名设备", is_kept_out, &said);
+        self.report("a pretender 冒名设备", is_kept_out, &said);
         self.end().await
     }
 }

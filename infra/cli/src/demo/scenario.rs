@@ -12,7 +12,7 @@ impl Stage {
         let check = self.app.url_check("are-you-there");
         let (status, body) = self.send(&check).await?;
         let is_right = status == 200 && body == r#"{"challenge":"are-you-there"}"#;
-        self.tell("URL check 请求网址校验", is_right, "the challenge came back");
+        self.report("URL check 请求网址校验", is_right, "the challenge came back");
 
         let table = [
             "00-00-5E-00-53-02",
@@ -24,7 +24,7 @@ impl Stage {
         self.nac.fail_next([StatusCode::SERVICE_UNAVAILABLE]);
         let approved = self.approval("event-1", "INSTANCE-1", "APPROVED");
         let (status, _) = self.send(&approved).await?;
-        self.tell(
+        self.report(
             "approval with 4 devices 审批通过，含 4 台设备",
             status == 200,
             "in the queue, then 200",
@@ -33,7 +33,7 @@ impl Stage {
         let expected =
             ["00:00:5e:00:53:01", "00:00:5e:00:53:02", "00:00:5e:00:53:03", "00:00:5e:00:53:04"];
         let calls = self.nac.calls();
-        self.tell(
+        self.report(
             "the whitelist 白名单",
             self.nac.whitelist() == expected,
             &format!("4 devices of 4 spellings in {calls} calls, one of them answered 503"),
@@ -43,7 +43,7 @@ impl Stage {
         let other_id = self.approval("event-2", "INSTANCE-1", "APPROVED");
         self.send(&other_id).await?;
         self.drained().await?;
-        self.tell(
+        self.report(
             "the same again, twice 重复事件",
             self.nac.calls() == calls,
             "same event id and another one: no further call",
@@ -51,11 +51,11 @@ impl Stage {
 
         let pending = self.approval("event-3", "INSTANCE-1", "PENDING");
         let (status, _) = self.send(&pending).await?;
-        self.tell("a PENDING event 无关事件", status == 200, "200 and ignored");
+        self.report("a PENDING event 无关事件", status == 200, "200 and ignored");
 
         let (status, _) =
             self.send(&self.approval("event-4", "INSTANCE-1", "APPROVED").forged()).await?;
-        self.tell("a forged signature 伪造签名", status == 401, "401, nothing enqueued");
+        self.report("a forged signature 伪造签名", status == 401, "401, nothing enqueued");
 
         let form = form_of("00:00:5e:00:53:0O", &["00:00:5e:00:53:05"]);
         self.feishu.put_instance("INSTANCE-2", APPROVAL_CODE, "APPROVED", &form);
@@ -68,7 +68,7 @@ impl Stage {
         let is_right = letters.len() == 1
             && reason.contains("letter O at position 17")
             && self.nac.whitelist().last().is_some_and(|mac| mac == "00:00:5e:00:53:05");
-        self.tell(
+        self.report(
             "one good device, one mistyped 一对一错",
             is_right,
             "the good one is on the whitelist",

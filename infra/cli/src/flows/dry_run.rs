@@ -72,8 +72,8 @@ pub async fn dry_run(
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string())?));
     let nobody = |_: &str, _: &_| Ok::<_, ConnectorError>(Nobody);
     let actions = Actions::new(setup, secret, SystemClock, nobody)?;
-    let told = tell(flow, &instance, &actions);
-    told.map(|text| granted + &text).map_err(|failure| FlowsProblem::Untold(reason(failure)))
+    let shown = describe(flow, &instance, &actions);
+    shown.map(|text| granted + &text).map_err(|failure| FlowsProblem::NotPlanned(reason(failure)))
 }
 
 fn reason(failure: Failure) -> Reason {
@@ -110,7 +110,7 @@ async fn instance_at(feishu: Feishu, code: &str) -> Result<Instance, FlowsProble
     instance.map_err(|failure| FlowsProblem::Unread(reason(failure)))
 }
 
-fn tell(flow: &Flow, instance: &Instance, actions: &DryActions) -> Result<String, Failure> {
+fn describe(flow: &Flow, instance: &Instance, actions: &DryActions) -> Result<String, Failure> {
     let mut text = String::new();
     let plan = plan(flow, instance, "dry-run", actions)?;
     if instance.definition_id != flow.definition_id {

@@ -83,7 +83,7 @@ pub enum FlowsProblem {
     Client(#[from] ClientError),
     /// A request cannot be told.
     #[error("{0}")]
-    Untold(Reason),
+    NotPlanned(Reason),
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),

@@ -31,7 +31,7 @@ impl Counters {
         Arc::default()
     }
 
-    pub(super) fn told(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         for (name, Family { is_time, samples }) in &*families {
@@ -99,7 +99,7 @@ mod tests {
             &[("flow", "f")],
         ));
         assert_eq!(
-            counters.told(),
+            counters.to_text(),
             "# TYPE greenlight_event_to_effect_latency_seconds summary\n\
              greenlight_event_to_effect_latency_seconds_sum{flow=\"f\"} 1.5\n\
              greenlight_event_to_effect_latency_seconds_count{flow=\"f\"} 1\n\

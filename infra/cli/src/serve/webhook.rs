@@ -140,7 +140,7 @@ async fn metrics(State(Watched { database, counters }): State<Watched>) -> Respo
     let now = SystemClock.now();
     match database.overview(now).await {
         Ok(overview) => {
-            let text = crate::status::metrics(&overview, now) + &counters.told();
+            let text = crate::status::metrics(&overview, now) + &counters.to_text();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),

@@ -14,8 +14,8 @@ use crate::audit::{find_grants, steps};
 use crate::dlq;
 use crate::reasons::next_step;
 use crate::site::{Site, SiteError};
-use crate::status::{is_open, told};
-use crate::told::moment;
+use crate::status::{is_open, to_text};
+use crate::format::moment;
 
 /// So many requests, and so many grants, are on the page.
 const ROWS: usize = 50;
@@ -76,7 +76,7 @@ struct GrantRow {
 struct TargetRow {
     name: String,
     is_open: bool,
-    told: String,
+    breaker: String,
 }
 
 /// What the template shows.
@@ -164,7 +164,7 @@ impl Page {
         let target = |(name, breaker): (&String, _)| TargetRow {
             name: name.clone(),
             is_open: is_open(breaker, self.now),
-            told: told(breaker, self.now),
+            breaker: to_text(breaker, self.now),
         };
         breakers.map(target).collect()
     }

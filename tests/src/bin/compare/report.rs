@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use greenlight::told::aligned;
+use greenlight::format::aligned;
 use greenlight_tests::workspace;
 use serde_json::{Value, json};
 

@@ -85,9 +85,9 @@ pub(super) fn judge<'a>(
         RuleOutcome::GiveUp
     };
     let is = found.map_or(unnamed, |rule| rule.is);
-    let told = found.and_then(|rule| rule.after_ms).map(Duration::from_millis);
-    let told = told.map(|told| told.min(MAX_ASKED_WAIT));
-    let after = told.or_else(|| retry_after(&answer.headers, now));
+    let asked_wait = found.and_then(|rule| rule.after_ms).map(Duration::from_millis);
+    let asked_wait = asked_wait.map(|asked_wait| asked_wait.min(MAX_ASKED_WAIT));
+    let after = asked_wait.or_else(|| retry_after(&answer.headers, now));
     let class = match is {
         RuleOutcome::Retry => class(status),
         RuleOutcome::Absent => Class::NotFound,

@@ -27,7 +27,7 @@ pub(super) struct EffectsOfAMoment(Mutex<HashMap<(RequestKey, LeaseId), Vec<Wait
 struct Waiting {
     key: EffectKey,
     effect: Effect,
-    tell: oneshot::Sender<Recorded>,
+    sender: oneshot::Sender<Recorded>,
 }
 
 /// Whoever writes and is dropped leaves nobody behind who waits for ever.
@@ -64,11 +64,11 @@ impl EffectsOfAMoment {
         F: Future<Output = Recorded>,
     {
         let of = (request.clone(), lease_id.clone());
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let is_written_for = {
             let mut waiting = self.waiting();
             if let Some(line) = waiting.get_mut(&of) {
-                line.push(Waiting { key: key.clone(), effect, tell });
+                line.push(Waiting { key: key.clone(), effect, sender });
                 true
             } else {
                 waiting.insert(of.clone(), Vec::new());
@@ -77,7 +77,7 @@ impl EffectsOfAMoment {
         };
         if is_written_for {
             let gone = || LedgerError("whoever recorded it was stopped".to_owned());
-            return told.await.unwrap_or_else(|_| Err(gone()));
+            return receiver.await.unwrap_or_else(|_| Err(gone()));
         }
         let writing = Writing { effects: self, of, is_over: false };
         let own = write(vec![(key, effect)]).await;
@@ -112,7 +112,7 @@ impl Writing<'_> {
             let effects = line.iter().map(|it| (it.key.clone(), it.effect)).collect();
             let recorded = write(effects).await;
             for waiting in line {
-                drop(waiting.tell.send(recorded.clone()));
+                drop(waiting.sender.send(recorded.clone()));
             }
         }
     }

@@ -33,7 +33,7 @@ pub(super) struct GroupCommit {
 #[derive(Debug)]
 struct Message {
     body: String,
-    tell: oneshot::Sender<Result<(), LedgerError>>,
+    sender: oneshot::Sender<Result<(), LedgerError>>,
 }
 
 /// A write, whatever comes of it.
@@ -41,14 +41,14 @@ trait Job: Send {
     /// Writes. `false` when it failed, and what it wrote must be taken back.
     fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
     /// Tells what came of it to whoever waits.
-    fn tell(self: Box<Self>, committed: Result<(), LedgerError>);
+    fn answer(self: Box<Self>, committed: Result<(), LedgerError>);
 }
 
 /// A write, and who waits for it.
 struct Asked<T, W> {
     work: Option<W>,
     result: Option<Result<T, LedgerError>>,
-    tell: oneshot::Sender<Result<T, LedgerError>>,
+    sender: oneshot::Sender<Result<T, LedgerError>>,
 }
 
 impl<T, W> Job for Asked<T, W>
@@ -67,9 +67,9 @@ where
         .boxed()
     }
 
-    fn tell(self: Box<Self>, committed: Result<(), LedgerError>) {
-        let Self { result, tell, .. } = *self;
-        drop(tell.send(committed.and_then(|()| result.unwrap_or_else(|| Err(closed())))));
+    fn answer(self: Box<Self>, committed: Result<(), LedgerError>) {
+        let Self { result, sender, .. } = *self;
+        drop(sender.send(committed.and_then(|()| result.unwrap_or_else(|| Err(closed())))));
     }
 }
 
@@ -86,7 +86,7 @@ impl GroupCommit {
             let mut arrived = Arrived { messages: arrived_messages, others: arrived_others };
             while let Some(mut commit) = arrived.next().await {
                 let committed = commit.make(&pool).await;
-                commit.tell(&committed);
+                commit.answer(&committed);
             }
         });
         Self { messages, others }
@@ -94,9 +94,9 @@ impl GroupCommit {
 
     /// Puts a message into the queue.
     pub(super) async fn message(&self, body: String) -> Result<(), LedgerError> {
-        let (tell, told) = oneshot::channel();
-        self.messages.send(Message { body, tell }).await.map_err(|_| closed())?;
-        told.await.map_err(|_| closed())?
+        let (sender, receiver) = oneshot::channel();
+        self.messages.send(Message { body, sender }).await.map_err(|_| closed())?;
+        receiver.await.map_err(|_| closed())?
     }
 
     /// Does `work` as if it were alone: all of it, or nothing.
@@ -107,10 +107,10 @@ impl GroupCommit {
             + Send
             + 'static,
     {
-        let (tell, told) = oneshot::channel();
-        let asked = Box::new(Asked { work: Some(work), result: None, tell });
+        let (sender, receiver) = oneshot::channel();
+        let asked = Box::new(Asked { work: Some(work), result: None, sender });
         self.others.send(asked).await.map_err(|_| closed())?;
-        told.await.map_err(|_| closed())?
+        receiver.await.map_err(|_| closed())?
     }
 }
 
@@ -173,13 +173,13 @@ impl Commit {
         transaction.commit().await.map_err(failed)
     }
 
-    fn tell(self, committed: &Result<(), LedgerError>) {
+    fn answer(self, committed: &Result<(), LedgerError>) {
         for message in self.messages {
             // Whoever is gone has not been told, and sends it again.
-            drop(message.tell.send(committed.clone()));
+            drop(message.sender.send(committed.clone()));
         }
         for job in self.others {
-            job.tell(committed.clone());
+            job.answer(committed.clone());
         }
     }
 }

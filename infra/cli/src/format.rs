@@ -75,8 +75,8 @@ mod tests {
 
     #[test]
     fn spans_are_told_in_units_that_people_use() {
-        let told = [0, 59, 185, 7_800, 357_000].map(|seconds| span(Duration::from_secs(seconds)));
-        assert_eq!(told, ["0 ms", "59 s", "3 min 5 s", "2 h 10 min", "4 d 3 h"]);
+        let shown = [0, 59, 185, 7_800, 357_000].map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(shown, ["0 ms", "59 s", "3 min 5 s", "2 h 10 min", "4 d 3 h"]);
     }
 
     #[test]
