@@ -1,5 +1,5 @@
 //! The flows and connectors that are built in are right and go together, or there is no bundle.
-//! `greenlight flows check` says more.
+//! `greenlight flows validate` says more.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -46,7 +46,7 @@ pub fn serve_command(
     let mut command = Command::new(words.next().expect("there is the program itself"));
     command
         .args(words)
-        .args(["serve", "--listen", &listen, "--data"])
+        .args(["serve", "--listen", &listen, "--data-dir"])
         .arg(folder.join("data"))
         .arg("--secrets")
         .arg(secrets(scene, folder))

@@ -28,7 +28,7 @@ pub struct Arguments {
 pub struct Where {
     /// The folder that `greenlight serve` was given [default: .greenlight]; goes before --stack
     #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
     /// A stack on AWS instead: the name that `sam deploy` was given
     #[arg(long, env = "GREENLIGHT_STACK", value_name = "NAME")]
     stack: Option<String>,
@@ -46,7 +46,7 @@ impl Where {
     pub fn place(self) -> Place {
         let (profile, region) = (self.profile, self.region);
         // A variable that is exported for everyday must not hide what is typed.
-        match (self.data, self.stack.filter(|stack| !stack.is_empty())) {
+        match (self.data_dir, self.stack.filter(|stack| !stack.is_empty())) {
             (None, Some(stack)) => Place::Stack(StackPlace { stack, profile, region }),
             (folder, _) => Place::Folder(folder.unwrap_or_else(|| PathBuf::from(".greenlight"))),
         }
@@ -60,13 +60,13 @@ pub struct FlowFiles {
     #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true)]
     flows: Option<PathBuf>,
     /// A folder of connectors, besides those that are built in
-    #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER", global = true)]
-    connectors: Option<PathBuf>,
+    #[arg(long, env = "CONNECTORS_DIR", value_name = "FOLDER", global = true)]
+    connectors_dir: Option<PathBuf>,
 }
 
 impl From<FlowFiles> for Files {
-    fn from(FlowFiles { flows, connectors }: FlowFiles) -> Self {
-        Self { flows, connectors, deployed: None }
+    fn from(FlowFiles { flows, connectors_dir }: FlowFiles) -> Self {
+        Self { flows, connectors: connectors_dir, deployed: None }
     }
 }
 
@@ -102,7 +102,7 @@ pub enum Command {
         listen: SocketAddr,
         /// The folder for queue and ledger; made if need be
         #[arg(long, default_value = ".greenlight", value_name = "FOLDER")]
-        data: PathBuf,
+        data_dir: PathBuf,
         /// Which flows
         #[command(flatten)]
         files: FlowFiles,
@@ -173,7 +173,7 @@ pub enum Command {
         definition_id: Option<String>,
         /// Forget what was done, and do all of it once more
         #[arg(long)]
-        redo: bool,
+        force: bool,
         /// As a JSON object
         #[arg(long)]
         json: bool,
@@ -248,8 +248,8 @@ pub enum Command {
     /// The products that greenlight can speak to
     Connectors {
         /// A folder of connectors, besides those that are built in
-        #[arg(long, env = "CONNECTORS_FOLDER", value_name = "FOLDER", global = true)]
-        connectors: Option<PathBuf>,
+        #[arg(long, env = "CONNECTORS_DIR", value_name = "FOLDER", global = true)]
+        connectors_dir: Option<PathBuf>,
         /// What to tell
         #[command(subcommand)]
         command: ConnectorsCommand,
@@ -322,7 +322,7 @@ pub enum DlqCommand {
         #[arg(required_unless_present = "class", conflicts_with = "class")]
         ids: Vec<String>,
         /// All whose reason is of this class
-        #[arg(long = "where", value_name = "CLASS")]
+        #[arg(long, value_name = "CLASS")]
         class: Option<String>,
         /// Where
         #[command(flatten)]
@@ -341,12 +341,12 @@ pub enum DlqCommand {
         yes: bool,
     },
     /// Take a dead letter out for good; it is kept beside, with your reason
-    Drop {
+    Discard {
         /// Its id, as `list` shows it
         id: String,
         /// Why
         #[arg(long, value_name = "TEXT", value_parser = not_empty)]
-        because: String,
+        reason: String,
         /// As a JSON object
         #[arg(long)]
         json: bool,
@@ -366,7 +366,7 @@ pub enum SecretsCommand {
     ///
     /// Where there is no terminal, standard input is either NAME=VALUE lines, such as `feishu.app_id=cli_…` and
     /// `targets.nac.token=…`, which change what they name, or a whole JSON document, which replaces what is there.
-    /// `greenlight flows check` tells which names the targets need.
+    /// `greenlight flows validate` tells which names the targets need.
     Set {
         /// Where
         #[command(flatten)]
@@ -385,11 +385,11 @@ pub enum SecretsCommand {
 #[derive(Debug, Subcommand)]
 pub enum FlowsCommand {
     /// Check it: a mistake is named with file and line
-    Check,
+    Validate,
     /// Print the JSON Schema of the file, for editors
     Schema,
     /// Print every request and statement that a flow would make for an instance, and send nothing
-    Try {
+    Plan {
         /// The flow's name
         flow: String,
         /// A file with Feishu's answer to "obtain a single approval instance", or the code of an

@@ -121,7 +121,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 
 async fn answer(command: Command) -> Told {
     match command {
-        Command::Serve { listen, data, files, feishu, ui } => {
+        Command::Serve { listen, data_dir: data, files, feishu, ui } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
             let secrets = Place::Folder(data.clone()).secrets_file(secrets);
             let flows::Files { flows, connectors, .. } = files.into();
@@ -148,10 +148,10 @@ async fn answer(command: Command) -> Told {
             Ok(audit::grants(&site, of.as_deref(), limit, json).await?)
         }
         Command::Dlq { command } => dlq(command).await,
-        Command::Replay { instance, at, decision, definition_id, redo, json, yes } => {
+        Command::Replay { instance, at, decision, definition_id, force, json, yes } => {
             let site = Site::open(&at.place()).await?;
             let question = "Forget what was done, and do all of it once more?";
-            if redo && !is_confirmed(question, yes)? {
+            if force && !is_confirmed(question, yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
             let decision = match decision {
@@ -159,7 +159,7 @@ async fn answer(command: Command) -> Told {
                 DecisionArgument::Revoked => Decision::Revoked,
             };
             let instance_id = instance;
-            let asked = Replay { instance_id, decision, definition_id, redo };
+            let asked = Replay { instance_id, decision, definition_id, force };
             let shown = replay(&site, &asked).await.map_err(Failed::of_replay)?;
             let instance_id = asked.instance_id;
             Ok(if json {
@@ -194,7 +194,7 @@ async fn answer(command: Command) -> Told {
             send(url, &at.place(), secrets, &event).await
         }
         Command::Flows { files, command } => tell_of_flows(&files.into(), command).await,
-        Command::Connectors { connectors, command: ConnectorsCommand::List } => {
+        Command::Connectors { connectors_dir: connectors, command: ConnectorsCommand::List } => {
             Ok(connectors::list(connectors.as_deref())?)
         }
         Command::Ui { at, port } => {
@@ -242,9 +242,9 @@ async fn send(url: Option<String>, place: &Place, secrets: Option<PathBuf>, even
 
 async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Told {
     Ok(match command {
-        FlowsCommand::Check => flows::check(files)?,
+        FlowsCommand::Validate => flows::check(files)?,
         FlowsCommand::Schema => flows::schema(),
-        FlowsCommand::Try { flow, instance, feishu } => {
+        FlowsCommand::Plan { flow, instance, feishu } => {
             let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
             let secrets = Place::Folder(".greenlight".into()).secrets_file(secrets);
             let feishu = flows::Feishu { secrets, base_url };
@@ -305,13 +305,13 @@ async fn dlq(command: DlqCommand) -> Told {
             }
             redrive(&site, &which, Pace { is_dry: dry_run, per_second: rate }, json).await
         }
-        DlqCommand::Drop { id, because, json, at, yes } => {
+        DlqCommand::Discard { id, reason, json, at, yes } => {
             let site = Site::open(&at.place()).await?;
             if !is_confirmed(&format!("Take {id} out for good?"), yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
-            let shown = dlq::drop(&site, &id, &because).await;
-            let as_json = |_| line(&json!({"id": id, "dropped": true, "because": because}));
+            let shown = dlq::discard(&site, &id, &reason).await;
+            let as_json = |_| line(&json!({"id": id, "discarded": true, "reason": reason}));
             if json { shown.map(as_json) } else { shown }
         }
     };
@@ -332,7 +332,7 @@ async fn redrive(
         let line = if as_json { dlq::step_json(&step) } else { step.line };
         bar.suspend(|| print_line(&line));
     });
-    let shown = told.await;
+    let shown = shown.await;
     bar.finish_and_clear();
     shown.map(|()| String::new())
 }

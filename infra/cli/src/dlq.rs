@@ -281,18 +281,18 @@ fn chosen<'a>(
 ///
 /// # Errors
 /// [`DlqError::NotThere`] when it is not there.
-pub async fn drop(site: &Site, id: &str, because: &str) -> Result<String, DlqError> {
+pub async fn discard(site: &Site, id: &str, reason: &str) -> Result<String, DlqError> {
     let Letters { letters, elsewhere } = site.letters().await?;
     let dropped = match letters.iter().find(|letter| letter.stored.id == id) {
         None => Ok(false),
-        Some(letter) => site.discard(letter, because, SystemClock.now()).await,
+        Some(letter) => site.discard(letter, reason, SystemClock.now()).await,
     };
     let given_back = site.give_back(letters).await;
     if !dropped? {
         return Err(not_found(id, elsewhere));
     }
     given_back?;
-    Ok(format!("{id} is dropped: {because}\n"))
+    Ok(format!("{id} is discarded: {reason}\n"))
 }
 
 /// What became of a letter, for a script.

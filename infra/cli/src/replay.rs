@@ -20,7 +20,7 @@ pub struct Replay {
     /// Its approval definition, where the ledger does not know the instance.
     pub definition_id: Option<String>,
     /// Whether what was done already is done once more.
-    pub redo: bool,
+    pub force: bool,
 }
 
 /// It cannot be processed again.
@@ -36,12 +36,12 @@ pub enum ReplayError {
     Unknown(String),
     /// Everything was done.
     #[error(
-        "everything is done for {0} already; --redo forgets that and does all of it once more (已全部完成)"
+        "everything is done for {0} already; --force forgets that and does all of it once more (已全部完成)"
     )]
     Done(String),
     /// It is tried again by itself.
     #[error(
-        "{0} waits for its next attempt already: `greenlight audit {0}` says for what; --redo starts it anew (已在等待重试)"
+        "{0} waits for its next attempt already: `greenlight audit {0}` says for what; --force starts it anew (已在等待重试)"
     )]
     Waiting(String),
     /// A worker is at it.
@@ -63,10 +63,10 @@ pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError>
     let (code, key) = (&replay.instance_id, request.key());
     let known = site.history(key.as_str()).await?;
     match known.map(|history| history.status(now)) {
-        Some(RequestStatus::Succeeded) if !replay.redo => return Err(ReplayError::Done(code.clone())),
-        Some(RequestStatus::Retrying) if !replay.redo => return Err(ReplayError::Waiting(code.clone())),
+        Some(RequestStatus::Succeeded) if !replay.force => return Err(ReplayError::Done(code.clone())),
+        Some(RequestStatus::Retrying) if !replay.force => return Err(ReplayError::Waiting(code.clone())),
         Some(RequestStatus::Running) => return Err(ReplayError::Busy(code.clone())),
-        Some(_) if replay.redo && !site.forget(key.as_str(), now).await? => {
+        Some(_) if replay.force && !site.forget(key.as_str(), now).await? => {
             return Err(ReplayError::Busy(code.clone()));
         }
         _ => {}

@@ -207,7 +207,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
     let send =
         ["sqs:SendMessage", "dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"];
     let actions = [send.as_slice(), &["cloudformation:DescribeStacks"]].concat();
-    let words = ["replay", "I-1", "--redo", "--yes"];
+    let words = ["replay", "I-1", "--force", "--yes"];
     let stranger = stack.greenlight_as(&actions, &words).await;
     let said = "these credentials are not allowed sqs:SendMessage";
     assert!(stranger.status == 1 && stranger.stderr.contains(said), "{}", stranger.stderr);

@@ -108,7 +108,7 @@ async fn a_folder_that_may_not_be_read_is_named_as_such() {
         let words: Vec<&std::ffi::OsStr> = words.collect();
         let (first, rest) = words.split_first().unwrap();
         let mut command = Command::new(first);
-        command.args(rest).args(arguments).arg("--data").arg(&data);
+        command.args(rest).args(arguments).arg("--data-dir").arg(&data);
         let output = command.output().await.unwrap();
         let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         let line = format!("the data folder {} cannot be used: Permission denied", data.display());

@@ -122,10 +122,10 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
 async fn a_dropped_letter_is_gone_once() {
     let (_folder, database, site) = open().await;
     send_dead_letter(&database, "1", Class::NotApproved).await;
-    let shown = dlq::drop(&site, "1", "was taken back").await.unwrap();
-    assert_eq!(shown, "1 is dropped: was taken back\n");
+    let shown = dlq::discard(&site, "1", "was taken back").await.unwrap();
+    assert_eq!(shown, "1 is discarded: was taken back\n");
     assert!(ids(&site).await.is_empty());
-    let again = dlq::drop(&site, "1", "again").await.unwrap_err();
+    let again = dlq::discard(&site, "1", "again").await.unwrap_err();
     assert!(matches!(again, DlqError::NotThere(_)));
     let which = Which::Ids(vec!["1".into()]);
     let back = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err();
@@ -203,7 +203,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         instance_id: "I-2".into(),
         decision: Decision::Approved,
         definition_id: None,
-        redo,
+        force,
     };
     replay(&site, &again(false)).await.unwrap();
     let is_done = async || history("I-2").await[0]["state"] == "done";
@@ -519,7 +519,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     let run = async |arguments: &[&str]| {
         let output = tokio::process::Command::new(greenlight_tests::built("greenlight"))
             .args(arguments)
-            .arg("--data")
+            .arg("--data-dir")
             .arg(data(&folder))
             .output()
             .await
@@ -555,7 +555,7 @@ async fn a_reader_that_goes_away_is_no_error() {
     }
     drop(database);
     let greenlight = greenlight_tests::built("greenlight");
-    let script = "\"$1\" dlq redrive --where invalid_form --dry-run --json --data \"$2\" | head -n 1; \
+    let script = "\"$1\" dlq redrive --class invalid_form --dry-run --json --data-dir \"$2\" | head -n 1; \
                   echo \"status ${PIPESTATUS[0]}\"";
     let output = tokio::process::Command::new("bash")
         .args(["-c", script, "bash"])

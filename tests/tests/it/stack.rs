@@ -141,7 +141,7 @@ async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
         let is_named = ran.stderr.contains(first) && ran.stderr.contains(&said);
         assert!(ran.status == 4 && is_named, "{words:?}: {}", ran.stderr);
     }
-    let words = ["dlq", "redrive", "--where", "unknown", "--yes", "--json"];
+    let words = ["dlq", "redrive", "--class", "unknown", "--yes", "--json"];
     let part = stack.greenlight(&words, "").await;
     assert_eq!((part.status, ids(&part.stdout)), (4, others), "{}", part.stderr);
     for message in &held {
@@ -223,8 +223,8 @@ async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
         &["doctor"],
         &["subscribe", APPROVAL_CODE],
         &["send-test", &url],
-        &["dlq", "redrive", "--where", "invalid_form", "--yes"],
-        &["replay", "I-1", "--redo", "--yes"],
+        &["dlq", "redrive", "--class", "invalid_form", "--yes"],
+        &["replay", "I-1", "--force", "--yes"],
     ] {
         let command = if words[0] == "dlq" { words[..2].join(" ") } else { words[0].to_owned() };
         let actions = actions_of(&command);
@@ -274,11 +274,11 @@ async fn a_dead_letter_says_why_and_goes_back(stack: &Stack) {
     for expected in ["event received", "add 00:00:5e:00:53:02 at nac: done", "invalid_form"] {
         assert!(history.contains(expected), "{expected}: {history}");
     }
-    let dry = ok(stack, &["dlq", "redrive", "--where", "invalid_form", "--dry-run"]).await;
+    let dry = ok(stack, &["dlq", "redrive", "--class", "invalid_form", "--dry-run"]).await;
     assert_eq!(dry, format!("{id} would go back into the queue\n"));
     stack.scene.approve("I-2", &[&device(2), &device(3)]);
     let calls = stack.scene.nac.calls();
-    let back = ok(stack, &["dlq", "redrive", "--where", "invalid_form", "--yes"]).await;
+    let back = ok(stack, &["dlq", "redrive", "--class", "invalid_form", "--yes"]).await;
     assert_eq!(back, format!("{id} is back in the queue\n"));
     stack.wait_for_whitelist(&[device(1), device(2), device(3)]).await;
     until(stack, &["audit", "I-2", "--json"], "\"state\":\"done\"").await;
@@ -293,7 +293,7 @@ async fn a_letter_that_sqs_moved_says_why(stack: &Stack) {
     let listed = until(stack, &["dlq", "list", "--json"], "I-3").await;
     let letter: Value = serde_json::from_str(listed.trim()).unwrap();
     let id = letter["id"].as_str().unwrap();
-    ok(stack, &["dlq", "drop", id, "--because", "a test", "--yes"]).await;
+    ok(stack, &["dlq", "discard", id, "--reason", "a test", "--yes"]).await;
     aws_sdk_sqs::Client::new(&stack.aws.config())
         .send_message()
         .queue_url(stack.output("DlqUrl"))
@@ -382,8 +382,8 @@ async fn what_is_not_there_has_an_exit_status_of_its_own(stack: &Stack) {
     for (arguments, status, why) in [
         (["audit", "I-9"].as_slice(), 3, "knows no event, instance, device or person"),
         (&["dlq", "show", "nobody"], 3, "there is no dead letter nobody"),
-        (&["dlq", "redrive", "--where", "internal_error", "--yes"], 3, "there is: invalid_form"),
-        (&["dlq", "drop", "x", "--because", "y"], 1, "say --yes"),
+        (&["dlq", "redrive", "--class", "internal_error", "--yes"], 3, "there is: invalid_form"),
+        (&["dlq", "discard", "x", "--reason", "y"], 1, "say --yes"),
         (&["replay", "I-1"], 1, "everything is done for I-1 already"),
         (
             &["status", "--stack", "another"],

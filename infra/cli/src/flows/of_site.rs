@@ -39,7 +39,7 @@ pub async fn of_site(site: &Site, mut files: Files) -> Result<OfSite, OfSiteErro
         differences.push("the flows of --flows");
     }
     if kept.as_ref().is_some_and(|kept| kept.connectors != connectors) {
-        differences.push("the connectors of this command and --connectors");
+        differences.push("the connectors of this command and --connectors-dir");
     }
     let since = kept.filter(|kept| kept.text == text).map(|kept| kept.since);
     Ok(OfSite { files, since, differences })

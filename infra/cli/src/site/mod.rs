@@ -321,7 +321,7 @@ impl Site {
     pub async fn discard(
         &self,
         letter: &Letter,
-        because: &str,
+        reason: &str,
         now: Timestamp,
     ) -> Result<bool, SiteError> {
         match (self, &letter.held) {
