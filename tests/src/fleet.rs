@@ -119,7 +119,7 @@ pub struct Sending {
     /// How often no answer came before Feishu would have hung up, though the function was not killed.
     pub unanswered: usize,
     /// The longest time until an answer.
-    pub max_interval: Duration,
+    pub longest: Duration,
 }
 
 /// Sends as Feishu does: again, until the answer is 200.

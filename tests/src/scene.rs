@@ -3,7 +3,7 @@
 use greenlight::simulator::{FeishuApp, Sent};
 use greenlight::stub::{StubFeishu, StubNac, form_of};
 use greenlight_core::ports::{Clock, Http, HttpError};
-use greenlight_core::{Request, Timestamp, Decision};
+use greenlight_core::{Decision, Request, Timestamp};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::{Either, join_all, select};
 use greenlight_core::ledger::{Lease, LeaseId};
-use greenlight_core::ports::{Act, SendDeadLetter, Clock, Ledger, ChangeVisibility, ReadInstance};
+use greenlight_core::ports::{Act, ChangeVisibility, Clock, Ledger, ReadInstance, SendDeadLetter};
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent};
 
@@ -92,7 +92,7 @@ where
         expires_at: sent_at.map(|sent_at| sent_at.plus(RETENTION)),
         deadline: end.minus(LAST_CALL),
         stop: end.minus(LAST_WORD),
-        lease: Lease { id, until: end.plus(LEASE_MARGIN) },
+        lease: Lease { id: lease_id, until: end.plus(LEASE_MARGIN) },
     };
     let Disposition::RetryAfter { after, .. } = process_message(&message, processor).await else {
         return None;

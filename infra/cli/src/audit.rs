@@ -4,16 +4,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Grant, RequestStatus, RequestHistory, Subject};
+use greenlight_core::audit::{Grant, RequestHistory, RequestStatus, Subject};
 use greenlight_core::ledger::{EffectKey, EffectOutcome, State};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::format::{lines, moment, span, table};
 use crate::reasons::next_step;
 use crate::site::{Site, SiteError};
-use crate::format::{lines, moment, span, table};
 
 /// So many stories of one subject are told.
 const STORIES: usize = 50;
@@ -94,7 +94,8 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
         steps.push((Some(effect.at), step));
     }
     if let Some(last_failure) = &history.last_failure {
-        let step = format!("attempt failed: {}: {} (失败)", last_failure.class, last_failure.reason);
+        let step =
+            format!("attempt failed: {}: {} (失败)", last_failure.class, last_failure.reason);
         steps.push((Some(last_failure.at), step));
     }
     if let State::Done { at } = history.state {
@@ -107,7 +108,9 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
     let attempts = format!("{} attempt(s)", history.attempt);
     match history.status(now) {
         RequestStatus::Succeeded => {}
-        RequestStatus::Running => steps.push((None, format!("a worker is at it, {attempts} (处理中)"))),
+        RequestStatus::Running => {
+            steps.push((None, format!("a worker is at it, {attempts} (处理中)")))
+        }
         RequestStatus::Retrying => {
             let next = history
                 .next_attempt(now)
@@ -116,7 +119,8 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
             steps.push((None, step));
         }
         RequestStatus::Failed => {
-            let class = history.last_failure.as_ref().map_or("unknown", |last_failure| &last_failure.class);
+            let class =
+                history.last_failure.as_ref().map_or("unknown", |last_failure| &last_failure.class);
             let step = format!(
                 "is in the dead-letter queue after {attempts}, or was (死信); next: {}",
                 next_step(class)

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{
-    Arguments, AskFeishu, Command, ConnectorsCommand, DlqCommand, FlowsCommand, DecisionArgument,
+    Arguments, AskFeishu, Command, ConnectorsCommand, DecisionArgument, DlqCommand, FlowsCommand,
     SecretsCommand,
 };
 use crate::audit::{self, AuditError};
@@ -162,11 +162,7 @@ async fn answer(command: Command) -> Told {
             let asked = Replay { instance_id, decision, definition_id, force };
             let shown = replay(&site, &asked).await.map_err(Failed::of_replay)?;
             let instance_id = asked.instance_id;
-            Ok(if json {
-                line(&json!({"instance": instance_id, "enqueued": true}))
-            } else {
-                shown
-            })
+            Ok(if json { line(&json!({"instance": instance_id, "enqueued": true})) } else { shown })
         }
         Command::Doctor { json, at, files, feishu } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;

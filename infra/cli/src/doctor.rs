@@ -16,15 +16,15 @@ use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{Definition, SOURCE, Widget};
 use greenlight_stores::SystemClock;
-use greenlight_stores::sqlite::OpenError;
 use greenlight_stores::private::check_private;
+use greenlight_stores::sqlite::OpenError;
 use serde_json::json;
 use thiserror::Error;
 
 use crate::feishu;
 use crate::flows::{self, Checked, Files, read_with};
-use crate::site::{Place, Site, SiteError};
 use crate::format::{lines, moment, span};
+use crate::site::{Place, Site, SiteError};
 
 /// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);

@@ -31,7 +31,9 @@ pub fn next_step(class: &str) -> &'static str {
         Class::NotFound => {
             "nothing, mostly: the NAC does not have the device (通常无需处理：NAC 中没有该设备)"
         }
-        Class::TargetAuthFailed => "mend the target's part of the secret, then redrive (修正密钥后重投)",
+        Class::TargetAuthFailed => {
+            "mend the target's part of the secret, then redrive (修正密钥后重投)"
+        }
         Class::InvalidMessage => "find out who writes to the queue (查明谁在写队列)",
         Class::InternalError => "report it: the log has the place (程序缺陷，请报告)",
         Class::SourceUnavailable

@@ -4,7 +4,7 @@ use greenlight_core::audit::{RequestStatus, Subject};
 use greenlight_core::ports::Clock;
 use greenlight_core::request::{BadRequest, UNKNOWN_TENANT, VERSION};
 use greenlight_core::trace::TraceId;
-use greenlight_core::{Request, Timestamp, Decision};
+use greenlight_core::{Decision, Request, Timestamp};
 use greenlight_stores::SystemClock;
 use thiserror::Error;
 
@@ -63,8 +63,12 @@ pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError>
     let (code, key) = (&replay.instance_id, request.key());
     let known = site.history(key.as_str()).await?;
     match known.map(|history| history.status(now)) {
-        Some(RequestStatus::Succeeded) if !replay.force => return Err(ReplayError::Done(code.clone())),
-        Some(RequestStatus::Retrying) if !replay.force => return Err(ReplayError::Waiting(code.clone())),
+        Some(RequestStatus::Succeeded) if !replay.force => {
+            return Err(ReplayError::Done(code.clone()));
+        }
+        Some(RequestStatus::Retrying) if !replay.force => {
+            return Err(ReplayError::Waiting(code.clone()));
+        }
         Some(RequestStatus::Running) => return Err(ReplayError::Busy(code.clone())),
         Some(_) if replay.force && !site.forget(key.as_str(), now).await? => {
             return Err(ReplayError::Busy(code.clone()));

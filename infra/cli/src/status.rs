@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{MAX_WAITING, SystemStatus, RequestStatus, RequestHistory};
+use greenlight_core::audit::{MAX_WAITING, RequestHistory, RequestStatus, SystemStatus};
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use serde_json::{Map, Value, json};
 
-use crate::site::{Site, SiteError};
 use crate::format::{facts, lines, moment, span, table};
+use crate::site::{Site, SiteError};
 
 /// How things stand: queue, dead letters, breakers, the last hour.
 ///
@@ -84,7 +84,8 @@ pub async fn waiting(site: &Site, as_json: bool) -> Result<String, SiteError> {
             next,
             history.attempt.to_string(),
             last_failure.and_then(|it| it.target.clone()).unwrap_or_else(|| "-".to_owned()),
-            last_failure.map_or_else(|| "?".to_owned(), |it| format!("{}: {}", it.class, it.reason)),
+            last_failure
+                .map_or_else(|| "?".to_owned(), |it| format!("{}: {}", it.class, it.reason)),
         ]
     };
     let rows: Vec<_> = histories.iter().map(row).collect();

@@ -439,15 +439,9 @@ fn requests(connector: &Connector, operation: &str, value: &str) -> Result<Vec<P
     let mut http = HttpConnector::new(secret, SystemClock);
     http.add("nac", &target, connector.clone(), || Ok::<_, ConnectorError>(Nobody)).unwrap();
     let mut variables = json!({});
-    for name in [
-        "instance_id",
-        "form_number",
-        "applicant",
-        "definition_id",
-        "event_id",
-        "id",
-        "group_id",
-    ] {
+    for name in
+        ["instance_id", "form_number", "applicant", "definition_id", "event_id", "id", "group_id"]
+    {
         variables[name] = json!(value);
     }
     http.preview(&Call {

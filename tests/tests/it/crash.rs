@@ -15,12 +15,12 @@ use greenlight_core::breaker::Breaker;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, ClaimError, Completion, Claimed,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
 };
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Act, SendDeadLetter, Call, Claim, Clock, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
-    ReadInstance, RecordEffect, Complete,
+    Act, Call, Claim, Clock, Complete, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
+    ReadInstance, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::{
@@ -113,7 +113,9 @@ impl<P: Complete> Complete for Mortal<P> {
         attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        self.fate.around(self.port.complete(request, lease_id, completion, attempt_record, now)).await
+        self.fate
+            .around(self.port.complete(request, lease_id, completion, attempt_record, now))
+            .await
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
@@ -490,7 +492,9 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
             (0 | 1, Disposition::RetryAfter { reason, .. }) => {
                 assert_eq!(reason.class.as_str(), "internal_error");
             }
-            (9, Disposition::DeadLettered(reason)) => assert_eq!(reason.class.as_str(), "invalid_message"),
+            (9, Disposition::DeadLettered(reason)) => {
+                assert_eq!(reason.class.as_str(), "invalid_message")
+            }
             (2..=8, Disposition::Done) => {}
             _ => panic!("message {n}: {disposition:?}"),
         }

@@ -16,7 +16,10 @@ use tokio::sync::watch;
 /// The flows that are built in, with a first wait that a test can wait for.
 fn impatient_flows(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("flows.toml");
-    let text = format!("{}\n[retry]\ninitial_interval = \"1s\"\n", include_str!("../../../infra/flows.toml"));
+    let text = format!(
+        "{}\n[retry]\ninitial_interval = \"1s\"\n",
+        include_str!("../../../infra/flows.toml")
+    );
     std::fs::write(&path, text).unwrap();
     path
 }
@@ -274,7 +277,10 @@ async fn a_trace_and_figures_go_with_an_approval() {
     let sent = &fleet.scene.nac.log()[0].traceparent;
     assert!(sent.starts_with(&format!("00-{trace_id}-")), "{sent}");
     for (function, expected) in [
-        (&receiver, vec!["WebhooksReceived enqueued", "WebhooksReceived rejected", "WebhooksRejected"]),
+        (
+            &receiver,
+            vec!["WebhooksReceived enqueued", "WebhooksReceived rejected", "WebhooksRejected"],
+        ),
         (&worker, vec!["EffectsApplied", "EventToEffectLatency", "RequestsCompleted"]),
     ] {
         let printed = function.printed();

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{AttemptRecord, Grant, RequestStatus, RequestHistory, Subject};
+use greenlight_core::audit::{AttemptRecord, Grant, RequestHistory, RequestStatus, Subject};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
 use greenlight_core::ledger::{
-    CommandResult, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
-    Completion, Claimed, apply,
+    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome,
+    Lease, LeaseId, LeaseLost, Record, apply,
 };
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports;
@@ -41,7 +41,11 @@ macro_rules! asks {
             async fn recent(&self, at_most: usize, now: Timestamp) -> Vec<RequestHistory> {
                 self.recent(at_most, now).await.unwrap()
             }
-            async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<RequestStatus, u64> {
+            async fn figures(
+                &self,
+                since: Timestamp,
+                now: Timestamp,
+            ) -> BTreeMap<RequestStatus, u64> {
                 $figures(self, since, now).await.unwrap()
             }
             async fn grants(&self, at_most: usize, before: Timestamp) -> Vec<Grant> {
@@ -262,9 +266,17 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     let key = EffectKey::from("nac/add/00:00:5e:00:53:a1");
     ledger.claim(&request, &lease("first", DAY + 100), at(DAY)).await.unwrap().unwrap();
     let effect = effect(DAY + 1);
-    ledger.record_effect(&request.key(), &lease_id, &key, effect, effect.at).await.unwrap().unwrap();
+    ledger
+        .record_effect(&request.key(), &lease_id, &key, effect, effect.at)
+        .await
+        .unwrap()
+        .unwrap();
     let found = attempt_record(&["00:00:5e:00:53:a1", "00:00:5e:00:53:a2"], &[(&key, effect)]);
-    ledger.complete(&request, &lease_id, &released(), Some(&found), at(DAY + 2)).await.unwrap().unwrap();
+    ledger
+        .complete(&request, &lease_id, &released(), Some(&found), at(DAY + 2))
+        .await
+        .unwrap()
+        .unwrap();
 
     let device = |text| Subject::Device(Eui48::parse(text).unwrap());
     for subject in [
@@ -285,7 +297,10 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
         assert_eq!(history.status(at(DAY + 3)), RequestStatus::Retrying);
         assert_eq!(history.effects, BTreeMap::from([(key.clone(), effect)]));
         let last_failure = history.last_failure.as_ref().unwrap();
-        assert_eq!((last_failure.class.as_str(), last_failure.at), ("target_unavailable", at(DAY + 2)));
+        assert_eq!(
+            (last_failure.class.as_str(), last_failure.at),
+            ("target_unavailable", at(DAY + 2))
+        );
         assert_eq!(last_failure.target.as_deref(), Some("nac"));
     }
     assert_eq!(ledger.histories_of(device("00:00:5e:00:53:af")).await, []);
@@ -294,7 +309,8 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     let lease_id = LeaseId::from("second");
     ledger.claim(&request, &lease("second", DAY + 200), at(DAY + 10)).await.unwrap().unwrap();
     let nothing = AttemptRecord::default();
-    let completed = ledger.complete(&request, &lease_id, &Completion::Done, Some(&nothing), at(DAY + 11));
+    let completed =
+        ledger.complete(&request, &lease_id, &Completion::Done, Some(&nothing), at(DAY + 11));
     completed.await.unwrap().unwrap();
     let histories = ledger.recent(1, at(DAY + 20)).await;
     assert_eq!(histories[0].key, request.key().as_str());
@@ -372,7 +388,11 @@ async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>
     let BreakerState::Open { until } = breaker.state else { panic!("{breaker:?}") };
     assert_eq!(permit, Permit::Denied { until });
     let (other, permit) = enter(ledger, "another", &lease_id, at(0)).await;
-    assert_eq!((other, permit), (Breaker::default(), Permit::Granted), "targets do not share a breaker");
+    assert_eq!(
+        (other, permit),
+        (Breaker::default(), Permit::Granted),
+        "targets do not share a breaker"
+    );
 
     let barrier = Arc::new(Barrier::new(32));
     let entries = (0..32).map(|n| {
@@ -404,7 +424,12 @@ async fn enter<L: Ledger>(
     ledger.change_breaker(target, |breaker| breaker.try_acquire(lease_id, now)).await.unwrap()
 }
 
-async fn report<L: Ledger>(ledger: &L, lease_id: &LeaseId, health: Health, now: Timestamp) -> Breaker {
+async fn report<L: Ledger>(
+    ledger: &L,
+    lease_id: &LeaseId,
+    health: Health,
+    now: Timestamp,
+) -> Breaker {
     let change = |breaker: Breaker| (breaker.record(lease_id, health, now), ());
     ledger.change_breaker("nac", change).await.unwrap().0
 }
@@ -468,14 +493,16 @@ async fn ask<L: Ledger>(
     now: Timestamp,
 ) -> CommandResult {
     match command {
-        Command::Claim(lease) => CommandResult::Claim(ledger.claim(request, lease, now).await.unwrap()),
+        Command::Claim(lease) => {
+            CommandResult::Claim(ledger.claim(request, lease, now).await.unwrap())
+        }
         Command::RecordEffect(lease_id, key, effect) => {
             let key_of_request = request.key();
             let result = ledger.record_effect(&key_of_request, lease_id, key, *effect, now).await;
             CommandResult::Write(result.unwrap())
         }
-        Command::Complete(lease_id, completion) => {
-            CommandResult::Write(ledger.complete(request, lease_id, completion, None, now).await.unwrap())
-        }
+        Command::Complete(lease_id, completion) => CommandResult::Write(
+            ledger.complete(request, lease_id, completion, None, now).await.unwrap(),
+        ),
     }
 }

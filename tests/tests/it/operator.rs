@@ -11,10 +11,10 @@ use greenlight::send_test::{Event, SendError, send_test};
 use greenlight::site::{Place, Site};
 use greenlight::status::{status, waiting};
 use greenlight_core::Reason;
-use greenlight_core::ports::{SendDeadLetter, Clock, DeadLetter, Http};
-use greenlight_core::{Class, Request, Decision};
-use greenlight_stores::sqlite::Database;
+use greenlight_core::ports::{Clock, DeadLetter, Http, SendDeadLetter};
+use greenlight_core::{Class, Decision, Request};
 use greenlight_stores::private::write_private;
+use greenlight_stores::sqlite::Database;
 use greenlight_stores::{SecretFile, SystemClock};
 use greenlight_tests::scene::{APPROVAL_CODE, Scene, device, request};
 use greenlight_tests::serving::{Serving, secrets};
@@ -92,9 +92,11 @@ async fn every_class_of_reason_has_a_next_step() {
 #[tokio::test]
 async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
     let (_folder, database, site) = open().await;
-    for (instance, class) in
-        [("1", Class::InvalidForm), ("2", Class::TargetUnavailable), ("3", Class::TargetUnavailable)]
-    {
+    for (instance, class) in [
+        ("1", Class::InvalidForm),
+        ("2", Class::TargetUnavailable),
+        ("3", Class::TargetUnavailable),
+    ] {
         send_dead_letter(&database, instance, class).await;
     }
     let which = Which::OfClass("target_unavailable".into());
@@ -306,7 +308,8 @@ async fn how_things_stand_is_told_to_people_and_machines() {
         assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
     }
     scene.nac.wait_for_calls(3).await;
-    send_dead_letter(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed).await;
+    send_dead_letter(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed)
+        .await;
     completed(async || {
         let shown = overview(&site).await;
         shown["targets"]["nac"]["breaker"] == "open" && shown["waiting"] == 3
@@ -506,7 +509,8 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     let (folder, database, site) = open().await;
     let request = Request { received_at: SystemClock.now(), ..request("I-1") };
     for (body, reason) in [(request.to_json(), evil), (evil.to_owned(), "because")] {
-        let reason = Reason { target: Some(evil.into()), ..Reason::new(Class::InvalidForm, reason) };
+        let reason =
+            Reason { target: Some(evil.into()), ..Reason::new(Class::InvalidForm, reason) };
         let now = SystemClock.now();
         let (receive_count, first_received, failed_at) = (1, now, now);
         let body = body.as_str();

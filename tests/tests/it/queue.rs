@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use greenlight_core::ports::{SendDeadLetter, DeadLetter, Enqueue, ChangeVisibility};
+use greenlight_core::ports::{ChangeVisibility, DeadLetter, Enqueue, SendDeadLetter};
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::SqsQueue;
 use greenlight_stores::sqlite::{Database, Received};
@@ -52,8 +52,12 @@ impl Queue for Database {
     async fn letters(&self) -> Vec<(String, String, String, u32)> {
         let letters = self.dead_letters().await.unwrap().into_iter();
         letters
-            .map(|letter| (letter.body, letter.last_failure.unwrap(), letter.receive_count.unwrap()))
-            .map(|(body, last_failure, count)| (body, last_failure.class, last_failure.reason, count))
+            .map(|letter| {
+                (letter.body, letter.last_failure.unwrap(), letter.receive_count.unwrap())
+            })
+            .map(|(body, last_failure, count)| {
+                (body, last_failure.class, last_failure.reason, count)
+            })
             .collect()
     }
 }
@@ -114,7 +118,10 @@ impl Queue for Sqs {
     }
 
     async fn show_at_once(&self, message: &Message) {
-        self.queue.change_visibility(message.receipt_handle().unwrap(), Duration::ZERO).await.unwrap();
+        self.queue
+            .change_visibility(message.receipt_handle().unwrap(), Duration::ZERO)
+            .await
+            .unwrap();
     }
 
     async fn delete(&self, message: &Message) {

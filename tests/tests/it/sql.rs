@@ -153,7 +153,10 @@ async fn at_the_same_moment(url: &str, credentials: &Value, pool: &AnyPool) {
         act(&radius, "add", device, until).await
     });
     let outcomes = futures_util::future::join_all(workers).await;
-    assert!(outcomes.iter().all(|shown| shown == "done" || shown == "already_exists"), "{outcomes:?}");
+    assert!(
+        outcomes.iter().all(|shown| shown == "done" || shown == "already_exists"),
+        "{outcomes:?}"
+    );
     let there = texts(pool, "SELECT username FROM radusergroup WHERE groupname = 'together'").await;
     assert_eq!(there, [device]);
     let ends = "SELECT value FROM radcheck WHERE username = '00:00:5e:00:53:03'";

@@ -510,7 +510,10 @@ async fn a_deployment_over_an_older_stack_loses_nothing() {
     };
     let failed = history("I-failed").await;
     let last_failure = failed.last_failure.as_ref().unwrap();
-    assert_eq!((last_failure.class.as_str(), last_failure.at.as_millis()), ("invalid_form", 1_700_000_001_000));
+    assert_eq!(
+        (last_failure.class.as_str(), last_failure.at.as_millis()),
+        ("invalid_form", 1_700_000_001_000)
+    );
     assert_eq!(failed.status(Timestamp::from_millis(0)), RequestStatus::Failed);
     stack.let_worker_run(true);
     stack.wait_for_whitelist(&[rest, mended, new]).await;

@@ -13,13 +13,14 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use greenlight_core::audit::{AttemptRecord, Subject};
 use greenlight_core::breaker::{Breaker, Health};
-use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, LeaseId, Completion};
+use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId};
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{
-    SendDeadLetter, Claim, DeadLetter, Enqueue, FetchSecret, KeepBreakers, ChangeVisibility, RecordEffect, Complete,
+    ChangeVisibility, Claim, Complete, DeadLetter, Enqueue, FetchSecret, KeepBreakers,
+    RecordEffect, SendDeadLetter,
 };
 use greenlight_core::retry::RetryState;
-use greenlight_core::{Class, Reason, Request, Timestamp, Decision};
+use greenlight_core::{Class, Decision, Reason, Request, Timestamp};
 use greenlight_stores::aws::{
     AwsEnvironment, DynamoLedger, Patience, Sdk, SecretsManager, SqsQueue, minimal,
 };
@@ -113,14 +114,23 @@ async fn the_receivers_own_requests_are_those_of_the_sdk() {
     let (config, url) = recording_aws(&recorded).await;
     let second = Duration::from_secs(1);
     let patience = Patience { connect: second, attempt: second, operation: second, attempts: 1 };
-    let aws = minimal::Aws::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).unwrap();
+    let aws =
+        minimal::Aws::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).unwrap();
     let queue_url = format!("{url}/000000000000/queue");
 
     SqsQueue::new(&config, &queue_url).enqueue(&request("I-1")).await.unwrap();
     SecretsManager::new(&config, "secret").fetch().await.unwrap();
     let by_the_sdk = std::mem::take(&mut *recorded.lock().unwrap());
-    minimal::SqsQueue::new(&aws, queue_url, patience).unwrap().enqueue(&request("I-1")).await.unwrap();
-    minimal::SecretsManager::new(&aws, "secret".to_owned(), patience).unwrap().fetch().await.unwrap();
+    minimal::SqsQueue::new(&aws, queue_url, patience)
+        .unwrap()
+        .enqueue(&request("I-1"))
+        .await
+        .unwrap();
+    minimal::SecretsManager::new(&aws, "secret".to_owned(), patience)
+        .unwrap()
+        .fetch()
+        .await
+        .unwrap();
     assert_eq!(by_the_sdk, *recorded.lock().unwrap());
     assert_eq!(by_the_sdk.len(), 2);
 }
@@ -171,7 +181,11 @@ async fn requests_to_aws() {
     for (completion, attempt_record) in
         [(Completion::Done, Some(&attempt_record)), (released, None), (failed, None)]
     {
-        ledger.complete(&request, &lease_id, &completion, attempt_record, at(2)).await.unwrap().unwrap();
+        ledger
+            .complete(&request, &lease_id, &completion, attempt_record, at(2))
+            .await
+            .unwrap()
+            .unwrap();
     }
     let attempt_record = AttemptRecord {
         effects: [(EffectKey::new("nac", "remove", device), effect)].into(),
@@ -179,7 +193,11 @@ async fn requests_to_aws() {
         ..attempt_record
     };
     let completion = Completion::Done;
-    ledger.complete(&request, &lease_id, &completion, Some(&attempt_record), at(2)).await.unwrap().unwrap();
+    ledger
+        .complete(&request, &lease_id, &completion, Some(&attempt_record), at(2))
+        .await
+        .unwrap()
+        .unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
     let report = |breaker: Breaker| (breaker.record(&lease_id, Health::Down, at(5)), ());

@@ -110,7 +110,7 @@ impl AnyConnector {
             protocol: Protocol,
         }
         let head: Head = read(name, text)?;
-        match head.speaks {
+        match head.protocol {
             Protocol::Http => Connector::parse(name, text).map(|it| Self::Http(Box::new(it))),
             Protocol::Sql => SqlConnector::parse(name, text).map(Self::Sql),
         }

@@ -288,7 +288,10 @@ impl SystemStatus {
     /// Counts the requests that wait for their next attempt.
     pub fn count_waiting(&mut self, waiting: &[RequestHistory]) {
         for history in waiting {
-            let class = history.last_failure.as_ref().map_or("unknown", |last_failure| last_failure.class.as_str());
+            let class = history
+                .last_failure
+                .as_ref()
+                .map_or("unknown", |last_failure| last_failure.class.as_str());
             *self.waiting_by_class.entry(class.to_owned()).or_default() += 1;
             if class == Class::SourceUnavailable.as_str()
                 && let Some([source, ..]) = history.key_parts()

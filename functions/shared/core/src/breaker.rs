@@ -128,7 +128,9 @@ impl Breaker {
     #[must_use]
     pub fn try_acquire(self, lease_id: &LeaseId, now: Timestamp) -> (Self, Permit) {
         let permit = match &self.state {
-            BreakerState::HalfOpen { probe, .. } if probe == lease_id => return (self, Permit::Granted),
+            BreakerState::HalfOpen { probe, .. } if probe == lease_id => {
+                return (self, Permit::Granted);
+            }
             _ => self.peek(now),
         };
         if self.state == BreakerState::Closed || permit != Permit::Granted {
@@ -152,7 +154,10 @@ impl Breaker {
                 let until = now.plus(LOOK_AGAIN).min(held.until);
                 (self, Permit::Denied { until })
             }
-            _ => (Self { held: Some(Held { lease_id: lease_id.clone(), until }), ..self }, Permit::Granted),
+            _ => (
+                Self { held: Some(Held { lease_id: lease_id.clone(), until }), ..self },
+                Permit::Granted,
+            ),
         }
     }
 

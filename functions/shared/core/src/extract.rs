@@ -234,13 +234,13 @@ impl Extracted {
                     self.problems.push(Problem::Device { field, number, position, error });
                 }
                 Ok(device)
-                    if device.is_locally_administered() && randomized == RandomMac::Reject =>
+                    if device.is_locally_administered() && random_mac == RandomMac::Reject =>
                 {
                     self.problems.push(Problem::RandomMac { field: field(), number, position });
                 }
                 Ok(device) if devices.contains(&device) => {}
                 Ok(device) => {
-                    let warn = randomized == RandomMac::Warn && device.is_locally_administered();
+                    let warn = random_mac == RandomMac::Warn && device.is_locally_administered();
                     self.random_mac += usize::from(warn);
                     devices.push(device);
                 }

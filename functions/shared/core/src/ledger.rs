@@ -281,7 +281,11 @@ impl Record {
 ///
 /// A refused command leaves the record as it was.
 #[must_use]
-pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Option<Record>, CommandResult) {
+pub fn apply(
+    record: Option<Record>,
+    command: Command,
+    now: Timestamp,
+) -> (Option<Record>, CommandResult) {
     match command {
         Command::Claim(lease) => {
             let (record, answer) = claim(record, lease, now);
@@ -307,12 +311,16 @@ pub fn apply(record: Option<Record>, command: Command, now: Timestamp) -> (Optio
     }
 }
 
-fn claim(record: Option<Record>, lease: Lease, now: Timestamp) -> (Record, Result<Claimed, ClaimError>) {
+fn claim(
+    record: Option<Record>,
+    lease: Lease,
+    now: Timestamp,
+) -> (Record, Result<Claimed, ClaimError>) {
     let mut record = record.unwrap_or_else(|| Record::unclaimed(&lease.id));
     match record.state {
         State::Done { .. } => return (record, Err(ClaimError::Completed)),
         State::Running(Lease { ref id, until }) if now < until => {
-            if *lease_id != lease.id {
+            if *id != lease.id {
                 return (record, Err(ClaimError::Held { until }));
             }
             // The answer to this claim was lost on the way and it is sent again: the same answer.
@@ -364,7 +372,9 @@ mod tests {
     }
 
     /// Runs commands in order and gives the last record and answer.
-    fn run(steps: impl IntoIterator<Item = (i64, Command)>) -> (Option<Record>, Vec<CommandResult>) {
+    fn run(
+        steps: impl IntoIterator<Item = (i64, Command)>,
+    ) -> (Option<Record>, Vec<CommandResult>) {
         let mut record = None;
         let mut answers = Vec::new();
         for (now, command) in steps {

@@ -18,7 +18,6 @@
 
 pub mod audit;
 pub mod breaker;
-mod webhook_request;
 pub mod event;
 pub mod extract;
 pub mod failure;
@@ -38,8 +37,8 @@ pub mod secret;
 pub mod time;
 pub mod trace;
 pub mod transport;
+mod webhook_request;
 
-pub use webhook_request::{WebhookRequest, MAX_BODY_BYTES, Rejection};
 pub use event::Decision;
 pub use failure::{Class, Failure, Reason};
 pub use mistakes::Mistakes;
@@ -47,3 +46,4 @@ pub use process::{Disposition, Message, Plan, Processor, plan, process};
 pub use receive::{Ignored, Outcome, Receiver, WebhookResponse, receive};
 pub use request::{Request, RequestKey};
 pub use time::Timestamp;
+pub use webhook_request::{MAX_BODY_BYTES, Rejection, WebhookRequest};

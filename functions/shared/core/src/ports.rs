@@ -10,17 +10,17 @@ use thiserror::Error;
 
 use crate::audit::AttemptRecord;
 use crate::breaker::Breaker;
-use crate::webhook_request::{WebhookRequest, Rejection};
 use crate::event::Event;
 use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
 use crate::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, ClaimError, Completion, Claimed,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
 };
 use crate::mac::Eui48;
 use crate::request::{Request, RequestKey};
 use crate::secret::{Secret, SecretError};
 use crate::time::Timestamp;
+use crate::webhook_request::{Rejection, WebhookRequest};
 
 /// Tells the time and waits.
 pub trait Clock: Send + Sync {
@@ -91,7 +91,10 @@ pub trait ChangeVisibility: Send + Sync {
 /// Puts messages that cannot succeed into the dead-letter queue.
 pub trait SendDeadLetter: Send + Sync {
     /// Returns when the dead-letter queue has taken the letter durably.
-    fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> impl Future<Output = Result<(), QueueError>> + Send;
+    fn send_dead_letter(
+        &self,
+        letter: &DeadLetter<'_>,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
 /// A message for the dead-letter queue: the body as it came, so that a redrive is a plain move back.
@@ -146,7 +149,7 @@ pub trait RecordEffect: Send + Sync {
 /// Ends an attempt, under a lease.
 pub trait Complete: Send + Sync {
     /// Ends the attempt as `completion` says; a request that ended also files its event id as processed.
-    /// AttemptRecord are filed before, so that what ended can be found.
+    /// The attempt record is filed before, so that what ended can be found.
     fn complete(
         &self,
         request: &Request,

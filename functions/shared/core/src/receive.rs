@@ -7,13 +7,13 @@ use futures_util::future::{Either, select};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::webhook_request::{WebhookRequest, MAX_BODY_BYTES, Rejection};
 use crate::event::{ApprovalEvent, Event};
 use crate::flow::Approvals;
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Authenticate, Clock, Enqueue, QueueError, ReadSecret};
 use crate::request::{BadRequest, Request};
 use crate::trace::TraceId;
+use crate::webhook_request::{MAX_BODY_BYTES, Rejection, WebhookRequest};
 
 /// What goes back over HTTP, and why.
 #[derive(Clone, Debug)]
@@ -199,7 +199,10 @@ pub struct Receiver<A, S, Q, C> {
 }
 
 /// Size limit, authenticate over the raw bytes, decrypt, parse, triage, enqueue, answer.
-pub async fn receive<A, S, Q, C>(webhook: &WebhookRequest, receiver: &Receiver<A, S, Q, C>) -> WebhookResponse
+pub async fn receive<A, S, Q, C>(
+    webhook: &WebhookRequest,
+    receiver: &Receiver<A, S, Q, C>,
+) -> WebhookResponse
 where
     A: Authenticate,
     S: ReadSecret,
@@ -252,10 +255,12 @@ where
     let now = receiver.clock.now();
     let secret = receiver.secret.current();
     match receiver.source.authenticate(webhook, &secret, now) {
-        Err(rejection) if rejection.may_be_rotation() => match receiver.secret.renewed(&secret).await {
-            Some(renewed) => receiver.source.authenticate(webhook, &renewed, now),
-            None => Err(rejection),
-        },
+        Err(rejection) if rejection.may_be_rotation() => {
+            match receiver.secret.renewed(&secret).await {
+                Some(renewed) => receiver.source.authenticate(webhook, &renewed, now),
+                None => Err(rejection),
+            }
+        }
         result => result,
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::event::ApprovalEvent;
 use crate::trace::TraceId;
-use crate::{Timestamp, Decision};
+use crate::{Decision, Timestamp};
 
 /// The version that [`Request::to_json`] writes, and the only one that [`Request::parse`] reads.
 pub const VERSION: u64 = 1;

@@ -108,10 +108,14 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// What no queue could keep to, if it asks for that.
     pub(crate) const fn problem(&self) -> Option<&'static str> {
-        if self.initial_interval.is_zero() || self.initial_interval.as_millis() > self.max_interval.as_millis() {
+        if self.initial_interval.is_zero()
+            || self.initial_interval.as_millis() > self.max_interval.as_millis()
+        {
             Some("`initial_interval` is at least 1ms and no longer than `max_interval`")
         } else if self.max_interval.as_millis() > LONGEST_WAIT.as_millis() {
-            Some("`max_interval` is 11h 50min at most: no queue hides a message for longer than 12h")
+            Some(
+                "`max_interval` is 11h 50min at most: no queue hides a message for longer than 12h",
+            )
         } else if self.max_elapsed.as_millis() < self.initial_interval.as_millis() {
             Some("`max_elapsed` is no shorter than `initial_interval`")
         } else if self.max_elapsed.as_millis() > LONGEST_PATIENCE.as_millis() {
@@ -128,8 +132,9 @@ impl RetryPolicy {
     /// `chance` is in `0.0..1.0`.
     #[must_use]
     pub fn wait(&self, attempt: u32, asked: Option<Duration>, chance: f64) -> Duration {
-        let jittered =
-            self.doubled(self.initial_interval, attempt).mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
+        let jittered = self
+            .doubled(self.initial_interval, attempt)
+            .mul_f64(0.8 + 0.4 * chance.clamp(0.0, 1.0));
         jittered.max(asked.unwrap_or_default().min(self.max_interval)).min(LONGEST_WAIT)
     }
 

@@ -7,8 +7,8 @@
 )]
 
 use greenlight_core::ledger::{
-    CommandResult, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseId, Record, Completion, State,
-    apply,
+    Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, Record,
+    State, apply,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Timestamp};

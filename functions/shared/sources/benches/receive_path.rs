@@ -14,7 +14,7 @@ use greenlight_core::flow::Approvals;
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{Authenticate, Clock, Enqueue, QueueError};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{WebhookRequest, Receiver, Request, Timestamp, receive};
+use greenlight_core::{Receiver, Request, Timestamp, WebhookRequest, receive};
 use greenlight_sources::feishu::{FeishuWebhook, decrypt, encrypt, header, signature};
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
@@ -117,8 +117,7 @@ fn main() {
             }
             "decrypt" => drop(black_box(decrypt(KEY, black_box(encrypted)))),
             "authenticate" => {
-                let event =
-                    webhook.authenticate(black_box(&webhook), &secret, StandingClock.now());
+                let event = webhook.authenticate(black_box(&webhook), &secret, StandingClock.now());
                 black_box(event.expect("it is authentic"));
             }
             "receive" => {

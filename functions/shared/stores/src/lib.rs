@@ -15,11 +15,11 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 mod clock;
-#[cfg(feature = "sqlite")]
-pub mod sqlite;
 mod flows_file;
 pub mod private;
 mod secret_file;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use clock::SystemClock;
 pub use flows_file::{BadFlowsFile, flow_variable, flows_of_function, flows_text, variable_in};

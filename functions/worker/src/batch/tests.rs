@@ -7,13 +7,13 @@ use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, LeaseLost, Refused, Completion, Claimed,
+    Claimed, Completion, Effect, EffectKey, EffectOutcome, LeaseLost, Refused,
 };
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Call, Claim, KeepBreakers, LedgerError, QueueError, RecordEffect, Complete,
+    Call, Claim, Complete, KeepBreakers, LedgerError, QueueError, RecordEffect,
 };
-use greenlight_core::{Failure, Request, RequestKey, Decision};
+use greenlight_core::{Decision, Failure, Request, RequestKey};
 use greenlight_stores::sqlite::Database;
 use lambda_runtime::Context;
 use tokio::sync::watch;

@@ -126,7 +126,7 @@ pub fn check(files: &Files) -> Result<String, FlowsProblem> {
     let checked = read(files)?;
     let mut text = String::new();
     for flow in &checked.flows.flows {
-        let Flow { name, source, definition_id, decision, .. } = flow;
+        let Flow { name, source, definition_id, on: decision, .. } = flow;
         say!(text, "flow {name}: {source} {definition_id} {decision}");
         for action in &flow.actions {
             let target = &checked.flows.targets[&action.target];

@@ -120,7 +120,7 @@ async fn attempt(
         expires_at: None,
         deadline: now.plus(LAST_CALL),
         stop: now.plus(LAST_WORD),
-        lease: Lease { id, until: now.plus(HELD_FOR) },
+        lease: Lease { id: lease_id, until: now.plus(HELD_FOR) },
     };
     let result = match process(&message, &*processor).await {
         Disposition::Done | Disposition::DeadLettered(_) => database.delete(&received).await,

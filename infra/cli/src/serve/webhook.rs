@@ -13,7 +13,9 @@ use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use greenlight_core::ports::{Clock, Enqueue, QueueError};
-use greenlight_core::{WebhookResponse, WebhookRequest, MAX_BODY_BYTES, Rejection, Request, receive};
+use greenlight_core::{
+    MAX_BODY_BYTES, Rejection, Request, WebhookRequest, WebhookResponse, receive,
+};
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
 use tokio::net::TcpListener;

@@ -4,7 +4,7 @@ use aws_config::BehaviorVersion;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{HOUR, MAX_WAITING, SystemStatus, RequestHistory};
+use greenlight_core::audit::{HOUR, MAX_WAITING, RequestHistory, SystemStatus};
 use greenlight_core::ports::Clock;
 use greenlight_stores::aws::{
     DeadLetterQueue, DynamoLedger, Inspection, SecretsManager, SqsQueue, Stack, StackError,
@@ -71,7 +71,8 @@ impl OnAws {
         );
         let (counts, dead, waiting) = (counts?, dead?, waiting?);
         // SQS hides what is tried again later as it hides what is being processed.
-        let is_hidden = |history: &&RequestHistory| history.next_attempt(now).is_some_and(|next| next > now);
+        let is_hidden =
+            |history: &&RequestHistory| history.next_attempt(now).is_some_and(|next| next > now);
         let hidden = (waiting.iter().filter(is_hidden).count() as u64).min(counts.in_flight);
         let mut overview = SystemStatus {
             is_served: None,

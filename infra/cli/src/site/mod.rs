@@ -9,14 +9,14 @@ use std::convert::Infallible as Held;
 use std::path::PathBuf;
 
 use greenlight_core::audit::{
-    DeployedFlows, Elsewhere, Grant, SystemStatus, StoredDeadLetter, RequestHistory, Subject,
+    DeployedFlows, Elsewhere, Grant, RequestHistory, StoredDeadLetter, Subject, SystemStatus,
 };
 use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Request, Timestamp};
 #[cfg(feature = "aws")]
 use greenlight_stores::aws::{Held, StackError};
-use greenlight_stores::embedded::{Database, OpenError};
+use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, flow_variable};
 use thiserror::Error;
 
@@ -150,7 +150,11 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, SiteError> {
+    pub async fn recent(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<RequestHistory>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.recent(at_most, now).await?,
             #[cfg(feature = "aws")]
@@ -240,7 +244,11 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError`] says who did not answer.
-    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, SiteError> {
+    pub async fn waiting(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<RequestHistory>, SiteError> {
         Ok(match self {
             Self::Local(database) => database.waiting(at_most, now).await?,
             #[cfg(feature = "aws")]
@@ -326,11 +334,11 @@ impl Site {
     ) -> Result<bool, SiteError> {
         match (self, &letter.held) {
             (Self::Local(database), _) => {
-                Ok(database.discard(&letter.stored.id, because, now).await?)
+                Ok(database.discard(&letter.stored.id, reason, now).await?)
             }
             #[cfg(feature = "aws")]
             (Self::Aws(site), Some(held)) => {
-                Ok(site.dead_letters()?.discard(held, because, now).await?)
+                Ok(site.dead_letters()?.discard(held, reason, now).await?)
             }
             #[cfg(feature = "aws")]
             (Self::Aws(_), None) => Ok(false),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{Grant, SystemStatus, RequestStatus, StoredDeadLetter, RequestHistory, Subject};
+use greenlight_core::audit::{
+    Grant, RequestHistory, RequestStatus, StoredDeadLetter, Subject, SystemStatus,
+};
 use greenlight_core::{Request, Timestamp};
 use minijinja::Environment;
 use serde::Serialize;
@@ -12,10 +14,10 @@ use super::guard::Token;
 use super::words::Language;
 use crate::audit::{find_grants, steps};
 use crate::dlq;
+use crate::format::moment;
 use crate::reasons::next_step;
 use crate::site::{Site, SiteError};
 use crate::status::{is_open, to_text};
-use crate::format::moment;
 
 /// So many requests, and so many grants, are on the page.
 const ROWS: usize = 50;

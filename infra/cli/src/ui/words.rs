@@ -37,7 +37,10 @@ impl Language {
     }
 
     /// Where a request stands, as a word.
-    pub(super) const fn status(self, standing: greenlight_core::audit::RequestStatus) -> &'static str {
+    pub(super) const fn status(
+        self,
+        standing: greenlight_core::audit::RequestStatus,
+    ) -> &'static str {
         use greenlight_core::audit::RequestStatus;
         match (self, standing) {
             (Self::English, standing) => standing.as_str(),

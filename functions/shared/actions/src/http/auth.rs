@@ -167,7 +167,7 @@ impl Auth {
         if !self.is_some() {
             return Ok(false);
         }
-        if self.refused.contains(&answer.status.as_u16()) {
+        if self.unauthorized_status.contains(&answer.status.as_u16()) {
             return Ok(true);
         }
         let holds = |when| holds(when, &answer.context(variables));

@@ -124,7 +124,7 @@ impl Step {
     fn needs(&self) -> Result<BTreeSet<String>, (String, minijinja::Error)> {
         let mut needed = BTreeSet::new();
         let mut templates = self.templates();
-        self.start.values().for_each(|value| strings(value, &mut templates));
+        self.vars.values().for_each(|value| strings(value, &mut templates));
         templates.extend(self.capture.values().map(String::as_str));
         for template in templates {
             needed.extend(needs(template).map_err(|error| (template.to_owned(), error))?);

@@ -151,7 +151,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         };
         match judged.is {
             RuleOutcome::Done => Ok(Tried::End(StepEnd::Over(EffectOutcome::Done))),
-            RuleOutcome::AlreadyExists => Ok(Tried::End(StepEnd::Over(EffectOutcome::AlreadyExists))),
+            RuleOutcome::AlreadyExists => {
+                Ok(Tried::End(StepEnd::Over(EffectOutcome::AlreadyExists)))
+            }
             RuleOutcome::Next => Ok(Tried::End(StepEnd::Next)),
             RuleOutcome::Again => Ok(Tried::Again(judged.after.unwrap_or_default())),
             RuleOutcome::Retry => Err(Failure::retry_after(judged.after, judged.class, failure())),

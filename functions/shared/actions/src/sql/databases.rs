@@ -158,7 +158,9 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
                 {
                     return Ok(EffectOutcome::AlreadyExists);
                 }
-                Err(StatementError::Conflict { failure, .. }) if tries == TRIES => return Err(failure),
+                Err(StatementError::Conflict { failure, .. }) if tries == TRIES => {
+                    return Err(failure);
+                }
                 Err(StatementError::Conflict { .. }) => {
                     let pause = Duration::from_millis(fastrand::u64(1..=20) * tries);
                     self.clock.sleep(pause).await;
@@ -313,8 +315,12 @@ impl Target {
         let Some(find) = self.connector.operations.get("find") else { return Ok(false) };
         match self.run_once(pool, find, variables, call).await {
             Ok(outcome) => Ok(outcome == EffectOutcome::Done),
-            Err(StatementError::Failed(failure)) if failure.reason().class == Class::NotFound => Ok(false),
-            Err(StatementError::Failed(failure) | StatementError::Conflict { failure, .. }) => Err(failure),
+            Err(StatementError::Failed(failure)) if failure.reason().class == Class::NotFound => {
+                Ok(false)
+            }
+            Err(StatementError::Failed(failure) | StatementError::Conflict { failure, .. }) => {
+                Err(failure)
+            }
         }
     }
 

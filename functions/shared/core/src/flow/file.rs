@@ -9,7 +9,7 @@ use super::{
 };
 use crate::retry::RetryPolicy;
 use crate::time::is_moment;
-use crate::{Mistakes, Decision};
+use crate::{Decision, Mistakes};
 
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
@@ -203,7 +203,9 @@ impl FieldRule {
         };
         match self.kind {
             _ if is_fit => None,
-            _ if self.multiple => Some("it must be a list of such values, as the field is `multiple`"),
+            _ if self.multiple => {
+                Some("it must be a list of such values, as the field is `multiple`")
+            }
             Kind::Number => Some("it must be a number"),
             Kind::Date => Some("it must be a quoted moment, \"2027-12-31T00:00:00+08:00\""),
             _ => Some("it must be a quoted text"),

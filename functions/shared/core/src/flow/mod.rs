@@ -149,7 +149,7 @@ pub struct Place {
 pub enum RandomMac {
     /// It is no device to put on a whitelist.
     #[default]
-    Refuse,
+    Reject,
     /// Take it and log a warning.
     Warn,
     /// Take it.

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Job, Processor, AttemptError};
+use super::{AttemptError, Job, Processor};
 use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
 use crate::ledger::Effect;
 use crate::metrics::Metric;
-use crate::ports::{Act, SendDeadLetter, Call, Clock, Ledger, LedgerError, ReadInstance};
+use crate::ports::{Act, Call, Clock, Ledger, LedgerError, ReadInstance, SendDeadLetter};
 
 impl<L, I, A, D, C> Processor<L, I, A, D, C>
 where
@@ -144,7 +144,13 @@ where
 
     /// Records the health of the target in its circuit breaker, where that changes anything. The
     /// breaker spares the target: a ledger that does not answer does not delay the request.
-    async fn record_health(&self, target: &str, job: &Job<'_>, circuits: &Circuits, health: Health) {
+    async fn record_health(
+        &self,
+        target: &str,
+        job: &Job<'_>,
+        circuits: &Circuits,
+        health: Health,
+    ) {
         let known = circuits.of(target).unwrap_or_default();
         if health == Health::Up && known.is_healthy() {
             return;
@@ -161,7 +167,10 @@ where
         if recorded.as_str() != before.as_str() {
             let (from, to, failures) = (before.as_str(), recorded.as_str(), recorded.failures);
             tracing::warn!(target, from, to, failures, "circuit breaker");
-            self.metrics.measure(&Metric::once("CircuitBreakerTransitions", &[("target", target), ("to", to)]));
+            self.metrics.measure(&Metric::once(
+                "CircuitBreakerTransitions",
+                &[("target", target), ("to", to)],
+            ));
         }
         circuits.see(target, recorded);
     }

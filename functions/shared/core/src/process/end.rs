@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Disposition, Job, Message, Processor, AttemptError};
+use super::{AttemptError, Disposition, Job, Message, Processor};
 use crate::audit::AttemptRecord;
 use crate::failure::{Class, Failure, Reason};
 use crate::ledger::Completion;
-use crate::ports::{Act, SendDeadLetter, Clock, DeadLetter, Ledger, QueueError, ReadInstance};
+use crate::ports::{Act, Clock, DeadLetter, Ledger, QueueError, ReadInstance, SendDeadLetter};
 use crate::retry::{RetryPolicy, RetryState, until_hard_stop};
 
 /// How an attempt ends that did not do everything.
@@ -51,7 +51,9 @@ where
         };
         let (completion, result) = match result {
             Ok(()) => (Completion::Done, Ok(())),
-            Err(error @ (AttemptError::LeaseLost | AttemptError::Completed(_))) => return Err(error),
+            Err(error @ (AttemptError::LeaseLost | AttemptError::Completed(_))) => {
+                return Err(error);
+            }
             Err(AttemptError::Failed(failure)) => {
                 let end = self.end(failure, message, spent);
                 let completion = match end.clone() {

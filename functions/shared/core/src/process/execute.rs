@@ -10,12 +10,12 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::effects::Circuits;
-use super::{Effects, Job, Plan, Processor, AttemptError};
+use super::{AttemptError, Effects, Job, Plan, Processor};
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::Action;
 use crate::ledger::{Effect, EffectKey};
 use crate::mac::Eui48;
-use crate::ports::{Act, SendDeadLetter, Call, Clock, Ledger, ReadInstance, TRACE_ID};
+use crate::ports::{Act, Call, Clock, Ledger, ReadInstance, SendDeadLetter, TRACE_ID};
 use crate::retry::subject_key;
 
 impl<L, I, A, D, C> Processor<L, I, A, D, C>
@@ -251,7 +251,9 @@ impl Progress {
         let text = "the worker's time ran out before everything was started";
         // After progress the rest is tried at once; without any, time is no excuse for what failed.
         if self.is_out_of_time && self.has_effects {
-            return Err(Failure::retry_after(Some(Duration::ZERO), Class::DeadlineExceeded, text).into());
+            return Err(
+                Failure::retry_after(Some(Duration::ZERO), Class::DeadlineExceeded, text).into()
+            );
         }
         if self.is_out_of_time && self.retries.is_empty() {
             return Err(Failure::retry(Class::DeadlineExceeded, text).into());

@@ -22,9 +22,9 @@ use crate::audit::AttemptRecord;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
-use crate::ledger::{Effect, EffectKey, Lease, LeaseLost, ClaimError, Claimed};
+use crate::ledger::{ClaimError, Claimed, Effect, EffectKey, Lease, LeaseLost};
 use crate::metrics::{Metric, Metrics};
-use crate::ports::{Act, SendDeadLetter, Clock, Ledger, LedgerError, ReadInstance};
+use crate::ports::{Act, Clock, Ledger, LedgerError, ReadInstance, SendDeadLetter};
 use crate::request::{BadRequest, Request};
 use crate::retry::RetryState;
 use crate::time::Timestamp;
@@ -246,13 +246,15 @@ where
     }
 
     fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
-        self.flows.find(&request.source, &request.definition_id, request.decision).ok_or_else(|| {
-            let text = format!(
-                "no flow is configured for the approval {} of {} when it is {}",
-                request.definition_id, request.source, request.decision
-            );
-            Failure::give_up(Class::NotConfigured, text)
-        })
+        self.flows.find(&request.source, &request.definition_id, request.decision).ok_or_else(
+            || {
+                let text = format!(
+                    "no flow is configured for the approval {} of {} when it is {}",
+                    request.definition_id, request.source, request.decision
+                );
+                Failure::give_up(Class::NotConfigured, text)
+            },
+        )
     }
 
     /// `None` when everything was done before.

@@ -41,7 +41,7 @@ pub fn plan<'a>(
     event_id: &str,
     actions: &impl Act,
 ) -> Result<Plan<'a>, Failure> {
-    let Extracted { devices, values, unreadable, problems, randomized } =
+    let Extracted { devices, values, unreadable, problems, random_mac } =
         extract(flow, &instance.form);
     let variables = variables(event_id, instance, values);
     let mut work = Vec::new();
@@ -61,7 +61,7 @@ pub fn plan<'a>(
     }
     check_size(&planned)?;
     let devices = devices.into_values().flatten().collect();
-    Ok(Plan { variables, work, problems, devices, randomized })
+    Ok(Plan { variables, work, problems, devices, random_mac })
 }
 
 /// `DynamoDB` keeps at most 400 KB in one item, and all effects of a request stand in its item:

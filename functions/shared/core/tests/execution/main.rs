@@ -368,5 +368,7 @@ async fn a_panic_outside_of_the_attempt_costs_only_its_message_a_wait() {
         .behaves(|_, _| Err(Failure::give_up(Class::TargetRejected, "HTTP 422")));
     let mut run = Run::new(World { dead_letter_queue_panics: true, ..world }, ADD);
     let end = run.attempt().await;
-    assert!(matches!(&end, Disposition::RetryAfter { reason, .. } if reason.class == Class::InternalError));
+    assert!(
+        matches!(&end, Disposition::RetryAfter { reason, .. } if reason.class == Class::InternalError)
+    );
 }

@@ -12,17 +12,17 @@ use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{
-    CommandResult, Command, Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, Record, ClaimError,
-    Completion, Claimed, apply,
+    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome,
+    Lease, LeaseId, LeaseLost, Record, apply,
 };
 use greenlight_core::mac::Eui48;
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Act, SendDeadLetter, Call, Claim, Clock, DeadLetter, KeepBreakers, LedgerError, QueueError, ReadInstance,
-    RecordEffect, Complete,
+    Act, Call, Claim, Clock, Complete, DeadLetter, KeepBreakers, LedgerError, QueueError,
+    ReadInstance, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::{
-    Disposition, Failure, Message, Processor, Reason, Request, RequestKey, Timestamp, Decision,
+    Decision, Disposition, Failure, Message, Processor, Reason, Request, RequestKey, Timestamp,
     process,
 };
 use serde_json::{Map, Value, json};
@@ -141,7 +141,9 @@ impl RecordEffect for Ports {
         effect: Effect,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        Ok(written(&self.0.apply(Command::RecordEffect(lease_id.clone(), key.clone(), effect), now)))
+        Ok(written(
+            &self.0.apply(Command::RecordEffect(lease_id.clone(), key.clone(), effect), now),
+        ))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Feishu's event envelopes, version 1 and 2, and the two approval events that matter.
 
 use greenlight_core::event::{ApprovalEvent, Event};
-use greenlight_core::{Timestamp, Decision};
+use greenlight_core::{Decision, Timestamp};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use greenlight_core::event::Event;
 use greenlight_core::ports::Authenticate;
 use greenlight_core::secret::{FeishuSecret, Secret};
-use greenlight_core::{WebhookRequest, Rejection, Timestamp};
+use greenlight_core::{Rejection, Timestamp, WebhookRequest};
 use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;

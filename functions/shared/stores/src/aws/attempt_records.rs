@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures_util::future::try_join_all;
-use greenlight_core::audit::{Change, AttemptRecord, Subject};
+use greenlight_core::audit::{AttemptRecord, Change, Subject};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
@@ -40,7 +40,8 @@ impl DynamoLedger {
         let grants = async {
             for changes in changes.chunks(AT_ONCE) {
                 let changes = changes.iter();
-                try_join_all(changes.map(|it| self.change_grant(request, attempt_record, it))).await?;
+                try_join_all(changes.map(|it| self.change_grant(request, attempt_record, it)))
+                    .await?;
             }
             Ok(())
         };

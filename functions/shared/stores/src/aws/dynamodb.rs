@@ -14,9 +14,9 @@ use aws_sdk_dynamodb::types::{
 };
 use greenlight_core::audit::{AttemptRecord, Subject, day};
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectOutcome, Lease, LeaseLost, LeaseId, ClaimError, Completion, Claimed,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
 };
-use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Complete};
+use greenlight_core::ports::{Claim, Complete, LedgerError, RecordEffect};
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Request, RequestKey, Timestamp};
 
@@ -324,7 +324,9 @@ impl DynamoLedger {
             }
         };
         // What was found out before the source was away must not be forgotten.
-        let update = match attempt_record.filter(|attempt_record| !attempt_record.applicant.is_empty()) {
+        let update = match attempt_record
+            .filter(|attempt_record| !attempt_record.applicant.is_empty())
+        {
             None => update,
             Some(attempt_record) => {
                 sets.extend(["#flow = :flow", "applicant = :applicant", "form_number = :serial"]);

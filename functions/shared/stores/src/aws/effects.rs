@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use greenlight_core::RequestKey;
-use greenlight_core::ledger::{Effect, EffectKey, LeaseLost, LeaseId};
+use greenlight_core::ledger::{Effect, EffectKey, LeaseId, LeaseLost};
 use greenlight_core::ports::LedgerError;
 use tokio::sync::oneshot;
 
@@ -125,7 +125,7 @@ mod tests {
     use futures_util::FutureExt;
     use futures_util::future::join_all;
     use greenlight_core::ledger::EffectOutcome;
-    use greenlight_core::{Request, Timestamp, Decision};
+    use greenlight_core::{Decision, Request, Timestamp};
     use tokio::sync::Semaphore;
 
     use super::*;

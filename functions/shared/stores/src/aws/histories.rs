@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Grant, LastFailure, RequestStatus, StoredDeadLetter, RequestHistory, Subject, day};
+use greenlight_core::audit::{
+    Grant, LastFailure, RequestHistory, RequestStatus, StoredDeadLetter, Subject, day,
+};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, LeaseId, State};
 use greenlight_core::ports::LedgerError;
@@ -67,7 +69,11 @@ impl DynamoLedger {
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
-    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, LedgerError> {
+    pub async fn recent(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<RequestHistory>, LedgerError> {
         let mut keys = BTreeSet::new();
         for back in 0..DAYS_BACK {
             let left = at_most - keys.len();
@@ -133,7 +139,11 @@ impl DynamoLedger {
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
-    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, LedgerError> {
+    pub async fn waiting(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<RequestHistory>, LedgerError> {
         let mut keys = BTreeSet::new();
         // No queue keeps a message for longer; what is left over from before is not read.
         let from = now.minus(Duration::from_hours(24 * DAYS_BACK.unsigned_abs()));
@@ -267,7 +277,9 @@ impl DynamoLedger {
     ) -> Result<Vec<RequestHistory>, LedgerError> {
         let items = self.get_all(keys).await?;
         let mut histories = items.iter().map(history).collect::<Result<Vec<_>, _>>()?;
-        histories.sort_by_key(|history| std::cmp::Reverse((history.first_claimed_at, history.key.clone())));
+        histories.sort_by_key(|history| {
+            std::cmp::Reverse((history.first_claimed_at, history.key.clone()))
+        });
         Ok(histories)
     }
 
@@ -338,7 +350,7 @@ fn history(item: &Item) -> Result<RequestHistory, LedgerError> {
             reason: string(item, "failure_reason")?.to_owned(),
         },
         _ => State::Running(Lease {
-            lease_id: LeaseId::from(string(item, "lease_id")?),
+            id: LeaseId::from(string(item, "lease_id")?),
             until: timestamp(item, "lease_until")?,
         }),
     };

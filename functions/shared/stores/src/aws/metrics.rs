@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn a_line_has_the_documented_shape() {
         let metrics = EmbeddedMetrics { function: "receiver".into() };
-        let metric = Metric::once("WebhooksReceived", &[("outcome", "rejected"), ("reason", "too_large")]);
+        let metric =
+            Metric::once("WebhooksReceived", &[("outcome", "rejected"), ("reason", "too_large")]);
         let line: serde_json::Value = serde_json::from_str(&metrics.line(&metric, 7)).unwrap();
         assert_eq!(
             line,

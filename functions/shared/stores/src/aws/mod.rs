@@ -1,6 +1,8 @@
 //! The stores on AWS.
 
 #[cfg(feature = "dynamodb")]
+mod attempt_records;
+#[cfg(feature = "dynamodb")]
 mod breakers;
 #[cfg(feature = "operator")]
 mod dead_letters;
@@ -10,15 +12,15 @@ mod dynamodb;
 mod effects;
 mod environment;
 #[cfg(feature = "dynamodb")]
-mod attempt_records;
-#[cfg(feature = "dynamodb")]
 mod flows;
+#[cfg(feature = "operator")]
+mod histories;
 #[cfg(feature = "dynamodb")]
 mod item;
-#[cfg(feature = "minimal")]
-pub mod minimal;
 mod logs;
 mod metrics;
+#[cfg(feature = "minimal")]
+pub mod minimal;
 #[cfg(feature = "sdk")]
 mod sdk;
 #[cfg(feature = "secretsmanager")]
@@ -27,8 +29,6 @@ mod secretsmanager;
 mod sqs;
 #[cfg(feature = "operator")]
 mod stack;
-#[cfg(feature = "operator")]
-mod histories;
 #[cfg(feature = "dynamodb")]
 mod waiting;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use greenlight_core::Request;
-use greenlight_core::ports::{SendDeadLetter, DeadLetter, Enqueue, ChangeVisibility, QueueError};
+use greenlight_core::ports::{ChangeVisibility, DeadLetter, Enqueue, QueueError, SendDeadLetter};
 
 use super::describe;
 
@@ -37,7 +37,11 @@ impl Enqueue for SqsQueue {
 }
 
 impl ChangeVisibility for SqsQueue {
-    async fn change_visibility(&self, receipt_handle: &str, after: Duration) -> Result<(), QueueError> {
+    async fn change_visibility(
+        &self,
+        receipt_handle: &str,
+        after: Duration,
+    ) -> Result<(), QueueError> {
         // SQS counts in whole seconds, up to 12 hours from the receive, which was some time ago.
         let seconds = after.as_millis().div_ceil(1000).min(42_600);
         self.client

@@ -1,7 +1,7 @@
 //! What an attempt found out, filed so that its request can be found.
 
 use greenlight_core::Request;
-use greenlight_core::audit::{Change, AttemptRecord, Subject};
+use greenlight_core::audit::{AttemptRecord, Change, Subject};
 use greenlight_core::ports::LedgerError;
 use sqlx::SqliteConnection;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{Grant, RequestStatus, RequestHistory, Subject};
+use greenlight_core::audit::{Grant, RequestHistory, RequestStatus, Subject};
 use greenlight_core::ledger::Record;
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
@@ -21,7 +21,8 @@ fn history(row: &SqliteRow) -> Result<RequestHistory, LedgerError> {
     let record = text("record")?.unwrap_or_default();
     let Record { state, attempt, effects, retry } =
         serde_json::from_str(&record).map_err(failed)?;
-    let last_failure = text("last_failure")?.map(|last_failure| serde_json::from_str(&last_failure));
+    let last_failure =
+        text("last_failure")?.map(|last_failure| serde_json::from_str(&last_failure));
     Ok(RequestHistory {
         key: text("key")?.unwrap_or_default(),
         definition_id: text("definition_id")?.unwrap_or_default(),
@@ -79,7 +80,11 @@ impl Database {
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn recent(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, LedgerError> {
+    pub async fn recent(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<RequestHistory>, LedgerError> {
         self.histories(RECENT, now.as_millis().to_string(), at_most).await
     }
 
@@ -95,7 +100,11 @@ impl Database {
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn waiting(&self, at_most: usize, now: Timestamp) -> Result<Vec<RequestHistory>, LedgerError> {
+    pub async fn waiting(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<RequestHistory>, LedgerError> {
         let bodies: Vec<String> = sqlx::query_scalar(
             "SELECT body FROM queue WHERE in_flight = 0 AND receive_count > 0
              ORDER BY visible_at LIMIT ?",
@@ -152,7 +161,10 @@ impl Database {
     ///
     /// # Errors
     /// [`LedgerError`] when SQLite says no.
-    pub async fn figures(&self, since: Timestamp) -> Result<BTreeMap<RequestStatus, u64>, LedgerError> {
+    pub async fn figures(
+        &self,
+        since: Timestamp,
+    ) -> Result<BTreeMap<RequestStatus, u64>, LedgerError> {
         let counts: Vec<(String, i64)> = sqlx::query_as(SINCE)
             .bind(since.as_millis())
             .fetch_all(&self.pool)

@@ -3,14 +3,14 @@
 use futures_util::FutureExt;
 use greenlight_core::audit::{AttemptRecord, LastFailure, Subject};
 use greenlight_core::ledger::{
-    CommandResult, Command, Effect, EffectKey, Lease, LeaseLost, LeaseId, REMEMBERED_FOR, Record, ClaimError,
-    Completion, Claimed, apply,
+    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
+    LeaseLost, REMEMBERED_FOR, Record, apply,
 };
-use greenlight_core::ports::{Claim, LedgerError, RecordEffect, Complete};
+use greenlight_core::ports::{Claim, Complete, LedgerError, RecordEffect};
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{Database, failed, attempt_record};
+use super::{Database, attempt_records, failed};
 
 /// What else is written in the same transaction.
 #[derive(Default)]
@@ -64,7 +64,7 @@ async fn carry_out(
             file_event(connection, request, now).await?;
         }
         if let (Some(request), Some(attempt_record)) = (&with.request, &with.attempt_record) {
-            attempt_record::file(connection, request, attempt_record).await?;
+            attempt_records::file(connection, request, attempt_record).await?;
         }
     }
     Ok(answer)
@@ -83,9 +83,11 @@ async fn save(
         target: reason.target.clone(),
         at: now,
     });
-    let last_failure = last_failure.map(|last_failure| serde_json::to_string(&last_failure)).transpose();
+    let last_failure =
+        last_failure.map(|last_failure| serde_json::to_string(&last_failure)).transpose();
     // Before the source was asked nothing of it is known, and what was known stays.
-    let found = with.attempt_record.as_ref().filter(|attempt_record| !attempt_record.applicant.is_empty());
+    let found =
+        with.attempt_record.as_ref().filter(|attempt_record| !attempt_record.applicant.is_empty());
     sqlx::query(
         "INSERT INTO requests (key, record, definition_id, event_id, expires_at, received_at, first_claimed_at)
          VALUES (?1, ?2, coalesce(?3, ''), coalesce(?4, ''), ?5, ?6, ?7)
@@ -184,7 +186,7 @@ impl Complete for Database {
                 async move {
                     file_event(connection, &request, now).await?;
                     let event = Subject::Event(request.event_id.clone());
-                    attempt_record::file_under(connection, &event, &request).await
+                    attempt_records::file_under(connection, &event, &request).await
                 }
                 .boxed()
             })

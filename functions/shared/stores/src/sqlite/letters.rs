@@ -2,7 +2,7 @@
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{LastFailure, StoredDeadLetter};
-use greenlight_core::ports::{SendDeadLetter, DeadLetter, QueueError};
+use greenlight_core::ports::{DeadLetter, QueueError, SendDeadLetter};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 

@@ -1,15 +1,15 @@
 //! The stores of one machine: queue, dead-letter queue and ledger in one SQLite file.
 
-mod breakers;
 mod attempt_records;
+mod breakers;
 mod flows;
+mod group_commit;
+mod histories;
 mod ledger;
 mod letters;
 mod overview;
 mod queue;
 mod schema;
-mod histories;
-mod group_commit;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;

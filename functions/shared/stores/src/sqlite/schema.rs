@@ -135,7 +135,7 @@ pub(super) async fn migrate(pool: &SqlitePool, steps: &[&'static str]) -> Result
 #[cfg(test)]
 mod tests {
     use greenlight_core::ports::Enqueue;
-    use greenlight_core::{Request, Timestamp, Decision};
+    use greenlight_core::{Decision, Request, Timestamp};
 
     use super::super::Database;
     use super::*;
