@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::flow::{self, Action, Flow, Kind};
 use greenlight_core::ports::Call;
+use greenlight_core::renamed::{Rename, find_renamed};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -48,11 +49,30 @@ pub struct Param {
     pub default: Option<toml::Value>,
 }
 
+/// The keys of the first edition.
+const RENAMES: &[Rename] = &[
+    Rename { at: &[], old: "speaks", new: "protocol" },
+    Rename { at: &["params", "*"], old: "about", new: "description" },
+    Rename { at: &["auth"], old: "lifetime", new: "expires_in" },
+    Rename { at: &["auth"], old: "refused", new: "unauthorized_status" },
+    Rename { at: &["auth"], old: "refused_when", new: "unauthorized_when" },
+    Rename { at: &["auth", "login"], old: "save", new: "capture" },
+    Rename { at: &["auth", "login", "outcomes"], old: "is", new: "result" },
+    Rename { at: &["auth", "login", "outcomes"], old: "because", new: "reason" },
+    Rename { at: &["operations", "*"], old: "save", new: "capture" },
+    Rename { at: &["operations", "*"], old: "start", new: "vars" },
+    Rename { at: &["operations", "*", "outcomes"], old: "is", new: "result" },
+    Rename { at: &["operations", "*", "outcomes"], old: "because", new: "reason" },
+];
+
 /// Reads a connector file, as far as `T` goes.
 pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ConnectorError> {
-    toml::from_str(text).map_err(|error| ConnectorError::Toml {
-        connector: name.to_owned(),
-        problem: error.to_string(),
+    toml::from_str(text).map_err(|error| {
+        let connector = name.to_owned();
+        match find_renamed(text, RENAMES) {
+            Some(key) => ConnectorError::Renamed { connector, key },
+            None => ConnectorError::Toml { connector, problem: error.to_string() },
+        }
     })
 }
 

@@ -1,5 +1,6 @@
 //! What can be wrong with a connector, or with how a flow and the secret go with it.
 
+use greenlight_core::renamed::RenamedKey;
 use thiserror::Error;
 
 /// Something is wrong with a connector, or with how a flow or the secret goes with it.
@@ -30,6 +31,14 @@ pub enum ConnectorError {
         connector: String,
         /// What is wrong, with its line.
         problem: String,
+    },
+    /// A key of an earlier name.
+    #[error("connector `{connector}`: {key}")]
+    Renamed {
+        /// The connector.
+        connector: String,
+        /// The key, and its name now.
+        key: RenamedKey,
     },
     /// A template that is none.
     #[error(

@@ -31,6 +31,7 @@ mod mistakes;
 pub mod ports;
 mod process;
 mod receive;
+pub mod renamed;
 pub mod request;
 pub mod retry;
 pub mod secret;

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     match error {
         FlowsError::Toml { .. } => Vec::new(),
+        FlowsError::Renamed(key) => key.path.iter().map(String::as_str).collect(),
         FlowsError::Unset { place, .. } | FlowsError::Placeholder { place } => {
             place.0.iter().map(String::as_str).collect()
         }
@@ -18,7 +19,7 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         FlowsError::Unreachable { second: flow, .. } | FlowsError::SameName(flow) => {
             vec!["flows", flow]
         }
-        FlowsError::Revoked(flow) => vec!["flows", flow, "decision"],
+        FlowsError::Revoked(flow) => vec!["flows", flow, "on"],
         FlowsError::Retry(_) => vec!["retry"],
         FlowsError::Nowhere { flow, field }
         | FlowsError::Default { flow, field, .. }
@@ -48,6 +49,7 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
             vec!["flows", flow, if is_of_flow { "when" } else { "actions" }]
         }
         ConnectorError::Toml { connector, .. }
+        | ConnectorError::Renamed { connector, .. }
         | ConnectorError::Template { connector, .. }
         | ConnectorError::Bodies { connector, .. }
         | ConnectorError::NotRepeatable { connector, .. }

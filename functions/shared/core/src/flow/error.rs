@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::renamed::RenamedKey;
+
 /// The keys down to a place in `flows.toml`; a flow is named by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPath(pub Vec<String>);
@@ -31,6 +33,9 @@ pub enum FlowsError {
         /// What is wrong, with the place.
         problem: String,
     },
+    /// A key of an earlier name.
+    #[error(transparent)]
+    Renamed(#[from] RenamedKey),
     /// `${NAME}` stands for a variable that is not set.
     #[error("`{place}` needs the environment variable {name}, which is not set or is empty")]
     Unset {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{
     Approvals, Environment, FieldRule, Flow, Flows, FlowsError, KeyPath, Kind, Target, Tls,
 };
+use crate::renamed::{Rename, find_renamed};
 use crate::retry::RetryPolicy;
 use crate::time::is_moment;
 use crate::{Decision, Mistakes};
@@ -68,8 +69,22 @@ impl Approvals {
     }
 }
 
+/// The keys of the first edition.
+const RENAMES: &[Rename] = &[
+    Rename { at: &["flows"], old: "approval_code", new: "definition_id" },
+    Rename { at: &["flows"], old: "verdict", new: "on" },
+    Rename { at: &["flows", "fields", "*"], old: "randomized", new: "random_mac" },
+    Rename { at: &["flows", "fields", "*"], old: "many", new: "multiple" },
+    Rename { at: &["retry"], old: "first", new: "initial_interval" },
+    Rename { at: &["retry"], old: "longest", new: "max_interval" },
+    Rename { at: &["retry"], old: "give_up_after", new: "max_elapsed" },
+];
+
 fn read(text: &str) -> Result<File, FlowsError> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
+        if let Some(renamed) = find_renamed(text, RENAMES) {
+            return renamed.into();
+        }
         let start = error.span().map_or(0, |span| span.start);
         let line = text.get(..start).map_or(1, |before| before.matches('\n').count() + 1);
         FlowsError::Toml { line, problem: error.to_string() }

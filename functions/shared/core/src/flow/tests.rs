@@ -117,3 +117,17 @@ fn a_flow_that_can_never_run_is_refused() {
     assert!(error.contains("can never run"), "{error}");
     assert!(error.contains("there are two flows `devices`"), "{error}");
 }
+
+#[test]
+fn parse_key_of_the_first_edition_names_the_new_one() {
+    for (old, new, place) in [
+        ("approval_code", "definition_id", "flows.devices.approval_code"),
+        ("verdict", "on", "flows.devices.verdict"),
+    ] {
+        let text = format!("[[flows]]\nname = \"devices\"\n{old} = \"approved\"");
+        let mistakes = Flows::parse(&text, &|_| None).unwrap_err();
+        let errors: Vec<_> = mistakes.iter().cloned().collect();
+        let path = place.split('.').map(str::to_owned).collect();
+        assert_eq!(errors, [FlowsError::Renamed(RenamedKey { path, new })]);
+    }
+}
