@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use greenlight_actions::sql::refuse_file;
 use greenlight_actions::{AnyConnector, Connectors, Setup};
-use greenlight_core::Mistakes;
+use greenlight_core::ValidationErrors;
 use greenlight_core::flow::{Flows, stand_in};
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let text = fs::read_to_string(&path).map_err(|error| vec![error.to_string()]);
     match text.and_then(|text| check(&text)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(mistakes) => {
+        Err(errors) => {
             for mistake in mistakes {
                 println!("cargo::error={}", mistake.replace('\n', " "));
             }
@@ -29,18 +29,18 @@ fn main() -> ExitCode {
 fn check(flows: &str) -> Result<(), Vec<String>> {
     // What stands for ${NAME} is known when it is deployed.
     let environment = |name: &str| Some(stand_in(name));
-    let flows = Flows::parse(flows, &environment).map_err(|mistakes| in_flows(&mistakes))?;
+    let flows = Flows::parse(flows, &environment).map_err(|mistakes| in_flows(&errors))?;
     let connectors = Connectors::built_in();
     for (name, text) in connectors.iter() {
         AnyConnector::parse(name, text).map_err(|mistake| vec![mistake.to_string()])?;
     }
-    Setup::new(&flows, &connectors).map_err(|mistakes| in_flows(&mistakes))?;
+    Setup::new(&flows, &connectors).map_err(|errors| in_flows(&errors))?;
     for (name, target) in &flows.targets {
         refuse_file(name, &target.url).map_err(|error| in_flows(&error.into()))?;
     }
     Ok(())
 }
 
-fn in_flows(mistakes: &Mistakes<impl ToString>) -> Vec<String> {
-    mistakes.iter().map(|mistake| format!("infra/flows.toml: {}", mistake.to_string())).collect()
+fn in_flows(errors: &ValidationErrors<impl ToString>) -> Vec<String> {
+    errors.iter().map(|error| format!("infra/flows.toml: {}", error.to_string())).collect()
 }

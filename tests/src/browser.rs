@@ -15,7 +15,7 @@ use crate::local_aws::free_port;
 use crate::workspace;
 
 /// How long to wait for what a page should show.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The name under which WebDriver hands elements out.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -43,7 +43,7 @@ impl Browser {
             .spawn()
             .expect("`chromedriver` is installed: `cargo verify page` does it");
         // A browser that starts from a cold disk takes its time.
-        let client = Client::builder().timeout(PATIENCE).build();
+        let client = Client::builder().timeout(TIMEOUT).build();
         let client = client.expect("there is an HTTP client");
         let url = format!("http://127.0.0.1:{port}");
         let ready = async {
@@ -55,7 +55,7 @@ impl Browser {
                 pause.tick().await;
             }
         };
-        tokio::time::timeout(PATIENCE, ready).await.expect("the driver gets ready");
+        tokio::time::timeout(TIMEOUT, ready).await.expect("the driver gets ready");
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": {
@@ -120,7 +120,7 @@ impl Browser {
                 pause.tick().await;
             }
         };
-        if let Ok(text) = tokio::time::timeout(PATIENCE, shown).await {
+        if let Ok(text) = tokio::time::timeout(TIMEOUT, shown).await {
             return text;
         }
         panic!("the page never shows {wanted:?}:\n{}", self.text().await)

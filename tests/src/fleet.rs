@@ -13,7 +13,7 @@ use crate::lambda::{Function, Mapping, http_api_event};
 use crate::local_aws::LocalAws;
 use crate::resources::Resources;
 use crate::scene::Scene;
-use crate::stack::PATIENCE;
+use crate::stack::TIMEOUT;
 
 /// How long Feishu waits for an answer.
 const SENDER_WAITS: Duration = Duration::from_secs(3);
@@ -86,7 +86,7 @@ impl Fleet {
                 || self.resources.waiting().await > 0
             {}
         };
-        let is_consumed = tokio::time::timeout(PATIENCE, consumed).await.is_ok();
+        let is_consumed = tokio::time::timeout(TIMEOUT, consumed).await.is_ok();
         assert!(is_consumed, "the whitelist is {:?}", self.scene.nac.whitelist());
     }
 
@@ -106,7 +106,7 @@ impl Fleet {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, consumed).await.expect("a message is done with");
+        tokio::time::timeout(TIMEOUT, consumed).await.expect("a message is done with");
         batches + 1
     }
 }
@@ -127,7 +127,7 @@ pub struct Sending {
 /// # Panics
 /// When that does not come to be.
 pub async fn deliver(receiver: &mut Function, event: impl Fn() -> Sent) -> Sending {
-    let delivered = tokio::time::timeout(PATIENCE, send_until_taken(receiver, event)).await;
+    let delivered = tokio::time::timeout(TIMEOUT, send_until_taken(receiver, event)).await;
     delivered.expect("the event is taken")
 }
 

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use aws_types::SdkConfig;
-use greenlight_stores::aws::{AwsEnvironment, Patience, Sdk};
+use greenlight_stores::aws::{AwsEnvironment, TimeoutConfig, Sdk};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -76,14 +76,14 @@ impl LocalAws {
     /// The configuration of a client of its administrator.
     #[must_use]
     pub fn config(&self) -> SdkConfig {
-        let patience = Patience {
+        let timeouts = TimeoutConfig {
             connect: Duration::from_secs(2),
             attempt: Duration::from_secs(30),
             operation: Duration::from_mins(1),
             attempts: 2,
         };
         Sdk::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&self.url())))
-            .config(patience)
+            .config(timeouts)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::scene::{APPROVAL_CODE, Answer, NAC_TOKEN, Scene};
 use crate::{built, tool, workspace};
 
 /// How long to wait for what should happen: longer than a retry, a cold start and a slow machine together.
-pub const PATIENCE: Duration = Duration::from_mins(3);
+pub const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A deployed stack, with the scene around it.
 #[derive(Debug)]
@@ -255,7 +255,7 @@ except botocore.exceptions.ClientError as error:
     /// When it does not come to that.
     pub async fn wait_for_whitelist(&self, devices: &[String]) {
         let reached = self.scene.nac.wait_for_whitelist(devices);
-        let is_reached = tokio::time::timeout(PATIENCE, reached).await.is_ok();
+        let is_reached = tokio::time::timeout(TIMEOUT, reached).await.is_ok();
         assert!(is_reached, "{:?} and not {devices:?}", self.scene.nac.whitelist());
     }
 
@@ -287,7 +287,7 @@ except botocore.exceptions.ClientError as error:
                 pause.tick().await;
             }
         };
-        tokio::time::timeout(PATIENCE, processed).await.expect("the event is processed");
+        tokio::time::timeout(TIMEOUT, processed).await.expect("the event is processed");
     }
 
     /// The next dead letter, which is taken out.
@@ -312,7 +312,7 @@ except botocore.exceptions.ClientError as error:
                 }
             }
         };
-        let message = tokio::time::timeout(PATIENCE, next).await.expect("a dead letter comes");
+        let message = tokio::time::timeout(TIMEOUT, next).await.expect("a dead letter comes");
         sqs.delete_message()
             .queue_url(url)
             .receipt_handle(message.receipt_handle().unwrap_or_default())

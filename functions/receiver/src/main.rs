@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Mistakes, Receiver, WebhookRequest, WebhookResponse, receive};
+use greenlight_core::{ValidationErrors, Receiver, WebhookRequest, WebhookResponse, receive};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::aws::minimal::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
-    AwsEnvironment, EmbeddedMetrics, MissingVariable, Patience, log_to_stdout, variable,
+    AwsEnvironment, EmbeddedMetrics, MissingVariable, TimeoutConfig, log_to_stdout, variable,
 };
 use greenlight_stores::{BadFlowsFile, SystemClock, flow_variable, flows_of_function};
 use lambda_http::http::header::CONTENT_TYPE;
@@ -25,26 +25,26 @@ use lambda_http::{Body, Request, Response, service_fn};
 const CONNECT: Duration = Duration::from_millis(500);
 
 /// Two attempts to enqueue fit into the 2.3 s that an answer has, after the secret was read again.
-const QUEUE_PATIENCE: Patience = Patience {
+const QUEUE_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: CONNECT,
     attempt: Duration::from_millis(650),
     operation: Duration::from_millis(1_400),
-    attempts: 2,
+    max_attempts: 2,
 };
 
-const SECRET_PATIENCE: Patience = Patience {
+const SECRET_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: CONNECT,
     attempt: Duration::from_millis(800),
     operation: Duration::from_millis(800),
-    attempts: 1,
+    max_attempts: 1,
 };
 
 /// Nobody waits for an answer during the start.
-const START_PATIENCE: Patience = Patience {
+const START_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: CONNECT,
     attempt: Duration::from_secs(2),
     operation: Duration::from_secs(8),
-    attempts: 4,
+    max_attempts: 4,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ enum StartError {
     #[error(transparent)]
     FlowsFile(#[from] BadFlowsFile),
     #[error("flows.toml: {0}")]
-    Flows(#[from] Mistakes<FlowsError>),
+    Flows(#[from] ValidationErrors<FlowsError>),
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
@@ -87,11 +87,11 @@ async fn main() -> ExitCode {
 
 async fn wire() -> Result<Wired, StartError> {
     let aws = Aws::new(AwsEnvironment::read()?)?;
-    let queue = SqsQueue::new(&aws, variable("QUEUE_URL")?, QUEUE_PATIENCE)?;
-    let store = SecretsManager::new(&aws, variable("SECRET_ARN")?, SECRET_PATIENCE)?;
+    let queue = SqsQueue::new(&aws, variable("QUEUE_URL")?, QUEUE_TIMEOUTS)?;
+    let store = SecretsManager::new(&aws, variable("SECRET_ARN")?, SECRET_TIMEOUTS)?;
     let flows = flows_of_function(include_str!("../../../infra/flows.toml"))?;
     let approvals = Approvals::parse(&flows, &flow_variable)?;
-    let first = store.with_patience(START_PATIENCE);
+    let first = store.with_timeouts(START_TIMEOUTS);
     // Whatever can be done before the first event is: the start has more CPU than the function that follows.
     let secret = CachedSecret::load(first, store, SystemClock);
     let (secret, ()) = tokio::join!(secret, queue.open());

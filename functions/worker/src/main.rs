@@ -15,11 +15,11 @@ use greenlight_core::flow::{Flows, FlowsError};
 use greenlight_core::ports::{Clock, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::transport::is_clear_text;
-use greenlight_core::{Mistakes, Processor};
+use greenlight_core::{ValidationErrors, Processor};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{BASE_URL, FeishuClient};
 use greenlight_stores::aws::{
-    AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, Patience, Sdk, SecretsManager,
+    AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, TimeoutConfig, Sdk, SecretsManager,
     SqsQueue, log_to_stdout, variable,
 };
 use greenlight_stores::{BadFlowsFile, SystemClock, flow_variable, flows_of_function};
@@ -27,19 +27,19 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use thiserror::Error;
 
 /// Nobody waits for the worker but the batch itself.
-const PATIENCE: Patience = Patience {
+const TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: Duration::from_secs(1),
     attempt: Duration::from_secs(3),
     operation: Duration::from_secs(10),
-    attempts: 4,
+    max_attempts: 4,
 };
 
 /// What is told to a queue at the end of an attempt must be told before the function ends.
-const QUEUE_PATIENCE: Patience = Patience {
+const QUEUE_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: Duration::from_secs(1),
     attempt: Duration::from_millis(1_500),
     operation: Duration::from_millis(2_500),
-    attempts: 2,
+    max_attempts: 2,
 };
 
 /// The flows are kept for the operator's command alone: a start does not wait for it longer than
@@ -55,9 +55,9 @@ enum StartError {
     #[error(transparent)]
     FlowsFile(#[from] BadFlowsFile),
     #[error("flows.toml: {0}")]
-    Flows(#[from] Mistakes<FlowsError>),
+    Flows(#[from] ValidationErrors<FlowsError>),
     #[error("flows.toml: {0}")]
-    Setup(#[from] Mistakes<ConnectorError>),
+    Setup(#[from] ValidationErrors<ConnectorError>),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
@@ -105,7 +105,7 @@ async fn keep_flows(ledger: &DynamoLedger, flows: &DeployedFlows) {
 
 async fn wire() -> Result<(Wired, SqsQueue), StartError> {
     let sdk = Sdk::new(AwsEnvironment::read()?);
-    let (aws, queues) = (sdk.config(PATIENCE), sdk.config(QUEUE_PATIENCE));
+    let (aws, queues) = (sdk.config(TIMEOUTS), sdk.config(QUEUE_TIMEOUTS));
     let queue = SqsQueue::new(&queues, variable("QUEUE_URL")?);
     let dead_letters = SqsQueue::new(&queues, variable("DLQ_URL")?);
     let ledger = DynamoLedger::new(&aws, variable("LEDGER_TABLE")?);

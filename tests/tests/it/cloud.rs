@@ -7,7 +7,7 @@ use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
-use greenlight_tests::stack::{PATIENCE, Parameters, Stack, built_template, make_boundary};
+use greenlight_tests::stack::{TIMEOUT, Parameters, Stack, built_template, make_boundary};
 
 /// One stack for all of it: a deployment takes longer than everything that is done with it.
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,7 @@ async fn a_nac_that_is_down_gets_its_devices_when_it_is_up(stack: &Stack) {
     let event = stack.scene.event("e-7", "I-3", "APPROVED");
     assert_eq!(stack.send(&event).await.status, 200);
     let tried = stack.scene.nac.wait_for_calls(calls + 3);
-    tokio::time::timeout(PATIENCE, tried).await.expect("the worker tries");
+    tokio::time::timeout(TIMEOUT, tried).await.expect("the worker tries");
     stack.scene.nac.set_down(false);
     stack
         .wait_for_whitelist(&[device(1), device(2), device(3), device(5), device(6), device(7)])
@@ -193,7 +193,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
     stack.wait_for_whitelist(&[device(1)]).await;
     let of_lab = [device(2)];
     let reached = lab.wait_for_whitelist(&of_lab);
-    assert!(tokio::time::timeout(PATIENCE, reached).await.is_ok(), "{:?}", lab.whitelist());
+    assert!(tokio::time::timeout(TIMEOUT, reached).await.is_ok(), "{:?}", lab.whitelist());
     let healthy = stack.greenlight(&["doctor"], "").await;
     assert_eq!(healthy.status, 0, "{}", healthy.stdout);
     for expected in ["target office", "target lab", "ok    deployed flows", "2 flow(s)"] {

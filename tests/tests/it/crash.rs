@@ -506,7 +506,7 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
 /// Statement 9: a target that is down sends nothing to the dead-letter queue before the time is up,
 /// and is asked by one probe at a time, however many requests wait for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_09_patience_lasts_until_it_is_time_to_give_up() {
+async fn g09_requests_are_retried_until_max_elapsed() {
     const WAITING: usize = 5;
     let scene = Scene::set().await;
     let case = Case::new(&scene, 1, false).await;

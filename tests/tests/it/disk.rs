@@ -13,7 +13,7 @@ use tokio::process::Command;
 const FULL_DISK: [&str; 4] = ["sh", "-c", "trap '' XFSZ; ulimit -S -f 512; exec \"$@\"", "sh"];
 
 /// Longer than a message is held by an attempt that could not be recorded.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Sends approvals, each with a device of its own from `first` on, until one is not taken; gives how many
 /// were.
@@ -49,7 +49,7 @@ async fn statement_01_a_full_disk_is_answered_503_and_loses_nothing() {
     assert_eq!(scene.send_to(serving.url(), None, &refused).await.status, 200);
     let expected: Vec<String> = (0..=taken).map(device).collect();
     let reached = scene.nac.wait_for_whitelist(&expected);
-    let is_reached = tokio::time::timeout(PATIENCE, reached).await.is_ok();
+    let is_reached = tokio::time::timeout(TIMEOUT, reached).await.is_ok();
     assert!(is_reached, "{:?}", scene.nac.whitelist());
     // Ended well, its file is small: there is room for a start on a small disk.
     let log = serving.stop().await;
@@ -62,7 +62,7 @@ async fn statement_01_a_full_disk_is_answered_503_and_loses_nothing() {
     let serving = Serving::start(&scene, folder.path()).await;
     let expected: Vec<String> = (0..=taken + more).map(device).collect();
     let reached = scene.nac.wait_for_whitelist(&expected);
-    let is_reached = tokio::time::timeout(PATIENCE, reached).await.is_ok();
+    let is_reached = tokio::time::timeout(TIMEOUT, reached).await.is_ok();
     assert!(is_reached, "{:?}", scene.nac.whitelist());
     println!("{taken} events were taken before the disk was full, all are on the whitelist");
     serving.stop().await;

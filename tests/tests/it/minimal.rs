@@ -13,7 +13,7 @@ use axum::routing::post;
 use axum::serve::ListenerExt;
 use greenlight_core::ports::{Enqueue, FetchSecret};
 use greenlight_stores::aws::minimal::{Aws, SecretsManager, SqsQueue};
-use greenlight_stores::aws::{AwsEnvironment, Patience};
+use greenlight_stores::aws::{AwsEnvironment, TimeoutConfig};
 use greenlight_tests::scene::request;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -69,13 +69,13 @@ async fn answer(State(server): State<Server>) -> Response {
     }
 }
 
-fn patience(attempts: u32) -> Patience {
+fn timeouts(attempts: u32) -> TimeoutConfig {
     let attempt = Duration::from_millis(400);
-    Patience { connect: attempt, attempt, operation: Duration::from_secs(5), attempts }
+    TimeoutConfig { connect: attempt, attempt, operation: Duration::from_secs(5), attempts }
 }
 
 fn queue(aws: &Aws, attempts: u32) -> SqsQueue {
-    SqsQueue::new(aws, "http://queue".to_owned(), patience(attempts)).unwrap()
+    SqsQueue::new(aws, "http://queue".to_owned(), timeouts(attempts)).unwrap()
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn what_passes_is_tried_again_and_what_does_not_is_told() {
 #[tokio::test]
 async fn who_never_answers_is_left_and_asked_over_another_connection() {
     let (server, aws) = Server::start(&[Next::Silence]).await;
-    let secret = SecretsManager::new(&aws, "secret".to_owned(), patience(1)).unwrap();
+    let secret = SecretsManager::new(&aws, "secret".to_owned(), timeouts(1)).unwrap();
     let error = secret.fetch().await.unwrap_err();
     assert!(error.to_string().ends_with("no answer in time"), "{error}");
     assert_eq!(secret.fetch().await.unwrap(), "{}");
@@ -139,7 +139,7 @@ async fn where_nobody_listens_there_is_no_connection() {
     assert!(error.to_string().contains("no connection"), "{error}");
     assert!(Aws::new(AwsEnvironment::new("us-east-1", "t", "t", Some("http:/none"))).is_ok_and(
         |aws| {
-            SqsQueue::new(&aws, "http://queue".to_owned(), patience(1))
+            SqsQueue::new(&aws, "http://queue".to_owned(), timeouts(1))
                 .is_err_and(|error| error.to_string().contains("AWS_ENDPOINT_URL"))
         }
     ));

@@ -6,7 +6,7 @@ use greenlight_tests::browser::Browser;
 use greenlight_tests::local_aws::free_port;
 use greenlight_tests::scene::{Scene, device};
 use greenlight_tests::serving::Serving;
-use greenlight_tests::stack::PATIENCE;
+use greenlight_tests::stack::TIMEOUT;
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
@@ -63,7 +63,7 @@ async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     assert_eq!(browser.run(focused).await, true, "the button can be reached by the keyboard");
     browser.press(&[ENTER]).await;
     let devices = [1, 2, 3, 4].map(device);
-    let is_listed = tokio::time::timeout(PATIENCE, scene.nac.wait_for_whitelist(&devices)).await;
+    let is_listed = tokio::time::timeout(TIMEOUT, scene.nac.wait_for_whitelist(&devices)).await;
     assert!(is_listed.is_ok(), "{}", browser.text().await);
     let text = browser.open_until(&format!("{page}/?lang=zh"), "死信队列为空").await;
     assert!(text.contains("已完成") && !text.contains("Recent requests"), "{text}");

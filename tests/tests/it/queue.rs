@@ -192,7 +192,7 @@ async fn a_message_is_hidden_until_it_is_shown_and_gone_when_it_is_deleted<Q: Qu
     assert_eq!(
         first_received,
         Q::facts(first_message).2,
-        "patience is counted from the first time"
+        "the retry budget is counted from the first time"
     );
     queue.delete(&again[0]).await;
     assert!(queue.receive().await.is_empty());

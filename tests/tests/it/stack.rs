@@ -10,7 +10,7 @@ use greenlight_core::audit::RequestStatus;
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_tests::browser::Browser;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, device};
-use greenlight_tests::stack::{PATIENCE, Ran, Stack, built_template};
+use greenlight_tests::stack::{TIMEOUT, Ran, Stack, built_template};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -50,7 +50,7 @@ async fn until(stack: &Stack, arguments: &[&str], wanted: &str) -> String {
             pause.tick().await;
         }
     };
-    let shown = tokio::time::timeout(PATIENCE, look).await;
+    let shown = tokio::time::timeout(TIMEOUT, look).await;
     shown.unwrap_or_else(|_| panic!("{arguments:?} never tell of {wanted:?}"))
 }
 
@@ -334,7 +334,7 @@ async fn a_redrive_that_is_killed_loses_nothing(stack: &Stack) {
             pause.tick().await;
         }
     };
-    let three = tokio::time::timeout(PATIENCE, three).await.expect("three letters come");
+    let three = tokio::time::timeout(TIMEOUT, three).await.expect("three letters come");
     let devices = [41, 42, 43].map(device);
     for (instance, device) in instances.iter().zip(&devices) {
         stack.scene.approve(instance, &[device]);
@@ -353,7 +353,7 @@ async fn a_redrive_that_is_killed_loses_nothing(stack: &Stack) {
             pause.tick().await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone_and_back).await.expect("the others are there again");
+    tokio::time::timeout(TIMEOUT, gone_and_back).await.expect("the others are there again");
     let rest = ids().await;
     assert_eq!(rest.len(), 2, "one of three is back in the queue");
     let mut words = vec!["dlq", "redrive", "--yes", "--json"];
@@ -531,7 +531,7 @@ async fn a_deployment_over_an_older_stack_loses_nothing() {
             pause.tick().await;
         }
     };
-    tokio::time::timeout(PATIENCE, is_taken).await.expect("the first message is taken");
+    tokio::time::timeout(TIMEOUT, is_taken).await.expect("the first message is taken");
     assert_eq!(stack.scene.nac.calls(), 3, "what was done under the older one is not done again");
     for instance in ["I-half", "I-failed", "I-new"] {
         let shown = until(&stack, &["audit", instance, "--json"], "\"state\":\"done\"").await;

@@ -22,7 +22,7 @@ use greenlight_core::ports::{
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Decision, Reason, Request, Timestamp};
 use greenlight_stores::aws::{
-    AwsEnvironment, DynamoLedger, Patience, Sdk, SecretsManager, SqsQueue, minimal,
+    AwsEnvironment, DynamoLedger, TimeoutConfig, Sdk, SecretsManager, SqsQueue, minimal,
 };
 use greenlight_tests::scene::request;
 use serde_json::{Value, json};
@@ -67,8 +67,8 @@ async fn recording_aws(recorded: &Recorded) -> (SdkConfig, String) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let second = Duration::from_secs(1);
-    let patience = Patience { connect: second, attempt: second, operation: second, attempts: 1 };
-    (Sdk::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).config(patience), url)
+    let timeouts = TimeoutConfig { connect: second, attempt: second, operation: second, max_attempts: 1 };
+    (Sdk::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).config(timeouts), url)
 }
 
 /// However large the ledger is: keys and one index, and so many calls.
@@ -113,7 +113,7 @@ async fn the_receivers_own_requests_are_those_of_the_sdk() {
     let recorded = Recorded::default();
     let (config, url) = recording_aws(&recorded).await;
     let second = Duration::from_secs(1);
-    let patience = Patience { connect: second, attempt: second, operation: second, attempts: 1 };
+    let timeouts = TimeoutConfig { connect: second, attempt: second, operation: second, max_attempts: 1 };
     let aws =
         minimal::Aws::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).unwrap();
     let queue_url = format!("{url}/000000000000/queue");
@@ -121,12 +121,12 @@ async fn the_receivers_own_requests_are_those_of_the_sdk() {
     SqsQueue::new(&config, &queue_url).enqueue(&request("I-1")).await.unwrap();
     SecretsManager::new(&config, "secret").fetch().await.unwrap();
     let by_the_sdk = std::mem::take(&mut *recorded.lock().unwrap());
-    minimal::SqsQueue::new(&aws, queue_url, patience)
+    minimal::SqsQueue::new(&aws, queue_url, timeouts)
         .unwrap()
         .enqueue(&request("I-1"))
         .await
         .unwrap();
-    minimal::SecretsManager::new(&aws, "secret".to_owned(), patience)
+    minimal::SecretsManager::new(&aws, "secret".to_owned(), timeouts)
         .unwrap()
         .fetch()
         .await

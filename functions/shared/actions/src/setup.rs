@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::Mistakes;
+use greenlight_core::ValidationErrors;
 use greenlight_core::flow::{self, Flows};
 
 use crate::connector::{ConnectorError, check_conditions};
@@ -18,27 +18,27 @@ impl Setup {
     ///
     /// # Errors
     /// Everything that is wrong with the targets, their connectors, and the flows that use them.
-    pub fn new(flows: &Flows, connectors: &Connectors) -> Result<Self, Mistakes<ConnectorError>> {
+    pub fn new(flows: &Flows, connectors: &Connectors) -> Result<Self, ValidationErrors<ConnectorError>> {
         let mut targets = BTreeMap::new();
-        let mut mistakes = Vec::new();
+        let mut errors = Vec::new();
         for (name, target) in &flows.targets {
             match connectors.of_target(name, target) {
                 Ok(connector) => {
-                    mistakes.extend(connector.check_target(name, target));
-                    mistakes.extend(plaintext::check(name, target));
+                    errors.extend(connector.check_target(name, target));
+                    errors.extend(plaintext::check(name, target));
                     targets.insert(name.clone(), (target.clone(), connector));
                 }
-                Err(mistake) => mistakes.push(mistake),
+                Err(mistake) => errors.push(mistake),
             }
         }
         for flow in &flows.flows {
-            mistakes.extend(check_conditions(flow));
+            errors.extend(check_conditions(flow));
             for action in &flow.actions {
                 let target = targets.get(&action.target);
-                mistakes.extend(target.and_then(|(_, it)| it.check(flow, action).err()));
+                errors.extend(target.and_then(|(_, it)| it.check(flow, action).err()));
             }
         }
-        Mistakes::none_of(mistakes).map(|()| Self(targets))
+        ValidationErrors::into_result(errors).map(|()| Self(targets))
     }
 
     /// What the secret must hold: target and key.

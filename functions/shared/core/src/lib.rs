@@ -27,7 +27,7 @@ pub mod instance;
 pub mod ledger;
 pub mod mac;
 pub mod metrics;
-mod mistakes;
+mod validation_errors;
 pub mod ports;
 mod process;
 mod receive;
@@ -42,7 +42,7 @@ mod webhook_request;
 
 pub use event::Decision;
 pub use failure::{Class, Failure, Reason};
-pub use mistakes::Mistakes;
+pub use validation_errors::ValidationErrors;
 pub use process::{Disposition, Message, Plan, Processor, plan, process};
 pub use receive::{Ignored, Outcome, Receiver, WebhookResponse, receive};
 pub use request::{Request, RequestKey};

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn statement_09_patience_ends_before_the_queue_has_had_enough() {
+    fn g09_max_elapsed_ends_before_the_queues_max_receive_count() {
         for max_elapsed in [1, 24, 13 * 24].map(Duration::from_hours) {
             // Whatever the reason to come back at once is: the shortest waits that there are.
             for shortest in [Duration::ZERO, Duration::from_secs(2), Duration::from_mins(5)] {

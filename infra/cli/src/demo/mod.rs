@@ -26,7 +26,7 @@ const APPROVAL_CODE: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
 const NAC_TOKEN: &str = "demo-nac-token";
 
 /// However slow the machine: the story takes less than a second on most.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The demonstration could not be given, or the story went wrong.
 #[derive(Debug, Error)]
@@ -53,7 +53,7 @@ pub enum DemoError {
     #[error(transparent)]
     Radius(#[from] RadiusError),
     /// Requests are left in the queue.
-    #[error("the queue was not empty after {} s", PATIENCE.as_secs())]
+    #[error("the queue was not empty after {} s", TIMEOUT.as_secs())]
     NotDrained,
     /// What was seen is not what should be.
     #[error("the story went wrong: {0} of its lines are not as they should be")]
@@ -159,7 +159,7 @@ impl Stage {
     }
 
     async fn drained(&self) -> Result<(), DemoError> {
-        match tokio::time::timeout(PATIENCE, self.server.drained()).await {
+        match tokio::time::timeout(TIMEOUT, self.server.drained()).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(DemoError::NotDrained),
         }

@@ -12,7 +12,7 @@ use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Connectors, Setup};
 use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
 use greenlight_core::secret::SecretError;
-use greenlight_core::{Mistakes, Reason};
+use greenlight_core::{ValidationErrors, Reason};
 use greenlight_http::ClientError;
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
@@ -58,7 +58,7 @@ pub enum FlowsProblem {
     Connectors(#[from] ConnectorError),
     /// The file is wrong.
     #[error("the flows are wrong (配置有误):\n{0:#}")]
-    Wrong(Mistakes<Mistake>),
+    Wrong(ValidationErrors<Mistake>),
     /// No flow has that name.
     #[error("there is no flow `{name}`; there is: {known}")]
     NoFlow {

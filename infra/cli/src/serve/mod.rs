@@ -16,7 +16,7 @@ use greenlight_core::flow::{Approvals, Flows, FlowsError};
 use greenlight_core::ports::{Clock, LedgerError, QueueError, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::transport::is_clear_text;
-use greenlight_core::{Mistakes, Processor, Receiver};
+use greenlight_core::{ValidationErrors, Processor, Receiver};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
 use greenlight_stores::sqlite::{Database, OpenError};
@@ -69,10 +69,10 @@ pub enum ServeError {
     ClearText(String),
     /// The flows are wrong.
     #[error("flows.toml: {0}")]
-    Flows(#[from] Mistakes<FlowsError>),
+    Flows(#[from] ValidationErrors<FlowsError>),
     /// Flows and connectors do not go together.
     #[error("flows.toml: {0}")]
-    Setup(#[from] Mistakes<ConnectorError>),
+    Setup(#[from] ValidationErrors<ConnectorError>),
     /// The secret is wrong.
     #[error(transparent)]
     Secret(#[from] SecretError),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use greenlight_tests::stack::{PATIENCE, Stack};
+use greenlight_tests::stack::{TIMEOUT, Stack};
 
 use crate::account::Account;
 use crate::load::{NAC_ERRORS, approvals};
@@ -22,7 +22,7 @@ pub(crate) async fn run(count: u32) -> Account {
         for id in &approval.event_ids {
             let event = || scene.event(id, &approval.instance, "APPROVED");
             let sent = async { while stack.send(&event()).await.status != 200 {} };
-            tokio::time::timeout(PATIENCE, sent).await.expect("the event is taken");
+            tokio::time::timeout(TIMEOUT, sent).await.expect("the event is taken");
         }
     }
     eprintln!("soak: {total} of {total} approvals sent");

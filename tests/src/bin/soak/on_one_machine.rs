@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use greenlight_stores::sqlite::Database;
 use greenlight_tests::scene::Scene;
 use greenlight_tests::serving::Serving;
-use greenlight_tests::stack::PATIENCE;
+use greenlight_tests::stack::TIMEOUT;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -68,9 +68,9 @@ pub(crate) async fn run(count: u32) -> Account {
             pause.tick().await;
         }
     };
-    let is_drained = tokio::time::timeout(PATIENCE, drained).await.is_ok();
+    let is_drained = tokio::time::timeout(TIMEOUT, drained).await.is_ok();
     if !is_drained {
-        eprintln!("soak: the queue is not empty after {PATIENCE:?}");
+        eprintln!("soak: the queue is not empty after {TIMEOUT:?}");
     }
     let letters = database.dead_letters().await.expect("it can be looked into");
     let letters: Vec<_> =

@@ -10,7 +10,7 @@ use super::{
 use crate::renamed::{Rename, find_renamed};
 use crate::retry::RetryPolicy;
 use crate::time::is_moment;
-use crate::{Decision, Mistakes};
+use crate::{Decision, ValidationErrors};
 
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
@@ -36,21 +36,21 @@ impl Flows {
     /// # Errors
     /// Every [`FlowsError`], with its line or its key. What is no TOML, or has keys that are unknown, wrong
     /// or missing, is not looked into further.
-    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, Mistakes<FlowsError>> {
+    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, ValidationErrors<FlowsError>> {
         let mut file = read(text)?;
-        let mut mistakes = Vec::new();
+        let mut errors = Vec::new();
         for (name, target) in &mut file.targets {
             let place = |rest: &[&str]| KeyPath::of(&[&["targets", name], rest].concat());
-            mistakes.extend(fill_in(&mut target.url, || place(&["url"]), environment).err());
+            errors.extend(fill_in(&mut target.url, || place(&["url"]), environment).err());
             for (param, value) in &mut target.params {
                 if let toml::Value::String(text) = value {
                     let place = || place(&["params", param]);
-                    mistakes.extend(fill_in(text, place, environment).err());
+                    errors.extend(fill_in(text, place, environment).err());
                 }
             }
         }
-        let flows = file.into_flows(environment, &mut mistakes);
-        Mistakes::none_of(mistakes).map(|()| flows)
+        let flows = file.into_flows(environment, &mut errors);
+        ValidationErrors::into_result(errors).map(|()| flows)
     }
 }
 
@@ -59,11 +59,11 @@ impl Approvals {
     ///
     /// # Errors
     /// As [`Flows::parse`].
-    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, Mistakes<FlowsError>> {
-        let mut mistakes = Vec::new();
+    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, ValidationErrors<FlowsError>> {
+        let mut errors = Vec::new();
         // What the worker would refuse must not be enqueued for it.
-        let flows = read(text)?.into_flows(environment, &mut mistakes);
-        Mistakes::none_of(mistakes)?;
+        let flows = read(text)?.into_flows(environment, &mut errors);
+        ValidationErrors::into_result(errors)?;
         let approval = |flow: Flow| (flow.source, flow.definition_id, flow.on);
         Ok(Self(flows.flows.into_iter().map(approval).collect()))
     }
@@ -92,55 +92,55 @@ fn read(text: &str) -> Result<File, FlowsError> {
 }
 
 impl File {
-    fn into_flows(mut self, environment: Environment<'_>, mistakes: &mut Vec<FlowsError>) -> Flows {
+    fn into_flows(mut self, environment: Environment<'_>, errors: &mut Vec<FlowsError>) -> Flows {
         for flow in &mut self.flows {
             let place = || KeyPath::of(&["flows", &flow.name, "definition_id"]);
-            mistakes.extend(fill_in(&mut flow.definition_id, place, environment).err());
+            errors.extend(fill_in(&mut flow.definition_id, place, environment).err());
         }
         for (index, flow) in self.flows.iter().enumerate() {
-            flow.check_against(&self.flows[..index], mistakes);
-            flow.check(&self.targets, mistakes);
+            flow.check_against(&self.flows[..index], errors);
+            flow.check(&self.targets, errors);
         }
         for (name, target) in &self.targets {
             let problem = target.tls.problem(&target.url);
             let of_target = |problem| FlowsError::Tls { target: name.clone(), problem };
-            mistakes.extend(problem.map(of_target));
+            errors.extend(problem.map(of_target));
         }
-        mistakes.extend(self.retry.problem().map(FlowsError::Retry));
+        errors.extend(self.retry.problem().map(FlowsError::Retry));
         Flows { targets: self.targets, flows: self.flows, retry: self.retry }
     }
 }
 
 impl Flow {
-    fn check_against(&self, earlier: &[Self], mistakes: &mut Vec<FlowsError>) {
+    fn check_against(&self, earlier: &[Self], errors: &mut Vec<FlowsError>) {
         if earlier.iter().any(|other| other.name == self.name) {
-            mistakes.push(FlowsError::SameName(self.name.clone()));
+            errors.push(FlowsError::SameName(self.name.clone()));
         }
         let starts_alike =
             |other: &&Self| other.starts_with(&self.source, &self.definition_id, self.on);
         if let Some(first) = earlier.iter().find(starts_alike) {
             let (first, second) = (first.name.clone(), self.name.clone());
-            mistakes.push(FlowsError::Unreachable { first, second });
+            errors.push(FlowsError::Unreachable { first, second });
         }
     }
 
-    fn check(&self, targets: &BTreeMap<String, Target>, mistakes: &mut Vec<FlowsError>) {
+    fn check(&self, targets: &BTreeMap<String, Target>, errors: &mut Vec<FlowsError>) {
         let flow = || self.name.clone();
         if self.on == Decision::Revoked {
-            mistakes.push(FlowsError::Revoked(flow()));
+            errors.push(FlowsError::Revoked(flow()));
         }
         if self.actions.is_empty() {
-            mistakes.push(FlowsError::Idle(flow()));
+            errors.push(FlowsError::Idle(flow()));
         }
         for (field, rule) in &self.fields {
             if rule.from.is_empty() {
-                mistakes.push(FlowsError::Nowhere { flow: flow(), field: field.clone() });
+                errors.push(FlowsError::Nowhere { flow: flow(), field: field.clone() });
             }
             if let Some(problem) = rule.default_problem() {
-                mistakes.push(FlowsError::Default { flow: flow(), field: field.clone(), problem });
+                errors.push(FlowsError::Default { flow: flow(), field: field.clone(), problem });
             }
         }
-        self.check_tables(mistakes);
+        self.check_tables(errors);
         let devices = self.fields.iter().filter(|(_, rule)| rule.kind == Kind::Mac);
         let devices: Vec<&str> = devices.map(|(name, _)| name.as_str()).collect();
         let targets: Vec<&str> = targets.keys().map(String::as_str).collect();
@@ -151,7 +151,7 @@ impl Flow {
             ] {
                 if !known.contains(&name.as_str()) {
                     let (name, known) = (name.clone(), known.join(", "));
-                    mistakes.push(FlowsError::Unknown { flow: flow(), what, name, known });
+                    errors.push(FlowsError::Unknown { flow: flow(), what, name, known });
                 }
             }
         }
@@ -160,7 +160,7 @@ impl Flow {
 
 impl Flow {
     /// Values of one row of a table belong together, and rows are not distinguished yet.
-    fn check_tables(&self, mistakes: &mut Vec<FlowsError>) {
+    fn check_tables(&self, errors: &mut Vec<FlowsError>) {
         let (devices, others): (Vec<_>, Vec<_>) =
             self.fields.iter().partition(|(_, rule)| rule.kind == Kind::Mac);
         for (field, rule) in others {
@@ -171,7 +171,7 @@ impl Flow {
             });
             if let Some((mac, table)) = same {
                 let (flow, field) = (self.name.clone(), field.clone());
-                mistakes.push(FlowsError::SameTable { flow, field, mac, table });
+                errors.push(FlowsError::SameTable { flow, field, mac, table });
             }
         }
     }

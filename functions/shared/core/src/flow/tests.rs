@@ -91,7 +91,7 @@ fn a_field_from_the_table_of_the_devices_is_refused() {
 }
 
 #[test]
-fn patience_is_the_users() {
+fn parse_retry_is_what_the_file_says() {
     let text = |retry: &str| format!("{TEXT}\n[retry]\n{retry}");
     let flows = Flows::parse(&text("max_elapsed = \"2days\""), &everything).unwrap();
     assert_eq!(flows.retry.max_elapsed.as_secs(), 48 * 3_600);

@@ -20,7 +20,7 @@ pub fn variable(name: &'static str) -> Result<String, MissingVariable> {
 
 /// How long to wait for AWS.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct TimeoutConfig {
     /// For a connection.
     pub connect: Duration,
     /// For one attempt.
@@ -28,7 +28,7 @@ pub struct Patience {
     /// For a call with all its attempts.
     pub operation: Duration,
     /// How many attempts a call has.
-    pub attempts: u32,
+    pub max_attempts: u32,
 }
 
 /// Region, credentials and endpoint.

@@ -36,7 +36,7 @@ mod waiting;
 pub use dead_letters::{DeadLetterQueue, Held, Inspection};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoLedger;
-pub use environment::{AwsEnvironment, MissingVariable, Patience, variable};
+pub use environment::{AwsEnvironment, MissingVariable, TimeoutConfig, variable};
 pub use logs::log_to_stdout;
 pub use metrics::EmbeddedMetrics;
 #[cfg(feature = "sdk")]

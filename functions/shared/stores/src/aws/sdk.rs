@@ -14,9 +14,9 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
-use super::{AwsEnvironment, Patience};
+use super::{AwsEnvironment, TimeoutConfig};
 
-/// What the clients of all services share: clients with the same `connect` in their [`Patience`] share their
+/// What the clients of all services share: clients with the same `connect` in their [`TimeoutConfig`] share their
 /// connections, too.
 #[derive(Clone, Debug)]
 pub struct Sdk {
@@ -35,19 +35,19 @@ impl Sdk {
         Self { environment, http }
     }
 
-    /// The configuration of a client that waits as long as `patience` says.
+    /// The configuration of a client that waits as long as `timeouts` says.
     #[must_use]
-    pub fn config(&self, patience: Patience) -> SdkConfig {
+    pub fn config(&self, timeouts: TimeoutConfig) -> SdkConfig {
         let AwsEnvironment { region, credentials, endpoint } = self.environment.clone();
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(patience.connect)
-            .operation_attempt_timeout(patience.attempt)
-            .operation_timeout(patience.operation);
-        // A back-off of seconds, which is the default, would outlast every patience of ours.
+            .connect_timeout(timeouts.connect)
+            .operation_attempt_timeout(timeouts.attempt)
+            .operation_timeout(timeouts.operation);
+        // A back-off of seconds, which is the default, would outlast every timeouts of ours.
         let retries = RetryConfig::standard()
-            .with_max_attempts(patience.attempts)
+            .with_max_attempts(timeouts.max_attempts)
             .with_initial_backoff(Duration::from_millis(50))
-            .with_max_backoff(patience.attempt);
+            .with_max_backoff(timeouts.attempt);
         let mut config = SdkConfig::builder()
             .http_client(self.http.clone())
             .region(Region::new(region))

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::error::CallError;
-use crate::aws::Patience;
+use crate::aws::TimeoutConfig;
 
 const TARGET: &str = "x-amz-target";
 
@@ -45,16 +45,16 @@ impl Service {
         &self,
         operation: Operation,
         input: &Value,
-        patience: Patience,
+        timeouts: TimeoutConfig,
     ) -> Result<Bytes, CallError> {
         let body = Bytes::from(input.to_string());
         let attempts = async {
             let mut number = 1;
             loop {
-                match self.attempt(operation, body.clone(), patience).await {
-                    Err(error) if error.is_passing() && number < patience.attempts => {
+                match self.attempt(operation, body.clone(), timeouts).await {
+                    Err(error) if error.is_passing() && number < timeouts.max_attempts => {
                         let wait = FIRST_WAIT * 2_u32.saturating_pow(number - 1);
-                        tokio::time::sleep(wait.min(patience.attempt).mul_f64(fastrand::f64()))
+                        tokio::time::sleep(wait.min(timeouts.attempt).mul_f64(fastrand::f64()))
                             .await;
                         number += 1;
                     }
@@ -62,18 +62,18 @@ impl Service {
                 }
             }
         };
-        timeout(patience.operation, attempts).await.unwrap_or(Err(CallError::TooLate))
+        timeout(timeouts.operation, attempts).await.unwrap_or(Err(CallError::TooLate))
     }
 
     async fn attempt(
         &self,
         operation: Operation,
         body: Bytes,
-        patience: Patience,
+        timeouts: TimeoutConfig,
     ) -> Result<Bytes, CallError> {
         let request = self.request(operation, body).ok_or(CallError::NotSigned)?;
-        let sending = self.connection.send(request, patience.connect);
-        let answer = timeout(patience.attempt, sending).await.map_err(|_| CallError::TooLate)??;
+        let sending = self.connection.send(request, timeouts.connect);
+        let answer = timeout(timeouts.attempt, sending).await.map_err(|_| CallError::TooLate)??;
         if answer.status().is_success() {
             Ok(answer.into_body())
         } else {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::call::{Operation, Service};
 use super::{Aws, SetupError};
-use crate::aws::Patience;
+use crate::aws::TimeoutConfig;
 
 /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
 const GET_SECRET_VALUE: Operation = Operation {
@@ -20,7 +20,7 @@ const GET_SECRET_VALUE: Operation = Operation {
 pub struct SecretsManager {
     service: Service,
     secret_id: String,
-    patience: Patience,
+    timeouts: TimeoutConfig,
 }
 
 impl SecretsManager {
@@ -28,14 +28,14 @@ impl SecretsManager {
     ///
     /// # Errors
     /// [`SetupError`] when the environment's endpoint is none.
-    pub fn new(aws: &Aws, secret_id: String, patience: Patience) -> Result<Self, SetupError> {
-        Ok(Self { service: aws.service("secretsmanager")?, secret_id, patience })
+    pub fn new(aws: &Aws, secret_id: String, timeouts: TimeoutConfig) -> Result<Self, SetupError> {
+        Ok(Self { service: aws.service("secretsmanager")?, secret_id, timeouts })
     }
 
-    /// The same, over the same connection, with another patience.
+    /// The same, over the same connection, with another timeouts.
     #[must_use]
-    pub fn with_patience(&self, patience: Patience) -> Self {
-        Self { patience, ..self.clone() }
+    pub fn with_timeouts(&self, timeouts: TimeoutConfig) -> Self {
+        Self { timeouts, ..self.clone() }
     }
 }
 
@@ -49,7 +49,7 @@ impl FetchSecret for SecretsManager {
     async fn fetch(&self) -> Result<String, SecretError> {
         let unavailable = |cause: &str| SecretError::Unavailable(cause.to_owned());
         let input = json!({ "SecretId": self.secret_id });
-        let answer = self.service.call(GET_SECRET_VALUE, &input, self.patience).await;
+        let answer = self.service.call(GET_SECRET_VALUE, &input, self.timeouts).await;
         let answer = answer.map_err(|error| unavailable(&error.to_string()))?;
         let Ok(Value { text }) = serde_json::from_slice(&answer) else {
             return Err(unavailable("the answer could not be read"));

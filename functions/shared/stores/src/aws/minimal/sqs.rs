@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::call::{Operation, Service};
 use super::{Aws, SetupError};
-use crate::aws::Patience;
+use crate::aws::TimeoutConfig;
 
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 const SEND_MESSAGE: Operation =
@@ -17,7 +17,7 @@ const SEND_MESSAGE: Operation =
 pub struct SqsQueue {
     service: Service,
     url: String,
-    patience: Patience,
+    timeouts: TimeoutConfig,
 }
 
 impl SqsQueue {
@@ -25,13 +25,13 @@ impl SqsQueue {
     ///
     /// # Errors
     /// [`SetupError`] when the environment's endpoint is none.
-    pub fn new(aws: &Aws, url: String, patience: Patience) -> Result<Self, SetupError> {
-        Ok(Self { service: aws.service("sqs")?, url, patience })
+    pub fn new(aws: &Aws, url: String, timeouts: TimeoutConfig) -> Result<Self, SetupError> {
+        Ok(Self { service: aws.service("sqs")?, url, timeouts })
     }
 
     /// Opens the connection ahead of the first request. What does not work now is tried again then.
     pub async fn open(&self) {
-        if let Err(error) = self.service.connection.open(self.patience.connect).await {
+        if let Err(error) = self.service.connection.open(self.timeouts.connect).await {
             tracing::warn!(%error, "the queue cannot be reached yet");
         }
     }
@@ -40,7 +40,7 @@ impl SqsQueue {
 impl Enqueue for SqsQueue {
     async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
         let input = json!({ "QueueUrl": self.url, "MessageBody": request.to_json() });
-        let sent = self.service.call(SEND_MESSAGE, &input, self.patience).await;
+        let sent = self.service.call(SEND_MESSAGE, &input, self.timeouts).await;
         sent.map(drop).map_err(|error| QueueError(error.to_string()))
     }
 }

@@ -5,15 +5,15 @@ use std::fmt;
 
 /// One or more mistakes of the same kind; told in one line, for a log, or with `{:#}` a line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes<E>(Vec<E>);
+pub struct ValidationErrors<E>(Vec<E>);
 
-impl<E> Mistakes<E> {
+impl<E> ValidationErrors<E> {
     /// `Ok` when there are none.
     ///
     /// # Errors
     /// When there are some.
-    pub fn none_of(mistakes: Vec<E>) -> Result<(), Self> {
-        if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
+    pub fn into_result(errors: Vec<E>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
     /// Them, in the order in which they were found.
@@ -23,18 +23,18 @@ impl<E> Mistakes<E> {
 
     /// Each told another way.
     #[must_use]
-    pub fn map<T>(self, convert: impl FnMut(E) -> T) -> Mistakes<T> {
-        Mistakes(self.0.into_iter().map(convert).collect())
+    pub fn map<T>(self, convert: impl FnMut(E) -> T) -> ValidationErrors<T> {
+        ValidationErrors(self.0.into_iter().map(convert).collect())
     }
 }
 
-impl<E> From<E> for Mistakes<E> {
+impl<E> From<E> for ValidationErrors<E> {
     fn from(only: E) -> Self {
         Self(vec![only])
     }
 }
 
-impl<E: fmt::Display> fmt::Display for Mistakes<E> {
+impl<E: fmt::Display> fmt::Display for ValidationErrors<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let between = if f.alternate() { "\n" } else { "; " };
         for (index, mistake) in self.0.iter().enumerate() {
@@ -45,4 +45,4 @@ impl<E: fmt::Display> fmt::Display for Mistakes<E> {
     }
 }
 
-impl<E: Error> Error for Mistakes<E> {}
+impl<E: Error> Error for ValidationErrors<E> {}
