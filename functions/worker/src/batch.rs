@@ -5,23 +5,14 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::{Either, join_all, select};
+use greenlight_core::budget::AttemptBudget;
 use greenlight_core::ledger::{Lease, LeaseId};
 use greenlight_core::ports::{Act, ChangeVisibility, Clock, Ledger, ReadInstance, SendDeadLetter};
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent};
 
-/// From so long before the function's end on no new call is started: one call and its record must fit in
-/// before the attempt is abandoned.
-const LAST_CALL: Duration = Duration::from_secs(20);
-
-/// So long before the function's end an attempt is abandoned, so that it can still be told to the queue.
-const LAST_WORD: Duration = Duration::from_secs(6);
-
 const _: () =
-    assert!(LAST_CALL.as_secs() >= LAST_WORD.as_secs() + greenlight_http::TIMEOUT.as_secs() + 3);
-
-/// So long before the function's end the batch is answered for, whatever is still under way.
-const LAST_BREATH: Duration = Duration::from_millis(500);
+    assert!(greenlight_http::TIMEOUT.as_secs() <= AttemptBudget::LONGEST_CALL.as_secs());
 
 /// The lease outlives the function by this: it is over only when its holder is surely gone, by clocks that differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
@@ -30,7 +21,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// template.yaml.
 const RETENTION: Duration = Duration::from_hours(14 * 24);
 
-/// Processes all records at the same time, and names those that must come back.
+/// Processes all records at the same time, and names those that SQS must redeliver.
 pub(crate) async fn process<L, I, A, D, C>(
     event: LambdaEvent<SqsEvent>,
     processor: &Processor<L, I, A, D, C>,
@@ -45,23 +36,23 @@ where
 {
     let end = Timestamp::from_millis(i64::try_from(event.context.deadline)?);
     let records = event.payload.records.iter();
-    let left = end.minus(LAST_BREATH).since(processor.clock.now());
-    let come_back = join_all(records.map(async |record| {
+    let left = AttemptBudget::until(end).respond_before.since(processor.clock.now());
+    let failed = join_all(records.map(async |record| {
         let attempt = pin!(process_record(record, end, processor, queue));
         match select(attempt, pin!(processor.clock.sleep(left))).await {
-            Either::Left((come_back, _)) => come_back,
-            // Who is not answered for by now comes back at the end of its visibility timeout.
+            Either::Left((failed, _)) => failed,
+            // Out of time: SQS redelivers the record after the visibility timeout.
             Either::Right(_) => record.message_id.clone(),
         }
     }));
     let mut response = SqsBatchResponse::default();
-    for message_id in come_back.await.into_iter().flatten() {
+    for message_id in failed.await.into_iter().flatten() {
         response.add_failure(message_id);
     }
     Ok(response)
 }
 
-/// The id of the record if it must come back.
+/// The id of the record if SQS must redeliver it.
 async fn process_record<L, I, A, D, C>(
     record: &SqsMessage,
     end: Timestamp,
@@ -90,8 +81,7 @@ where
         first_received: number(record, "ApproximateFirstReceiveTimestamp")
             .map_or(end, Timestamp::from_millis),
         expires_at: sent_at.map(|sent_at| sent_at.plus(RETENTION)),
-        deadline: end.minus(LAST_CALL),
-        stop: end.minus(LAST_WORD),
+        budget: AttemptBudget::until(end),
         lease: Lease { id: lease_id, until: end.plus(LEASE_MARGIN) },
     };
     let Disposition::RetryAfter { after, .. } = process_message(&message, processor).await else {
@@ -99,7 +89,7 @@ where
     };
     let receipt_handle = record.receipt_handle.as_deref().unwrap_or_default();
     if let Err(error) = queue.change_visibility(receipt_handle, after).await {
-        tracing::warn!(%error, message_id, "the message comes back at the end of its visibility timeout");
+        tracing::warn!(%error, message_id, "SQS redelivers the message after its visibility timeout");
     }
     Some(message_id)
 }

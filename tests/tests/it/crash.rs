@@ -285,8 +285,7 @@ impl Case {
             receive_count: 1,
             first_received: now,
             expires_at: None,
-            deadline: now.plus(Duration::from_mins(1)),
-            stop: now.plus(Duration::from_mins(1)),
+            budget: AttemptBudget::until(now.plus(Duration::from_mins(2))),
             lease,
         };
         let attempt = process(&message, &processor);
@@ -472,8 +471,7 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
             receive_count: 1,
             first_received: now,
             expires_at: None,
-            deadline: now.plus(Duration::from_mins(1)),
-            stop: now.plus(Duration::from_mins(1)),
+            budget: AttemptBudget::until(now.plus(Duration::from_mins(2))),
             lease: Lease { id: format!("owner-{n}").as_str().into(), until: now.plus(HELD_FOR) },
         })
         .collect();
@@ -532,8 +530,10 @@ async fn g09_requests_are_retried_until_max_elapsed() {
             first_received,
             expires_at: None,
             // No time for quick retries, which would wait by a clock that stands still.
-            deadline: now.plus(Duration::from_millis(1)),
-            stop: now.plus(Duration::from_mins(1)),
+            budget: AttemptBudget {
+                no_new_calls_after: now.plus(Duration::from_millis(1)),
+                ..AttemptBudget::until(now.plus(Duration::from_mins(2)))
+            },
             lease: Lease {
                 lease_id: format!("owner-{receives}").as_str().into(),
                 until: now.plus(HELD_FOR),

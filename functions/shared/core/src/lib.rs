@@ -18,6 +18,7 @@
 
 pub mod audit;
 pub mod breaker;
+pub mod budget;
 pub mod event;
 pub mod extract;
 pub mod failure;

@@ -1,8 +1,9 @@
-//! The queue's side: gives messages to the second story, a few at a time.
+//! The consumer of the queue: processes messages, a few at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenlight_core::budget::AttemptBudget;
 use greenlight_core::ledger::{Lease, LeaseId};
 use greenlight_core::ports::{Clock, QueueError};
 use greenlight_core::{Disposition, Message, process};
@@ -13,23 +14,22 @@ use tokio::task::JoinSet;
 
 use super::LocalProcessor;
 
-/// So many messages are processed at the same time.
-const CONCURRENCY: usize = 16;
+/// The most messages that are processed at the same time.
+const MAX_CONCURRENCY: usize = 16;
 
-/// The time of one attempt: no new call after the first, abandoned after the second.
-const LAST_CALL: Duration = Duration::from_secs(45);
-const LAST_WORD: Duration = Duration::from_secs(58);
+/// The time of one attempt.
+const ATTEMPT_TIME: Duration = Duration::from_secs(65);
 
 /// Lease and visibility timeout; both outlast the attempt.
 const HELD_FOR: Duration = Duration::from_secs(90);
 
 /// How long to wait when the queue itself fails.
-const BREATHER: Duration = Duration::from_secs(1);
+const QUEUE_ERROR_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How often to look for what nobody signals: messages that `greenlight dlq redrive` put back.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The interval for messages that no signal announces: those that `greenlight dlq redrive` put back.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Gives messages to the second story.
+/// Processes the messages of the queue.
 pub(super) struct Consumer {
     database: Database,
     processor: Arc<LocalProcessor>,
@@ -56,10 +56,10 @@ impl Consumer {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::error!(%error, "the queue cannot be read");
-                    Some(BREATHER)
+                    Some(QUEUE_ERROR_BACKOFF)
                 }
             };
-            let pause = tokio::time::sleep(pause.unwrap_or(LOOK_EVERY).min(LOOK_EVERY));
+            let pause = tokio::time::sleep(pause.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL));
             tokio::select! {
                 _ = stopped.changed() => {}
                 () = self.arrived.notified() => {}
@@ -74,7 +74,7 @@ impl Consumer {
     /// `None`: nothing will be due before something arrives or ends.
     async fn start_what_is_due(&mut self) -> Result<Option<Duration>, QueueError> {
         while self.running.try_join_next().is_some() {}
-        let room = CONCURRENCY - self.running.len();
+        let room = MAX_CONCURRENCY - self.running.len();
         if room == 0 {
             return Ok(None);
         }
@@ -118,8 +118,7 @@ async fn attempt(
         receive_count: received.receive_count,
         first_received: received.first_received(),
         expires_at: None,
-        deadline: now.plus(LAST_CALL),
-        stop: now.plus(LAST_WORD),
+        budget: AttemptBudget::until(now.plus(ATTEMPT_TIME)),
         lease: Lease { id: lease_id, until: now.plus(HELD_FOR) },
     };
     let result = match process(&message, &*processor).await {

@@ -64,13 +64,13 @@ where
                     && lane.running < permits
                     && let Some(&step) = lane.next()
                 {
-                    if self.clock.now() >= job.message.deadline {
+                    if self.clock.now() >= job.message.budget.no_new_calls_after {
                         progress.is_out_of_time = true;
                         break;
                     }
                     lane.start();
                     let (operation, device) = (step.action.operation.as_str(), step.device);
-                    let deadline = job.message.deadline;
+                    let deadline = job.message.budget.no_new_calls_after;
                     let call = Call { target, operation, device, variables: &variables, deadline };
                     running.push(self.isolated(call, job, circuits, lane.is_proven));
                 }

@@ -19,6 +19,7 @@ use self::end::End;
 use self::execute::AttemptResult;
 pub use self::plan::{Plan, plan};
 use crate::audit::AttemptRecord;
+use crate::budget::AttemptBudget;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
@@ -40,10 +41,8 @@ pub struct Message<'a> {
     pub first_received: Timestamp,
     /// When the queue deletes it, if it does: 14 days after it was sent, on SQS.
     pub expires_at: Option<Timestamp>,
-    /// No new call is started from this moment on.
-    pub deadline: Timestamp,
-    /// The attempt is abandoned at this moment.
-    pub stop: Timestamp,
+    /// The time of the attempt.
+    pub budget: AttemptBudget,
     /// The lease to claim the request with. It outlives whoever processes the message.
     pub lease: Lease,
 }
@@ -208,7 +207,7 @@ where
     /// A panic and a hang end here: neither costs another message of the batch anything.
     async fn isolated_attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
         let attempt = pin!(AssertUnwindSafe(self.attempt(message)).catch_unwind());
-        let limit = pin!(self.clock.sleep(message.stop.since(self.clock.now())));
+        let limit = pin!(self.clock.sleep(message.budget.abort_after.since(self.clock.now())));
         let text = match select(attempt, limit).await {
             Either::Left((Ok(result), _)) => return result,
             Either::Left((Err(_), _)) => PANICKED,

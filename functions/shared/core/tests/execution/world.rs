@@ -339,8 +339,11 @@ impl Run {
             receive_count: self.receives,
             first_received: self.first_received,
             expires_at: self.expires_at,
-            deadline: now.plus(self.time),
-            stop: now.plus(Duration::from_hours(1)),
+            budget: AttemptBudget {
+                no_new_calls_after: now.plus(self.time),
+                abort_after: now.plus(Duration::from_hours(1)),
+                respond_before: now.plus(Duration::from_hours(1)),
+            },
             lease: Lease { id, until: now.plus(Duration::from_hours(2)) },
         };
         process(&message, &self.processor).await
