@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use crate::flows::Files;
 use crate::serve;
-use crate::site::{Place, StackPlace};
+use crate::backend::{Address, StackAddress};
 
 /// An approval turns green; greenlight does the rest.
 ///
@@ -22,10 +22,10 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Where to look: a stack on AWS, with your own credentials, or a folder of this machine
+/// BackendArgs to look: a stack on AWS, with your own credentials, or a folder of this machine
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
-pub struct Where {
+pub struct BackendArgs {
     /// The folder that `greenlight serve` was given [default: .greenlight]; goes before --stack
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
@@ -40,15 +40,15 @@ pub struct Where {
     region: Option<String>,
 }
 
-impl Where {
+impl BackendArgs {
     /// The stack, if one is named, else the folder.
     #[must_use]
-    pub fn place(self) -> Place {
+    pub fn address(self) -> Address {
         let (profile, region) = (self.profile, self.region);
         // A variable that is exported for everyday must not hide what is typed.
         match (self.data_dir, self.stack.filter(|stack| !stack.is_empty())) {
-            (None, Some(stack)) => Place::Stack(StackPlace { stack, profile, region }),
-            (folder, _) => Place::Folder(folder.unwrap_or_else(|| PathBuf::from(".greenlight"))),
+            (None, Some(stack)) => Address::Stack(StackAddress { stack, profile, region }),
+            (folder, _) => Address::Folder(folder.unwrap_or_else(|| PathBuf::from(".greenlight"))),
         }
     }
 }
@@ -97,7 +97,7 @@ fn not_empty(text: &str) -> Result<String, String> {
 pub enum Command {
     /// Receive events and act on them, on this machine alone
     Serve {
-        /// Where to listen for Feishu's events (POST /api/event)
+        /// BackendArgs to listen for Feishu's events (POST /api/event)
         #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
         listen: SocketAddr,
         /// The folder for queue and ledger; made if need be
@@ -118,9 +118,9 @@ pub enum Command {
         /// List the requests that wait for their next attempt, with the reason of the last one
         #[arg(long)]
         waiting: bool,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// As a JSON object
         #[arg(long)]
         json: bool,
@@ -130,9 +130,9 @@ pub enum Command {
         /// An event id, an instance code, a MAC address in any spelling, or a person as Feishu names people
         #[arg(value_name = "EVENT_ID|INSTANCE|MAC|PERSON")]
         wanted: String,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// One JSON object per request
         #[arg(long)]
         json: bool,
@@ -142,9 +142,9 @@ pub enum Command {
         /// Of a MAC address, a person or an instance only
         #[arg(value_name = "MAC|PERSON|INSTANCE")]
         of: Option<String>,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// So many at most
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
@@ -162,9 +162,9 @@ pub enum Command {
     Replay {
         /// The approval instance
         instance: String,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// What became of it
         #[arg(long, default_value = "approved")]
         decision: DecisionArgument,
@@ -186,9 +186,9 @@ pub enum Command {
         /// One JSON object per check
         #[arg(long)]
         json: bool,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// Which flows
         #[command(flatten)]
         files: FlowFiles,
@@ -204,9 +204,9 @@ pub enum Command {
         /// As a JSON object
         #[arg(long)]
         json: bool,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// Which Feishu
         #[command(flatten)]
         feishu: AskFeishu,
@@ -219,12 +219,12 @@ pub enum Command {
     },
     /// Send what Feishu would send to a URL: a URL check, or with an instance its approval
     SendTest {
-        /// Where Feishu's events go; with --stack the stack's own URL if left out
+        /// BackendArgs Feishu's events go; with --stack the stack's own URL if left out
         #[arg(required_unless_present = "stack")]
         url: Option<String>,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is read from Secrets
         /// Manager
         #[arg(long, value_name = "FILE")]
@@ -256,9 +256,9 @@ pub enum Command {
     },
     /// A page in the browser: the pipeline, recent requests, dead letters, grants. For this machine's eyes only
     Ui {
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// The port of loopback; 0 takes any free one
         #[arg(long, default_value_t = 8081)]
         port: u16,
@@ -279,7 +279,7 @@ pub enum Command {
     },
     /// Write the manual pages, one per command: `greenlight man ~/.local/share/man/man1`
     Man {
-        /// Where to; made if need be
+        /// BackendArgs to; made if need be
         folder: PathBuf,
     },
 }
@@ -298,9 +298,9 @@ pub enum DecisionArgument {
 pub enum DlqCommand {
     /// All dead letters, each with its reason
     List {
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// One JSON object per line
         #[arg(long)]
         json: bool,
@@ -309,9 +309,9 @@ pub enum DlqCommand {
     Show {
         /// Its id, as `list` shows it
         id: String,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// As a JSON object
         #[arg(long)]
         json: bool,
@@ -324,9 +324,9 @@ pub enum DlqCommand {
         /// All whose reason is of this class
         #[arg(long, value_name = "CLASS")]
         class: Option<String>,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// Only tell which
         #[arg(long)]
         dry_run: bool,
@@ -350,9 +350,9 @@ pub enum DlqCommand {
         /// As a JSON object
         #[arg(long)]
         json: bool,
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
@@ -364,13 +364,13 @@ pub enum DlqCommand {
 pub enum SecretsCommand {
     /// Ask for each, without echo, and put them in; an empty answer leaves one as it is
     ///
-    /// Where there is no terminal, standard input is either NAME=VALUE lines, such as `feishu.app_id=cli_…` and
+    /// BackendArgs there is no terminal, standard input is either NAME=VALUE lines, such as `feishu.app_id=cli_…` and
     /// `targets.nac.token=…`, which change what they name, or a whole JSON document, which replaces what is there.
     /// `greenlight flows validate` tells which names the targets need.
     Set {
-        /// Where
+        /// BackendArgs
         #[command(flatten)]
-        at: Where,
+        backend: BackendArgs,
         /// Which flows: they say what their targets need
         #[command(flatten)]
         files: FlowFiles,

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::format::{lines, moment, span, table};
 use crate::reasons::next_step;
-use crate::site::{Site, SiteError};
+use crate::backend::{Backend, BackendError};
 
 /// So many stories of one subject are told.
 const STORIES: usize = 50;
@@ -23,7 +23,7 @@ const STORIES: usize = 50;
 pub enum AuditError {
     /// The ledger says no.
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Backend(#[from] BackendError),
     /// Nothing was ever filed under it.
     #[error(
         "the ledger knows no event, instance, device or person `{0}`: the event never came, no flow is for its \
@@ -36,9 +36,9 @@ pub enum AuditError {
 ///
 /// # Errors
 /// [`AuditError::NotThere`] when there is none.
-pub async fn audit(site: &Site, wanted: &str, as_json: bool) -> Result<String, AuditError> {
+pub async fn audit(backend: &Backend, wanted: &str, as_json: bool) -> Result<String, AuditError> {
     let now = SystemClock.now();
-    let mut histories = site.histories_of(&Subject::guess(wanted), STORIES).await?;
+    let mut histories = backend.histories_of(&Subject::guess(wanted), STORIES).await?;
     if histories.is_empty() {
         return Err(AuditError::NotThere(wanted.to_owned()));
     }
@@ -170,14 +170,14 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
 /// Who has which device, newest first: of a device, a person or an instance, or all.
 ///
 /// # Errors
-/// [`SiteError`] says who did not answer.
+/// [`BackendError`] says who did not answer.
 pub async fn grants(
-    site: &Site,
+    backend: &Backend,
     of: Option<&str>,
     at_most: usize,
     as_json: bool,
-) -> Result<String, SiteError> {
-    let grants = find_grants(site, of, at_most).await?;
+) -> Result<String, BackendError> {
+    let grants = find_grants(backend, of, at_most).await?;
     if as_json {
         return Ok(lines(grants.iter().map(|grant| grant_json(grant).to_string())));
     }
@@ -196,22 +196,22 @@ pub async fn grants(
 /// The grants that [`grants`] tells of.
 ///
 /// # Errors
-/// [`SiteError`] says who did not answer.
+/// [`BackendError`] says who did not answer.
 pub async fn find_grants(
-    site: &Site,
+    backend: &Backend,
     of: Option<&str>,
     at_most: usize,
-) -> Result<Vec<Grant>, SiteError> {
+) -> Result<Vec<Grant>, BackendError> {
     let forever = Timestamp::from_millis(i64::MAX);
-    let Some(of) = of else { return site.grants(at_most, forever).await };
+    let Some(of) = of else { return backend.grants(at_most, forever).await };
     // Whoever asks for one is told by the requests that are filed under it, not by going through all.
     let subjects = Subject::guess(of);
-    let histories = site.histories_of(&subjects, STORIES).await?;
+    let histories = backend.histories_of(&subjects, STORIES).await?;
     let effects =
         histories.iter().flat_map(|history| history.effects.keys().filter_map(EffectKey::parts));
     let places: BTreeSet<_> =
         effects.map(|(target, _, device)| (target.to_owned(), device.to_string())).collect();
-    let mut grants = site.grants_of(&Vec::from_iter(places)).await?;
+    let mut grants = backend.grants_of(&Vec::from_iter(places)).await?;
     grants.retain(|grant| match subjects.as_slice() {
         [Subject::Device(device)] => grant.device == device.to_string(),
         _ => histories.iter().any(|history| history.key == grant.request),

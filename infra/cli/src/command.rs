@@ -20,14 +20,14 @@ use crate::arguments::{
 use crate::audit::{self, AuditError};
 use crate::dlq::{self, DlqError, Pace, Which};
 use crate::doctor::{DoctorOptions, run_checks};
-use crate::flows::OfSite;
+use crate::flows::OfBackend;
 use crate::output::{
     log_writer, one_line, print, print_error, print_line, print_question, try_print,
 };
 use crate::replay::{Replay, ReplayError, replay};
 use crate::secrets::{self, Secrets};
 use crate::send_test::{Event, send_test};
-use crate::site::{Place, Site, SiteError};
+use crate::backend::{Address, Backend, BackendError};
 use crate::status::{self, status};
 use crate::{connectors, demo, feishu, flows, serve, ui};
 
@@ -54,7 +54,7 @@ impl Failed {
         let status = match &error {
             DlqError::NotThere(_) | DlqError::NoneOfClass { .. } => NOT_THERE,
             DlqError::NotAll(_) | DlqError::NotSeen { .. } | DlqError::Taken(_) => IN_PART,
-            DlqError::Site(_) => 1,
+            DlqError::Backend(_) => 1,
         };
         Self { status, ..error.into() }
     }
@@ -123,7 +123,7 @@ async fn answer(command: Command) -> Told {
     match command {
         Command::Serve { listen, data_dir: data, files, feishu, ui } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
-            let secrets = Place::Folder(data.clone()).secrets_file(secrets);
+            let secrets = Address::Folder(data.clone()).secrets_file(secrets);
             let flows::Files { flows, connectors, .. } = files.into();
             let options =
                 serve::Options { listen, data, secrets, flows, connectors, feishu_base_url, ui };
@@ -131,25 +131,25 @@ async fn answer(command: Command) -> Told {
             serve::run(options).await?;
             Ok(String::new())
         }
-        Command::Status { waiting, at, json } => {
-            let site = Site::open(&at.place()).await?;
+        Command::Status { waiting, backend, json } => {
+            let backend = Backend::open(&backend.address()).await?;
             Ok(if waiting {
-                status::waiting(&site, json).await?
+                status::waiting(&backend, json).await?
             } else {
-                status(&site, json).await?
+                status(&backend, json).await?
             })
         }
-        Command::Audit { wanted, at, json } => {
-            let site = Site::open(&at.place()).await?;
-            audit::audit(&site, &wanted, json).await.map_err(Failed::of_audit)
+        Command::Audit { wanted, backend, json } => {
+            let backend = Backend::open(&backend.address()).await?;
+            audit::audit(&backend, &wanted, json).await.map_err(Failed::of_audit)
         }
-        Command::Grants { of, at, limit, json } => {
-            let site = Site::open(&at.place()).await?;
-            Ok(audit::grants(&site, of.as_deref(), limit, json).await?)
+        Command::Grants { of, backend, limit, json } => {
+            let backend = Backend::open(&backend.address()).await?;
+            Ok(audit::grants(&backend, of.as_deref(), limit, json).await?)
         }
         Command::Dlq { command } => dlq(command).await,
-        Command::Replay { instance, at, decision, definition_id, force, json, yes } => {
-            let site = Site::open(&at.place()).await?;
+        Command::Replay { instance, backend, decision, definition_id, force, json, yes } => {
+            let backend = Backend::open(&backend.address()).await?;
             let question = "Forget what was done, and do all of it once more?";
             if force && !is_confirmed(question, yes)? {
                 return Ok("nothing is done\n".to_owned());
@@ -160,41 +160,41 @@ async fn answer(command: Command) -> Told {
             };
             let instance_id = instance;
             let asked = Replay { instance_id, decision, definition_id, force };
-            let shown = replay(&site, &asked).await.map_err(Failed::of_replay)?;
+            let shown = replay(&backend, &asked).await.map_err(Failed::of_replay)?;
             let instance_id = asked.instance_id;
             Ok(if json { line(&json!({"instance": instance_id, "enqueued": true})) } else { shown })
         }
-        Command::Doctor { json, at, files, feishu } => {
+        Command::Doctor { json, backend, files, feishu } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
-            let (place, files) = (at.place(), files.into());
-            let secrets = place.secrets_file(secrets);
-            let found = run_checks(&DoctorOptions { place, files, secrets, feishu_base_url }).await;
+            let (address, files) = (backend.address(), files.into());
+            let secrets = address.secrets_file(secrets);
+            let found = run_checks(&DoctorOptions { address, files, secrets, feishu_base_url }).await;
             print(&if json { found.to_json() } else { found.to_text() });
             found.result()?;
             Ok(String::new())
         }
-        Command::Subscribe { code, json, at, feishu } => {
-            let shown = subscribe(&code, &at.place(), feishu).await?;
+        Command::Subscribe { code, json, backend, feishu } => {
+            let shown = subscribe(&code, &backend.address(), feishu).await?;
             Ok(if json { line(&json!({"definition_id": code, "subscribed": true})) } else { shown })
         }
-        Command::Secrets { command: SecretsCommand::Set { at, files, secrets } } => {
-            set_secrets(&at.place(), files.into(), secrets).await
+        Command::Secrets { command: SecretsCommand::Set { backend, files, secrets } } => {
+            set_secrets(&backend.address(), files.into(), secrets).await
         }
-        Command::SendTest { url, at, secrets, instance, definition_id } => {
+        Command::SendTest { url, backend, secrets, instance, definition_id } => {
             let event = match (instance, definition_id) {
                 (Some(instance_id), Some(definition_id)) => {
                     Event::Approved { definition_id, instance_id }
                 }
                 _ => Event::UrlCheck,
             };
-            send(url, &at.place(), secrets, &event).await
+            send(url, &backend.address(), secrets, &event).await
         }
         Command::Flows { files, command } => tell_of_flows(&files.into(), command).await,
         Command::Connectors { connectors_dir: connectors, command: ConnectorsCommand::List } => {
             Ok(connectors::list(connectors.as_deref())?)
         }
-        Command::Ui { at, port } => {
-            ui::run(Site::open(&at.place()).await?, port).await?;
+        Command::Ui { backend, port } => {
+            ui::run(Backend::open(&backend.address()).await?, port).await?;
             Ok(String::new())
         }
         Command::Demo { radius: true, .. } => {
@@ -226,10 +226,10 @@ fn keep_files_private() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
-async fn send(url: Option<String>, place: &Place, secrets: Option<PathBuf>, event: &Event) -> Told {
-    let (site, secrets) = secrets_at(place, secrets).await?;
-    let of_site = site.as_ref().map(Site::webhook_url).transpose()?.flatten();
-    let Some(url) = url.or(of_site) else {
+async fn send(url: Option<String>, address: &Address, secrets: Option<PathBuf>, event: &Event) -> Told {
+    let (backend, secrets) = secrets_at(address, secrets).await?;
+    let of_backend = backend.as_ref().map(Backend::webhook_url).transpose()?.flatten();
+    let Some(url) = url.or(of_backend) else {
         let text = "no URL: name it, or a stack with --stack (请指定地址)".to_owned();
         return Err(Failed { text, status: 2 });
     };
@@ -242,30 +242,30 @@ async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Told {
         FlowsCommand::Schema => flows::schema(),
         FlowsCommand::Plan { flow, instance, feishu } => {
             let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
-            let secrets = Place::Folder(".greenlight".into()).secrets_file(secrets);
+            let secrets = Address::Folder(".greenlight".into()).secrets_file(secrets);
             let feishu = flows::Feishu { secrets, base_url };
             flows::dry_run(files, &flow, &instance, feishu).await?
         }
     })
 }
 
-async fn subscribe(code: &str, place: &Place, feishu: AskFeishu) -> Told {
-    let (site, secrets) = secrets_at(place, feishu.secrets).await?;
-    let of_site = site.and_then(|site| site.variable("FEISHU_BASE_URL"));
-    let base_url = of_site.unwrap_or(feishu.feishu_base_url);
+async fn subscribe(code: &str, address: &Address, feishu: AskFeishu) -> Told {
+    let (backend, secrets) = secrets_at(address, feishu.secrets).await?;
+    let of_backend = backend.and_then(|backend| backend.variable("FEISHU_BASE_URL"));
+    let base_url = of_backend.unwrap_or(feishu.feishu_base_url);
     Ok(feishu::subscribe(&secrets, &base_url, code).await?)
 }
 
-async fn set_secrets(place: &Place, files: flows::Files, file: Option<PathBuf>) -> Told {
-    let (site, secrets) = secrets_at(place, file).await?;
-    let known = |name: &str| Site::variable_of(site.as_ref(), name);
-    let of_site = match &site {
-        Some(site) => Some(flows::of_site(site, files.clone()).await?),
+async fn set_secrets(address: &Address, files: flows::Files, file: Option<PathBuf>) -> Told {
+    let (backend, secrets) = secrets_at(address, file).await?;
+    let known = |name: &str| Backend::variable_of(backend.as_ref(), name);
+    let of_backend = match &backend {
+        Some(backend) => Some(flows::of_backend(backend, files.clone()).await?),
         None => None,
     };
-    let files = of_site.as_ref().map_or(&files, |of_site| &of_site.files);
+    let files = of_backend.as_ref().map_or(&files, |of_backend| &of_backend.files);
     let needed = flows::credentials(files, &known)?;
-    if let Some(warning) = of_site.as_ref().and_then(OfSite::warning) {
+    if let Some(warning) = of_backend.as_ref().and_then(OfBackend::warning) {
         print_line(&warning);
     }
     let written = if io::stdin().is_terminal() {
@@ -278,19 +278,19 @@ async fn set_secrets(place: &Place, files: flows::Files, file: Option<PathBuf>) 
 
 async fn dlq(command: DlqCommand) -> Told {
     let shown = match command {
-        DlqCommand::List { at, json } => {
-            let listing = dlq::list(&Site::open(&at.place()).await?, json).await;
+        DlqCommand::List { backend, json } => {
+            let listing = dlq::list(&Backend::open(&backend.address()).await?, json).await;
             listing.and_then(|dlq::Listing { text, elsewhere }| {
                 let Some(elsewhere) = elsewhere else { return Ok(text) };
                 print(&text);
                 Err(DlqError::NotAll(elsewhere))
             })
         }
-        DlqCommand::Show { id, at, json } => {
-            dlq::show(&Site::open(&at.place()).await?, &id, json).await
+        DlqCommand::Show { id, backend, json } => {
+            dlq::show(&Backend::open(&backend.address()).await?, &id, json).await
         }
-        DlqCommand::Redrive { ids, class, at, dry_run, rate, json, yes } => {
-            let site = Site::open(&at.place()).await?;
+        DlqCommand::Redrive { ids, class, backend, dry_run, rate, json, yes } => {
+            let backend = Backend::open(&backend.address()).await?;
             let which = class.map_or(Which::Ids(ids), Which::OfClass);
             let question = match &which {
                 Which::Ids(ids) => format!("Put {} dead letter(s) back into the queue?", ids.len()),
@@ -299,14 +299,14 @@ async fn dlq(command: DlqCommand) -> Told {
             if !dry_run && !is_confirmed(&question, yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
-            redrive(&site, &which, Pace { is_dry: dry_run, per_second: rate }, json).await
+            redrive(&backend, &which, Pace { is_dry: dry_run, per_second: rate }, json).await
         }
-        DlqCommand::Discard { id, reason, json, at, yes } => {
-            let site = Site::open(&at.place()).await?;
+        DlqCommand::Discard { id, reason, json, backend, yes } => {
+            let backend = Backend::open(&backend.address()).await?;
             if !is_confirmed(&format!("Take {id} out for good?"), yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
-            let shown = dlq::discard(&site, &id, &reason).await;
+            let shown = dlq::discard(&backend, &id, &reason).await;
             let as_json = |_| line(&json!({"id": id, "discarded": true, "reason": reason}));
             if json { shown.map(as_json) } else { shown }
         }
@@ -316,13 +316,13 @@ async fn dlq(command: DlqCommand) -> Told {
 
 /// With a bar on a terminal, which goes when it is over, and a line per letter in any case.
 async fn redrive(
-    site: &Site,
+    backend: &Backend,
     which: &Which,
     pace: Pace,
     as_json: bool,
 ) -> Result<String, DlqError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let shown = dlq::redrive(site, which, pace, |step| {
+    let shown = dlq::redrive(backend, which, pace, |step| {
         bar.set_length(u64::try_from(step.of).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(step.number).unwrap_or(u64::MAX));
         let line = if as_json { dlq::step_json(&step) } else { step.line };
@@ -338,7 +338,7 @@ fn line(value: &Value) -> String {
     format!("{value}\n")
 }
 
-/// Asks on a terminal. Where there is none, `--yes` must have said so.
+/// Asks on a terminal. BackendArgs there is none, `--yes` must have said so.
 fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
     if is_said {
         return Ok(true);
@@ -364,18 +364,18 @@ fn ask(path: &str, is_set: bool) -> io::Result<String> {
     rpassword::prompt_password(format!("{path}{kept}: "))
 }
 
-/// The secret's place: a stack's own, or `file`, for which nothing need have been served yet.
+/// The place of the secret: a stack's own, or `file`, for which nothing need have been served yet.
 async fn secrets_at(
-    place: &Place,
+    address: &Address,
     file: Option<PathBuf>,
-) -> Result<(Option<Site>, Secrets), SiteError> {
-    let file = place.secrets_file(file);
-    match place {
-        Place::Folder(_) => Ok((None, Secrets::File(SecretFile::new(file)))),
-        Place::Stack(_) => {
-            let site = Site::open(place).await?;
-            let secrets = site.secrets(file)?;
-            Ok((Some(site), secrets))
+) -> Result<(Option<Backend>, Secrets), BackendError> {
+    let file = address.secrets_file(file);
+    match address {
+        Address::Folder(_) => Ok((None, Secrets::File(SecretFile::new(file)))),
+        Address::Stack(_) => {
+            let backend = Backend::open(address).await?;
+            let secrets = backend.secrets(file)?;
+            Ok((Some(backend), secrets))
         }
     }
 }

@@ -13,14 +13,14 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::format::{facts, lines, moment, table};
 use crate::reasons::next_step;
-use crate::site::{Letter, Letters, Site, SiteError};
+use crate::backend::{Letter, Letters, Backend, BackendError};
 
 /// The dead-letter queue cannot be looked into.
 #[derive(Debug, Error)]
 pub enum DlqError {
     /// Queue or ledger say no.
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Backend(#[from] BackendError),
     /// No dead letter has this id.
     #[error("there is no dead letter {0}; `greenlight dlq list` shows all (找不到该死信)")]
     NotThere(String),
@@ -111,8 +111,8 @@ pub struct Listing {
 ///
 /// # Errors
 /// [`DlqError`] says what is missing.
-pub async fn list(site: &Site, as_json: bool) -> Result<Listing, DlqError> {
-    let Seen { letters, elsewhere } = look(site).await?;
+pub async fn list(backend: &Backend, as_json: bool) -> Result<Listing, DlqError> {
+    let Seen { letters, elsewhere } = look(backend).await?;
     let text = if as_json {
         lines(letters.iter().map(|letter| to_json(letter).to_string()))
     } else {
@@ -143,8 +143,8 @@ fn to_table(letters: &[StoredDeadLetter], are_all: bool) -> String {
 ///
 /// # Errors
 /// [`DlqError::NotThere`] when it is not there.
-pub async fn show(site: &Site, id: &str, as_json: bool) -> Result<String, DlqError> {
-    let Seen { letters, elsewhere } = look(site).await?;
+pub async fn show(backend: &Backend, id: &str, as_json: bool) -> Result<String, DlqError> {
+    let Seen { letters, elsewhere } = look(backend).await?;
     let letter = letters.iter().find(|letter| letter.id == id);
     let letter = letter.ok_or_else(|| not_found(id, elsewhere))?;
     if as_json {
@@ -187,17 +187,17 @@ fn not_found(id: &str, elsewhere: Option<Elsewhere>) -> DlqError {
 /// [`DlqError::NotThere`] for ids that are not there; nothing is put back then.
 /// [`DlqError::NotAll`] and [`DlqError::Taken`] when the others were put back.
 pub async fn redrive(
-    site: &Site,
+    backend: &Backend,
     which: &Which,
     pace: Pace,
     progress: impl FnMut(Step),
 ) -> Result<(), DlqError> {
-    let Letters { letters, elsewhere } = site.letters().await?;
+    let Letters { letters, elsewhere } = backend.letters().await?;
     let result = match chosen(&letters, which, elsewhere) {
-        Ok(chosen) => put_back(site, &chosen, pace, progress).await,
+        Ok(chosen) => put_back(backend, &chosen, pace, progress).await,
         Err(error) => Err(error),
     };
-    let given_back = site.give_back(letters).await;
+    let given_back = backend.give_back(letters).await;
     match (result?, elsewhere, which) {
         (taken, ..) if taken > 0 => return Err(DlqError::Taken(taken)),
         (_, Some(elsewhere), Which::OfClass(_)) => return Err(DlqError::NotAll(elsewhere)),
@@ -208,7 +208,7 @@ pub async fn redrive(
 
 /// Gives the number of letters that somebody else took meanwhile.
 async fn put_back(
-    site: &Site,
+    backend: &Backend,
     letters: &[&Letter],
     pace: Pace,
     mut progress: impl FnMut(Step),
@@ -216,7 +216,7 @@ async fn put_back(
     let mut taken = 0;
     // To receive thousands takes a while.
     if !pace.is_dry {
-        site.hold_longer(letters).await?;
+        backend.hold_longer(letters).await?;
     }
     let mut held_at = Instant::now();
     let gap = Duration::from_secs(1) / pace.per_second.clamp(1, FASTEST);
@@ -230,10 +230,10 @@ async fn put_back(
         } else {
             beat.tick().await;
             if held_at.elapsed() > HOLD_AGAIN_AFTER {
-                site.hold_longer(letters.get(number - 1..).unwrap_or_default()).await?;
+                backend.hold_longer(letters.get(number - 1..).unwrap_or_default()).await?;
                 held_at = Instant::now();
             }
-            is_back = site.redrive(letter).await?;
+            is_back = backend.redrive(letter).await?;
             taken += usize::from(!is_back);
             let what = if is_back {
                 "is back in the queue"
@@ -281,13 +281,13 @@ fn chosen<'a>(
 ///
 /// # Errors
 /// [`DlqError::NotThere`] when it is not there.
-pub async fn discard(site: &Site, id: &str, reason: &str) -> Result<String, DlqError> {
-    let Letters { letters, elsewhere } = site.letters().await?;
+pub async fn discard(backend: &Backend, id: &str, reason: &str) -> Result<String, DlqError> {
+    let Letters { letters, elsewhere } = backend.letters().await?;
     let dropped = match letters.iter().find(|letter| letter.stored.id == id) {
         None => Ok(false),
-        Some(letter) => site.discard(letter, reason, SystemClock.now()).await,
+        Some(letter) => backend.discard(letter, reason, SystemClock.now()).await,
     };
-    let given_back = site.give_back(letters).await;
+    let given_back = backend.give_back(letters).await;
     if !dropped? {
         return Err(not_found(id, elsewhere));
     }
@@ -314,11 +314,11 @@ pub struct Seen {
 /// Looks at the letters, and leaves them where they are.
 ///
 /// # Errors
-/// [`SiteError`] says who did not answer.
-pub async fn look(site: &Site) -> Result<Seen, SiteError> {
-    let Letters { letters, elsewhere } = site.letters().await?;
+/// [`BackendError`] says who did not answer.
+pub async fn look(backend: &Backend) -> Result<Seen, BackendError> {
+    let Letters { letters, elsewhere } = backend.letters().await?;
     let stored = letters.iter().map(|letter| letter.stored.clone()).collect();
-    site.give_back(letters).await?;
+    backend.give_back(letters).await?;
     Ok(Seen { letters: stored, elsewhere })
 }
 

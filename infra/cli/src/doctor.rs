@@ -10,7 +10,7 @@ use bytes::Bytes;
 use greenlight_actions::connector::Reached;
 use greenlight_actions::{Actions, connector::ConnectorError};
 use greenlight_core::Timestamp;
-use greenlight_core::flow::{Flow, Flows, Place as FieldPlace};
+use greenlight_core::flow::{Flow, Flows, Place as FormPlace};
 use greenlight_core::ports::{Clock, Http, ReadSecret};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_http::{Client, ClientError};
@@ -24,7 +24,7 @@ use thiserror::Error;
 use crate::feishu;
 use crate::flows::{self, Checked, Files, read_with};
 use crate::format::{lines, moment, span};
-use crate::site::{Place, Site, SiteError};
+use crate::backend::{Address, Backend, BackendError};
 
 /// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
@@ -33,7 +33,7 @@ const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug)]
 pub struct DoctorOptions {
     /// Where greenlight runs.
-    pub place: Place,
+    pub address: Address,
     /// Flows and connectors.
     pub files: Files,
     /// The secret document of a data folder.
@@ -103,11 +103,11 @@ impl Checks {
 /// Looks at everything. Nothing is changed anywhere.
 pub async fn run_checks(options: &DoctorOptions) -> Checks {
     let mut checks = Checks::default();
-    let site = Site::open(&options.place).await;
+    let backend = Backend::open(&options.address).await;
     let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
-    let site = match &options.place {
+    let backend = match &options.address {
         // Before the first `serve` there is no folder, and that is no fault.
-        Place::Folder(folder) if matches!(site, Err(SiteError::Open(OpenError::Absent(_)))) => {
+        Address::Folder(folder) if matches!(backend, Err(BackendError::Open(OpenError::Absent(_)))) => {
             match check_private(folder) {
                 Ok(Err(error)) => checks.bad("data folder", error),
                 _ => {
@@ -117,32 +117,32 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
             }
             None
         }
-        Place::Folder(folder) => {
+        Address::Folder(folder) => {
             if let Ok(Err(error)) = check_private(folder) {
                 checks.bad("data folder", error);
             }
-            checks.take("data folder", site, "")
+            checks.take("data folder", backend, "")
         }
         // Without it there is nothing that could be looked at.
-        Place::Stack(_) => match checks.take("stack", site, advice) {
+        Address::Stack(_) => match checks.take("stack", backend, advice) {
             None => return checks,
-            site => site,
+            backend => backend,
         },
     };
-    if let Some(site) = &site {
-        queues(site, &mut checks).await;
+    if let Some(backend) = &backend {
+        queues(backend, &mut checks).await;
     }
-    let known = |name: &str| Site::variable_of(site.as_ref(), name);
-    let files = match &site {
-        Some(site) => deployed(site, &options.files, &mut checks).await,
+    let known = |name: &str| Backend::variable_of(backend.as_ref(), name);
+    let files = match &backend {
+        Some(backend) => deployed(backend, &options.files, &mut checks).await,
         None => options.files.clone(),
     };
     let flows = checks.take("flows", read_with(&files, &known), "");
     if let Some(flows) = &flows {
         variables(flows, &mut checks);
     }
-    let secrets = match &site {
-        Some(site) => site.secrets(options.secrets.clone()),
+    let secrets = match &backend {
+        Some(backend) => backend.secrets(options.secrets.clone()),
         None => {
             Ok(crate::secrets::Secrets::File(greenlight_stores::SecretFile::new(&options.secrets)))
         }
@@ -174,8 +174,8 @@ const fn advice_for(error: &SecretError) -> &'static str {
     }
 }
 
-async fn queues(site: &Site, checks: &mut Checks) {
-    let overview = site.overview(SystemClock.now()).await;
+async fn queues(backend: &Backend, checks: &mut Checks) {
+    let overview = backend.overview(SystemClock.now()).await;
     let advice = "; may these credentials read queue, table and metrics? (检查权限)";
     if let Some(overview) = checks.take("queue and ledger", overview, advice) {
         let dead = overview.dead_letters;
@@ -184,10 +184,10 @@ async fn queues(site: &Site, checks: &mut Checks) {
 }
 
 /// The flows to look at: those that were given, else those that run there.
-async fn deployed(site: &Site, files: &Files, checks: &mut Checks) -> Files {
-    let of_site = flows::of_site(site, files.clone()).await;
-    let Some(of_site) = checks.take("deployed flows", of_site, "") else { return files.clone() };
-    match (of_site.warning(), of_site.since) {
+async fn deployed(backend: &Backend, files: &Files, checks: &mut Checks) -> Files {
+    let of_backend = flows::of_backend(backend, files.clone()).await;
+    let Some(of_backend) = checks.take("deployed flows", of_backend, "") else { return files.clone() };
+    match (of_backend.warning(), of_backend.since) {
         (Some(warning), _) => checks.bad("deployed flows", warning),
         (None, Some(since)) => {
             let text = format!("as looked at, since {} (与已部署的配置一致)", moment(since));
@@ -198,7 +198,7 @@ async fn deployed(site: &Site, files: &Files, checks: &mut Checks) -> Files {
             checks.ok("deployed flows", text);
         }
     }
-    of_site.files
+    of_backend.files
 }
 
 fn variables(flows: &Checked, checks: &mut Checks) {
@@ -272,7 +272,7 @@ async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, check
 
 /// Fields of a flow of which none of the places is in the form.
 fn missing(flow: &Flow, definition: &Definition) -> Vec<String> {
-    let is_there = |place: &FieldPlace| {
+    let is_there = |place: &FormPlace| {
         let has = |widget: &&Widget, name: &String| widget.names.contains(name);
         let widget = definition.widgets.iter().find(|widget| has(widget, &place.field));
         widget.is_some_and(|widget| {
@@ -282,7 +282,7 @@ fn missing(flow: &Flow, definition: &Definition) -> Vec<String> {
     };
     let fields = flow.fields.iter().filter(|(_, rule)| !rule.optional && rule.default.is_none());
     let fields = fields.filter(|(_, rule)| !rule.from.iter().any(is_there));
-    let shown = |place: &FieldPlace| match &place.column {
+    let shown = |place: &FormPlace| match &place.column {
         None => format!("`{}`", place.field),
         Some(column) => format!("`{}.{column}`", place.field),
     };

@@ -1,7 +1,7 @@
 //! The operator's command, as a library: the binary parses [`arguments`] and calls [`command`].
 //!
 //! * [`serve`]: both stories in one process, on one machine.
-//! * [`site`]: where greenlight runs, a data folder or a stack; all that follows works on both.
+//! * [`backend`]: where greenlight runs, a data folder or a stack; all that follows works on both.
 //! * [`status`], [`audit`], [`dlq`], [`replay`]: how things stand, what happened, and put right.
 //! * [`ui`]: the same as a page.
 //! * [`doctor`], [`feishu`], [`secrets`]: is everything set up, and set it up.
@@ -32,7 +32,7 @@ pub mod send_test;
 pub mod serve;
 mod signals;
 pub mod simulator;
-pub mod site;
+pub mod backend;
 pub mod status;
 pub mod stub;
 pub mod ui;

@@ -8,7 +8,7 @@ use greenlight_core::{Decision, Request, Timestamp};
 use greenlight_stores::SystemClock;
 use thiserror::Error;
 
-use crate::site::{Site, SiteError};
+use crate::backend::{Backend, BackendError};
 
 /// What to process again.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Replay {
 pub enum ReplayError {
     /// Queue or ledger say no.
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Backend(#[from] BackendError),
     /// The ledger does not know the instance.
     #[error(
         "the ledger does not know the instance {0}: say --approval-code (请指定 --approval-code)"
@@ -57,11 +57,11 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// [`ReplayError`] says what is missing.
-pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError> {
+pub async fn replay(backend: &Backend, replay: &Replay) -> Result<String, ReplayError> {
     let now = SystemClock.now();
-    let request = request(site, replay, now).await?;
+    let request = request(backend, replay, now).await?;
     let (code, key) = (&replay.instance_id, request.key());
-    let known = site.history(key.as_str()).await?;
+    let known = backend.history(key.as_str()).await?;
     match known.map(|history| history.status(now)) {
         Some(RequestStatus::Succeeded) if !replay.force => {
             return Err(ReplayError::Done(code.clone()));
@@ -70,19 +70,19 @@ pub async fn replay(site: &Site, replay: &Replay) -> Result<String, ReplayError>
             return Err(ReplayError::Waiting(code.clone()));
         }
         Some(RequestStatus::Running) => return Err(ReplayError::Busy(code.clone())),
-        Some(_) if replay.force && !site.forget(key.as_str(), now).await? => {
+        Some(_) if replay.force && !backend.forget(key.as_str(), now).await? => {
             return Err(ReplayError::Busy(code.clone()));
         }
         _ => {}
     }
-    site.enqueue(&request).await?;
+    backend.enqueue(&request).await?;
     Ok(format!("a request for {code} is in the queue, event {} (已入队)\n", request.event_id))
 }
 
-async fn request(site: &Site, replay: &Replay, now: Timestamp) -> Result<Request, ReplayError> {
+async fn request(backend: &Backend, replay: &Replay, now: Timestamp) -> Result<Request, ReplayError> {
     let unknown = || ReplayError::Unknown(replay.instance_id.clone());
     let subject = Subject::Instance(replay.instance_id.clone());
-    let known = site.histories_of(&[subject], 1).await?.pop();
+    let known = backend.histories_of(&[subject], 1).await?.pop();
     let of_known = known.map(|history| history.definition_id);
     let definition_id = replay.definition_id.clone().or(of_known).ok_or_else(unknown)?;
     let request = Request {

@@ -10,15 +10,15 @@ use greenlight_stores::SystemClock;
 use serde_json::{Map, Value, json};
 
 use crate::format::{facts, lines, moment, span, table};
-use crate::site::{Site, SiteError};
+use crate::backend::{Backend, BackendError};
 
 /// How things stand: queue, dead letters, breakers, the last hour.
 ///
 /// # Errors
-/// [`SiteError`] says what is missing.
-pub async fn status(site: &Site, as_json: bool) -> Result<String, SiteError> {
+/// [`BackendError`] says what is missing.
+pub async fn status(backend: &Backend, as_json: bool) -> Result<String, BackendError> {
     let now = SystemClock.now();
-    let overview = site.overview(now).await?;
+    let overview = backend.overview(now).await?;
     Ok(if as_json { to_json(&overview, now) } else { to_table(&overview, now) })
 }
 
@@ -66,10 +66,10 @@ fn to_table(overview: &SystemStatus, now: Timestamp) -> String {
 /// The requests that wait for their next attempt, the soonest first.
 ///
 /// # Errors
-/// [`SiteError`] says what is missing.
-pub async fn waiting(site: &Site, as_json: bool) -> Result<String, SiteError> {
+/// [`BackendError`] says what is missing.
+pub async fn waiting(backend: &Backend, as_json: bool) -> Result<String, BackendError> {
     let now = SystemClock.now();
-    let histories = site.waiting(MAX_WAITING, now).await?;
+    let histories = backend.waiting(MAX_WAITING, now).await?;
     if as_json {
         return Ok(lines(histories.iter().map(|history| waiting_json(history, now).to_string())));
     }

@@ -8,7 +8,7 @@ use greenlight::reasons::next_step;
 use greenlight::replay::{Replay, ReplayError, replay};
 use greenlight::secrets::{Secrets, SecretsError, set, set_from};
 use greenlight::send_test::{Event, SendError, send_test};
-use greenlight::site::{Place, Site};
+use greenlight::backend::{Address, Backend};
 use greenlight::status::{status, waiting};
 use greenlight_core::Reason;
 use greenlight_core::ports::{Clock, DeadLetter, Http, SendDeadLetter};
@@ -37,8 +37,8 @@ async fn send_dead_letter(database: &Database, instance: &str, class: Class) {
     database.send_dead_letter(&letter).await.unwrap();
 }
 
-async fn ids(site: &Site) -> Vec<String> {
-    let listed = dlq::list(site, true).await.unwrap().text;
+async fn ids(backend: &Backend) -> Vec<String> {
+    let listed = dlq::list(backend, true).await.unwrap().text;
     let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].clone();
     listed.lines().map(|line| id(line).as_str().unwrap().to_owned()).collect()
 }
@@ -47,30 +47,30 @@ fn data(folder: &tempfile::TempDir) -> std::path::PathBuf {
     folder.path().join("data")
 }
 
-async fn open() -> (tempfile::TempDir, Database, Site) {
+async fn open() -> (tempfile::TempDir, Database, Backend) {
     let folder = tempfile::tempdir().unwrap();
     let data = data(&folder);
     let database = Database::open(&data).await.unwrap();
-    let site = Site::open(&Place::Folder(data)).await.unwrap();
-    (folder, database, site)
+    let backend = Backend::open(&Address::Folder(data)).await.unwrap();
+    (folder, database, backend)
 }
 
 const AT_ONCE: Pace = Pace { is_dry: false, per_second: u32::MAX };
 
 #[tokio::test]
 async fn every_class_of_reason_has_a_next_step() {
-    let (_folder, database, site) = open().await;
+    let (_folder, database, backend) = open().await;
     for class in Class::ALL {
         send_dead_letter(&database, class.as_str(), class).await;
     }
-    let listed = dlq::list(&site, false).await.unwrap().text;
+    let listed = dlq::list(&backend, false).await.unwrap().text;
     for (class, id) in Class::ALL.map(Class::as_str).into_iter().zip(1..) {
         assert!(listed.contains(&format!("  {class:<29}  7      {class}\n")), "{listed}");
-        let shown = dlq::show(&site, &format!("{id}"), false).await.unwrap();
+        let shown = dlq::show(&backend, &format!("{id}"), false).await.unwrap();
         assert!(shown.contains(&format!("next step        {}", next_step(class))), "{shown}");
     }
     let login = Class::ALL.iter().position(|class| *class == Class::TargetAuthFailed).unwrap() + 1;
-    let shown = dlq::show(&site, &login.to_string(), false).await.unwrap();
+    let shown = dlq::show(&backend, &login.to_string(), false).await.unwrap();
     for expected in [
         "class            target_auth_failed\n",
         "reason           because of the test\n",
@@ -81,17 +81,17 @@ async fn every_class_of_reason_has_a_next_step() {
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    let shown: Value = serde_json::from_str(&dlq::show(&site, "4", true).await.unwrap()).unwrap();
+    let shown: Value = serde_json::from_str(&dlq::show(&backend, "4", true).await.unwrap()).unwrap();
     assert!(shown["next_step"].as_str().unwrap().starts_with("tell the applicant"));
     let (first, last) = (shown["first_tried_at"].as_str(), shown["given_up_at"].as_str());
     assert!(first.unwrap() < last.unwrap(), "{shown}");
-    let absent = dlq::show(&site, "99", false).await.unwrap_err();
+    let absent = dlq::show(&backend, "99", false).await.unwrap_err();
     assert!(matches!(absent, DlqError::NotThere(id) if id == "99"));
 }
 
 #[tokio::test]
 async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
-    let (_folder, database, site) = open().await;
+    let (_folder, database, backend) = open().await;
     for (instance, class) in [
         ("1", Class::InvalidForm),
         ("2", Class::TargetUnavailable),
@@ -103,34 +103,34 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
     let mut shown = Vec::new();
     let dry = Pace { is_dry: true, ..AT_ONCE };
     let progress = |step: dlq::Step| shown.push((step.line, step.number, step.of));
-    dlq::redrive(&site, &which, dry, progress).await.unwrap();
+    dlq::redrive(&backend, &which, dry, progress).await.unwrap();
     let line = |id| format!("{id} would go back into the queue");
     assert_eq!(shown, [(line(2), 1, 2), (line(3), 2, 2)]);
-    assert_eq!(ids(&site).await, ["1", "2", "3"]);
-    dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap();
-    assert_eq!(ids(&site).await, ["1"]);
+    assert_eq!(ids(&backend).await, ["1", "2", "3"]);
+    dlq::redrive(&backend, &which, AT_ONCE, |_| {}).await.unwrap();
+    assert_eq!(ids(&backend).await, ["1"]);
     let now = SystemClock.now();
     assert_eq!(database.receive(9, now, now).await.unwrap().len(), 2);
-    let none = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err().to_string();
+    let none = dlq::redrive(&backend, &which, AT_ONCE, |_| {}).await.unwrap_err().to_string();
     assert_eq!(none, "no dead letter has the class `target_unavailable`; there is: invalid_form");
     // One that is not there keeps the others where they are.
     let which = Which::Ids(vec!["1".into(), "9".into()]);
-    let absent = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err();
+    let absent = dlq::redrive(&backend, &which, AT_ONCE, |_| {}).await.unwrap_err();
     assert!(matches!(absent, DlqError::NotThere(id) if id == "9"));
-    assert_eq!(ids(&site).await, ["1"]);
+    assert_eq!(ids(&backend).await, ["1"]);
 }
 
 #[tokio::test]
 async fn a_dropped_letter_is_gone_once() {
-    let (_folder, database, site) = open().await;
+    let (_folder, database, backend) = open().await;
     send_dead_letter(&database, "1", Class::NotApproved).await;
-    let shown = dlq::discard(&site, "1", "was taken back").await.unwrap();
+    let shown = dlq::discard(&backend, "1", "was taken back").await.unwrap();
     assert_eq!(shown, "1 is discarded: was taken back\n");
-    assert!(ids(&site).await.is_empty());
-    let again = dlq::discard(&site, "1", "again").await.unwrap_err();
+    assert!(ids(&backend).await.is_empty());
+    let again = dlq::discard(&backend, "1", "again").await.unwrap_err();
     assert!(matches!(again, DlqError::NotThere(_)));
     let which = Which::Ids(vec!["1".into()]);
-    let back = dlq::redrive(&site, &which, AT_ONCE, |_| {}).await.unwrap_err();
+    let back = dlq::redrive(&backend, &which, AT_ONCE, |_| {}).await.unwrap_err();
     assert!(matches!(back, DlqError::NotThere(_)), "it is in no queue");
 }
 
@@ -140,22 +140,22 @@ async fn a_dropped_letter_is_gone_once() {
 async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
     let serving = Serving::start(&scene, folder.path()).await;
-    let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
+    let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
     scene.approve("I-1", &[&device(1), &device(2)]);
     scene.approve("I-2", &[&device(3), "00:00:5e:00:53:O4"]);
     for (event, instance) in [("e-1", "I-1"), ("e-2", "I-2")] {
         let sent = scene.event(event, instance, "APPROVED");
         assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
         // One after the other, so that they are told in this order.
-        completed(async || audit(&site, instance, true).await.is_ok()).await;
+        completed(async || audit(&backend, instance, true).await.is_ok()).await;
     }
     let history = async |wanted: &str| -> Vec<Value> {
-        let shown = audit(&site, wanted, true).await.unwrap();
+        let shown = audit(&backend, wanted, true).await.unwrap();
         shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     completed(async || {
         let ended = async |instance, state| {
-            let shown = audit(&site, instance, true).await.unwrap_or_default();
+            let shown = audit(&backend, instance, true).await.unwrap_or_default();
             shown.contains(&format!("\"state\":\"{state}\""))
         };
         ended("I-1", "done").await && ended("I-2", "failed").await
@@ -173,7 +173,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         person.iter().map(|it| it["instance"].as_str().unwrap()).collect::<Vec<_>>(),
         ["I-1", "I-2"]
     );
-    let shown = audit(&site, &device(3), false).await.unwrap();
+    let shown = audit(&backend, &device(3), false).await.unwrap();
     for expected in [
         "I-2 approved (feishu",
         "applicant ou_stub, form 202611240001, flow device-whitelist, event e-2",
@@ -185,18 +185,18 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    let unknown = audit(&site, "I-9", false).await.unwrap_err();
+    let unknown = audit(&backend, "I-9", false).await.unwrap_err();
     assert!(matches!(unknown, AuditError::NotThere(_)), "{unknown}");
 
     // Who has which device, and why.
-    let granted = grants(&site, None, 9, false).await.unwrap();
+    let granted = grants(&backend, None, 9, false).await.unwrap();
     for number in 1..=3 {
         assert!(granted.contains(&device(number)), "{granted}");
     }
-    let of_one = grants(&site, Some("00-00-5e-00-53-03"), 9, true).await.unwrap();
+    let of_one = grants(&backend, Some("00-00-5e-00-53-03"), 9, true).await.unwrap();
     let of_one: Value = serde_json::from_str(of_one.trim()).unwrap();
     assert_eq!(of_one["request"], "feishu#I-2#approved");
-    assert_eq!(grants(&site, Some("ou_stub"), 9, true).await.unwrap().lines().count(), 3);
+    assert_eq!(grants(&backend, Some("ou_stub"), 9, true).await.unwrap().lines().count(), 3);
 
     // The applicant mends the form: what was done is not done again.
     let calls = scene.nac.calls();
@@ -207,17 +207,17 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         definition_id: None,
         force,
     };
-    replay(&site, &again(false)).await.unwrap();
+    replay(&backend, &again(false)).await.unwrap();
     let is_done = async || history("I-2").await[0]["state"] == "done";
     completed(is_done).await;
     assert_eq!(scene.nac.calls(), calls + 1, "device 4 alone");
-    let done = replay(&site, &again(false)).await.unwrap_err();
+    let done = replay(&backend, &again(false)).await.unwrap_err();
     assert!(matches!(done, ReplayError::Done(_)), "{done}");
     // The NAC lost everything: all of it once more, since the operator says so.
-    replay(&site, &again(true)).await.unwrap();
+    replay(&backend, &again(true)).await.unwrap();
     scene.nac.wait_for_calls(calls + 3).await;
     completed(is_done).await;
-    let unknown = replay(&site, &Replay { instance_id: "I-7".into(), ..again(false) }).await;
+    let unknown = replay(&backend, &Replay { instance_id: "I-7".into(), ..again(false) }).await;
     assert!(matches!(unknown, Err(ReplayError::Unknown(_))), "{unknown:?}");
     serving.stop().await;
 }
@@ -227,17 +227,17 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
 async fn a_request_that_waits_says_what_it_waits_for() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
     let serving = Serving::start(&scene, folder.path()).await;
-    let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
+    let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
     scene.nac.set_down(true);
     scene.approve("I-1", &[&device(1)]);
     let sent = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
-    completed(async || audit(&site, &device(1), false).await.is_ok()).await;
-    let shown = audit(&site, &device(1), false).await.unwrap();
+    completed(async || audit(&backend, &device(1), false).await.is_ok()).await;
+    let shown = audit(&backend, &device(1), false).await.unwrap();
     for expected in ["attempt failed: target_timeout: ", "HTTP 503", "waits for its next attempt"] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    assert!(grants(&site, None, 9, false).await.unwrap().starts_with("No device is granted"));
+    assert!(grants(&backend, None, 9, false).await.unwrap().starts_with("No device is granted"));
     serving.stop().await;
 }
 
@@ -259,9 +259,9 @@ async fn a_test_event_goes_the_whole_way() {
     // Feishu's own event for it is the same request.
     let own = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &own).await.status, 200);
-    let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
+    let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
     completed(async || {
-        overview(&site).await["waiting"] == 0 && overview(&site).await["in_flight"] == 0
+        overview(&backend).await["waiting"] == 0 && overview(&backend).await["in_flight"] == 0
     })
     .await;
     assert_eq!(scene.nac.calls(), 1);
@@ -295,8 +295,8 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     let data = folder.path().join("data");
     assert_eq!(get(&scene, &serving, "/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(get(&scene, &serving, "/readyz").await, (200, "ready\n".to_owned()));
-    let site = Site::open(&Place::Folder(data.clone())).await.unwrap();
-    let shown = status(&site, false).await.unwrap();
+    let backend = Backend::open(&Address::Folder(data.clone())).await.unwrap();
+    let shown = status(&backend, false).await.unwrap();
     assert!(shown.contains("dead letters     none (无死信)\n"), "{shown}");
 
     // A NAC that is down opens the breaker, and three requests wait for it.
@@ -311,11 +311,11 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     send_dead_letter(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed)
         .await;
     completed(async || {
-        let shown = overview(&site).await;
+        let shown = overview(&backend).await;
         shown["targets"]["nac"]["breaker"] == "open" && shown["waiting"] == 3
     })
     .await;
-    let shown = status(&site, false).await.unwrap();
+    let shown = status(&backend, false).await.unwrap();
     for expected in
         ["waiting          3 (等待中)\n", "1 target_auth_failed", "target nac", "left in peace"]
     {
@@ -323,7 +323,7 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     }
     let (code, metrics) = get(&scene, &serving, "/metrics").await;
     assert_eq!(code, 200);
-    assert_eq!(overview(&site).await["is_served"], true);
+    assert_eq!(overview(&backend).await["is_served"], true);
     for expected in [
         "greenlight_queue_waiting 3\n",
         "greenlight_webhooks_received_total{outcome=\"enqueued\"} 3\n",
@@ -335,12 +335,12 @@ async fn how_things_stand_is_told_to_people_and_machines() {
         assert!(metrics.contains(expected), "{expected}: {metrics}");
     }
     serving.stop().await;
-    assert_eq!(overview(&site).await["is_served"], false);
-    assert!(status(&site, false).await.unwrap().contains("serve            is not running"));
+    assert_eq!(overview(&backend).await["is_served"], false);
+    assert!(status(&backend, false).await.unwrap().contains("serve            is not running"));
 }
 
-async fn overview(site: &Site) -> Value {
-    serde_json::from_str(&status(site, true).await.unwrap()).unwrap()
+async fn overview(backend: &Backend) -> Value {
+    serde_json::from_str(&status(backend, true).await.unwrap()).unwrap()
 }
 
 /// Returns when it is so; a minute is more than any machine needs.
@@ -468,14 +468,14 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start(&scene, folder.path()).await;
-    let site = Site::open(&Place::Folder(folder.path().join("data"))).await.unwrap();
-    assert!(waiting(&site, false).await.unwrap().starts_with("No request waits"));
+    let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
+    assert!(waiting(&backend, false).await.unwrap().starts_with("No request waits"));
     scene.nac.set_down(true);
     scene.approve("I-1", &[&device(1)]);
     let event = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
     let listed = async || -> Vec<Value> {
-        let shown = waiting(&site, true).await.unwrap();
+        let shown = waiting(&backend, true).await.unwrap();
         shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     completed(async || listed().await.len() == 1).await;
@@ -483,18 +483,18 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     assert_eq!((&one["instance"], &one["target"]), (&"I-1".into(), &"nac".into()));
     assert_eq!((&one["class"], &one["attempts"]), (&"target_timeout".into(), &1.into()));
     assert!(one["next_attempt_at"].as_str() > one["failed_at"].as_str(), "{one}");
-    let shown = audit(&site, "I-1", false).await.unwrap();
+    let shown = audit(&backend, "I-1", false).await.unwrap();
     let next = format!("next attempt at {}", one["next_attempt_at"].as_str().unwrap());
     assert!(shown.contains(&next), "{shown}");
-    let status_now = overview(&site).await;
+    let status_now = overview(&backend).await;
     assert_eq!(status_now["waiting_by_class"]["target_timeout"], 1, "{status_now}");
     assert_eq!(status_now["unreachable_sources"], serde_json::json!({}));
 
     scene.feishu.set_down(true);
     let event = scene.event("e-2", "I-2", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
-    completed(async || overview(&site).await["unreachable_sources"]["feishu"] == 1).await;
-    let shown = status(&site, false).await.unwrap();
+    completed(async || overview(&backend).await["unreachable_sources"]["feishu"] == 1).await;
+    let shown = status(&backend, false).await.unwrap();
     assert!(
         shown.contains("source feishu    cannot be reached, 1 request(s) wait for it"),
         "{shown}"
@@ -506,7 +506,7 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
 #[tokio::test]
 async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     let evil = "\u{1b}[2J\u{1b}[H\nok    everything\r\u{9b}31m\u{202e}txt.exe\u{2066}\u{7f}";
-    let (folder, database, site) = open().await;
+    let (folder, database, backend) = open().await;
     let request = Request { received_at: SystemClock.now(), ..request("I-1") };
     for (body, reason) in [(request.to_json(), evil), (evil.to_owned(), "because")] {
         let reason =
@@ -517,7 +517,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
         let letter = DeadLetter { body, reason: &reason, receive_count, first_received, failed_at };
         database.send_dead_letter(&letter).await.unwrap();
     }
-    let listed = dlq::list(&site, false).await.unwrap().text;
+    let listed = dlq::list(&backend, false).await.unwrap().text;
     assert_eq!(listed.lines().count(), 5, "a head, and two lines for each: {listed}");
     drop(database);
     let run = async |arguments: &[&str]| {

@@ -1,7 +1,7 @@
 //! `greenlight flows`: is flows.toml right, and what would it do?
 
 mod dry_run;
-mod of_site;
+mod of_backend;
 mod place;
 
 use std::cell::RefCell;
@@ -18,7 +18,7 @@ use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
 pub use dry_run::{Feishu, dry_run};
-pub use of_site::{OfSite, OfSiteError, of_site};
+pub use of_backend::{OfBackend, OfSiteError, of_backend};
 
 /// Adds a line to a text, which takes everything.
 macro_rules! say {

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::signals::StopSignals;
-use crate::site::Site;
+use crate::backend::Backend;
 use crate::ui::{Token, Ui, UiError};
 
 use consumer::Consumer;
@@ -166,8 +166,8 @@ async fn show_page(server: &Server, port: u16, data: &Path) -> Result<JoinHandle
     let token = Token::random();
     let file = data.join("ui-token");
     SecretFile::new(file.clone()).put(&format!("{token}\n"))?;
-    let site = Site::Local(server.database().clone());
-    let ui = Ui::bind(site, port, token).await?;
+    let backend = Backend::Local(server.database().clone());
+    let ui = Ui::bind(backend, port, token).await?;
     tracing::info!("the page is at http://{}, its token in {}", ui.address(), file.display());
     Ok(tokio::spawn(ui.serve()))
 }

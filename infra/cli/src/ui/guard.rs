@@ -114,7 +114,7 @@ pub(super) async fn only_the_operator(
 ) -> Response {
     let guard = &inside.guard;
     if !guard.is_our_origin(request.headers()) {
-        return (StatusCode::FORBIDDEN, "asked by another site\n").into_response();
+        return (StatusCode::FORBIDDEN, "asked by another backend\n").into_response();
     }
     if login.token.is_some_and(|token| guard.token.is(&token)) {
         let session = &guard.session;

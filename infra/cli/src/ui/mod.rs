@@ -1,7 +1,7 @@
 //! `greenlight ui` and `serve --ui`: a page for people, on loopback only.
 //!
 //! Whoever may open it may put letters back, so it asks for a token that only the operator has, takes nothing from
-//! another site's pages, and says in its headers that it runs no script but its own.
+//! another backend's pages, and says in its headers that it runs no script but its own.
 
 mod guard;
 mod page;
@@ -29,7 +29,7 @@ use crate::connections;
 use crate::dlq::{self, Pace, Which};
 use crate::output::outln;
 use crate::signals::StopSignals;
-use crate::site::Site;
+use crate::backend::Backend;
 use crate::status;
 
 use guard::Guard;
@@ -53,30 +53,30 @@ pub enum UiError {
 /// One person's browser needs no more connections.
 const MAX_CONNECTIONS: usize = 32;
 
-/// The page of a site, on a port of loopback.
+/// The page of a backend, on a port of loopback.
 #[derive(Debug)]
 pub struct Ui {
     listener: TcpListener,
     address: SocketAddr,
     guard: Guard,
-    site: Site,
+    backend: Backend,
 }
 
 struct Inside {
-    site: Site,
+    backend: Backend,
     guard: Guard,
 }
 
 type Shared = State<Arc<Inside>>;
 
-/// Shows the page of `site` until SIGINT or SIGTERM.
+/// Shows the page of `backend` until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// [`UiError`] when the port is taken.
-pub async fn run(site: Site, port: u16) -> Result<(), UiError> {
+pub async fn run(backend: Backend, port: u16) -> Result<(), UiError> {
     let mut signals = StopSignals::listen();
     let token = Token::random();
-    let ui = Ui::bind(site, port, token.clone()).await?;
+    let ui = Ui::bind(backend, port, token.clone()).await?;
     outln!("http://{}/?token={token}", ui.address());
     outln!("Open it in a browser of this machine; Ctrl-C ends it. 请在本机浏览器中打开。");
     tokio::select! {
@@ -91,11 +91,11 @@ impl Ui {
     ///
     /// # Errors
     /// [`UiError`] when it is taken.
-    pub async fn bind(site: Site, port: u16, token: Token) -> Result<Self, UiError> {
+    pub async fn bind(backend: Backend, port: u16, token: Token) -> Result<Self, UiError> {
         let failed = |cause| UiError::Listen { port, cause };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, guard: Guard::new(token, address.port()), site })
+        Ok(Self { listener, address, guard: Guard::new(token, address.port()), backend })
     }
 
     /// Where it is.
@@ -106,7 +106,7 @@ impl Ui {
 
     /// Answers until it is dropped.
     pub async fn serve(self) {
-        let inside = Arc::new(Inside { site: self.site, guard: self.guard });
+        let inside = Arc::new(Inside { backend: self.backend, guard: self.guard });
         let app = Router::new()
             .route("/", get(show))
             .route("/counts", get(counts))
@@ -166,7 +166,7 @@ struct Asked {
 
 async fn show(State(inside): Shared, Query(asked): Query<Asked>, sent: HeaderMap) -> Response {
     let language = Language::of(asked.lang.as_deref(), &sent);
-    let page = Page::of(&inside.site, &asked.q, SystemClock.now()).await;
+    let page = Page::of(&inside.backend, &asked.q, SystemClock.now()).await;
     let html = page
         .and_then(|page| page.render(language, inside.guard.form_token(), asked.done.as_deref()));
     match html {
@@ -178,7 +178,7 @@ async fn show(State(inside): Shared, Query(asked): Query<Asked>, sent: HeaderMap
 /// The figures of the picture, for a page that is open.
 async fn counts(State(inside): Shared) -> Response {
     let now = SystemClock.now();
-    match inside.site.overview(now).await {
+    match inside.backend.overview(now).await {
         Ok(overview) => {
             ([(CONTENT_TYPE, "application/json")], status::to_json(&overview, now)).into_response()
         }
@@ -199,7 +199,7 @@ async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response 
     }
     let which = Which::Ids(vec![asked.id]);
     let pace = Pace { is_dry: false, per_second: u32::MAX };
-    let done = match dlq::redrive(&inside.site, &which, pace, |_| {}).await {
+    let done = match dlq::redrive(&inside.backend, &which, pace, |_| {}).await {
         Ok(()) => "redriven",
         Err(
             dlq::DlqError::NotThere(_)

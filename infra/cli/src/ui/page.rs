@@ -16,7 +16,7 @@ use crate::audit::{find_grants, steps};
 use crate::dlq;
 use crate::format::moment;
 use crate::reasons::next_step;
-use crate::site::{Site, SiteError};
+use crate::backend::{Backend, BackendError};
 use crate::status::{is_open, to_text};
 
 /// So many requests, and so many grants, are on the page.
@@ -26,7 +26,7 @@ const ROWS: usize = 50;
 #[derive(Debug, Error)]
 pub(super) enum PageError {
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Backend(#[from] BackendError),
     #[error("the page cannot be rendered: {0}")]
     Render(#[from] minijinja::Error),
 }
@@ -106,23 +106,23 @@ struct View<'a> {
 
 impl Page {
     /// Asks for everything that is on the page; `wanted` narrows requests and grants.
-    pub(super) async fn of(site: &Site, wanted: &str, now: Timestamp) -> Result<Self, PageError> {
+    pub(super) async fn of(backend: &Backend, wanted: &str, now: Timestamp) -> Result<Self, PageError> {
         let wanted = wanted.trim();
         let of = Some(wanted).filter(|wanted| !wanted.is_empty());
         let found = match of {
             None => None,
-            Some(wanted) => Some(site.histories_of(&Subject::guess(wanted), ROWS).await?),
+            Some(wanted) => Some(backend.histories_of(&Subject::guess(wanted), ROWS).await?),
         };
-        let seen = dlq::look(site).await?;
+        let seen = dlq::look(backend).await?;
         Ok(Self {
             wanted: wanted.to_owned(),
             now,
-            overview: site.overview(now).await?,
+            overview: backend.overview(now).await?,
             found,
-            recent: site.recent(ROWS, now).await?,
+            recent: backend.recent(ROWS, now).await?,
             letters: seen.letters,
             elsewhere: seen.elsewhere.map_or(0, |elsewhere| elsewhere.count),
-            grants: find_grants(site, of, ROWS).await?,
+            grants: find_grants(backend, of, ROWS).await?,
         })
     }
 

@@ -27,17 +27,17 @@ use crate::secrets::Secrets;
 
 /// Where to look.
 #[derive(Clone, Debug)]
-pub enum Place {
+pub enum Address {
     /// The folder that `greenlight serve` was given.
     Folder(PathBuf),
     /// A stack on AWS.
-    Stack(StackPlace),
+    Stack(StackAddress),
 }
 
 /// The name of the secret document in a data folder.
 const SECRETS_FILE: &str = "secrets.json";
 
-impl Place {
+impl Address {
     /// The secret document of a data folder: `given`, or the one in the folder itself.
     #[must_use]
     pub fn secrets_file(&self, given: Option<PathBuf>) -> PathBuf {
@@ -52,7 +52,7 @@ impl Place {
 /// A stack on AWS. Whatever is left out is as the AWS CLI has it: `AWS_PROFILE`, `AWS_REGION`,
 /// `AWS_ENDPOINT_URL`, the files in `~/.aws`.
 #[derive(Clone, Debug, Default)]
-pub struct StackPlace {
+pub struct StackAddress {
     /// Its name.
     pub stack: String,
     /// A profile of `~/.aws/config`.
@@ -63,7 +63,7 @@ pub struct StackPlace {
 
 /// It cannot be looked into, or changed.
 #[derive(Debug, Error)]
-pub enum SiteError {
+pub enum BackendError {
     /// There is no database, or it is none of ours.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -94,7 +94,7 @@ pub enum SiteError {
 
 /// Where greenlight runs.
 #[derive(Clone, Debug)]
-pub enum Site {
+pub enum Backend {
     /// One machine.
     Local(Database),
     /// A stack.
@@ -119,95 +119,95 @@ pub struct Letter {
     held: Option<Held>,
 }
 
-impl Site {
+impl Backend {
     /// Opens it.
     ///
     /// # Errors
-    /// [`SiteError`] says what is missing.
-    pub async fn open(place: &Place) -> Result<Self, SiteError> {
-        Ok(match place {
-            Place::Folder(folder) => Self::Local(Database::open_beside(folder).await?),
+    /// [`BackendError`] says what is missing.
+    pub async fn open(address: &Address) -> Result<Self, BackendError> {
+        Ok(match address {
+            Address::Folder(folder) => Self::Local(Database::open_beside(folder).await?),
             #[cfg(feature = "aws")]
-            Place::Stack(place) => Self::Aws(Box::new(OnAws::open(place).await?)),
+            Address::Stack(address) => Self::Aws(Box::new(OnAws::open(address).await?)),
             #[cfg(not(feature = "aws"))]
-            Place::Stack(_) => return Err(SiteError::NoAws),
+            Address::Stack(_) => return Err(BackendError::NoAws),
         })
     }
 
     /// How queue, dead-letter queue and targets stand.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn overview(&self, now: Timestamp) -> Result<SystemStatus, SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn overview(&self, now: Timestamp) -> Result<SystemStatus, BackendError> {
         match self {
             Self::Local(database) => Ok(database.overview(now).await?),
             #[cfg(feature = "aws")]
-            Self::Aws(site) => Box::pin(site.overview(now)).await,
+            Self::Aws(backend) => Box::pin(backend.overview(now)).await,
         }
     }
 
     /// The latest requests, newest first.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
+    /// [`BackendError`] says who did not answer.
     pub async fn recent(
         &self,
         at_most: usize,
         now: Timestamp,
-    ) -> Result<Vec<RequestHistory>, SiteError> {
+    ) -> Result<Vec<RequestHistory>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.recent(at_most, now).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().recent(at_most, now).await?,
+            Self::Aws(backend) => backend.ledger().recent(at_most, now).await?,
         })
     }
 
     /// The stories of what any of `subjects` means, newest first.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
+    /// [`BackendError`] says who did not answer.
     pub async fn histories_of(
         &self,
         subjects: &[Subject],
         at_most: usize,
-    ) -> Result<Vec<RequestHistory>, SiteError> {
+    ) -> Result<Vec<RequestHistory>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.histories_of(subjects, at_most).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().histories_of(subjects, at_most).await?,
+            Self::Aws(backend) => backend.ledger().histories_of(subjects, at_most).await?,
         })
     }
 
     /// Who has which device, of those that somebody has since before `before`; newest first.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn grants(&self, at_most: usize, before: Timestamp) -> Result<Vec<Grant>, SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn grants(&self, at_most: usize, before: Timestamp) -> Result<Vec<Grant>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.grants(at_most, before).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().grants(at_most, before).await?,
+            Self::Aws(backend) => backend.ledger().grants(at_most, before).await?,
         })
     }
 
     /// The grants among these devices at these targets.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.grants_of(devices).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().grants_of(devices).await?,
+            Self::Aws(backend) => backend.ledger().grants_of(devices).await?,
         })
     }
 
     /// All dead letters that nobody else holds, oldest first. Give them back with
-    /// [`Site::give_back`].
+    /// [`Backend::give_back`].
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn letters(&self) -> Result<Letters, SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn letters(&self) -> Result<Letters, BackendError> {
         match self {
             Self::Local(database) => {
                 let letters = database.dead_letters().await?.into_iter();
@@ -215,8 +215,8 @@ impl Site {
                 Ok(Letters { letters, elsewhere: None })
             }
             #[cfg(feature = "aws")]
-            Self::Aws(site) => {
-                let found = site.hold_dead_letters().await?;
+            Self::Aws(backend) => {
+                let found = backend.hold_dead_letters().await?;
                 let letter = |held: Held| Letter { stored: held.letter.clone(), held: Some(held) };
                 let letters = found.held.into_iter().map(letter).collect();
                 Ok(Letters { letters, elsewhere: found.elsewhere })
@@ -227,14 +227,14 @@ impl Site {
     /// Gives letters back, so that others see them at once.
     ///
     /// # Errors
-    /// [`SiteError`] when they stay hidden from others for a while.
-    pub async fn give_back(&self, letters: Vec<Letter>) -> Result<(), SiteError> {
+    /// [`BackendError`] when they stay hidden from others for a while.
+    pub async fn give_back(&self, letters: Vec<Letter>) -> Result<(), BackendError> {
         match self {
             Self::Local(_) => drop(letters),
             #[cfg(feature = "aws")]
-            Self::Aws(site) => {
+            Self::Aws(backend) => {
                 let held: Vec<_> = letters.into_iter().filter_map(|letter| letter.held).collect();
-                site.dead_letters()?.give_back(&held).await?;
+                backend.dead_letters()?.give_back(&held).await?;
             }
         }
         Ok(())
@@ -243,28 +243,28 @@ impl Site {
     /// The requests that wait for their next attempt, the soonest first.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
+    /// [`BackendError`] says who did not answer.
     pub async fn waiting(
         &self,
         at_most: usize,
         now: Timestamp,
-    ) -> Result<Vec<RequestHistory>, SiteError> {
+    ) -> Result<Vec<RequestHistory>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.waiting(at_most, now).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().waiting(at_most, now).await?,
+            Self::Aws(backend) => backend.ledger().waiting(at_most, now).await?,
         })
     }
 
     /// The flows that run there; `None` before the first start.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.deployed_flows().await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().deployed_flows().await?,
+            Self::Aws(backend) => backend.ledger().deployed_flows().await?,
         })
     }
 
@@ -275,22 +275,22 @@ impl Site {
         match self {
             Self::Local(_) => None,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.flows_parameter(),
+            Self::Aws(backend) => backend.flows_parameter(),
         }
     }
 
     /// Holds letters for longer, while others are put back; on one machine nobody takes them.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn hold_longer(&self, letters: &[&Letter]) -> Result<(), SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn hold_longer(&self, letters: &[&Letter]) -> Result<(), BackendError> {
         match self {
             Self::Local(_) => debug_assert!(letters.iter().all(|letter| letter.held.is_none())),
             #[cfg(feature = "aws")]
-            Self::Aws(site) => {
+            Self::Aws(backend) => {
                 let held: Vec<_> =
                     letters.iter().filter_map(|letter| letter.held.clone()).collect();
-                site.dead_letters()?.hold_longer(&held).await?;
+                backend.dead_letters()?.hold_longer(&held).await?;
             }
         }
         Ok(())
@@ -299,24 +299,24 @@ impl Site {
     /// Where the office system's events go; `None` for a data folder, which does not say.
     ///
     /// # Errors
-    /// [`SiteError::Stack`] when the stack does not say.
-    pub fn webhook_url(&self) -> Result<Option<String>, SiteError> {
+    /// [`BackendError::Stack`] when the stack does not say.
+    pub fn webhook_url(&self) -> Result<Option<String>, BackendError> {
         match self {
             Self::Local(_) => Ok(None),
             #[cfg(feature = "aws")]
-            Self::Aws(site) => Ok(Some(site.webhook_url()?)),
+            Self::Aws(backend) => Ok(Some(backend.webhook_url()?)),
         }
     }
 
     /// Puts a letter back into the queue. `false` when it is not there any more.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn redrive(&self, letter: &Letter) -> Result<bool, SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn redrive(&self, letter: &Letter) -> Result<bool, BackendError> {
         match (self, &letter.held) {
             (Self::Local(database), _) => Ok(database.redrive(&letter.stored.id).await?),
             #[cfg(feature = "aws")]
-            (Self::Aws(site), Some(held)) => Ok(site.dead_letters()?.redrive(held).await?),
+            (Self::Aws(backend), Some(held)) => Ok(backend.dead_letters()?.redrive(held).await?),
             #[cfg(feature = "aws")]
             (Self::Aws(_), None) => Ok(false),
         }
@@ -325,20 +325,20 @@ impl Site {
     /// Takes a letter out for good; it is kept beside, with the reason. `false` when it is not there any more.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
+    /// [`BackendError`] says who did not answer.
     pub async fn discard(
         &self,
         letter: &Letter,
         reason: &str,
         now: Timestamp,
-    ) -> Result<bool, SiteError> {
+    ) -> Result<bool, BackendError> {
         match (self, &letter.held) {
             (Self::Local(database), _) => {
                 Ok(database.discard(&letter.stored.id, reason, now).await?)
             }
             #[cfg(feature = "aws")]
-            (Self::Aws(site), Some(held)) => {
-                Ok(site.dead_letters()?.discard(held, reason, now).await?)
+            (Self::Aws(backend), Some(held)) => {
+                Ok(backend.dead_letters()?.discard(held, reason, now).await?)
             }
             #[cfg(feature = "aws")]
             (Self::Aws(_), None) => Ok(false),
@@ -348,19 +348,19 @@ impl Site {
     /// Where the secret is kept; `file` for a data folder, which holds none.
     ///
     /// # Errors
-    /// [`SiteError::Stack`] when the stack does not say.
-    pub fn secrets(&self, file: PathBuf) -> Result<Secrets, SiteError> {
+    /// [`BackendError::Stack`] when the stack does not say.
+    pub fn secrets(&self, file: PathBuf) -> Result<Secrets, BackendError> {
         Ok(match self {
             Self::Local(_) => Secrets::File(SecretFile::new(file)),
             #[cfg(feature = "aws")]
-            Self::Aws(site) => Secrets::Manager(site.secret()?),
+            Self::Aws(backend) => Secrets::Manager(backend.secret()?),
         })
     }
 
-    /// As [`Site::variable`], where there may be no site yet.
+    /// As [`Backend::variable`], where there may be no backend yet.
     #[must_use]
-    pub fn variable_of(site: Option<&Self>, name: &str) -> Option<String> {
-        site.map_or_else(|| flow_variable(name), |site| site.variable(name))
+    pub fn variable_of(backend: Option<&Self>, name: &str) -> Option<String> {
+        backend.map_or_else(|| flow_variable(name), |backend| backend.variable(name))
     }
 
     /// What flows take from the environment: that of the functions, or that of this process.
@@ -369,7 +369,7 @@ impl Site {
         let of_stack = match self {
             Self::Local(_) => None,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.variable(name).filter(|value| !value.is_empty()),
+            Self::Aws(backend) => backend.variable(name).filter(|value| !value.is_empty()),
         };
         of_stack.or_else(|| flow_variable(name))
     }
@@ -377,12 +377,12 @@ impl Site {
     /// Puts a request into the queue, as the receiver does.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn enqueue(&self, request: &Request) -> Result<(), SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn enqueue(&self, request: &Request) -> Result<(), BackendError> {
         match self {
             Self::Local(database) => database.enqueue(request).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.queue()?.enqueue(request).await?,
+            Self::Aws(backend) => backend.queue()?.enqueue(request).await?,
         }
         Ok(())
     }
@@ -390,24 +390,24 @@ impl Site {
     /// The story of one request.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn history(&self, key: &str) -> Result<Option<RequestHistory>, SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn history(&self, key: &str) -> Result<Option<RequestHistory>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.history(key).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().history(key).await?,
+            Self::Aws(backend) => backend.ledger().history(key).await?,
         })
     }
 
     /// Forgets what was done for a request that nobody is at. `false` when there is none, or a worker is at it.
     ///
     /// # Errors
-    /// [`SiteError`] says who did not answer.
-    pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, SiteError> {
+    /// [`BackendError`] says who did not answer.
+    pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, BackendError> {
         Ok(match self {
             Self::Local(database) => database.forget(key, now).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(site) => site.ledger().forget(key, now).await?,
+            Self::Aws(backend) => backend.ledger().forget(key, now).await?,
         })
     }
 }

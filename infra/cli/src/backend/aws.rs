@@ -11,7 +11,7 @@ use greenlight_stores::aws::{
 };
 use greenlight_stores::{SystemClock, variable_in};
 
-use super::{SiteError, StackPlace};
+use super::{BackendError, StackAddress};
 
 /// A stack on AWS.
 #[derive(Clone, Debug)]
@@ -23,20 +23,20 @@ pub struct OnAws {
 
 impl OnAws {
     /// Finds the stack, by its name.
-    pub(super) async fn open(place: &StackPlace) -> Result<Self, SiteError> {
+    pub(super) async fn open(address: &StackAddress) -> Result<Self, BackendError> {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
-        if let Some(profile) = &place.profile {
+        if let Some(profile) = &address.profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(region) = &place.region {
+        if let Some(region) = &address.region {
             loader = loader.region(Region::new(region.clone()));
         }
         let config = loader.load().await;
         if config.region().is_none() {
-            return Err(SiteError::NoRegion);
+            return Err(BackendError::NoRegion);
         }
-        let profile = place.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
-        let stack = Stack::find(&config, &place.stack, profile.as_deref()).await?;
+        let profile = address.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok());
+        let stack = Stack::find(&config, &address.stack, profile.as_deref()).await?;
         let ledger = DynamoLedger::new(&config, stack.output("LedgerTable")?);
         Ok(Self { config, stack, ledger })
     }
@@ -55,11 +55,11 @@ impl OnAws {
     }
 
     /// Hides the dead letters from others, for as long as they are looked at.
-    pub(super) async fn hold_dead_letters(&self) -> Result<Inspection, SiteError> {
+    pub(super) async fn hold_dead_letters(&self) -> Result<Inspection, BackendError> {
         Ok(self.dead_letters()?.hold(SystemClock.now()).await?)
     }
 
-    pub(super) async fn overview(&self, now: Timestamp) -> Result<SystemStatus, SiteError> {
+    pub(super) async fn overview(&self, now: Timestamp) -> Result<SystemStatus, BackendError> {
         let queue = self.stack.output("QueueUrl")?;
         let (counts, dead, oldest, figures, breakers, waiting) = tokio::join!(
             self.stack.counts(queue),

@@ -7,11 +7,11 @@ use greenlight_stores::BadFlowsFile;
 use thiserror::Error;
 
 use super::Files;
-use crate::site::{Site, SiteError};
+use crate::backend::{Backend, BackendError};
 
-/// The flows to look at for a site.
+/// The flows to look at for a backend.
 #[derive(Clone, Debug)]
-pub struct OfSite {
+pub struct OfBackend {
     /// With the flows that run there, where no file was given.
     pub files: Files,
     /// Since when they run there; `None` before the first start, or when a file was given.
@@ -20,14 +20,14 @@ pub struct OfSite {
     pub differences: Vec<&'static str>,
 }
 
-/// The flows to look at for a site: those of the file that was given, else those that run there. A
+/// The flows to look at for a backend: those of the file that was given, else those that run there. A
 /// stack's parameter goes before what its worker kept when it started last.
 ///
 /// # Errors
 /// [`OfSiteError`] when the ledger or a file cannot be read.
-pub async fn of_site(site: &Site, mut files: Files) -> Result<OfSite, OfSiteError> {
-    let kept = site.deployed_flows().await?;
-    let parameter = site.flows_parameter();
+pub async fn of_backend(backend: &Backend, mut files: Files) -> Result<OfBackend, OfSiteError> {
+    let kept = backend.deployed_flows().await?;
+    let parameter = backend.flows_parameter();
     let running = parameter.or_else(|| kept.as_ref().map(|kept| kept.text.clone()));
     if files.flows.is_none() {
         files.deployed.clone_from(&running);
@@ -42,10 +42,10 @@ pub async fn of_site(site: &Site, mut files: Files) -> Result<OfSite, OfSiteErro
         differences.push("the connectors of this command and --connectors-dir");
     }
     let since = kept.filter(|kept| kept.text == text).map(|kept| kept.since);
-    Ok(OfSite { files, since, differences })
+    Ok(OfBackend { files, since, differences })
 }
 
-impl OfSite {
+impl OfBackend {
     /// What is not as it runs there, as a sentence; `None` where all is.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
@@ -55,12 +55,12 @@ impl OfSite {
     }
 }
 
-/// The flows of a site cannot be told.
+/// The flows of a backend cannot be told.
 #[derive(Debug, Error)]
 pub enum OfSiteError {
     /// The ledger says no.
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Backend(#[from] BackendError),
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] BadFlowsFile),
