@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use aws_types::SdkConfig;
-use greenlight_stores::aws::{AwsEnvironment, TimeoutConfig, Sdk};
+use greenlight_stores::aws::{AwsEnvironment, Sdk, TimeoutConfig};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{ValidationErrors, Receiver, WebhookRequest, WebhookResponse, receive};
+use greenlight_core::{Receiver, ValidationErrors, WebhookRequest, WebhookResponse, receive};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::aws::minimal::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{

@@ -11,8 +11,7 @@ use greenlight_core::ports::{Act, ChangeVisibility, Clock, Ledger, ReadInstance,
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent};
 
-const _: () =
-    assert!(greenlight_http::TIMEOUT.as_secs() <= AttemptBudget::LONGEST_CALL.as_secs());
+const _: () = assert!(greenlight_http::TIMEOUT.as_secs() <= AttemptBudget::LONGEST_CALL.as_secs());
 
 /// The lease outlives the function by this: it is over only when its holder is surely gone, by clocks that differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);

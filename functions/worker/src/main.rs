@@ -15,12 +15,12 @@ use greenlight_core::flow::{Flows, FlowsError};
 use greenlight_core::ports::{Clock, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::transport::is_clear_text;
-use greenlight_core::{ValidationErrors, Processor};
+use greenlight_core::{Processor, ValidationErrors};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{BASE_URL, FeishuClient};
 use greenlight_stores::aws::{
-    AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, TimeoutConfig, Sdk, SecretsManager,
-    SqsQueue, log_to_stdout, variable,
+    AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, Sdk, SecretsManager, SqsQueue,
+    TimeoutConfig, log_to_stdout, variable,
 };
 use greenlight_stores::{BadFlowsFile, SystemClock, flow_variable, flows_of_function};
 use lambda_runtime::{LambdaEvent, service_fn};

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::backend::{Address, StackAddress};
 use crate::flows::Files;
 use crate::serve;
-use crate::backend::{Address, StackAddress};
 
 /// An approval turns green; greenlight does the rest.
 ///

@@ -11,9 +11,9 @@ use greenlight_stores::SystemClock;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::backend::{Backend, BackendError};
 use crate::format::{lines, moment, span, table};
 use crate::reasons::next_step;
-use crate::backend::{Backend, BackendError};
 
 /// So many stories of one subject are told.
 const STORIES: usize = 50;

@@ -18,6 +18,7 @@ use crate::arguments::{
     SecretsCommand,
 };
 use crate::audit::{self, AuditError};
+use crate::backend::{Address, Backend, BackendError};
 use crate::dlq::{self, DlqError, Pace, Which};
 use crate::doctor::{DoctorOptions, run_checks};
 use crate::flows::OfBackend;
@@ -27,7 +28,6 @@ use crate::output::{
 use crate::replay::{Replay, ReplayError, replay};
 use crate::secrets::{self, Secrets};
 use crate::send_test::{Event, send_test};
-use crate::backend::{Address, Backend, BackendError};
 use crate::status::{self, status};
 use crate::{connectors, demo, feishu, flows, serve, ui};
 
@@ -168,7 +168,8 @@ async fn answer(command: Command) -> Told {
             let AskFeishu { secrets, feishu_base_url } = feishu;
             let (address, files) = (backend.address(), files.into());
             let secrets = address.secrets_file(secrets);
-            let found = run_checks(&DoctorOptions { address, files, secrets, feishu_base_url }).await;
+            let found =
+                run_checks(&DoctorOptions { address, files, secrets, feishu_base_url }).await;
             print(&if json { found.to_json() } else { found.to_text() });
             found.result()?;
             Ok(String::new())
@@ -226,7 +227,12 @@ fn keep_files_private() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
-async fn send(url: Option<String>, address: &Address, secrets: Option<PathBuf>, event: &Event) -> Told {
+async fn send(
+    url: Option<String>,
+    address: &Address,
+    secrets: Option<PathBuf>,
+    event: &Event,
+) -> Told {
     let (backend, secrets) = secrets_at(address, secrets).await?;
     let of_backend = backend.as_ref().map(Backend::webhook_url).transpose()?.flatten();
     let Some(url) = url.or(of_backend) else {

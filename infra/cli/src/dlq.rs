@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::backend::{Backend, BackendError, Letter, Letters};
 use crate::format::{facts, lines, moment, table};
 use crate::reasons::next_step;
-use crate::backend::{Letter, Letters, Backend, BackendError};
 
 /// The dead-letter queue cannot be looked into.
 #[derive(Debug, Error)]

@@ -21,10 +21,10 @@ use greenlight_stores::sqlite::OpenError;
 use serde_json::json;
 use thiserror::Error;
 
+use crate::backend::{Address, Backend, BackendError};
 use crate::feishu;
 use crate::flows::{self, Checked, Files, read_with};
 use crate::format::{lines, moment, span};
-use crate::backend::{Address, Backend, BackendError};
 
 /// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
@@ -107,7 +107,9 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
     let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
     let backend = match &options.address {
         // Before the first `serve` there is no folder, and that is no fault.
-        Address::Folder(folder) if matches!(backend, Err(BackendError::Open(OpenError::Absent(_)))) => {
+        Address::Folder(folder)
+            if matches!(backend, Err(BackendError::Open(OpenError::Absent(_)))) =>
+        {
             match check_private(folder) {
                 Ok(Err(error)) => checks.bad("data folder", error),
                 _ => {
@@ -186,7 +188,9 @@ async fn queues(backend: &Backend, checks: &mut Checks) {
 /// The flows to look at: those that were given, else those that run there.
 async fn deployed(backend: &Backend, files: &Files, checks: &mut Checks) -> Files {
     let of_backend = flows::of_backend(backend, files.clone()).await;
-    let Some(of_backend) = checks.take("deployed flows", of_backend, "") else { return files.clone() };
+    let Some(of_backend) = checks.take("deployed flows", of_backend, "") else {
+        return files.clone();
+    };
     match (of_backend.warning(), of_backend.since) {
         (Some(warning), _) => checks.bad("deployed flows", warning),
         (None, Some(since)) => {

@@ -15,6 +15,7 @@
 
 pub mod arguments;
 pub mod audit;
+pub mod backend;
 pub mod command;
 mod connections;
 pub mod connectors;
@@ -32,7 +33,6 @@ pub mod send_test;
 pub mod serve;
 mod signals;
 pub mod simulator;
-pub mod backend;
 pub mod status;
 pub mod stub;
 pub mod ui;

@@ -79,7 +79,11 @@ pub async fn replay(backend: &Backend, replay: &Replay) -> Result<String, Replay
     Ok(format!("a request for {code} is in the queue, event {} (已入队)\n", request.event_id))
 }
 
-async fn request(backend: &Backend, replay: &Replay, now: Timestamp) -> Result<Request, ReplayError> {
+async fn request(
+    backend: &Backend,
+    replay: &Replay,
+    now: Timestamp,
+) -> Result<Request, ReplayError> {
     let unknown = || ReplayError::Unknown(replay.instance_id.clone());
     let subject = Subject::Instance(replay.instance_id.clone());
     let known = backend.histories_of(&[subject], 1).await?.pop();

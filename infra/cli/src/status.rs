@@ -9,8 +9,8 @@ use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use serde_json::{Map, Value, json};
 
-use crate::format::{facts, lines, moment, span, table};
 use crate::backend::{Backend, BackendError};
+use crate::format::{facts, lines, moment, span, table};
 
 /// How things stand: queue, dead letters, breakers, the last hour.
 ///

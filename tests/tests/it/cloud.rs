@@ -7,7 +7,7 @@ use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
-use greenlight_tests::stack::{TIMEOUT, Parameters, Stack, built_template, make_boundary};
+use greenlight_tests::stack::{Parameters, Stack, TIMEOUT, built_template, make_boundary};
 
 /// One stack for all of it: a deployment takes longer than everything that is done with it.
 #[tokio::test(flavor = "multi_thread")]

@@ -71,7 +71,12 @@ async fn answer(State(server): State<Server>) -> Response {
 
 fn timeouts(attempts: u32) -> TimeoutConfig {
     let attempt = Duration::from_millis(400);
-    TimeoutConfig { connect: attempt, attempt, operation: Duration::from_secs(5), max_attempts: attempts }
+    TimeoutConfig {
+        connect: attempt,
+        attempt,
+        operation: Duration::from_secs(5),
+        max_attempts: attempts,
+    }
 }
 
 fn queue(aws: &Aws, attempts: u32) -> SqsQueue {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use greenlight::audit::{AuditError, audit, grants};
+use greenlight::backend::{Address, Backend};
 use greenlight::dlq::{self, DlqError, Pace, Which};
 use greenlight::reasons::next_step;
 use greenlight::replay::{Replay, ReplayError, replay};
 use greenlight::secrets::{Secrets, SecretsError, set, set_from};
 use greenlight::send_test::{Event, SendError, send_test};
-use greenlight::backend::{Address, Backend};
 use greenlight::status::{status, waiting};
 use greenlight_core::Reason;
 use greenlight_core::ports::{Clock, DeadLetter, Http, SendDeadLetter};
@@ -81,7 +81,8 @@ async fn every_class_of_reason_has_a_next_step() {
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    let shown: Value = serde_json::from_str(&dlq::show(&backend, "4", true).await.unwrap()).unwrap();
+    let shown: Value =
+        serde_json::from_str(&dlq::show(&backend, "4", true).await.unwrap()).unwrap();
     assert!(shown["next_step"].as_str().unwrap().starts_with("tell the applicant"));
     let (first, last) = (shown["first_tried_at"].as_str(), shown["given_up_at"].as_str());
     assert!(first.unwrap() < last.unwrap(), "{shown}");

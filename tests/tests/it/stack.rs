@@ -10,7 +10,7 @@ use greenlight_core::audit::RequestStatus;
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_tests::browser::Browser;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, device};
-use greenlight_tests::stack::{TIMEOUT, Ran, Stack, built_template};
+use greenlight_tests::stack::{Ran, Stack, TIMEOUT, built_template};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 

@@ -22,7 +22,7 @@ use greenlight_core::ports::{
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Decision, Reason, Request, Timestamp};
 use greenlight_stores::aws::{
-    AwsEnvironment, DynamoLedger, TimeoutConfig, Sdk, SecretsManager, SqsQueue, minimal,
+    AwsEnvironment, DynamoLedger, Sdk, SecretsManager, SqsQueue, TimeoutConfig, minimal,
 };
 use greenlight_tests::scene::request;
 use serde_json::{Value, json};
@@ -67,7 +67,8 @@ async fn recording_aws(recorded: &Recorded) -> (SdkConfig, String) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let second = Duration::from_secs(1);
-    let timeouts = TimeoutConfig { connect: second, attempt: second, operation: second, max_attempts: 1 };
+    let timeouts =
+        TimeoutConfig { connect: second, attempt: second, operation: second, max_attempts: 1 };
     (Sdk::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).config(timeouts), url)
 }
 
@@ -113,7 +114,8 @@ async fn the_receivers_own_requests_are_those_of_the_sdk() {
     let recorded = Recorded::default();
     let (config, url) = recording_aws(&recorded).await;
     let second = Duration::from_secs(1);
-    let timeouts = TimeoutConfig { connect: second, attempt: second, operation: second, max_attempts: 1 };
+    let timeouts =
+        TimeoutConfig { connect: second, attempt: second, operation: second, max_attempts: 1 };
     let aws =
         minimal::Aws::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).unwrap();
     let queue_url = format!("{url}/000000000000/queue");

@@ -18,7 +18,10 @@ impl Setup {
     ///
     /// # Errors
     /// Everything that is wrong with the targets, their connectors, and the flows that use them.
-    pub fn new(flows: &Flows, connectors: &Connectors) -> Result<Self, ValidationErrors<ConnectorError>> {
+    pub fn new(
+        flows: &Flows,
+        connectors: &Connectors,
+    ) -> Result<Self, ValidationErrors<ConnectorError>> {
         let mut targets = BTreeMap::new();
         let mut errors = Vec::new();
         for (name, target) in &flows.targets {

@@ -182,7 +182,11 @@ impl Backend {
     ///
     /// # Errors
     /// [`BackendError`] says who did not answer.
-    pub async fn grants(&self, at_most: usize, before: Timestamp) -> Result<Vec<Grant>, BackendError> {
+    pub async fn grants(
+        &self,
+        at_most: usize,
+        before: Timestamp,
+    ) -> Result<Vec<Grant>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.grants(at_most, before).await?,
             #[cfg(feature = "aws")]
@@ -194,7 +198,10 @@ impl Backend {
     ///
     /// # Errors
     /// [`BackendError`] says who did not answer.
-    pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, BackendError> {
+    pub async fn grants_of(
+        &self,
+        devices: &[(String, String)],
+    ) -> Result<Vec<Grant>, BackendError> {
         Ok(match self {
             Self::Local(database) => database.grants_of(devices).await?,
             #[cfg(feature = "aws")]

@@ -12,7 +12,7 @@ use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Connectors, Setup};
 use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
 use greenlight_core::secret::SecretError;
-use greenlight_core::{ValidationErrors, Reason};
+use greenlight_core::{Reason, ValidationErrors};
 use greenlight_http::ClientError;
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;

@@ -16,7 +16,7 @@ use greenlight_core::flow::{Approvals, Flows, FlowsError};
 use greenlight_core::ports::{Clock, LedgerError, QueueError, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::transport::is_clear_text;
-use greenlight_core::{ValidationErrors, Processor, Receiver};
+use greenlight_core::{Processor, Receiver, ValidationErrors};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
 use greenlight_stores::sqlite::{Database, OpenError};
@@ -26,8 +26,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use crate::signals::StopSignals;
 use crate::backend::Backend;
+use crate::signals::StopSignals;
 use crate::ui::{Token, Ui, UiError};
 
 use consumer::Consumer;

@@ -25,11 +25,11 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::backend::Backend;
 use crate::connections;
 use crate::dlq::{self, Pace, Which};
 use crate::output::outln;
 use crate::signals::StopSignals;
-use crate::backend::Backend;
 use crate::status;
 
 use guard::Guard;

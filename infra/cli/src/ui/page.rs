@@ -13,10 +13,10 @@ use thiserror::Error;
 use super::guard::Token;
 use super::words::Language;
 use crate::audit::{find_grants, steps};
+use crate::backend::{Backend, BackendError};
 use crate::dlq;
 use crate::format::moment;
 use crate::reasons::next_step;
-use crate::backend::{Backend, BackendError};
 use crate::status::{is_open, to_text};
 
 /// So many requests, and so many grants, are on the page.
@@ -106,7 +106,11 @@ struct View<'a> {
 
 impl Page {
     /// Asks for everything that is on the page; `wanted` narrows requests and grants.
-    pub(super) async fn of(backend: &Backend, wanted: &str, now: Timestamp) -> Result<Self, PageError> {
+    pub(super) async fn of(
+        backend: &Backend,
+        wanted: &str,
+        now: Timestamp,
+    ) -> Result<Self, PageError> {
         let wanted = wanted.trim();
         let of = Some(wanted).filter(|wanted| !wanted.is_empty());
         let found = match of {

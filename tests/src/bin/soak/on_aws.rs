@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use greenlight_tests::stack::{TIMEOUT, Stack};
+use greenlight_tests::stack::{Stack, TIMEOUT};
 
 use crate::account::Account;
 use crate::load::{NAC_ERRORS, approvals};

@@ -36,7 +36,10 @@ impl Flows {
     /// # Errors
     /// Every [`FlowsError`], with its line or its key. What is no TOML, or has keys that are unknown, wrong
     /// or missing, is not looked into further.
-    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, ValidationErrors<FlowsError>> {
+    pub fn parse(
+        text: &str,
+        environment: Environment<'_>,
+    ) -> Result<Self, ValidationErrors<FlowsError>> {
         let mut file = read(text)?;
         let mut errors = Vec::new();
         for (name, target) in &mut file.targets {
@@ -59,7 +62,10 @@ impl Approvals {
     ///
     /// # Errors
     /// As [`Flows::parse`].
-    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, ValidationErrors<FlowsError>> {
+    pub fn parse(
+        text: &str,
+        environment: Environment<'_>,
+    ) -> Result<Self, ValidationErrors<FlowsError>> {
         let mut errors = Vec::new();
         // What the worker would refuse must not be enqueued for it.
         let flows = read(text)?.into_flows(environment, &mut errors);
