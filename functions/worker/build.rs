@@ -18,8 +18,8 @@ fn main() -> ExitCode {
     match text.and_then(|text| check(&text)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(errors) => {
-            for mistake in mistakes {
-                println!("cargo::error={}", mistake.replace('\n', " "));
+            for error in errors {
+                println!("cargo::error={}", error.replace('\n', " "));
             }
             ExitCode::FAILURE
         }
@@ -29,10 +29,10 @@ fn main() -> ExitCode {
 fn check(flows: &str) -> Result<(), Vec<String>> {
     // What stands for ${NAME} is known when it is deployed.
     let environment = |name: &str| Some(stand_in(name));
-    let flows = Flows::parse(flows, &environment).map_err(|mistakes| in_flows(&errors))?;
+    let flows = Flows::parse(flows, &environment).map_err(|errors| in_flows(&errors))?;
     let connectors = Connectors::built_in();
     for (name, text) in connectors.iter() {
-        AnyConnector::parse(name, text).map_err(|mistake| vec![mistake.to_string()])?;
+        AnyConnector::parse(name, text).map_err(|error| vec![error.to_string()])?;
     }
     Setup::new(&flows, &connectors).map_err(|errors| in_flows(&errors))?;
     for (name, target) in &flows.targets {

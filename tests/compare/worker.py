@@ -30,13 +30,13 @@ client = (
 nac = requests.Session()
 nac.headers["authorization"] = f"Bearer {secret['targets']['nac']['token']}"
 ledger = DynamoDBPersistenceLayer(table_name=os.environ["LEDGER_TABLE"])
-config = IdempotencyConfig(event_key_jmespath="instance_code")
+config = IdempotencyConfig(event_key_jmespath="instance_id")
 processor = BatchProcessor(event_type=EventType.SQS)
 
 
 @idempotent_function(data_keyword_argument="request", config=config, persistence_store=ledger)
 def act(*, request: dict) -> dict:
-    asked = GetInstanceRequest.builder().instance_id(request["instance_code"]).build()
+    asked = GetInstanceRequest.builder().instance_id(request["instance_id"]).build()
     instance = client.approval.v4.instance.get(asked)
     if instance.data.status != "APPROVED":
         raise ValueError("not approved")

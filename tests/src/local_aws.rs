@@ -80,7 +80,7 @@ impl LocalAws {
             connect: Duration::from_secs(2),
             attempt: Duration::from_secs(30),
             operation: Duration::from_mins(1),
-            attempts: 2,
+            max_attempts: 2,
         };
         Sdk::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&self.url())))
             .config(timeouts)

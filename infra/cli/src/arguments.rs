@@ -22,7 +22,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// BackendArgs to look: a stack on AWS, with your own credentials, or a folder of this machine
+/// Where to look: a stack on AWS, with your own credentials, or a folder of this machine
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct BackendArgs {
@@ -97,7 +97,7 @@ fn not_empty(text: &str) -> Result<String, String> {
 pub enum Command {
     /// Receive events and act on them, on this machine alone
     Serve {
-        /// BackendArgs to listen for Feishu's events (POST /api/event)
+        /// Where to listen for Feishu's events (POST /api/event)
         #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
         listen: SocketAddr,
         /// The folder for queue and ledger; made if need be
@@ -118,7 +118,7 @@ pub enum Command {
         /// List the requests that wait for their next attempt, with the reason of the last one
         #[arg(long)]
         waiting: bool,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// As a JSON object
@@ -130,7 +130,7 @@ pub enum Command {
         /// An event id, an instance code, a MAC address in any spelling, or a person as Feishu names people
         #[arg(value_name = "EVENT_ID|INSTANCE|MAC|PERSON")]
         wanted: String,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// One JSON object per request
@@ -142,7 +142,7 @@ pub enum Command {
         /// Of a MAC address, a person or an instance only
         #[arg(value_name = "MAC|PERSON|INSTANCE")]
         of: Option<String>,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// So many at most
@@ -162,7 +162,7 @@ pub enum Command {
     Replay {
         /// The approval instance
         instance: String,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// What became of it
@@ -186,7 +186,7 @@ pub enum Command {
         /// One JSON object per check
         #[arg(long)]
         json: bool,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// Which flows
@@ -204,7 +204,7 @@ pub enum Command {
         /// As a JSON object
         #[arg(long)]
         json: bool,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// Which Feishu
@@ -219,10 +219,10 @@ pub enum Command {
     },
     /// Send what Feishu would send to a URL: a URL check, or with an instance its approval
     SendTest {
-        /// BackendArgs Feishu's events go; with --stack the stack's own URL if left out
+        /// Where Feishu's events go; with --stack the stack's own URL if left out
         #[arg(required_unless_present = "stack")]
         url: Option<String>,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is read from Secrets
@@ -256,7 +256,7 @@ pub enum Command {
     },
     /// A page in the browser: the pipeline, recent requests, dead letters, grants. For this machine's eyes only
     Ui {
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// The port of loopback; 0 takes any free one
@@ -279,7 +279,7 @@ pub enum Command {
     },
     /// Write the manual pages, one per command: `greenlight man ~/.local/share/man/man1`
     Man {
-        /// BackendArgs to; made if need be
+        /// Where to; made if need be
         folder: PathBuf,
     },
 }
@@ -298,7 +298,7 @@ pub enum DecisionArgument {
 pub enum DlqCommand {
     /// All dead letters, each with its reason
     List {
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// One JSON object per line
@@ -309,7 +309,7 @@ pub enum DlqCommand {
     Show {
         /// Its id, as `list` shows it
         id: String,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// As a JSON object
@@ -324,7 +324,7 @@ pub enum DlqCommand {
         /// All whose reason is of this class
         #[arg(long, value_name = "CLASS")]
         class: Option<String>,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// Only tell which
@@ -350,7 +350,7 @@ pub enum DlqCommand {
         /// As a JSON object
         #[arg(long)]
         json: bool,
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// Do not ask
@@ -364,11 +364,11 @@ pub enum DlqCommand {
 pub enum SecretsCommand {
     /// Ask for each, without echo, and put them in; an empty answer leaves one as it is
     ///
-    /// BackendArgs there is no terminal, standard input is either NAME=VALUE lines, such as `feishu.app_id=cli_…` and
+    /// Where there is no terminal, standard input is either NAME=VALUE lines, such as `feishu.app_id=cli_…` and
     /// `targets.nac.token=…`, which change what they name, or a whole JSON document, which replaces what is there.
     /// `greenlight flows validate` tells which names the targets need.
     Set {
-        /// BackendArgs
+        /// The backend
         #[command(flatten)]
         backend: BackendArgs,
         /// Which flows: they say what their targets need

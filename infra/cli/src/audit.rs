@@ -109,7 +109,7 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
     match history.status(now) {
         RequestStatus::Succeeded => {}
         RequestStatus::Running => {
-            steps.push((None, format!("a worker is at it, {attempts} (处理中)")))
+            steps.push((None, format!("a worker is at it, {attempts} (处理中)")));
         }
         RequestStatus::Retrying => {
             let next = history
@@ -147,7 +147,7 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
         "applicant": history.applicant,
         "form_number": history.form_number,
         "flow": history.flow,
-        "state": history.status(now).as_str(),
+        "status": history.status(now).as_str(),
         "attempts": history.attempt,
         "received_at": history.received_at.map(moment),
         "next_attempt_at": history.next_attempt(now).map(moment),

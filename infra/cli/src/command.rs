@@ -344,7 +344,7 @@ fn line(value: &Value) -> String {
     format!("{value}\n")
 }
 
-/// Asks on a terminal. BackendArgs there is none, `--yes` must have said so.
+/// Asks on a terminal. Where there is none, `--yes` must have said so.
 fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
     if is_said {
         return Ok(true);

@@ -36,7 +36,7 @@ fn to_table(overview: &SystemStatus, now: Timestamp) -> String {
     };
     let count = |standing| overview.last_hour.get(&standing).copied().unwrap_or(0);
     let last_hour = format!(
-        "{} done, {} failed, {} not ended yet (最近一小时)",
+        "{} succeeded, {} failed, {} not ended yet (最近一小时)",
         count(RequestStatus::Succeeded),
         count(RequestStatus::Failed),
         count(RequestStatus::Running) + count(RequestStatus::Retrying)

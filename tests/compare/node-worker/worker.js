@@ -43,7 +43,7 @@ async function main() {
   });
   const headers = { authorization: `Bearer ${secret.targets.nac.token}`, "content-type": "application/json" };
   const act = async (request) => {
-    const instance = await client.approval.instance.get({ path: { instance_id: request.instance_code } });
+    const instance = await client.approval.instance.get({ path: { instance_id: request.instance_id } });
     if (instance.data.status !== "APPROVED") throw new Error("not approved");
     const table = JSON.parse(instance.data.form).find((widget) => widget.type === "fieldList");
     for (const row of table.value) {
@@ -53,7 +53,7 @@ async function main() {
     }
     return {};
   };
-  const config = new IdempotencyConfig({ eventKeyJmesPath: "instance_code" });
+  const config = new IdempotencyConfig({ eventKeyJmesPath: "instance_id" });
   const persistenceStore = new DynamoDBPersistenceLayer({ tableName: process.env.LEDGER_TABLE });
   const once = makeIdempotent(act, { persistenceStore, config, dataIndexArgument: 0 });
   const processor = new BatchProcessor(EventType.SQS);

@@ -12,6 +12,7 @@ use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Actions, Connectors, Setup};
 use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
+use greenlight_core::budget::AttemptBudget;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
@@ -491,7 +492,7 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
                 assert_eq!(reason.class.as_str(), "internal_error");
             }
             (9, Disposition::DeadLettered(reason)) => {
-                assert_eq!(reason.class.as_str(), "invalid_message")
+                assert_eq!(reason.class.as_str(), "invalid_message");
             }
             (2..=8, Disposition::Done) => {}
             _ => panic!("message {n}: {disposition:?}"),
@@ -535,7 +536,7 @@ async fn g09_requests_are_retried_until_max_elapsed() {
                 ..AttemptBudget::until(now.plus(Duration::from_mins(2)))
             },
             lease: Lease {
-                lease_id: format!("owner-{receives}").as_str().into(),
+                id: format!("lease-{receives}").as_str().into(),
                 until: now.plus(HELD_FOR),
             },
         };

@@ -114,7 +114,7 @@ fn each_mistake_is_named_with_file_and_line() {
             "for_each = \"mac\"",
             "for_each = \"mac\"\n[retry]\ninitial_interval = \"2h\"",
             20,
-            "no longer than `longest`",
+            "no longer than `max_interval`",
         ),
         ("kind = \"choice\"", "kind = \"chioce\"", 13, "`chioce`"),
         ("default = \"macOS\"", "default = 15", 13, "it must be a quoted text"),

@@ -466,7 +466,7 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
             now += random.i64(0..15);
             let lease_id = LeaseId::from(["a", "b", "c"][random.usize(0..3)]);
             let command = match random.u8(0..7) {
-                0..=2 => Command::Claim(Lease { id, until: at(now + random.i64(1..20)) }),
+                0..=2 => Command::Claim(Lease { id: lease_id, until: at(now + random.i64(1..20)) }),
                 3..=4 => {
                     let key = EffectKey::from(["x", "y"][random.usize(0..2)]);
                     let outcome =

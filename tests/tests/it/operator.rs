@@ -155,11 +155,11 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
         shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     completed(async || {
-        let ended = async |instance, state| {
+        let ended = async |instance, status| {
             let shown = audit(&backend, instance, true).await.unwrap_or_default();
-            shown.contains(&format!("\"state\":\"{state}\""))
+            shown.contains(&format!("\"status\":\"{status}\""))
         };
-        ended("I-1", "done").await && ended("I-2", "failed").await
+        ended("I-1", "succeeded").await && ended("I-2", "failed").await
     })
     .await;
 
@@ -202,14 +202,14 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     // The applicant mends the form: what was done is not done again.
     let calls = scene.nac.calls();
     scene.approve("I-2", &[&device(3), &device(4)]);
-    let again = |redo| Replay {
+    let again = |force| Replay {
         instance_id: "I-2".into(),
         decision: Decision::Approved,
         definition_id: None,
         force,
     };
     replay(&backend, &again(false)).await.unwrap();
-    let is_done = async || history("I-2").await[0]["state"] == "done";
+    let is_done = async || history("I-2").await[0]["status"] == "succeeded";
     completed(is_done).await;
     assert_eq!(scene.nac.calls(), calls + 1, "device 4 alone");
     let done = replay(&backend, &again(false)).await.unwrap_err();
@@ -328,8 +328,8 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     for expected in [
         "greenlight_queue_waiting 3\n",
         "greenlight_webhooks_received_total{outcome=\"enqueued\"} 3\n",
-        "greenlight_retried_total{flow=\"device-whitelist\",class=\"target_timeout\"}",
-        "greenlight_circuit_total{target=\"nac\",to=\"open\"} 1\n",
+        "greenlight_requests_retried_total{flow=\"device-whitelist\",class=\"target_timeout\"}",
+        "greenlight_circuit_breaker_transitions_total{target=\"nac\",to=\"open\"} 1\n",
         "greenlight_dead_letters{class=\"target_auth_failed\"} 1\n",
         "greenlight_breaker_open{target=\"nac\"} 1\n",
     ] {

@@ -373,7 +373,7 @@ async fn who_has_what_and_how_things_stand(stack: &Stack) {
     assert!(of_one.contains("I-2") && of_one.lines().count() == 1, "{of_one}");
     let status = until(stack, &["status", "--json"], "\"dead_letters\":1").await;
     let status: Value = serde_json::from_str(&status).unwrap();
-    assert_eq!(status["last_hour"]["done"], 2, "{status}");
+    assert_eq!(status["last_hour"]["succeeded"], 2, "{status}");
     assert_eq!(status["last_hour"]["failed"], 1, "{status}");
     assert_eq!(status["waiting"], 0, "{status}");
 }

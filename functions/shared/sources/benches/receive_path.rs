@@ -97,7 +97,7 @@ fn main() {
     };
     let times: u32 = times.parse().expect("TIMES is a number");
     let (body, secret) = (event(), secret());
-    let webhook = webhook(&body);
+    let request = webhook(&body);
     let encrypted: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
     let encrypted = encrypted["encrypt"].as_str().expect("it is encrypted");
     let webhook = FeishuWebhook::default();
@@ -117,16 +117,16 @@ fn main() {
             }
             "decrypt" => drop(black_box(decrypt(KEY, black_box(encrypted)))),
             "authenticate" => {
-                let event = webhook.authenticate(black_box(&webhook), &secret, StandingClock.now());
+                let event = webhook.authenticate(black_box(&request), &secret, StandingClock.now());
                 black_box(event.expect("it is authentic"));
             }
             "receive" => {
-                let answer = pin!(receive(black_box(&webhook), &receiver));
-                let Poll::Ready(answer) = answer.poll(&mut Context::from_waker(Waker::noop()))
+                let response = pin!(receive(black_box(&request), &receiver));
+                let Poll::Ready(response) = response.poll(&mut Context::from_waker(Waker::noop()))
                 else {
                     panic!("nothing here waits");
                 };
-                assert_eq!((answer.status(), answer.outcome.as_str()), (200, "enqueued"));
+                assert_eq!((response.status(), response.outcome.as_str()), (200, "enqueued"));
             }
             unknown => panic!("there is no {unknown}"),
         }

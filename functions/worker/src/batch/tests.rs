@@ -7,7 +7,7 @@ use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{
-    Claimed, Completion, Effect, EffectKey, EffectOutcome, LeaseLost, Refused,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, LeaseLost,
 };
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
@@ -122,7 +122,7 @@ impl Claim for Counting {
         request: &Request,
         lease: &Lease,
         now: Timestamp,
-    ) -> Result<Result<Claimed, Refused>, LedgerError> {
+    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
         self.0.claim(request, lease, now).await
     }
 }

@@ -19,7 +19,7 @@ use super::auth::{self, Session};
 use super::connector::{Connector, Step};
 use super::digest::Challenge;
 use super::limits::Gate;
-use super::outcome::{RuleOutcome, judge};
+use super::outcome::{RuleResult, judge};
 use super::render::RenderError;
 use crate::connector::Reached;
 use crate::template::{self, value_of_answer};
@@ -228,12 +228,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         let judged = judge(&login.outcomes, &answer, &context, now);
         let judged = judged.map_err(|_| refused("has a rule that fails"))?;
         let status = answer.status.as_u16();
-        if let Some(misfit) = target.connector.misfit(login, &answer, judged.is) {
+        if let Some(misfit) = target.connector.misfit(login, &answer, judged.result) {
             return Err(refused(&format!("was answered HTTP {status}: {misfit}")));
         }
-        match judged.is {
-            RuleOutcome::Done | RuleOutcome::Next | RuleOutcome::AlreadyExists => {}
-            RuleOutcome::Retry if status != 401 => {
+        match judged.result {
+            RuleResult::Done | RuleResult::Next | RuleResult::AlreadyExists => {}
+            RuleResult::Retry if status != 401 => {
                 let text =
                     format!("target `{}`: the login was answered HTTP {status}", target.name);
                 return Err(Failure::retry_after(judged.after, judged.class, text));

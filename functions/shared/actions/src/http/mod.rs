@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 
 pub use connector::{AnswerType, Auth, Connector, DigestKeys, Method, Operation, Step};
 pub use limits::Limits;
-pub use outcome::{Rule, RuleOutcome};
+pub use outcome::{Rule, RuleResult};
 pub use preview::Preview;
 
 use crate::connector::{ConnectorError, Reached, params, variables};

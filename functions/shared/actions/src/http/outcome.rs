@@ -21,18 +21,18 @@ pub struct Rule {
     /// A condition over the answer. Default: none.
     pub when: Option<String>,
     /// What they mean.
-    pub is: RuleOutcome,
-    /// With `again` and `retry`: how long to wait, in milliseconds. Default: none, or what `Retry-After` says.
+    pub result: RuleResult,
+    /// With `repeat` and `retry`: how long to wait, in milliseconds. Default: none, or what `Retry-After` says.
     pub after_ms: Option<u64>,
     /// For people: what such an answer means.
     #[serde(default)]
-    pub because: String,
+    pub reason: String,
 }
 
 /// What an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RuleOutcome {
+pub enum RuleResult {
     /// The target did it, and the operation is over.
     Done,
     /// It was so before, which is as good; the operation is over.
@@ -40,20 +40,20 @@ pub enum RuleOutcome {
     /// The step is over: on with the next one.
     Next,
     /// The same step once more: the next page, or a look whether it is ready.
-    Again,
+    Repeat,
     /// It may work later.
     Retry,
     /// It cannot work.
-    GiveUp,
+    Fail,
     /// What was looked for is not there.
-    Absent,
+    NotFound,
 }
 
 /// What an answer means, and how long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Judgement<'a> {
-    pub(super) is: RuleOutcome,
-    pub(super) because: &'a str,
+    pub(super) result: RuleResult,
+    pub(super) reason: &'a str,
     pub(super) after: Option<Duration>,
     /// What kind of failure it is, if it is one.
     pub(super) class: Class,
@@ -78,23 +78,23 @@ pub(super) fn judge<'a>(
         }
     }
     let unnamed = if status.is_success() {
-        RuleOutcome::Next
+        RuleResult::Next
     } else if may_pass(status) {
-        RuleOutcome::Retry
+        RuleResult::Retry
     } else {
-        RuleOutcome::GiveUp
+        RuleResult::Fail
     };
-    let is = found.map_or(unnamed, |rule| rule.is);
+    let result = found.map_or(unnamed, |rule| rule.result);
     let asked_wait = found.and_then(|rule| rule.after_ms).map(Duration::from_millis);
     let asked_wait = asked_wait.map(|asked_wait| asked_wait.min(MAX_ASKED_WAIT));
     let after = asked_wait.or_else(|| retry_after(&answer.headers, now));
-    let class = match is {
-        RuleOutcome::Retry => class(status),
-        RuleOutcome::Absent => Class::NotFound,
+    let class = match result {
+        RuleResult::Retry => class(status),
+        RuleResult::NotFound => Class::NotFound,
         _ => Class::TargetRejected,
     };
-    let because = found.map_or("", |rule| rule.because.as_str());
-    Ok(Judgement { is, because, after, class })
+    let reason = found.map_or("", |rule| rule.reason.as_str());
+    Ok(Judgement { result, reason, after, class })
 }
 
 impl Rule {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::HttpConnector;
 use super::connector::{Method, Operation, Step};
 use super::exchange::{LONGEST_QUICK_WAIT, Target};
-use super::outcome::{RuleOutcome, judge};
+use super::outcome::{RuleResult, judge};
 use super::render;
 use crate::template::{context, holds, value_of_answer};
 
@@ -21,8 +21,8 @@ const QUICK_TRIES: u32 = 3;
 /// The wait before the second try; doubled before the third.
 const QUICK_WAIT: Duration = Duration::from_millis(200);
 
-/// How often a step can be done `again`: pages of a list, looks whether it is ready.
-const MOST_AGAIN: u32 = 200;
+/// How often a step can `repeat`: pages of a list, looks whether it is ready.
+const MAX_REPEATS: u32 = 200;
 
 /// What a step came to.
 enum StepEnd {
@@ -69,17 +69,17 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         call: &Call<'_>,
         variables: &mut Map<String, Value>,
     ) -> Result<StepEnd, Failure> {
-        let (mut tried, mut again) = (1, 0);
+        let (mut tried, mut repeats) = (1, 0);
         loop {
             let result = self.try_step(target, step, call, variables).await;
             let (wait, failure) = match result {
                 Ok(Tried::End(end)) => return Ok(end),
-                Ok(Tried::Again(wait)) if again < MOST_AGAIN => {
-                    again += 1;
+                Ok(Tried::Repeat(wait)) if repeats < MAX_REPEATS => {
+                    repeats += 1;
                     let text = "was not done with after as long as there was time";
                     (wait, target.failed(step, call, Class::TargetFailed, text))
                 }
-                Ok(Tried::Again(_)) => {
+                Ok(Tried::Repeat(_)) => {
                     let text = "was not done with after 200 answers";
                     return Err(target.failed(step, call, Class::TargetFailed, text));
                 }
@@ -131,33 +131,33 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         };
         let judged = judge(&step.outcomes, &answer, &context, self.clock.now())
             .map_err(|error| target.unrenderable(step, error))?;
-        if let Some(misfit) = target.connector.misfit(step, &answer, judged.is) {
+        if let Some(misfit) = target.connector.misfit(step, &answer, judged.result) {
             let status = answer.status.as_u16();
             let text =
                 target.sentence(step, call, &format!("was answered HTTP {status}: {misfit}"));
             return Err(Failure::give_up(Class::TargetRejected, text));
         }
         // An answer that is tried again told nothing: the page is still the same.
-        if !matches!(judged.is, RuleOutcome::Retry | RuleOutcome::GiveUp) {
+        if !matches!(judged.result, RuleResult::Retry | RuleResult::Fail) {
             variables.extend(saved);
         }
         let failure = || {
             let status = answer.status.as_u16();
-            let because = match judged.because {
+            let reason = match judged.reason {
                 "" => String::new(),
-                because => format!(": {because}"),
+                reason => format!(": {reason}"),
             };
-            target.sentence(step, call, &format!("was answered HTTP {status}{because}"))
+            target.sentence(step, call, &format!("was answered HTTP {status}{reason}"))
         };
-        match judged.is {
-            RuleOutcome::Done => Ok(Tried::End(StepEnd::Over(EffectOutcome::Done))),
-            RuleOutcome::AlreadyExists => {
+        match judged.result {
+            RuleResult::Done => Ok(Tried::End(StepEnd::Over(EffectOutcome::Done))),
+            RuleResult::AlreadyExists => {
                 Ok(Tried::End(StepEnd::Over(EffectOutcome::AlreadyExists)))
             }
-            RuleOutcome::Next => Ok(Tried::End(StepEnd::Next)),
-            RuleOutcome::Again => Ok(Tried::Again(judged.after.unwrap_or_default())),
-            RuleOutcome::Retry => Err(Failure::retry_after(judged.after, judged.class, failure())),
-            RuleOutcome::GiveUp | RuleOutcome::Absent => {
+            RuleResult::Next => Ok(Tried::End(StepEnd::Next)),
+            RuleResult::Repeat => Ok(Tried::Repeat(judged.after.unwrap_or_default())),
+            RuleResult::Retry => Err(Failure::retry_after(judged.after, judged.class, failure())),
+            RuleResult::Fail | RuleResult::NotFound => {
                 Err(Failure::give_up(judged.class, failure()))
             }
         }
@@ -167,7 +167,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 /// What one answer came to.
 enum Tried {
     End(StepEnd),
-    Again(Duration),
+    Repeat(Duration),
 }
 
 impl<H> Target<H> {

@@ -6,7 +6,7 @@ use http::header;
 
 use super::answer::{Answer, Shape};
 use super::connector::{AnswerType, Connector, Step};
-use super::outcome::{RuleOutcome, may_pass};
+use super::outcome::{RuleResult, may_pass};
 
 /// Why an answer is refused, in words for people.
 pub(super) type Misfit = &'static str;
@@ -27,13 +27,13 @@ impl Connector {
         &self,
         step: &Step,
         answer: &Answer,
-        outcome: RuleOutcome,
+        outcome: RuleResult,
     ) -> Option<Misfit> {
-        let is_refusal = matches!(outcome, RuleOutcome::Retry | RuleOutcome::GiveUp);
+        let is_refusal = matches!(outcome, RuleResult::Retry | RuleResult::Fail);
         if answer.shape == Shape::WebPage && !(is_refusal && may_pass(answer.status)) {
             return Some(WEB_PAGE);
         }
-        let gives_a_reason = outcome == RuleOutcome::GiveUp && answer.status.is_success();
+        let gives_a_reason = outcome == RuleResult::Fail && answer.status.is_success();
         if is_refusal && !gives_a_reason {
             return None;
         }

@@ -236,8 +236,8 @@ async fn act_with(
 async fn g18_an_empty_body_is_no_success_where_it_is_read() {
     let reads = [
         "capture = { id = \"{{ answer.id }}\" }",
-        "outcomes = [{ when = \"answer.code != 0\", is = \"give_up\" }]",
-        "outcomes = [{ status = [200], when = \"answer.code == 0\", is = \"done\" }]",
+        "outcomes = [{ when = \"answer.code != 0\", result = \"fail\" }]",
+        "outcomes = [{ status = [200], when = \"answer.code == 0\", result = \"done\" }]",
     ];
     for keys in reads {
         let result = act_with(keys, [body(200, "")]).await;
@@ -245,8 +245,8 @@ async fn g18_an_empty_body_is_no_success_where_it_is_read() {
     }
     let reads_nothing = [
         "capture = { was = \"{{ status }}\" }",
-        "outcomes = [{ status = [404], when = \"answer.code == 1\", is = \"already_exists\" }]",
-        "outcomes = [{ status = [200], is = \"done\" }, { when = \"answer.code\", is = \"give_up\" }]",
+        "outcomes = [{ status = [404], when = \"answer.code == 1\", result = \"already_exists\" }]",
+        "outcomes = [{ status = [200], result = \"done\" }, { when = \"answer.code\", result = \"fail\" }]",
     ];
     for keys in reads_nothing {
         assert_eq!(act_with(keys, [body(200, "")]).await, Ok(EffectOutcome::Done), "{keys}");

@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn what_could_not_work_is_refused() {
         let problem = |operation: &str| {
-            let text = format!("speaks = \"sql\"\n{operation}");
+            let text = format!("protocol = \"sql\"\n{operation}");
             SqlConnector::parse("mine", &text).unwrap_err().to_string()
         };
         let statement = |sql: &str| format!("[[operations.add.statements]]\nsql = \"{sql}\"\n");

@@ -105,7 +105,7 @@ fn a_field_that_two_places_mean_is_read_once() {
 fn random_addresses_go_by_the_policy() {
     let form = Form { fields: vec![text("device_mac", "02:00:5e:00:53:01")] };
     for (policy, devices, warned, problems) in
-        [("refuse", 0, 0, 1), ("warn", 1, 1, 0), ("allow", 1, 0, 0)]
+        [("reject", 0, 0, 1), ("warn", 1, 1, 0), ("allow", 1, 0, 0)]
     {
         let rule = MAC.replace("] }", &format!("], random_mac = \"{policy}\" }}"));
         let extracted = extract(&flow(&rule), &form);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::renamed::RenamedKey;
 
 const TEXT: &str = r#"
     [targets.nac]
@@ -95,15 +96,15 @@ fn parse_retry_is_what_the_file_says() {
     let text = |retry: &str| format!("{TEXT}\n[retry]\n{retry}");
     let flows = Flows::parse(&text("max_elapsed = \"2days\""), &everything).unwrap();
     assert_eq!(flows.retry.max_elapsed.as_secs(), 48 * 3_600);
-    assert_eq!(flows.retry.initial_interval, RetryPolicy::default().first);
+    assert_eq!(flows.retry.initial_interval, RetryPolicy::default().initial_interval);
     for (retry, said) in [
         ("max_elapsed = \"14days\"", "13days at most"),
-        ("longest = \"12h\"", "11h 50min at most"),
-        ("max_elapsed = \"1s\"", "no shorter than `first`"),
-        ("first = \"20min\"", "no longer than `longest`"),
-        ("first = \"0s\"", "at least 1ms"),
-        ("first = \"soon\"", "\"soon\" is no duration"),
-        ("frist = \"1s\"", "line 13"),
+        ("max_interval = \"12h\"", "11h 50min at most"),
+        ("max_elapsed = \"1s\"", "no shorter than `initial_interval`"),
+        ("initial_interval = \"20min\"", "no longer than `max_interval`"),
+        ("initial_interval = \"0s\"", "at least 1ms"),
+        ("initial_interval = \"soon\"", "\"soon\" is no duration"),
+        ("initial_intervall = \"1s\"", "line 13"),
     ] {
         let error = error_of(&text(retry));
         assert!(error.contains(said), "{retry}: {error}");
@@ -125,8 +126,8 @@ fn parse_key_of_the_first_edition_names_the_new_one() {
         ("verdict", "on", "flows.devices.verdict"),
     ] {
         let text = format!("[[flows]]\nname = \"devices\"\n{old} = \"approved\"");
-        let mistakes = Flows::parse(&text, &|_| None).unwrap_err();
-        let errors: Vec<_> = mistakes.iter().cloned().collect();
+        let errors = Flows::parse(&text, &|_| None).unwrap_err();
+        let errors: Vec<_> = errors.iter().cloned().collect();
         let path = place.split('.').map(str::to_owned).collect();
         assert_eq!(errors, [FlowsError::Renamed(RenamedKey { path, new })]);
     }

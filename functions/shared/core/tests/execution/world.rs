@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
+use greenlight_core::budget::AttemptBudget;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
@@ -332,7 +333,7 @@ impl Run {
             received_at: START,
             trace_id: None,
         };
-        let lease_id = LeaseId::from(format!("owner-{now}-{}", self.receives).as_str());
+        let lease_id = LeaseId::from(format!("lease-{now}-{}", self.receives).as_str());
         let body = request.to_json();
         let message = Message {
             body: &body,
@@ -344,7 +345,7 @@ impl Run {
                 abort_after: now.plus(Duration::from_hours(1)),
                 respond_before: now.plus(Duration::from_hours(1)),
             },
-            lease: Lease { id, until: now.plus(Duration::from_hours(2)) },
+            lease: Lease { id: lease_id, until: now.plus(Duration::from_hours(2)) },
         };
         process(&message, &self.processor).await
     }

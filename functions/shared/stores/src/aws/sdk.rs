@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
+use aws_smithy_types::timeout::TimeoutConfig as SdkTimeouts;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
@@ -39,11 +39,11 @@ impl Sdk {
     #[must_use]
     pub fn config(&self, timeouts: TimeoutConfig) -> SdkConfig {
         let AwsEnvironment { region, credentials, endpoint } = self.environment.clone();
-        let timeouts = TimeoutConfig::builder()
+        let sdk_timeouts = SdkTimeouts::builder()
             .connect_timeout(timeouts.connect)
             .operation_attempt_timeout(timeouts.attempt)
             .operation_timeout(timeouts.operation);
-        // A back-off of seconds, which is the default, would outlast every timeouts of ours.
+        // A back-off of seconds, which is the default, would outlast each of these timeouts.
         let retries = RetryConfig::standard()
             .with_max_attempts(timeouts.max_attempts)
             .with_initial_backoff(Duration::from_millis(50))
@@ -53,7 +53,7 @@ impl Sdk {
             .region(Region::new(region))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .timeout_config(timeouts.build())
+            .timeout_config(sdk_timeouts.build())
             .retry_config(retries);
         config.set_endpoint_url(endpoint);
         config.build()
