@@ -14,7 +14,7 @@ use crate::local_aws::{CREDENTIALS, LocalAws};
 use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 
 /// What the template's index shows besides the keys.
-const PROJECTED: [&str; 6] = ["request", "state", "target", "device", "applicant", "breaker"];
+const PROJECTED: [&str; 7] = ["v", "request", "state", "target", "device", "applicant", "breaker"];
 
 /// Makes the ledger's table, as the template does.
 ///
@@ -30,9 +30,9 @@ pub async fn create_table(aws: &LocalAws, name: &str) {
         key.build().expect("a key is one")
     };
     let index = GlobalSecondaryIndex::builder()
-        .index_name("by_subject")
-        .key_schema(key("subject", KeyType::Hash))
-        .key_schema(key("at", KeyType::Range))
+        .index_name("gsi1")
+        .key_schema(key("gsi1pk", KeyType::Hash))
+        .key_schema(key("gsi1sk", KeyType::Range))
         .projection(
             Projection::builder()
                 .projection_type(ProjectionType::Include)
@@ -44,8 +44,8 @@ pub async fn create_table(aws: &LocalAws, name: &str) {
         .table_name(name)
         .billing_mode(BillingMode::PayPerRequest)
         .attribute_definitions(attribute("pk", ScalarAttributeType::S))
-        .attribute_definitions(attribute("subject", ScalarAttributeType::S))
-        .attribute_definitions(attribute("at", ScalarAttributeType::N))
+        .attribute_definitions(attribute("gsi1pk", ScalarAttributeType::S))
+        .attribute_definitions(attribute("gsi1sk", ScalarAttributeType::N))
         .key_schema(key("pk", KeyType::Hash))
         .global_secondary_indexes(index.build().expect("an index is one"))
         .send()

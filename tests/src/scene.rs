@@ -112,7 +112,7 @@ impl Scene {
 #[must_use]
 pub fn request(instance_id: &str) -> Request {
     Request {
-        v: 1,
+        v: greenlight_core::request::VERSION,
         source: "feishu".into(),
         tenant: "demo-tenant".into(),
         event_id: format!("event-of-{instance_id}"),

@@ -25,7 +25,6 @@ pub struct Stack {
     /// The local AWS.
     pub aws: LocalAws,
     outputs: HashMap<String, String>,
-    parameters: Parameters,
 }
 
 /// Values of parameters of the template, by their names.
@@ -37,21 +36,14 @@ impl Stack {
     /// # Panics
     /// When it cannot be deployed.
     pub async fn deploy() -> Self {
-        Self::deploy_template(&built_template()).await
-    }
-
-    /// As [`Stack::deploy`], by another template in the folder of the built one.
-    ///
-    /// # Panics
-    /// When it cannot be deployed.
-    pub async fn deploy_template(template: &Path) -> Self {
         let scene = Scene::set().await;
         let secret = scene.app.secret_document(NAC_TOKEN);
-        Self::deploy_with(scene, LocalAws::start().await, template, &Parameters::new(), &secret)
+        let template = built_template();
+        Self::deploy_with(scene, LocalAws::start().await, &template, &Parameters::new(), &secret)
             .await
     }
 
-    /// As [`Stack::deploy_template`], with more parameters, and with this secret.
+    /// As [`Stack::deploy`], with another template, more parameters, and with this secret.
     ///
     /// # Panics
     /// When it cannot be deployed.
@@ -73,35 +65,9 @@ impl Stack {
         let outputs = outputs.as_array().expect("the outputs are a list").iter();
         let outputs =
             outputs.map(|output| (text(output, "OutputKey"), text(output, "OutputValue")));
-        let parameters = parameters.clone();
-        let stack = Self { scene, outputs: outputs.collect(), aws, parameters };
+        let stack = Self { scene, outputs: outputs.collect(), aws };
         stack.put_secret(secret).await;
         stack
-    }
-
-    /// Deploys over the running stack.
-    ///
-    /// # Panics
-    /// When it cannot be deployed.
-    pub fn update(&self, template: &Path) {
-        sam_deploy(&self.aws, &self.scene, template, &self.parameters);
-    }
-
-    /// Has the worker take messages, or not.
-    ///
-    /// # Panics
-    /// When it cannot be told.
-    pub fn let_worker_run(&self, may: bool) {
-        let may = if may { "True" } else { "False" };
-        python(
-            &self.aws,
-            &format!(
-                "import boto3
-client = boto3.client('lambda')
-for mapping in client.list_event_source_mappings()['EventSourceMappings']:
-    client.update_event_source_mapping(UUID=mapping['UUID'], Enabled={may})"
-            ),
-        );
     }
 
     /// The operator's command against this stack, and what it printed.

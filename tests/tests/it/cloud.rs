@@ -75,13 +75,13 @@ async fn an_unprocessable_form_is_in_the_dead_letter_queue_with_its_reason(stack
 async fn a_message_that_someone_put_into_the_queue_is_not_believed(stack: &Stack) {
     stack.put_message("no JSON").await;
     assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "invalid_message");
-    stack.put_message(r#"{"v":2}"#).await;
+    stack.put_message(r#"{"v":1}"#).await;
     let letter = stack.next_dead_letter().await;
-    assert!(attribute(&letter, "reason").contains("version 2"), "{letter:?}");
+    assert!(attribute(&letter, "reason").contains("version 1"), "{letter:?}");
     let forged = |definition_id: &str, instance_id: &str| {
         serde_json::json!({
-            "v": 1, "source": "feishu", "tenant": "demo-tenant", "event_id": "e-6",
-            "approval_code": definition_id, "instance_code": instance_id,
+            "v": 2, "source": "feishu", "tenant": "demo-tenant", "event_id": "e-6",
+            "definition_id": definition_id, "instance_id": instance_id,
             "decision": "approved", "occurred_at": 0, "received_at": 0,
         })
         .to_string()

@@ -1,7 +1,9 @@
 //! Both ledgers are the same state machine: one suite over SQLite and over DynamoDB on a local AWS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::audit::{AttemptRecord, Grant, RequestHistory, RequestStatus, Subject};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
 use greenlight_core::ledger::{
@@ -9,7 +11,7 @@ use greenlight_core::ledger::{
     Lease, LeaseId, LeaseLost, Record, apply,
 };
 use greenlight_core::mac::Eui48;
-use greenlight_core::ports;
+use greenlight_core::ports::{self, Claim, LedgerError};
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::DynamoLedger;
@@ -17,7 +19,6 @@ use greenlight_stores::sqlite::Database;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_table;
 use greenlight_tests::scene::request;
-use std::sync::Arc;
 use tokio::sync::Barrier;
 
 /// What the suite is over.
@@ -104,6 +105,7 @@ macro_rules! suite {
                 println!("{}", stringify!($statement));
                 $statement(&ledger).await;
             )*
+            an_item_of_the_first_edition_is_refused_and_left_alone(&aws, &ledger).await;
         }
     };
 }
@@ -452,6 +454,26 @@ async fn of_32_workers_one_has_a_target_to_itself<L: Ledger>(ledger: &L) {
         held.extend(hold.await.unwrap());
     }
     assert_eq!(held.len(), 1, "{held:?}");
+}
+
+/// Its items had no `v`.
+async fn an_item_of_the_first_edition_is_refused_and_left_alone(
+    aws: &LocalAws,
+    ledger: &DynamoLedger,
+) {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let request = request("old");
+    let old = HashMap::from([
+        ("pk".to_owned(), text(&format!("request#{}", request.key()))),
+        ("state".to_owned(), text("failed")),
+    ]);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws.config());
+    let put = dynamodb.put_item().table_name("ledger").set_item(Some(old.clone()));
+    put.send().await.unwrap();
+    let LedgerError(error) = ledger.claim(&request, &lease("new", 10), at(0)).await.unwrap_err();
+    assert!(error.contains("has version none, and this greenlight reads version 2"), "{error}");
+    let get = dynamodb.get_item().table_name("ledger").key("pk", old["pk"].clone());
+    assert_eq!(get.send().await.unwrap().item, Some(old));
 }
 
 /// Random commands under three leases, in any order and at any time.

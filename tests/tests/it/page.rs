@@ -67,7 +67,7 @@ async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     assert!(is_listed.is_ok(), "{}", browser.text().await);
     let text = browser.open_until(&format!("{page}/?lang=zh"), "死信队列为空").await;
     assert!(text.contains("已完成") && !text.contains("Recent requests"), "{text}");
-    browser.open_until(&format!("{page}/?q=I-2"), "done").await;
+    browser.open_until(&format!("{page}/?q=I-2"), "succeeded").await;
     browser.open(&format!("{page}/?lang=zh")).await;
     browser.keep_picture("page-zh").await;
     // Figures of an open page follow by themselves.

@@ -1,16 +1,10 @@
-//! The operator's command and page against the deployed template, and the template deployed over an older one.
+//! The operator's command and page against the deployed template.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use greenlight_core::Timestamp;
-use greenlight_core::audit::RequestStatus;
-use greenlight_stores::aws::DynamoLedger;
 use greenlight_tests::browser::Browser;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, device};
-use greenlight_tests::stack::{Ran, Stack, TIMEOUT, built_template};
+use greenlight_tests::stack::{Ran, Stack, TIMEOUT};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -416,126 +410,9 @@ async fn the_page_shows_the_same(stack: &Stack) {
     browser.click("button[name=id]").await;
     browser.wait_for("back in the queue").await;
     stack.wait_for_whitelist(&[1, 2, 3, 4, 41, 42, 43].map(device)).await;
-    let text = browser.open_until(&format!("{page}/?q=I-3"), "done").await;
+    let text = browser.open_until(&format!("{page}/?q=I-3"), "succeeded").await;
     assert!(text.contains("The dead-letter queue is empty."), "{text}");
     browser.keep_picture("page-aws").await;
     browser.close().await;
     ui.kill().await.unwrap();
-}
-
-/// The template as it was before there was an index.
-fn template_without_index() -> PathBuf {
-    let template = std::fs::read_to_string(built_template()).unwrap();
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut lines = Vec::new();
-    let mut skipped_below = None;
-    for line in template.lines() {
-        match skipped_below {
-            Some(depth)
-                if indent(line) > depth
-                    || (indent(line) == depth && line.trim_start().starts_with('-')) =>
-            {
-                continue;
-            }
-            _ => skipped_below = None,
-        }
-        if line.trim() == "GlobalSecondaryIndexes:" {
-            skipped_below = Some(indent(line));
-            continue;
-        }
-        lines.push(line);
-    }
-    let text = lines.join("\n");
-    let attributes = ["subject", "at"].map(|name| {
-        let kind = if name == "at" { "N" } else { "S" };
-        let indent = "      ";
-        format!("{indent}- AttributeName: {name}\n{indent}  AttributeType: {kind}\n")
-    });
-    let text = attributes.iter().fold(text + "\n", |text, attribute| {
-        assert!(text.contains(attribute), "{attribute} is in the template:\n{text}");
-        text.replace(attribute, "")
-    });
-    assert!(!text.contains("by_subject"), "the index is out");
-    let path = built_template().with_file_name("template-v1.yaml");
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
-fn attribute(value: &Value) -> AttributeValue {
-    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
-    match kind.as_str() {
-        "S" => AttributeValue::S(value.as_str().unwrap().to_owned()),
-        "N" => AttributeValue::N(value.as_str().unwrap().to_owned()),
-        _ => AttributeValue::M(item(value)),
-    }
-}
-
-fn item(value: &Value) -> HashMap<String, AttributeValue> {
-    value
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(name, value)| (name.clone(), attribute(value)))
-        .collect()
-}
-
-/// Messages in flight and items of version 1 are there when the new template comes: nothing is lost, nothing is done
-/// twice, and what was done before is known.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deployment_over_an_older_stack_loses_nothing() {
-    let stack = Stack::deploy_template(&template_without_index()).await;
-    stack.let_worker_run(false);
-    let dynamodb = aws_sdk_dynamodb::Client::new(&stack.aws.config());
-    let table = stack.output("LedgerTable");
-    let items: Value = serde_json::from_str(include_str!("../../fixtures/v1/ledger.json")).unwrap();
-    for old in items.as_array().unwrap() {
-        dynamodb.put_item().table_name(table).set_item(Some(item(old))).send().await.unwrap();
-    }
-    let messages: Value =
-        serde_json::from_str(include_str!("../../fixtures/v1/messages.json")).unwrap();
-    for message in messages.as_array().unwrap() {
-        stack.put_message(&message.to_string()).await;
-    }
-    let [half, rest, mended, new] = [11, 12, 13, 14].map(device);
-    stack.scene.approve("I-done", &[&device(10)]);
-    stack.scene.approve("I-half", &[&half, &rest]);
-    stack.scene.approve("I-failed", &[&mended]);
-    stack.scene.approve("I-new", &[&new]);
-
-    stack.update(&built_template());
-    let ledger = DynamoLedger::new(&stack.aws.config(), table);
-    let history = async |instance: &str| {
-        let key = format!("feishu#{instance}#approved");
-        ledger.history(&key).await.unwrap().expect("the request is still there")
-    };
-    let failed = history("I-failed").await;
-    let last_failure = failed.last_failure.as_ref().unwrap();
-    assert_eq!(
-        (last_failure.class.as_str(), last_failure.at.as_millis()),
-        ("invalid_form", 1_700_000_001_000)
-    );
-    assert_eq!(failed.status(Timestamp::from_millis(0)), RequestStatus::Failed);
-    stack.let_worker_run(true);
-    stack.wait_for_whitelist(&[rest, mended, new]).await;
-    for event in ["old-2", "old-3", "old-4"] {
-        stack.wait_for_event(event).await;
-    }
-    // It was there before; it is filed anew when its message is taken.
-    let is_taken = async {
-        let mut pause = tokio::time::interval(Duration::from_millis(100));
-        let filed_at = async || {
-            let item = stack.ledger_item("event#feishu#demo-tenant#old-1").await.unwrap();
-            item["processed_at"].as_n().unwrap().clone()
-        };
-        while filed_at().await == "1700000001000" {
-            pause.tick().await;
-        }
-    };
-    tokio::time::timeout(TIMEOUT, is_taken).await.expect("the first message is taken");
-    assert_eq!(stack.scene.nac.calls(), 3, "what was done under the older one is not done again");
-    for instance in ["I-half", "I-failed", "I-new"] {
-        let shown = until(&stack, &["audit", instance, "--json"], "\"state\":\"done\"").await;
-        assert!(shown.contains("ou_stub"), "{shown}");
-    }
-    assert_eq!(history("I-done").await.attempt, 1);
 }

@@ -39,12 +39,12 @@ async fn record(State(recorded): State<Recorded>, headers: HeaderMap, body: Byte
     }
     let answer = match operation.as_str() {
         "DynamoDB_20120810.UpdateItem" => {
-            json!({"Attributes": {"attempt": {"N": "1"}, "effects": {"M": {}}}})
+            json!({"Attributes": {"v": {"N": "2"}, "attempt": {"N": "1"}, "effects": {"M": {}}}})
         }
         "DynamoDB_20120810.Query" => {
             json!({"Items": [{"pk": {"S": "request#a"}, "request": {"S": "a"}, "state": {"S": "done"},
                 "target": {"S": "nac"}, "device": {"S": "00:00:5e:00:53:01"}, "applicant": {"S": "ou_1"},
-                "at": {"N": "1"}, "breaker": {"S": "{\"failures\":0,\"state\":\"closed\"}"}}]})
+                "gsi1sk": {"N": "1"}, "v": {"N": "2"}, "breaker": {"S": "{\"failures\":0,\"state\":\"closed\"}"}}]})
         }
         "secretsmanager.GetSecretValue" => json!({"SecretString": "{}"}),
         "AmazonSQS.SendMessage" => json!({"MessageId": "m"}),
@@ -89,7 +89,7 @@ async fn an_operator_asks_by_keys_and_never_scans() {
         assert_eq!((of("Query"), of("BatchGetItem")), (queries, gets), "{question}: {requests:?}");
         assert_eq!(requests.len(), queries + gets, "{question}: {requests:?}");
         for query in requests.iter().filter(|it| it["operation"] == "DynamoDB_20120810.Query") {
-            assert_eq!(query["request"]["IndexName"], "by_subject", "{question}");
+            assert_eq!(query["request"]["IndexName"], "gsi1", "{question}");
         }
         println!("{question}: {queries} queries, {gets} reads by key");
     };
@@ -144,7 +144,7 @@ async fn requests_to_aws() {
 
     let at = |millis: i64| Timestamp::from_millis(1_700_000_000_000 + millis);
     let request = Request {
-        v: 1,
+        v: greenlight_core::request::VERSION,
         source: "feishu".into(),
         tenant: "tenant".into(),
         event_id: "event".into(),

@@ -10,7 +10,7 @@ use crate::trace::TraceId;
 use crate::{Decision, Timestamp};
 
 /// The version that [`Request::to_json`] writes, and the only one that [`Request::parse`] reads.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Stands for an organisation that is not known: an event need not name it, as the instance is what
 /// is asked for.
@@ -54,8 +54,11 @@ pub enum BadRequest {
         /// Where reading it stopped.
         position: String,
     },
-    /// Written by a newer greenlight.
-    #[error("the queue message has version {found}; this worker reads version {VERSION}")]
+    /// Written by another edition of greenlight.
+    #[error(
+        "the queue message has version {found}, and this worker reads version {VERSION}: it was \
+         written by another edition of greenlight; `greenlight replay` makes a new one"
+    )]
     UnknownVersion {
         /// The version it carries.
         found: u64,
@@ -239,11 +242,11 @@ mod tests {
     #[test]
     fn what_is_no_request_is_said_to_be_none() {
         assert!(matches!(Request::parse("hello"), Err(BadRequest::NotARequest { .. })));
-        assert!(matches!(Request::parse(r#"{"v":1}"#), Err(BadRequest::NotARequest { .. })));
-        assert_eq!(
-            Request::parse(r#"{"v":2,"new":"shape"}"#),
-            Err(BadRequest::UnknownVersion { found: 2 })
-        );
+        assert!(matches!(Request::parse(r#"{"v":2}"#), Err(BadRequest::NotARequest { .. })));
+        for found in [1, 3] {
+            let body = format!(r#"{{"v":{found},"another":"shape"}}"#);
+            assert_eq!(Request::parse(&body), Err(BadRequest::UnknownVersion { found }));
+        }
     }
 
     #[test]

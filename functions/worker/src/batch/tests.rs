@@ -199,7 +199,7 @@ fn record(n: usize, body: String) -> SqsMessage {
 
 fn request(n: usize) -> String {
     let request = Request {
-        v: 1,
+        v: greenlight_core::request::VERSION,
         source: "feishu".into(),
         tenant: "t".into(),
         event_id: format!("e-{n}"),

@@ -79,7 +79,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("state", "State", "状态"),
     ("attempts", "Attempts", "尝试次数"),
     ("since", "Since", "时间"),
-    ("history", "RequestHistory", "经过"),
+    ("history", "History", "经过"),
     ("now", "now", "现在"),
     ("letters", "Dead letters", "死信队列"),
     ("no_letters", "The dead-letter queue is empty.", "死信队列为空。"),

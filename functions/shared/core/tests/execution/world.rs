@@ -322,7 +322,7 @@ impl Run {
         self.receives += 1;
         let now = Ports(Arc::clone(&self.world)).now();
         let request = Request {
-            v: 1,
+            v: greenlight_core::request::VERSION,
             source: "feishu".into(),
             tenant: "t".into(),
             event_id: "e".into(),

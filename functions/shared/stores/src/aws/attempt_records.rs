@@ -9,7 +9,7 @@ use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
 use super::dynamodb::{DynamoLedger, is_refused};
-use super::item::{GRANTS, Item, expiry, number, text};
+use super::item::{GRANTS, GSI_PK, GSI_SK, VERSION, expiry, new_item, number, text};
 use super::{describe, pause_before};
 
 /// So many items DynamoDB takes in one batch.
@@ -57,13 +57,15 @@ impl DynamoLedger {
     ) -> Result<(), LedgerError> {
         let put = |subject: &Subject| {
             let (subject, key) = (subject.key(), request.key());
-            let item = Item::from([
-                ("pk".to_owned(), text(&format!("lookup#{subject}#{key}"))),
-                ("subject".to_owned(), text(&subject)),
-                ("at".to_owned(), number(request.received_at.as_millis())),
-                ("request".to_owned(), text(key.as_str())),
-                ("expires_at".to_owned(), expiry(now)),
-            ]);
+            let item = new_item(
+                &format!("lookup#{subject}#{key}"),
+                [
+                    (GSI_PK.to_owned(), text(&subject)),
+                    (GSI_SK.to_owned(), number(request.received_at.as_millis())),
+                    ("request".to_owned(), text(key.as_str())),
+                    ("expires_at".to_owned(), expiry(now)),
+                ],
+            );
             let put = PutRequest::builder().set_item(Some(item)).build();
             put.map(|put| WriteRequest::builder().put_request(put).build())
         };
@@ -103,16 +105,15 @@ impl DynamoLedger {
             .update_item()
             .table_name(&self.table)
             .key("pk", text(&pk))
-            .expression_attribute_names("#subject", "subject")
-            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":v", number(VERSION))
             .expression_attribute_values(":at", number(change.at.as_millis()));
         let update = if change.is_held {
             update
                 .condition_expression(
-                    "attribute_not_exists(pk) OR (attribute_not_exists(#subject) AND #at < :at)",
+                    "attribute_not_exists(pk) OR (v = :v AND attribute_not_exists(gsi1pk) AND gsi1sk < :at)",
                 )
                 .update_expression(
-                    "SET #subject = :grants, #at = :at, #target = :target, device = :device, \
+                    "SET v = :v, gsi1pk = :grants, gsi1sk = :at, #target = :target, device = :device, \
                      #request = :request, applicant = :applicant",
                 )
                 .expression_attribute_names("#target", "target")
@@ -124,8 +125,8 @@ impl DynamoLedger {
                 .expression_attribute_values(":applicant", text(&attempt_record.applicant))
         } else {
             update
-                .condition_expression("attribute_not_exists(pk) OR #at <= :at")
-                .update_expression("SET #at = :at REMOVE #subject")
+                .condition_expression("attribute_not_exists(pk) OR (v = :v AND gsi1sk <= :at)")
+                .update_expression("SET v = :v, gsi1sk = :at REMOVE gsi1pk")
         };
         match update.send().await {
             Ok(_) => Ok(()),

@@ -1,15 +1,12 @@
 //! The circuit breakers in DynamoDB: one item per target, changed under the condition that nobody else has.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ports::{KeepBreakers, LedgerError};
 
 use super::describe;
 use super::dynamodb::DynamoLedger;
-use super::item::{BREAKERS, number, text, unreadable};
+use super::item::{BREAKERS, GSI_PK, GSI_SK, check_version, new_item, number, text, unreadable};
 
 /// So often a change is tried when others change the item at the same moment.
 const TRIES: usize = 8;
@@ -20,7 +17,7 @@ impl DynamoLedger {
             .client
             .get_item()
             .table_name(&self.table)
-            .key("pk", breaker_pk(target))
+            .key("pk", text(&breaker_pk(target)))
             .consistent_read(true)
             .send()
             .await
@@ -28,43 +25,46 @@ impl DynamoLedger {
         let Some(item) = answer.item else {
             return Ok((Breaker::default(), 0));
         };
+        check_version(&item)?;
         let breaker = item
             .get("breaker")
             .and_then(|value| serde_json::from_str(value.as_s().ok()?).ok())
             .ok_or_else(|| unreadable("breaker"))?;
-        let version = item
-            .get("version")
+        let revision = item
+            .get("revision")
             .and_then(|value| value.as_n().ok()?.parse().ok())
-            .ok_or_else(|| unreadable("version"))?;
-        Ok((breaker, version))
+            .ok_or_else(|| unreadable("revision"))?;
+        Ok((breaker, revision))
     }
 
-    /// `false` when somebody else wrote since `version` was read.
+    /// `false` when somebody else wrote since `revision` was read.
     async fn write_breaker(
         &self,
         target: &str,
         breaker: &Breaker,
-        version: i64,
+        revision: i64,
     ) -> Result<bool, LedgerError> {
         let json =
             serde_json::to_string(breaker).map_err(|error| LedgerError(error.to_string()))?;
-        let item = HashMap::from([
-            ("pk".to_owned(), breaker_pk(target)),
-            ("subject".to_owned(), text(BREAKERS)),
-            ("at".to_owned(), number(0)),
-            ("target".to_owned(), text(target)),
-            ("breaker".to_owned(), text(&json)),
-            // For whoever looks at the table.
-            ("state".to_owned(), text(breaker.as_str())),
-            ("version".to_owned(), number(version + 1)),
-        ]);
+        let item = new_item(
+            &breaker_pk(target),
+            [
+                (GSI_PK.to_owned(), text(BREAKERS)),
+                (GSI_SK.to_owned(), number(0)),
+                ("target".to_owned(), text(target)),
+                ("breaker".to_owned(), text(&json)),
+                // For whoever looks at the table.
+                ("state".to_owned(), text(breaker.as_str())),
+                ("revision".to_owned(), number(revision + 1)),
+            ],
+        );
         let result = self
             .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk) OR version = :version")
-            .expression_attribute_values(":version", number(version))
+            .condition_expression("attribute_not_exists(pk) OR revision = :revision")
+            .expression_attribute_values(":revision", number(revision))
             .send()
             .await;
         match result {
@@ -81,8 +81,8 @@ impl DynamoLedger {
     }
 }
 
-fn breaker_pk(target: &str) -> AttributeValue {
-    text(&format!("breaker#{target}"))
+fn breaker_pk(target: &str) -> String {
+    format!("breaker#{target}")
 }
 
 impl KeepBreakers for DynamoLedger {
@@ -92,9 +92,9 @@ impl KeepBreakers for DynamoLedger {
         change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
     ) -> Result<(Breaker, T), LedgerError> {
         for _ in 0..TRIES {
-            let (before, version) = self.read_breaker(target).await?;
+            let (before, revision) = self.read_breaker(target).await?;
             let (breaker, answer) = change(before.clone());
-            if breaker == before || self.write_breaker(target, &breaker, version).await? {
+            if breaker == before || self.write_breaker(target, &breaker, revision).await? {
                 return Ok((breaker, answer));
             }
         }

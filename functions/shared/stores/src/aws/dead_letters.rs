@@ -276,13 +276,13 @@ impl DeadLetterQueue {
     pub async fn discard(
         &self,
         held: &Held,
-        because: &str,
+        reason: &str,
         now: Timestamp,
     ) -> Result<bool, QueueError> {
         if !self.is_ours(held).await? {
             return Ok(false);
         }
-        let kept = self.ledger.keep_dropped(&held.letter, because, now).await;
+        let kept = self.ledger.keep_discarded(&held.letter, reason, now).await;
         kept.map_err(|error| QueueError(error.0))?;
         self.take_out(held).await?;
         Ok(true)

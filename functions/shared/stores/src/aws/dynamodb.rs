@@ -22,12 +22,15 @@ use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
 use super::effects::EffectsOfAMoment;
-use super::item::{Item, expiry, number, of_day, string, text, timestamp, unreadable};
+use super::item::{
+    GSI_PK, GSI_SK, Item, VERSION, check_version, expiry, new_item, number, of_day, string, text,
+    timestamp, unreadable,
+};
 
 /// A request may be claimed when nobody has, when it failed, or when the last lease is void.
 /// The expiry stands in the condition: DynamoDB's own deletion of old items is days late.
-const CLAIMABLE: &str =
-    "attribute_not_exists(pk) OR #state = :failed OR (#state = :running AND lease_until <= :now)";
+const CLAIMABLE: &str = "attribute_not_exists(pk) OR (v = :v AND (#state = :failed \
+     OR (#state = :running AND lease_until <= :now)))";
 
 /// Whoever writes must hold the lease, now.
 const HELD: &str = "#state = :running AND #lease = :me AND lease_until > :now";
@@ -67,18 +70,16 @@ impl Claim for DynamoLedger {
             .key("pk", request_pk(&request.key()))
             .condition_expression(CLAIMABLE)
             .update_expression(
-                "SET #state = :running, #lease = :me, lease_until = :until, \
+                "SET v = :v, #state = :running, #lease = :me, lease_until = :until, \
                  attempt = if_not_exists(attempt, :zero) + :one, \
                  effects = if_not_exists(effects, :none), \
                  definition_id = :definition_id, event_id = :event_id, \
                  received_at = if_not_exists(received_at, :received_at), \
                  first_claimed_at = if_not_exists(first_claimed_at, :now), \
-                 #subject = if_not_exists(#subject, :day), #at = if_not_exists(#at, :now), \
+                 gsi1pk = if_not_exists(gsi1pk, :day), gsi1sk = if_not_exists(gsi1sk, :now), \
                  claimed_at = :now, expires_at = :expires_at \
                  REMOVE settled_at",
             )
-            .expression_attribute_names("#subject", "subject")
-            .expression_attribute_names("#at", "at")
             .expression_attribute_values(":received_at", number(request.received_at.as_millis()))
             .expression_attribute_values(":day", text(&of_day(day(now))))
             .expression_attribute_names("#state", "state")
@@ -88,6 +89,7 @@ impl Claim for DynamoLedger {
             .expression_attribute_values(":me", text(lease.id.as_str()))
             .expression_attribute_values(":until", number(lease.until.as_millis()))
             .expression_attribute_values(":now", number(now.as_millis()))
+            .expression_attribute_values(":v", number(VERSION))
             .expression_attribute_values(":zero", number(0))
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":none", AttributeValue::M(Item::new()))
@@ -116,6 +118,7 @@ fn refused(
         return Err(LedgerError(describe("dynamodb:UpdateItem", error)));
     };
     let old = failed.item().ok_or_else(|| unreadable("the refused item"))?;
+    check_version(old)?;
     if string(old, "state")? == "done" {
         return Ok(Err(ClaimError::Completed));
     }
@@ -358,14 +361,16 @@ fn is_cancelled_by(error: &SdkError<TransactWriteItemsError>, code: &str) -> boo
 fn event_item(request: &Request, now: Timestamp) -> Item {
     let pk = format!("event#{}#{}#{}", request.source, request.tenant, request.event_id);
     let subject = Subject::Event(request.event_id.clone());
-    Item::from([
-        ("pk".to_owned(), text(&pk)),
-        ("subject".to_owned(), text(&subject.key())),
-        ("at".to_owned(), number(request.received_at.as_millis())),
-        ("request".to_owned(), text(request.key().as_str())),
-        ("processed_at".to_owned(), number(now.as_millis())),
-        ("expires_at".to_owned(), expiry(now)),
-    ])
+    new_item(
+        &pk,
+        [
+            (GSI_PK.to_owned(), text(&subject.key())),
+            (GSI_SK.to_owned(), number(request.received_at.as_millis())),
+            ("request".to_owned(), text(request.key().as_str())),
+            ("processed_at".to_owned(), number(now.as_millis())),
+            ("expires_at".to_owned(), expiry(now)),
+        ],
+    )
 }
 
 pub(super) fn request_pk(key: &RequestKey) -> AttributeValue {

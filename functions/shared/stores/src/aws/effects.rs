@@ -132,7 +132,7 @@ mod tests {
 
     fn request() -> RequestKey {
         let request = Request {
-            v: 1,
+            v: greenlight_core::request::VERSION,
             source: "feishu".into(),
             tenant: "t".into(),
             event_id: "e".into(),

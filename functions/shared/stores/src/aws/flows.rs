@@ -8,9 +8,9 @@ use greenlight_core::ports::LedgerError;
 
 use super::describe;
 use super::dynamodb::DynamoLedger;
-use super::item::{Item, number, text};
 #[cfg(feature = "operator")]
-use super::item::{string, timestamp};
+use super::item::{Item, check_version, string, timestamp};
+use super::item::{new_item, number, text};
 
 const PK: &str = "config#current";
 
@@ -20,12 +20,14 @@ impl DynamoLedger {
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
     pub async fn keep_flows(&self, flows: &DeployedFlows) -> Result<(), LedgerError> {
-        let item = Item::from([
-            ("pk".to_owned(), text(PK)),
-            ("flows".to_owned(), text(&flows.text)),
-            ("connectors".to_owned(), text(&flows.connectors)),
-            ("since".to_owned(), number(flows.since.as_millis())),
-        ]);
+        let item = new_item(
+            PK,
+            [
+                ("flows".to_owned(), text(&flows.text)),
+                ("connectors".to_owned(), text(&flows.connectors)),
+                ("since".to_owned(), number(flows.since.as_millis())),
+            ],
+        );
         let put = self
             .client
             .put_item()
@@ -59,6 +61,7 @@ impl DynamoLedger {
         let answer = get.consistent_read(true).send().await;
         let answer = answer.map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
         let flows = |item: Item| {
+            check_version(&item)?;
             let (text, connectors) = (string(&item, "flows")?, string(&item, "connectors")?);
             let since: Timestamp = timestamp(&item, "since")?;
             Ok(DeployedFlows { text: text.to_owned(), connectors: connectors.to_owned(), since })

@@ -14,13 +14,10 @@ use greenlight_core::ports::LedgerError;
 
 use super::dynamodb::{DynamoLedger, attempt, effects, is_refused, retry};
 use super::item::{
-    BREAKERS, DROPPED, GRANTS, Item, WAITING, expiry, number, of_day, string, text, timestamp,
-    unreadable,
+    BREAKERS, DISCARDED, GRANTS, GSI, GSI_PK, GSI_SK, Item, WAITING, check_version, expiry,
+    new_item, number, of_day, string, text, timestamp, unreadable,
 };
 use super::{describe, pause_before};
-
-/// The index, see [`super::item`].
-const INDEX: &str = "by_subject";
 
 /// So many items DynamoDB gives by their keys in one call.
 const BATCH: usize = 100;
@@ -132,7 +129,7 @@ impl DynamoLedger {
     pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, LedgerError> {
         let keys = devices.iter().map(|(target, device)| format!("grant#{target}#{device}"));
         let items = self.get_all(keys).await?;
-        items.iter().filter(|item| item.contains_key("subject")).map(grant).collect()
+        items.iter().filter(|item| item.contains_key(GSI_PK)).map(grant).collect()
     }
 
     /// The requests that wait for their next attempt, the soonest first.
@@ -183,23 +180,25 @@ impl DynamoLedger {
     ///
     /// # Errors
     /// [`LedgerError`] when DynamoDB says no.
-    pub async fn keep_dropped(
+    pub async fn keep_discarded(
         &self,
         letter: &StoredDeadLetter,
-        because: &str,
+        reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let reason = letter.last_failure.as_ref().map_or("", |last_failure| &last_failure.reason);
-        let item = Item::from([
-            ("pk".to_owned(), text(&format!("discarded#{}", letter.id))),
-            ("subject".to_owned(), text(DROPPED)),
-            ("at".to_owned(), number(now.as_millis())),
-            ("body".to_owned(), text(&letter.body)),
-            ("class".to_owned(), text(letter.class())),
-            ("reason".to_owned(), text(reason)),
-            ("because".to_owned(), text(because)),
-            ("expires_at".to_owned(), expiry(now)),
-        ]);
+        let failure = letter.last_failure.as_ref().map_or("", |last_failure| &last_failure.reason);
+        let item = new_item(
+            &format!("discarded#{}", letter.id),
+            [
+                (GSI_PK.to_owned(), text(DISCARDED)),
+                (GSI_SK.to_owned(), number(now.as_millis())),
+                ("body".to_owned(), text(&letter.body)),
+                ("class".to_owned(), text(letter.class())),
+                ("failure_reason".to_owned(), text(failure)),
+                ("reason".to_owned(), text(reason)),
+                ("expires_at".to_owned(), expiry(now)),
+            ],
+        );
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         put.send().await.map_err(|error| LedgerError(describe("dynamodb:PutItem", &error)))?;
         Ok(())
@@ -238,8 +237,8 @@ impl DynamoLedger {
         }
     }
 
-    /// Items of the index under `subject`, in the order that the range asks for.
-    async fn query(&self, subject: &str, range: &Range) -> Result<Vec<Item>, LedgerError> {
+    /// Items of the index under `gsi_pk`, in the order that the range asks for.
+    async fn query(&self, gsi_pk: &str, range: &Range) -> Result<Vec<Item>, LedgerError> {
         let mut items = Vec::new();
         let mut start: Option<Item> = None;
         while items.len() < range.at_most {
@@ -248,11 +247,9 @@ impl DynamoLedger {
                 .client
                 .query()
                 .table_name(&self.table)
-                .index_name(INDEX)
-                .key_condition_expression("#subject = :subject AND #at BETWEEN :from AND :until")
-                .expression_attribute_names("#subject", "subject")
-                .expression_attribute_names("#at", "at")
-                .expression_attribute_values(":subject", text(subject))
+                .index_name(GSI)
+                .key_condition_expression("gsi1pk = :pk AND gsi1sk BETWEEN :from AND :until")
+                .expression_attribute_values(":pk", text(gsi_pk))
                 .expression_attribute_values(":from", number(range.from.as_millis()))
                 .expression_attribute_values(":until", number(range.before.as_millis() - 1))
                 .scan_index_forward(!range.is_newest_first)
@@ -327,16 +324,18 @@ impl DynamoLedger {
 }
 
 fn grant(item: &Item) -> Result<Grant, LedgerError> {
+    check_version(item)?;
     Ok(Grant {
         target: string(item, "target")?.to_owned(),
         device: string(item, "device")?.to_owned(),
         request: string(item, "request")?.to_owned(),
         applicant: string(item, "applicant")?.to_owned(),
-        since: timestamp(item, "at")?,
+        since: timestamp(item, GSI_SK)?,
     })
 }
 
 fn history(item: &Item) -> Result<RequestHistory, LedgerError> {
+    check_version(item)?;
     let optional = |name: &str| {
         let value = item.get(name).and_then(|value| value.as_s().ok());
         value.filter(|value| !value.is_empty()).cloned()
@@ -354,9 +353,7 @@ fn history(item: &Item) -> Result<RequestHistory, LedgerError> {
             until: timestamp(item, "lease_until")?,
         }),
     };
-    // Until version 2 of the items the time of a failure was that of the completion.
-    let failed_at = moment("failed_at")?.or(moment("settled_at")?);
-    let last_failure = match (optional("failure_class"), failed_at) {
+    let last_failure = match (optional("failure_class"), moment("failed_at")?) {
         (Some(class), Some(at)) => Some(LastFailure {
             class,
             reason: optional("failure_reason").unwrap_or_default(),

@@ -1,15 +1,18 @@
 //! The attributes of the ledger's items.
 //!
-//! | `pk` | what | `subject`, `at` in the index `by_subject` |
+//! | `pk` | what | `gsi1pk`, `gsi1sk` in the index `gsi1` |
 //! |---|---|---|
-//! | `request#SOURCE#TENANT#INSTANCE#VERDICT` | a request | `day#DAYS`, its first claim |
+//! | `request#SOURCE#INSTANCE#DECISION` | a request | `day#DAYS`, its first claim |
 //! | `event#SOURCE#TENANT#EVENT` | a processed event id | `event#EVENT`, its receipt |
-//! | `lookup#SUBJECT#REQUEST` | what a request can be found by | the subject, the receipt |
+//! | `lookup#KIND#VALUE#REQUEST` | what a request can be found by | `KIND#VALUE`, the receipt |
 //! | `grant#TARGET#DEVICE` | who has a device | `grants` while somebody has it, since when |
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
-//! | `discarded#MESSAGE` | a dead letter that was taken out | `dropped`, when |
+//! | `discarded#MESSAGE` | a dead letter that was discarded | `discarded`, when |
+
+//!
+//! Each item has its version in `v`. Items of another version are refused, and never changed.
 
 use std::collections::HashMap;
 
@@ -20,22 +23,58 @@ use greenlight_core::ports::LedgerError;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// The subject of all grants.
+/// The version of the items, in their attribute `v`.
+pub(super) const VERSION: i64 = 2;
+
+/// The index.
+#[cfg(feature = "operator")]
+pub(super) const GSI: &str = "gsi1";
+
+/// The index's partition key.
+pub(super) const GSI_PK: &str = "gsi1pk";
+
+/// The index's sort key, a number.
+pub(super) const GSI_SK: &str = "gsi1sk";
+
+/// The index key of all grants.
 pub(super) const GRANTS: &str = "grants";
 
-/// The subject of the requests that wait for their next attempt.
+/// The index key of the requests that wait for their next attempt.
 pub(super) const WAITING: &str = "waiting";
 
-/// The subject of all circuit breakers.
+/// The index key of all circuit breakers.
 pub(super) const BREAKERS: &str = "breakers";
 
-/// The subject of all dead letters that were taken out.
+/// The index key of all discarded dead letters.
 #[cfg(feature = "operator")]
-pub(super) const DROPPED: &str = "dropped";
+pub(super) const DISCARDED: &str = "discarded";
 
-/// The subject of the requests of a day, see [`greenlight_core::audit::day`].
+/// The index key of the requests of a day, see [`greenlight_core::audit::day`].
 pub(super) fn of_day(day: i64) -> String {
     format!("day#{day}")
+}
+
+/// An item of this version with the key `pk`.
+pub(super) fn new_item<const N: usize>(
+    pk: &str,
+    attributes: [(String, AttributeValue); N],
+) -> Item {
+    let key = [("pk".to_owned(), text(pk)), ("v".to_owned(), number(VERSION))];
+    key.into_iter().chain(attributes).collect()
+}
+
+/// Refuses an item that another version of greenlight wrote.
+pub(super) fn check_version(item: &Item) -> Result<(), LedgerError> {
+    let found = item.get("v").and_then(|value| value.as_n().ok());
+    if found.is_some_and(|found| *found == VERSION.to_string()) {
+        return Ok(());
+    }
+    let pk = item.get("pk").and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
+    let found = found.map_or("none", String::as_str);
+    Err(LedgerError(format!(
+        "the item `{pk}` has version {found}, and this greenlight reads version {VERSION}: a table \
+         belongs to one edition of greenlight, so deploy a stack of its own"
+    )))
 }
 
 pub(super) fn text(value: &str) -> AttributeValue {

@@ -9,7 +9,7 @@ use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
 use super::dynamodb::DynamoLedger;
-use super::item::{Item, WAITING, expiry, number, text};
+use super::item::{GSI_PK, GSI_SK, WAITING, expiry, new_item, number, text};
 
 impl DynamoLedger {
     /// Files a request under its next attempt.
@@ -19,13 +19,15 @@ impl DynamoLedger {
         retry: &RetryState,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let item = Item::from([
-            ("pk".to_owned(), text(&pk(&request.key()))),
-            ("subject".to_owned(), text(WAITING)),
-            ("at".to_owned(), number(retry.next_attempt().as_millis())),
-            ("request".to_owned(), text(request.key().as_str())),
-            ("expires_at".to_owned(), expiry(now)),
-        ]);
+        let item = new_item(
+            &pk(&request.key()),
+            [
+                (GSI_PK.to_owned(), text(WAITING)),
+                (GSI_SK.to_owned(), number(retry.next_attempt().as_millis())),
+                ("request".to_owned(), text(request.key().as_str())),
+                ("expires_at".to_owned(), expiry(now)),
+            ],
+        );
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         put.send().await.map_err(|error| LedgerError(describe("dynamodb:PutItem", &error)))?;
         Ok(())

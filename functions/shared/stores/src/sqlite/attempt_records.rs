@@ -28,7 +28,7 @@ pub(super) async fn file_under(
     subject: &Subject,
     request: &Request,
 ) -> Result<(), LedgerError> {
-    sqlx::query("INSERT OR REPLACE INTO entries (subject, request, at) VALUES (?, ?, ?)")
+    sqlx::query("INSERT OR REPLACE INTO lookups (subject, request, at) VALUES (?, ?, ?)")
         .bind(subject.key())
         .bind(request.key().as_str())
         .bind(request.received_at.as_millis())

@@ -41,7 +41,7 @@ fn history(row: &SqliteRow) -> Result<RequestHistory, LedgerError> {
 }
 
 const OF_SUBJECTS: &str = "SELECT * FROM requests WHERE key IN (
-         SELECT request FROM entries WHERE subject IN (SELECT value FROM json_each(?))
+         SELECT request FROM lookups WHERE subject IN (SELECT value FROM json_each(?))
          ORDER BY at DESC LIMIT ?)
      ORDER BY first_claimed_at DESC, key DESC";
 
@@ -236,7 +236,7 @@ mod tests {
             let plan = plan.fetch_all(&database.pool).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
             let scans = |table: &str| steps.iter().any(|step| step == &format!("SCAN {table}"));
-            assert!(!["requests", "entries", "grants"].iter().any(|it| scans(it)), "{steps:?}");
+            assert!(!["requests", "lookups", "grants"].iter().any(|it| scans(it)), "{steps:?}");
             assert!(steps.iter().any(|step| step.starts_with("SEARCH")), "{statement}: {steps:?}");
             if statement == GRANTS_OF {
                 let by_key = |step: &String| step.contains("PRIMARY KEY (target=? AND device=?)");

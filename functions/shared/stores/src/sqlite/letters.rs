@@ -96,19 +96,19 @@ impl Database {
     pub async fn discard(
         &self,
         letter: &str,
-        because: &str,
+        reason: &str,
         now: Timestamp,
     ) -> Result<bool, QueueError> {
         let mut transaction =
             self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| queue_error(&error))?;
         let kept = sqlx::query(
-            "INSERT INTO discarded_letters (id, body, class, reason, receive_count, failed_at, target,
-                 first_received, because, dropped_at)
+            "INSERT INTO discarded_dead_letters (id, body, class, reason, receive_count, failed_at, target,
+                 first_received, discard_reason, discarded_at)
              SELECT id, body, class, reason, receive_count, failed_at, target, first_received, ?2, ?3
              FROM dead_letters WHERE id = ?1",
         )
         .bind(letter)
-        .bind(because)
+        .bind(reason)
         .bind(now.as_millis())
         .execute(&mut *transaction)
         .await

@@ -50,7 +50,7 @@ pub enum OpenError {
     InUse(String),
     /// Nothing was ever served from it.
     #[error(
-        "the data folder {0} holds no database: name the folder of `greenlight serve` with --data, or a stack on AWS \
+        "the data folder {0} holds no database: name the folder of `greenlight serve` with --data-dir, or a stack on AWS \
          with --stack"
     )]
     Absent(String),
@@ -60,6 +60,12 @@ pub enum OpenError {
     /// SQLite says no.
     #[error("the database cannot be opened: {0}")]
     Sqlite(#[from] sqlx::Error),
+    /// Written by the first edition of greenlight.
+    #[error(
+        "the database is one of the first edition of greenlight, which this one does not read: \
+         name another folder with --data-dir"
+    )]
+    FirstEdition,
     /// Written by a newer greenlight.
     #[error("the database has version {found}; this greenlight knows version {known}")]
     TooNew {
@@ -181,7 +187,7 @@ impl Database {
              UPDATE requests SET record = json_set(record, '$.state.running.until', 0)
                  WHERE record ->> '$.state.running' IS NOT NULL;
              DELETE FROM requests WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM entries WHERE request NOT IN (SELECT key FROM requests);
+             DELETE FROM lookups WHERE request NOT IN (SELECT key FROM requests);
              DELETE FROM events WHERE expires_at < unixepoch() * 1000;",
         )
         .execute(&mut *transaction)

@@ -6,77 +6,73 @@ use sqlx::SqlitePool;
 
 use super::OpenError;
 
-/// Step `n` leads from version `n` to `n + 1`; the version stands in SQLite's `user_version`. A step that
-/// was released is never changed: folders in use have gone it.
-pub(super) const STEPS: &[&str] = &[
-    "
+/// The versions of the first edition end here: its databases are not read.
+const FIRST_EDITION: usize = 5;
+
+/// Step `n` leads to version [`FIRST_EDITION`] + `n` + 1; the version stands in SQLite's
+/// `user_version`. A step that was released is never changed: folders in use have gone it.
+pub(super) const STEPS: &[&str] = &["
     CREATE TABLE queue (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         body TEXT NOT NULL,
         visible_at INTEGER NOT NULL,
         in_flight INTEGER NOT NULL DEFAULT 0,
         receive_count INTEGER NOT NULL DEFAULT 0,
-        first_received INTEGER
+        first_received INTEGER,
+        hidden_at INTEGER
     ) STRICT;
     CREATE INDEX queue_by_visibility ON queue (visible_at);
+    CREATE INDEX queue_by_hiding ON queue (hidden_at) WHERE hidden_at IS NOT NULL;
     CREATE TABLE dead_letters (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         body TEXT NOT NULL,
         class TEXT NOT NULL,
         reason TEXT NOT NULL,
         receive_count INTEGER NOT NULL,
-        failed_at INTEGER NOT NULL
+        failed_at INTEGER NOT NULL,
+        target TEXT,
+        first_received INTEGER
     ) STRICT;
-    CREATE TABLE requests (
-        key TEXT PRIMARY KEY,
-        record TEXT NOT NULL,
-        definition_id TEXT NOT NULL,
-        event_id TEXT NOT NULL,
-        expires_at INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE breakers (
-        target TEXT PRIMARY KEY,
-        breaker TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE events (
-        key TEXT PRIMARY KEY,
-        request TEXT NOT NULL,
-        processed_at INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL
-    ) STRICT;
-",
-    "
-    CREATE TABLE discarded_letters (
+    CREATE INDEX dead_letters_by_class ON dead_letters (class);
+    CREATE TABLE discarded_dead_letters (
         id INTEGER PRIMARY KEY,
         body TEXT NOT NULL,
         class TEXT NOT NULL,
         reason TEXT NOT NULL,
         receive_count INTEGER NOT NULL,
         failed_at INTEGER NOT NULL,
-        because TEXT NOT NULL,
-        dropped_at INTEGER NOT NULL
+        target TEXT,
+        first_received INTEGER,
+        discard_reason TEXT NOT NULL,
+        discarded_at INTEGER NOT NULL
     ) STRICT;
-",
-    "
-    ALTER TABLE dead_letters ADD COLUMN target TEXT;
-    ALTER TABLE dead_letters ADD COLUMN first_received INTEGER;
-    CREATE INDEX dead_letters_by_class ON dead_letters (class);
-    ALTER TABLE discarded_letters ADD COLUMN target TEXT;
-    ALTER TABLE discarded_letters ADD COLUMN first_received INTEGER;
-    ALTER TABLE requests ADD COLUMN received_at INTEGER;
-    ALTER TABLE requests ADD COLUMN first_claimed_at INTEGER;
-    ALTER TABLE requests ADD COLUMN flow TEXT;
-    ALTER TABLE requests ADD COLUMN applicant TEXT;
-    ALTER TABLE requests ADD COLUMN form_number TEXT;
-    ALTER TABLE requests ADD COLUMN last_failure TEXT;
+    CREATE TABLE requests (
+        key TEXT PRIMARY KEY,
+        record TEXT NOT NULL,
+        definition_id TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        received_at INTEGER,
+        first_claimed_at INTEGER,
+        flow TEXT,
+        applicant TEXT,
+        form_number TEXT,
+        last_failure TEXT
+    ) STRICT;
     CREATE INDEX requests_by_time ON requests (first_claimed_at);
-    CREATE TABLE entries (
+    CREATE TABLE events (
+        key TEXT PRIMARY KEY,
+        request TEXT NOT NULL,
+        processed_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE lookups (
         subject TEXT NOT NULL,
         request TEXT NOT NULL,
         at INTEGER NOT NULL,
         PRIMARY KEY (subject, request)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX entries_by_time ON entries (subject, at);
+    CREATE INDEX lookups_by_time ON lookups (subject, at);
     CREATE TABLE grants (
         target TEXT NOT NULL,
         device TEXT NOT NULL,
@@ -87,26 +83,24 @@ pub(super) const STEPS: &[&str] = &[
         PRIMARY KEY (target, device)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX grants_by_time ON grants (is_held, at);
-",
-    "
-    ALTER TABLE queue ADD COLUMN hidden_at INTEGER;
-    CREATE INDEX queue_by_hiding ON queue (hidden_at) WHERE hidden_at IS NOT NULL;
-",
-    "
+    CREATE TABLE breakers (
+        target TEXT PRIMARY KEY,
+        breaker TEXT NOT NULL
+    ) STRICT;
     CREATE TABLE flows (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         text TEXT NOT NULL,
         connectors TEXT NOT NULL,
         since INTEGER NOT NULL
     ) STRICT;
-",
-];
+"];
 
 /// Whether the database has gone all steps, and no more.
 pub(super) async fn check(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {
     let found: u32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
-    let (found, known) = (found as usize, steps.len());
+    let (found, known) = (found as usize, FIRST_EDITION + steps.len());
     match found.cmp(&known) {
+        Ordering::Less if is_first_edition(found) => Err(OpenError::FirstEdition),
         Ordering::Less => Err(OpenError::TooOld { found, known }),
         Ordering::Equal => Ok(()),
         Ordering::Greater => Err(OpenError::TooNew { found, known }),
@@ -117,8 +111,11 @@ pub(super) async fn check(pool: &SqlitePool, steps: &[&'static str]) -> Result<(
 pub(super) async fn migrate(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let found: u32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
-    let (found, known) = (found as usize, steps.len());
-    let Some(to_go) = steps.get(found..) else {
+    let (found, known) = (found as usize, FIRST_EDITION + steps.len());
+    if is_first_edition(found) {
+        return Err(OpenError::FirstEdition);
+    }
+    let Some(to_go) = steps.get(found.saturating_sub(FIRST_EDITION)..) else {
         return Err(OpenError::TooNew { found, known });
     };
     if to_go.is_empty() {
@@ -130,6 +127,11 @@ pub(super) async fn migrate(pool: &SqlitePool, steps: &[&'static str]) -> Result
     let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {known}"));
     sqlx::raw_sql(version).execute(&mut *transaction).await?;
     Ok(transaction.commit().await?)
+}
+
+/// A database without any table has version 0.
+const fn is_first_edition(version: usize) -> bool {
+    1 <= version && version <= FIRST_EDITION
 }
 
 #[cfg(test)]
@@ -144,7 +146,7 @@ mod tests {
 
     fn request() -> Request {
         Request {
-            v: 1,
+            v: greenlight_core::request::VERSION,
             source: "feishu".into(),
             tenant: "t".into(),
             event_id: "e".into(),
@@ -168,7 +170,7 @@ mod tests {
         let steps = [STEPS, &[NEXT]].concat();
         migrate(&database.pool, &steps).await.unwrap();
         migrate(&database.pool, &steps).await.unwrap();
-        assert_eq!(version(&database).await, i64::try_from(steps.len()).unwrap());
+        assert_eq!(version(&database).await, i64::try_from(FIRST_EDITION + steps.len()).unwrap());
         let notes: Vec<(String, String)> =
             sqlx::query_as("SELECT body, note FROM queue").fetch_all(&database.pool).await.unwrap();
         assert_eq!(notes, [(request().to_json(), "from before".to_owned())]);
@@ -198,5 +200,15 @@ mod tests {
         check(&database.pool, &newer).await.unwrap();
         let error = check(&database.pool, &[&newer[..], &[NEXT]].concat()).await.unwrap_err();
         assert!(matches!(error, OpenError::TooOld { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_database_of_the_first_edition_is_refused_and_left_alone() {
+        let database = Database::in_memory().await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 5").execute(&database.pool).await.unwrap();
+        for refused in [migrate(&database.pool, STEPS).await, check(&database.pool, STEPS).await] {
+            assert!(matches!(refused, Err(OpenError::FirstEdition)), "{refused:?}");
+        }
+        assert_eq!(version(&database).await, 5);
     }
 }
