@@ -3,12 +3,11 @@
 use greenlight::simulator::{FeishuApp, Sent};
 use greenlight::stub::{StubFeishu, StubNac, form_of};
 use greenlight_core::ports::{Clock, Http, HttpError};
-use greenlight_core::{Decision, Request, Timestamp};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 
 /// The approval that the flows of the suite are for.
-pub const APPROVAL_CODE: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
+pub const APPROVAL_CODE: &str = greenlight_testkit::request::DEFINITION_ID;
 
 /// What the NAC wants as bearer token.
 pub const NAC_TOKEN: &str = "nac-token";
@@ -105,23 +104,6 @@ impl Scene {
             status: response.status().as_u16(),
             body: String::from_utf8_lossy(response.body()).into_owned(),
         })
-    }
-}
-
-/// The queue's message about an approved instance.
-#[must_use]
-pub fn request(instance_id: &str) -> Request {
-    Request {
-        v: greenlight_core::request::VERSION,
-        source: "feishu".into(),
-        tenant: "demo-tenant".into(),
-        event_id: format!("event-of-{instance_id}"),
-        definition_id: APPROVAL_CODE.into(),
-        instance_id: instance_id.into(),
-        decision: Decision::Approved,
-        occurred_at: None,
-        received_at: Timestamp::from_millis(0),
-        trace_id: None,
     }
 }
 

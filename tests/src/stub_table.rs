@@ -44,12 +44,6 @@ impl StubTable {
                 attributes.insert("effects".to_owned(), json!({"M": {}}));
                 json!({"Attributes": attributes})
             }
-            "TransactWriteItems" => {
-                for update in input["TransactItems"].as_array()?.iter().map(|it| &it["Update"]) {
-                    set(items.entry(key(&update["Key"])).or_default(), update);
-                }
-                json!({})
-            }
             _ => return None,
         };
         Some((200, said))

@@ -7,7 +7,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::{Either, join_all, select};
 use greenlight_core::budget::AttemptBudget;
 use greenlight_core::ledger::{Lease, LeaseId};
-use greenlight_core::ports::{Act, ChangeVisibility, Clock, Ledger, ReadInstance, SendDeadLetter};
+use greenlight_core::ports::{ChangeVisibility, Clock, Ports};
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent};
 
@@ -21,18 +21,11 @@ const LEASE_MARGIN: Duration = Duration::from_secs(30);
 const RETENTION: Duration = Duration::from_hours(14 * 24);
 
 /// Processes all records at the same time, and names those that SQS must redeliver.
-pub(crate) async fn process<L, I, A, D, C>(
+pub(crate) async fn process<P: Ports>(
     event: LambdaEvent<SqsEvent>,
-    processor: &Processor<L, I, A, D, C>,
+    processor: &Processor<P>,
     queue: &impl ChangeVisibility,
-) -> Result<SqsBatchResponse, Error>
-where
-    L: Ledger,
-    I: ReadInstance,
-    A: Act,
-    D: SendDeadLetter,
-    C: Clock,
-{
+) -> Result<SqsBatchResponse, Error> {
     let end = Timestamp::from_millis(i64::try_from(event.context.deadline)?);
     let records = event.payload.records.iter();
     let left = AttemptBudget::until(end).respond_before.since(processor.clock.now());
@@ -52,19 +45,12 @@ where
 }
 
 /// The id of the record if SQS must redeliver it.
-async fn process_record<L, I, A, D, C>(
+async fn process_record<P: Ports>(
     record: &SqsMessage,
     end: Timestamp,
-    processor: &Processor<L, I, A, D, C>,
+    processor: &Processor<P>,
     queue: &impl ChangeVisibility,
-) -> Option<String>
-where
-    L: Ledger,
-    I: ReadInstance,
-    A: Act,
-    D: SendDeadLetter,
-    C: Clock,
-{
+) -> Option<String> {
     let message_id = record.message_id.clone().unwrap_or_default();
     let lease_id = match LeaseId::random() {
         Ok(lease_id) => lease_id,

@@ -12,7 +12,7 @@ use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Actions, Connectors, Setup};
 use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{Flows, FlowsError};
-use greenlight_core::ports::{Clock, ReadSecret};
+use greenlight_core::ports::{Clock, Ports, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::transport::is_clear_text;
 use greenlight_core::{Processor, ValidationErrors};
@@ -67,13 +67,18 @@ enum StartError {
 }
 
 type Secret = Arc<CachedSecret<SecretsManager, SystemClock>>;
-type Wired = Processor<
-    DynamoLedger,
-    FeishuClient<Client, Secret, SystemClock>,
-    Actions<Client, Secret, SystemClock>,
-    SqsQueue,
-    SystemClock,
->;
+
+/// On AWS.
+#[derive(Clone, Copy, Debug)]
+struct OnAws;
+
+impl Ports for OnAws {
+    type Ledger = DynamoLedger;
+    type Source = FeishuClient<Client, Secret, SystemClock>;
+    type Targets = Actions<Client, Secret, SystemClock>;
+    type DeadLetters = SqsQueue;
+    type Clock = SystemClock;
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -103,7 +108,7 @@ async fn keep_flows(ledger: &DynamoLedger, flows: &DeployedFlows) {
     }
 }
 
-async fn wire() -> Result<(Wired, SqsQueue), StartError> {
+async fn wire() -> Result<(Processor<OnAws>, SqsQueue), StartError> {
     let sdk = Sdk::new(AwsEnvironment::read()?);
     let (aws, queues) = (sdk.config(TIMEOUTS), sdk.config(QUEUE_TIMEOUTS));
     let queue = SqsQueue::new(&queues, variable("QUEUE_URL")?);
@@ -123,12 +128,12 @@ async fn wire() -> Result<(Wired, SqsQueue), StartError> {
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
     let current = secret.current();
     let setup = Setup::new(&flows, &connectors)?;
-    let actions = Actions::new(setup, Arc::clone(&secret), clock, |name, target| {
+    let targets = Actions::new(setup, Arc::clone(&secret), clock, |name, target| {
         Client::of_target(name, target, &current).map_err(StartError::from)
     })?;
     let metrics = EmbeddedMetrics::of_this_function();
     if is_clear_text(&base_url) {
         return Err(StartError::ClearText(base_url));
     }
-    Ok((Processor { ledger, source, actions, dead_letters, clock, flows, metrics }, queue))
+    Ok((Processor { ledger, source, targets, dead_letters, clock, flows, metrics }, queue))
 }

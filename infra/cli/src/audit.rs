@@ -98,7 +98,7 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
             format!("attempt failed: {}: {} (失败)", last_failure.class, last_failure.reason);
         steps.push((Some(last_failure.at), step));
     }
-    if let State::Done { at } = history.state {
+    if let State::Done { at, .. } = history.state {
         let took = history
             .took()
             .map_or_else(String::new, |took| format!(", {} after the event", span(took)));
@@ -153,7 +153,7 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
         "next_attempt_at": history.next_attempt(now).map(moment),
         "first_attempt_at": history.first_claimed_at.map(moment),
         "ended_at": match history.state {
-            State::Done { at } | State::Failed { at, .. } => Some(moment(at)),
+            State::Done { at, .. } | State::Failed { at, .. } => Some(moment(at)),
             State::Running(_) => None,
         },
         "effects": effects,

@@ -1,6 +1,7 @@
 //! `greenlight replay`: an approval is processed again, from what its source says now.
 
 use greenlight_core::audit::{RequestStatus, Subject};
+use greenlight_core::ledger::ResetError;
 use greenlight_core::ports::Clock;
 use greenlight_core::request::{BadRequest, UNKNOWN_TENANT, VERSION};
 use greenlight_core::trace::TraceId;
@@ -70,8 +71,10 @@ pub async fn replay(backend: &Backend, replay: &Replay) -> Result<String, Replay
             return Err(ReplayError::Waiting(code.clone()));
         }
         Some(RequestStatus::Running) => return Err(ReplayError::Busy(code.clone())),
-        Some(_) if replay.force && !backend.forget(key.as_str(), now).await? => {
-            return Err(ReplayError::Busy(code.clone()));
+        Some(_) if replay.force => {
+            if let Err(ResetError::Running) = backend.reset(&key, now).await? {
+                return Err(ReplayError::Busy(code.clone()));
+            }
         }
         _ => {}
     }

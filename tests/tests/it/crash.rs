@@ -1,37 +1,30 @@
-//! A crash at every await of the second story: before and after each call of a port.
+//! A crash at every await of an attempt: before and after each call of a port.
 //!
 //! Stores, source and target are real ones: SQLite, Feishu's client and the HTTP connector over loopback.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight::stub::form_of;
 use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Actions, Connectors, Setup};
-use greenlight_core::audit::AttemptRecord;
-use greenlight_core::breaker::Breaker;
 use greenlight_core::budget::AttemptBudget;
 use greenlight_core::flow::Flows;
-use greenlight_core::instance::Instance;
-use greenlight_core::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
-};
+use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, LeaseLost};
 use greenlight_core::metrics::NoMetrics;
-use greenlight_core::ports::{
-    Act, Call, Claim, Clock, Complete, DeadLetter, Enqueue, KeepBreakers, LedgerError, QueueError,
-    ReadInstance, RecordEffect, SendDeadLetter,
-};
+use greenlight_core::ports::{Clock, Enqueue, Ports, RecordEffect};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{
-    Disposition, Failure, Message, Processor, Request, RequestKey, Timestamp, process,
-};
+use greenlight_core::{Disposition, Message, Processor, Request, Timestamp, process};
 use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuClient;
 use greenlight_stores::sqlite::Database;
-use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device, request};
-use tokio::sync::{Notify, watch};
+use greenlight_testkit::clock::TestClock;
+use greenlight_testkit::hook::{Hook, Hooked, PortCall};
+use greenlight_testkit::request::request;
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
+use tokio::sync::Notify;
 
 /// Kills whoever reaches the chosen point.
 #[derive(Clone, Debug)]
@@ -57,158 +50,52 @@ impl Fate {
             std::future::pending::<()>().await;
         }
     }
-
-    /// Runs a call of a port between two points.
-    async fn around<T>(&self, call: impl Future<Output = T>) -> T {
-        self.point().await;
-        let result = call.await;
-        self.point().await;
-        result
-    }
 }
 
-/// A port with a point before and after each call.
+/// A point before and after each call of a port. No effect is repeated once it is recorded.
 #[derive(Clone, Debug)]
-struct Mortal<P> {
-    port: P,
+struct Crash {
     fate: Fate,
     recorded: Arc<Mutex<BTreeSet<EffectKey>>>,
 }
 
-impl<P: Claim> Claim for Mortal<P> {
-    async fn claim(
-        &self,
-        request: &Request,
-        lease: &Lease,
-        now: Timestamp,
-    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
-        self.fate.around(self.port.claim(request, lease, now)).await
-    }
-}
-
-impl<P: RecordEffect> RecordEffect for Mortal<P> {
-    async fn record_effect(
-        &self,
-        request: &RequestKey,
-        lease_id: &LeaseId,
-        key: &EffectKey,
-        effect: Effect,
-        now: Timestamp,
-    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+impl Hook for Crash {
+    async fn before(&self, call: &PortCall) {
+        if let PortCall::Act(key) = call {
+            let is_recorded = self.recorded.lock().unwrap().contains(key);
+            assert!(!is_recorded, "a recorded effect is not repeated: {key:?}");
+        }
         self.fate.point().await;
-        let result = self.port.record_effect(request, lease_id, key, effect, now).await;
-        if matches!(result, Ok(Ok(()))) {
+    }
+
+    async fn after(&self, call: &PortCall, has_succeeded: bool) {
+        if let PortCall::RecordEffect(key) = call
+            && has_succeeded
+        {
             self.recorded.lock().unwrap().insert(key.clone());
         }
         self.fate.point().await;
-        result
     }
 }
 
-impl<P: Complete> Complete for Mortal<P> {
-    async fn complete(
-        &self,
-        request: &Request,
-        lease_id: &LeaseId,
-        completion: &Completion,
-        attempt_record: Option<&AttemptRecord>,
-        now: Timestamp,
-    ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        self.fate
-            .around(self.port.complete(request, lease_id, completion, attempt_record, now))
-            .await
-    }
-
-    async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
-        self.fate.around(self.port.file_event(request, now)).await
-    }
-}
-
-impl<P: KeepBreakers> KeepBreakers for Mortal<P> {
-    async fn change_breaker<T: Send>(
-        &self,
-        target: &str,
-        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
-    ) -> Result<(Breaker, T), LedgerError> {
-        self.fate.around(self.port.change_breaker(target, change)).await
-    }
-}
-
-impl<P: ReadInstance> ReadInstance for Mortal<P> {
-    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
-        self.fate.around(self.port.read_instance(instance_id)).await
-    }
-}
-
-impl<P: Act> Act for Mortal<P> {
-    fn holds(
-        &self,
-        condition: &str,
-        variables: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<bool, Failure> {
-        self.port.holds(condition, variables)
-    }
-
-    fn condition_uses(&self, condition: &str, field: &str) -> bool {
-        self.port.condition_uses(condition, field)
-    }
-
-    fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
-        self.port.uses(target, operation, field)
-    }
-
-    fn is_exclusive(&self, target: &str) -> bool {
-        self.port.is_exclusive(target)
-    }
-
-    fn concurrency(&self, target: &str) -> usize {
-        self.port.concurrency(target)
-    }
-
-    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
-        let key = EffectKey::new(call.target, call.operation, call.device);
-        let is_recorded = self.recorded.lock().unwrap().contains(&key);
-        assert!(!is_recorded, "a recorded effect is not repeated: {key:?}");
-        self.fate.around(self.port.act(call)).await
-    }
-}
-
-impl<P: SendDeadLetter> SendDeadLetter for Mortal<P> {
-    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
-        self.fate.around(self.port.send_dead_letter(letter)).await
-    }
-}
-
-/// Stands still unless it is set.
-#[derive(Clone, Debug, Default)]
-struct TestClock(Arc<AtomicI64>);
-
-impl TestClock {
-    fn advance(&self, duration: Duration) {
-        let millis = i64::try_from(duration.as_millis()).unwrap();
-        self.0.fetch_add(millis, Ordering::SeqCst);
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000 + self.0.load(Ordering::SeqCst))
-    }
-
-    async fn sleep(&self, _: Duration) {
-        std::future::pending::<()>().await;
-    }
-}
+/// Where the clocks of these tests begin.
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 const HELD_FOR: Duration = Duration::from_secs(90);
 
-type MortalProcessor = Processor<
-    Mortal<Database>,
-    Mortal<FeishuClient<Client, FixedSecret, TestClock>>,
-    Mortal<Actions<Client, FixedSecret, TestClock>>,
-    Mortal<Database>,
-    TestClock,
->;
+/// A worker that can crash.
+#[derive(Clone, Debug)]
+struct Mortal;
+
+type Mortally<P> = Hooked<P, Crash>;
+
+impl Ports for Mortal {
+    type Ledger = Mortally<Database>;
+    type Source = Mortally<FeishuClient<Client, FixedSecret, TestClock>>;
+    type Targets = Mortally<Actions<Client, FixedSecret, TestClock>>;
+    type DeadLetters = Mortally<Database>;
+    type Clock = TestClock;
+}
 
 /// One approval, from its event to its end.
 struct Case {
@@ -234,7 +121,7 @@ impl Case {
         Self {
             scene,
             database: Database::in_memory().await.unwrap(),
-            clock: TestClock::default(),
+            clock: TestClock::standing(START),
             recorded: Arc::default(),
             good: vec![device(1), device(2)],
             is_bad,
@@ -242,7 +129,7 @@ impl Case {
         }
     }
 
-    fn processor(&self, fate: &Fate) -> MortalProcessor {
+    fn processor(&self, fate: &Fate) -> Processor<Mortal> {
         let secret = self.scene.app.secret_document(NAC_TOKEN).to_string();
         let secret = FixedSecret(Arc::new(Secret::parse(&secret).unwrap()));
         let clock = self.clock.clone();
@@ -260,7 +147,7 @@ impl Case {
         Processor {
             ledger: self.mortal(fate, self.database.clone()),
             source: self.mortal(fate, FeishuClient::new(http.clone(), secret, clock.clone(), &url)),
-            actions: self.mortal(fate, actions.unwrap()),
+            targets: self.mortal(fate, actions.unwrap()),
             dead_letters: self.mortal(fate, self.database.clone()),
             clock,
             flows,
@@ -268,8 +155,9 @@ impl Case {
         }
     }
 
-    fn mortal<P>(&self, fate: &Fate, port: P) -> Mortal<P> {
-        Mortal { port, fate: fate.clone(), recorded: Arc::clone(&self.recorded) }
+    fn mortal<P>(&self, fate: &Fate, port: P) -> Mortally<P> {
+        let recorded = Arc::clone(&self.recorded);
+        Hooked { port, hook: Crash { fate: fate.clone(), recorded } }
     }
 
     fn message(&self, body: &str, lease_id: &str) -> (String, Lease, Timestamp) {
@@ -412,32 +300,32 @@ async fn g16_actions_keep_their_order_after_a_crash_at_every_await() {
     println!("two actions per device: {points} points");
 }
 
-/// Panics, or never answers, for one instance; and otherwise is the port.
+/// A source that panics for one instance, and never answers for another.
 #[derive(Clone, Debug)]
-struct Moody<P>(P);
+struct PanicAndHang;
 
-impl<P: ReadInstance> ReadInstance for Moody<P> {
-    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
-        match instance_id {
-            "I-1" => panic!("on purpose"),
-            "I-2" => std::future::pending().await,
-            _ => self.0.read_instance(instance_id).await,
+impl Hook for PanicAndHang {
+    async fn before(&self, call: &PortCall) {
+        match call {
+            PortCall::ReadInstance(instance) if instance == "I-1" => panic!("on purpose"),
+            PortCall::ReadInstance(instance) if instance == "I-2" => std::future::pending().await,
+            _ => {}
         }
     }
+
+    async fn after(&self, _: &PortCall, _: bool) {}
 }
 
-/// Stands still, and every time limit ends when it is told to.
-#[derive(Clone, Debug)]
-struct OnCommand(TestClock, watch::Receiver<bool>);
+/// A worker whose source has a defect.
+#[derive(Debug)]
+struct Defective;
 
-impl Clock for OnCommand {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    async fn sleep(&self, _: Duration) {
-        let _ = self.1.clone().wait_for(|is_over| *is_over).await;
-    }
+impl Ports for Defective {
+    type Ledger = <Mortal as Ports>::Ledger;
+    type Source = Hooked<<Mortal as Ports>::Source, PanicAndHang>;
+    type Targets = <Mortal as Ports>::Targets;
+    type DeadLetters = <Mortal as Ports>::DeadLetters;
+    type Clock = TestClock;
 }
 
 /// Statement 8: a panic, a hang and a poison message cost the other seven nothing.
@@ -450,14 +338,14 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
         let instance = format!("I-{number}");
         scene.feishu.put_instance(&instance, APPROVAL_CODE, "APPROVED", &form);
     }
-    let (end, is_over) = watch::channel(false);
     let mortal = case.processor(&Fate::fatal(0));
-    let processor = Processor {
+    let clock = TestClock::standing(START);
+    let processor = Processor::<Defective> {
         ledger: mortal.ledger,
-        source: Moody(mortal.source),
-        actions: mortal.actions,
+        source: Hooked { port: mortal.source, hook: PanicAndHang },
+        targets: mortal.targets,
         dead_letters: mortal.dead_letters,
-        clock: OnCommand(TestClock::default(), is_over),
+        clock: clock.clone(),
         flows: mortal.flows,
         metrics: NoMetrics::nowhere(),
     };
@@ -481,7 +369,7 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
     let attempts = messages.iter().map(async |message| {
         let disposition = process(message, &processor).await;
         if left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            end.send(true).unwrap();
+            clock.end_sleeps(Duration::MAX);
         }
         disposition
     });

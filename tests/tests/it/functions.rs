@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use greenlight_testkit::request::request;
 use greenlight_tests::faults::{FAULTS, Fault};
 use greenlight_tests::fleet::{Fleet, Sending, deliver, repetitions};
 use greenlight_tests::lambda::{Function, Kill, http_api_event, sqs_event};
-use greenlight_tests::scene::{NAC_TOKEN, device, request};
+use greenlight_tests::scene::{NAC_TOKEN, device};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;

@@ -8,7 +8,7 @@ use greenlight_core::audit::{AttemptRecord, Grant, RequestHistory, RequestStatus
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome,
-    Lease, LeaseId, LeaseLost, Record, apply,
+    Lease, LeaseId, LeaseLost, Record, ResetError, apply,
 };
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{self, Claim, LedgerError};
@@ -16,19 +16,18 @@ use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_stores::sqlite::Database;
+use greenlight_testkit::request::request;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_table;
-use greenlight_tests::scene::request;
 use tokio::sync::Barrier;
 
 /// What the suite is over.
-trait Ledger: ports::Ledger + Clone + Send + Sync + 'static {
+trait Ledger: ports::Ledger + ports::ResetRequest + Clone + Send + Sync + 'static {
     async fn histories_of(&self, subject: Subject) -> Vec<RequestHistory>;
     async fn recent(&self, at_most: usize, now: Timestamp) -> Vec<RequestHistory>;
     async fn figures(&self, since: Timestamp, now: Timestamp) -> BTreeMap<RequestStatus, u64>;
     async fn grants(&self, at_most: usize, before: Timestamp) -> Vec<Grant>;
     async fn grants_of(&self, target: &str, device: &str) -> Vec<Grant>;
-    async fn forget(&self, key: &str, now: Timestamp) -> bool;
     async fn breakers(&self) -> BTreeMap<String, Breaker>;
 }
 
@@ -54,9 +53,6 @@ macro_rules! asks {
             }
             async fn grants_of(&self, target: &str, device: &str) -> Vec<Grant> {
                 self.grants_of(&[(target.to_owned(), device.to_owned())]).await.unwrap()
-            }
-            async fn forget(&self, key: &str, now: Timestamp) -> bool {
-                self.forget(key, now).await.unwrap()
             }
             async fn breakers(&self) -> BTreeMap<String, Breaker> {
                 $breakers(self).await
@@ -122,7 +118,7 @@ suite!(
     every_command_answers_as_the_state_machine_does,
     what_an_attempt_found_out_is_found_again,
     a_grant_is_that_of_the_first_approval_until_it_is_taken_off,
-    what_is_forgotten_is_done_again,
+    reset_request_is_done_again,
 );
 
 fn at(millis: i64) -> Timestamp {
@@ -173,12 +169,12 @@ async fn statement_07_an_owner_whose_lease_ran_out_records_nothing<L: Ledger>(le
     assert_eq!(late, Err(LeaseLost));
     for completion in [Completion::Done, released(), failed()] {
         assert_eq!(
-            ledger.complete(&request, &slow, &completion, None, at(22)).await.unwrap(),
+            ledger.complete(&request.key(), &slow, &completion, at(22)).await.unwrap(),
             Err(LeaseLost)
         );
     }
     assert_eq!(
-        ledger.complete(&request, &fast, &Completion::Done, None, at(23)).await.unwrap(),
+        ledger.complete(&request.key(), &fast, &Completion::Done, at(23)).await.unwrap(),
         Ok(())
     );
 }
@@ -219,7 +215,7 @@ async fn g27_the_next_attempt_gets_what_the_last_one_left<L: Ledger>(ledger: &L)
         let until = Lease { id: lease_id.clone(), until: at(attempt * 100) };
         ledger.claim(&request, &until, at(attempt * 10)).await.unwrap().unwrap();
         let now = at(attempt * 10 + 1);
-        ledger.complete(&request, &lease_id, &ending, None, now).await.unwrap().unwrap();
+        ledger.complete(&request.key(), &lease_id, &ending, now).await.unwrap().unwrap();
         let next = lease(&format!("next-{attempt}"), attempt * 10 + 3);
         let taken = ledger.claim(&request, &next, at(attempt * 10 + 2)).await.unwrap().unwrap();
         assert_eq!(taken.retry, Some(left));
@@ -239,7 +235,7 @@ async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
     let lease_id = LeaseId::from("first");
     ledger.record_effect(&request.key(), &lease_id, &key, effect(1), at(1)).await.unwrap().unwrap();
-    ledger.complete(&request, &lease_id, &failed(), None, at(2)).await.unwrap().unwrap();
+    ledger.complete(&request.key(), &lease_id, &failed(), at(2)).await.unwrap().unwrap();
     let weeks = 28 * 24 * 3_600_000;
     let taken =
         ledger.claim(&request, &lease("second", weeks + 100), at(weeks)).await.unwrap().unwrap();
@@ -274,11 +270,7 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
         .unwrap()
         .unwrap();
     let found = attempt_record(&["00:00:5e:00:53:a1", "00:00:5e:00:53:a2"], &[(&key, effect)]);
-    ledger
-        .complete(&request, &lease_id, &released(), Some(&found), at(DAY + 2))
-        .await
-        .unwrap()
-        .unwrap();
+    end(ledger, &request, &lease_id, &released(), &found, at(DAY + 2)).await;
 
     let device = |text| Subject::Device(Eui48::parse(text).unwrap());
     for subject in [
@@ -311,9 +303,7 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     let lease_id = LeaseId::from("second");
     ledger.claim(&request, &lease("second", DAY + 200), at(DAY + 10)).await.unwrap().unwrap();
     let nothing = AttemptRecord::default();
-    let completed =
-        ledger.complete(&request, &lease_id, &Completion::Done, Some(&nothing), at(DAY + 11));
-    completed.await.unwrap().unwrap();
+    end(ledger, &request, &lease_id, &Completion::Done, &nothing, at(DAY + 11)).await;
     let histories = ledger.recent(1, at(DAY + 20)).await;
     assert_eq!(histories[0].key, request.key().as_str());
     assert_eq!(histories[0].applicant.as_deref(), Some("ou_1"));
@@ -328,52 +318,63 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     assert_eq!(ledger.histories_of(Subject::Event("another-event".into())).await.len(), 1);
 }
 
+/// Files what an attempt found out, and completes it.
+async fn end<L: Ledger>(
+    ledger: &L,
+    request: &Request,
+    lease_id: &LeaseId,
+    completion: &Completion,
+    record: &AttemptRecord,
+    now: Timestamp,
+) {
+    ledger.file_attempt(request, completion, Some(record), now).await.unwrap();
+    ledger.complete(&request.key(), lease_id, completion, now).await.unwrap().unwrap();
+}
+
 async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(ledger: &L) {
     let device = "00:00:5e:00:53:b1";
     let forever = Timestamp::from_millis(i64::MAX);
-    let end = async |instance: &str, operation: &str, millis| {
+    let attempt = async |instance: &str, operation: &str, millis| {
         let request = request(instance);
         let name = format!("owner-{millis}");
         let until = millis + 100;
         ledger.claim(&request, &lease(&name, until), at(millis)).await.unwrap().unwrap();
         let key = EffectKey::from(format!("nac/{operation}/{device}").as_str());
         let found = attempt_record(&[device], &[(&key, effect(millis))]);
-        let lease_id = LeaseId::from(name.as_str());
-        let completion = failed();
-        let completed = ledger.complete(&request, &lease_id, &completion, Some(&found), at(millis));
-        completed.await.unwrap().unwrap();
+        end(ledger, &request, &LeaseId::from(name.as_str()), &failed(), &found, at(millis)).await;
     };
-    end("grant-1", "add", 1_000).await;
-    end("grant-2", "add", 2_000).await;
+    attempt("grant-1", "add", 1_000).await;
+    attempt("grant-2", "add", 2_000).await;
     let granted = ledger.grants_of("nac", device).await;
     assert_eq!(granted.len(), 1);
     assert_eq!((granted[0].since, granted[0].applicant.as_str()), (at(1_000), "ou_1"));
     assert!(granted[0].request.contains("grant-1"));
     assert!(ledger.grants(999, forever).await.contains(&granted[0]));
 
-    end("return-1", "find", 2_900).await;
+    attempt("return-1", "find", 2_900).await;
     assert_eq!(ledger.grants_of("nac", device).await, granted, "who looks changes nothing");
-    end("return-2", "remove", 3_000).await;
+    attempt("return-2", "remove", 3_000).await;
     assert_eq!(ledger.grants_of("nac", device).await, []);
     // An attempt that is late, with an effect from before the end of it.
-    end("grant-3", "add", 2_500).await;
+    attempt("grant-3", "add", 2_500).await;
     assert_eq!(ledger.grants_of("nac", device).await, []);
     assert!(ledger.grants(999, forever).await.iter().all(|grant| grant.device != device));
-    end("grant-4", "add", 4_000).await;
+    attempt("grant-4", "add", 4_000).await;
     assert_eq!(ledger.grants_of("nac", device).await[0].since, at(4_000));
 }
 
-async fn what_is_forgotten_is_done_again<L: Ledger>(ledger: &L) {
+async fn reset_request_is_done_again<L: Ledger>(ledger: &L) {
     let request = request("forgotten");
     let key = EffectKey::from("nac/add/00:00:5e:00:53:c1");
     let lease_id = LeaseId::from("first");
-    assert!(!ledger.forget(request.key().as_str(), at(0)).await, "there is none");
+    let reset = async |millis| ledger.reset_request(&request.key(), at(millis)).await.unwrap();
+    assert_eq!(reset(0).await, Err(ResetError::Unknown));
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
     ledger.record_effect(&request.key(), &lease_id, &key, effect(1), at(1)).await.unwrap().unwrap();
-    assert!(!ledger.forget(request.key().as_str(), at(2)).await, "a worker is at it");
-    let completed = ledger.complete(&request, &lease_id, &Completion::Done, None, at(2));
-    completed.await.unwrap().unwrap();
-    assert!(ledger.forget(request.key().as_str(), at(3)).await);
+    assert_eq!(reset(2).await, Err(ResetError::Running));
+    let key = request.key();
+    ledger.complete(&key, &lease_id, &Completion::Done, at(2)).await.unwrap().unwrap();
+    assert_eq!(reset(3).await, Ok(()));
     let taken = ledger.claim(&request, &lease("second", 100), at(3)).await.unwrap().unwrap();
     let first = Claimed { attempt: 1, effects: BTreeMap::new(), retry: None };
     assert_eq!(taken, first, "as if it had never been tried");
@@ -487,7 +488,7 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
         for _ in 0..16 {
             now += random.i64(0..15);
             let lease_id = LeaseId::from(["a", "b", "c"][random.usize(0..3)]);
-            let command = match random.u8(0..7) {
+            let command = match random.u8(0..8) {
                 0..=2 => Command::Claim(Lease { id: lease_id, until: at(now + random.i64(1..20)) }),
                 3..=4 => {
                     let key = EffectKey::from(["x", "y"][random.usize(0..2)]);
@@ -496,6 +497,7 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
                     Command::RecordEffect(lease_id, key, Effect { outcome, at: at(now) })
                 }
                 5 => Command::Complete(lease_id, released()),
+                6 => Command::Reset,
                 _ if random.bool() => Command::Complete(lease_id, failed()),
                 _ => Command::Complete(lease_id, Completion::Done),
             };
@@ -524,7 +526,10 @@ async fn ask<L: Ledger>(
             CommandResult::Write(result.unwrap())
         }
         Command::Complete(lease_id, completion) => CommandResult::Write(
-            ledger.complete(request, lease_id, completion, None, now).await.unwrap(),
+            ledger.complete(&request.key(), lease_id, completion, now).await.unwrap(),
         ),
+        Command::Reset => {
+            CommandResult::Reset(ledger.reset_request(&request.key(), now).await.unwrap())
+        }
     }
 }

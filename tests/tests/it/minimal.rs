@@ -14,7 +14,7 @@ use axum::serve::ListenerExt;
 use greenlight_core::ports::{Enqueue, FetchSecret};
 use greenlight_stores::aws::minimal::{Aws, SecretsManager, SqsQueue};
 use greenlight_stores::aws::{AwsEnvironment, TimeoutConfig};
-use greenlight_tests::scene::request;
+use greenlight_testkit::request::request;
 use serde_json::json;
 use tokio::net::TcpListener;
 

@@ -16,7 +16,8 @@ use greenlight_core::{Class, Decision, Request};
 use greenlight_stores::private::write_private;
 use greenlight_stores::sqlite::Database;
 use greenlight_stores::{SecretFile, SystemClock};
-use greenlight_tests::scene::{APPROVAL_CODE, Scene, device, request};
+use greenlight_testkit::request::request;
+use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::Value;
 

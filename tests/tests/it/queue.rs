@@ -7,9 +7,9 @@ use greenlight_core::ports::{ChangeVisibility, DeadLetter, Enqueue, SendDeadLett
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::SqsQueue;
 use greenlight_stores::sqlite::{Database, Received};
+use greenlight_testkit::request::request;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_queue;
-use greenlight_tests::scene::request;
 
 /// What the suite is over: what a queue does for whoever consumes it.
 trait Queue: Enqueue + SendDeadLetter {

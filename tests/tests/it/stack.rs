@@ -114,7 +114,7 @@ async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
     let sqs = aws_sdk_sqs::Client::new(&stack.aws.config());
     let queue = stack.output("DlqUrl");
     let message =
-        |number: usize| greenlight_tests::scene::request(&format!("I-held-{number}")).to_json();
+        |number: usize| greenlight_testkit::request::request(&format!("I-held-{number}")).to_json();
     for number in 0..4 {
         let send = sqs.send_message().queue_url(queue).message_body(message(number));
         send.send().await.unwrap();
@@ -151,7 +151,7 @@ async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
 /// Who may not give letters back receives none: they would be hidden from everybody.
 async fn a_right_that_is_missing_is_named_and_hides_nothing(stack: &Stack) {
     let queue = stack.output("DlqUrl");
-    let body = greenlight_tests::scene::request("I-denied").to_json();
+    let body = greenlight_testkit::request::request("I-denied").to_json();
     let sqs = aws_sdk_sqs::Client::new(&stack.aws.config());
     sqs.send_message().queue_url(queue).message_body(body).send().await.unwrap();
     for (missing, allowed) in [

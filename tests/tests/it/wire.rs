@@ -16,15 +16,15 @@ use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId};
 use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{
-    ChangeVisibility, Claim, Complete, DeadLetter, Enqueue, FetchSecret, KeepBreakers,
+    ChangeVisibility, Claim, Complete, DeadLetter, Enqueue, FetchSecret, FileAudit, KeepBreakers,
     RecordEffect, SendDeadLetter,
 };
 use greenlight_core::retry::RetryState;
-use greenlight_core::{Class, Decision, Reason, Request, Timestamp};
+use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::{
     AwsEnvironment, DynamoLedger, Sdk, SecretsManager, SqsQueue, TimeoutConfig, minimal,
 };
-use greenlight_tests::scene::request;
+use greenlight_testkit::request::request;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -144,16 +144,10 @@ async fn requests_to_aws() {
 
     let at = |millis: i64| Timestamp::from_millis(1_700_000_000_000 + millis);
     let request = Request {
-        v: greenlight_core::request::VERSION,
-        source: "feishu".into(),
-        tenant: "tenant".into(),
         event_id: "event".into(),
-        definition_id: "approval".into(),
-        instance_id: "instance".into(),
-        decision: Decision::Approved,
         occurred_at: Some(at(-2)),
         received_at: at(-1),
-        trace_id: None,
+        ..request("instance")
     };
     let lease_id = LeaseId::from("me");
     let reason = Reason::new(Class::InvalidForm, "no device");
@@ -183,23 +177,15 @@ async fn requests_to_aws() {
     for (completion, attempt_record) in
         [(Completion::Done, Some(&attempt_record)), (released, None), (failed, None)]
     {
-        ledger
-            .complete(&request, &lease_id, &completion, attempt_record, at(2))
-            .await
-            .unwrap()
-            .unwrap();
+        ledger.file_attempt(&request, &completion, attempt_record, at(2)).await.unwrap();
+        ledger.complete(&request.key(), &lease_id, &completion, at(2)).await.unwrap().unwrap();
     }
     let attempt_record = AttemptRecord {
         effects: [(EffectKey::new("nac", "remove", device), effect)].into(),
         has_waited: true,
         ..attempt_record
     };
-    let completion = Completion::Done;
-    ledger
-        .complete(&request, &lease_id, &completion, Some(&attempt_record), at(2))
-        .await
-        .unwrap()
-        .unwrap();
+    ledger.file_attempt(&request, &Completion::Done, Some(&attempt_record), at(2)).await.unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
     let report = |breaker: Breaker| (breaker.record(&lease_id, Health::Down, at(5)), ());

@@ -20,19 +20,10 @@ use greenlight_core::mac::Eui48;
 use greenlight_core::ports::{Call, Clock, Http};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::Client;
+use greenlight_testkit::clock::TestClock;
 use serde_json::json;
 
 const EFFECTS: u32 = 5_000;
-
-struct StandingClock;
-
-impl Clock for StandingClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_800_000_000_000)
-    }
-
-    async fn sleep(&self, _: Duration) {}
-}
 
 /// The CPU time of this thread.
 fn cpu() -> Duration {
@@ -118,7 +109,8 @@ fn measure_effect(
         tls: Tls::default(),
         plaintext: false,
     };
-    let mut http = HttpConnector::new(secret, StandingClock);
+    let clock = TestClock::standing(Timestamp::from_millis(1_800_000_000_000));
+    let mut http = HttpConnector::new(secret, clock.clone());
     let client = || Ok::<_, ConnectorError>(client.clone());
     http.add("nac", &target, connector, client).expect("they go together");
     let variables = json!({"instance_id": "I-1", "form_number": "7", "applicant": "ou_1"});
@@ -127,7 +119,7 @@ fn measure_effect(
         operation: "add",
         device: Eui48::parse("00:00:5e:00:53:01").expect("an address"),
         variables: variables.as_object().expect("an object"),
-        deadline: StandingClock.now().plus(Duration::from_mins(1)),
+        deadline: clock.now().plus(Duration::from_mins(1)),
     };
     measure(runtime, async || {
         http.act(&call).await.expect("it is done");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use greenlight_core::flow;
 use greenlight_core::ledger::EffectOutcome;
-use greenlight_core::ports::{Act, Call, Clock, Http, ReadSecret};
+use greenlight_core::ports::{Act, Call, Clock, Conditions, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
@@ -107,7 +107,7 @@ impl fmt::Display for Preview {
     }
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
+impl<H: Http, S: ReadSecret, C: Clock> Conditions for Actions<H, S, C> {
     /// One over a field that is left out, or that is wrong, does not hold: MiniJinja has nothing smaller
     /// than any number, and `days <= 30` would let everybody in.
     fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
@@ -133,7 +133,9 @@ impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
             self.http.uses(target, operation, field)
         }
     }
+}
 
+impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
     fn is_exclusive(&self, target: &str) -> bool {
         self.http.is_exclusive(target)
     }

@@ -204,7 +204,7 @@ impl RequestHistory {
     /// From the event to the end; `None` while it has not ended, or when it is not known when the event came.
     #[must_use]
     pub fn took(&self) -> Option<Duration> {
-        let (State::Done { at } | State::Failed { at, .. }) = self.state else { return None };
+        let (State::Done { at, .. } | State::Failed { at, .. }) = self.state else { return None };
         Some(at.since(self.received_at?))
     }
 }

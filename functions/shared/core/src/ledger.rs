@@ -5,6 +5,7 @@
 //!                      |  ^                 \-complete-> failed{reason} -claim-> running
 //!                      \--/ claim, once the lease ran out or was released
 //! ```
+//! A reset makes of a record that no worker holds the one before the first claim.
 //! [`apply`] is the machine. The ledger in SQLite runs it inside a transaction; the one on DynamoDB
 //! expresses each command as one conditional write. The same conformance suite holds both to it.
 
@@ -89,11 +90,15 @@ pub enum State {
     Done {
         /// When.
         at: Timestamp,
+        /// The lease of the attempt that completed it.
+        by: LeaseId,
     },
     /// It cannot succeed, and its message is in the dead-letter queue.
     Failed {
         /// When.
         at: Timestamp,
+        /// The lease of the attempt that completed it.
+        by: LeaseId,
         /// Why.
         reason: String,
     },
@@ -204,6 +209,17 @@ pub enum ClaimError {
 #[error("the lease on the request is lost")]
 pub struct LeaseLost;
 
+/// The reason for which a reset is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ResetError {
+    /// There is no such request.
+    #[error("the ledger does not know the request")]
+    Unknown,
+    /// A worker holds its lease.
+    #[error("a worker is at the request")]
+    Running,
+}
+
 /// How an attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion {
@@ -253,6 +269,8 @@ pub enum Command {
     RecordEffect(LeaseId, EffectKey, Effect),
     /// End the attempt.
     Complete(LeaseId, Completion),
+    /// Forget what was done, so that the next attempt is the first one again.
+    Reset,
 }
 
 /// What came of a command.
@@ -260,8 +278,10 @@ pub enum Command {
 pub enum CommandResult {
     /// Of [`Command::Claim`].
     Claim(Result<Claimed, ClaimError>),
-    /// Of the others.
+    /// Of [`Command::RecordEffect`] and [`Command::Complete`].
     Write(Result<(), LeaseLost>),
+    /// Of [`Command::Reset`].
+    Reset(Result<(), ResetError>),
 }
 
 impl Record {
@@ -274,6 +294,21 @@ impl Record {
     /// Whether the lease is held at `now`.
     fn is_held_by(&self, lease_id: &LeaseId, now: Timestamp) -> bool {
         matches!(&self.state, State::Running(lease) if lease.id == *lease_id && now < lease.until)
+    }
+
+    /// Whether this very completion was carried out already, and nothing since.
+    fn is_completed_by(&self, lease_id: &LeaseId, completion: &Completion, now: Timestamp) -> bool {
+        match (&self.state, completion) {
+            (State::Done { at, by }, Completion::Done)
+            | (State::Failed { at, by, .. }, Completion::Failed { .. }) => {
+                *at == now && by == lease_id
+            }
+            (State::Running(lease), Completion::Released { retry, .. }) => {
+                let is_released = lease.until == Timestamp::default();
+                is_released && lease.id == *lease_id && self.retry.as_ref() == Some(retry)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -294,20 +329,42 @@ pub fn apply(
         Command::RecordEffect(lease_id, key, effect) => write(record, &lease_id, now, |record| {
             record.effects.entry(key).or_insert(effect);
         }),
+        // The answer was lost on the way and the command is sent again: the same answer.
+        Command::Complete(lease_id, completion)
+            if record
+                .as_ref()
+                .is_some_and(|it| it.is_completed_by(&lease_id, &completion, now)) =>
+        {
+            (record, CommandResult::Write(Ok(())))
+        }
         Command::Complete(lease_id, completion) => write(record, &lease_id, now, |record| {
             if let Some((_, retry)) = completion.failure() {
                 record.retry = Some(retry.clone());
             }
             record.state = match completion {
-                Completion::Done => State::Done { at: now },
+                Completion::Done => State::Done { at: now, by: lease_id.clone() },
                 Completion::Failed { reason, .. } => {
-                    State::Failed { at: now, reason: reason.to_string() }
+                    State::Failed { at: now, by: lease_id.clone(), reason: reason.to_string() }
                 }
                 Completion::Released { .. } => {
                     State::Running(Lease { id: lease_id.clone(), until: Timestamp::default() })
                 }
             };
         }),
+        Command::Reset => {
+            let (record, answer) = reset(record, now);
+            (record, CommandResult::Reset(answer))
+        }
+    }
+}
+
+fn reset(record: Option<Record>, now: Timestamp) -> (Option<Record>, Result<(), ResetError>) {
+    match record {
+        None => (None, Err(ResetError::Unknown)),
+        Some(Record { state: State::Running(ref lease), .. }) if now < lease.until => {
+            (record, Err(ResetError::Running))
+        }
+        Some(_) => (Some(Record::unclaimed(&LeaseId::from("reset"))), Ok(())),
     }
 }
 
@@ -436,6 +493,43 @@ mod tests {
     fn a_claim_that_is_sent_again_gets_the_same_answer() {
         let (_, answers) = run([(0, claim_by("a", 10)), (1, claim_by("a", 10))]);
         assert_eq!(answers[0], answers[1]);
+    }
+
+    #[test]
+    fn reset_forgets_what_was_done_unless_a_worker_holds_the_lease() {
+        let record_effect = Command::RecordEffect("a".into(), "nac/add/x".into(), effect());
+        let (_, answers) = run([
+            (0, Command::Reset),
+            (1, claim_by("a", 10)),
+            (2, record_effect),
+            (3, Command::Reset),
+            (4, Command::Complete("a".into(), Completion::Done)),
+            (5, Command::Reset),
+            (6, claim_by("b", 20)),
+        ]);
+        assert_eq!(answers[0], CommandResult::Reset(Err(ResetError::Unknown)));
+        assert_eq!(answers[3], CommandResult::Reset(Err(ResetError::Running)));
+        assert_eq!(answers[5], CommandResult::Reset(Ok(())));
+        let anew = Claimed { attempt: 1, effects: BTreeMap::new(), retry: None };
+        assert_eq!(answers[6], CommandResult::Claim(Ok(anew)));
+    }
+
+    #[test]
+    fn complete_that_is_sent_again_gets_the_same_answer() {
+        let (reason, retry) = (reason(), RetryState { attempt: 1, ..RetryState::default() });
+        let failed = Completion::Failed { reason: reason.clone(), retry: retry.clone() };
+        let released = Completion::Released { reason, retry };
+        for completion in [Completion::Done, failed, released] {
+            let complete = |lease_id: &str| Command::Complete(lease_id.into(), completion.clone());
+            let (record, answers) = run([
+                (0, claim_by("a", 10)),
+                (1, complete("a")),
+                (1, complete("a")),
+                (1, complete("b")),
+            ]);
+            assert_eq!(answers[2], CommandResult::Write(Ok(())), "{record:?}");
+            assert_eq!(answers[3], CommandResult::Write(Err(LeaseLost)), "{record:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What the stories may do to the world: one trait per capability.
+//! What the use cases ask of the outside: one trait per capability.
 //!
-//! The adapters are in `sources`, `actions`, `stores` and `http`; the mains choose and wire them.
+//! The adapters are in `sources`, `connectors`, `stores` and `http`; the hosts choose and wire them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
 use crate::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
+    ResetError,
 };
 use crate::mac::Eui48;
 use crate::request::{Request, RequestKey};
@@ -146,20 +147,32 @@ pub trait RecordEffect: Send + Sync {
     ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
 }
 
-/// Ends an attempt, under a lease.
+/// Completes attempts, under a lease.
 pub trait Complete: Send + Sync {
-    /// Ends the attempt as `completion` says; a request that ended also files its event id as processed.
-    /// The attempt record is filed before, so that what ended can be found.
+    /// Ends the attempt as `completion` says: one conditional write. A call that is sent again after
+    /// its answer was lost gets the same answer.
     fn complete(
         &self,
-        request: &Request,
+        request: &RequestKey,
         lease_id: &LeaseId,
         completion: &Completion,
-        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
+}
 
-    /// Files the id of another event that told of a request which is done already.
+/// Files what operators look requests up by. Filed again, it is as it was.
+pub trait FileAudit: Send + Sync {
+    /// Files what an attempt found out, if `record` is given, and whether the request waits for its
+    /// next attempt.
+    fn file_attempt(
+        &self,
+        request: &Request,
+        completion: &Completion,
+        record: Option<&AttemptRecord>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Files the id of an event whose request has ended: it is processed.
     fn file_event(
         &self,
         request: &Request,
@@ -178,10 +191,21 @@ pub trait KeepBreakers: Send + Sync {
     ) -> impl Future<Output = Result<(Breaker, T), LedgerError>> + Send;
 }
 
-/// All that the ledger can do.
-pub trait Ledger: Claim + RecordEffect + Complete + KeepBreakers {}
+/// All that an attempt asks of the ledger.
+pub trait Ledger: Claim + RecordEffect + Complete + FileAudit + KeepBreakers {}
 
-impl<T: Claim + RecordEffect + Complete + KeepBreakers> Ledger for T {}
+impl<T: Claim + RecordEffect + Complete + FileAudit + KeepBreakers> Ledger for T {}
+
+/// Starts a request anew, for an operator.
+pub trait ResetRequest: Send + Sync {
+    /// Forgets what was done for a request, so that its next attempt is the first one again and
+    /// does all of it: one conditional write.
+    fn reset_request(
+        &self,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Result<(), ResetError>, LedgerError>> + Send;
+}
 
 /// Reads approval instances at their source.
 pub trait ReadInstance: Send + Sync {
@@ -192,8 +216,8 @@ pub trait ReadInstance: Send + Sync {
     ) -> impl Future<Output = Result<Instance, Failure>> + Send;
 }
 
-/// Acts on a target.
-pub trait Act: Send + Sync {
+/// Evaluates the conditions of `flows.toml`, without any call.
+pub trait Conditions {
     /// Whether a condition of `flows.toml` holds for these values.
     ///
     /// # Errors
@@ -209,15 +233,33 @@ pub trait Act: Send + Sync {
 
     /// Whether what `operation` sends to `target` depends on the value of a field of the flow.
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool;
+}
 
-    /// Whether `target` bears one operation at a time, over all workers.
+/// Acts on targets.
+pub trait Act: Conditions + Send + Sync {
+    /// Whether `target` allows one operation at a time only, over all workers.
     fn is_exclusive(&self, target: &str) -> bool;
 
-    /// How many effects `target` bears at the same time, of one request; at least 1.
+    /// The concurrency limit of `target`: how many effects of one request it is given at the same
+    /// time; at least 1.
     fn concurrency(&self, target: &str) -> usize;
 
     /// Performs one effect; safe to repeat, as "already there" is an outcome and no failure.
     fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<EffectOutcome, Failure>> + Send;
+}
+
+/// The ports of [`crate::process`], one type for each.
+pub trait Ports {
+    /// What was done already.
+    type Ledger: Ledger;
+    /// The office system.
+    type Source: ReadInstance;
+    /// The targets.
+    type Targets: Act;
+    /// Where messages go that cannot succeed.
+    type DeadLetters: SendDeadLetter;
+    /// The time.
+    type Clock: Clock;
 }
 
 /// The variable with the trace id, where there is one: a connector sends it along. No template can name it, so it

@@ -8,7 +8,6 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use greenlight_core::flow::Approvals;
 use greenlight_core::metrics::NoMetrics;
@@ -16,6 +15,7 @@ use greenlight_core::ports::{Authenticate, Clock, Enqueue, QueueError};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::{Receiver, Request, Timestamp, WebhookRequest, receive};
 use greenlight_sources::feishu::{FeishuWebhook, decrypt, encrypt, header, signature};
+use greenlight_testkit::clock::TestClock;
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 
@@ -25,19 +25,6 @@ const TIMESTAMP: &str = "1800000000";
 const NONCE: &str = "0123456789abcdef";
 
 const FLOWS: &str = include_str!("../../../../infra/flows.toml");
-
-#[derive(Clone, Copy)]
-struct StandingClock;
-
-impl Clock for StandingClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(NOW)
-    }
-
-    async fn sleep(&self, _: Duration) {
-        std::future::pending::<()>().await;
-    }
-}
 
 /// A queue that takes everything, written out as it would be sent.
 struct Taking;
@@ -102,11 +89,12 @@ fn main() {
     let encrypted = encrypted["encrypt"].as_str().expect("it is encrypted");
     let webhook = FeishuWebhook::default();
     let approval_code = |_: &str| Some("7C468A54-8745-2245-9675-08B7C63E7A85".to_owned());
+    let clock = TestClock::standing(Timestamp::from_millis(NOW));
     let receiver = Receiver {
         source: webhook,
         secret: FixedSecret(Arc::new(secret.clone())),
         queue: Taking,
-        clock: StandingClock,
+        clock: clock.clone(),
         approvals: Approvals::parse(FLOWS, &approval_code).expect("the flows are right"),
         metrics: Arc::new(NoMetrics),
     };
@@ -117,7 +105,7 @@ fn main() {
             }
             "decrypt" => drop(black_box(decrypt(KEY, black_box(encrypted)))),
             "authenticate" => {
-                let event = webhook.authenticate(black_box(&request), &secret, StandingClock.now());
+                let event = webhook.authenticate(black_box(&request), &secret, clock.now());
                 black_box(event.expect("it is authentic"));
             }
             "receive" => {

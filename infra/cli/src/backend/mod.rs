@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use greenlight_core::audit::{
     DeployedFlows, Elsewhere, Grant, RequestHistory, StoredDeadLetter, Subject, SystemStatus,
 };
-use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
+use greenlight_core::ledger::ResetError;
+use greenlight_core::ports::{Enqueue, LedgerError, QueueError, ResetRequest};
 use greenlight_core::secret::SecretError;
-use greenlight_core::{Request, Timestamp};
+use greenlight_core::{Request, RequestKey, Timestamp};
 #[cfg(feature = "aws")]
 use greenlight_stores::aws::{Held, StackError};
 use greenlight_stores::sqlite::{Database, OpenError};
@@ -406,15 +407,19 @@ impl Backend {
         })
     }
 
-    /// Forgets what was done for a request that nobody is at. `false` when there is none, or a worker is at it.
+    /// Forgets what was done for a request, unless a worker is at it.
     ///
     /// # Errors
     /// [`BackendError`] says who did not answer.
-    pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, BackendError> {
+    pub async fn reset(
+        &self,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> Result<Result<(), ResetError>, BackendError> {
         Ok(match self {
-            Self::Local(database) => database.forget(key, now).await?,
+            Self::Local(database) => database.reset_request(request, now).await?,
             #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().forget(key, now).await?,
+            Self::Aws(backend) => backend.ledger().reset_request(request, now).await?,
         })
     }
 }

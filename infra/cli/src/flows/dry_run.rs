@@ -13,7 +13,7 @@ use greenlight_core::instance::Instance;
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance};
 use greenlight_core::secret::{CachedSecret, FixedSecret, Secret};
 use greenlight_core::transport::is_clear_text;
-use greenlight_core::{Failure, Reason, plan};
+use greenlight_core::{Failure, PlannedEffect, Reason, plan};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, parse_instance};
 use greenlight_stores::{SecretFile, SystemClock};
@@ -112,7 +112,8 @@ async fn instance_at(feishu: Feishu, code: &str) -> Result<Instance, FlowsProble
 
 fn describe(flow: &Flow, instance: &Instance, actions: &DryActions) -> Result<String, Failure> {
     let mut text = String::new();
-    let plan = plan(flow, instance, "dry-run", actions)?;
+    let mut plan = plan(flow, instance, actions)?;
+    plan.variables.insert("event_id".to_owned(), json!("dry-run"));
     if instance.definition_id != flow.definition_id {
         say!(text, "! the instance is of the approval {}", instance.definition_id);
     }
@@ -122,7 +123,7 @@ fn describe(flow: &Flow, instance: &Instance, actions: &DryActions) -> Result<St
     for problem in &plan.problems {
         say!(text, "! {problem}");
     }
-    for (action, device) in &plan.work {
+    for PlannedEffect { action, device } in &plan.effects {
         say!(text, "\n{} {device} at {}", action.operation, action.target);
         let call = Call {
             target: &action.target,
@@ -135,6 +136,6 @@ fn describe(flow: &Flow, instance: &Instance, actions: &DryActions) -> Result<St
             text.push_str(&preview.to_string());
         }
     }
-    say!(text, "\n{} device(s); nothing was sent. 未发送任何请求。", plan.work.len());
+    say!(text, "\n{} device(s); nothing was sent. 未发送任何请求。", plan.effects.len());
     Ok(text)
 }

@@ -13,7 +13,7 @@ use greenlight_actions::connector::ConnectorError;
 use greenlight_actions::{Actions, Connectors, Setup};
 use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{Approvals, Flows, FlowsError};
-use greenlight_core::ports::{Clock, LedgerError, QueueError, ReadSecret};
+use greenlight_core::ports::{Clock, LedgerError, Ports, QueueError, ReadSecret};
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::transport::is_clear_text;
 use greenlight_core::{Processor, Receiver, ValidationErrors};
@@ -113,13 +113,19 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Secret = Arc<CachedSecret<SecretFile, SystemClock>>;
 type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
-type LocalProcessor = Processor<
-    Database,
-    FeishuClient<Client, Secret, SystemClock>,
-    Actions<Client, Secret, SystemClock>,
-    Database,
-    SystemClock,
->;
+type LocalProcessor = Processor<OnOneMachine>;
+
+/// On one machine.
+#[derive(Clone, Copy, Debug)]
+struct OnOneMachine;
+
+impl Ports for OnOneMachine {
+    type Ledger = Database;
+    type Source = FeishuClient<Client, Secret, SystemClock>;
+    type Targets = Actions<Client, Secret, SystemClock>;
+    type DeadLetters = Database;
+    type Clock = SystemClock;
+}
 
 /// Both stories, running.
 #[derive(Debug)]
@@ -228,11 +234,11 @@ impl Server {
             SystemClock,
             &options.feishu_base_url,
         );
-        let actions = actions(setup, &secret)?;
+        let targets = targets(setup, &secret)?;
         let processor = Processor {
             ledger: database.clone(),
             source: feishu,
-            actions,
+            targets,
             dead_letters: database.clone(),
             clock: SystemClock,
             flows,
@@ -304,7 +310,7 @@ impl Server {
     }
 }
 
-fn actions(
+fn targets(
     setup: Setup,
     secret: &Secret,
 ) -> Result<Actions<Client, Secret, SystemClock>, ServeError> {

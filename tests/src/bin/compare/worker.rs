@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
+use greenlight_testkit::request::request;
 use greenlight_tests::lambda::{RuntimeApi, sqs_event};
 use greenlight_tests::process::{cpu, peak_memory};
-use greenlight_tests::scene::{device, request};
+use greenlight_tests::scene::device;
 use tokio::process::Child;
 
 use crate::figures::{Column, Measured, median, millis, number};

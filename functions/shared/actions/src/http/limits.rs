@@ -83,6 +83,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use greenlight_testkit::clock::TestClock;
 
     use super::*;
 
@@ -95,26 +96,16 @@ mod tests {
         assert_eq!(waits, [0, 100, 200, 0, 50]);
     }
 
-    #[derive(Default)]
-    struct HandClock(std::sync::atomic::AtomicI64);
-
-    impl Clock for HandClock {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_millis(self.0.load(std::sync::atomic::Ordering::Relaxed))
-        }
-
-        async fn sleep(&self, _: Duration) {}
-    }
-
     #[test]
     fn whoever_gets_room_after_the_deadline_does_not_begin() {
         let gate = Gate::new(Limits { concurrency: 1, ..Limits::default() });
-        let (clock, deadline) = (HandClock::default(), Timestamp::from_millis(10));
+        let (clock, deadline) =
+            (TestClock::advanced_by_sleeps(Timestamp::default()), Timestamp::from_millis(10));
         let first = gate.admit(&clock, deadline).now_or_never().unwrap();
         assert!(first.is_some());
         let mut second = Box::pin(gate.admit(&clock, deadline));
         assert!((&mut second).now_or_never().is_none(), "there is no room");
-        clock.0.store(10, std::sync::atomic::Ordering::Relaxed);
+        clock.advance(Duration::from_millis(10));
         drop(first);
         assert!(second.now_or_never().unwrap().is_none(), "there is room, and no time");
         let late = Timestamp::from_millis(11);
@@ -124,7 +115,8 @@ mod tests {
     #[test]
     fn whoever_has_its_turn_after_the_deadline_does_not_begin() {
         let gate = Gate::new(Limits { per_second: 1, ..Limits::default() });
-        let (clock, deadline) = (HandClock::default(), Timestamp::from_millis(1_500));
+        let (clock, deadline) =
+            (TestClock::advanced_by_sleeps(Timestamp::default()), Timestamp::from_millis(1_500));
         for expected in [true, true, false] {
             assert_eq!(gate.admit(&clock, deadline).now_or_never().unwrap().is_some(), expected);
             gate.wait(&clock).now_or_never().unwrap();

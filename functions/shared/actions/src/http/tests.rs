@@ -8,7 +8,8 @@ use serde_json::json;
 
 use bytes::Bytes;
 use greenlight_core::flow::Flows;
-use greenlight_core::ports::{Act, HttpError};
+use greenlight_core::ports::{Act, Conditions, HttpError};
+use greenlight_testkit::clock::TestClock;
 use minijinja::Value as Context;
 use std::time::Duration;
 
@@ -33,21 +34,6 @@ impl Http for Wire {
         let mut state = self.0.lock().unwrap();
         state.asked.push(request);
         state.answers.pop_front().expect("an answer is left")
-    }
-}
-
-/// Time passes by sleeping only.
-#[derive(Clone, Default)]
-struct TestClock(Arc<Mutex<Timestamp>>);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        let mut now = self.0.lock().unwrap();
-        *now = now.plus(duration);
     }
 }
 
@@ -135,7 +121,7 @@ async fn add_with(
 ) -> Run {
     let wire = Wire::default();
     wire.0.lock().unwrap().answers.extend(answers);
-    let clock = TestClock::default();
+    let clock = TestClock::advanced_by_sleeps(Timestamp::default());
     let secret = TestSecret { current: secret("n4c"), renewed };
     let flows = flows("add", "https://nac.example.com:9999/base/");
     let connector = actions(&flows, secret, &clock, &wire);
@@ -218,7 +204,7 @@ async fn act_with(
     let wire = Wire::default();
     wire.0.lock().unwrap().answers.extend(answers);
     let secret = TestSecret { current: secret("n4c"), renewed: None };
-    let mut http = HttpConnector::new(secret, TestClock::default());
+    let mut http = HttpConnector::new(secret, TestClock::advanced_by_sleeps(Timestamp::default()));
     let target = flows("add", "https://nac").targets.remove("nac").unwrap();
     http.add("nac", &target, connector, || Ok::<_, ConnectorError>(wire.clone())).unwrap();
     let variables = json!({});
@@ -365,7 +351,14 @@ async fn a_refused_credential_is_read_again_once() {
 fn what_does_not_go_together_is_said_at_the_start() {
     let problem = |flows: Flows, token: &str| {
         let secret = TestSecret { current: secret(token), renewed: None };
-        actions(&flows, secret, &TestClock::default(), &Wire::default()).err().unwrap()
+        actions(
+            &flows,
+            secret,
+            &TestClock::advanced_by_sleeps(Timestamp::default()),
+            &Wire::default(),
+        )
+        .err()
+        .unwrap()
     };
     let said = problem(flows("ad", "https://nac"), "t");
     assert!(said.contains("cannot `ad`; it can: add"), "{said}");
@@ -386,7 +379,12 @@ fn conditions_are_over_what_the_flow_gives() {
         let mut flows = flows("add", "https://nac");
         flows.flows[0].actions[0].when = Some(when.to_owned());
         let secret = TestSecret { current: secret("t"), renewed: None };
-        actions(&flows, secret, &TestClock::default(), &Wire::default())
+        actions(
+            &flows,
+            secret,
+            &TestClock::advanced_by_sleeps(Timestamp::default()),
+            &Wire::default(),
+        )
     };
     let connector = with("applicant == 'ou_1'").unwrap();
     let variables = json!({"applicant": "ou_1"});
@@ -410,7 +408,7 @@ fn one(
     text: &str,
     renewed: Option<Arc<Secret>>,
 ) -> (HttpConnector<Wire, TestSecret, TestClock>, Wire, TestClock) {
-    let (wire, clock) = (Wire::default(), TestClock::default());
+    let (wire, clock) = (Wire::default(), TestClock::advanced_by_sleeps(Timestamp::default()));
     let secret = TestSecret { current: secret("old"), renewed };
     let target = flow::Target {
         connector: String::new(),

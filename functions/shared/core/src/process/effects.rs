@@ -10,20 +10,13 @@ use crate::failure::{Class, Failure};
 use crate::flow::Flow;
 use crate::ledger::Effect;
 use crate::metrics::Metric;
-use crate::ports::{Act, Call, Clock, Ledger, LedgerError, ReadInstance, SendDeadLetter};
+use crate::ports::{Act, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
 
-impl<L, I, A, D, C> Processor<L, I, A, D, C>
-where
-    L: Ledger,
-    I: ReadInstance,
-    A: Act,
-    D: SendDeadLetter,
-    C: Clock,
-{
+impl<P: Ports> Processor<P> {
     /// Acquires the exclusive lock of a target that allows one operation at a time, until the end of
     /// the attempt.
     async fn lock(&self, target: &str, job: &Job<'_>) -> Result<Result<(), Failure>, LedgerError> {
-        if !self.actions.is_exclusive(target) {
+        if !self.targets.is_exclusive(target) {
             return Ok(Ok(()));
         }
         let (lease, now) = (&job.message.lease, self.clock.now());
@@ -43,7 +36,7 @@ where
     pub(super) async fn unlock(&self, job: &Job<'_>) {
         let lease_id = &job.message.lease.id;
         for target in job.flow.targets() {
-            if self.actions.is_exclusive(target) {
+            if self.targets.is_exclusive(target) {
                 let unlock = |breaker: Breaker| (breaker.unlock(lease_id), ());
                 if let Err(error) = self.ledger.change_breaker(target, unlock).await {
                     tracing::warn!(target, %error, "the exclusive lock of the target could not be released");
@@ -72,7 +65,7 @@ where
         }
     }
 
-    /// One call, if the target's circuit breaker lets it permit, recorded as soon as it is done.
+    /// One call, if the target's circuit breaker permits it, recorded as soon as it is done.
     pub(super) async fn perform(
         &self,
         call: &Call<'_>,
@@ -87,7 +80,7 @@ where
         if let Err(failure) = self.acquire(call.target, job, circuits).await? {
             return Ok(Err(failure));
         }
-        let result = self.actions.act(call).await;
+        let result = self.targets.act(call).await;
         let result = result.map(|outcome| Effect { outcome, at: self.clock.now() });
         if let Ok(effect) = result {
             tracing::info!(

@@ -1,14 +1,21 @@
 //! How an attempt ends: in the ledger, and in the queue.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
+
+use futures_util::future::{Either, select};
 
 use super::{AttemptError, Disposition, Job, Message, Processor};
 use crate::audit::AttemptRecord;
 use crate::failure::{Class, Failure, Reason};
 use crate::ledger::Completion;
-use crate::ports::{Act, Clock, DeadLetter, Ledger, QueueError, ReadInstance, SendDeadLetter};
+use crate::ports::{
+    Clock, Complete, DeadLetter, FileAudit, LedgerError, Ports, QueueError, SendDeadLetter,
+};
+use crate::request::Request;
 use crate::retry::{RetryPolicy, RetryState, until_hard_stop};
+use crate::time::Timestamp;
 
 /// How an attempt ends that did not do everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +30,10 @@ pub(super) enum End {
 /// not all be given out at the same moment.
 const CIRCUIT_JITTER: Duration = Duration::from_secs(10);
 
-impl<L, I, A, D, C> Processor<L, I, A, D, C>
-where
-    L: Ledger,
-    I: ReadInstance,
-    A: Act,
-    D: SendDeadLetter,
-    C: Clock,
-{
+/// The most time to file what an attempt found out: it comes out of the attempt's last seconds.
+const FILE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl<P: Ports> Processor<P> {
     /// Ends the attempt in the ledger.
     pub(super) async fn complete(
         &self,
@@ -69,10 +72,36 @@ where
         };
         // A request that is tried again and again is not filed again and again, and yet found soon.
         let is_filed = completion.is_final() || taken.attempt.is_power_of_two();
-        let attempt_record = Some(attempt_record).filter(|_| is_filed);
-        let lease_id = &message.lease.id;
-        self.ledger.complete(request, lease_id, &completion, attempt_record, now).await??;
+        let record = Some(attempt_record).filter(|_| is_filed);
+        // Filed before, so that what ended can be found.
+        self.file_attempt(request, &completion, record, now).await;
+        self.ledger.complete(&request.key(), &message.lease.id, &completion, now).await??;
+        if completion.is_final() {
+            // Its request ended, so the event is processed; not before, as a crash would leave an
+            // event without effects.
+            let event = self.ledger.file_event(request, now).await;
+            match completion {
+                // The next receive finds the request completed, and files the event.
+                Completion::Done => event?,
+                _ => log_unfiled(event),
+            }
+        }
         result
+    }
+
+    /// What operators ask for must not keep a request from ending.
+    async fn file_attempt(
+        &self,
+        request: &Request,
+        completion: &Completion,
+        record: Option<&AttemptRecord>,
+        now: Timestamp,
+    ) {
+        let filing = pin!(self.ledger.file_attempt(request, completion, record, now));
+        log_unfiled(match select(filing, pin!(self.clock.sleep(FILE_TIMEOUT))).await {
+            Either::Left((filed, _)) => filed,
+            Either::Right(_) => Err(LedgerError("it took too long".to_owned())),
+        });
     }
 
     /// How a failure ends that the ledger knows nothing of: it could not be asked, or the attempt
@@ -153,6 +182,12 @@ where
                 Disposition::RetryAfter { after, reason }
             }
         }
+    }
+}
+
+fn log_unfiled(filed: Result<(), LedgerError>) {
+    if let Err(error) = filed {
+        tracing::warn!(%error, "what the attempt found out could not be filed");
     }
 }
 

@@ -10,22 +10,14 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::effects::Circuits;
-use super::{AttemptError, Effects, Job, Plan, Processor};
+use super::{AttemptError, Effects, Job, Plan, PlannedEffect, Processor};
 use crate::failure::{Class, Failure, Reason};
-use crate::flow::Action;
 use crate::ledger::{Effect, EffectKey};
 use crate::mac::Eui48;
-use crate::ports::{Act, Call, Clock, Ledger, ReadInstance, SendDeadLetter, TRACE_ID};
+use crate::ports::{Act, Call, Clock, Ports, TRACE_ID};
 use crate::retry::subject_key;
 
-impl<L, I, A, D, C> Processor<L, I, A, D, C>
-where
-    L: Ledger,
-    I: ReadInstance,
-    A: Act,
-    D: SendDeadLetter,
-    C: Clock,
-{
+impl<P: Ports> Processor<P> {
     /// Performs what is planned and not recorded yet, and gives back the targets that it had to
     /// itself.
     pub(super) async fn execute(
@@ -49,16 +41,17 @@ where
         attempt: &mut AttemptResult<'_>,
     ) -> Result<(), AttemptError> {
         let mut variables = plan.variables;
+        variables.insert("event_id".to_owned(), Value::String(job.request.event_id.clone()));
         if let Some(trace_id) = &job.request.trace_id {
             variables.insert(TRACE_ID.to_owned(), Value::String(trace_id.to_string()));
         }
         let mut progress = Progress::after(plan.problems);
-        let mut lanes = lanes(job, &plan.work);
+        let mut lanes = lanes(job, &plan.effects);
         let mut running = FuturesUnordered::new();
         loop {
             for (&target, lane) in &mut lanes {
                 let permits =
-                    if lane.is_proven { self.actions.concurrency(target).max(1) } else { 1 };
+                    if lane.is_proven { self.targets.concurrency(target).max(1) } else { 1 };
                 while progress.goes_on()
                     && !lane.is_unreachable
                     && lane.running < permits
@@ -125,20 +118,13 @@ pub(super) struct AttemptResult<'a> {
     pub(super) failed: &'a mut BTreeSet<String>,
 }
 
-/// One effect that is left to do.
-#[derive(Clone, Copy, Debug)]
-struct Step<'a> {
-    action: &'a Action,
-    device: Eui48,
-}
-
 /// The effects at one target. Targets are independent of each other.
 #[derive(Debug, Default)]
 struct Lane<'a> {
     /// Per device, the actions in the order of the flow; each begins when the one before is done.
-    waiting: VecDeque<VecDeque<Step<'a>>>,
+    waiting: VecDeque<VecDeque<PlannedEffect<'a>>>,
     /// The devices with a call under way, and the actions that follow it.
-    under_way: BTreeMap<Eui48, VecDeque<Step<'a>>>,
+    under_way: BTreeMap<Eui48, VecDeque<PlannedEffect<'a>>>,
     running: usize,
     /// Whether the target did something in this attempt: before that it is asked by one call at a
     /// time, so that an unreachable target is not asked more often than that.
@@ -148,7 +134,7 @@ struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    fn next(&self) -> Option<&Step<'a>> {
+    fn next(&self) -> Option<&PlannedEffect<'a>> {
         self.waiting.front()?.front()
     }
 
@@ -179,10 +165,10 @@ impl<'a> Lane<'a> {
 
 /// What is left to do, by target. Devices that failed before go last, so that they cannot use up
 /// the time of the others; among themselves they begin at another one in each attempt.
-fn lanes<'a>(job: &Job<'_>, work: &[(&'a Action, Eui48)]) -> BTreeMap<&'a str, Lane<'a>> {
-    let mut by_target: BTreeMap<&str, Vec<(Eui48, VecDeque<Step<'a>>)>> = BTreeMap::new();
+fn lanes<'a>(job: &Job<'_>, planned: &[PlannedEffect<'a>]) -> BTreeMap<&'a str, Lane<'a>> {
+    let mut by_target: BTreeMap<&str, Vec<(Eui48, VecDeque<PlannedEffect<'a>>)>> = BTreeMap::new();
     let mut places = BTreeMap::new();
-    for &(action, device) in work {
+    for &PlannedEffect { action, device } in planned {
         let steps = by_target.entry(action.target.as_str()).or_default();
         let place = *places.entry((action.target.as_str(), device)).or_insert_with(|| {
             steps.push((device, VecDeque::new()));
@@ -192,12 +178,12 @@ fn lanes<'a>(job: &Job<'_>, work: &[(&'a Action, Eui48)]) -> BTreeMap<&'a str, L
         if !job.taken.effects.contains_key(&key)
             && let Some((_, steps)) = steps.get_mut(place)
         {
-            steps.push_back(Step { action, device });
+            steps.push_back(PlannedEffect { action, device });
         }
     }
     let earlier = usize::try_from(job.taken.attempt.saturating_sub(1)).unwrap_or(0);
     let failed = job.taken.failed();
-    let lane = |(target, subjects): (&'a str, Vec<(Eui48, VecDeque<Step<'a>>)>)| {
+    let lane = |(target, subjects): (&'a str, Vec<(Eui48, VecDeque<PlannedEffect<'a>>)>)| {
         let left = subjects.into_iter().filter(|(_, steps)| !steps.is_empty());
         let (mut last, mut waiting): (VecDeque<_>, VecDeque<_>) =
             left.partition(|(device, _)| failed.contains(&subject_key(target, *device)));

@@ -17,7 +17,7 @@ use tracing::{Instrument, Span};
 
 use self::end::End;
 use self::execute::AttemptResult;
-pub use self::plan::{Plan, plan};
+pub use self::plan::{Plan, PlannedEffect, plan};
 use crate::audit::AttemptRecord;
 use crate::budget::AttemptBudget;
 use crate::failure::{Class, Failure, Reason};
@@ -25,7 +25,7 @@ use crate::flow::{Flow, Flows};
 use crate::instance::{Instance, Status};
 use crate::ledger::{ClaimError, Claimed, Effect, EffectKey, Lease, LeaseLost};
 use crate::metrics::{Metric, Metrics};
-use crate::ports::{Act, Clock, Ledger, LedgerError, ReadInstance, SendDeadLetter};
+use crate::ports::{Claim, Clock, FileAudit, LedgerError, Ports, ReadInstance};
 use crate::request::{BadRequest, Request};
 use crate::retry::RetryState;
 use crate::time::Timestamp;
@@ -64,19 +64,19 @@ pub enum Disposition {
     },
 }
 
-/// All that the second story may use.
+/// All that [`process`] uses.
 #[derive(Clone, Debug)]
-pub struct Processor<L, I, A, D, C> {
+pub struct Processor<P: Ports> {
     /// What was done already.
-    pub ledger: L,
+    pub ledger: P::Ledger,
     /// The office system, which alone is believed.
-    pub source: I,
+    pub source: P::Source,
     /// The targets.
-    pub actions: A,
+    pub targets: P::Targets,
     /// Where messages go that cannot succeed.
-    pub dead_letters: D,
+    pub dead_letters: P::DeadLetters,
     /// The time.
-    pub clock: C,
+    pub clock: P::Clock,
     /// Which approval does what, and how patiently.
     pub flows: Flows,
     /// Where figures go.
@@ -85,17 +85,7 @@ pub struct Processor<L, I, A, D, C> {
 
 /// Claim in the ledger, read the instance at the source, check it, extract and validate,
 /// one effect per device and action, complete.
-pub async fn process<L, I, A, D, C>(
-    message: &Message<'_>,
-    processor: &Processor<L, I, A, D, C>,
-) -> Disposition
-where
-    L: Ledger,
-    I: ReadInstance,
-    A: Act,
-    D: SendDeadLetter,
-    C: Clock,
-{
+pub async fn process<P: Ports>(message: &Message<'_>, processor: &Processor<P>) -> Disposition {
     let span =
         tracing::info_span!("request", instance_id = Empty, event_id = Empty, trace_id = Empty);
     let handled = AssertUnwindSafe(processor.handle(message)).catch_unwind().instrument(span);
@@ -154,14 +144,7 @@ impl From<BadRequest> for AttemptError {
     }
 }
 
-impl<L, I, A, D, C> Processor<L, I, A, D, C>
-where
-    L: Ledger,
-    I: ReadInstance,
-    A: Act,
-    D: SendDeadLetter,
-    C: Clock,
-{
+impl<P: Ports> Processor<P> {
     /// An attempt, and what the queue must do after it.
     async fn handle(&self, message: &Message<'_>) -> Disposition {
         let end = match self.isolated_attempt(message).await {
@@ -294,7 +277,7 @@ where
         let circuits = self.peek(flow).await?;
         let instance = self.source.read_instance(&request.instance_id).await?;
         confirm(request, &instance)?;
-        let plan = plan(flow, &instance, &request.event_id, &self.actions)?;
+        let plan = plan(flow, &instance, &self.targets)?;
         attempt_record.is_read = true;
         attempt_record.applicant.clone_from(&instance.applicant);
         attempt_record.form_number.clone_from(&instance.form_number);

@@ -10,15 +10,24 @@ use crate::flow::{Action, Flow};
 use crate::instance::Instance;
 use crate::ledger::EffectKey;
 use crate::mac::Eui48;
-use crate::ports::Act;
+use crate::ports::Conditions;
+
+/// One effect of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedEffect<'a> {
+    /// The target and its operation.
+    pub action: &'a Action,
+    /// The device.
+    pub device: Eui48,
+}
 
 /// What an instance leads to.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    /// The values that templates may use, besides the device.
+    /// The values that templates may use, besides the device and the event id.
     pub variables: Map<String, Value>,
     /// What is to be done, each effect once, in the order of the flow's actions.
-    pub work: Vec<(&'a Action, Eui48)>,
+    pub effects: Vec<PlannedEffect<'a>>,
     /// What is wrong with the form.
     pub problems: Vec<Problem>,
     /// All good devices of the form.
@@ -38,15 +47,14 @@ pub struct Plan<'a> {
 pub fn plan<'a>(
     flow: &'a Flow,
     instance: &Instance,
-    event_id: &str,
-    actions: &impl Act,
+    conditions: &impl Conditions,
 ) -> Result<Plan<'a>, Failure> {
     let Extracted { devices, values, unreadable, problems, random_mac } =
         extract(flow, &instance.form);
-    let variables = variables(event_id, instance, values);
-    let mut work = Vec::new();
+    let variables = variables(instance, values);
+    let mut effects = Vec::new();
     let (mut planned, mut held_back) = (HashSet::new(), HashSet::new());
-    for Wanted { action, is_wanted } in wanted(flow, &variables, &unreadable, actions)? {
+    for Wanted { action, is_wanted } in wanted(flow, &variables, &unreadable, conditions)? {
         for &device in devices.get(&action.for_each).into_iter().flatten() {
             let subject = (action.target.as_str(), device);
             if !is_wanted {
@@ -55,13 +63,13 @@ pub fn plan<'a>(
                 // Two fields can name the same device.
                 && planned.insert(EffectKey::new(&action.target, &action.operation, device))
             {
-                work.push((action, device));
+                effects.push(PlannedEffect { action, device });
             }
         }
     }
     check_size(&planned)?;
     let devices = devices.into_values().flatten().collect();
-    Ok(Plan { variables, work, problems, devices, random_mac })
+    Ok(Plan { variables, effects, problems, devices, random_mac })
 }
 
 /// `DynamoDB` keeps at most 400 KB in one item, and all effects of a request stand in its item:
@@ -99,20 +107,20 @@ fn wanted<'a>(
     flow: &'a Flow,
     variables: &Map<String, Value>,
     unreadable: &BTreeSet<String>,
-    actions: &impl Act,
+    conditions: &impl Conditions,
 ) -> Result<Vec<Wanted<'a>>, Failure> {
     let is_unreadable =
-        |when: &str| unreadable.iter().any(|field| actions.condition_uses(when, field));
+        |when: &str| unreadable.iter().any(|field| conditions.condition_uses(when, field));
     let mut wanted = Vec::new();
     let is_open = flow.when.as_deref().is_some_and(is_unreadable);
-    if !is_open && !holds(flow.when.as_deref(), variables, actions)? {
+    if !is_open && !holds(flow.when.as_deref(), variables, conditions)? {
         tracing::info!(flow = flow.name, "nothing is to be done, by the flow's condition");
         return Ok(wanted);
     }
     for action in &flow.actions {
         let is_open = is_open || action.when.as_deref().is_some_and(is_unreadable);
-        if is_open || holds(action.when.as_deref(), variables, actions)? {
-            let uses = |field: &String| actions.uses(&action.target, &action.operation, field);
+        if is_open || holds(action.when.as_deref(), variables, conditions)? {
+            let uses = |field: &String| conditions.uses(&action.target, &action.operation, field);
             wanted.push(Wanted { action, is_wanted: !is_open && !unreadable.iter().any(uses) });
         }
     }
@@ -125,21 +133,16 @@ fn wanted<'a>(
 fn holds(
     condition: Option<&str>,
     variables: &Map<String, Value>,
-    actions: &impl Act,
+    conditions: &impl Conditions,
 ) -> Result<bool, Failure> {
-    condition.map_or(Ok(true), |when| actions.holds(when, variables))
+    condition.map_or(Ok(true), |when| conditions.holds(when, variables))
 }
 
 /// What templates may use, besides the device: the flow's own fields cannot hide these.
-fn variables(
-    event_id: &str,
-    instance: &Instance,
-    mut variables: Map<String, Value>,
-) -> Map<String, Value> {
+fn variables(instance: &Instance, mut variables: Map<String, Value>) -> Map<String, Value> {
     for (name, value) in [
         ("definition_id", instance.definition_id.as_str()),
         ("instance_id", &instance.instance_id),
-        ("event_id", event_id),
         ("applicant", &instance.applicant),
         ("form_number", &instance.form_number),
     ] {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use greenlight_core::form::Form;
 use greenlight_core::{Class, Disposition, Failure, Reason};
+use greenlight_testkit::request::request;
 
 use world::{Run, START, World, device, field, form};
 
@@ -316,7 +317,7 @@ async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
     run.world.advance(Duration::from_hours(64));
     let end = run.attempt().await;
     assert!(matches!(end, Disposition::RetryAfter { .. }), "{end:?}");
-    let spent = run.world.record.lock().unwrap().clone().unwrap().retry.unwrap().spent_ms;
+    let spent = run.world.ledger.record(&request("I-1").key()).unwrap().retry.unwrap().spent_ms;
     assert!(spent < 300_000, "three waits and not a weekend: {spent} ms");
 }
 

@@ -1,31 +1,26 @@
 //! Ports in memory, so that thousands of whole requests can be played: the ledger runs the real
 //! state machine, the target fails as a test says.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use greenlight_core::audit::AttemptRecord;
-use greenlight_core::breaker::Breaker;
 use greenlight_core::budget::AttemptBudget;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
-use greenlight_core::ledger::{
-    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome,
-    Lease, LeaseId, LeaseLost, Record, apply,
-};
+use greenlight_core::ledger::{EffectOutcome, Lease, LeaseId};
 use greenlight_core::mac::Eui48;
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Act, Call, Claim, Clock, Complete, DeadLetter, KeepBreakers, LedgerError, QueueError,
-    ReadInstance, RecordEffect, SendDeadLetter,
+    Act, Call, Clock, Conditions, DeadLetter, Ports, QueueError, ReadInstance, SendDeadLetter,
 };
 use greenlight_core::{
-    Decision, Disposition, Failure, Message, Processor, Reason, Request, RequestKey, Timestamp,
-    process,
+    Disposition, Failure, Message, Processor, Reason, Request, Timestamp, process,
 };
+use greenlight_testkit::clock::TestClock;
+use greenlight_testkit::memory::MemoryLedger;
+use greenlight_testkit::request::request;
 use serde_json::{Map, Value, json};
 
 /// One call, as the target saw it.
@@ -44,8 +39,8 @@ pub(crate) type Behaviour = Box<dyn Fn(&Call<'_>, usize) -> Result<(), Failure> 
 
 /// Everything around a request.
 pub(crate) struct World {
-    pub(crate) record: Mutex<Option<Record>>,
-    pub(crate) breakers: Mutex<BTreeMap<String, Breaker>>,
+    pub(crate) ledger: MemoryLedger,
+    pub(crate) clock: TestClock,
     pub(crate) form: Mutex<Form>,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) behaviour: Mutex<Behaviour>,
@@ -56,7 +51,6 @@ pub(crate) struct World {
     pub(crate) letters: Mutex<Vec<Reason>>,
     pub(crate) under_way: Mutex<BTreeSet<(String, u8)>>,
     pub(crate) dead_letter_queue_panics: bool,
-    pub(crate) now: AtomicI64,
 }
 
 /// Where a [`World`] begins.
@@ -65,8 +59,8 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 impl World {
     pub(crate) fn new(form: Form) -> Self {
         Self {
-            record: Mutex::default(),
-            breakers: Mutex::default(),
+            ledger: MemoryLedger::default(),
+            clock: TestClock::standing(START),
             form: Mutex::new(form),
             seen: Mutex::default(),
             behaviour: Mutex::new(Box::new(|_, _| Ok(()))),
@@ -75,7 +69,6 @@ impl World {
             letters: Mutex::default(),
             under_way: Mutex::default(),
             dead_letter_queue_panics: false,
-            now: AtomicI64::new(START.as_millis()),
         }
     }
 
@@ -87,8 +80,7 @@ impl World {
     }
 
     pub(crate) fn advance(&self, duration: Duration) {
-        let millis = i64::try_from(duration.as_millis()).unwrap();
-        self.now.fetch_add(millis, Ordering::SeqCst);
+        self.clock.advance(duration);
     }
 
     /// The last octets of the devices for which `operation` was done at `target`.
@@ -99,86 +91,13 @@ impl World {
             .map(|it| it.device)
             .collect()
     }
-
-    fn apply(&self, command: Command, now: Timestamp) -> CommandResult {
-        let mut record = self.record.lock().unwrap();
-        let (next, answer) = apply(record.take(), command, now);
-        *record = next;
-        answer
-    }
 }
 
-/// The ports, all of them the same world.
+/// The ports with a behaviour that a test chooses, all of them the same world.
 #[derive(Clone)]
-pub(crate) struct Ports(pub(crate) Arc<World>);
+pub(crate) struct WorldPort(pub(crate) Arc<World>);
 
-impl Claim for Ports {
-    async fn claim(
-        &self,
-        _: &Request,
-        lease: &Lease,
-        now: Timestamp,
-    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
-        match self.0.apply(Command::Claim(lease.clone()), now) {
-            CommandResult::Claim(answer) => Ok(answer),
-            CommandResult::Write(_) => panic!("a claim is answered as one"),
-        }
-    }
-}
-
-fn written(answer: &CommandResult) -> Result<(), LeaseLost> {
-    match answer {
-        CommandResult::Write(answer) => *answer,
-        CommandResult::Claim(_) => panic!("a write is answered as one"),
-    }
-}
-
-impl RecordEffect for Ports {
-    async fn record_effect(
-        &self,
-        _: &RequestKey,
-        lease_id: &LeaseId,
-        key: &EffectKey,
-        effect: Effect,
-        now: Timestamp,
-    ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        Ok(written(
-            &self.0.apply(Command::RecordEffect(lease_id.clone(), key.clone(), effect), now),
-        ))
-    }
-}
-
-impl Complete for Ports {
-    async fn complete(
-        &self,
-        _: &Request,
-        lease_id: &LeaseId,
-        completion: &Completion,
-        _: Option<&AttemptRecord>,
-        now: Timestamp,
-    ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        Ok(written(&self.0.apply(Command::Complete(lease_id.clone(), completion.clone()), now)))
-    }
-
-    async fn file_event(&self, _: &Request, _: Timestamp) -> Result<(), LedgerError> {
-        Ok(())
-    }
-}
-
-impl KeepBreakers for Ports {
-    async fn change_breaker<T: Send>(
-        &self,
-        target: &str,
-        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
-    ) -> Result<(Breaker, T), LedgerError> {
-        let mut breakers = self.0.breakers.lock().unwrap();
-        let (breaker, result) = change(breakers.remove(target).unwrap_or_default());
-        breakers.insert(target.to_owned(), breaker.clone());
-        Ok((breaker, result))
-    }
-}
-
-impl ReadInstance for Ports {
+impl ReadInstance for WorldPort {
     async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
         Ok(Instance {
             instance_id: instance_id.to_owned(),
@@ -191,7 +110,7 @@ impl ReadInstance for Ports {
     }
 }
 
-impl Act for Ports {
+impl Conditions for WorldPort {
     fn holds(&self, _: &str, _: &Map<String, Value>) -> Result<bool, Failure> {
         Ok(true)
     }
@@ -203,7 +122,9 @@ impl Act for Ports {
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         self.0.used_by == Some((target, operation, field))
     }
+}
 
+impl Act for WorldPort {
     fn is_exclusive(&self, _: &str) -> bool {
         false
     }
@@ -237,7 +158,7 @@ impl Act for Ports {
     }
 }
 
-impl SendDeadLetter for Ports {
+impl SendDeadLetter for WorldPort {
     async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         assert!(!self.0.dead_letter_queue_panics, "the dead-letter queue breaks");
         self.0.letters.lock().unwrap().push(letter.reason.clone());
@@ -245,22 +166,21 @@ impl SendDeadLetter for Ports {
     }
 }
 
-impl Clock for Ports {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.now.load(Ordering::SeqCst))
-    }
+/// What a request meets in a [`World`].
+struct InWorld;
 
-    async fn sleep(&self, _: Duration) {
-        std::future::pending::<()>().await;
-    }
+impl Ports for InWorld {
+    type Ledger = MemoryLedger;
+    type Source = WorldPort;
+    type Targets = WorldPort;
+    type DeadLetters = WorldPort;
+    type Clock = TestClock;
 }
-
-type WorldProcessor = Processor<Ports, Ports, Ports, Ports, Ports>;
 
 /// A request on its way, from attempt to attempt.
 pub(crate) struct Run {
     pub(crate) world: Arc<World>,
-    processor: WorldProcessor,
+    processor: Processor<InWorld>,
     pub(crate) receives: u32,
     pub(crate) first_received: Timestamp,
     pub(crate) expires_at: Option<Timestamp>,
@@ -289,13 +209,13 @@ impl Run {
             "#
         );
         let world = Arc::new(world);
-        let ports = || Ports(Arc::clone(&world));
+        let port = || WorldPort(Arc::clone(&world));
         let processor = Processor {
-            ledger: ports(),
-            source: ports(),
-            actions: ports(),
-            dead_letters: ports(),
-            clock: ports(),
+            ledger: world.ledger.clone(),
+            source: port(),
+            targets: port(),
+            dead_letters: port(),
+            clock: world.clock.clone(),
             flows: Flows::parse(&text, &|_| None).unwrap(),
             metrics: Arc::new(NoMetrics),
         };
@@ -313,26 +233,15 @@ impl Run {
     pub(crate) async fn redrive(&mut self) -> Disposition {
         self.world.advance(Duration::from_hours(1));
         self.receives = 0;
-        self.first_received = Ports(Arc::clone(&self.world)).now();
+        self.first_received = self.world.clock.now();
         self.attempt().await
     }
 
     /// One receive of the message.
     pub(crate) async fn attempt(&mut self) -> Disposition {
         self.receives += 1;
-        let now = Ports(Arc::clone(&self.world)).now();
-        let request = Request {
-            v: greenlight_core::request::VERSION,
-            source: "feishu".into(),
-            tenant: "t".into(),
-            event_id: "e".into(),
-            definition_id: "A".into(),
-            instance_id: "I-1".into(),
-            decision: Decision::Approved,
-            occurred_at: None,
-            received_at: START,
-            trace_id: None,
-        };
+        let now = self.world.clock.now();
+        let request = Request { definition_id: "A".into(), received_at: START, ..request("I-1") };
         let lease_id = LeaseId::from(format!("lease-{now}-{}", self.receives).as_str());
         let body = request.to_json();
         let message = Message {

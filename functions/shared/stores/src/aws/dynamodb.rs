@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-    Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use greenlight_core::audit::{AttemptRecord, Subject, day};
+#[cfg(feature = "operator")]
+use greenlight_core::ledger::ResetError;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
 };
-use greenlight_core::ports::{Claim, Complete, LedgerError, RecordEffect};
+use greenlight_core::ports::{Claim, Complete, FileAudit, LedgerError, RecordEffect};
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Request, RequestKey, Timestamp};
 
@@ -34,12 +31,6 @@ const CLAIMABLE: &str = "attribute_not_exists(pk) OR (v = :v AND (#state = :fail
 
 /// Whoever writes must hold the lease, now.
 const HELD: &str = "#state = :running AND #lease = :me AND lease_until > :now";
-
-/// So often a completion is tried when it meets another write.
-const SETTLE_TRIES: u32 = 4;
-
-/// How long filing what an attempt found out may take: it comes out of the attempt's last seconds.
-const FILE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The ledger in one DynamoDB table with the string key `pk`.
 #[derive(Clone, Debug)]
@@ -192,49 +183,116 @@ pub(super) fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
 impl Complete for DynamoLedger {
     async fn complete(
         &self,
-        request: &Request,
+        request: &RequestKey,
         lease_id: &LeaseId,
         completion: &Completion,
-        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        let filing = self.file_end(request, completion, attempt_record, now);
-        let late = || LedgerError("it took too long".to_owned());
-        // What an operator asks for must not keep a request from ending.
-        let filed = tokio::time::timeout(FILE_WITHIN, filing).await;
-        if let Err(error) = filed.unwrap_or_else(|_| Err(late())) {
-            tracing::warn!(%error, "what the attempt found out could not be filed");
-        }
-        let update = self.completion(request, lease_id, completion, attempt_record, now)?;
-        let mut writes = vec![TransactWriteItem::builder().update(update).build()];
+        let mut sets = Vec::new();
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", request_pk(request))
+            .condition_expression(HELD)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#lease", "lease_id")
+            .expression_attribute_values(":running", text("running"))
+            .expression_attribute_values(":me", text(lease_id.as_str()))
+            .expression_attribute_values(":now", number(now.as_millis()));
         if completion.is_final() {
-            let put = Put::builder()
-                .table_name(&self.table)
-                .set_item(Some(event_item(request, now)))
-                .build()
-                .map_err(|error| LedgerError(error.to_string()))?;
-            writes.push(TransactWriteItem::builder().put(put).build());
+            sets.extend(["#state = :ended", "settled_at = :now", "expires_at = :expires_at"]);
+            update = update
+                .expression_attribute_values(":ended", text(end_state(completion)))
+                .expression_attribute_values(":expires_at", expiry(now));
+        } else {
+            sets.push("lease_until = :void");
+            update = update.expression_attribute_values(":void", number(0));
         }
-        // The SDK gives each call a token of its own, so that one sent again settles once.
-        let call = self.client.transact_write_items().set_transact_items(Some(writes));
-        let mut tries = 1..SETTLE_TRIES;
-        loop {
-            match call.clone().send().await {
-                Ok(_) => return Ok(Ok(())),
-                Err(error) if is_cancelled_by(&error, "ConditionalCheckFailed") => {
-                    return Ok(Err(LeaseLost));
+        if let Some((reason, retry)) = completion.failure() {
+            sets.extend([
+                "failure_class = :class",
+                "failure_reason = :reason",
+                "failure_target = :target",
+                "failed_at = :now",
+                "retry = :retry",
+            ]);
+            let target = reason.target.as_deref().unwrap_or_default();
+            let retry = serde_json::to_string(retry);
+            let retry = retry.map_err(|error| LedgerError(error.to_string()))?;
+            update = update
+                .expression_attribute_values(":class", text(reason.class.as_str()))
+                .expression_attribute_values(":reason", text(&reason.text))
+                .expression_attribute_values(":target", text(target))
+                .expression_attribute_values(":retry", text(&retry));
+        }
+        let result = update
+            .update_expression(format!("SET {}", sets.join(", ")))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Ok(())),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    // The SDK sends a call again whose answer was lost.
+                    let old = refused.item();
+                    let is_ours =
+                        old.is_some_and(|old| completed_by(old, lease_id, completion, now));
+                    Ok(if is_ours { Ok(()) } else { Err(LeaseLost) })
                 }
-                // Somebody else's claim came at the same moment; the SDK does not try that again.
-                Err(error)
-                    if is_cancelled_by(&error, "TransactionConflict") && tries.next().is_some() => {
-                }
-                Err(error) => {
-                    return Err(LedgerError(describe(
-                        "dynamodb:UpdateItem and dynamodb:PutItem",
-                        &error,
-                    )));
-                }
+                _ => Err(LedgerError(describe("dynamodb:UpdateItem", &error))),
+            },
+        }
+    }
+}
+
+const fn end_state(completion: &Completion) -> &'static str {
+    match completion {
+        Completion::Done => "done",
+        Completion::Failed { .. } => "failed",
+        Completion::Released { .. } => "running",
+    }
+}
+
+/// Whether the item is as this completion left it.
+fn completed_by(item: &Item, lease_id: &LeaseId, completion: &Completion, now: Timestamp) -> bool {
+    let is = |name: &str, at: Timestamp| timestamp(item, name).is_ok_and(|found| found == at);
+    let is_as_left = match completion {
+        Completion::Done | Completion::Failed { .. } => is("settled_at", now),
+        Completion::Released { retry: left, .. } => {
+            is("lease_until", Timestamp::default())
+                && retry(item).is_ok_and(|found| found.as_ref() == Some(left))
+        }
+    };
+    is_as_left
+        && string(item, "lease_id").is_ok_and(|id| id == lease_id.as_str())
+        && string(item, "state").is_ok_and(|state| state == end_state(completion))
+}
+
+impl FileAudit for DynamoLedger {
+    async fn file_attempt(
+        &self,
+        request: &Request,
+        completion: &Completion,
+        record: Option<&AttemptRecord>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        if let Some(record) = record {
+            let key = request.key();
+            let described = self.describe_request(&key, record);
+            futures_util::try_join!(self.file(request, record, now), described)?;
+        }
+        match completion {
+            Completion::Released { retry, .. } if retry.wait_ms > 0 => {
+                self.put_waiting(request, retry, now).await
             }
+            Completion::Done | Completion::Failed { .. }
+                if record.is_some_and(|record| record.has_waited) =>
+            {
+                self.delete_waiting(&request.key()).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -251,110 +309,71 @@ impl Complete for DynamoLedger {
 }
 
 impl DynamoLedger {
-    /// Files what an operator looks a request up by: what the attempt found out, and whether it
-    /// waits.
-    async fn file_end(
+    /// Adds to the request what its source said of it. An attempt that did not get that far leaves
+    /// what is there.
+    async fn describe_request(
         &self,
-        request: &Request,
-        completion: &Completion,
-        attempt_record: Option<&AttemptRecord>,
-        now: Timestamp,
+        request: &RequestKey,
+        record: &AttemptRecord,
     ) -> Result<(), LedgerError> {
-        if let Some(attempt_record) = attempt_record {
-            self.file(request, attempt_record, now).await?;
+        if record.applicant.is_empty() {
+            return Ok(());
         }
-        match completion {
-            Completion::Released { retry, .. } if retry.wait_ms > 0 => {
-                self.put_waiting(request, retry, now).await
-            }
-            Completion::Released { .. } => Ok(()),
-            Completion::Done | Completion::Failed { .. } => {
-                if attempt_record.is_some_and(|attempt_record| attempt_record.has_waited) {
-                    self.delete_waiting(&request.key()).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// The write of a completion, under the condition that the lease is held.
-    fn completion(
-        &self,
-        request: &Request,
-        lease_id: &LeaseId,
-        completion: &Completion,
-        attempt_record: Option<&AttemptRecord>,
-        now: Timestamp,
-    ) -> Result<Update, LedgerError> {
-        let update = Update::builder()
+        self.client
+            .update_item()
             .table_name(&self.table)
-            .key("pk", request_pk(&request.key()))
-            .condition_expression(HELD)
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#lease", "lease_id")
-            .expression_attribute_values(":running", text("running"))
-            .expression_attribute_values(":me", text(lease_id.as_str()))
-            .expression_attribute_values(":now", number(now.as_millis()));
-        let (update, mut sets) = if completion.is_final() {
-            let is_done = *completion == Completion::Done;
-            let ended = text(if is_done { "done" } else { "failed" });
-            let update = update
-                .expression_attribute_values(":ended", ended)
-                .expression_attribute_values(":expires_at", expiry(now));
-            (update, vec!["#state = :ended", "settled_at = :now", "expires_at = :expires_at"])
-        } else {
-            let update = update.expression_attribute_values(":void", number(0));
-            (update, vec!["lease_until = :void"])
-        };
-        let update = match completion.failure() {
-            None => update,
-            Some((reason, retry)) => {
-                sets.extend([
-                    "failure_class = :class",
-                    "failure_reason = :reason",
-                    "failure_target = :target",
-                    "failed_at = :now",
-                    "retry = :retry",
-                ]);
-                let target = reason.target.as_deref().unwrap_or_default();
-                let retry = serde_json::to_string(retry);
-                let retry = retry.map_err(|error| LedgerError(error.to_string()))?;
-                update
-                    .expression_attribute_values(":class", text(reason.class.as_str()))
-                    .expression_attribute_values(":reason", text(&reason.text))
-                    .expression_attribute_values(":target", text(target))
-                    .expression_attribute_values(":retry", text(&retry))
-            }
-        };
-        // What was found out before the source was away must not be forgotten.
-        let update = match attempt_record
-            .filter(|attempt_record| !attempt_record.applicant.is_empty())
-        {
-            None => update,
-            Some(attempt_record) => {
-                sets.extend(["#flow = :flow", "applicant = :applicant", "form_number = :serial"]);
-                update
-                    .expression_attribute_names("#flow", "flow")
-                    .expression_attribute_values(":flow", text(&attempt_record.flow))
-                    .expression_attribute_values(":applicant", text(&attempt_record.applicant))
-                    .expression_attribute_values(":serial", text(&attempt_record.form_number))
-            }
-        };
-        update
-            .update_expression(format!("SET {}", sets.join(", ")))
-            .build()
-            .map_err(|error| LedgerError(error.to_string()))
+            .key("pk", request_pk(request))
+            .condition_expression("attribute_exists(pk)")
+            .update_expression(
+                "SET #flow = :flow, applicant = :applicant, form_number = :form_number",
+            )
+            .expression_attribute_names("#flow", "flow")
+            .expression_attribute_values(":flow", text(&record.flow))
+            .expression_attribute_values(":applicant", text(&record.applicant))
+            .expression_attribute_values(":form_number", text(&record.form_number))
+            .send()
+            .await
+            .map_err(|error| LedgerError(describe("dynamodb:UpdateItem", &error)))?;
+        Ok(())
     }
 }
 
-fn is_cancelled_by(error: &SdkError<TransactWriteItemsError>, code: &str) -> bool {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-        error.as_service_error()
-    else {
-        return false;
-    };
-    let mut reasons = cancelled.cancellation_reasons().iter();
-    reasons.any(|reason| reason.code() == Some(code))
+#[cfg(feature = "operator")]
+impl greenlight_core::ports::ResetRequest for DynamoLedger {
+    async fn reset_request(
+        &self,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> Result<Result<(), ResetError>, LedgerError> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", request_pk(request))
+            .condition_expression("v = :v AND (#state <> :running OR lease_until <= :now)")
+            .update_expression(
+                "SET #state = :running, lease_until = :void, effects = :none, attempt = :void \
+                 REMOVE settled_at, retry",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":v", number(VERSION))
+            .expression_attribute_values(":running", text("running"))
+            .expression_attribute_values(":now", number(now.as_millis()))
+            .expression_attribute_values(":void", number(0))
+            .expression_attribute_values(":none", AttributeValue::M(Item::new()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match call.send().await {
+            Ok(_) => Ok(Ok(())),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let Some(old) = refused.item() else { return Ok(Err(ResetError::Unknown)) };
+                    check_version(old)?;
+                    Ok(Err(ResetError::Running))
+                }
+                _ => Err(LedgerError(describe("dynamodb:UpdateItem", &error))),
+            },
+        }
+    }
 }
 
 /// A processed event id, which points to its request.

@@ -124,27 +124,12 @@ mod tests {
 
     use futures_util::FutureExt;
     use futures_util::future::join_all;
+    use greenlight_core::Timestamp;
     use greenlight_core::ledger::EffectOutcome;
-    use greenlight_core::{Decision, Request, Timestamp};
+    use greenlight_testkit::request::request;
     use tokio::sync::Semaphore;
 
     use super::*;
-
-    fn request() -> RequestKey {
-        let request = Request {
-            v: greenlight_core::request::VERSION,
-            source: "feishu".into(),
-            tenant: "t".into(),
-            event_id: "e".into(),
-            definition_id: "a".into(),
-            instance_id: "i".into(),
-            decision: Decision::Approved,
-            occurred_at: None,
-            received_at: Timestamp::from_millis(0),
-            trace_id: None,
-        };
-        request.key()
-    }
 
     fn effect() -> Effect {
         Effect { outcome: EffectOutcome::Done, at: Timestamp::from_millis(1) }
@@ -152,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn effects_that_end_during_a_record_are_recorded_with_the_next_as_many_as_fit() {
-        let (effects, request) = (EffectsOfAMoment::default(), request());
+        let (effects, request) = (EffectsOfAMoment::default(), request("I-1").key());
         let lease_id = LeaseId::from("me");
         let written = RefCell::new(Vec::new());
         let write = |effects: Vec<(EffectKey, Effect)>| {
@@ -179,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_for_one_that_is_stopped_is_told() {
-        let (effects, request) = (EffectsOfAMoment::default(), request());
+        let (effects, request) = (EffectsOfAMoment::default(), request("I-1").key());
         let lease_id = LeaseId::from("me");
         let room = Semaphore::new(0);
         let write = |_| async {

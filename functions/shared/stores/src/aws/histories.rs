@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{
     Grant, LastFailure, RequestHistory, RequestStatus, StoredDeadLetter, Subject, day,
@@ -12,7 +12,7 @@ use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, LeaseId, State};
 use greenlight_core::ports::LedgerError;
 
-use super::dynamodb::{DynamoLedger, attempt, effects, is_refused, retry};
+use super::dynamodb::{DynamoLedger, attempt, effects, retry};
 use super::item::{
     BREAKERS, DISCARDED, GRANTS, GSI, GSI_PK, GSI_SK, Item, WAITING, check_version, expiry,
     new_item, number, of_day, string, text, timestamp, unreadable,
@@ -204,39 +204,6 @@ impl DynamoLedger {
         Ok(())
     }
 
-    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next
-    /// attempt, which is the first one again and has the whole retry budget. `false` when there is
-    /// none, or a worker is at it.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, LedgerError> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&format!("request#{key}")))
-            .condition_expression(
-                "#state IN (:done, :failed) OR (#state = :running AND lease_until <= :now)",
-            )
-            .update_expression(
-                "SET #state = :running, lease_until = :void, effects = :none, attempt = :void \
-                 REMOVE settled_at, retry",
-            )
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":done", text("done"))
-            .expression_attribute_values(":failed", text("failed"))
-            .expression_attribute_values(":running", text("running"))
-            .expression_attribute_values(":now", number(now.as_millis()))
-            .expression_attribute_values(":void", number(0))
-            .expression_attribute_values(":none", AttributeValue::M(Item::new()));
-        match call.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_refused(&error) => Ok(false),
-            Err(error) => Err(LedgerError(describe("dynamodb:UpdateItem", &error))),
-        }
-    }
-
     /// Items of the index under `gsi_pk`, in the order that the range asks for.
     async fn query(&self, gsi_pk: &str, range: &Range) -> Result<Vec<Item>, LedgerError> {
         let mut items = Vec::new();
@@ -342,16 +309,15 @@ fn history(item: &Item) -> Result<RequestHistory, LedgerError> {
     };
     let moment = |name: &str| item.contains_key(name).then(|| timestamp(item, name)).transpose();
     let key = string(item, "pk")?;
+    let lease_id = LeaseId::from(string(item, "lease_id")?);
     let state = match string(item, "state")? {
-        "done" => State::Done { at: timestamp(item, "settled_at")? },
+        "done" => State::Done { at: timestamp(item, "settled_at")?, by: lease_id },
         "failed" => State::Failed {
             at: timestamp(item, "settled_at")?,
+            by: lease_id,
             reason: string(item, "failure_reason")?.to_owned(),
         },
-        _ => State::Running(Lease {
-            id: LeaseId::from(string(item, "lease_id")?),
-            until: timestamp(item, "lease_until")?,
-        }),
+        _ => State::Running(Lease { id: lease_id, until: timestamp(item, "lease_until")? }),
     };
     let last_failure = match (optional("failure_class"), moment("failed_at")?) {
         (Some(class), Some(at)) => Some(LastFailure {

@@ -137,26 +137,6 @@ impl Database {
         rows.iter().map(history).collect()
     }
 
-    /// Forgets what was done for a request that nobody is at, so that all of it is done by its next
-    /// attempt, which is the first one again and has the whole retry budget. `false` when there is
-    /// none, or a worker is at it.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn forget(&self, key: &str, now: Timestamp) -> Result<bool, LedgerError> {
-        let forgotten = sqlx::query(
-            r#"UPDATE requests SET record = json_set(record, '$.effects', json('{}'), '$.attempt', 0,
-                   '$.retry', json('null'), '$.state', json('{"running":{"id":"","until":0}}'))
-               WHERE key = ? AND coalesce(record ->> '$.state.running.until', 0) <= ?"#,
-        )
-        .bind(key)
-        .bind(now.as_millis())
-        .execute(&self.pool)
-        .await
-        .map_err(failed)?;
-        Ok(forgotten.rows_affected() > 0)
-    }
-
     /// How the requests stand that were claimed for the first time since `since`.
     ///
     /// # Errors

@@ -4,25 +4,21 @@ use futures_util::FutureExt;
 use greenlight_core::audit::{AttemptRecord, LastFailure, Subject};
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
-    LeaseLost, REMEMBERED_FOR, Record, apply,
+    LeaseLost, REMEMBERED_FOR, Record, ResetError, apply,
 };
-use greenlight_core::ports::{Claim, Complete, LedgerError, RecordEffect};
+use greenlight_core::ports::{Claim, Complete, FileAudit, LedgerError, RecordEffect, ResetRequest};
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 use sqlx::SqliteConnection;
 
 use super::{Database, attempt_records, failed};
 
-/// What else is written in the same transaction.
+/// What else stands in the request's row.
 #[derive(Default)]
-struct With {
+struct Columns {
     /// The request, where the command has it whole.
     request: Option<Request>,
-    /// What the attempt found out.
-    attempt_record: Option<AttemptRecord>,
-    /// What went wrong in it.
+    /// What went wrong in the attempt.
     reason: Option<Reason>,
-    /// Whether its event id is filed as processed.
-    event: bool,
 }
 
 impl Database {
@@ -30,13 +26,13 @@ impl Database {
         &self,
         key: &RequestKey,
         command: Command,
-        with: With,
+        columns: Columns,
         now: Timestamp,
     ) -> Result<CommandResult, LedgerError> {
         let key = key.clone();
         self.group_commit
             .write(move |connection| {
-                async move { carry_out(connection, &key, command, &with, now).await }.boxed()
+                async move { carry_out(connection, &key, command, &columns, now).await }.boxed()
             })
             .await
     }
@@ -46,7 +42,7 @@ async fn carry_out(
     connection: &mut SqliteConnection,
     key: &RequestKey,
     command: Command,
-    with: &With,
+    columns: &Columns,
     now: Timestamp,
 ) -> Result<CommandResult, LedgerError> {
     let json: Option<String> = sqlx::query_scalar("SELECT record FROM requests WHERE key = ?")
@@ -57,15 +53,12 @@ async fn carry_out(
     let record: Option<Record> =
         json.map(|json| serde_json::from_str(&json)).transpose().map_err(failed)?;
     let (record, answer) = apply(record, command, now);
-    let is_changed = matches!(answer, CommandResult::Claim(Ok(_)) | CommandResult::Write(Ok(())));
+    let is_changed = matches!(
+        answer,
+        CommandResult::Claim(Ok(_)) | CommandResult::Write(Ok(())) | CommandResult::Reset(Ok(()))
+    );
     if let Some(record) = record.filter(|_| is_changed) {
-        save(connection, key, &record, with, now).await?;
-        if let Some(request) = with.request.as_ref().filter(|_| with.event) {
-            file_event(connection, request, now).await?;
-        }
-        if let (Some(request), Some(attempt_record)) = (&with.request, &with.attempt_record) {
-            attempt_records::file(connection, request, attempt_record).await?;
-        }
+        save(connection, key, &record, columns, now).await?;
     }
     Ok(answer)
 }
@@ -74,10 +67,10 @@ async fn save(
     connection: &mut SqliteConnection,
     key: &RequestKey,
     record: &Record,
-    with: &With,
+    columns: &Columns,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let last_failure = with.reason.as_ref().map(|reason| LastFailure {
+    let last_failure = columns.reason.as_ref().map(|reason| LastFailure {
         class: reason.class.as_str().to_owned(),
         reason: reason.text.clone(),
         target: reason.target.clone(),
@@ -85,32 +78,46 @@ async fn save(
     });
     let last_failure =
         last_failure.map(|last_failure| serde_json::to_string(&last_failure)).transpose();
-    // Before the source was asked nothing of it is known, and what was known stays.
-    let found =
-        with.attempt_record.as_ref().filter(|attempt_record| !attempt_record.applicant.is_empty());
+    let request = columns.request.as_ref();
     sqlx::query(
         "INSERT INTO requests (key, record, definition_id, event_id, expires_at, received_at, first_claimed_at)
          VALUES (?1, ?2, coalesce(?3, ''), coalesce(?4, ''), ?5, ?6, ?7)
          ON CONFLICT (key) DO UPDATE SET record = ?2, definition_id = coalesce(?3, definition_id),
              event_id = coalesce(?4, event_id), expires_at = ?5, received_at = coalesce(received_at, ?6),
-             first_claimed_at = coalesce(first_claimed_at, ?7), last_failure = coalesce(?8, last_failure),
-             flow = coalesce(?9, flow), applicant = coalesce(?10, applicant),
-             form_number = coalesce(?11, form_number)",
+             first_claimed_at = coalesce(first_claimed_at, ?7), last_failure = coalesce(?8, last_failure)",
     )
     .bind(key.as_str())
     .bind(serde_json::to_string(record).map_err(failed)?)
-    .bind(with.request.as_ref().map(|request| &request.definition_id))
-    .bind(with.request.as_ref().map(|request| &request.event_id))
+    .bind(request.map(|request| &request.definition_id))
+    .bind(request.map(|request| &request.event_id))
     .bind(now.plus(REMEMBERED_FOR).as_millis())
-    .bind(with.request.as_ref().map(|request| request.received_at.as_millis()))
+    .bind(request.map(|request| request.received_at.as_millis()))
     .bind(now.as_millis())
     .bind(last_failure.map_err(failed)?)
-    .bind(found.map(|attempt_record| &attempt_record.flow))
-    .bind(found.map(|attempt_record| &attempt_record.applicant))
-    .bind(found.map(|attempt_record| &attempt_record.form_number))
     .execute(connection)
     .await
     .map_err(failed)?;
+    Ok(())
+}
+
+/// Adds to the request what its source said of it. An attempt that did not get that far leaves what
+/// is there.
+async fn describe_request(
+    connection: &mut SqliteConnection,
+    request: &RequestKey,
+    record: &AttemptRecord,
+) -> Result<(), LedgerError> {
+    if record.applicant.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("UPDATE requests SET flow = ?, applicant = ?, form_number = ? WHERE key = ?")
+        .bind(&record.flow)
+        .bind(&record.applicant)
+        .bind(&record.form_number)
+        .bind(request.as_str())
+        .execute(connection)
+        .await
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -140,10 +147,10 @@ impl Claim for Database {
         lease: &Lease,
         now: Timestamp,
     ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
-        let with = With { request: Some(request.clone()), ..With::default() };
-        match self.run(&request.key(), Command::Claim(lease.clone()), with, now).await? {
+        let columns = Columns { request: Some(request.clone()), ..Columns::default() };
+        match self.run(&request.key(), Command::Claim(lease.clone()), columns, now).await? {
             CommandResult::Claim(answer) => Ok(answer),
-            CommandResult::Write(_) => Err(failed("a claim is answered as one")),
+            other => Err(unexpected(&other)),
         }
     }
 }
@@ -158,25 +165,63 @@ impl RecordEffect for Database {
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let command = Command::RecordEffect(lease_id.clone(), key.clone(), effect);
-        write_answer(&self.run(request, command, With::default(), now).await?)
+        match self.run(request, command, Columns::default(), now).await? {
+            CommandResult::Write(answer) => Ok(answer),
+            other => Err(unexpected(&other)),
+        }
     }
 }
 
 impl Complete for Database {
     async fn complete(
         &self,
-        request: &Request,
+        request: &RequestKey,
         lease_id: &LeaseId,
         completion: &Completion,
-        attempt_record: Option<&AttemptRecord>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let command = Command::Complete(lease_id.clone(), completion.clone());
-        let event = completion.is_final();
         let reason = completion.failure().map(|(reason, _)| reason.clone());
-        let (request_of, attempt_record) = (Some(request.clone()), attempt_record.cloned());
-        let with = With { request: request_of, attempt_record, reason, event };
-        write_answer(&self.run(&request.key(), command, with, now).await?)
+        let columns = Columns { reason, ..Columns::default() };
+        match self.run(request, command, columns, now).await? {
+            CommandResult::Write(answer) => Ok(answer),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+impl ResetRequest for Database {
+    async fn reset_request(
+        &self,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> Result<Result<(), ResetError>, LedgerError> {
+        match self.run(request, Command::Reset, Columns::default(), now).await? {
+            CommandResult::Reset(answer) => Ok(answer),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+impl FileAudit for Database {
+    async fn file_attempt(
+        &self,
+        request: &Request,
+        _: &Completion,
+        record: Option<&AttemptRecord>,
+        _: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let Some(record) = record.cloned() else { return Ok(()) };
+        let request = request.clone();
+        self.group_commit
+            .write(move |connection| {
+                async move {
+                    attempt_records::file(connection, &request, &record).await?;
+                    describe_request(connection, &request.key(), &record).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
@@ -194,9 +239,6 @@ impl Complete for Database {
     }
 }
 
-fn write_answer(answer: &CommandResult) -> Result<Result<(), LeaseLost>, LedgerError> {
-    match answer {
-        CommandResult::Write(answer) => Ok(*answer),
-        CommandResult::Claim(_) => Err(failed("a write is answered as one")),
-    }
+fn unexpected(answer: &CommandResult) -> LedgerError {
+    LedgerError(format!("the state machine answered another command: {answer:?}"))
 }

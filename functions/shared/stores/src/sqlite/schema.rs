@@ -137,27 +137,12 @@ const fn is_first_edition(version: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use greenlight_core::ports::Enqueue;
-    use greenlight_core::{Decision, Request, Timestamp};
+    use greenlight_testkit::request::request;
 
     use super::super::Database;
     use super::*;
 
     const NEXT: &str = "ALTER TABLE queue ADD COLUMN note TEXT NOT NULL DEFAULT 'from before'";
-
-    fn request() -> Request {
-        Request {
-            v: greenlight_core::request::VERSION,
-            source: "feishu".into(),
-            tenant: "t".into(),
-            event_id: "e".into(),
-            definition_id: "a".into(),
-            instance_id: "i".into(),
-            decision: Decision::Approved,
-            occurred_at: None,
-            received_at: Timestamp::from_millis(0),
-            trace_id: None,
-        }
-    }
 
     async fn version(database: &Database) -> i64 {
         sqlx::query_scalar("PRAGMA user_version").fetch_one(&database.pool).await.unwrap()
@@ -166,20 +151,20 @@ mod tests {
     #[tokio::test]
     async fn an_older_database_is_brought_up_to_date_with_what_is_in_it() {
         let database = Database::in_memory().await.unwrap();
-        database.enqueue(&request()).await.unwrap();
+        database.enqueue(&request("I-1")).await.unwrap();
         let steps = [STEPS, &[NEXT]].concat();
         migrate(&database.pool, &steps).await.unwrap();
         migrate(&database.pool, &steps).await.unwrap();
         assert_eq!(version(&database).await, i64::try_from(FIRST_EDITION + steps.len()).unwrap());
         let notes: Vec<(String, String)> =
             sqlx::query_as("SELECT body, note FROM queue").fetch_all(&database.pool).await.unwrap();
-        assert_eq!(notes, [(request().to_json(), "from before".to_owned())]);
+        assert_eq!(notes, [(request("I-1").to_json(), "from before".to_owned())]);
     }
 
     #[tokio::test]
     async fn a_step_that_fails_leaves_everything_as_it_was() {
         let database = Database::in_memory().await.unwrap();
-        database.enqueue(&request()).await.unwrap();
+        database.enqueue(&request("I-1")).await.unwrap();
         let before = version(&database).await;
         let steps = [STEPS, &[NEXT, "CREATE TABLE queue (id INTEGER)"]].concat();
         assert!(migrate(&database.pool, &steps).await.is_err());

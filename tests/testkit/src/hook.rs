@@ -1,0 +1,186 @@
+//! A hook around each call of a port: it can count calls, fail, panic, wait for ever, or crash a
+//! worker at a chosen point.
+
+use greenlight_core::Failure;
+use greenlight_core::audit::AttemptRecord;
+use greenlight_core::breaker::Breaker;
+use greenlight_core::instance::Instance;
+use greenlight_core::ledger::{
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
+};
+use greenlight_core::ports::{
+    Act, Call, Claim, Complete, Conditions, DeadLetter, FileAudit, KeepBreakers, LedgerError,
+    QueueError, ReadInstance, RecordEffect, SendDeadLetter,
+};
+use greenlight_core::{Request, RequestKey, Timestamp};
+use serde_json::{Map, Value};
+
+/// A call of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortCall {
+    /// Of [`Claim`].
+    Claim(RequestKey),
+    /// Of [`RecordEffect`].
+    RecordEffect(EffectKey),
+    /// Of [`Complete`].
+    Complete(RequestKey),
+    /// [`FileAudit::file_attempt`].
+    FileAttempt,
+    /// [`FileAudit::file_event`].
+    FileEvent,
+    /// Of [`KeepBreakers`].
+    ChangeBreaker,
+    /// Of [`ReadInstance`], with the instance.
+    ReadInstance(String),
+    /// Of [`Act`].
+    Act(EffectKey),
+    /// Of [`SendDeadLetter`].
+    SendDeadLetter,
+}
+
+/// What happens around the calls of a port.
+pub trait Hook: Send + Sync {
+    /// Before a call.
+    fn before(&self, call: &PortCall) -> impl Future<Output = ()> + Send;
+
+    /// After a call; `has_succeeded` says whether it did what it is for.
+    fn after(&self, call: &PortCall, has_succeeded: bool) -> impl Future<Output = ()> + Send;
+}
+
+/// A port with a hook around each of its calls.
+#[derive(Clone, Debug)]
+pub struct Hooked<P, H> {
+    /// The port.
+    pub port: P,
+    /// The hook.
+    pub hook: H,
+}
+
+impl<P: Sync, H: Hook> Hooked<P, H> {
+    async fn around<T>(
+        &self,
+        call: PortCall,
+        result: impl Future<Output = T> + Send,
+        has_succeeded: impl Fn(&T) -> bool + Send,
+    ) -> T
+    where
+        T: Send,
+    {
+        self.hook.before(&call).await;
+        let result = result.await;
+        let has_succeeded = has_succeeded(&result);
+        self.hook.after(&call, has_succeeded).await;
+        result
+    }
+}
+
+impl<P: Claim, H: Hook> Claim for Hooked<P, H> {
+    async fn claim(
+        &self,
+        request: &Request,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
+        let result = self.port.claim(request, lease, now);
+        self.around(PortCall::Claim(request.key()), result, |it| matches!(it, Ok(Ok(_)))).await
+    }
+}
+
+impl<P: RecordEffect, H: Hook> RecordEffect for Hooked<P, H> {
+    async fn record_effect(
+        &self,
+        request: &RequestKey,
+        lease_id: &LeaseId,
+        key: &EffectKey,
+        effect: Effect,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        let result = self.port.record_effect(request, lease_id, key, effect, now);
+        self.around(PortCall::RecordEffect(key.clone()), result, |it| matches!(it, Ok(Ok(()))))
+            .await
+    }
+}
+
+impl<P: Complete, H: Hook> Complete for Hooked<P, H> {
+    async fn complete(
+        &self,
+        request: &RequestKey,
+        lease_id: &LeaseId,
+        completion: &Completion,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        let result = self.port.complete(request, lease_id, completion, now);
+        self.around(PortCall::Complete(request.clone()), result, |it| matches!(it, Ok(Ok(()))))
+            .await
+    }
+}
+
+impl<P: FileAudit, H: Hook> FileAudit for Hooked<P, H> {
+    async fn file_attempt(
+        &self,
+        request: &Request,
+        completion: &Completion,
+        record: Option<&AttemptRecord>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let result = self.port.file_attempt(request, completion, record, now);
+        self.around(PortCall::FileAttempt, result, Result::is_ok).await
+    }
+
+    async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
+        self.around(PortCall::FileEvent, self.port.file_event(request, now), Result::is_ok).await
+    }
+}
+
+impl<P: KeepBreakers, H: Hook> KeepBreakers for Hooked<P, H> {
+    async fn change_breaker<T: Send>(
+        &self,
+        target: &str,
+        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
+    ) -> Result<(Breaker, T), LedgerError> {
+        let result = self.port.change_breaker(target, change);
+        self.around(PortCall::ChangeBreaker, result, Result::is_ok).await
+    }
+}
+
+impl<P: ReadInstance, H: Hook> ReadInstance for Hooked<P, H> {
+    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
+        let call = PortCall::ReadInstance(instance_id.to_owned());
+        self.around(call, self.port.read_instance(instance_id), Result::is_ok).await
+    }
+}
+
+impl<P: Conditions, H> Conditions for Hooked<P, H> {
+    fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
+        self.port.holds(condition, variables)
+    }
+
+    fn condition_uses(&self, condition: &str, field: &str) -> bool {
+        self.port.condition_uses(condition, field)
+    }
+
+    fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
+        self.port.uses(target, operation, field)
+    }
+}
+
+impl<P: Act, H: Hook> Act for Hooked<P, H> {
+    fn is_exclusive(&self, target: &str) -> bool {
+        self.port.is_exclusive(target)
+    }
+
+    fn concurrency(&self, target: &str) -> usize {
+        self.port.concurrency(target)
+    }
+
+    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        self.around(PortCall::Act(call.key()), self.port.act(call), Result::is_ok).await
+    }
+}
+
+impl<P: SendDeadLetter, H: Hook> SendDeadLetter for Hooked<P, H> {
+    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        let result = self.port.send_dead_letter(letter);
+        self.around(PortCall::SendDeadLetter, result, Result::is_ok).await
+    }
+}

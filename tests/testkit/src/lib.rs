@@ -1,0 +1,6 @@
+//! What the tests of several crates share.
+
+pub mod clock;
+pub mod hook;
+pub mod memory;
+pub mod request;

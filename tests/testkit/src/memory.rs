@@ -1,0 +1,140 @@
+//! Ports in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use greenlight_core::audit::AttemptRecord;
+use greenlight_core::breaker::Breaker;
+use greenlight_core::ledger::{
+    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
+    LeaseLost, Record, apply,
+};
+use greenlight_core::ports::{
+    Claim, Complete, DeadLetter, FileAudit, KeepBreakers, LedgerError, QueueError, RecordEffect,
+    SendDeadLetter,
+};
+use greenlight_core::{Reason, Request, RequestKey, Timestamp};
+
+/// The state machine over a map. It files nothing.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryLedger {
+    records: Arc<Mutex<BTreeMap<RequestKey, Record>>>,
+    breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
+}
+
+impl MemoryLedger {
+    /// The record of a request, if it was ever claimed.
+    pub fn record(&self, request: &RequestKey) -> Option<Record> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).get(request).cloned()
+    }
+
+    fn apply(&self, request: &RequestKey, command: Command, now: Timestamp) -> CommandResult {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let (record, result) = apply(records.remove(request), command, now);
+        if let Some(record) = record {
+            records.insert(request.clone(), record);
+        }
+        result
+    }
+
+    fn write(
+        &self,
+        request: &RequestKey,
+        command: Command,
+        now: Timestamp,
+    ) -> Result<(), LeaseLost> {
+        match self.apply(request, command, now) {
+            CommandResult::Write(result) => result,
+            other => panic!("the result of another command: {other:?}"),
+        }
+    }
+}
+
+impl Claim for MemoryLedger {
+    async fn claim(
+        &self,
+        request: &Request,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<Result<Claimed, ClaimError>, LedgerError> {
+        match self.apply(&request.key(), Command::Claim(lease.clone()), now) {
+            CommandResult::Claim(result) => Ok(result),
+            other => panic!("the result of another command: {other:?}"),
+        }
+    }
+}
+
+impl RecordEffect for MemoryLedger {
+    async fn record_effect(
+        &self,
+        request: &RequestKey,
+        lease_id: &LeaseId,
+        key: &EffectKey,
+        effect: Effect,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        let command = Command::RecordEffect(lease_id.clone(), key.clone(), effect);
+        Ok(self.write(request, command, now))
+    }
+}
+
+impl Complete for MemoryLedger {
+    async fn complete(
+        &self,
+        request: &RequestKey,
+        lease_id: &LeaseId,
+        completion: &Completion,
+        now: Timestamp,
+    ) -> Result<Result<(), LeaseLost>, LedgerError> {
+        let command = Command::Complete(lease_id.clone(), completion.clone());
+        Ok(self.write(request, command, now))
+    }
+}
+
+impl FileAudit for MemoryLedger {
+    async fn file_attempt(
+        &self,
+        _: &Request,
+        _: &Completion,
+        _: Option<&AttemptRecord>,
+        _: Timestamp,
+    ) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn file_event(&self, _: &Request, _: Timestamp) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+impl KeepBreakers for MemoryLedger {
+    async fn change_breaker<T: Send>(
+        &self,
+        target: &str,
+        change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
+    ) -> Result<(Breaker, T), LedgerError> {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (breaker, result) = change(breakers.remove(target).unwrap_or_default());
+        breakers.insert(target.to_owned(), breaker.clone());
+        Ok((breaker, result))
+    }
+}
+
+/// A dead-letter queue that takes everything: bodies with their reasons, in order.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDeadLetters(Arc<Mutex<Vec<(String, Reason)>>>);
+
+impl MemoryDeadLetters {
+    /// What is in it.
+    pub fn all(&self) -> Vec<(String, Reason)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl SendDeadLetter for MemoryDeadLetters {
+    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        let mut letters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.push((letter.body.to_owned(), letter.reason.clone()));
+        Ok(())
+    }
+}
