@@ -1,55 +1,35 @@
 //! `greenlight audit` and `greenlight grants`: what happened to a request, and who has which device.
 
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
-
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Grant, RequestHistory, RequestStatus, Subject};
-use greenlight_core::ledger::{EffectKey, EffectOutcome, State};
-use greenlight_core::ports::Clock;
-use greenlight_stores::SystemClock;
+use greenlight_core::audit::{Grant, RequestHistory, RequestStatus};
+use greenlight_core::ledger::{EffectOutcome, State};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::backend::{Backend, BackendError};
-use crate::format::{lines, moment, span, table};
+use crate::format::{OutputFormat, lines, moment, span, table};
 use crate::reasons::next_step;
 
-/// So many stories of one subject are told.
-const STORIES: usize = 50;
-
-/// It cannot be told.
+/// Nothing was ever filed under it.
 #[derive(Debug, Error)]
-pub enum AuditError {
-    /// The ledger says no.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// Nothing was ever filed under it.
-    #[error(
-        "the ledger knows no event, instance, device or person `{0}`: the event never came, no flow is for its \
-         approval, its first attempt is under way, or it ended before greenlight filed such things (账本中没有记录)"
-    )]
-    NotThere(String),
+#[error(
+    "the ledger knows no event, instance, device or person `{0}`: the event never came, no flow is for its \
+     approval, its first attempt is under way, or it ended before greenlight filed such things (账本中没有记录)"
+)]
+pub struct NotFound(pub String);
+
+/// Requests, in the order that is given.
+#[must_use]
+pub fn render(histories: &[RequestHistory], now: Timestamp, format: OutputFormat) -> String {
+    let histories = histories.iter();
+    match format {
+        OutputFormat::Json => lines(histories.map(|history| to_json(history, now).to_string())),
+        OutputFormat::Text => {
+            histories.map(|history| to_text(history, now)).collect::<Vec<_>>().join("\n")
+        }
+    }
 }
 
-/// The stories of an event id, an instance, a device in any spelling or a person, in order of time.
-///
-/// # Errors
-/// [`AuditError::NotThere`] when there is none.
-pub async fn audit(backend: &Backend, wanted: &str, as_json: bool) -> Result<String, AuditError> {
-    let now = SystemClock.now();
-    let mut histories = backend.histories_of(&Subject::guess(wanted), STORIES).await?;
-    if histories.is_empty() {
-        return Err(AuditError::NotThere(wanted.to_owned()));
-    }
-    histories.reverse();
-    if as_json {
-        return Ok(lines(histories.iter().map(|history| to_json(history, now).to_string())));
-    }
-    Ok(histories.iter().map(|history| to_text(history, now)).collect::<Vec<_>>().join("\n"))
-}
-
-/// A story, a line per step.
+/// A request, a line per step.
 fn to_text(history: &RequestHistory, now: Timestamp) -> String {
     let [source, instance, decision] = history.key_parts().unwrap_or(["?"; 3]);
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
@@ -167,58 +147,22 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
     })
 }
 
-/// Who has which device, newest first: of a device, a person or an instance, or all.
-///
-/// # Errors
-/// [`BackendError`] says who did not answer.
-pub async fn grants(
-    backend: &Backend,
-    of: Option<&str>,
-    at_most: usize,
-    as_json: bool,
-) -> Result<String, BackendError> {
-    let grants = find_grants(backend, of, at_most).await?;
-    if as_json {
-        return Ok(lines(grants.iter().map(|grant| grant_json(grant).to_string())));
+/// Grants; `of` is what was asked for.
+#[must_use]
+pub fn render_grants(grants: &[Grant], of: Option<&str>, format: OutputFormat) -> String {
+    if format == OutputFormat::Json {
+        return lines(grants.iter().map(|grant| grant_json(grant).to_string()));
     }
     if grants.is_empty() {
         let of = of.map_or_else(String::new, |of| format!(" to or because of `{of}`"));
-        return Ok(format!("No device is granted{of}. 没有授权的设备。\n"));
+        return format!("No device is granted{of}. 没有授权的设备。\n");
     }
     let row = |grant: &Grant| {
         let Grant { device, target, applicant, request, .. } = grant;
         [device, target, &moment(grant.since), applicant, request].map(Clone::clone)
     };
     let rows: Vec<_> = grants.iter().map(row).collect();
-    Ok(table(["DEVICE", "TARGET", "SINCE", "APPLICANT", "BECAUSE OF"], &rows))
-}
-
-/// The grants that [`grants`] tells of.
-///
-/// # Errors
-/// [`BackendError`] says who did not answer.
-pub async fn find_grants(
-    backend: &Backend,
-    of: Option<&str>,
-    at_most: usize,
-) -> Result<Vec<Grant>, BackendError> {
-    let forever = Timestamp::from_millis(i64::MAX);
-    let Some(of) = of else { return backend.grants(at_most, forever).await };
-    // Whoever asks for one is told by the requests that are filed under it, not by going through all.
-    let subjects = Subject::guess(of);
-    let histories = backend.histories_of(&subjects, STORIES).await?;
-    let effects =
-        histories.iter().flat_map(|history| history.effects.keys().filter_map(EffectKey::parts));
-    let places: BTreeSet<_> =
-        effects.map(|(target, _, device)| (target.to_owned(), device.to_string())).collect();
-    let mut grants = backend.grants_of(&Vec::from_iter(places)).await?;
-    grants.retain(|grant| match subjects.as_slice() {
-        [Subject::Device(device)] => grant.device == device.to_string(),
-        _ => histories.iter().any(|history| history.key == grant.request),
-    });
-    grants.sort_by_key(|grant| Reverse(grant.since));
-    grants.truncate(at_most);
-    Ok(grants)
+    table(["DEVICE", "TARGET", "SINCE", "APPLICANT", "BECAUSE OF"], &rows)
 }
 
 fn grant_json(grant: &Grant) -> Value {

@@ -7,8 +7,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::CommandFactory;
+use greenlight_admin as admin;
+use greenlight_admin::audit::{find_grants, find_requests};
+use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
+use greenlight_admin::replay::{Replay, ReplayError};
+use greenlight_admin::status::MAX_WAITING;
 use greenlight_core::Decision;
-use greenlight_stores::SecretFile;
+use greenlight_core::ports::Clock;
+use greenlight_sources::feishu::SOURCE;
+use greenlight_stores::{SecretFile, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
@@ -17,22 +24,19 @@ use crate::arguments::{
     Arguments, AskFeishu, Command, ConnectorsCommand, DecisionArgument, DlqCommand, FlowsCommand,
     SecretsCommand,
 };
-use crate::audit::{self, AuditError};
 use crate::backend::{Address, Backend, BackendError};
-use crate::dlq::{self, DlqError, Pace, Which};
 use crate::doctor::{DoctorOptions, run_checks};
 use crate::flows::OfBackend;
+use crate::format::OutputFormat;
 use crate::output::{
     log_writer, one_line, print, print_error, print_line, print_question, try_print,
 };
-use crate::replay::{Replay, ReplayError, replay};
 use crate::secrets::{self, Secrets};
 use crate::send_test::{Event, send_test};
-use crate::status::{self, status};
-use crate::{connectors, demo, feishu, flows, serve, ui};
+use crate::{audit, connectors, demo, dlq, feishu, flows, replay, serve, status, ui};
 
 /// What was asked for is not there.
-const NOT_THERE: u8 = 3;
+const NOT_FOUND: u8 = 3;
 
 /// It was done in part.
 const IN_PART: u8 = 4;
@@ -50,28 +54,25 @@ impl<E: std::error::Error> From<E> for Failed {
 }
 
 impl Failed {
-    fn of_dlq(error: DlqError) -> Self {
-        let status = match &error {
-            DlqError::NotThere(_) | DlqError::NoneOfClass { .. } => NOT_THERE,
-            DlqError::NotAll(_) | DlqError::NotSeen { .. } | DlqError::Taken(_) => IN_PART,
-            DlqError::Backend(_) => 1,
+    fn of_dlq(error: &DeadLetterError) -> Self {
+        let status = match error {
+            DeadLetterError::NotFound(_) | DeadLetterError::NoneOfClass { .. } => NOT_FOUND,
+            DeadLetterError::NotAll(_)
+            | DeadLetterError::NotSeen { .. }
+            | DeadLetterError::TakenMeanwhile(_) => IN_PART,
+            DeadLetterError::Store(_) => 1,
         };
-        Self { status, ..error.into() }
+        Self { status, text: dlq::render_error(error) }
     }
 
-    fn of_replay(error: ReplayError) -> Self {
+    fn of_replay(error: &ReplayError) -> Self {
         let is_absent = matches!(error, ReplayError::Unknown(_));
-        Self { status: if is_absent { NOT_THERE } else { 1 }, ..error.into() }
-    }
-
-    fn of_audit(error: AuditError) -> Self {
-        let is_absent = matches!(error, AuditError::NotThere(_));
-        Self { status: if is_absent { NOT_THERE } else { 1 }, ..error.into() }
+        Self { status: if is_absent { NOT_FOUND } else { 1 }, text: replay::render_error(error) }
     }
 }
 
 /// What goes to standard output.
-type Told = Result<String, Failed>;
+type Output = Result<String, Failed>;
 
 /// Blocking calls that hang, such as the lookup of a name, are not waited for at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -119,7 +120,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     std::process::exit(i32::from(status))
 }
 
-async fn answer(command: Command) -> Told {
+async fn answer(command: Command) -> Output {
     match command {
         Command::Serve { listen, data_dir: data, files, feishu, ui } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
@@ -133,19 +134,20 @@ async fn answer(command: Command) -> Told {
         }
         Command::Status { waiting, backend, json } => {
             let backend = Backend::open(&backend.address()).await?;
-            Ok(if waiting {
-                status::waiting(&backend, json).await?
-            } else {
-                status(&backend, json).await?
-            })
+            let (now, format) = (SystemClock.now(), OutputFormat::of_flag(json));
+            if waiting {
+                let histories = backend.audit.waiting_requests(MAX_WAITING, now).await?;
+                return Ok(status::render_waiting(&histories, now, format));
+            }
+            Ok(status::render(&backend.status(now).await?, now, format))
         }
         Command::Audit { wanted, backend, json } => {
-            let backend = Backend::open(&backend.address()).await?;
-            audit::audit(&backend, &wanted, json).await.map_err(Failed::of_audit)
+            audit_request(wanted, &backend.address(), OutputFormat::of_flag(json)).await
         }
         Command::Grants { of, backend, limit, json } => {
-            let backend = Backend::open(&backend.address()).await?;
-            Ok(audit::grants(&backend, of.as_deref(), limit, json).await?)
+            let (backend, of) = (Backend::open(&backend.address()).await?, of.as_deref());
+            let grants = find_grants(&*backend.audit, &*backend.grants, of, limit).await?;
+            Ok(audit::render_grants(&grants, of, OutputFormat::of_flag(json)))
         }
         Command::Dlq { command } => dlq(command).await,
         Command::Replay { instance, backend, decision, definition_id, force, json, yes } => {
@@ -158,11 +160,12 @@ async fn answer(command: Command) -> Told {
                 DecisionArgument::Approved => Decision::Approved,
                 DecisionArgument::Revoked => Decision::Revoked,
             };
-            let instance_id = instance;
-            let asked = Replay { instance_id, decision, definition_id, force };
-            let shown = replay(&backend, &asked).await.map_err(Failed::of_replay)?;
-            let instance_id = asked.instance_id;
-            Ok(if json { line(&json!({"instance": instance_id, "enqueued": true})) } else { shown })
+            let (instance_id, source) = (instance, SOURCE.to_owned());
+            let asked = Replay { source, instance_id, decision, definition_id, force };
+            let (audit, requests) = (&*backend.audit, &*backend.requests);
+            let request = admin::replay::replay(audit, requests, &asked, SystemClock.now()).await;
+            let request = request.map_err(|error| Failed::of_replay(&error))?;
+            Ok(replay::render(&request, OutputFormat::of_flag(json)))
         }
         Command::Doctor { json, backend, files, feishu } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
@@ -215,7 +218,7 @@ async fn answer(command: Command) -> Told {
     }
 }
 
-fn write_manual(folder: &Path) -> Told {
+fn write_manual(folder: &Path) -> Output {
     std::fs::create_dir_all(folder)?;
     clap_mangen::generate_to(Arguments::command(), folder)?;
     Ok(format!("the manual pages are in {}\n", folder.display()))
@@ -232,17 +235,17 @@ async fn send(
     address: &Address,
     secrets: Option<PathBuf>,
     event: &Event,
-) -> Told {
+) -> Output {
     let (backend, secrets) = secrets_at(address, secrets).await?;
-    let of_backend = backend.as_ref().map(Backend::webhook_url).transpose()?.flatten();
-    let Some(url) = url.or(of_backend) else {
+    let of_backend = backend.as_ref().and_then(Backend::webhook_url);
+    let Some(url) = url.or_else(|| of_backend.map(str::to_owned)) else {
         let text = "no URL: name it, or a stack with --stack (请指定地址)".to_owned();
         return Err(Failed { text, status: 2 });
     };
     Ok(send_test(&url, &secrets, event).await?)
 }
 
-async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Told {
+async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Output {
     Ok(match command {
         FlowsCommand::Validate => flows::check(files)?,
         FlowsCommand::Schema => flows::schema(),
@@ -255,14 +258,14 @@ async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Told {
     })
 }
 
-async fn subscribe(code: &str, address: &Address, feishu: AskFeishu) -> Told {
+async fn subscribe(code: &str, address: &Address, feishu: AskFeishu) -> Output {
     let (backend, secrets) = secrets_at(address, feishu.secrets).await?;
     let of_backend = backend.and_then(|backend| backend.variable("FEISHU_BASE_URL"));
     let base_url = of_backend.unwrap_or(feishu.feishu_base_url);
     Ok(feishu::subscribe(&secrets, &base_url, code).await?)
 }
 
-async fn set_secrets(address: &Address, files: flows::Files, file: Option<PathBuf>) -> Told {
+async fn set_secrets(address: &Address, files: flows::Files, file: Option<PathBuf>) -> Output {
     let (backend, secrets) = secrets_at(address, file).await?;
     let known = |name: &str| Backend::variable_of(backend.as_ref(), name);
     let of_backend = match &backend {
@@ -282,18 +285,38 @@ async fn set_secrets(address: &Address, files: flows::Files, file: Option<PathBu
     Ok(written.to_text())
 }
 
-async fn dlq(command: DlqCommand) -> Told {
-    let shown = match command {
+async fn dlq(command: DlqCommand) -> Output {
+    carry_out_dlq(command).await?.map_err(|error| Failed::of_dlq(&error))
+}
+
+async fn audit_request(wanted: String, address: &Address, format: OutputFormat) -> Output {
+    let backend = Backend::open(address).await?;
+    let histories = find_requests(&*backend.audit, &wanted).await?;
+    if histories.is_empty() {
+        return Err(Failed { status: NOT_FOUND, ..audit::NotFound(wanted).into() });
+    }
+    Ok(audit::render(&histories, SystemClock.now(), format))
+}
+
+async fn carry_out_dlq(command: DlqCommand) -> Result<Result<String, DeadLetterError>, Failed> {
+    let nothing = || Ok(Ok("nothing is done\n".to_owned()));
+    Ok(match command {
         DlqCommand::List { backend, json } => {
-            let listing = dlq::list(&Backend::open(&backend.address()).await?, json).await;
-            listing.and_then(|dlq::Listing { text, elsewhere }| {
-                let Some(elsewhere) = elsewhere else { return Ok(text) };
-                print(&text);
-                Err(DlqError::NotAll(elsewhere))
-            })
+            let backend = Backend::open(&backend.address()).await?;
+            let seen = dead_letters::look(&*backend.dead_letters, &SystemClock).await?;
+            let text = dlq::render_list(&seen, OutputFormat::of_flag(json));
+            match seen.elsewhere {
+                None => Ok(text),
+                Some(elsewhere) => {
+                    print(&text);
+                    Err(DeadLetterError::NotAll(elsewhere))
+                }
+            }
         }
         DlqCommand::Show { id, backend, json } => {
-            dlq::show(&Backend::open(&backend.address()).await?, &id, json).await
+            let backend = Backend::open(&backend.address()).await?;
+            let letter = dead_letters::find(&*backend.dead_letters, &id, &SystemClock).await;
+            letter.map(|letter| dlq::render(&letter, OutputFormat::of_flag(json)))
         }
         DlqCommand::Redrive { ids, class, backend, dry_run, rate, json, yes } => {
             let backend = Backend::open(&backend.address()).await?;
@@ -303,21 +326,21 @@ async fn dlq(command: DlqCommand) -> Told {
                 Which::OfClass(class) => format!("Put all dead letters of `{class}` back?"),
             };
             if !dry_run && !is_confirmed(&question, yes)? {
-                return Ok("nothing is done\n".to_owned());
+                return nothing();
             }
-            redrive(&backend, &which, Pace { is_dry: dry_run, per_second: rate }, json).await
+            let pace = Pace { is_dry: dry_run, per_second: rate };
+            redrive(&backend, &which, pace, OutputFormat::of_flag(json)).await
         }
         DlqCommand::Discard { id, reason, json, backend, yes } => {
             let backend = Backend::open(&backend.address()).await?;
-            if !is_confirmed(&format!("Take {id} out for good?"), yes)? {
-                return Ok("nothing is done\n".to_owned());
+            if !is_confirmed(&format!("Discard {id} for good?"), yes)? {
+                return nothing();
             }
-            let shown = dlq::discard(&backend, &id, &reason).await;
-            let as_json = |_| line(&json!({"id": id, "discarded": true, "reason": reason}));
-            if json { shown.map(as_json) } else { shown }
+            let queue = &*backend.dead_letters;
+            let discarded = dead_letters::discard(queue, &id, &reason, &SystemClock).await;
+            discarded.map(|()| dlq::render_discarded(&id, &reason, OutputFormat::of_flag(json)))
         }
-    };
-    shown.map_err(Failed::of_dlq)
+    })
 }
 
 /// With a bar on a terminal, which goes when it is over, and a line per letter in any case.
@@ -325,18 +348,18 @@ async fn redrive(
     backend: &Backend,
     which: &Which,
     pace: Pace,
-    as_json: bool,
-) -> Result<String, DlqError> {
+    format: OutputFormat,
+) -> Result<String, DeadLetterError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let shown = dlq::redrive(backend, which, pace, |step| {
-        bar.set_length(u64::try_from(step.of).unwrap_or(u64::MAX));
-        bar.set_position(u64::try_from(step.number).unwrap_or(u64::MAX));
-        let line = if as_json { dlq::step_json(&step) } else { step.line };
-        bar.suspend(|| print_line(&line));
+    let queue = &*backend.dead_letters;
+    let result = dead_letters::redrive(queue, which, pace, &SystemClock, |redriven| {
+        bar.set_length(u64::try_from(redriven.of).unwrap_or(u64::MAX));
+        bar.set_position(u64::try_from(redriven.number).unwrap_or(u64::MAX));
+        bar.suspend(|| print_line(&dlq::render_redriven(&redriven, format)));
     });
-    let shown = shown.await;
+    let result = result.await;
     bar.finish_and_clear();
-    shown.map(|()| String::new())
+    result.map(|()| String::new())
 }
 
 /// For a script.
@@ -380,7 +403,7 @@ async fn secrets_at(
         Address::Folder(_) => Ok((None, Secrets::File(SecretFile::new(file)))),
         Address::Stack(_) => {
             let backend = Backend::open(address).await?;
-            let secrets = backend.secrets(file)?;
+            let secrets = backend.secrets(file);
             Ok((Some(backend), secrets))
         }
     }

@@ -15,9 +15,9 @@ use greenlight_core::ports::{Clock, Http, ReadSecret};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{Definition, SOURCE, Widget};
-use greenlight_stores::SystemClock;
 use greenlight_stores::private::check_private;
 use greenlight_stores::sqlite::OpenError;
+use greenlight_stores::{SecretFile, SystemClock};
 use serde_json::json;
 use thiserror::Error;
 
@@ -25,6 +25,7 @@ use crate::backend::{Address, Backend, BackendError};
 use crate::feishu;
 use crate::flows::{self, Checked, Files, read_with};
 use crate::format::{lines, moment, span};
+use crate::secrets::Secrets;
 
 /// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
@@ -145,11 +146,8 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
     }
     let secrets = match &backend {
         Some(backend) => backend.secrets(options.secrets.clone()),
-        None => {
-            Ok(crate::secrets::Secrets::File(greenlight_stores::SecretFile::new(&options.secrets)))
-        }
+        None => Secrets::File(SecretFile::new(&options.secrets)),
     };
-    let Some(secrets) = checks.take("secret", secrets, "") else { return checks };
     let secret = secrets.read().await;
     let advice = secret.as_ref().err().map_or("", advice_for);
     let Some(secret) = checks.take("secret", secret, advice) else { return checks };
@@ -177,10 +175,10 @@ const fn advice_for(error: &SecretError) -> &'static str {
 }
 
 async fn queues(backend: &Backend, checks: &mut Checks) {
-    let overview = backend.overview(SystemClock.now()).await;
+    let overview = backend.status(SystemClock.now()).await;
     let advice = "; may these credentials read queue, table and metrics? (检查权限)";
     if let Some(overview) = checks.take("queue and ledger", overview, advice) {
-        let dead = overview.dead_letters;
+        let dead = overview.queue.dead_letters;
         checks.ok("queue and ledger", format!("reachable, {dead} dead letter(s) (可访问)"));
     }
 }

@@ -1,4 +1,4 @@
-//! How things are told: moments, spans of time and tables, the same everywhere.
+//! How answers are laid out: moments, spans of time and tables, the same everywhere.
 
 use std::time::Duration;
 
@@ -6,6 +6,23 @@ use greenlight_core::Timestamp;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::output::one_line;
+
+/// How a command prints its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// For scripts: one JSON object per line.
+    Json,
+}
+
+impl OutputFormat {
+    /// As the flag `--json` says.
+    #[must_use]
+    pub const fn of_flag(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
 
 /// A moment, to the second: `2026-11-28T07:24:10Z`.
 #[must_use]

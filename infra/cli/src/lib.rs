@@ -27,6 +27,8 @@ pub mod flows;
 pub mod format;
 pub mod output;
 pub mod reasons;
+#[cfg(test)]
+mod renderings;
 pub mod replay;
 pub mod secrets;
 pub mod send_test;

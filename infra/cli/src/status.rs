@@ -1,40 +1,39 @@
-//! `greenlight status`, and what `serve` says to a monitoring system: how things stand.
+//! `greenlight status`, and the figures of `serve` for a monitoring system.
 
 use std::fmt::Write as _;
 
+use greenlight_admin::status::SystemStatus;
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{MAX_WAITING, RequestHistory, RequestStatus, SystemStatus};
+use greenlight_core::audit::{RequestHistory, RequestStatus};
 use greenlight_core::breaker::{Breaker, BreakerState};
-use greenlight_core::ports::Clock;
-use greenlight_stores::SystemClock;
+use greenlight_core::operator::QueueStatus;
 use serde_json::{Map, Value, json};
 
-use crate::backend::{Backend, BackendError};
-use crate::format::{facts, lines, moment, span, table};
+use crate::format::{OutputFormat, facts, lines, moment, span, table};
 
-/// How things stand: queue, dead letters, breakers, the last hour.
-///
-/// # Errors
-/// [`BackendError`] says what is missing.
-pub async fn status(backend: &Backend, as_json: bool) -> Result<String, BackendError> {
-    let now = SystemClock.now();
-    let overview = backend.overview(now).await?;
-    Ok(if as_json { to_json(&overview, now) } else { to_table(&overview, now) })
+/// The status of queue, dead letters, targets and the last hour.
+#[must_use]
+pub fn render(status: &SystemStatus, now: Timestamp, format: OutputFormat) -> String {
+    match format {
+        OutputFormat::Text => to_table(status, now),
+        OutputFormat::Json => format!("{}\n", to_json(status, now)),
+    }
 }
 
-fn to_table(overview: &SystemStatus, now: Timestamp) -> String {
-    let SystemStatus { waiting, in_flight, oldest, dead_letters, by_class, .. } = overview;
+fn to_table(status: &SystemStatus, now: Timestamp) -> String {
+    let QueueStatus { waiting, in_flight, oldest, dead_letters, .. } = &status.queue;
     let oldest = oldest.map_or_else(
         || "none, or not known (无)".to_owned(),
         |age| format!("{} ago (最早)", span(age)),
     );
-    let by_class: Vec<_> = by_class.iter().map(|(class, n)| format!("{n} {class}")).collect();
+    let by_class = status.queue.dead_letters_by_class.iter();
+    let by_class: Vec<_> = by_class.map(|(class, n)| format!("{n} {class}")).collect();
     let letters = match (*dead_letters, by_class.as_slice()) {
         (0, _) => "none (无死信)".to_owned(),
         (n, []) => format!("{n} (死信)"),
         _ => format!("{} (死信)", by_class.join(", ")),
     };
-    let count = |standing| overview.last_hour.get(&standing).copied().unwrap_or(0);
+    let count = |of: RequestStatus| status.last_hour.get(&of).copied().unwrap_or(0);
     let last_hour = format!(
         "{} succeeded, {} failed, {} not ended yet (最近一小时)",
         count(RequestStatus::Succeeded),
@@ -42,7 +41,7 @@ fn to_table(overview: &SystemStatus, now: Timestamp) -> String {
         count(RequestStatus::Running) + count(RequestStatus::Retrying)
     );
     let mut rows = Vec::new();
-    if overview.is_served == Some(false) {
+    if status.queue.is_served == Some(false) {
         let text = "is not running on this folder: nothing is taken from the queue (未运行)";
         rows.push(("serve".to_owned(), text.to_owned()));
     }
@@ -53,28 +52,28 @@ fn to_table(overview: &SystemStatus, now: Timestamp) -> String {
         ("dead letters".to_owned(), letters),
         ("last hour".to_owned(), last_hour),
     ]);
-    for (source, waiting) in &overview.unreachable_sources {
+    for (source, waiting) in &status.unreachable_sources {
         let text = format!("cannot be reached, {waiting} request(s) wait for it (无法访问)");
         rows.push((format!("source {source}"), text));
     }
-    for (target, breaker) in &overview.breakers {
+    for (target, breaker) in &status.breakers {
         rows.push((format!("target {target}"), to_text(breaker, now)));
     }
     facts(rows)
 }
 
-/// The requests that wait for their next attempt, the soonest first.
-///
-/// # Errors
-/// [`BackendError`] says what is missing.
-pub async fn waiting(backend: &Backend, as_json: bool) -> Result<String, BackendError> {
-    let now = SystemClock.now();
-    let histories = backend.waiting(MAX_WAITING, now).await?;
-    if as_json {
-        return Ok(lines(histories.iter().map(|history| waiting_json(history, now).to_string())));
+/// The requests that wait for their next attempt.
+#[must_use]
+pub fn render_waiting(
+    histories: &[RequestHistory],
+    now: Timestamp,
+    format: OutputFormat,
+) -> String {
+    if format == OutputFormat::Json {
+        return lines(histories.iter().map(|history| waiting_json(history, now).to_string()));
     }
     if histories.is_empty() {
-        return Ok("No request waits for its next attempt. 没有等待重试的请求。\n".to_owned());
+        return "No request waits for its next attempt. 没有等待重试的请求。\n".to_owned();
     }
     let row = |history: &RequestHistory| {
         let last_failure = history.last_failure.as_ref();
@@ -89,7 +88,7 @@ pub async fn waiting(backend: &Backend, as_json: bool) -> Result<String, Backend
         ]
     };
     let rows: Vec<_> = histories.iter().map(row).collect();
-    Ok(table(["INSTANCE", "NEXT ATTEMPT", "TRIES", "TARGET", "LAST FAILURE"], &rows))
+    table(["INSTANCE", "NEXT ATTEMPT", "TRIES", "TARGET", "LAST FAILURE"], &rows)
 }
 
 fn waiting_json(history: &RequestHistory, now: Timestamp) -> Value {
@@ -108,8 +107,8 @@ fn waiting_json(history: &RequestHistory, now: Timestamp) -> Value {
 
 /// As a JSON object.
 #[must_use]
-pub fn to_json(overview: &SystemStatus, now: Timestamp) -> String {
-    let targets: Map<_, _> = overview
+pub fn to_json(status: &SystemStatus, now: Timestamp) -> Value {
+    let targets: Map<_, _> = status
         .breakers
         .iter()
         .map(|(target, breaker)| {
@@ -117,29 +116,28 @@ pub fn to_json(overview: &SystemStatus, now: Timestamp) -> String {
             (target.clone(), json!({"breaker": state, "failures": breaker.failures}))
         })
         .collect();
-    let last_hour: Map<_, _> = overview
+    let last_hour: Map<_, _> = status
         .last_hour
         .iter()
-        .map(|(standing, count)| (standing.as_str().to_owned(), json!(count)))
+        .map(|(status, count)| (status.as_str().to_owned(), json!(count)))
         .collect();
-    let status = json!({
-        "is_served": overview.is_served,
-        "waiting": overview.waiting,
-        "in_flight": overview.in_flight,
-        "waiting_by_class": overview.waiting_by_class,
-        "unreachable_sources": overview.unreachable_sources,
-        "oldest_seconds": overview.oldest.map(|age| age.as_secs()),
-        "dead_letters": overview.dead_letters,
-        "dead_letters_by_class": overview.by_class,
+    json!({
+        "is_served": status.queue.is_served,
+        "waiting": status.queue.waiting,
+        "in_flight": status.queue.in_flight,
+        "waiting_by_class": status.waiting_by_class,
+        "unreachable_sources": status.unreachable_sources,
+        "oldest_seconds": status.queue.oldest.map(|age| age.as_secs()),
+        "dead_letters": status.queue.dead_letters,
+        "dead_letters_by_class": status.queue.dead_letters_by_class,
         "last_hour": last_hour,
         "targets": targets,
-    });
-    format!("{status}\n")
+    })
 }
 
 /// In the text format of Prometheus.
 #[must_use]
-pub fn metrics(overview: &SystemStatus, now: Timestamp) -> String {
+pub fn metrics(status: &SystemStatus, now: Timestamp) -> String {
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, values: &[(String, u64)]| {
         let _ = writeln!(text, "# HELP greenlight_{name} {help}\n# TYPE greenlight_{name} gauge");
@@ -148,23 +146,23 @@ pub fn metrics(overview: &SystemStatus, now: Timestamp) -> String {
         }
     };
     let plain = |value| [(String::new(), value)];
-    let seconds = overview.oldest.unwrap_or_default().as_secs();
-    gauge("queue_waiting", "Messages that wait.", &plain(overview.waiting));
-    gauge("queue_in_flight", "Messages that are being processed.", &plain(overview.in_flight));
+    let seconds = status.queue.oldest.unwrap_or_default().as_secs();
+    gauge("queue_waiting", "Messages that wait.", &plain(status.queue.waiting));
+    gauge("queue_in_flight", "Messages that are being processed.", &plain(status.queue.in_flight));
     gauge(
         "queue_oldest_seconds",
         "Since the event of the first message was received.",
         &plain(seconds),
     );
-    let waiting = overview.waiting_by_class.iter();
+    let waiting = status.waiting_by_class.iter();
     let waiting: Vec<_> =
         waiting.map(|(class, n)| (format!("{{class=\"{}\"}}", escaped(class)), *n)).collect();
     gauge("requests_waiting", "Requests that wait for their next attempt, by class.", &waiting);
-    let letters = overview.by_class.iter();
+    let letters = status.queue.dead_letters_by_class.iter();
     let letters: Vec<_> =
         letters.map(|(class, n)| (format!("{{class=\"{class}\"}}"), *n)).collect();
     gauge("dead_letters", "Dead letters by class.", &letters);
-    let breakers = overview.breakers.iter().map(|(target, breaker)| {
+    let breakers = status.breakers.iter().map(|(target, breaker)| {
         let is_open = is_open(breaker, now);
         (format!("{{target=\"{}\"}}", escaped(target)), u64::from(is_open))
     });

@@ -1,18 +1,26 @@
 //! The operator's command on one machine: why is it in the dead-letter queue, and what then?
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use greenlight::audit::{AuditError, audit, grants};
 use greenlight::backend::{Address, Backend};
-use greenlight::dlq::{self, DlqError, Pace, Which};
+use greenlight::dlq;
+use greenlight::format::OutputFormat;
 use greenlight::reasons::next_step;
-use greenlight::replay::{Replay, ReplayError, replay};
 use greenlight::secrets::{Secrets, SecretsError, set, set_from};
 use greenlight::send_test::{Event, SendError, send_test};
-use greenlight::status::{status, waiting};
-use greenlight_core::Reason;
+use greenlight_admin::audit::{find_grants, find_requests};
+use greenlight_admin::dead_letters::{
+    self, DeadLetterError, Pace, RedriveResult, Redriven, Which, redrive,
+};
+use greenlight_admin::replay::{Replay, ReplayError};
+use greenlight_admin::status::SystemStatus;
+use greenlight_core::audit::{Grant, RequestHistory, RequestStatus};
+use greenlight_core::breaker::Breaker;
+use greenlight_core::ledger::EffectKey;
+use greenlight_core::operator::QueueStatus;
 use greenlight_core::ports::{Clock, DeadLetter, Http, SendDeadLetter};
-use greenlight_core::{Class, Decision, Request};
+use greenlight_core::{Class, Decision, Reason, Request};
 use greenlight_stores::private::write_private;
 use greenlight_stores::sqlite::Database;
 use greenlight_stores::{SecretFile, SystemClock};
@@ -39,9 +47,8 @@ async fn send_dead_letter(database: &Database, instance: &str, class: Class) {
 }
 
 async fn ids(backend: &Backend) -> Vec<String> {
-    let listed = dlq::list(backend, true).await.unwrap().text;
-    let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].clone();
-    listed.lines().map(|line| id(line).as_str().unwrap().to_owned()).collect()
+    let seen = dead_letters::look(&*backend.dead_letters, &SystemClock).await.unwrap();
+    seen.letters.into_iter().map(|letter| letter.id).collect()
 }
 
 fn data(folder: &tempfile::TempDir) -> std::path::PathBuf {
@@ -64,14 +71,20 @@ async fn every_class_of_reason_has_a_next_step() {
     for class in Class::ALL {
         send_dead_letter(&database, class.as_str(), class).await;
     }
-    let listed = dlq::list(&backend, false).await.unwrap().text;
+    let queue = &*backend.dead_letters;
+    let seen = dead_letters::look(queue, &SystemClock).await.unwrap();
+    let listed = dlq::render_list(&seen, OutputFormat::Text);
+    let show = async |id: &str, format| {
+        let letter = dead_letters::find(queue, id, &SystemClock).await;
+        letter.map(|letter| dlq::render(&letter, format))
+    };
     for (class, id) in Class::ALL.map(Class::as_str).into_iter().zip(1..) {
         assert!(listed.contains(&format!("  {class:<29}  7      {class}\n")), "{listed}");
-        let shown = dlq::show(&backend, &format!("{id}"), false).await.unwrap();
+        let shown = show(&format!("{id}"), OutputFormat::Text).await.unwrap();
         assert!(shown.contains(&format!("next step        {}", next_step(class))), "{shown}");
     }
     let login = Class::ALL.iter().position(|class| *class == Class::TargetAuthFailed).unwrap() + 1;
-    let shown = dlq::show(&backend, &login.to_string(), false).await.unwrap();
+    let shown = show(&login.to_string(), OutputFormat::Text).await.unwrap();
     for expected in [
         "class            target_auth_failed\n",
         "reason           because of the test\n",
@@ -82,17 +95,16 @@ async fn every_class_of_reason_has_a_next_step() {
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    let shown: Value =
-        serde_json::from_str(&dlq::show(&backend, "4", true).await.unwrap()).unwrap();
+    let shown: Value = serde_json::from_str(&show("4", OutputFormat::Json).await.unwrap()).unwrap();
     assert!(shown["next_step"].as_str().unwrap().starts_with("tell the applicant"));
     let (first, last) = (shown["first_tried_at"].as_str(), shown["given_up_at"].as_str());
     assert!(first.unwrap() < last.unwrap(), "{shown}");
-    let absent = dlq::show(&backend, "99", false).await.unwrap_err();
-    assert!(matches!(absent, DlqError::NotThere(id) if id == "99"));
+    let absent = show("99", OutputFormat::Text).await.unwrap_err();
+    assert!(matches!(absent, DeadLetterError::NotFound(id) if id == "99"));
 }
 
 #[tokio::test]
-async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
+async fn redrive_by_class_moves_those_and_a_dry_run_none() {
     let (_folder, database, backend) = open().await;
     for (instance, class) in [
         ("1", Class::InvalidForm),
@@ -102,38 +114,46 @@ async fn letters_go_back_by_class_and_a_dry_run_moves_none() {
         send_dead_letter(&database, instance, class).await;
     }
     let which = Which::OfClass("target_unavailable".into());
-    let mut shown = Vec::new();
+    let mut redriven = Vec::new();
     let dry = Pace { is_dry: true, ..AT_ONCE };
-    let progress = |step: dlq::Step| shown.push((step.line, step.number, step.of));
-    dlq::redrive(&backend, &which, dry, progress).await.unwrap();
-    let line = |id| format!("{id} would go back into the queue");
-    assert_eq!(shown, [(line(2), 1, 2), (line(3), 2, 2)]);
+    let queue = &*backend.dead_letters;
+    redrive(queue, &which, dry, &SystemClock, |one| redriven.push(one)).await.unwrap();
+    let would_go_back = |id: &str, number| Redriven {
+        id: id.to_owned(),
+        result: RedriveResult::WouldGoBack,
+        number,
+        of: 2,
+    };
+    assert_eq!(redriven, [would_go_back("2", 1), would_go_back("3", 2)]);
     assert_eq!(ids(&backend).await, ["1", "2", "3"]);
-    dlq::redrive(&backend, &which, AT_ONCE, |_| {}).await.unwrap();
+    redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap();
     assert_eq!(ids(&backend).await, ["1"]);
     let now = SystemClock.now();
     assert_eq!(database.receive(9, now, now).await.unwrap().len(), 2);
-    let none = dlq::redrive(&backend, &which, AT_ONCE, |_| {}).await.unwrap_err().to_string();
-    assert_eq!(none, "no dead letter has the class `target_unavailable`; there is: invalid_form");
+    let none = redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap_err();
+    assert!(
+        matches!(&none, DeadLetterError::NoneOfClass { known, .. } if known == &["invalid_form"]),
+        "{none}"
+    );
     // One that is not there keeps the others where they are.
     let which = Which::Ids(vec!["1".into(), "9".into()]);
-    let absent = dlq::redrive(&backend, &which, AT_ONCE, |_| {}).await.unwrap_err();
-    assert!(matches!(absent, DlqError::NotThere(id) if id == "9"));
+    let absent = redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap_err();
+    assert!(matches!(absent, DeadLetterError::NotFound(id) if id == "9"));
     assert_eq!(ids(&backend).await, ["1"]);
 }
 
 #[tokio::test]
-async fn a_dropped_letter_is_gone_once() {
+async fn a_discarded_letter_is_gone_once() {
     let (_folder, database, backend) = open().await;
     send_dead_letter(&database, "1", Class::NotApproved).await;
-    let shown = dlq::discard(&backend, "1", "was taken back").await.unwrap();
-    assert_eq!(shown, "1 is discarded: was taken back\n");
+    let queue = &*backend.dead_letters;
+    dead_letters::discard(queue, "1", "was taken back", &SystemClock).await.unwrap();
     assert!(ids(&backend).await.is_empty());
-    let again = dlq::discard(&backend, "1", "again").await.unwrap_err();
-    assert!(matches!(again, DlqError::NotThere(_)));
+    let again = dead_letters::discard(queue, "1", "again", &SystemClock).await.unwrap_err();
+    assert!(matches!(again, DeadLetterError::NotFound(_)));
     let which = Which::Ids(vec!["1".into()]);
-    let back = dlq::redrive(&backend, &which, AT_ONCE, |_| {}).await.unwrap_err();
-    assert!(matches!(back, DlqError::NotThere(_)), "it is in no queue");
+    let back = redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap_err();
+    assert!(matches!(back, DeadLetterError::NotFound(_)), "it is in no queue");
 }
 
 /// One approval is done, one is bad, one waits for a NAC that is away: each can be found by whatever is at hand,
@@ -148,73 +168,65 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     for (event, instance) in [("e-1", "I-1"), ("e-2", "I-2")] {
         let sent = scene.event(event, instance, "APPROVED");
         assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
-        // One after the other, so that they are told in this order.
-        completed(async || audit(&backend, instance, true).await.is_ok()).await;
+        // One after the other, so that they are listed in this order.
+        completed(async || !find(&backend, instance).await.is_empty()).await;
     }
-    let history = async |wanted: &str| -> Vec<Value> {
-        let shown = audit(&backend, wanted, true).await.unwrap();
-        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let status_of = async |instance| {
+        let histories = find(&backend, instance).await;
+        histories.first().map(|history| history.status(SystemClock.now()))
     };
     completed(async || {
-        let ended = async |instance, status| {
-            let shown = audit(&backend, instance, true).await.unwrap_or_default();
-            shown.contains(&format!("\"status\":\"{status}\""))
-        };
-        ended("I-1", "succeeded").await && ended("I-2", "failed").await
+        status_of("I-1").await == Some(RequestStatus::Succeeded)
+            && status_of("I-2").await == Some(RequestStatus::Failed)
     })
     .await;
 
     for wanted in ["e-1", "I-1", &device(1), "0000.5e00.5302"] {
-        let histories = history(wanted).await;
+        let histories = find(&backend, wanted).await;
         assert_eq!(histories.len(), 1, "{wanted}: {histories:?}");
-        assert_eq!(histories[0]["instance"], "I-1", "{wanted}");
-        assert_eq!(histories[0]["effects"].as_array().unwrap().len(), 2);
+        assert_eq!(histories[0].instance_id(), "I-1", "{wanted}");
+        assert_eq!(histories[0].effects.len(), 2);
     }
-    let person = history("ou_stub").await;
-    assert_eq!(
-        person.iter().map(|it| it["instance"].as_str().unwrap()).collect::<Vec<_>>(),
-        ["I-1", "I-2"]
-    );
-    let shown = audit(&backend, &device(3), false).await.unwrap();
-    for expected in [
-        "I-2 approved (feishu",
-        "applicant ou_stub, form 202611240001, flow device-whitelist, event e-2",
-        "event received, request enqueued",
-        "add 00:00:5e:00:53:03 at nac: done",
-        "attempt failed: invalid_form",
-        "letter O at position 16",
-        "next: tell the applicant",
-    ] {
-        assert!(shown.contains(expected), "{expected}: {shown}");
-    }
-    let unknown = audit(&backend, "I-9", false).await.unwrap_err();
-    assert!(matches!(unknown, AuditError::NotThere(_)), "{unknown}");
+    let person = find(&backend, "ou_stub").await;
+    let instances: Vec<_> = person.iter().map(RequestHistory::instance_id).collect();
+    assert_eq!(instances, ["I-1", "I-2"]);
+    let history = find(&backend, &device(3)).await.remove(0);
+    let ledger_says = (history.key.as_str(), history.event_id.as_str(), history.flow.as_deref());
+    assert_eq!(ledger_says, ("feishu#I-2#approved", "e-2", Some("device-whitelist")));
+    assert_eq!(history.applicant.as_deref(), Some("ou_stub"));
+    assert_eq!(history.form_number.as_deref(), Some("202611240001"));
+    let effects: Vec<_> = history.effects.keys().map(EffectKey::as_str).collect();
+    assert_eq!(effects, ["nac/add/00:00:5e:00:53:03"]);
+    let last_failure = history.last_failure.as_ref().unwrap();
+    assert_eq!(last_failure.class, "invalid_form");
+    assert!(last_failure.reason.contains("letter O at position 16"), "{last_failure:?}");
+    assert_eq!(find(&backend, "I-9").await, []);
 
     // Who has which device, and why.
-    let granted = grants(&backend, None, 9, false).await.unwrap();
-    for number in 1..=3 {
-        assert!(granted.contains(&device(number)), "{granted}");
-    }
-    let of_one = grants(&backend, Some("00-00-5e-00-53-03"), 9, true).await.unwrap();
-    let of_one: Value = serde_json::from_str(of_one.trim()).unwrap();
-    assert_eq!(of_one["request"], "feishu#I-2#approved");
-    assert_eq!(grants(&backend, Some("ou_stub"), 9, true).await.unwrap().lines().count(), 3);
+    let granted = grants(&backend, None).await;
+    let devices: BTreeSet<_> = granted.iter().map(|grant| grant.device.clone()).collect();
+    assert_eq!(devices, [1, 2, 3].map(device).into());
+    let of_one = grants(&backend, Some("00-00-5e-00-53-03")).await;
+    assert_eq!(of_one.len(), 1);
+    assert_eq!(of_one[0].request, "feishu#I-2#approved");
+    assert_eq!(grants(&backend, Some("ou_stub")).await.len(), 3);
 
     // The applicant mends the form: what was done is not done again.
     let calls = scene.nac.calls();
     scene.approve("I-2", &[&device(3), &device(4)]);
     let again = |force| Replay {
+        source: "feishu".into(),
         instance_id: "I-2".into(),
         decision: Decision::Approved,
         definition_id: None,
         force,
     };
     replay(&backend, &again(false)).await.unwrap();
-    let is_done = async || history("I-2").await[0]["status"] == "succeeded";
+    let is_done = async || status_of("I-2").await == Some(RequestStatus::Succeeded);
     completed(is_done).await;
     assert_eq!(scene.nac.calls(), calls + 1, "device 4 alone");
     let done = replay(&backend, &again(false)).await.unwrap_err();
-    assert!(matches!(done, ReplayError::Done(_)), "{done}");
+    assert!(matches!(done, ReplayError::Completed(_)), "{done}");
     // The NAC lost everything: all of it once more, since the operator says so.
     replay(&backend, &again(true)).await.unwrap();
     scene.nac.wait_for_calls(calls + 3).await;
@@ -234,12 +246,13 @@ async fn a_request_that_waits_says_what_it_waits_for() {
     scene.approve("I-1", &[&device(1)]);
     let sent = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
-    completed(async || audit(&backend, &device(1), false).await.is_ok()).await;
-    let shown = audit(&backend, &device(1), false).await.unwrap();
-    for expected in ["attempt failed: target_timeout: ", "HTTP 503", "waits for its next attempt"] {
-        assert!(shown.contains(expected), "{expected}: {shown}");
-    }
-    assert!(grants(&backend, None, 9, false).await.unwrap().starts_with("No device is granted"));
+    completed(async || !find(&backend, &device(1)).await.is_empty()).await;
+    let history = find(&backend, &device(1)).await.remove(0);
+    let last_failure = history.last_failure.as_ref().unwrap();
+    assert_eq!(last_failure.class, "target_timeout");
+    assert!(last_failure.reason.contains("HTTP 503"), "{last_failure:?}");
+    assert_eq!(history.status(SystemClock.now()), RequestStatus::Retrying);
+    assert_eq!(grants(&backend, None).await, []);
     serving.stop().await;
 }
 
@@ -263,7 +276,8 @@ async fn a_test_event_goes_the_whole_way() {
     assert_eq!(scene.send_to(serving.url(), None, &own).await.status, 200);
     let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
     completed(async || {
-        overview(&backend).await["waiting"] == 0 && overview(&backend).await["in_flight"] == 0
+        let QueueStatus { waiting, in_flight, .. } = status(&backend).await.queue;
+        (waiting, in_flight) == (0, 0)
     })
     .await;
     assert_eq!(scene.nac.calls(), 1);
@@ -289,17 +303,16 @@ async fn get(scene: &Scene, serving: &Serving, path: &str) -> (u16, String) {
     (response.status().as_u16(), body)
 }
 
-/// A terminal, a script and a monitoring system are told the same.
+/// The status and the metrics show the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn how_things_stand_is_told_to_people_and_machines() {
+async fn status_and_metrics_agree() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
     let serving = Serving::start(&scene, folder.path()).await;
     let data = folder.path().join("data");
     assert_eq!(get(&scene, &serving, "/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(get(&scene, &serving, "/readyz").await, (200, "ready\n".to_owned()));
     let backend = Backend::open(&Address::Folder(data.clone())).await.unwrap();
-    let shown = status(&backend, false).await.unwrap();
-    assert!(shown.contains("dead letters     none (无死信)\n"), "{shown}");
+    assert_eq!(status(&backend).await.queue.dead_letters, 0);
 
     // A NAC that is down opens the breaker, and three requests wait for it.
     scene.nac.set_down(true);
@@ -313,19 +326,16 @@ async fn how_things_stand_is_told_to_people_and_machines() {
     send_dead_letter(&Database::open_beside(&data).await.unwrap(), "I-9", Class::TargetAuthFailed)
         .await;
     completed(async || {
-        let shown = overview(&backend).await;
-        shown["targets"]["nac"]["breaker"] == "open" && shown["waiting"] == 3
+        let status = status(&backend).await;
+        let nac = status.breakers.get("nac").map(Breaker::as_str);
+        nac == Some("open") && status.queue.waiting == 3
     })
     .await;
-    let shown = status(&backend, false).await.unwrap();
-    for expected in
-        ["waiting          3 (等待中)\n", "1 target_auth_failed", "target nac", "left in peace"]
-    {
-        assert!(shown.contains(expected), "{expected}: {shown}");
-    }
+    let by_class = status(&backend).await.queue.dead_letters_by_class;
+    assert_eq!(by_class, BTreeMap::from([("target_auth_failed".to_owned(), 1)]));
     let (code, metrics) = get(&scene, &serving, "/metrics").await;
     assert_eq!(code, 200);
-    assert_eq!(overview(&backend).await["is_served"], true);
+    assert_eq!(status(&backend).await.queue.is_served, Some(true));
     for expected in [
         "greenlight_queue_waiting 3\n",
         "greenlight_webhooks_received_total{outcome=\"enqueued\"} 3\n",
@@ -337,12 +347,24 @@ async fn how_things_stand_is_told_to_people_and_machines() {
         assert!(metrics.contains(expected), "{expected}: {metrics}");
     }
     serving.stop().await;
-    assert_eq!(overview(&backend).await["is_served"], false);
-    assert!(status(&backend, false).await.unwrap().contains("serve            is not running"));
+    assert_eq!(status(&backend).await.queue.is_served, Some(false));
 }
 
-async fn overview(backend: &Backend) -> Value {
-    serde_json::from_str(&status(backend, true).await.unwrap()).unwrap()
+async fn status(backend: &Backend) -> SystemStatus {
+    backend.status(SystemClock.now()).await.unwrap()
+}
+
+async fn find(backend: &Backend, wanted: &str) -> Vec<RequestHistory> {
+    find_requests(&*backend.audit, wanted).await.unwrap()
+}
+
+async fn grants(backend: &Backend, of: Option<&str>) -> Vec<Grant> {
+    find_grants(&*backend.audit, &*backend.grants, of, 9).await.unwrap()
+}
+
+async fn replay(backend: &Backend, asked: &Replay) -> Result<Request, ReplayError> {
+    let now = SystemClock.now();
+    greenlight_admin::replay::replay(&*backend.audit, &*backend.requests, asked, now).await
 }
 
 /// Returns when it is so; a minute is more than any machine needs.
@@ -471,36 +493,29 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start(&scene, folder.path()).await;
     let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
-    assert!(waiting(&backend, false).await.unwrap().starts_with("No request waits"));
+    let waiting = async || backend.audit.waiting_requests(9, SystemClock.now()).await.unwrap();
+    assert_eq!(waiting().await, []);
     scene.nac.set_down(true);
     scene.approve("I-1", &[&device(1)]);
     let event = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
-    let listed = async || -> Vec<Value> {
-        let shown = waiting(&backend, true).await.unwrap();
-        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
-    completed(async || listed().await.len() == 1).await;
-    let one = listed().await.remove(0);
-    assert_eq!((&one["instance"], &one["target"]), (&"I-1".into(), &"nac".into()));
-    assert_eq!((&one["class"], &one["attempts"]), (&"target_timeout".into(), &1.into()));
-    assert!(one["next_attempt_at"].as_str() > one["failed_at"].as_str(), "{one}");
-    let shown = audit(&backend, "I-1", false).await.unwrap();
-    let next = format!("next attempt at {}", one["next_attempt_at"].as_str().unwrap());
-    assert!(shown.contains(&next), "{shown}");
-    let status_now = overview(&backend).await;
-    assert_eq!(status_now["waiting_by_class"]["target_timeout"], 1, "{status_now}");
-    assert_eq!(status_now["unreachable_sources"], serde_json::json!({}));
+    completed(async || waiting().await.len() == 1).await;
+    let one = waiting().await.remove(0);
+    let last_failure = one.last_failure.as_ref().unwrap();
+    assert_eq!((one.instance_id(), one.attempt), ("I-1", 1));
+    assert_eq!(last_failure.target.as_deref(), Some("nac"));
+    assert_eq!(last_failure.class, "target_timeout");
+    assert!(one.next_attempt(SystemClock.now()) > Some(last_failure.at), "{one:?}");
+    assert_eq!(find(&backend, "I-1").await[0].retry, one.retry);
+    let SystemStatus { waiting_by_class, unreachable_sources, .. } = status(&backend).await;
+    assert_eq!(waiting_by_class, BTreeMap::from([("target_timeout".to_owned(), 1)]));
+    assert_eq!(unreachable_sources, BTreeMap::new());
 
     scene.feishu.set_down(true);
     let event = scene.event("e-2", "I-2", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
-    completed(async || overview(&backend).await["unreachable_sources"]["feishu"] == 1).await;
-    let shown = status(&backend, false).await.unwrap();
-    assert!(
-        shown.contains("source feishu    cannot be reached, 1 request(s) wait for it"),
-        "{shown}"
-    );
+    let unreachable = BTreeMap::from([("feishu".to_owned(), 1)]);
+    completed(async || status(&backend).await.unreachable_sources == unreachable).await;
     serving.stop().await;
 }
 
@@ -519,7 +534,8 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
         let letter = DeadLetter { body, reason: &reason, receive_count, first_received, failed_at };
         database.send_dead_letter(&letter).await.unwrap();
     }
-    let listed = dlq::list(&backend, false).await.unwrap().text;
+    let seen = dead_letters::look(&*backend.dead_letters, &SystemClock).await.unwrap();
+    let listed = dlq::render_list(&seen, OutputFormat::Text);
     assert_eq!(listed.lines().count(), 5, "a head, and two lines for each: {listed}");
     drop(database);
     let run = async |arguments: &[&str]| {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use greenlight::serve::{Options, ServeError, Server};
 use greenlight::simulator::Sent;
+use greenlight_core::operator::DeadLetterQueue;
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
@@ -208,8 +209,9 @@ async fn statement_10_11_what_cannot_succeed_is_buried_and_a_redrive_does_the_re
     // The applicant mends the form, the operator puts the letter back.
     site.scene.approve("I-1", &[&device(1), &device(2)]);
     let beside = Database::open_beside(&site.folder.path().join("data")).await.unwrap();
-    assert!(beside.redrive(&letters[0].id).await.unwrap());
-    assert!(!beside.redrive(&letters[0].id).await.unwrap(), "it is there once");
+    let held = beside.hold(SystemClock.now()).await.unwrap().held;
+    assert!(beside.redrive(&held[0]).await.unwrap());
+    assert!(!beside.redrive(&held[0]).await.unwrap(), "it is there once");
     site.drained().await;
     assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
     assert_eq!(site.scene.nac.calls(), 2, "the first device was not asked for again");

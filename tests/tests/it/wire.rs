@@ -15,6 +15,7 @@ use greenlight_core::audit::{AttemptRecord, Subject};
 use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId};
 use greenlight_core::mac::Eui48;
+use greenlight_core::operator::{AuditReader, GrantStore};
 use greenlight_core::ports::{
     ChangeVisibility, Claim, Complete, DeadLetter, Enqueue, FetchSecret, FileAudit, KeepBreakers,
     RecordEffect, SendDeadLetter,
@@ -93,18 +94,18 @@ async fn an_operator_asks_by_keys_and_never_scans() {
         }
         println!("{question}: {queries} queries, {gets} reads by key");
     };
-    ledger.histories_of(&Subject::guess("00:00:5e:00:53:01"), 50).await.unwrap();
+    ledger.find_requests(&Subject::guess("00:00:5e:00:53:01"), 50).await.unwrap();
     asked("audit MAC", 1, 1).await;
-    ledger.histories_of(&Subject::guess("I-1"), 50).await.unwrap();
+    ledger.find_requests(&Subject::guess("I-1"), 50).await.unwrap();
     asked("audit INSTANCE", 3, 1).await;
-    ledger.figures(hour_ago, now).await.unwrap();
+    ledger.count_requests(hour_ago, now).await.unwrap();
     ledger.breakers().await.unwrap();
     asked("status", 2, 0).await;
     ledger.grants(100, now).await.unwrap();
     asked("grants", 1, 0).await;
     ledger.grants_of(&[("nac".into(), "00:00:5e:00:53:01".into())]).await.unwrap();
     asked("grants MAC", 0, 1).await;
-    ledger.history("a").await.unwrap();
+    ledger.read_request(&request("I-1").key()).await.unwrap();
     asked("a dead letter's reason", 0, 1).await;
 }
 

@@ -10,8 +10,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::breaker::Breaker;
-use crate::failure::Class;
 use crate::ledger::{Effect, EffectKey, State};
 use crate::mac::Eui48;
 use crate::request::Request;
@@ -251,55 +249,6 @@ pub struct Grant {
     pub applicant: String,
     /// Since when.
     pub since: Timestamp,
-}
-
-/// What [`SystemStatus::last_hour`] looks back at.
-pub const HOUR: Duration = Duration::from_hours(1);
-
-/// The most requests that are counted or listed as waiting for their next attempt.
-pub const MAX_WAITING: usize = 1_000;
-
-/// How queue, dead-letter queue and targets stand.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SystemStatus {
-    /// Whether somebody takes messages, where that can be told.
-    pub is_served: Option<bool>,
-    /// Messages that wait to be given out, those that are tried again later included.
-    pub waiting: u64,
-    /// Messages that are being processed.
-    pub in_flight: u64,
-    /// Requests that wait for their next attempt, by the class of their last failure.
-    pub waiting_by_class: BTreeMap<String, u64>,
-    /// Office systems that could not be reached, with how many requests wait for them.
-    pub unreachable_sources: BTreeMap<String, u64>,
-    /// How long the oldest message is in the queue, where that is known.
-    pub oldest: Option<Duration>,
-    /// How many dead letters there are.
-    pub dead_letters: u64,
-    /// The same by the class of their reason; empty where only their number is known.
-    pub by_class: BTreeMap<String, u64>,
-    /// The circuit breaker of each target that was ever in trouble.
-    pub breakers: BTreeMap<String, Breaker>,
-    /// Requests that were claimed for the first time within the last hour, by where they stand.
-    pub last_hour: BTreeMap<RequestStatus, u64>,
-}
-
-impl SystemStatus {
-    /// Counts the requests that wait for their next attempt.
-    pub fn count_waiting(&mut self, waiting: &[RequestHistory]) {
-        for history in waiting {
-            let class = history
-                .last_failure
-                .as_ref()
-                .map_or("unknown", |last_failure| last_failure.class.as_str());
-            *self.waiting_by_class.entry(class.to_owned()).or_default() += 1;
-            if class == Class::SourceUnavailable.as_str()
-                && let Some([source, ..]) = history.key_parts()
-            {
-                *self.unreachable_sources.entry(source.to_owned()).or_default() += 1;
-            }
-        }
-    }
 }
 
 /// The flows that a worker runs, as it kept them when it started.

@@ -28,6 +28,7 @@ pub mod instance;
 pub mod ledger;
 pub mod mac;
 pub mod metrics;
+pub mod operator;
 pub mod ports;
 mod process;
 mod receive;

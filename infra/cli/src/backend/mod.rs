@@ -3,26 +3,20 @@
 #[cfg(feature = "aws")]
 mod aws;
 
-// Without AWS no letter is held.
-#[cfg(not(feature = "aws"))]
-use std::convert::Infallible as Held;
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use greenlight_core::audit::{
-    DeployedFlows, Elsewhere, Grant, RequestHistory, StoredDeadLetter, Subject, SystemStatus,
+use greenlight_admin::status::{SystemStatus, read_status};
+use greenlight_core::Timestamp;
+use greenlight_core::operator::{
+    AuditReader, DeadLetterQueue, GrantStore, QueueReader, RequestStore, StoreError,
 };
-use greenlight_core::ledger::ResetError;
-use greenlight_core::ports::{Enqueue, LedgerError, QueueError, ResetRequest};
-use greenlight_core::secret::SecretError;
-use greenlight_core::{Request, RequestKey, Timestamp};
 #[cfg(feature = "aws")]
-use greenlight_stores::aws::{Held, StackError};
+use greenlight_stores::aws::StackError;
 use greenlight_stores::sqlite::{Database, OpenError};
-use greenlight_stores::{SecretFile, flow_variable};
+use greenlight_stores::{SecretFile, flow_variable, variable_in};
 use thiserror::Error;
-
-#[cfg(feature = "aws")]
-use aws::OnAws;
 
 use crate::secrets::Secrets;
 
@@ -62,7 +56,7 @@ pub struct StackAddress {
     pub region: Option<String>,
 }
 
-/// It cannot be looked into, or changed.
+/// It cannot be opened.
 #[derive(Debug, Error)]
 pub enum BackendError {
     /// There is no database, or it is none of ours.
@@ -82,42 +76,30 @@ pub enum BackendError {
          `cargo build --package greenlight` builds all of it"
     )]
     NoAws,
-    /// The queue says no.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// The ledger says no.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The secret cannot be read or written.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
 }
 
-/// Where greenlight runs.
+/// The stores of a data folder or a stack, by what an operator's command asks of them.
 #[derive(Clone, Debug)]
-pub enum Backend {
-    /// One machine.
-    Local(Database),
-    /// A stack.
-    #[cfg(feature = "aws")]
-    Aws(Box<OnAws>),
+pub struct Backend {
+    /// What the ledger knows of requests.
+    pub audit: Arc<dyn AuditReader>,
+    /// How full the queues are.
+    pub queue: Arc<dyn QueueReader>,
+    /// The dead-letter queue.
+    pub dead_letters: Arc<dyn DeadLetterQueue>,
+    /// Which device is granted at which target.
+    pub grants: Arc<dyn GrantStore>,
+    /// Starts requests.
+    pub requests: Arc<dyn RequestStore>,
+    deployment: Deployment,
 }
 
-/// Dead letters that are looked at.
-#[derive(Clone, Debug)]
-pub struct Letters {
-    /// Oldest first.
-    pub letters: Vec<Letter>,
-    /// Those that could not be had, as somebody else holds them.
-    pub elsewhere: Option<Elsewhere>,
-}
-
-/// A dead letter that is looked at; on AWS nobody else is given it meanwhile.
-#[derive(Clone, Debug)]
-pub struct Letter {
-    /// What it is.
-    pub stored: StoredDeadLetter,
-    held: Option<Held>,
+/// What the template of a stack says; a data folder says none of it.
+#[derive(Clone, Debug, Default)]
+struct Deployment {
+    webhook_url: Option<String>,
+    secrets: Option<Secrets>,
+    parameters: HashMap<String, String>,
 }
 
 impl Backend {
@@ -126,243 +108,41 @@ impl Backend {
     /// # Errors
     /// [`BackendError`] says what is missing.
     pub async fn open(address: &Address) -> Result<Self, BackendError> {
-        Ok(match address {
-            Address::Folder(folder) => Self::Local(Database::open_beside(folder).await?),
+        match address {
+            Address::Folder(folder) => Ok(Database::open_beside(folder).await?.into()),
             #[cfg(feature = "aws")]
-            Address::Stack(address) => Self::Aws(Box::new(OnAws::open(address).await?)),
+            Address::Stack(address) => aws::open(address).await,
             #[cfg(not(feature = "aws"))]
-            Address::Stack(_) => return Err(BackendError::NoAws),
-        })
-    }
-
-    /// How queue, dead-letter queue and targets stand.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn overview(&self, now: Timestamp) -> Result<SystemStatus, BackendError> {
-        match self {
-            Self::Local(database) => Ok(database.overview(now).await?),
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => Box::pin(backend.overview(now)).await,
+            Address::Stack(_) => Err(BackendError::NoAws),
         }
     }
 
-    /// The latest requests, newest first.
+    /// How full the queues are, what waits, and the state of the targets.
     ///
     /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn recent(
-        &self,
-        at_most: usize,
-        now: Timestamp,
-    ) -> Result<Vec<RequestHistory>, BackendError> {
-        Ok(match self {
-            Self::Local(database) => database.recent(at_most, now).await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().recent(at_most, now).await?,
-        })
-    }
-
-    /// The stories of what any of `subjects` means, newest first.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn histories_of(
-        &self,
-        subjects: &[Subject],
-        at_most: usize,
-    ) -> Result<Vec<RequestHistory>, BackendError> {
-        Ok(match self {
-            Self::Local(database) => database.histories_of(subjects, at_most).await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().histories_of(subjects, at_most).await?,
-        })
-    }
-
-    /// Who has which device, of those that somebody has since before `before`; newest first.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn grants(
-        &self,
-        at_most: usize,
-        before: Timestamp,
-    ) -> Result<Vec<Grant>, BackendError> {
-        Ok(match self {
-            Self::Local(database) => database.grants(at_most, before).await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().grants(at_most, before).await?,
-        })
-    }
-
-    /// The grants among these devices at these targets.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn grants_of(
-        &self,
-        devices: &[(String, String)],
-    ) -> Result<Vec<Grant>, BackendError> {
-        Ok(match self {
-            Self::Local(database) => database.grants_of(devices).await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().grants_of(devices).await?,
-        })
-    }
-
-    /// All dead letters that nobody else holds, oldest first. Give them back with
-    /// [`Backend::give_back`].
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn letters(&self) -> Result<Letters, BackendError> {
-        match self {
-            Self::Local(database) => {
-                let letters = database.dead_letters().await?.into_iter();
-                let letters = letters.map(|stored| Letter { stored, held: None }).collect();
-                Ok(Letters { letters, elsewhere: None })
-            }
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => {
-                let found = backend.hold_dead_letters().await?;
-                let letter = |held: Held| Letter { stored: held.letter.clone(), held: Some(held) };
-                let letters = found.held.into_iter().map(letter).collect();
-                Ok(Letters { letters, elsewhere: found.elsewhere })
-            }
-        }
-    }
-
-    /// Gives letters back, so that others see them at once.
-    ///
-    /// # Errors
-    /// [`BackendError`] when they stay hidden from others for a while.
-    pub async fn give_back(&self, letters: Vec<Letter>) -> Result<(), BackendError> {
-        match self {
-            Self::Local(_) => drop(letters),
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => {
-                let held: Vec<_> = letters.into_iter().filter_map(|letter| letter.held).collect();
-                backend.dead_letters()?.give_back(&held).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The requests that wait for their next attempt, the soonest first.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn waiting(
-        &self,
-        at_most: usize,
-        now: Timestamp,
-    ) -> Result<Vec<RequestHistory>, BackendError> {
-        Ok(match self {
-            Self::Local(database) => database.waiting(at_most, now).await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().waiting(at_most, now).await?,
-        })
-    }
-
-    /// The flows that run there; `None` before the first start.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, BackendError> {
-        Ok(match self {
-            Self::Local(database) => database.deployed_flows().await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().deployed_flows().await?,
-        })
+    /// [`StoreError`] says who did not answer.
+    pub async fn status(&self, now: Timestamp) -> Result<SystemStatus, StoreError> {
+        read_status(&*self.audit, &*self.queue, now).await
     }
 
     /// The text of flows.toml as a parameter of the stack; `None` for a data folder, and where the
     /// flows were built in.
     #[must_use]
-    pub fn flows_parameter(&self) -> Option<String> {
-        match self {
-            Self::Local(_) => None,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.flows_parameter(),
-        }
-    }
-
-    /// Holds letters for longer, while others are put back; on one machine nobody takes them.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn hold_longer(&self, letters: &[&Letter]) -> Result<(), BackendError> {
-        match self {
-            Self::Local(_) => debug_assert!(letters.iter().all(|letter| letter.held.is_none())),
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => {
-                let held: Vec<_> =
-                    letters.iter().filter_map(|letter| letter.held.clone()).collect();
-                backend.dead_letters()?.hold_longer(&held).await?;
-            }
-        }
-        Ok(())
+    pub fn flows_parameter(&self) -> Option<&str> {
+        let text = self.deployment.parameters.get("Flows").map(String::as_str);
+        text.filter(|text| !text.trim().is_empty())
     }
 
     /// Where the office system's events go; `None` for a data folder, which does not say.
-    ///
-    /// # Errors
-    /// [`BackendError::Stack`] when the stack does not say.
-    pub fn webhook_url(&self) -> Result<Option<String>, BackendError> {
-        match self {
-            Self::Local(_) => Ok(None),
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => Ok(Some(backend.webhook_url()?)),
-        }
-    }
-
-    /// Puts a letter back into the queue. `false` when it is not there any more.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn redrive(&self, letter: &Letter) -> Result<bool, BackendError> {
-        match (self, &letter.held) {
-            (Self::Local(database), _) => Ok(database.redrive(&letter.stored.id).await?),
-            #[cfg(feature = "aws")]
-            (Self::Aws(backend), Some(held)) => Ok(backend.dead_letters()?.redrive(held).await?),
-            #[cfg(feature = "aws")]
-            (Self::Aws(_), None) => Ok(false),
-        }
-    }
-
-    /// Takes a letter out for good; it is kept beside, with the reason. `false` when it is not there any more.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn discard(
-        &self,
-        letter: &Letter,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<bool, BackendError> {
-        match (self, &letter.held) {
-            (Self::Local(database), _) => {
-                Ok(database.discard(&letter.stored.id, reason, now).await?)
-            }
-            #[cfg(feature = "aws")]
-            (Self::Aws(backend), Some(held)) => {
-                Ok(backend.dead_letters()?.discard(held, reason, now).await?)
-            }
-            #[cfg(feature = "aws")]
-            (Self::Aws(_), None) => Ok(false),
-        }
+    #[must_use]
+    pub fn webhook_url(&self) -> Option<&str> {
+        self.deployment.webhook_url.as_deref()
     }
 
     /// Where the secret is kept; `file` for a data folder, which holds none.
-    ///
-    /// # Errors
-    /// [`BackendError::Stack`] when the stack does not say.
-    pub fn secrets(&self, file: PathBuf) -> Result<Secrets, BackendError> {
-        Ok(match self {
-            Self::Local(_) => Secrets::File(SecretFile::new(file)),
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => Secrets::Manager(backend.secret()?),
-        })
+    #[must_use]
+    pub fn secrets(&self, file: PathBuf) -> Secrets {
+        self.deployment.secrets.clone().unwrap_or_else(|| Secrets::File(SecretFile::new(file)))
     }
 
     /// As [`Backend::variable`], where there may be no backend yet.
@@ -371,55 +151,32 @@ impl Backend {
         backend.map_or_else(|| flow_variable(name), |backend| backend.variable(name))
     }
 
-    /// What flows take from the environment: that of the functions, or that of this process.
+    /// What flows take from the environment: that of the functions, or that of this process. A
+    /// function has the parameter of that name, or its entry in the parameter `FlowVariables`.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
-        let of_stack = match self {
-            Self::Local(_) => None,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.variable(name).filter(|value| !value.is_empty()),
-        };
+        let words = name.split('_').map(|word| {
+            let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+            first.to_ascii_uppercase() + &rest.to_ascii_lowercase()
+        });
+        let parameters = &self.deployment.parameters;
+        let own = parameters.get(&words.collect::<String>()).filter(|value| !value.is_empty());
+        let listed = || variable_in(parameters.get("FlowVariables")?, name);
+        let of_stack = own.cloned().or_else(listed).filter(|value| !value.is_empty());
         of_stack.or_else(|| flow_variable(name))
     }
+}
 
-    /// Puts a request into the queue, as the receiver does.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn enqueue(&self, request: &Request) -> Result<(), BackendError> {
-        match self {
-            Self::Local(database) => database.enqueue(request).await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.queue()?.enqueue(request).await?,
+impl From<Database> for Backend {
+    fn from(database: Database) -> Self {
+        let database = Arc::new(database);
+        Self {
+            audit: Arc::clone(&database) as _,
+            queue: Arc::clone(&database) as _,
+            dead_letters: Arc::clone(&database) as _,
+            grants: Arc::clone(&database) as _,
+            requests: database,
+            deployment: Deployment::default(),
         }
-        Ok(())
-    }
-
-    /// The story of one request.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn history(&self, key: &str) -> Result<Option<RequestHistory>, BackendError> {
-        Ok(match self {
-            Self::Local(database) => database.history(key).await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().history(key).await?,
-        })
-    }
-
-    /// Forgets what was done for a request, unless a worker is at it.
-    ///
-    /// # Errors
-    /// [`BackendError`] says who did not answer.
-    pub async fn reset(
-        &self,
-        request: &RequestKey,
-        now: Timestamp,
-    ) -> Result<Result<(), ResetError>, BackendError> {
-        Ok(match self {
-            Self::Local(database) => database.reset_request(request, now).await?,
-            #[cfg(feature = "aws")]
-            Self::Aws(backend) => backend.ledger().reset_request(request, now).await?,
-        })
     }
 }

@@ -18,7 +18,7 @@ use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
 pub use dry_run::{Feishu, dry_run};
-pub use of_backend::{OfBackend, OfSiteError, of_backend};
+pub use of_backend::{OfBackend, OfBackendError, of_backend};
 
 /// Adds a line to a text, which takes everything.
 macro_rules! say {

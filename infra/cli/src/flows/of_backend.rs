@@ -3,11 +3,12 @@
 use greenlight_actions::Connectors;
 use greenlight_actions::connector::ConnectorError;
 use greenlight_core::Timestamp;
+use greenlight_core::operator::StoreError;
 use greenlight_stores::BadFlowsFile;
 use thiserror::Error;
 
 use super::Files;
-use crate::backend::{Backend, BackendError};
+use crate::backend::Backend;
 
 /// The flows to look at for a backend.
 #[derive(Clone, Debug)]
@@ -24,11 +25,12 @@ pub struct OfBackend {
 /// stack's parameter goes before what its worker kept when it started last.
 ///
 /// # Errors
-/// [`OfSiteError`] when the ledger or a file cannot be read.
-pub async fn of_backend(backend: &Backend, mut files: Files) -> Result<OfBackend, OfSiteError> {
-    let kept = backend.deployed_flows().await?;
+/// [`OfBackendError`] when the ledger or a file cannot be read.
+pub async fn of_backend(backend: &Backend, mut files: Files) -> Result<OfBackend, OfBackendError> {
+    let kept = backend.audit.deployed_flows().await?;
     let parameter = backend.flows_parameter();
-    let running = parameter.or_else(|| kept.as_ref().map(|kept| kept.text.clone()));
+    let running =
+        parameter.map(str::to_owned).or_else(|| kept.as_ref().map(|kept| kept.text.clone()));
     if files.flows.is_none() {
         files.deployed.clone_from(&running);
     }
@@ -57,10 +59,10 @@ impl OfBackend {
 
 /// The flows of a backend cannot be told.
 #[derive(Debug, Error)]
-pub enum OfSiteError {
+pub enum OfBackendError {
     /// The ledger says no.
     #[error(transparent)]
-    Backend(#[from] BackendError),
+    Store(#[from] StoreError),
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] BadFlowsFile),

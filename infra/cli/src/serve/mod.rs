@@ -172,7 +172,7 @@ async fn show_page(server: &Server, port: u16, data: &Path) -> Result<JoinHandle
     let token = Token::random();
     let file = data.join("ui-token");
     SecretFile::new(file.clone()).put(&format!("{token}\n"))?;
-    let backend = Backend::Local(server.database().clone());
+    let backend = Backend::from(server.database().clone());
     let ui = Ui::bind(backend, port, token).await?;
     tracing::info!("the page is at http://{}, its token in {}", ui.address(), file.display());
     Ok(tokio::spawn(ui.serve()))

@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use greenlight_admin::status::read_status;
 use greenlight_core::ports::{Clock, Enqueue, QueueError};
 use greenlight_core::{
     MAX_BODY_BYTES, Rejection, Request, WebhookRequest, WebhookResponse, receive,
@@ -140,7 +141,7 @@ async fn ready(State(Watched { database, .. }): State<Watched>) -> Response {
 
 async fn metrics(State(Watched { database, counters }): State<Watched>) -> Response {
     let now = SystemClock.now();
-    match database.overview(now).await {
+    match read_status(&database, &database, now).await {
         Ok(overview) => {
             let text = crate::status::metrics(&overview, now) + &counters.to_text();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()

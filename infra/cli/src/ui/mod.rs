@@ -11,13 +11,14 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Form, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
+use greenlight_admin::dead_letters::{DeadLetterError, Pace, Which, redrive as redrive_letters};
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use serde::Deserialize;
@@ -27,10 +28,9 @@ use tokio::sync::watch;
 
 use crate::backend::Backend;
 use crate::connections;
-use crate::dlq::{self, Pace, Which};
 use crate::output::outln;
 use crate::signals::StopSignals;
-use crate::status;
+use crate::status::to_json;
 
 use guard::Guard;
 pub use guard::Token;
@@ -178,10 +178,8 @@ async fn show(State(inside): Shared, Query(asked): Query<Asked>, sent: HeaderMap
 /// The figures of the picture, for a page that is open.
 async fn counts(State(inside): Shared) -> Response {
     let now = SystemClock.now();
-    match inside.backend.overview(now).await {
-        Ok(overview) => {
-            ([(CONTENT_TYPE, "application/json")], status::to_json(&overview, now)).into_response()
-        }
+    match inside.backend.status(now).await {
+        Ok(status) => Json(to_json(&status, now)).into_response(),
         Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
     }
 }
@@ -199,13 +197,14 @@ async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response 
     }
     let which = Which::Ids(vec![asked.id]);
     let pace = Pace { is_dry: false, per_second: u32::MAX };
-    let done = match dlq::redrive(&inside.backend, &which, pace, |_| {}).await {
+    let queue = &*inside.backend.dead_letters;
+    let done = match redrive_letters(queue, &which, pace, &SystemClock, |_| {}).await {
         Ok(()) => "redriven",
         Err(
-            dlq::DlqError::NotThere(_)
-            | dlq::DlqError::NotAll(_)
-            | dlq::DlqError::NotSeen { .. }
-            | dlq::DlqError::Taken(_),
+            DeadLetterError::NotFound(_)
+            | DeadLetterError::NotAll(_)
+            | DeadLetterError::NotSeen { .. }
+            | DeadLetterError::TakenMeanwhile(_),
         ) => "gone",
         Err(error) => return (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
     };

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{
-    Grant, RequestHistory, RequestStatus, StoredDeadLetter, Subject, SystemStatus,
-};
+use greenlight_admin::audit::find_grants;
+use greenlight_admin::dead_letters::look;
+use greenlight_admin::status::SystemStatus;
+use greenlight_core::audit::{Grant, RequestHistory, RequestStatus, StoredDeadLetter, Subject};
+use greenlight_core::operator::StoreError;
 use greenlight_core::{Request, Timestamp};
+use greenlight_stores::SystemClock;
 use minijinja::Environment;
 use serde::Serialize;
 use thiserror::Error;
 
 use super::guard::Token;
 use super::words::Language;
-use crate::audit::{find_grants, steps};
-use crate::backend::{Backend, BackendError};
-use crate::dlq;
+use crate::audit::steps;
+use crate::backend::Backend;
 use crate::format::moment;
 use crate::reasons::next_step;
 use crate::status::{is_open, to_text};
@@ -26,7 +28,7 @@ const ROWS: usize = 50;
 #[derive(Debug, Error)]
 pub(super) enum PageError {
     #[error(transparent)]
-    Backend(#[from] BackendError),
+    Store(#[from] StoreError),
     #[error("the page cannot be rendered: {0}")]
     Render(#[from] minijinja::Error),
 }
@@ -35,7 +37,7 @@ pub(super) enum PageError {
 pub(super) struct Page {
     wanted: String,
     now: Timestamp,
-    overview: SystemStatus,
+    status: SystemStatus,
     found: Option<Vec<RequestHistory>>,
     recent: Vec<RequestHistory>,
     letters: Vec<StoredDeadLetter>,
@@ -45,10 +47,10 @@ pub(super) struct Page {
 }
 
 #[derive(Serialize)]
-struct StoryRow {
+struct RequestRow {
     instance: String,
     applicant: String,
-    standing: &'static str,
+    status: &'static str,
     class: &'static str,
     attempts: u32,
     since: String,
@@ -96,8 +98,8 @@ struct View<'a> {
     dead_letters: u64,
     last_hour: u64,
     open: usize,
-    found: Option<Vec<StoryRow>>,
-    recent: Vec<StoryRow>,
+    found: Option<Vec<RequestRow>>,
+    recent: Vec<RequestRow>,
     letters: Vec<LetterRow>,
     elsewhere: usize,
     grants: Vec<GrantRow>,
@@ -115,18 +117,18 @@ impl Page {
         let of = Some(wanted).filter(|wanted| !wanted.is_empty());
         let found = match of {
             None => None,
-            Some(wanted) => Some(backend.histories_of(&Subject::guess(wanted), ROWS).await?),
+            Some(wanted) => Some(backend.audit.find_requests(&Subject::guess(wanted), ROWS).await?),
         };
-        let seen = dlq::look(backend).await?;
+        let seen = look(&*backend.dead_letters, &SystemClock).await?;
         Ok(Self {
             wanted: wanted.to_owned(),
             now,
-            overview: backend.overview(now).await?,
+            status: backend.status(now).await?,
             found,
-            recent: backend.recent(ROWS, now).await?,
+            recent: backend.audit.recent_requests(ROWS, now).await?,
             letters: seen.letters,
             elsewhere: seen.elsewhere.map_or(0, |elsewhere| elsewhere.count),
-            grants: find_grants(backend, of, ROWS).await?,
+            grants: find_grants(&*backend.audit, &*backend.grants, of, ROWS).await?,
         })
     }
 
@@ -140,7 +142,7 @@ impl Page {
         templates.add_template("page.html", include_str!("page.html"))?;
         let words = language.words();
         let history = |history: &RequestHistory| self.history(history, language);
-        let count = |standing| self.overview.last_hour.get(&standing).copied().unwrap_or(0);
+        let count = |status| self.status.last_hour.get(&status).copied().unwrap_or(0);
         let targets = self.targets();
         let view = View {
             lang: language.code(),
@@ -149,9 +151,9 @@ impl Page {
             w: &words,
             form_token: form_token.to_string(),
             wanted: &self.wanted,
-            waiting: self.overview.waiting,
-            in_flight: self.overview.in_flight,
-            dead_letters: self.overview.dead_letters,
+            waiting: self.status.queue.waiting,
+            in_flight: self.status.queue.in_flight,
+            dead_letters: self.status.queue.dead_letters,
             last_hour: RequestStatus::ALL.map(count).iter().sum(),
             open: targets.iter().filter(|target| target.is_open).count(),
             found: self.found.as_ref().map(|found| found.iter().map(history).collect()),
@@ -166,7 +168,7 @@ impl Page {
     }
 
     fn targets(&self) -> Vec<TargetRow> {
-        let breakers = self.overview.breakers.iter();
+        let breakers = self.status.breakers.iter();
         let target = |(name, breaker): (&String, _)| TargetRow {
             name: name.clone(),
             is_open: is_open(breaker, self.now),
@@ -175,18 +177,18 @@ impl Page {
         breakers.map(target).collect()
     }
 
-    fn history(&self, history: &RequestHistory, language: Language) -> StoryRow {
-        let standing = history.status(self.now);
+    fn history(&self, history: &RequestHistory, language: Language) -> RequestRow {
+        let status = history.status(self.now);
         let words = language.words();
         let step = |(at, step): (Option<Timestamp>, String)| {
             let at = at.map_or_else(|| words["now"].to_owned(), moment);
             (at, step)
         };
-        StoryRow {
+        RequestRow {
             instance: history.instance_id().to_owned(),
             applicant: history.applicant.clone().unwrap_or_default(),
-            standing: language.status(standing),
-            class: standing.as_str(),
+            status: language.status(status),
+            class: status.as_str(),
             attempts: history.attempt,
             since: history.received_at.map_or_else(String::new, moment),
             steps: steps(history, self.now).into_iter().map(step).collect(),

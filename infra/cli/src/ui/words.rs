@@ -39,11 +39,11 @@ impl Language {
     /// Where a request stands, as a word.
     pub(super) const fn status(
         self,
-        standing: greenlight_core::audit::RequestStatus,
+        status: greenlight_core::audit::RequestStatus,
     ) -> &'static str {
         use greenlight_core::audit::RequestStatus;
-        match (self, standing) {
-            (Self::English, standing) => standing.as_str(),
+        match (self, status) {
+            (Self::English, status) => status.as_str(),
             (Self::Chinese, RequestStatus::Running) => "处理中",
             (Self::Chinese, RequestStatus::Retrying) => "等待重试",
             (Self::Chinese, RequestStatus::Succeeded) => "已完成",

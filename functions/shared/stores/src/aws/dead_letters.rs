@@ -12,6 +12,9 @@ use aws_sdk_sqs::types::{
     QueueAttributeName,
 };
 use greenlight_core::audit::{Elsewhere, LastFailure, StoredDeadLetter};
+use greenlight_core::operator::{
+    Answer, AuditReader, DeadLetterQueue, HeldDeadLetter, HeldDeadLetters,
+};
 use greenlight_core::ports::QueueError;
 use greenlight_core::{Request, Timestamp};
 
@@ -33,28 +36,11 @@ const NO_HANDLE: &str = "none";
 
 /// The dead-letter queue of a stack.
 #[derive(Clone, Debug)]
-pub struct DeadLetterQueue {
+pub struct SqsDeadLetters {
     client: Client,
     url: String,
     queue_url: String,
     ledger: DynamoLedger,
-}
-
-/// A dead letter that is hidden from others for now.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// What it is.
-    pub letter: StoredDeadLetter,
-    receipt_handle: String,
-}
-
-/// The dead letters that could be had, and how many others there are.
-#[derive(Clone, Debug, Default)]
-pub struct Inspection {
-    /// Oldest first. They are hidden from others until they are given back.
-    pub held: Vec<Held>,
-    /// Those that somebody else received and that are hidden from us, as SQS counts them.
-    pub elsewhere: Option<Elsewhere>,
 }
 
 /// How a queue stood, about: SQS's counts lag by up to a minute.
@@ -70,7 +56,7 @@ impl Counts {
     }
 }
 
-impl DeadLetterQueue {
+impl SqsDeadLetters {
     /// The one at `url`, whose letters came from the queue at `queue_url`.
     pub fn new(
         config: &aws_types::SdkConfig,
@@ -82,13 +68,9 @@ impl DeadLetterQueue {
         Self { client: Client::new(config), url, queue_url, ledger }
     }
 
-    /// Receives all dead letters that nobody else holds. They are hidden from others until they are
-    /// given back.
-    ///
-    /// # Errors
-    /// [`QueueError`] when AWS says no. Nothing is received without the right to give it back:
-    /// without it the letters would be hidden from everybody for two minutes.
-    pub async fn hold(&self, now: Timestamp) -> Result<Inspection, QueueError> {
+    /// Nothing is received without the right to give it back: without it the letters would be hidden
+    /// from everybody for two minutes.
+    async fn hold_all(&self, now: Timestamp) -> Result<HeldDeadLetters, QueueError> {
         self.check_may_give_back().await?;
         let before = self.counts().await?;
         let mut held = BTreeMap::new();
@@ -105,7 +87,7 @@ impl DeadLetterQueue {
             Ok(after) => after,
             Err(error) => {
                 // The first error is the one that says why.
-                let _ = self.give_back(&held).await;
+                let _ = self.change_visibilities(&held, 0).await;
                 return Err(error);
             }
         };
@@ -113,13 +95,13 @@ impl DeadLetterQueue {
         let count = before.total().min(after.total()).saturating_sub(held.len());
         let longest = after.visibility_timeout.max(Duration::from_secs(HOLD_SECONDS.into()));
         let elsewhere = Elsewhere { count, until: now.plus(longest) };
-        Ok(Inspection { held, elsewhere: (count > 0).then_some(elsewhere) })
+        Ok(HeldDeadLetters { held, elsewhere: (count > 0).then_some(elsewhere) })
     }
 
     /// By when it was sent, and its id.
     async fn hold_into(
         &self,
-        held: &mut BTreeMap<(i64, String), Held>,
+        held: &mut BTreeMap<(i64, String), HeldDeadLetter>,
         expected: usize,
     ) -> Result<(), QueueError> {
         let mut empty = 0;
@@ -198,37 +180,24 @@ impl DeadLetterQueue {
     }
 
     /// Whether the letter is still held by us; if so, for long enough to do something with it.
-    async fn is_ours(&self, held: &Held) -> Result<bool, QueueError> {
-        match self.change_visibility(&held.receipt_handle, HOLD_SECONDS.into()).await {
+    async fn is_ours(&self, held: &HeldDeadLetter) -> Result<bool, QueueError> {
+        match self.change_visibility(&held.receipt, HOLD_SECONDS.into()).await {
             Ok(()) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(is_gone) => Ok(false),
             Err(error) => Err(QueueError(describe("sqs:ChangeMessageVisibility", &error))),
         }
     }
 
-    /// Gives letters back, so that others see them at once. Those that are gone or visible already
-    /// need not be.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQS says no; the rest is visible again after two minutes.
-    pub async fn give_back(&self, held: &[Held]) -> Result<(), QueueError> {
-        self.change_visibilities(held, 0).await
-    }
-
-    /// Holds letters for another two minutes, before they are visible again.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQS says no.
-    pub async fn hold_longer(&self, held: &[Held]) -> Result<(), QueueError> {
-        self.change_visibilities(held, HOLD_SECONDS.into()).await
-    }
-
-    async fn change_visibilities(&self, held: &[Held], seconds: i32) -> Result<(), QueueError> {
+    async fn change_visibilities(
+        &self,
+        held: &[HeldDeadLetter],
+        seconds: i32,
+    ) -> Result<(), QueueError> {
         for batch in held.chunks(BATCH) {
-            let entry = |(number, held): (usize, &Held)| {
+            let entry = |(number, held): (usize, &HeldDeadLetter)| {
                 ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(number.to_string())
-                    .receipt_handle(&held.receipt_handle)
+                    .receipt_handle(&held.receipt)
                     .visibility_timeout(seconds)
                     .build()
                     .ok()
@@ -248,51 +217,22 @@ impl DeadLetterQueue {
         Ok(())
     }
 
-    /// Puts a letter back into the queue, and then takes it out of here: a crash between the two leaves it in
-    /// both, and what it asks for is done once all the same. `false` when it is not ours any more.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQS says no.
-    pub async fn redrive(&self, held: &Held) -> Result<bool, QueueError> {
-        if !self.is_ours(held).await? {
-            return Ok(false);
-        }
+    async fn send_back(&self, letter: &StoredDeadLetter) -> Result<(), QueueError> {
         self.client
             .send_message()
             .queue_url(&self.queue_url)
-            .message_body(&held.letter.body)
+            .message_body(&letter.body)
             .send()
             .await
             .map_err(|error| QueueError(describe("sqs:SendMessage", &error)))?;
-        self.take_out(held).await?;
-        Ok(true)
+        Ok(())
     }
 
-    /// Takes a letter out for good, and keeps it in the ledger with the operator's reason. `false` when it is not ours
-    /// any more.
-    ///
-    /// # Errors
-    /// [`QueueError`] when AWS says no.
-    pub async fn discard(
-        &self,
-        held: &Held,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<bool, QueueError> {
-        if !self.is_ours(held).await? {
-            return Ok(false);
-        }
-        let kept = self.ledger.keep_discarded(&held.letter, reason, now).await;
-        kept.map_err(|error| QueueError(error.0))?;
-        self.take_out(held).await?;
-        Ok(true)
-    }
-
-    async fn take_out(&self, held: &Held) -> Result<(), QueueError> {
+    async fn take_out(&self, held: &HeldDeadLetter) -> Result<(), QueueError> {
         self.client
             .delete_message()
             .queue_url(&self.url)
-            .receipt_handle(&held.receipt_handle)
+            .receipt_handle(&held.receipt)
             .send()
             .await
             .map_err(|error| QueueError(describe("sqs:DeleteMessage", &error)))?;
@@ -303,8 +243,8 @@ impl DeadLetterQueue {
     async fn add_reason(&self, letter: &mut StoredDeadLetter) -> Result<(), QueueError> {
         let request = Request::parse(&letter.body);
         let (None, Ok(request)) = (&letter.last_failure, request) else { return Ok(()) };
-        let history = self.ledger.history(request.key().as_str()).await;
-        if let Some(history) = history.map_err(|error| QueueError(error.0))? {
+        let history = self.ledger.read_request(&request.key()).await;
+        if let Some(history) = history.map_err(|error| QueueError(error.to_string()))? {
             letter.last_failure = history.last_failure;
             letter.receive_count = Some(history.attempt);
             letter.first_received = history.first_claimed_at;
@@ -313,8 +253,53 @@ impl DeadLetterQueue {
     }
 }
 
+impl DeadLetterQueue for SqsDeadLetters {
+    fn hold(&self, now: Timestamp) -> Answer<'_, HeldDeadLetters> {
+        Box::pin(async move { Ok(self.hold_all(now).await?) })
+    }
+
+    /// For another two minutes, before they are visible again.
+    fn hold_longer<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> Answer<'a, ()> {
+        Box::pin(async move { Ok(self.change_visibilities(letters, HOLD_SECONDS.into()).await?) })
+    }
+
+    /// So that others see them at once.
+    fn give_back<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> Answer<'a, ()> {
+        Box::pin(async move { Ok(self.change_visibilities(letters, 0).await?) })
+    }
+
+    /// Sends it to the queue, and then deletes it here: a crash between the two leaves it in both,
+    /// and what it asks for is done once all the same.
+    fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let is_ours = self.is_ours(letter).await?;
+            if is_ours {
+                self.send_back(&letter.letter).await?;
+                self.take_out(letter).await?;
+            }
+            Ok(is_ours)
+        })
+    }
+
+    fn discard<'a>(
+        &'a self,
+        letter: &'a HeldDeadLetter,
+        reason: &'a str,
+        now: Timestamp,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let is_ours = self.is_ours(letter).await?;
+            if is_ours {
+                self.ledger.keep_discarded(&letter.letter, reason, now).await?;
+                self.take_out(letter).await?;
+            }
+            Ok(is_ours)
+        })
+    }
+}
+
 /// A letter, and when it was sent.
-fn read(message: Message) -> (i64, Held) {
+fn read(message: Message) -> (i64, HeldDeadLetter) {
     let attributes = message.message_attributes.unwrap_or_default();
     let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
     let moment = |name: &str| text(name)?.parse().ok().map(Timestamp::from_millis);
@@ -333,8 +318,7 @@ fn read(message: Message) -> (i64, Held) {
         first_received: moment("first_received"),
         body: message.body.unwrap_or_default(),
     };
-    let receipt_handle = message.receipt_handle.unwrap_or_default();
-    (sent, Held { letter, receipt_handle })
+    (sent, HeldDeadLetter { letter, receipt: message.receipt_handle.unwrap_or_default() })
 }
 
 /// Whether a handle is of no use any more: somebody else has the letter by now.

@@ -52,11 +52,8 @@ impl DynamoLedger {
     }
 
     /// The flows that the worker ran when it started last; `None` before its first start.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
     #[cfg(feature = "operator")]
-    pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
+    pub(super) async fn read_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
         let get = self.client.get_item().table_name(&self.table).key("pk", text(PK));
         let answer = get.consistent_read(true).send().await;
         let answer = answer.map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
-use greenlight_core::Timestamp;
 use greenlight_core::audit::{
-    Grant, LastFailure, RequestHistory, RequestStatus, StoredDeadLetter, Subject, day,
+    DeployedFlows, Grant, LastFailure, RequestHistory, RequestStatus, StoredDeadLetter, Subject,
+    day,
 };
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, LeaseId, State};
+use greenlight_core::operator::{Answer, AuditReader, GrantStore};
 use greenlight_core::ports::LedgerError;
+use greenlight_core::{RequestKey, Timestamp};
 
 use super::dynamodb::{DynamoLedger, attempt, effects, retry};
 use super::item::{
@@ -43,144 +45,121 @@ impl Range {
     }
 }
 
-impl DynamoLedger {
-    /// The stories of what any of `subjects` means, newest first.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn histories_of(
-        &self,
-        subjects: &[Subject],
+impl AuditReader for DynamoLedger {
+    fn find_requests<'a>(
+        &'a self,
+        subjects: &'a [Subject],
         at_most: usize,
-    ) -> Result<Vec<RequestHistory>, LedgerError> {
-        let mut keys = BTreeSet::new();
-        for subject in subjects {
-            for entry in self.query(&subject.key(), &Range::newest(at_most)).await? {
-                keys.insert(format!("request#{}", string(&entry, "request")?));
+    ) -> Answer<'a, Vec<RequestHistory>> {
+        Box::pin(async move {
+            let mut keys = BTreeSet::new();
+            for subject in subjects {
+                for lookup in self.query(&subject.key(), &Range::newest(at_most)).await? {
+                    keys.insert(format!("request#{}", string(&lookup, "request")?));
+                }
             }
-        }
-        self.histories(keys).await
+            Ok(self.histories(keys).await?)
+        })
     }
 
-    /// The requests that were claimed for the first time most recently, newest first, as far as two weeks back.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn recent(
-        &self,
-        at_most: usize,
-        now: Timestamp,
-    ) -> Result<Vec<RequestHistory>, LedgerError> {
-        let mut keys = BTreeSet::new();
-        for back in 0..DAYS_BACK {
-            let left = at_most - keys.len();
-            for entry in self.query(&of_day(day(now) - back), &Range::newest(left)).await? {
-                keys.insert(string(&entry, "pk")?.to_owned());
+    /// As far as two weeks back.
+    fn recent_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>> {
+        Box::pin(async move {
+            let mut keys = BTreeSet::new();
+            for back in 0..DAYS_BACK {
+                let left = at_most - keys.len();
+                for item in self.query(&of_day(day(now) - back), &Range::newest(left)).await? {
+                    keys.insert(string(&item, "pk")?.to_owned());
+                }
+                if keys.len() >= at_most {
+                    break;
+                }
             }
-            if keys.len() >= at_most {
-                break;
-            }
-        }
-        self.histories(keys).await
+            Ok(self.histories(keys).await?)
+        })
     }
 
-    /// How the requests stand that were claimed for the first time since `since`.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn figures(
+    fn waiting_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>> {
+        Box::pin(async move {
+            let mut keys = BTreeSet::new();
+            // No queue keeps a message for longer; what is left over from before is not read.
+            let from = now.minus(Duration::from_hours(24 * DAYS_BACK.unsigned_abs()));
+            let soonest = Range { from, is_newest_first: false, ..Range::newest(at_most) };
+            for item in self.query(WAITING, &soonest).await? {
+                keys.insert(format!("request#{}", string(&item, "request")?));
+            }
+            let mut histories = self.histories(keys).await?;
+            histories.retain(|history| history.next_attempt(now).is_some());
+            histories.sort_by_key(|history| history.next_attempt(now));
+            Ok(histories)
+        })
+    }
+
+    fn read_request<'a>(&'a self, key: &'a RequestKey) -> Answer<'a, Option<RequestHistory>> {
+        Box::pin(async move { Ok(self.histories([format!("request#{key}")]).await?.pop()) })
+    }
+
+    fn count_requests(
         &self,
         since: Timestamp,
         now: Timestamp,
-    ) -> Result<BTreeMap<RequestStatus, u64>, LedgerError> {
-        let mut figures = BTreeMap::new();
-        for day in day(since)..=day(now) {
-            let range = Range { from: since, ..Range::newest(usize::MAX) };
-            for entry in self.query(&of_day(day), &range).await? {
-                let standing = match string(&entry, "state")? {
-                    "done" => RequestStatus::Succeeded,
-                    "failed" => RequestStatus::Failed,
-                    _ => RequestStatus::Running,
-                };
-                *figures.entry(standing).or_default() += 1;
+    ) -> Answer<'_, BTreeMap<RequestStatus, u64>> {
+        Box::pin(async move {
+            let mut counts = BTreeMap::new();
+            for day in day(since)..=day(now) {
+                let range = Range { from: since, ..Range::newest(usize::MAX) };
+                for item in self.query(&of_day(day), &range).await? {
+                    let status = match string(&item, "state")? {
+                        "done" => RequestStatus::Succeeded,
+                        "failed" => RequestStatus::Failed,
+                        _ => RequestStatus::Running,
+                    };
+                    *counts.entry(status).or_default() += 1;
+                }
             }
-        }
-        Ok(figures)
+            Ok(counts)
+        })
     }
 
-    /// Who has which device since before `before`, newest first.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn grants(
-        &self,
-        at_most: usize,
-        before: Timestamp,
-    ) -> Result<Vec<Grant>, LedgerError> {
-        let range = Range { before, ..Range::newest(at_most) };
-        let items = self.query(GRANTS, &range).await?;
-        items.iter().map(grant).collect()
+    fn breakers(&self) -> Answer<'_, BTreeMap<String, Breaker>> {
+        Box::pin(async move {
+            let items = self.query(BREAKERS, &Range::newest(usize::MAX)).await?;
+            let breaker = |item: &Item| {
+                let breaker = serde_json::from_str(string(item, "breaker")?);
+                let breaker = breaker.map_err(|_| unreadable("breaker"))?;
+                Ok((string(item, "target")?.to_owned(), breaker))
+            };
+            items.iter().map(breaker).collect()
+        })
     }
 
-    /// The grants among these devices at these targets.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, LedgerError> {
-        let keys = devices.iter().map(|(target, device)| format!("grant#{target}#{device}"));
-        let items = self.get_all(keys).await?;
-        items.iter().filter(|item| item.contains_key(GSI_PK)).map(grant).collect()
+    fn deployed_flows(&self) -> Answer<'_, Option<DeployedFlows>> {
+        Box::pin(async move { Ok(self.read_flows().await?) })
+    }
+}
+
+impl GrantStore for DynamoLedger {
+    fn grants(&self, at_most: usize, before: Timestamp) -> Answer<'_, Vec<Grant>> {
+        Box::pin(async move {
+            let range = Range { before, ..Range::newest(at_most) };
+            let items = self.query(GRANTS, &range).await?;
+            Ok(items.iter().map(grant).collect::<Result<_, _>>()?)
+        })
     }
 
-    /// The requests that wait for their next attempt, the soonest first.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn waiting(
-        &self,
-        at_most: usize,
-        now: Timestamp,
-    ) -> Result<Vec<RequestHistory>, LedgerError> {
-        let mut keys = BTreeSet::new();
-        // No queue keeps a message for longer; what is left over from before is not read.
-        let from = now.minus(Duration::from_hours(24 * DAYS_BACK.unsigned_abs()));
-        let soonest = Range { from, is_newest_first: false, ..Range::newest(at_most) };
-        for entry in self.query(WAITING, &soonest).await? {
-            keys.insert(format!("request#{}", string(&entry, "request")?));
-        }
-        let mut histories = self.histories(keys).await?;
-        histories.retain(|history| history.next_attempt(now).is_some());
-        histories.sort_by_key(|history| history.next_attempt(now));
-        Ok(histories)
+    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> Answer<'a, Vec<Grant>> {
+        Box::pin(async move {
+            let keys = devices.iter().map(|(target, device)| format!("grant#{target}#{device}"));
+            let items = self.get_all(keys).await?;
+            let granted = items.iter().filter(|item| item.contains_key(GSI_PK));
+            Ok(granted.map(grant).collect::<Result<_, _>>()?)
+        })
     }
+}
 
-    /// The circuit breaker of each target that was ever in trouble.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn breakers(&self) -> Result<BTreeMap<String, Breaker>, LedgerError> {
-        let items = self.query(BREAKERS, &Range::newest(usize::MAX)).await?;
-        let breaker = |item: &Item| {
-            let breaker = serde_json::from_str(string(item, "breaker")?);
-            let breaker = breaker.map_err(|_| unreadable("breaker"))?;
-            Ok((string(item, "target")?.to_owned(), breaker))
-        };
-        items.iter().map(breaker).collect()
-    }
-
-    /// The story of one request.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn history(&self, key: &str) -> Result<Option<RequestHistory>, LedgerError> {
-        Ok(self.histories([format!("request#{key}")]).await?.pop())
-    }
-
-    /// Keeps a dead letter that an operator takes out, with the reason.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
-    pub async fn keep_discarded(
+impl DynamoLedger {
+    /// Keeps a dead letter that an operator discards, with the reason.
+    pub(super) async fn keep_discarded(
         &self,
         letter: &StoredDeadLetter,
         reason: &str,

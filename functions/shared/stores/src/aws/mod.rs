@@ -29,11 +29,13 @@ mod secretsmanager;
 mod sqs;
 #[cfg(feature = "operator")]
 mod stack;
+#[cfg(feature = "operator")]
+mod stack_queues;
 #[cfg(feature = "dynamodb")]
 mod waiting;
 
 #[cfg(feature = "operator")]
-pub use dead_letters::{DeadLetterQueue, Held, Inspection};
+pub use dead_letters::SqsDeadLetters;
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoLedger;
 pub use environment::{AwsEnvironment, MissingVariable, TimeoutConfig, variable};
@@ -46,7 +48,9 @@ pub use secretsmanager::SecretsManager;
 #[cfg(feature = "sqs")]
 pub use sqs::SqsQueue;
 #[cfg(feature = "operator")]
-pub use stack::{QueueCounts, Stack, StackError};
+pub use stack::{Stack, StackError};
+#[cfg(feature = "operator")]
+pub use stack_queues::{SqsAndLedger, StackQueues};
 
 #[cfg(feature = "sdk")]
 use sdk::describe;

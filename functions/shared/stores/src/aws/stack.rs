@@ -1,18 +1,10 @@
-//! A deployed stack: what the template put out, and how its queues stand.
+//! A deployed stack: the outputs and parameters of the template.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
 
-use aws_sdk_cloudwatch::types::{Dimension, Statistic};
-use aws_sdk_sqs::types::QueueAttributeName;
-use aws_smithy_types::DateTime;
-use greenlight_core::ports::QueueError;
 use thiserror::Error;
 
-use super::{describe, is_denied};
-
-/// CloudWatch's figures are some minutes late.
-const AGE_WITHIN: Duration = Duration::from_mins(15);
+use super::describe;
 
 /// A deployed stack.
 #[derive(Clone, Debug)]
@@ -20,8 +12,6 @@ pub struct Stack {
     name: String,
     outputs: HashMap<String, String>,
     parameters: HashMap<String, String>,
-    sqs: aws_sdk_sqs::Client,
-    cloudwatch: aws_sdk_cloudwatch::Client,
 }
 
 /// The stack cannot be found or looked into.
@@ -47,15 +37,6 @@ pub enum StackError {
         /// The output.
         output: &'static str,
     },
-}
-
-/// How a queue stands; SQS says "approximate" of all of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueCounts {
-    /// Messages that wait.
-    pub waiting: u64,
-    /// Messages that were given out, or are hidden until they are tried again.
-    pub in_flight: u64,
 }
 
 impl Stack {
@@ -88,13 +69,7 @@ impl Stack {
         let parameters = stack.parameters.unwrap_or_default().into_iter();
         let parameters = parameters
             .filter_map(|parameter| Some((parameter.parameter_key?, parameter.parameter_value?)));
-        Ok(Self {
-            name: name.to_owned(),
-            outputs,
-            parameters: parameters.collect(),
-            sqs: aws_sdk_sqs::Client::new(config),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
-        })
+        Ok(Self { name: name.to_owned(), outputs, parameters: parameters.collect() })
     }
 
     /// Its name.
@@ -112,62 +87,9 @@ impl Stack {
         found.ok_or_else(|| StackError::NoOutput { stack: self.name.clone(), output })
     }
 
-    /// A parameter of the template, as it was deployed.
+    /// The parameters of the template, as they were deployed.
     #[must_use]
-    pub fn parameter(&self, parameter: &str) -> Option<&str> {
-        self.parameters.get(parameter).map(String::as_str)
-    }
-
-    /// How the queue at `url` stands.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQS says no.
-    pub async fn counts(&self, url: &str) -> Result<QueueCounts, QueueError> {
-        use QueueAttributeName::{
-            ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
-            ApproximateNumberOfMessagesNotVisible as Hidden,
-        };
-        let call = self.sqs.get_queue_attributes().queue_url(url);
-        let call = call.set_attribute_names(Some(vec![Visible, Hidden, Delayed]));
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| QueueError(describe("sqs:GetQueueAttributes", &error)))?;
-        let attributes = answer.attributes.unwrap_or_default();
-        let count = |name| attributes.get(&name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        Ok(QueueCounts { waiting: count(Visible) + count(Delayed), in_flight: count(Hidden) })
-    }
-
-    /// How long the oldest message of the queue at `url` is in it, by CloudWatch, which is minutes behind.
-    /// `None` when it has no figure, or does not answer.
-    ///
-    /// # Errors
-    /// [`QueueError`] when these credentials may not ask.
-    pub async fn oldest(&self, url: &str) -> Result<Option<Duration>, QueueError> {
-        let name = url.rsplit('/').next().unwrap_or(url);
-        let queue = Dimension::builder().name("QueueName").value(name).build();
-        let now = SystemTime::now();
-        let answer = self
-            .cloudwatch
-            .get_metric_statistics()
-            .namespace("AWS/SQS")
-            .metric_name("ApproximateAgeOfOldestMessage")
-            .dimensions(queue)
-            .start_time(DateTime::from(now - AGE_WITHIN))
-            .end_time(DateTime::from(now))
-            .period(60)
-            .statistics(Statistic::Maximum)
-            .send()
-            .await;
-        let points = match answer {
-            Ok(answer) => answer.datapoints.unwrap_or_default(),
-            Err(error) if is_denied(&error) => {
-                return Err(QueueError(describe("cloudwatch:GetMetricStatistics", &error)));
-            }
-            Err(_) => return Ok(None),
-        };
-        let newest = points.into_iter().max_by_key(|point| point.timestamp.map(|at| at.secs()));
-        let seconds = newest.and_then(|newest| newest.maximum);
-        Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+    pub const fn parameters(&self) -> &HashMap<String, String> {
+        &self.parameters
     }
 }

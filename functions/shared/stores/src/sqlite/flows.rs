@@ -28,10 +28,7 @@ impl Database {
     }
 
     /// The flows that `serve` ran when it started last; `None` before its first start.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn deployed_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
+    pub(super) async fn read_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
         let row: Option<(String, String, i64)> =
             sqlx::query_as("SELECT text, connectors, since FROM flows")
                 .fetch_optional(&self.pool)

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{Grant, RequestHistory, RequestStatus, Subject};
+use greenlight_core::audit::{DeployedFlows, Grant, RequestHistory, RequestStatus, Subject};
+use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::Record;
+use greenlight_core::operator::{Answer, AuditReader, GrantStore};
 use greenlight_core::ports::LedgerError;
-use greenlight_core::{Request, Timestamp};
+use greenlight_core::{Request, RequestKey, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -62,66 +64,110 @@ const GRANTS: &str = "SELECT * FROM grants WHERE is_held = 1 AND at < ? ORDER BY
 const GRANTS_OF: &str = "SELECT * FROM grants WHERE +is_held = 1
      AND (target, device) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 
-impl Database {
-    /// The stories of what any of `subjects` means, newest first.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn histories_of(
-        &self,
-        subjects: &[Subject],
+impl AuditReader for Database {
+    fn find_requests<'a>(
+        &'a self,
+        subjects: &'a [Subject],
         at_most: usize,
-    ) -> Result<Vec<RequestHistory>, LedgerError> {
+    ) -> Answer<'a, Vec<RequestHistory>> {
         let keys: Vec<_> = subjects.iter().map(Subject::key).collect();
-        self.histories(OF_SUBJECTS, serde_json::json!(keys).to_string(), at_most).await
-    }
-
-    /// The requests that were claimed for the first time most recently, newest first.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn recent(
-        &self,
-        at_most: usize,
-        now: Timestamp,
-    ) -> Result<Vec<RequestHistory>, LedgerError> {
-        self.histories(RECENT, now.as_millis().to_string(), at_most).await
-    }
-
-    /// The story of one request.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn history(&self, key: &str) -> Result<Option<RequestHistory>, LedgerError> {
-        Ok(self.histories(BY_KEY, key.to_owned(), 1).await?.pop())
-    }
-
-    /// The requests that wait for their next attempt, the soonest first.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn waiting(
-        &self,
-        at_most: usize,
-        now: Timestamp,
-    ) -> Result<Vec<RequestHistory>, LedgerError> {
-        let bodies: Vec<String> = sqlx::query_scalar(
-            "SELECT body FROM queue WHERE in_flight = 0 AND receive_count > 0
-             ORDER BY visible_at LIMIT ?",
-        )
-        .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
-        let keys = bodies.iter().filter_map(|body| Some(Request::parse(body).ok()?.key()));
-        let keys: Vec<_> = keys.map(|key| key.to_string()).collect();
         let keys = serde_json::json!(keys).to_string();
-        let mut histories = self.histories(BY_KEYS, keys, at_most).await?;
-        histories.retain(|history| history.next_attempt(now).is_some());
-        histories.sort_by_key(|history| history.next_attempt(now));
-        Ok(histories)
+        Box::pin(async move { Ok(self.histories(OF_SUBJECTS, keys, at_most).await?) })
     }
 
+    fn recent_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>> {
+        let now = now.as_millis().to_string();
+        Box::pin(async move { Ok(self.histories(RECENT, now, at_most).await?) })
+    }
+
+    fn waiting_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>> {
+        Box::pin(async move {
+            let bodies: Vec<String> = sqlx::query_scalar(
+                "SELECT body FROM queue WHERE in_flight = 0 AND receive_count > 0
+                 ORDER BY visible_at LIMIT ?",
+            )
+            .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+            let keys = bodies.iter().filter_map(|body| Some(Request::parse(body).ok()?.key()));
+            let keys: Vec<_> = keys.map(|key| key.to_string()).collect();
+            let keys = serde_json::json!(keys).to_string();
+            let mut histories = self.histories(BY_KEYS, keys, at_most).await?;
+            histories.retain(|history| history.next_attempt(now).is_some());
+            histories.sort_by_key(|history| history.next_attempt(now));
+            Ok(histories)
+        })
+    }
+
+    fn read_request<'a>(&'a self, key: &'a RequestKey) -> Answer<'a, Option<RequestHistory>> {
+        Box::pin(async move { Ok(self.histories(BY_KEY, key.to_string(), 1).await?.pop()) })
+    }
+
+    fn count_requests(
+        &self,
+        since: Timestamp,
+        _: Timestamp,
+    ) -> Answer<'_, BTreeMap<RequestStatus, u64>> {
+        Box::pin(async move {
+            let counts: Vec<(String, i64)> = sqlx::query_as(SINCE)
+                .bind(since.as_millis())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+            let status = |state: &str| match state {
+                "done" => RequestStatus::Succeeded,
+                "failed" => RequestStatus::Failed,
+                _ => RequestStatus::Running,
+            };
+            let counts = counts.iter();
+            Ok(counts.map(|(state, count)| (status(state), count.unsigned_abs())).collect())
+        })
+    }
+
+    fn breakers(&self) -> Answer<'_, BTreeMap<String, Breaker>> {
+        Box::pin(async move {
+            let breakers: Vec<(String, String)> =
+                sqlx::query_as("SELECT target, breaker FROM breakers")
+                    .fetch_all(&self.pool)
+                    .await
+                    .map_err(failed)?;
+            let breaker = |(target, json): (String, String)| {
+                Ok((target, serde_json::from_str(&json).map_err(failed)?))
+            };
+            breakers.into_iter().map(breaker).collect()
+        })
+    }
+
+    fn deployed_flows(&self) -> Answer<'_, Option<DeployedFlows>> {
+        Box::pin(async move { Ok(self.read_flows().await?) })
+    }
+}
+
+impl GrantStore for Database {
+    fn grants(&self, at_most: usize, before: Timestamp) -> Answer<'_, Vec<Grant>> {
+        Box::pin(async move {
+            let rows = sqlx::query(GRANTS)
+                .bind(before.as_millis())
+                .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+            Ok(rows.iter().map(grant).collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> Answer<'a, Vec<Grant>> {
+        let devices = serde_json::json!(devices).to_string();
+        Box::pin(async move {
+            let rows = sqlx::query(GRANTS_OF).bind(devices).fetch_all(&self.pool).await;
+            let rows = rows.map_err(failed)?;
+            Ok(rows.iter().map(grant).collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+impl Database {
     async fn histories(
         &self,
         statement: &'static str,
@@ -135,59 +181,6 @@ impl Database {
             .await
             .map_err(failed)?;
         rows.iter().map(history).collect()
-    }
-
-    /// How the requests stand that were claimed for the first time since `since`.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn figures(
-        &self,
-        since: Timestamp,
-    ) -> Result<BTreeMap<RequestStatus, u64>, LedgerError> {
-        let counts: Vec<(String, i64)> = sqlx::query_as(SINCE)
-            .bind(since.as_millis())
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
-        let standing = |state: &str| match state {
-            "done" => RequestStatus::Succeeded,
-            "failed" => RequestStatus::Failed,
-            _ => RequestStatus::Running,
-        };
-        let counts = counts.iter();
-        Ok(counts.map(|(state, count)| (standing(state), count.unsigned_abs())).collect())
-    }
-
-    /// Who has which device since before `before`, newest first.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn grants(
-        &self,
-        at_most: usize,
-        before: Timestamp,
-    ) -> Result<Vec<Grant>, LedgerError> {
-        let rows = sqlx::query(GRANTS)
-            .bind(before.as_millis())
-            .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
-        rows.iter().map(grant).collect()
-    }
-
-    /// The grants among these devices at these targets.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when SQLite says no.
-    pub async fn grants_of(&self, devices: &[(String, String)]) -> Result<Vec<Grant>, LedgerError> {
-        let rows = sqlx::query(GRANTS_OF)
-            .bind(serde_json::json!(devices).to_string())
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
-        rows.iter().map(grant).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{LastFailure, StoredDeadLetter};
+use greenlight_core::operator::{Answer, DeadLetterQueue, HeldDeadLetter, HeldDeadLetters};
 use greenlight_core::ports::{DeadLetter, QueueError, SendDeadLetter};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -63,11 +64,8 @@ impl Database {
         rows.iter().map(letter).collect::<Result<_, _>>().map_err(|error| queue_error(&error))
     }
 
-    /// Puts a dead letter back into the queue, both in one step. `false` when it is not there.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQLite says no.
-    pub async fn redrive(&self, letter: &str) -> Result<bool, QueueError> {
+    /// Both in one step.
+    async fn move_to_queue(&self, letter: &str) -> Result<bool, QueueError> {
         let mut transaction =
             self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| queue_error(&error))?;
         let body: Option<String> =
@@ -88,12 +86,7 @@ impl Database {
         Ok(true)
     }
 
-    /// Takes a dead letter out for good, and keeps it beside, with the operator's reason. `false` when it is
-    /// not there.
-    ///
-    /// # Errors
-    /// [`QueueError`] when SQLite says no.
-    pub async fn discard(
+    async fn move_to_discarded(
         &self,
         letter: &str,
         reason: &str,
@@ -120,5 +113,37 @@ impl Database {
             .map_err(|error| queue_error(&error))?;
         transaction.commit().await.map_err(|error| queue_error(&error))?;
         Ok(kept.rows_affected() > 0)
+    }
+}
+
+/// Letters are taken in one step each, so none need be held.
+impl DeadLetterQueue for Database {
+    fn hold(&self, _: Timestamp) -> Answer<'_, HeldDeadLetters> {
+        Box::pin(async move {
+            let letters = self.dead_letters().await?.into_iter();
+            let held = letters.map(|letter| HeldDeadLetter { letter, receipt: String::new() });
+            Ok(HeldDeadLetters { held: held.collect(), elsewhere: None })
+        })
+    }
+
+    fn hold_longer<'a>(&'a self, _: &'a [HeldDeadLetter]) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn give_back<'a>(&'a self, _: &'a [HeldDeadLetter]) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> Answer<'a, bool> {
+        Box::pin(async move { Ok(self.move_to_queue(&letter.letter.id).await?) })
+    }
+
+    fn discard<'a>(
+        &'a self,
+        letter: &'a HeldDeadLetter,
+        reason: &'a str,
+        now: Timestamp,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move { Ok(self.move_to_discarded(&letter.letter.id, reason, now).await?) })
     }
 }

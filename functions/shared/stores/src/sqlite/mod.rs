@@ -7,8 +7,8 @@ mod group_commit;
 mod histories;
 mod ledger;
 mod letters;
-mod overview;
 mod queue;
+mod queue_status;
 mod schema;
 
 use std::fs::{File, OpenOptions, TryLockError};

@@ -1,0 +1,247 @@
+//! The dead-letter queue: look, redrive, discard. Safe while the worker runs.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use greenlight_core::audit::{Elsewhere, StoredDeadLetter};
+use greenlight_core::operator::{DeadLetterQueue, HeldDeadLetter, HeldDeadLetters, StoreError};
+use greenlight_core::ports::Clock;
+use thiserror::Error;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// It could not be done, or not for all.
+#[derive(Debug, Error)]
+pub enum DeadLetterError {
+    /// Queue or ledger did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No dead letter has this id.
+    #[error("there is no dead letter {0}")]
+    NotFound(String),
+    /// This one cannot be seen, and may be one of those that another receiver holds.
+    #[error("the dead letter {id} cannot be seen: others are held by another receiver")]
+    NotSeen {
+        /// The id.
+        id: String,
+        /// The others.
+        elsewhere: Elsewhere,
+    },
+    /// It was done for the dead letters that could be had, and there are others.
+    #[error("{} more dead letters are held by another receiver", .0.count)]
+    NotAll(Elsewhere),
+    /// Another receiver took letters while they were put back.
+    #[error("{0} dead letters were taken by another receiver meanwhile")]
+    TakenMeanwhile(usize),
+    /// No dead letter is of this class.
+    #[error("no dead letter has the class `{class}`")]
+    NoneOfClass {
+        /// The class.
+        class: String,
+        /// The classes that are there.
+        known: Vec<String>,
+    },
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// Those with these ids.
+    Ids(Vec<String>),
+    /// Those whose reason is of this class.
+    OfClass(String),
+}
+
+/// How to put letters back.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Only say which.
+    pub is_dry: bool,
+    /// So many a second, at most.
+    pub per_second: u32,
+}
+
+/// Letters that are not put back yet are held anew after this time, half of how long SQS holds them.
+const HOLD_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
+/// The most letters a second that are put back.
+const MAX_PER_SECOND: u32 = 1_000;
+
+/// What was done with one letter of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redriven {
+    /// The letter.
+    pub id: String,
+    /// What became of it.
+    pub result: RedriveResult,
+    /// Which one it is, counted from 1.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+/// What became of a letter that was to be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedriveResult {
+    /// It is back in the queue.
+    Back,
+    /// It would be put back, were this no dry run.
+    WouldGoBack,
+    /// Another receiver took it meanwhile.
+    TakenMeanwhile,
+}
+
+/// The dead letters that could be seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Oldest first.
+    pub letters: Vec<StoredDeadLetter>,
+    /// Those that another receiver holds.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Looks at the letters, and leaves them where they are.
+///
+/// # Errors
+/// [`StoreError`] says who did not answer.
+pub async fn look(queue: &dyn DeadLetterQueue, clock: &impl Clock) -> Result<Seen, StoreError> {
+    let HeldDeadLetters { held, elsewhere } = queue.hold(clock.now()).await?;
+    queue.give_back(&held).await?;
+    Ok(Seen { letters: held.into_iter().map(|held| held.letter).collect(), elsewhere })
+}
+
+/// One dead letter.
+///
+/// # Errors
+/// [`DeadLetterError::NotFound`] when it is not there.
+pub async fn find(
+    queue: &dyn DeadLetterQueue,
+    id: &str,
+    clock: &impl Clock,
+) -> Result<StoredDeadLetter, DeadLetterError> {
+    let Seen { letters, elsewhere } = look(queue, clock).await?;
+    letters.into_iter().find(|letter| letter.id == id).ok_or_else(|| not_found(id, elsewhere))
+}
+
+/// A letter that cannot be seen may be one that another receiver holds.
+fn not_found(id: &str, elsewhere: Option<Elsewhere>) -> DeadLetterError {
+    let id = id.to_owned();
+    match elsewhere {
+        None => DeadLetterError::NotFound(id),
+        Some(elsewhere) => DeadLetterError::NotSeen { id, elsewhere },
+    }
+}
+
+/// Puts dead letters back into the queue, one after the other, and reports each as it goes. What was
+/// put back before an error stays there; the rest can be put back by the same call again.
+///
+/// # Errors
+/// [`DeadLetterError::NotFound`] for ids that are not there; nothing is put back then.
+/// [`DeadLetterError::NotAll`] and [`DeadLetterError::TakenMeanwhile`] when the others were put back.
+pub async fn redrive(
+    queue: &dyn DeadLetterQueue,
+    which: &Which,
+    pace: Pace,
+    clock: &impl Clock,
+    progress: impl FnMut(Redriven),
+) -> Result<(), DeadLetterError> {
+    let HeldDeadLetters { held, elsewhere } = queue.hold(clock.now()).await?;
+    let result = match select(&held, which, elsewhere) {
+        Ok(selected) => put_back(queue, &selected, pace, progress).await,
+        Err(error) => Err(error),
+    };
+    let given_back = queue.give_back(&held).await;
+    match (result?, elsewhere, which) {
+        (taken, ..) if taken > 0 => return Err(DeadLetterError::TakenMeanwhile(taken)),
+        (_, Some(elsewhere), Which::OfClass(_)) => return Err(DeadLetterError::NotAll(elsewhere)),
+        _ => {}
+    }
+    Ok(given_back?)
+}
+
+/// Gives the number of letters that another receiver took meanwhile.
+async fn put_back(
+    queue: &dyn DeadLetterQueue,
+    letters: &[HeldDeadLetter],
+    pace: Pace,
+    mut progress: impl FnMut(Redriven),
+) -> Result<usize, DeadLetterError> {
+    let mut taken = 0;
+    // To receive thousands takes a while.
+    if !pace.is_dry {
+        queue.hold_longer(letters).await?;
+    }
+    let mut held_at = Instant::now();
+    let gap = Duration::from_secs(1) / pace.per_second.clamp(1, MAX_PER_SECOND);
+    let mut beat = tokio::time::interval(gap);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for (number, held) in (1..).zip(letters) {
+        let result = if pace.is_dry {
+            RedriveResult::WouldGoBack
+        } else {
+            beat.tick().await;
+            if held_at.elapsed() > HOLD_AGAIN_AFTER {
+                queue.hold_longer(letters.get(number - 1..).unwrap_or_default()).await?;
+                held_at = Instant::now();
+            }
+            if queue.redrive(held).await? {
+                RedriveResult::Back
+            } else {
+                taken += 1;
+                RedriveResult::TakenMeanwhile
+            }
+        };
+        progress(Redriven { id: held.letter.id.clone(), result, number, of: letters.len() });
+    }
+    Ok(taken)
+}
+
+fn select(
+    held: &[HeldDeadLetter],
+    which: &Which,
+    elsewhere: Option<Elsewhere>,
+) -> Result<Vec<HeldDeadLetter>, DeadLetterError> {
+    match which {
+        Which::Ids(ids) => {
+            let find = |id: &String| {
+                let found = held.iter().find(|held| held.letter.id == *id);
+                found.cloned().ok_or_else(|| not_found(id, elsewhere))
+            };
+            BTreeSet::from_iter(ids).into_iter().map(find).collect()
+        }
+        Which::OfClass(class) => {
+            let of_class = |held: &&HeldDeadLetter| held.letter.class() == class;
+            let found: Vec<_> = held.iter().filter(of_class).cloned().collect();
+            match (found.is_empty(), elsewhere) {
+                (true, Some(elsewhere)) => Err(DeadLetterError::NotAll(elsewhere)),
+                (true, None) => {
+                    let known: BTreeSet<_> = held.iter().map(|it| it.letter.class()).collect();
+                    let known = known.into_iter().map(str::to_owned).collect();
+                    Err(DeadLetterError::NoneOfClass { class: class.clone(), known })
+                }
+                (false, _) => Ok(found),
+            }
+        }
+    }
+}
+
+/// Discards a dead letter. The ledger keeps it, with the reason.
+///
+/// # Errors
+/// [`DeadLetterError::NotFound`] when it is not there.
+pub async fn discard(
+    queue: &dyn DeadLetterQueue,
+    id: &str,
+    reason: &str,
+    clock: &impl Clock,
+) -> Result<(), DeadLetterError> {
+    let HeldDeadLetters { held, elsewhere } = queue.hold(clock.now()).await?;
+    let discarded = match held.iter().find(|held| held.letter.id == id) {
+        None => Ok(false),
+        Some(letter) => queue.discard(letter, reason, clock.now()).await,
+    };
+    let given_back = queue.give_back(&held).await;
+    if !discarded? {
+        return Err(not_found(id, elsewhere));
+    }
+    Ok(given_back?)
+}

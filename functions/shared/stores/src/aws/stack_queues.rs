@@ -1,0 +1,139 @@
+//! How full the queues of a stack are, and how an operator starts requests there.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_cloudwatch::types::{Dimension, Statistic};
+use aws_sdk_sqs::types::QueueAttributeName;
+use aws_smithy_types::DateTime;
+use greenlight_core::ledger::ResetError;
+use greenlight_core::operator::{Answer, QueueReader, QueueStatus, RequestStore};
+use greenlight_core::ports::{Enqueue, QueueError, ResetRequest};
+use greenlight_core::{Request, RequestKey, Timestamp};
+
+use super::dynamodb::DynamoLedger;
+use super::sqs::SqsQueue;
+use super::{describe, is_denied};
+
+/// CloudWatch's figures are some minutes late.
+const AGE_WITHIN: Duration = Duration::from_mins(15);
+
+/// Queue and dead-letter queue of a stack, as SQS and CloudWatch count them.
+#[derive(Clone, Debug)]
+pub struct StackQueues {
+    sqs: aws_sdk_sqs::Client,
+    cloudwatch: aws_sdk_cloudwatch::Client,
+    queue_url: String,
+    dead_letters_url: String,
+}
+
+/// How full a queue is; SQS says "approximate" of all of it.
+struct Counts {
+    waiting: u64,
+    in_flight: u64,
+}
+
+impl StackQueues {
+    /// The queues at these URLs.
+    pub fn new(
+        config: &aws_types::SdkConfig,
+        queue_url: impl Into<String>,
+        dead_letters_url: impl Into<String>,
+    ) -> Self {
+        Self {
+            sqs: aws_sdk_sqs::Client::new(config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
+            queue_url: queue_url.into(),
+            dead_letters_url: dead_letters_url.into(),
+        }
+    }
+
+    async fn counts(&self, url: &str) -> Result<Counts, QueueError> {
+        use QueueAttributeName::{
+            ApproximateNumberOfMessages as Visible, ApproximateNumberOfMessagesDelayed as Delayed,
+            ApproximateNumberOfMessagesNotVisible as Hidden,
+        };
+        let call = self.sqs.get_queue_attributes().queue_url(url);
+        let call = call.set_attribute_names(Some(vec![Visible, Hidden, Delayed]));
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| QueueError(describe("sqs:GetQueueAttributes", &error)))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let count = |name| attributes.get(&name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        Ok(Counts { waiting: count(Visible) + count(Delayed), in_flight: count(Hidden) })
+    }
+
+    /// How long the oldest message is in the queue, by CloudWatch, which is minutes behind. `None`
+    /// when it has no figure, or does not answer; an error when these credentials may not ask.
+    async fn oldest(&self) -> Result<Option<Duration>, QueueError> {
+        let name = self.queue_url.rsplit('/').next().unwrap_or(&self.queue_url);
+        let queue = Dimension::builder().name("QueueName").value(name).build();
+        let now = SystemTime::now();
+        let answer = self
+            .cloudwatch
+            .get_metric_statistics()
+            .namespace("AWS/SQS")
+            .metric_name("ApproximateAgeOfOldestMessage")
+            .dimensions(queue)
+            .start_time(DateTime::from(now - AGE_WITHIN))
+            .end_time(DateTime::from(now))
+            .period(60)
+            .statistics(Statistic::Maximum)
+            .send()
+            .await;
+        let points = match answer {
+            Ok(answer) => answer.datapoints.unwrap_or_default(),
+            Err(error) if is_denied(&error) => {
+                return Err(QueueError(describe("cloudwatch:GetMetricStatistics", &error)));
+            }
+            Err(_) => return Ok(None),
+        };
+        let newest = points.into_iter().max_by_key(|point| point.timestamp.map(|at| at.secs()));
+        let seconds = newest.and_then(|newest| newest.maximum);
+        Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+    }
+}
+
+impl QueueReader for StackQueues {
+    fn queue_status(&self, _: Timestamp) -> Answer<'_, QueueStatus> {
+        Box::pin(async move {
+            let (counts, dead, oldest) = tokio::join!(
+                self.counts(&self.queue_url),
+                self.counts(&self.dead_letters_url),
+                self.oldest(),
+            );
+            let (counts, dead) = (counts?, dead?);
+            Ok(QueueStatus {
+                waiting: counts.waiting,
+                in_flight: counts.in_flight,
+                counts_retries_as_in_flight: true,
+                oldest: oldest?,
+                dead_letters: dead.waiting + dead.in_flight,
+                ..QueueStatus::default()
+            })
+        })
+    }
+}
+
+/// The queue and the ledger of a stack.
+#[derive(Clone, Debug)]
+pub struct SqsAndLedger {
+    /// The queue.
+    pub queue: SqsQueue,
+    /// The ledger.
+    pub ledger: DynamoLedger,
+}
+
+impl RequestStore for SqsAndLedger {
+    fn enqueue_request<'a>(&'a self, request: &'a Request) -> Answer<'a, ()> {
+        Box::pin(async move { Ok(self.queue.enqueue(request).await?) })
+    }
+
+    fn reset<'a>(
+        &'a self,
+        request: &'a RequestKey,
+        now: Timestamp,
+    ) -> Answer<'a, Result<(), ResetError>> {
+        Box::pin(async move { Ok(self.ledger.reset_request(request, now).await?) })
+    }
+}

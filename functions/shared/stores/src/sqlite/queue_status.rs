@@ -1,0 +1,69 @@
+//! How full the queues of one machine are, and how an operator starts requests there.
+
+use greenlight_core::ledger::ResetError;
+use greenlight_core::operator::{Answer, QueueReader, QueueStatus, RequestStore};
+use greenlight_core::ports::{Enqueue, ResetRequest};
+use greenlight_core::{Request, RequestKey, Timestamp};
+
+use super::Database;
+use super::queue::queue_error;
+
+impl QueueReader for Database {
+    /// The age of the oldest message counts from when its event was received; a redriven message is
+    /// a new one.
+    fn queue_status(&self, now: Timestamp) -> Answer<'_, QueueStatus> {
+        Box::pin(async move {
+            let status = self.read_status(now).await;
+            Ok(status.map_err(|error| queue_error(&error))?)
+        })
+    }
+}
+
+impl Database {
+    async fn read_status(&self, now: Timestamp) -> Result<QueueStatus, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let counts: Vec<(bool, i64)> =
+            sqlx::query_as("SELECT in_flight, count(*) FROM queue GROUP BY in_flight")
+                .fetch_all(&mut *transaction)
+                .await?;
+        let oldest: Option<String> =
+            sqlx::query_scalar("SELECT body FROM queue ORDER BY id LIMIT 1")
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let letters: Vec<(String, i64)> =
+            sqlx::query_as("SELECT class, count(*) FROM dead_letters GROUP BY class")
+                .fetch_all(&mut *transaction)
+                .await?;
+        transaction.commit().await?;
+        let count = |wanted: bool| {
+            let found = counts.iter().find(|(in_flight, _)| *in_flight == wanted);
+            found.map_or(0, |(_, count)| count.unsigned_abs())
+        };
+        let oldest = oldest.and_then(|body| Request::parse(&body).ok());
+        let letters = letters.into_iter().map(|(class, n)| (class, n.unsigned_abs()));
+        let dead_letters_by_class = letters.collect::<std::collections::BTreeMap<_, _>>();
+        Ok(QueueStatus {
+            is_served: Some(self.is_served()),
+            waiting: count(false),
+            in_flight: count(true),
+            counts_retries_as_in_flight: false,
+            oldest: oldest.map(|request| now.since(request.received_at)),
+            dead_letters: dead_letters_by_class.values().sum(),
+            dead_letters_by_class,
+        })
+    }
+}
+
+impl RequestStore for Database {
+    fn enqueue_request<'a>(&'a self, request: &'a Request) -> Answer<'a, ()> {
+        Box::pin(async move { Ok(self.enqueue(request).await?) })
+    }
+
+    fn reset<'a>(
+        &'a self,
+        request: &'a RequestKey,
+        now: Timestamp,
+    ) -> Answer<'a, Result<(), ResetError>> {
+        Box::pin(async move { Ok(self.reset_request(request, now).await?) })
+    }
+}
