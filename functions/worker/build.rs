@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
-use greenlight_actions::sql::refuse_file;
-use greenlight_actions::{AnyConnector, Connectors, Setup};
+use greenlight_connectors::sql::refuse_file;
+use greenlight_connectors::{AnyConnector, Connectors, Setup};
 use greenlight_core::ValidationErrors;
 use greenlight_core::flow::{Flows, stand_in};
 

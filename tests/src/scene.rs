@@ -27,7 +27,7 @@ pub struct Scene {
 
 /// An HTTP answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// The status.
     pub status: u16,
     /// The body.
@@ -77,7 +77,7 @@ impl Scene {
     ///
     /// # Panics
     /// When no answer comes.
-    pub async fn send_to(&self, url: &str, host: Option<&str>, sent: &Sent) -> Answer {
+    pub async fn send_to(&self, url: &str, host: Option<&str>, sent: &Sent) -> HttpAnswer {
         self.try_to_send(url, host, sent).await.expect("an answer comes")
     }
 
@@ -93,14 +93,14 @@ impl Scene {
         url: &str,
         host: Option<&str>,
         sent: &Sent,
-    ) -> Result<Answer, HttpError> {
+    ) -> Result<HttpAnswer, HttpError> {
         let mut request = sent.to_request(url).expect("the URL is one");
         if let Some(host) = host {
             let host = host.parse().expect("the host is one");
             request.headers_mut().insert(http::header::HOST, host);
         }
         let response = self.client.send(request).await?;
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: response.status().as_u16(),
             body: String::from_utf8_lossy(response.body()).into_owned(),
         })

@@ -11,7 +11,7 @@ use greenlight::simulator::Sent;
 use tokio::io::AsyncWriteExt;
 
 use crate::local_aws::{CREDENTIALS, LocalAws};
-use crate::scene::{APPROVAL_CODE, Answer, NAC_TOKEN, Scene};
+use crate::scene::{APPROVAL_CODE, HttpAnswer, NAC_TOKEN, Scene};
 use crate::{built, tool, workspace};
 
 /// How long to wait for what should happen: longer than a retry, a cold start and a slow machine together.
@@ -204,12 +204,12 @@ except botocore.exceptions.ClientError as error:
     }
 
     /// Sends what Feishu would send, through the HTTP API.
-    pub async fn send(&self, sent: &Sent) -> Answer {
+    pub async fn send(&self, sent: &Sent) -> HttpAnswer {
         self.send_to("/api/event", sent).await
     }
 
     /// As [`Stack::send`], to another path.
-    pub async fn send_to(&self, path: &str, sent: &Sent) -> Answer {
+    pub async fn send_to(&self, path: &str, sent: &Sent) -> HttpAnswer {
         let host = format!("{}.execute-api.localhost", self.output("ApiId"));
         let url = format!("{}{path}", self.aws.url());
         self.scene.send_to(&url, Some(&host), sent).await

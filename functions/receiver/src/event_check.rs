@@ -67,7 +67,7 @@ impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for Checked<S> {
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Event<'a> {
+struct HttpEvent<'a> {
     #[serde(default)]
     is_base64_encoded: bool,
     #[serde(borrow, default)]
@@ -88,7 +88,7 @@ struct Headers<'a> {
     scheme: Option<Cow<'a, str>>,
 }
 
-impl Event<'_> {
+impl HttpEvent<'_> {
     fn is_decodable(&self) -> bool {
         let body = self.body.as_deref().unwrap_or_default();
         !self.is_base64_encoded || STANDARD.decode(body).is_ok()
@@ -107,7 +107,7 @@ impl Event<'_> {
 
 /// The event without what cannot be read and with [`MARK`], if there is anything that cannot.
 fn marked(event: &[u8]) -> Option<Vec<u8>> {
-    let read: Event<'_> = serde_json::from_slice(event).ok()?;
+    let read: HttpEvent<'_> = serde_json::from_slice(event).ok()?;
     let reason = match (read.is_decodable(), read.has_address()) {
         (true, true) => return None,
         (false, _) => "base64",

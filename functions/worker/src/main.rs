@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::{Actions, Connectors, Setup};
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::{Connectors, Setup, Targets};
 use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{Flows, FlowsError};
 use greenlight_core::ports::{Clock, Ports, ReadSecret};
@@ -75,7 +75,7 @@ struct OnAws;
 impl Ports for OnAws {
     type Ledger = DynamoLedger;
     type Source = FeishuClient<Client, Secret, SystemClock>;
-    type Targets = Actions<Client, Secret, SystemClock>;
+    type Targets = Targets<Client, Secret, SystemClock>;
     type DeadLetters = SqsQueue;
     type Clock = SystemClock;
 }
@@ -128,7 +128,7 @@ async fn wire() -> Result<(Processor<OnAws>, SqsQueue), StartError> {
     let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
     let current = secret.current();
     let setup = Setup::new(&flows, &connectors)?;
-    let targets = Actions::new(setup, Arc::clone(&secret), clock, |name, target| {
+    let targets = Targets::new(setup, Arc::clone(&secret), clock, |name, target| {
         Client::of_target(name, target, &current).map_err(StartError::from)
     })?;
     let metrics = EmbeddedMetrics::of_this_function();

@@ -399,6 +399,9 @@ pub enum FlowsCommand {
         /// For a CODE
         #[command(flatten)]
         feishu: AskFeishu,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

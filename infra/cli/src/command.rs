@@ -32,7 +32,7 @@ use crate::output::{
     log_writer, one_line, print, print_error, print_line, print_question, try_print,
 };
 use crate::secrets::{self, Secrets};
-use crate::send_test::{Event, send_test};
+use crate::send_test::{TestEvent, send_test};
 use crate::{audit, connectors, demo, dlq, feishu, flows, replay, serve, status, ui};
 
 /// What was asked for is not there.
@@ -187,9 +187,9 @@ async fn answer(command: Command) -> Output {
         Command::SendTest { url, backend, secrets, instance, definition_id } => {
             let event = match (instance, definition_id) {
                 (Some(instance_id), Some(definition_id)) => {
-                    Event::Approved { definition_id, instance_id }
+                    TestEvent::Approved { definition_id, instance_id }
                 }
-                _ => Event::UrlCheck,
+                _ => TestEvent::UrlCheck,
             };
             send(url, &backend.address(), secrets, &event).await
         }
@@ -234,7 +234,7 @@ async fn send(
     url: Option<String>,
     address: &Address,
     secrets: Option<PathBuf>,
-    event: &Event,
+    event: &TestEvent,
 ) -> Output {
     let (backend, secrets) = secrets_at(address, secrets).await?;
     let of_backend = backend.as_ref().and_then(Backend::webhook_url);
@@ -249,11 +249,19 @@ async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Output {
     Ok(match command {
         FlowsCommand::Validate => flows::check(files)?,
         FlowsCommand::Schema => flows::schema(),
-        FlowsCommand::Plan { flow, instance, feishu } => {
+        FlowsCommand::Plan { flow, instance, feishu, json } => {
             let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
             let secrets = Address::Folder(".greenlight".into()).secrets_file(secrets);
             let feishu = flows::Feishu { secrets, base_url };
-            flows::dry_run(files, &flow, &instance, feishu).await?
+            let run = flows::dry_run(files, &flow, &instance, feishu).await?;
+            let text = flows::render_dry_run(&run, OutputFormat::of_flag(json));
+            if run.problems.is_empty() {
+                return Ok(text);
+            }
+            print(&text);
+            let text =
+                format!("{} problem(s) with the instance (审批实例有问题)", run.problems.len());
+            return Err(Failed { text, status: 1 });
         }
     })
 }

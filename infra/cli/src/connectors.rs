@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::{AnyConnector, Connectors};
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::{AnyConnector, Connectors};
 
 /// The connectors that are built in, and those of `folder`: what each can do, and what nobody has seen a real
 /// one do yet.

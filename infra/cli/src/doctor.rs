@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use greenlight_actions::connector::Reached;
-use greenlight_actions::{Actions, connector::ConnectorError};
+use greenlight_connectors::connector::Reached;
+use greenlight_connectors::{Targets, connector::ConnectorError};
 use greenlight_core::Timestamp;
 use greenlight_core::flow::{Flow, Flows, Place as FormPlace};
 use greenlight_core::ports::{Clock, Http, ReadSecret};
@@ -303,7 +303,7 @@ async fn targets(flows: Checked, secret: Secret, checks: &mut Checks) {
     let names: Vec<_> = flows.flows.targets.keys().cloned().collect();
     let secret = FixedSecret(Arc::new(secret));
     let current = secret.current();
-    let actions = Actions::new(flows.setup, secret, SystemClock, |name, target| {
+    let actions = Targets::new(flows.setup, secret, SystemClock, |name, target| {
         Client::of_target(name, target, &current).map_err(NoClient::from)
     });
     let Some(actions) = checks.take("targets", actions, ": `greenlight secrets set` asks for it")

@@ -12,7 +12,7 @@ use crate::simulator::FeishuApp;
 
 /// What to send.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum TestEvent {
     /// A URL check, as the console sends when the request URL is entered.
     UrlCheck,
     /// The end of an approval instance.
@@ -60,14 +60,18 @@ pub enum SendError {
 ///
 /// # Errors
 /// [`SendError`] says why Feishu's own event would fail.
-pub async fn send_test(url: &str, secrets: &Secrets, event: &Event) -> Result<String, SendError> {
+pub async fn send_test(
+    url: &str,
+    secrets: &Secrets,
+    event: &TestEvent,
+) -> Result<String, SendError> {
     let app = app(secrets).await?;
     let now = SystemClock.now().as_millis();
     let challenge = format!("{:016x}", fastrand::u64(..));
     let event_id = format!("greenlight-test-{now}");
     let sent = match event {
-        Event::UrlCheck => app.url_check(&challenge),
-        Event::Approved { definition_id, instance_id } => {
+        TestEvent::UrlCheck => app.url_check(&challenge),
+        TestEvent::Approved { definition_id, instance_id } => {
             app.approval_instance(&event_id, definition_id, instance_id, "APPROVED", now)
         }
     };
@@ -76,17 +80,17 @@ pub async fn send_test(url: &str, secrets: &Secrets, event: &Event) -> Result<St
     let status = response.status().as_u16();
     let body = String::from_utf8_lossy(response.body()).into_owned();
     let is_right = match event {
-        Event::UrlCheck => body.contains(&challenge),
-        Event::Approved { .. } => true,
+        TestEvent::UrlCheck => body.contains(&challenge),
+        TestEvent::Approved { .. } => true,
     };
     if status != 200 || !is_right {
         return Err(SendError::Answer { status, body });
     }
     Ok(match event {
-        Event::UrlCheck => {
+        TestEvent::UrlCheck => {
             "the challenge came back: Feishu would take the URL (网址校验通过)\n".to_owned()
         }
-        Event::Approved { .. } => format!("event {event_id}: answered HTTP 200 {body}\n"),
+        TestEvent::Approved { .. } => format!("event {event_id}: answered HTTP 200 {body}\n"),
     })
 }
 

@@ -11,9 +11,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::http::{Connector, HttpConnector, Preview};
-use greenlight_actions::{AnyConnector, Connectors};
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::http::{Connector, HttpConnector, RequestPreview};
+use greenlight_connectors::{AnyConnector, Connectors};
 use greenlight_core::Failure;
 use greenlight_core::flow::{Target, Tls};
 use greenlight_core::ledger::EffectOutcome;
@@ -64,12 +64,12 @@ struct Exchange {
     headers: BTreeMap<String, String>,
     json: Option<Value>,
     text: Option<String>,
-    answer: Answer,
+    answer: RecordedAnswer,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Answer {
+struct RecordedAnswer {
     status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -159,7 +159,7 @@ async fn answer(
     };
     let body = String::from_utf8_lossy(&body);
     script.problems.extend(exchange.problem(&ask, &headers, &body));
-    let Answer { status, headers, json, text } = exchange.answer;
+    let RecordedAnswer { status, headers, json, text } = exchange.answer;
     let body = json.map(|json| json.to_string()).or(text).unwrap_or_default();
     let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
     for (name, value) in headers {
@@ -286,8 +286,12 @@ async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connect
                         }
                         let mut changed = case.clone();
                         let headers = [("content-type".to_owned(), content_type.to_owned())].into();
-                        changed.exchange[place].answer =
-                            Answer { status, headers, json: None, text: Some(text.to_owned()) };
+                        changed.exchange[place].answer = RecordedAnswer {
+                            status,
+                            headers,
+                            json: None,
+                            text: Some(text.to_owned()),
+                        };
                         let (result, _) = perform(&connector, &contract, &changed, &client).await;
                         if result.is_ok() {
                             let exchange = &case.exchange[place].ask;
@@ -366,7 +370,7 @@ fn decoded(text: &str) -> String {
 }
 
 impl Parts {
-    fn of(preview: &Preview) -> Self {
+    fn of(preview: &RequestPreview) -> Self {
         let uri: Uri = preview.url.parse().unwrap();
         let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let pair = |pair: &str| {
@@ -418,7 +422,11 @@ fn tree(value: &Value, put: &impl Fn(&String) -> String) -> Value {
 }
 
 /// Every request of an operation, with `value` for all that a form, an answer or the operator gives.
-fn requests(connector: &Connector, operation: &str, value: &str) -> Result<Vec<Preview>, Failure> {
+fn requests(
+    connector: &Connector,
+    operation: &str,
+    value: &str,
+) -> Result<Vec<RequestPreview>, Failure> {
     let given = |name: &String| (name.clone(), toml::Value::String(value.to_owned()));
     let target = Target {
         connector: String::new(),

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight::stub::form_of;
-use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::{Actions, Connectors, Setup};
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::{Connectors, Setup, Targets};
 use greenlight_core::budget::AttemptBudget;
 use greenlight_core::flow::Flows;
 use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, LeaseLost};
@@ -92,7 +92,7 @@ type Mortally<P> = Hooked<P, Crash>;
 impl Ports for Mortal {
     type Ledger = Mortally<Database>;
     type Source = Mortally<FeishuClient<Client, FixedSecret, TestClock>>;
-    type Targets = Mortally<Actions<Client, FixedSecret, TestClock>>;
+    type Targets = Mortally<Targets<Client, FixedSecret, TestClock>>;
     type DeadLetters = Mortally<Database>;
     type Clock = TestClock;
 }
@@ -140,7 +140,7 @@ impl Case {
         let flows = Flows::parse(&self.flows, &environment).unwrap();
         let http = self.scene.client.clone();
         let setup = Setup::new(&flows, &Connectors::built_in()).unwrap();
-        let actions = Actions::new(setup, secret.clone(), clock.clone(), |_, _| {
+        let actions = Targets::new(setup, secret.clone(), clock.clone(), |_, _| {
             Ok::<_, ConnectorError>(http.clone())
         });
         let url = self.scene.feishu.url();

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use greenlight::flows::{self, Feishu, FlowsProblem, check};
+use greenlight::flows::{self, DryRun, Feishu, FlowsProblem, check, render_dry_run};
+use greenlight::format::OutputFormat;
 use greenlight::stub::form_of;
 use greenlight_core::flow::Flows;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
@@ -64,7 +65,7 @@ fn nowhere() -> Feishu {
     Feishu { secrets: "secrets.json".into(), base_url: "https://feishu.invalid".to_owned() }
 }
 
-async fn try_laptops(files: &flows::Files, instance: &Path) -> Result<String, FlowsProblem> {
+async fn try_laptops(files: &flows::Files, instance: &Path) -> Result<DryRun, FlowsProblem> {
     flows::dry_run(files, "laptops", instance.to_str().unwrap(), nowhere()).await
 }
 
@@ -207,29 +208,17 @@ fn instance(files: &Files) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_every_request_and_no_secret() {
+async fn dry_run_has_every_request_and_no_secret() {
     let files = Files::new();
     let instance = instance(&files);
     let flows = files.with_flows(FLOWS);
-    let said = try_laptops(&flows, &instance).await.unwrap();
-    for expected in [
-        "! field `mac`, device 2 at character 1: letter O at position 17",
-        "add 00:00:5e:00:53:01 at nac",
-        "login: POST https://nac.example.com:9999/api/v1/login\n",
-        "{\"username\":\"***\",\"password\":\"***\"}",
-        "create: POST https://nac.example.com:9999/api/v1/nodes\n    authorization: ***\n",
-        "\"category_id\":3,\"unregdate\":\"2027-12-30 16:00:00\"",
-        "register: PATCH https://nac.example.com:9999/api/v1/node/00:00:5e:00:53:01\n",
-        "1 device(s); nothing was sent",
-    ] {
-        assert!(said.contains(expected), "{expected}: {said}");
-    }
+    let run = try_laptops(&flows, &instance).await.unwrap();
+    insta::assert_json_snapshot!("dry_run", run);
+    let text = render_dry_run(&run, OutputFormat::Text);
+    insta::assert_snapshot!("dry_run_as_text", text);
     let windows = FLOWS.replace("default = \"macOS\"", "default = \"Windows\"");
-    let said = try_laptops(&files.with_flows(&windows), &instance).await.unwrap();
-    assert!(
-        said.contains("0 device(s)") && !said.contains("POST"),
-        "the condition does not hold: {said}"
-    );
+    let run = try_laptops(&files.with_flows(&windows), &instance).await.unwrap();
+    assert_eq!(run.effects, [], "the condition does not hold");
     let problem = flows::dry_run(&flows, "laptop", "I-1", nowhere()).await.unwrap_err().to_string();
     assert_eq!(problem, "there is no flow `laptop`; there is: laptops");
     let no_instance = files.write("instance.json", "{}");
@@ -240,18 +229,16 @@ async fn a_dry_run_tells_every_request_and_no_secret() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_the_statements_of_a_database() {
+async fn dry_run_has_the_statements_of_a_database() {
     let files = Files::new();
     let flows = RADIUS.iter().fold(FLOWS.to_owned(), |text, (from, to)| text.replace(from, to));
-    let said = try_laptops(&files.with_flows(&flows), &instance(&files)).await.unwrap();
-    for expected in ["  INSERT INTO radcheck", "$1", "    mac = \"00:00:5e:00:53:01\"\n"] {
-        assert!(said.contains(expected), "{expected}: {said}");
-    }
+    let run = try_laptops(&files.with_flows(&flows), &instance(&files)).await.unwrap();
+    insta::assert_json_snapshot!("dry_run_of_a_database", run);
 }
 
 /// The code of an instance: it is read from Feishu, now.
 #[tokio::test]
-async fn a_dry_run_reads_an_instance_from_feishu() {
+async fn dry_run_reads_an_instance_from_feishu() {
     let files = Files::new();
     let scene = Scene::set().await;
     scene.approve("I-1", &["00-00-5E-00-53-01"]);
@@ -263,12 +250,11 @@ async fn a_dry_run_reads_an_instance_from_feishu() {
     let flows = files.with_flows(&generic);
     let feishu =
         || Feishu { secrets: secrets(&scene, files.0.path()), base_url: scene.feishu.url() };
-    let said = flows::dry_run(&flows, "laptops", "I-1", feishu()).await.unwrap();
-    assert!(
-        said.contains("add 00:00:5e:00:53:01 at nac") && said.contains("1 device(s)"),
-        "{said}"
-    );
-    assert_eq!(scene.nac.calls(), 0, "it tells what would be sent, and sends nothing");
+    let run = flows::dry_run(&flows, "laptops", "I-1", feishu()).await.unwrap();
+    let effects = run.effects.iter().map(|it| (it.operation.as_str(), it.device.as_str()));
+    assert_eq!(effects.collect::<Vec<_>>(), [("add", "00:00:5e:00:53:01")]);
+    assert_eq!(scene.nac.calls(), 0, "nothing is sent");
+    let said = render_dry_run(&run, OutputFormat::Text);
     for secret in [NAC_TOKEN, &scene.app.app_secret, &scene.app.encrypt_key] {
         assert!(!said.contains(secret), "{said}");
     }

@@ -8,7 +8,7 @@ use greenlight::dlq;
 use greenlight::format::OutputFormat;
 use greenlight::reasons::next_step;
 use greenlight::secrets::{Secrets, SecretsError, set, set_from};
-use greenlight::send_test::{Event, SendError, send_test};
+use greenlight::send_test::{SendError, TestEvent, send_test};
 use greenlight_admin::audit::{find_grants, find_requests};
 use greenlight_admin::dead_letters::{
     self, DeadLetterError, Pace, RedriveResult, Redriven, Which, redrive,
@@ -263,11 +263,11 @@ async fn a_test_event_goes_the_whole_way() {
     let serving = Serving::start(&scene, folder.path()).await;
     let file = secrets(&scene, folder.path());
     let secrets = Secrets::File(SecretFile::new(&file));
-    let shown = send_test(serving.url(), &secrets, &Event::UrlCheck).await.unwrap();
+    let shown = send_test(serving.url(), &secrets, &TestEvent::UrlCheck).await.unwrap();
     assert!(shown.starts_with("the challenge came back"), "{shown}");
     scene.approve("I-1", &[&device(1)]);
     let approved =
-        Event::Approved { definition_id: APPROVAL_CODE.into(), instance_id: "I-1".into() };
+        TestEvent::Approved { definition_id: APPROVAL_CODE.into(), instance_id: "I-1".into() };
     let shown = send_test(serving.url(), &secrets, &approved).await.unwrap();
     assert!(shown.contains("answered HTTP 200"), "{shown}");
     scene.nac.wait_for_whitelist(&[device(1)]).await;
@@ -291,7 +291,7 @@ async fn a_test_event_goes_the_whole_way() {
     assert!(matches!(error, SendError::Answer { status: 401, .. }), "{error}");
     serving.stop().await;
     let elsewhere = format!("{}/api/event", scene.nac.url());
-    let nobody = send_test(&elsewhere, &secrets, &Event::UrlCheck).await.unwrap_err();
+    let nobody = send_test(&elsewhere, &secrets, &TestEvent::UrlCheck).await.unwrap_err();
     assert!(matches!(nobody, SendError::Answer { status: 404, .. }), "{nobody}");
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use greenlight::stub::form_of;
 use greenlight_core::WebhookRequest;
-use greenlight_core::event::Event;
+use greenlight_core::event::Inbound;
 use greenlight_core::ports::{Authenticate, Clock};
 use greenlight_core::secret::Secret;
 use greenlight_sources::feishu::FeishuWebhook;
@@ -106,5 +106,5 @@ async fn the_receiver_accepts_what_is_encrypted_beside_the_sdk() {
     };
     let secret = Secret::parse(&app.secret_document(NAC_TOKEN).to_string()).unwrap();
     let event = FeishuWebhook::default().authenticate(&delivery, &secret, now);
-    assert!(matches!(event, Ok(Event::Approval(event)) if event.event_id == "event-1"));
+    assert!(matches!(event, Ok(Inbound::Approval(event)) if event.event_id == "event-1"));
 }

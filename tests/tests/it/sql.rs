@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::{Actions, Connectors, Setup};
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::{Connectors, Setup, Targets};
 use greenlight_core::Failure;
 use greenlight_core::flow::Flows;
 use greenlight_core::ledger::EffectOutcome;
@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Row};
 
-type Targets = Actions<Client, FixedSecret, SystemClock>;
+type SqlTargets = Targets<Client, FixedSecret, SystemClock>;
 
-fn databases(url: &str, group: &str, credentials: &Value) -> Targets {
+fn databases(url: &str, group: &str, credentials: &Value) -> SqlTargets {
     let params = [("group".to_owned(), toml::Value::String(group.into()))].into();
     databases_with(&Connectors::built_in(), "freeradius-sql", url, params, credentials)
 }
@@ -32,7 +32,7 @@ fn databases_with(
     url: &str,
     params: BTreeMap<String, toml::Value>,
     credentials: &Value,
-) -> Targets {
+) -> SqlTargets {
     let text = format!(
         r#"
         [targets.radius]
@@ -55,10 +55,10 @@ fn databases_with(
     let no_client =
         |_: &str, _: &_| -> Result<Client, ConnectorError> { unreachable!("no HTTP here") };
     let setup = Setup::new(&flows, connectors).unwrap();
-    Actions::new(setup, secret, SystemClock, no_client).unwrap()
+    Targets::new(setup, secret, SystemClock, no_client).unwrap()
 }
 
-async fn act(databases: &Targets, operation: &str, device: &str, valid_until: Value) -> String {
+async fn act(databases: &SqlTargets, operation: &str, device: &str, valid_until: Value) -> String {
     let variables = json!({"instance_id": "I-1", "valid_until": valid_until});
     let call = Call {
         target: "radius",

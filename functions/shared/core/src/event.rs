@@ -8,7 +8,7 @@ use crate::Timestamp;
 
 /// An authenticated delivery, in the words of no particular office system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Inbound {
     /// The office system checks that the URL is ours: the text goes back to it, and nothing else happens.
     Challenge(String),
     /// An approval instance changed its status.

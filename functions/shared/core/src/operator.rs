@@ -30,7 +30,7 @@ pub enum StoreError {
 }
 
 /// What a store answers.
-pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// Reads what the ledger knows of requests.
 pub trait AuditReader: Debug + Send + Sync {
@@ -39,16 +39,24 @@ pub trait AuditReader: Debug + Send + Sync {
         &'a self,
         subjects: &'a [Subject],
         at_most: usize,
-    ) -> Answer<'a, Vec<RequestHistory>>;
+    ) -> StoreFuture<'a, Vec<RequestHistory>>;
 
     /// The requests that were claimed for the first time most recently, newest first.
-    fn recent_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>>;
+    fn recent_requests(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Vec<RequestHistory>>;
 
     /// The requests that wait for their next attempt, the soonest first.
-    fn waiting_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>>;
+    fn waiting_requests(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Vec<RequestHistory>>;
 
     /// One request; `None` when the ledger does not know it.
-    fn read_request<'a>(&'a self, key: &'a RequestKey) -> Answer<'a, Option<RequestHistory>>;
+    fn read_request<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, Option<RequestHistory>>;
 
     /// How many requests have which status, of those that were claimed for the first time since
     /// `since`. A retrying one counts as running.
@@ -56,19 +64,19 @@ pub trait AuditReader: Debug + Send + Sync {
         &self,
         since: Timestamp,
         now: Timestamp,
-    ) -> Answer<'_, BTreeMap<RequestStatus, u64>>;
+    ) -> StoreFuture<'_, BTreeMap<RequestStatus, u64>>;
 
     /// The circuit breaker of each target that ever failed.
-    fn breakers(&self) -> Answer<'_, BTreeMap<String, Breaker>>;
+    fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>>;
 
     /// The flows that run there; `None` before the first start.
-    fn deployed_flows(&self) -> Answer<'_, Option<DeployedFlows>>;
+    fn deployed_flows(&self) -> StoreFuture<'_, Option<DeployedFlows>>;
 }
 
 /// Reads how full the queues are.
 pub trait QueueReader: Debug + Send + Sync {
     /// How full queue and dead-letter queue are.
-    fn queue_status(&self, now: Timestamp) -> Answer<'_, QueueStatus>;
+    fn queue_status(&self, now: Timestamp) -> StoreFuture<'_, QueueStatus>;
 }
 
 /// How full queue and dead-letter queue are.
@@ -95,16 +103,16 @@ pub struct QueueStatus {
 pub trait DeadLetterQueue: Debug + Send + Sync {
     /// Takes hold of all dead letters that can be had, oldest first: nobody else is given them
     /// until they are given back, or the hold ends by itself.
-    fn hold(&self, now: Timestamp) -> Answer<'_, HeldDeadLetters>;
+    fn hold(&self, now: Timestamp) -> StoreFuture<'_, HeldDeadLetters>;
 
     /// Holds letters for longer, while others are put back.
-    fn hold_longer<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> Answer<'a, ()>;
+    fn hold_longer<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()>;
 
     /// Gives letters back. Those that are not held any more need not be.
-    fn give_back<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> Answer<'a, ()>;
+    fn give_back<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()>;
 
     /// Puts a letter back into the queue. `false` when it is not there, or not held any more.
-    fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> Answer<'a, bool>;
+    fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> StoreFuture<'a, bool>;
 
     /// Discards a letter; the ledger keeps it, with the operator's reason. `false` when it is not
     /// there, or not held any more.
@@ -113,7 +121,7 @@ pub trait DeadLetterQueue: Debug + Send + Sync {
         letter: &'a HeldDeadLetter,
         reason: &'a str,
         now: Timestamp,
-    ) -> Answer<'a, bool>;
+    ) -> StoreFuture<'a, bool>;
 }
 
 /// A dead letter that nobody else is given.
@@ -137,21 +145,21 @@ pub struct HeldDeadLetters {
 /// Reads which device is granted at which target.
 pub trait GrantStore: Debug + Send + Sync {
     /// The grants since before `before`, newest first.
-    fn grants(&self, at_most: usize, before: Timestamp) -> Answer<'_, Vec<Grant>>;
+    fn grants(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Grant>>;
 
     /// The grants among these devices at these targets, as (target, device).
-    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> Answer<'a, Vec<Grant>>;
+    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;
 }
 
 /// Starts requests, for an operator.
 pub trait RequestStore: Debug + Send + Sync {
     /// Puts a request into the queue, as the receiver does.
-    fn enqueue_request<'a>(&'a self, request: &'a Request) -> Answer<'a, ()>;
+    fn enqueue_request<'a>(&'a self, request: &'a Request) -> StoreFuture<'a, ()>;
 
     /// Forgets what was done for a request, unless a worker is at it.
     fn reset<'a>(
         &'a self,
         request: &'a RequestKey,
         now: Timestamp,
-    ) -> Answer<'a, Result<(), ResetError>>;
+    ) -> StoreFuture<'a, Result<(), ResetError>>;
 }

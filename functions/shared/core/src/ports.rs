@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::audit::AttemptRecord;
 use crate::breaker::Breaker;
-use crate::event::Event;
+use crate::event::Inbound;
 use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
 use crate::ledger::{
@@ -67,7 +67,7 @@ pub trait Authenticate: Send + Sync {
         webhook: &WebhookRequest,
         secret: &Secret,
         now: Timestamp,
-    ) -> Result<Event, Rejection>;
+    ) -> Result<Inbound, Rejection>;
 }
 
 /// Puts requests into the queue.

@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::event::{ApprovalEvent, Event};
+use crate::event::{ApprovalEvent, Inbound};
 use crate::flow::Approvals;
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Authenticate, Clock, Enqueue, QueueError, ReadSecret};
@@ -243,7 +243,7 @@ where
 async fn authenticate<A, S, Q, C>(
     webhook: &WebhookRequest,
     receiver: &Receiver<A, S, Q, C>,
-) -> Result<Event, Rejection>
+) -> Result<Inbound, Rejection>
 where
     A: Authenticate,
     S: ReadSecret,
@@ -272,15 +272,15 @@ enum Triage {
 }
 
 fn triage<A, S, Q, C: Clock>(
-    event: Event,
+    event: Inbound,
     trace_id: TraceId,
     receiver: &Receiver<A, S, Q, C>,
 ) -> Triage {
     match event {
-        Event::Challenge(text) => Triage::Challenge(text),
-        Event::Other { event_type } => Triage::Ignore(Ignored::EventType(event_type)),
-        Event::Unreadable { event_type } => Triage::Ignore(Ignored::Unreadable(event_type)),
-        Event::Approval(event) => triage_approval(event, trace_id, receiver),
+        Inbound::Challenge(text) => Triage::Challenge(text),
+        Inbound::Other { event_type } => Triage::Ignore(Ignored::EventType(event_type)),
+        Inbound::Unreadable { event_type } => Triage::Ignore(Ignored::Unreadable(event_type)),
+        Inbound::Approval(event) => triage_approval(event, trace_id, receiver),
     }
 }
 

@@ -74,7 +74,7 @@ struct Attempt {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Step {
+enum ModelStep {
     Deliver(usize),
     Act(usize),
     Record(usize),
@@ -203,7 +203,7 @@ fn key(effect: usize) -> EffectKey {
 
 impl Model for World {
     type State = Moment;
-    type Action = Step;
+    type Action = ModelStep;
 
     fn init_states(&self) -> Vec<Moment> {
         vec![Moment {
@@ -223,19 +223,19 @@ impl Model for World {
         }]
     }
 
-    fn actions(&self, moment: &Moment, steps: &mut Vec<Step>) {
+    fn actions(&self, moment: &Moment, steps: &mut Vec<ModelStep>) {
         for (worker, attempt) in moment.workers.iter().enumerate() {
             match attempt {
-                None if moment.queue > 0 => steps.push(Step::Deliver(worker)),
+                None if moment.queue > 0 => steps.push(ModelStep::Deliver(worker)),
                 None => {}
                 Some(attempt) => {
                     steps.push(match (attempt.done, attempt.left.is_empty()) {
-                        (Some(_), _) => Step::Record(worker),
-                        (None, false) => Step::Act(worker),
-                        (None, true) => Step::Complete(worker),
+                        (Some(_), _) => ModelStep::Record(worker),
+                        (None, false) => ModelStep::Act(worker),
+                        (None, true) => ModelStep::Complete(worker),
                     });
                     if moment.crashes_left > 0 {
-                        steps.push(Step::Crash(worker));
+                        steps.push(ModelStep::Crash(worker));
                     }
                 }
             }
@@ -244,47 +244,47 @@ impl Model for World {
             // Time passes by itself while the lease of a dead worker holds, by the slowest clock.
             let is_over = Timestamp::from_millis(1_000 + moment.now) >= lease.until;
             if !is_over && (moment.holder().is_none() || moment.slowness_left > 0) {
-                steps.push(Step::Tick);
+                steps.push(ModelStep::Tick);
             }
         }
         if moment.redrives_left > 0 && matches!(moment.state(), Some(State::Failed { .. })) {
-            steps.push(Step::Redrive);
+            steps.push(ModelStep::Redrive);
         }
     }
 
-    fn next_state(&self, last: &Moment, step: Step) -> Option<Moment> {
+    fn next_state(&self, last: &Moment, step: ModelStep) -> Option<Moment> {
         let mut moment = last.clone();
         match step {
-            Step::Deliver(worker) => {
+            ModelStep::Deliver(worker) => {
                 return self.deliver(worker, &mut moment).then_some(moment);
             }
-            Step::Act(worker) => {
+            ModelStep::Act(worker) => {
                 let attempt = moment.workers[worker].as_mut()?;
                 let effect = attempt.left.remove(0);
                 attempt.done = Some(effect);
                 moment.attempted[effect] += 1;
                 moment.is_out_of_order |= effect == 1 && moment.recorded[0] == 0;
             }
-            Step::Record(worker) => {
+            ModelStep::Record(worker) => {
                 let attempt = moment.workers[worker].clone()?;
                 let effect = attempt.done?;
                 self.record(worker, &mut moment, attempt, effect);
             }
-            Step::Complete(worker) => {
+            ModelStep::Complete(worker) => {
                 let attempt = moment.workers[worker].clone()?;
                 self.complete(worker, &mut moment, &attempt);
             }
-            Step::Crash(worker) => {
+            ModelStep::Crash(worker) => {
                 moment.workers[worker] = None;
                 moment.queue += 1;
                 moment.crashes_left -= 1;
                 moment.excuses += 1;
             }
-            Step::Tick => {
+            ModelStep::Tick => {
                 moment.slowness_left -= u8::from(moment.holder().is_some());
                 moment.now += 1;
             }
-            Step::Redrive => {
+            ModelStep::Redrive => {
                 moment.redrives_left -= 1;
                 moment.queue += 1;
             }

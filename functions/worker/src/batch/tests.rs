@@ -62,9 +62,9 @@ impl Hook for Ended {
 
 /// A target that takes everything.
 #[derive(Debug)]
-struct Target(Mutex<BTreeSet<String>>);
+struct TestTargets(Mutex<BTreeSet<String>>);
 
-impl Conditions for Target {
+impl Conditions for TestTargets {
     fn condition_uses(&self, _: &str, _: &str) -> bool {
         false
     }
@@ -82,7 +82,7 @@ impl Conditions for Target {
     }
 }
 
-impl Act for Target {
+impl Act for TestTargets {
     fn is_exclusive(&self, _: &str) -> bool {
         false
     }
@@ -118,7 +118,7 @@ struct InTest;
 impl Ports for InTest {
     type Ledger = Hooked<MemoryLedger, Ended>;
     type Source = Source;
-    type Targets = Target;
+    type Targets = TestTargets;
     type DeadLetters = MemoryDeadLetters;
     type Clock = TestClock;
 }
@@ -142,7 +142,7 @@ async fn statement_08_a_panic_a_hang_and_poison_cost_the_other_seven_records_not
     let processor = Processor::<InTest> {
         ledger: Hooked { port: MemoryLedger::default(), hook: ended.clone() },
         source: Source,
-        targets: Target(Mutex::default()),
+        targets: TestTargets(Mutex::default()),
         dead_letters: MemoryDeadLetters::default(),
         clock: clock.clone(),
         flows: Flows::parse(flows, &environment).unwrap(),

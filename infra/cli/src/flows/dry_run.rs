@@ -1,4 +1,4 @@
-//! What a flow would do for an instance: every request, and nothing is sent to a target.
+//! What a flow would do for an instance: the worker's plan with every request, and nothing is sent.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use greenlight_actions::Actions;
-use greenlight_actions::connector::ConnectorError;
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::{Preview, Targets};
 use greenlight_core::flow::{Flow, Flows};
 use greenlight_core::instance::Instance;
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance};
@@ -17,9 +17,11 @@ use greenlight_core::{Failure, PlannedEffect, Reason, plan};
 use greenlight_http::{Client, ClientError};
 use greenlight_sources::feishu::{FeishuClient, parse_instance};
 use greenlight_stores::{SecretFile, SystemClock};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Checked, Files, FlowsProblem, read, say};
+use super::{Checked, Files, FlowsProblem, read, say, taken_for_granted};
+use crate::format::OutputFormat;
 
 /// Where instances are read when they are named by their code.
 #[derive(Clone, Debug)]
@@ -40,40 +42,84 @@ impl Http for Nobody {
     }
 }
 
-type DryActions = Actions<Nobody, FixedSecret, SystemClock>;
+type DryTargets = Targets<Nobody, FixedSecret, SystemClock>;
 
-/// Tells every request that `flow` would make for an instance, and sends none of them. `instance` is a file
-/// with Feishu's answer, or the code of an instance, which is then read from `feishu`.
+/// What a flow would do for an instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DryRun {
+    /// Variables of the flows that are not set here; a stand-in was taken for each.
+    pub unset: Vec<String>,
+    /// What is wrong with the instance or its form.
+    pub problems: Vec<String>,
+    /// What would be done, in the order of the flow's actions.
+    pub effects: Vec<DryEffect>,
+}
+
+/// One effect that would be performed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DryEffect {
+    /// The target.
+    pub target: String,
+    /// Its operation.
+    pub operation: String,
+    /// The device.
+    pub device: String,
+    /// All that the operation might send, in order.
+    pub requests: Vec<Preview>,
+}
+
+/// Plans what `flow` would do for an instance, as the worker plans it, and sends none of it.
+/// `instance` is a file with Feishu's answer, or the code of an instance, which is then read from
+/// `feishu`.
 ///
 /// # Errors
-/// [`FlowsProblem`] says what is wrong with the flows or the instance.
+/// [`FlowsProblem`] says what is wrong with the flows, or why the instance cannot be read.
 pub async fn dry_run(
     files: &Files,
     flow: &str,
     instance: &str,
     feishu: Feishu,
-) -> Result<String, FlowsProblem> {
-    let checked = read(files)?;
-    let granted = checked.taken_for_granted();
-    let Checked { flows, setup, .. } = checked;
+) -> Result<DryRun, FlowsProblem> {
+    let Checked { flows, setup, unset } = read(files)?;
     let flow = find(&flows, flow)?;
     let instance = if Path::new(instance).exists() || is_path(instance) {
         instance_in(instance)?
     } else {
         instance_at(feishu, instance).await?
     };
-    let mut targets: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    let mut credentials: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for (target, key) in setup.credentials() {
-        targets.entry(target).or_default().insert(key, json!("-"));
+        credentials.entry(target).or_default().insert(key, json!("-"));
     }
     let feishu =
         json!({"app_id": "-", "app_secret": "-", "encrypt_key": "-", "verification_token": "-"});
-    let secret = json!({"feishu": feishu, "targets": targets});
+    let secret = json!({"feishu": feishu, "targets": credentials});
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string())?));
     let nobody = |_: &str, _: &_| Ok::<_, ConnectorError>(Nobody);
-    let actions = Actions::new(setup, secret, SystemClock, nobody)?;
-    let shown = describe(flow, &instance, &actions);
-    shown.map(|text| granted + &text).map_err(|failure| FlowsProblem::NotPlanned(reason(failure)))
+    let targets = Targets::new(setup, secret, SystemClock, nobody)?;
+    let (problems, effects) = preview(flow, &instance, &targets)
+        .map_err(|failure| FlowsProblem::NotPlanned(reason(failure)))?;
+    Ok(DryRun { unset: unset.into_iter().collect(), problems, effects })
+}
+
+/// A dry run, as people or scripts read it.
+#[must_use]
+pub fn render_dry_run(run: &DryRun, format: OutputFormat) -> String {
+    if format == OutputFormat::Json {
+        return format!("{}\n", json!(run));
+    }
+    let mut text = taken_for_granted(&run.unset);
+    for problem in &run.problems {
+        say!(text, "! {problem}");
+    }
+    for DryEffect { target, operation, device, requests } in &run.effects {
+        say!(text, "\n{operation} {device} at {target}");
+        for request in requests {
+            text.push_str(&request.to_string());
+        }
+    }
+    say!(text, "\n{} effect(s); nothing was sent. 未发送任何请求。", run.effects.len());
+    text
 }
 
 fn reason(failure: Failure) -> Reason {
@@ -110,32 +156,28 @@ async fn instance_at(feishu: Feishu, code: &str) -> Result<Instance, FlowsProble
     instance.map_err(|failure| FlowsProblem::Unread(reason(failure)))
 }
 
-fn describe(flow: &Flow, instance: &Instance, actions: &DryActions) -> Result<String, Failure> {
-    let mut text = String::new();
-    let mut plan = plan(flow, instance, actions)?;
-    plan.variables.insert("event_id".to_owned(), json!("dry-run"));
+/// The problems and the effects.
+fn preview(
+    flow: &Flow,
+    instance: &Instance,
+    targets: &DryTargets,
+) -> Result<(Vec<String>, Vec<DryEffect>), Failure> {
+    let mut problems = Vec::new();
     if instance.definition_id != flow.definition_id {
-        say!(text, "! the instance is of the approval {}", instance.definition_id);
+        problems.push(format!("the instance is of the approval {}", instance.definition_id));
     }
     if !instance.status.confirms(flow.on) {
-        say!(text, "! the instance is {}, not {}", instance.status.as_str(), flow.on);
+        problems.push(format!("the instance is {}, not {}", instance.status.as_str(), flow.on));
     }
-    for problem in &plan.problems {
-        say!(text, "! {problem}");
-    }
-    for PlannedEffect { action, device } in &plan.effects {
-        say!(text, "\n{} {device} at {}", action.operation, action.target);
-        let call = Call {
-            target: &action.target,
-            operation: &action.operation,
-            device: *device,
-            variables: &plan.variables,
-            deadline: SystemClock.now(),
-        };
-        for preview in actions.preview(&call)? {
-            text.push_str(&preview.to_string());
-        }
-    }
-    say!(text, "\n{} device(s); nothing was sent. 未发送任何请求。", plan.effects.len());
-    Ok(text)
+    let mut plan = plan(flow, instance, targets)?;
+    problems.extend(plan.problems.iter().map(ToString::to_string));
+    plan.variables.insert("event_id".to_owned(), json!("dry-run"));
+    let effect = |&PlannedEffect { action, device }: &PlannedEffect<'_>| {
+        let (target, operation) = (action.target.as_str(), action.operation.as_str());
+        let (variables, deadline) = (&plan.variables, SystemClock.now());
+        let requests = targets.preview(&Call { target, operation, device, variables, deadline })?;
+        let (target, operation) = (target.to_owned(), operation.to_owned());
+        Ok(DryEffect { target, operation, device: device.to_string(), requests })
+    };
+    Ok((problems, plan.effects.iter().map(effect).collect::<Result<_, _>>()?))
 }

@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::{Connectors, Setup};
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::{Connectors, Setup};
 use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Reason, ValidationErrors};
@@ -17,7 +17,7 @@ use greenlight_http::ClientError;
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
-pub use dry_run::{Feishu, dry_run};
+pub use dry_run::{DryEffect, DryRun, Feishu, dry_run, render_dry_run};
 pub use of_backend::{OfBackend, OfBackendError, of_backend};
 
 /// Adds a line to a text, which takes everything.
@@ -107,15 +107,12 @@ pub(crate) struct Checked {
     pub(crate) unset: BTreeSet<String>,
 }
 
-impl Checked {
-    /// A line about variables that are not set here, if there are any.
-    fn taken_for_granted(&self) -> String {
-        if self.unset.is_empty() {
-            return String::new();
-        }
-        let unset: Vec<_> = self.unset.iter().map(String::as_str).collect();
-        format!("not set here, and taken for granted: {}\n", unset.join(", "))
+/// A line about variables that are not set here, if there are any.
+fn taken_for_granted(unset: &[String]) -> String {
+    if unset.is_empty() {
+        return String::new();
     }
+    format!("not set here, and taken for granted: {}\n", unset.join(", "))
 }
 
 /// Checks the flows and their connectors, and tells what they need.
@@ -145,7 +142,7 @@ pub fn check(files: &Files) -> Result<String, FlowsProblem> {
     if !credentials.is_empty() {
         say!(text, "the secret must hold: {}", credentials.join(", "));
     }
-    text.push_str(&checked.taken_for_granted());
+    text.push_str(&taken_for_granted(&Vec::from_iter(checked.unset)));
     say!(text, "right. 正确。");
     Ok(text)
 }

@@ -1,7 +1,7 @@
 //! The flows of a stack or a data folder: those that run there, and whether a file is another one.
 
-use greenlight_actions::Connectors;
-use greenlight_actions::connector::ConnectorError;
+use greenlight_connectors::Connectors;
+use greenlight_connectors::connector::ConnectorError;
 use greenlight_core::Timestamp;
 use greenlight_core::operator::StoreError;
 use greenlight_stores::BadFlowsFile;

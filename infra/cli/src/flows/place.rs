@@ -1,6 +1,6 @@
 //! Where in `flows.toml` a mistake is.
 
-use greenlight_actions::connector::ConnectorError;
+use greenlight_connectors::connector::ConnectorError;
 use greenlight_core::flow::{Flows, FlowsError};
 use toml::de::{DeTable, DeValue};
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::{Actions, Connectors, Setup};
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::{Connectors, Setup, Targets};
 use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::{Approvals, Flows, FlowsError};
 use greenlight_core::ports::{Clock, LedgerError, Ports, QueueError, ReadSecret};
@@ -122,7 +122,7 @@ struct OnOneMachine;
 impl Ports for OnOneMachine {
     type Ledger = Database;
     type Source = FeishuClient<Client, Secret, SystemClock>;
-    type Targets = Actions<Client, Secret, SystemClock>;
+    type Targets = Targets<Client, Secret, SystemClock>;
     type DeadLetters = Database;
     type Clock = SystemClock;
 }
@@ -313,9 +313,9 @@ impl Server {
 fn targets(
     setup: Setup,
     secret: &Secret,
-) -> Result<Actions<Client, Secret, SystemClock>, ServeError> {
+) -> Result<Targets<Client, Secret, SystemClock>, ServeError> {
     let current = secret.current();
-    Actions::new(setup, Arc::clone(secret), SystemClock, |name, target| {
+    Targets::new(setup, Arc::clone(secret), SystemClock, |name, target| {
         Client::of_target(name, target, &current).map_err(ServeError::from)
     })
 }

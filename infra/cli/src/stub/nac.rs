@@ -169,13 +169,13 @@ impl StubNac {
     }
 }
 
-type Answer = (StatusCode, Json<Value>);
+type StubAnswer = (StatusCode, Json<Value>);
 
-fn refused(status: StatusCode, message: &str) -> Answer {
+fn refused(status: StatusCode, message: &str) -> StubAnswer {
     (status, Json(json!({ "message": message })))
 }
 
-fn admit(state: &Inside, headers: &HeaderMap) -> Result<(), Answer> {
+fn admit(state: &Inside, headers: &HeaderMap) -> Result<(), StubAnswer> {
     let expected = format!("Bearer {}", state.token);
     let given = headers.get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
     if given != Some(expected.as_bytes()) {
@@ -184,7 +184,11 @@ fn admit(state: &Inside, headers: &HeaderMap) -> Result<(), Answer> {
     Ok(())
 }
 
-async fn add(State(state): State<Shared>, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
+async fn add(
+    State(state): State<Shared>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> StubAnswer {
     let mac = body["mac"].as_str().unwrap_or_default();
     let (answer, latency, is_silent) = {
         let mut inside = lock(&state);
@@ -209,7 +213,7 @@ async fn add(State(state): State<Shared>, headers: HeaderMap, Json(body): Json<V
     answer
 }
 
-fn add_to(state: &mut Inside, headers: &HeaderMap, mac: &str) -> Answer {
+fn add_to(state: &mut Inside, headers: &HeaderMap, mac: &str) -> StubAnswer {
     if state.down {
         return refused(StatusCode::SERVICE_UNAVAILABLE, "down");
     }
@@ -234,7 +238,7 @@ fn add_to(state: &mut Inside, headers: &HeaderMap, mac: &str) -> Answer {
     (StatusCode::CREATED, Json(json!({ "mac": mac })))
 }
 
-async fn list(State(state): State<Shared>, headers: HeaderMap) -> Answer {
+async fn list(State(state): State<Shared>, headers: HeaderMap) -> StubAnswer {
     let state = lock(&state);
     match admit(&state, &headers) {
         Err(answer) => answer,

@@ -1,6 +1,6 @@
 //! Feishu's event envelopes, version 1 and 2, and the two approval events that matter.
 
-use greenlight_core::event::{ApprovalEvent, Event};
+use greenlight_core::event::{ApprovalEvent, Inbound};
 use greenlight_core::{Decision, Timestamp};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -98,13 +98,16 @@ impl<'a> Envelope<'a> {
     }
 
     /// The app that the event is for, and the event.
-    pub(super) fn event(&self) -> (String, Event) {
+    pub(super) fn event(&self) -> (String, Inbound) {
         let head = self.head();
         let event = match head.event_type.as_str() {
-            "approval_instance" | "approval.instance.status_changed_v4" => self
-                .approval(&head)
-                .map_or(Event::Unreadable { event_type: head.event_type.clone() }, Event::Approval),
-            _ => Event::Other { event_type: head.event_type },
+            "approval_instance" | "approval.instance.status_changed_v4" => {
+                self.approval(&head).map_or(
+                    Inbound::Unreadable { event_type: head.event_type.clone() },
+                    Inbound::Approval,
+                )
+            }
+            _ => Inbound::Other { event_type: head.event_type },
         };
         (head.app_id, event)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenlight_core::event::Event;
+use greenlight_core::event::Inbound;
 use greenlight_core::ports::Authenticate;
 use greenlight_core::secret::{FeishuSecret, Secret};
 use greenlight_core::{Rejection, Timestamp, WebhookRequest};
@@ -59,7 +59,7 @@ impl Authenticate for FeishuWebhook {
         webhook: &WebhookRequest,
         secret: &Secret,
         now: Timestamp,
-    ) -> Result<Event, Rejection> {
+    ) -> Result<Inbound, Rejection> {
         let secret = &secret.feishu;
         match SignatureHeaders::of(&webhook.headers)? {
             None => url_check(&webhook.body, secret),
@@ -76,14 +76,14 @@ impl Authenticate for FeishuWebhook {
     }
 }
 
-fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Event, Rejection> {
+fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection> {
     let Encrypted { encrypt } = serde_json::from_slice(body).map_err(|_| Rejection::NotAnEvent)?;
     let json = decrypt(secret.encrypt_key.expose_secret(), &encrypt)?;
     let envelope = match Envelope::parse(&json) {
         Ok(envelope) => envelope,
         // Signed, so authentic; to refuse it would hold back what comes after it.
         Err(error) if error.is_data() && json.starts_with(b"{") => {
-            return Ok(Event::Unreadable { event_type: "unknown".to_owned() });
+            return Ok(Inbound::Unreadable { event_type: "unknown".to_owned() });
         }
         Err(_) => return Err(Rejection::NotAnEvent),
     };
@@ -91,7 +91,7 @@ fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Event, Rejection> 
         return Err(Rejection::WrongToken);
     }
     if let Some(challenge) = envelope.challenge() {
-        return Ok(Event::Challenge(challenge.to_owned()));
+        return Ok(Inbound::Challenge(challenge.to_owned()));
     }
     let (app_id, event) = envelope.event();
     if app_id != secret.app_id {
@@ -104,7 +104,7 @@ fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Event, Rejection> 
 ///
 /// From the decryption on every failure is the same one: who does not know the key must not learn
 /// from our answers whether a padding was right.
-fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Event, Rejection> {
+fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection> {
     let decrypted = match serde_json::from_slice(body) {
         Ok(Encrypted { encrypt }) => {
             let key = secret.encrypt_key.expose_secret();
@@ -119,7 +119,7 @@ fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Event, Rejection> {
     let envelope = Envelope::parse(decrypted.as_deref().unwrap_or(body)).map_err(|_| failure)?;
     match envelope.challenge() {
         Some(challenge) if equal(envelope.token(), &secret.verification_token) => {
-            Ok(Event::Challenge(challenge.to_owned()))
+            Ok(Inbound::Challenge(challenge.to_owned()))
         }
         _ => Err(Rejection::NotSigned),
     }

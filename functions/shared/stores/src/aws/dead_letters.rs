@@ -13,7 +13,7 @@ use aws_sdk_sqs::types::{
 };
 use greenlight_core::audit::{Elsewhere, LastFailure, StoredDeadLetter};
 use greenlight_core::operator::{
-    Answer, AuditReader, DeadLetterQueue, HeldDeadLetter, HeldDeadLetters,
+    AuditReader, DeadLetterQueue, HeldDeadLetter, HeldDeadLetters, StoreFuture,
 };
 use greenlight_core::ports::QueueError;
 use greenlight_core::{Request, Timestamp};
@@ -254,23 +254,23 @@ impl SqsDeadLetters {
 }
 
 impl DeadLetterQueue for SqsDeadLetters {
-    fn hold(&self, now: Timestamp) -> Answer<'_, HeldDeadLetters> {
+    fn hold(&self, now: Timestamp) -> StoreFuture<'_, HeldDeadLetters> {
         Box::pin(async move { Ok(self.hold_all(now).await?) })
     }
 
     /// For another two minutes, before they are visible again.
-    fn hold_longer<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> Answer<'a, ()> {
+    fn hold_longer<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.change_visibilities(letters, HOLD_SECONDS.into()).await?) })
     }
 
     /// So that others see them at once.
-    fn give_back<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> Answer<'a, ()> {
+    fn give_back<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.change_visibilities(letters, 0).await?) })
     }
 
     /// Sends it to the queue, and then deletes it here: a crash between the two leaves it in both,
     /// and what it asks for is done once all the same.
-    fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> Answer<'a, bool> {
+    fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let is_ours = self.is_ours(letter).await?;
             if is_ours {
@@ -286,7 +286,7 @@ impl DeadLetterQueue for SqsDeadLetters {
         letter: &'a HeldDeadLetter,
         reason: &'a str,
         now: Timestamp,
-    ) -> Answer<'a, bool> {
+    ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let is_ours = self.is_ours(letter).await?;
             if is_ours {

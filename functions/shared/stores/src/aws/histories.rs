@@ -10,7 +10,7 @@ use greenlight_core::audit::{
 };
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, LeaseId, State};
-use greenlight_core::operator::{Answer, AuditReader, GrantStore};
+use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{RequestKey, Timestamp};
 
@@ -50,7 +50,7 @@ impl AuditReader for DynamoLedger {
         &'a self,
         subjects: &'a [Subject],
         at_most: usize,
-    ) -> Answer<'a, Vec<RequestHistory>> {
+    ) -> StoreFuture<'a, Vec<RequestHistory>> {
         Box::pin(async move {
             let mut keys = BTreeSet::new();
             for subject in subjects {
@@ -63,7 +63,11 @@ impl AuditReader for DynamoLedger {
     }
 
     /// As far as two weeks back.
-    fn recent_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>> {
+    fn recent_requests(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Vec<RequestHistory>> {
         Box::pin(async move {
             let mut keys = BTreeSet::new();
             for back in 0..DAYS_BACK {
@@ -79,7 +83,11 @@ impl AuditReader for DynamoLedger {
         })
     }
 
-    fn waiting_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>> {
+    fn waiting_requests(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Vec<RequestHistory>> {
         Box::pin(async move {
             let mut keys = BTreeSet::new();
             // No queue keeps a message for longer; what is left over from before is not read.
@@ -95,7 +103,7 @@ impl AuditReader for DynamoLedger {
         })
     }
 
-    fn read_request<'a>(&'a self, key: &'a RequestKey) -> Answer<'a, Option<RequestHistory>> {
+    fn read_request<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, Option<RequestHistory>> {
         Box::pin(async move { Ok(self.histories([format!("request#{key}")]).await?.pop()) })
     }
 
@@ -103,7 +111,7 @@ impl AuditReader for DynamoLedger {
         &self,
         since: Timestamp,
         now: Timestamp,
-    ) -> Answer<'_, BTreeMap<RequestStatus, u64>> {
+    ) -> StoreFuture<'_, BTreeMap<RequestStatus, u64>> {
         Box::pin(async move {
             let mut counts = BTreeMap::new();
             for day in day(since)..=day(now) {
@@ -121,7 +129,7 @@ impl AuditReader for DynamoLedger {
         })
     }
 
-    fn breakers(&self) -> Answer<'_, BTreeMap<String, Breaker>> {
+    fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>> {
         Box::pin(async move {
             let items = self.query(BREAKERS, &Range::newest(usize::MAX)).await?;
             let breaker = |item: &Item| {
@@ -133,13 +141,13 @@ impl AuditReader for DynamoLedger {
         })
     }
 
-    fn deployed_flows(&self) -> Answer<'_, Option<DeployedFlows>> {
+    fn deployed_flows(&self) -> StoreFuture<'_, Option<DeployedFlows>> {
         Box::pin(async move { Ok(self.read_flows().await?) })
     }
 }
 
 impl GrantStore for DynamoLedger {
-    fn grants(&self, at_most: usize, before: Timestamp) -> Answer<'_, Vec<Grant>> {
+    fn grants(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Grant>> {
         Box::pin(async move {
             let range = Range { before, ..Range::newest(at_most) };
             let items = self.query(GRANTS, &range).await?;
@@ -147,7 +155,7 @@ impl GrantStore for DynamoLedger {
         })
     }
 
-    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> Answer<'a, Vec<Grant>> {
+    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>> {
         Box::pin(async move {
             let keys = devices.iter().map(|(target, device)| format!("grant#{target}#{device}"));
             let items = self.get_all(keys).await?;

@@ -6,7 +6,7 @@ use aws_sdk_cloudwatch::types::{Dimension, Statistic};
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_types::DateTime;
 use greenlight_core::ledger::ResetError;
-use greenlight_core::operator::{Answer, QueueReader, QueueStatus, RequestStore};
+use greenlight_core::operator::{QueueReader, QueueStatus, RequestStore, StoreFuture};
 use greenlight_core::ports::{Enqueue, QueueError, ResetRequest};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
@@ -95,7 +95,7 @@ impl StackQueues {
 }
 
 impl QueueReader for StackQueues {
-    fn queue_status(&self, _: Timestamp) -> Answer<'_, QueueStatus> {
+    fn queue_status(&self, _: Timestamp) -> StoreFuture<'_, QueueStatus> {
         Box::pin(async move {
             let (counts, dead, oldest) = tokio::join!(
                 self.counts(&self.queue_url),
@@ -125,7 +125,7 @@ pub struct SqsAndLedger {
 }
 
 impl RequestStore for SqsAndLedger {
-    fn enqueue_request<'a>(&'a self, request: &'a Request) -> Answer<'a, ()> {
+    fn enqueue_request<'a>(&'a self, request: &'a Request) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.queue.enqueue(request).await?) })
     }
 
@@ -133,7 +133,7 @@ impl RequestStore for SqsAndLedger {
         &'a self,
         request: &'a RequestKey,
         now: Timestamp,
-    ) -> Answer<'a, Result<(), ResetError>> {
+    ) -> StoreFuture<'a, Result<(), ResetError>> {
         Box::pin(async move { Ok(self.ledger.reset_request(request, now).await?) })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use greenlight_core::audit::{DeployedFlows, Grant, RequestHistory, RequestStatus, Subject};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::Record;
-use greenlight_core::operator::{Answer, AuditReader, GrantStore};
+use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, RequestKey, Timestamp};
 use sqlx::Row;
@@ -69,18 +69,26 @@ impl AuditReader for Database {
         &'a self,
         subjects: &'a [Subject],
         at_most: usize,
-    ) -> Answer<'a, Vec<RequestHistory>> {
+    ) -> StoreFuture<'a, Vec<RequestHistory>> {
         let keys: Vec<_> = subjects.iter().map(Subject::key).collect();
         let keys = serde_json::json!(keys).to_string();
         Box::pin(async move { Ok(self.histories(OF_SUBJECTS, keys, at_most).await?) })
     }
 
-    fn recent_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>> {
+    fn recent_requests(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Vec<RequestHistory>> {
         let now = now.as_millis().to_string();
         Box::pin(async move { Ok(self.histories(RECENT, now, at_most).await?) })
     }
 
-    fn waiting_requests(&self, at_most: usize, now: Timestamp) -> Answer<'_, Vec<RequestHistory>> {
+    fn waiting_requests(
+        &self,
+        at_most: usize,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Vec<RequestHistory>> {
         Box::pin(async move {
             let bodies: Vec<String> = sqlx::query_scalar(
                 "SELECT body FROM queue WHERE in_flight = 0 AND receive_count > 0
@@ -100,7 +108,7 @@ impl AuditReader for Database {
         })
     }
 
-    fn read_request<'a>(&'a self, key: &'a RequestKey) -> Answer<'a, Option<RequestHistory>> {
+    fn read_request<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, Option<RequestHistory>> {
         Box::pin(async move { Ok(self.histories(BY_KEY, key.to_string(), 1).await?.pop()) })
     }
 
@@ -108,7 +116,7 @@ impl AuditReader for Database {
         &self,
         since: Timestamp,
         _: Timestamp,
-    ) -> Answer<'_, BTreeMap<RequestStatus, u64>> {
+    ) -> StoreFuture<'_, BTreeMap<RequestStatus, u64>> {
         Box::pin(async move {
             let counts: Vec<(String, i64)> = sqlx::query_as(SINCE)
                 .bind(since.as_millis())
@@ -125,7 +133,7 @@ impl AuditReader for Database {
         })
     }
 
-    fn breakers(&self) -> Answer<'_, BTreeMap<String, Breaker>> {
+    fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>> {
         Box::pin(async move {
             let breakers: Vec<(String, String)> =
                 sqlx::query_as("SELECT target, breaker FROM breakers")
@@ -139,13 +147,13 @@ impl AuditReader for Database {
         })
     }
 
-    fn deployed_flows(&self) -> Answer<'_, Option<DeployedFlows>> {
+    fn deployed_flows(&self) -> StoreFuture<'_, Option<DeployedFlows>> {
         Box::pin(async move { Ok(self.read_flows().await?) })
     }
 }
 
 impl GrantStore for Database {
-    fn grants(&self, at_most: usize, before: Timestamp) -> Answer<'_, Vec<Grant>> {
+    fn grants(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Grant>> {
         Box::pin(async move {
             let rows = sqlx::query(GRANTS)
                 .bind(before.as_millis())
@@ -157,7 +165,7 @@ impl GrantStore for Database {
         })
     }
 
-    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> Answer<'a, Vec<Grant>> {
+    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>> {
         let devices = serde_json::json!(devices).to_string();
         Box::pin(async move {
             let rows = sqlx::query(GRANTS_OF).bind(devices).fetch_all(&self.pool).await;

@@ -2,7 +2,7 @@
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{LastFailure, StoredDeadLetter};
-use greenlight_core::operator::{Answer, DeadLetterQueue, HeldDeadLetter, HeldDeadLetters};
+use greenlight_core::operator::{DeadLetterQueue, HeldDeadLetter, HeldDeadLetters, StoreFuture};
 use greenlight_core::ports::{DeadLetter, QueueError, SendDeadLetter};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -118,7 +118,7 @@ impl Database {
 
 /// Letters are taken in one step each, so none need be held.
 impl DeadLetterQueue for Database {
-    fn hold(&self, _: Timestamp) -> Answer<'_, HeldDeadLetters> {
+    fn hold(&self, _: Timestamp) -> StoreFuture<'_, HeldDeadLetters> {
         Box::pin(async move {
             let letters = self.dead_letters().await?.into_iter();
             let held = letters.map(|letter| HeldDeadLetter { letter, receipt: String::new() });
@@ -126,15 +126,15 @@ impl DeadLetterQueue for Database {
         })
     }
 
-    fn hold_longer<'a>(&'a self, _: &'a [HeldDeadLetter]) -> Answer<'a, ()> {
+    fn hold_longer<'a>(&'a self, _: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn give_back<'a>(&'a self, _: &'a [HeldDeadLetter]) -> Answer<'a, ()> {
+    fn give_back<'a>(&'a self, _: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
-    fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> Answer<'a, bool> {
+    fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> StoreFuture<'a, bool> {
         Box::pin(async move { Ok(self.move_to_queue(&letter.letter.id).await?) })
     }
 
@@ -143,7 +143,7 @@ impl DeadLetterQueue for Database {
         letter: &'a HeldDeadLetter,
         reason: &'a str,
         now: Timestamp,
-    ) -> Answer<'a, bool> {
+    ) -> StoreFuture<'a, bool> {
         Box::pin(async move { Ok(self.move_to_discarded(&letter.letter.id, reason, now).await?) })
     }
 }

@@ -1,7 +1,7 @@
 //! How full the queues of one machine are, and how an operator starts requests there.
 
 use greenlight_core::ledger::ResetError;
-use greenlight_core::operator::{Answer, QueueReader, QueueStatus, RequestStore};
+use greenlight_core::operator::{QueueReader, QueueStatus, RequestStore, StoreFuture};
 use greenlight_core::ports::{Enqueue, ResetRequest};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
@@ -11,7 +11,7 @@ use super::queue::queue_error;
 impl QueueReader for Database {
     /// The age of the oldest message counts from when its event was received; a redriven message is
     /// a new one.
-    fn queue_status(&self, now: Timestamp) -> Answer<'_, QueueStatus> {
+    fn queue_status(&self, now: Timestamp) -> StoreFuture<'_, QueueStatus> {
         Box::pin(async move {
             let status = self.read_status(now).await;
             Ok(status.map_err(|error| queue_error(&error))?)
@@ -55,7 +55,7 @@ impl Database {
 }
 
 impl RequestStore for Database {
-    fn enqueue_request<'a>(&'a self, request: &'a Request) -> Answer<'a, ()> {
+    fn enqueue_request<'a>(&'a self, request: &'a Request) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.enqueue(request).await?) })
     }
 
@@ -63,7 +63,7 @@ impl RequestStore for Database {
         &'a self,
         request: &'a RequestKey,
         now: Timestamp,
-    ) -> Answer<'a, Result<(), ResetError>> {
+    ) -> StoreFuture<'a, Result<(), ResetError>> {
         Box::pin(async move { Ok(self.reset_request(request, now).await?) })
     }
 }

@@ -52,11 +52,11 @@ fn of_case(case: &Value) -> WebhookRequest {
     }
 }
 
-fn authenticate_as(app_id: &str, webhook: &WebhookRequest) -> Result<Event, Rejection> {
+fn authenticate_as(app_id: &str, webhook: &WebhookRequest) -> Result<Inbound, Rejection> {
     FeishuWebhook::default().authenticate(webhook, &secret_of(app_id), SIGNED_AT)
 }
 
-fn authenticate(webhook: &WebhookRequest) -> Result<Event, Rejection> {
+fn authenticate(webhook: &WebhookRequest) -> Result<Inbound, Rejection> {
     authenticate_as("cli_xxx", webhook)
 }
 
@@ -70,13 +70,13 @@ fn approval(status: &str) -> Value {
         "approval_code": "A", "instance_code": "I", "status": status, "operate_time": "1666079207003"}})
 }
 
-fn is_challenge(result: &Result<Event, Rejection>) -> bool {
-    matches!(result, Ok(Event::Challenge(text)) if text == "ajls384kdjxxxx")
+fn is_challenge(result: &Result<Inbound, Rejection>) -> bool {
+    matches!(result, Ok(Inbound::Challenge(text)) if text == "ajls384kdjxxxx")
 }
 
 #[test]
 fn vectors_are_read_as_the_official_sdk_reads_them() {
-    let Ok(Event::Approval(approved)) =
+    let Ok(Inbound::Approval(approved)) =
         authenticate(&of_case(&case("v1_approval_instance_APPROVED")))
     else {
         panic!("the approved vector is an approval");
@@ -87,7 +87,7 @@ fn vectors_are_read_as_the_official_sdk_reads_them() {
     assert_eq!(approved.occurred_at, Some(Timestamp::from_millis(1_666_079_207_003)));
 
     let reverted = case("v1_approval_instance_REVERTED_int_operate_time");
-    let Ok(Event::Approval(reverted)) = authenticate(&of_case(&reverted)) else {
+    let Ok(Inbound::Approval(reverted)) = authenticate(&of_case(&reverted)) else {
         panic!("the reverted vector is an approval");
     };
     assert_eq!(reverted.decision, Some(Decision::Revoked));
@@ -95,7 +95,7 @@ fn vectors_are_read_as_the_official_sdk_reads_them() {
 
     let deleted =
         authenticate_as("cli_9f5343c580712544", &of_case(&case("v2_contact.user.deleted_v3")));
-    assert_eq!(deleted, Ok(Event::Other { event_type: "contact.user.deleted_v3".into() }));
+    assert_eq!(deleted, Ok(Inbound::Other { event_type: "contact.user.deleted_v3".into() }));
 
     assert!(is_challenge(&authenticate(&of_case(&case("challenge")))));
 }
@@ -197,15 +197,15 @@ fn every_other_status_and_type_is_authentic_all_the_same() {
     for status in ["PENDING", "REJECTED", "CANCELED", "DELETED", "OVERTIME_CLOSE", "SOMETHING_NEW"]
     {
         assert!(
-            matches!(of(&approval(status)), Ok(Event::Approval(event)) if event.decision.is_none())
+            matches!(of(&approval(status)), Ok(Inbound::Approval(event)) if event.decision.is_none())
         );
     }
     let mut task = approval("APPROVED");
     task["event"]["type"] = "approval_task".into();
-    assert_eq!(of(&task), Ok(Event::Other { event_type: "approval_task".into() }));
+    assert_eq!(of(&task), Ok(Inbound::Other { event_type: "approval_task".into() }));
     let mut odd = approval("APPROVED");
     odd["event"]["instance_code"] = 7.into();
-    assert_eq!(of(&odd), Ok(Event::Unreadable { event_type: "approval_instance".into() }));
+    assert_eq!(of(&odd), Ok(Inbound::Unreadable { event_type: "approval_instance".into() }));
 }
 
 /// The instance is what an approval is known by: nothing else in the event must cost it.
@@ -220,7 +220,7 @@ fn an_approval_with_an_odd_id_tenant_or_time_is_an_approval() {
             place[member] = value.clone();
             let result = authenticate(&signed(encrypted(event.to_string().as_bytes())));
             assert!(
-                matches!(&result, Ok(Event::Approval(event)) if event.decision == Some(Decision::Approved)),
+                matches!(&result, Ok(Inbound::Approval(event)) if event.decision == Some(Decision::Approved)),
                 "{member} = {value}: {result:?}"
             );
         }
@@ -230,7 +230,7 @@ fn an_approval_with_an_odd_id_tenant_or_time_is_an_approval() {
         let place = if member == "uuid" { &mut event } else { &mut event["event"] };
         place.as_object_mut().unwrap().remove(member);
         let result = authenticate(&signed(encrypted(event.to_string().as_bytes())));
-        assert!(matches!(&result, Ok(Event::Approval(_))), "without {member}: {result:?}");
+        assert!(matches!(&result, Ok(Inbound::Approval(_))), "without {member}: {result:?}");
     }
 }
 
@@ -240,6 +240,6 @@ fn the_second_version_of_the_approval_event_is_the_same_fact() {
         "event_type": "approval.instance.status_changed_v4", "app_id": "cli_xxx", "tenant_key": "t"},
         "event": {"approval_code": "A", "instance_code": "I", "status": "APPROVED", "operate_time": "1"}});
     let result = authenticate(&signed(encrypted(event.to_string().as_bytes())));
-    assert!(matches!(result, Ok(Event::Approval(event))
+    assert!(matches!(result, Ok(Inbound::Approval(event))
         if event.event_id == "e2" && event.decision == Some(Decision::Approved)));
 }

@@ -25,16 +25,16 @@ use serde_json::{Map, Value};
 pub use connector::{AnswerType, Auth, Connector, DigestKeys, Method, Operation, Step};
 pub use limits::Limits;
 pub use outcome::{Rule, RuleResult};
-pub use preview::Preview;
+pub use preview::RequestPreview;
 
 use crate::connector::{ConnectorError, Reached, params, variables};
 use check::base_url;
-use exchange::Target;
+use exchange::HttpTarget;
 
 /// Acts on the targets of `flows.toml` over HTTP.
 #[derive(Debug)]
 pub struct HttpConnector<H, S, C> {
-    targets: BTreeMap<String, Target<H>>,
+    targets: BTreeMap<String, HttpTarget<H>>,
     secret: S,
     clock: C,
 }
@@ -58,7 +58,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ) -> Result<(), E> {
         let url = base_url(name, &target.url)?;
         let params = params(name, target, &connector.params)?;
-        let target = Target::new(name, url, params, connector, client()?);
+        let target = HttpTarget::new(name, url, params, connector, client()?);
         self.targets.insert(name.to_owned(), target);
         Ok(())
     }
@@ -108,7 +108,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 }
 
 impl<H, S, C> HttpConnector<H, S, C> {
-    fn find(&self, call: &Call<'_>) -> Result<(&Target<H>, &Operation), Failure> {
+    fn find(&self, call: &Call<'_>) -> Result<(&HttpTarget<H>, &Operation), Failure> {
         let target = self.targets.get(call.target);
         let operation = target.and_then(|target| target.connector.operations.get(call.operation));
         target.zip(operation).ok_or_else(|| {
@@ -119,7 +119,7 @@ impl<H, S, C> HttpConnector<H, S, C> {
     }
 }
 
-impl<H> Target<H> {
+impl<H> HttpTarget<H> {
     /// The values that an operation's templates may use to begin with.
     fn variables(&self, call: &Call<'_>, clock: &impl Clock) -> Map<String, Value> {
         let mac = call.device.spelled(self.connector.mac);

@@ -8,5 +8,5 @@ mod statement;
 pub(crate) use connector::secret_keys;
 pub use connector::{SqlConnector, SqlOperation, refuse_file};
 #[cfg(feature = "act")]
-pub use databases::{Databases, Preview};
+pub use databases::{Databases, StatementPreview};
 pub use statement::Statement;

@@ -1,7 +1,7 @@
 //! What one effect costs in CPU: rendering the request, sending it, judging the answer; HTTP without TLS, to a
 //! server in another thread of this process.
 //!
-//! `cargo bench -p greenlight-actions --bench effect`
+//! `cargo bench -p greenlight-connectors --bench effect`
 
 #![allow(clippy::expect_used, reason = "what does not begin cannot be measured")]
 
@@ -11,9 +11,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_actions::Connectors;
-use greenlight_actions::connector::ConnectorError;
-use greenlight_actions::http::{Connector, HttpConnector};
+use greenlight_connectors::Connectors;
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::http::{Connector, HttpConnector};
 use greenlight_core::Timestamp;
 use greenlight_core::flow::{Target, Tls};
 use greenlight_core::mac::Eui48;

@@ -14,7 +14,7 @@ use minijinja::Value as Context;
 use std::time::Duration;
 
 use super::*;
-use crate::{Actions, AnyConnector, Connectors, Setup};
+use crate::{AnyConnector, Connectors, Setup, Targets};
 
 /// Answers from a list, and keeps what was asked.
 #[derive(Clone, Default)]
@@ -103,10 +103,10 @@ fn actions(
     secret: TestSecret,
     clock: &TestClock,
     wire: &Wire,
-) -> Result<Actions<Wire, TestSecret, TestClock>, String> {
+) -> Result<Targets<Wire, TestSecret, TestClock>, String> {
     let setup = Setup::new(flows, &Connectors::built_in()).map_err(|error| error.to_string())?;
     let client = |_: &str, _: &flow::Target| Ok::<_, ConnectorError>(wire.clone());
-    Actions::new(setup, secret, clock.clone(), client).map_err(|error| error.to_string())
+    Targets::new(setup, secret, clock.clone(), client).map_err(|error| error.to_string())
 }
 
 /// Adds one device with the given answers.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use http::header;
 
-use super::answer::{Answer, Shape};
+use super::answer::{Shape, TargetAnswer};
 use super::connector::{AnswerType, Connector, Step};
 use super::outcome::{RuleResult, may_pass};
 
@@ -26,7 +26,7 @@ impl Connector {
     pub(super) fn misfit(
         &self,
         step: &Step,
-        answer: &Answer,
+        answer: &TargetAnswer,
         outcome: RuleResult,
     ) -> Option<Misfit> {
         let is_refusal = matches!(outcome, RuleResult::Retry | RuleResult::Fail);

@@ -21,7 +21,7 @@ pub(super) enum Shape {
 
 /// An answer that was read.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct TargetAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) shape: Shape,
@@ -29,7 +29,7 @@ pub(super) struct Answer {
     body: Value,
 }
 
-impl Answer {
+impl TargetAnswer {
     /// Reads the body as what it looks like: content types of NACs are not to be relied on.
     pub(super) fn of(response: http::Response<Bytes>) -> Self {
         let (head, body) = response.into_parts();

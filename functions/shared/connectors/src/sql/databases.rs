@@ -11,6 +11,7 @@ use greenlight_core::secret::Secret;
 use greenlight_core::{Class, Failure};
 use minijinja::Value as Context;
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::any::{AnyArguments, AnyPoolOptions};
 use sqlx::{AnyPool, Arguments, Connection};
@@ -52,13 +53,13 @@ impl From<Failure> for StatementError {
 /// Acts on the databases among the targets of `flows.toml`.
 #[derive(Debug)]
 pub struct Databases<S, C> {
-    targets: BTreeMap<String, Target>,
+    targets: BTreeMap<String, DatabaseTarget>,
     secret: S,
     clock: C,
 }
 
 #[derive(Debug)]
-struct Target {
+struct DatabaseTarget {
     name: String,
     url: String,
     marks: Marks,
@@ -68,15 +69,15 @@ struct Target {
 }
 
 /// A statement that would run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Preview {
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StatementPreview {
     /// As the database takes it.
     pub sql: String,
     /// What is bound, in order, with the name that stands for it in the connector.
     pub values: Vec<(String, Value)>,
 }
 
-impl fmt::Display for Preview {
+impl fmt::Display for StatementPreview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {}", self.sql.split_whitespace().collect::<Vec<_>>().join(" "))?;
         for (name, value) in &self.values {
@@ -110,7 +111,8 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         let params = connector::params(name, target, &connector.params)?;
         let (name, url) = (name.to_owned(), target.url.clone());
         let pool = Mutex::default();
-        self.targets.insert(name.clone(), Target { name, url, marks, params, connector, pool });
+        self.targets
+            .insert(name.clone(), DatabaseTarget { name, url, marks, params, connector, pool });
         Ok(())
     }
 
@@ -122,7 +124,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
 
     /// The connections to a target, made when they are needed, and anew when the login is refused and the
     /// secret is another one by now.
-    async fn pool(&self, target: &Target) -> Result<AnyPool, Failure> {
+    async fn pool(&self, target: &DatabaseTarget) -> Result<AnyPool, Failure> {
         let mut pool = target.pool.lock().await;
         if let Some(pool) = &*pool {
             return Ok(pool.clone());
@@ -142,7 +144,11 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
     }
 
     /// Runs the operation, and again when another transaction was in its way.
-    async fn run(&self, target: &Target, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+    async fn run(
+        &self,
+        target: &DatabaseTarget,
+        call: &Call<'_>,
+    ) -> Result<EffectOutcome, Failure> {
         let operation = target.operation(call)?;
         let variables = target.variables(call, self.clock.now().as_millis());
         let pool = self.pool(target).await?;
@@ -170,7 +176,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         }
     }
 
-    fn target(&self, call: &Call<'_>) -> Result<&Target, Failure> {
+    fn target(&self, call: &Call<'_>) -> Result<&DatabaseTarget, Failure> {
         self.targets.get(call.target).ok_or_else(|| {
             let text = format!("target `{}` is not configured", call.target);
             Failure::give_up(Class::NotConfigured, text)
@@ -190,13 +196,13 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
     ///
     /// # Errors
     /// [`Failure`] when a value cannot be rendered.
-    pub fn preview(&self, call: &Call<'_>) -> Result<Vec<Preview>, Failure> {
+    pub fn preview(&self, call: &Call<'_>) -> Result<Vec<StatementPreview>, Failure> {
         let target = self.target(call)?;
         let variables = target.variables(call, self.clock.now().as_millis());
         let preview = |statement: &Statement| {
             let Prepared { sql, names } = statement.prepare(target.marks);
             let values = target.values(statement, &names, &variables)?;
-            Ok(Preview { sql, values: names.into_iter().zip(values).collect() })
+            Ok(StatementPreview { sql, values: names.into_iter().zip(values).collect() })
         };
         target.operation(call)?.statements.iter().map(preview).collect()
     }
@@ -227,7 +233,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
     }
 }
 
-impl Target {
+impl DatabaseTarget {
     fn too_slow(&self) -> Failure {
         let text = format!("target `{}` did not answer in time", self.name);
         Failure::retry(Class::TargetTimeout, text)

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::HttpConnector;
 use super::connector::{Method, Operation, Step};
-use super::exchange::{LONGEST_QUICK_WAIT, Target};
+use super::exchange::{HttpTarget, LONGEST_QUICK_WAIT};
 use super::outcome::{RuleResult, judge};
 use super::render;
 use crate::template::{context, holds, value_of_answer};
@@ -35,7 +35,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// anything, it was so before.
     pub(super) async fn run(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         operation: &Operation,
         call: &Call<'_>,
     ) -> Result<EffectOutcome, Failure> {
@@ -64,7 +64,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// One step; what may pass by itself in a moment is tried again at once.
     async fn run_step(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         step: &Step,
         call: &Call<'_>,
         variables: &mut Map<String, Value>,
@@ -108,7 +108,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 
     async fn try_step(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         step: &Step,
         call: &Call<'_>,
         variables: &mut Map<String, Value>,
@@ -170,7 +170,7 @@ enum Tried {
     Repeat(Duration),
 }
 
-impl<H> Target<H> {
+impl<H> HttpTarget<H> {
     fn sentence(&self, step: &Step, call: &Call<'_>, what: &str) -> String {
         let (device, step) = (call.device.masked(), step.in_words());
         format!("`{}` of {device} at target `{}`{step} {what}", call.operation, self.name)
@@ -183,7 +183,7 @@ impl<H> Target<H> {
 
 /// Whether a step's condition holds.
 fn applies<H>(
-    target: &Target<H>,
+    target: &HttpTarget<H>,
     step: &Step,
     variables: &Map<String, Value>,
 ) -> Result<bool, Failure> {
@@ -193,7 +193,7 @@ fn applies<H>(
 
 /// Puts the values there that a step begins with.
 fn start<H>(
-    target: &Target<H>,
+    target: &HttpTarget<H>,
     step: &Step,
     variables: &mut Map<String, Value>,
 ) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use minijinja::Value as Context;
 use serde::Deserialize;
 
-use super::answer::Answer;
+use super::answer::TargetAnswer;
 use crate::template::{TemplateError, holds};
 
 /// One rule of a step's `outcomes`.
@@ -63,7 +63,7 @@ pub(super) struct Judgement<'a> {
 /// 429 and 5xx may work later, everything else cannot.
 pub(super) fn judge<'a>(
     rules: &'a [Rule],
-    answer: &Answer,
+    answer: &TargetAnswer,
     context: &Context,
     now: Timestamp,
 ) -> Result<Judgement<'a>, TemplateError> {

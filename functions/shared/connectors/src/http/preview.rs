@@ -6,18 +6,19 @@ use bytes::Bytes;
 use greenlight_core::Failure;
 use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
 use minijinja::Value as Context;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::HttpConnector;
 use super::auth;
 use super::connector::Step;
-use super::exchange::Target;
+use super::exchange::HttpTarget;
 use crate::template::{self, needs};
 
 /// One request that would be made. Credentials are masked; what an earlier answer would tell stands in
 /// angle brackets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Preview {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequestPreview {
     /// The step's name, empty if it has none.
     pub step: String,
     /// The condition under which it is made, as the connector has it.
@@ -39,7 +40,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ///
     /// # Errors
     /// [`Failure`] when one of them cannot be rendered.
-    pub fn preview(&self, call: &Call<'_>) -> Result<Vec<Preview>, Failure> {
+    pub fn preview(&self, call: &Call<'_>) -> Result<Vec<RequestPreview>, Failure> {
         let (target, operation) = self.find(call)?;
         let mut variables = target.variables(call, &self.clock);
         for step in &operation.steps {
@@ -56,10 +57,10 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 
     fn preview_step(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         step: &Step,
         variables: &Map<String, Value>,
-    ) -> Result<Preview, Failure> {
+    ) -> Result<RequestPreview, Failure> {
         let auth = &target.connector.auth;
         let is_login = auth.is_login(step);
         let masked = self.masked(target);
@@ -72,7 +73,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             auth.apply(&mut draft, &masked, &session, None).map_err(unrenderable)?;
         }
         let request = draft.into_request().map_err(unrenderable)?;
-        let mut preview = Preview::of(step, is_login, &request);
+        let mut preview = RequestPreview::of(step, is_login, &request);
         let is_secret = |name: &str| {
             let template = auth.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
             template.is_some_and(|(_, template)| !needs(template).unwrap_or_default().is_empty())
@@ -85,7 +86,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     }
 
     /// The values of `auth`'s templates, masked.
-    fn masked(&self, target: &Target<H>) -> Context {
+    fn masked(&self, target: &HttpTarget<H>) -> Context {
         let auth = &target.connector.auth;
         let secret: Map<String, Value> = auth.secret_keys().map(|key| (key, json!(MASK))).collect();
         let saved = auth.login.iter().flat_map(|login| login.capture.keys());
@@ -99,7 +100,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     }
 }
 
-impl fmt::Display for Preview {
+impl fmt::Display for RequestPreview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let separator = if self.step.is_empty() { "" } else { ": " };
         writeln!(f, "  {}{separator}{} {}", self.step, self.method, self.url)?;
@@ -113,7 +114,7 @@ impl fmt::Display for Preview {
     }
 }
 
-impl Preview {
+impl RequestPreview {
     fn of(step: &Step, is_login: bool, request: &http::Request<Bytes>) -> Self {
         let headers = request.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();

@@ -1,13 +1,12 @@
-//! What can be done when an approval turns green. How to speak to a system is data: one TOML file per product
-//! in `infra/connectors`.
+//! How to act on a target. How each product is spoken to is data: one TOML file per product in
+//! `infra/connectors`.
 //!
 //! * [`http`]: whitelists behind HTTP APIs.
 //! * [`sql`]: records in databases.
 //! * [`Connectors`]: the files; [`Setup`]: flows and connectors that go together.
-//! * `Actions`, with the feature `act`: does it. Whoever only checks, as the build does, needs no driver.
+//! * [`Targets`], with the feature `act`: performs the operations. The build, which only checks files,
+//!   needs no driver.
 
-#[cfg(feature = "act")]
-mod actions;
 pub mod connector;
 mod connectors;
 mod error;
@@ -16,9 +15,11 @@ pub mod http;
 mod plaintext;
 mod setup;
 pub mod sql;
+#[cfg(feature = "act")]
+mod targets;
 mod template;
 
-#[cfg(feature = "act")]
-pub use actions::{Actions, Preview};
 pub use connectors::{AnyConnector, Connectors};
 pub use setup::Setup;
+#[cfg(feature = "act")]
+pub use targets::{Preview, Targets};

@@ -7,23 +7,24 @@ use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::ports::{Act, Call, Clock, Conditions, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::connector::{ConnectorError, Reached, variable};
 use crate::connectors::AnyConnector;
-use crate::http::{self, HttpConnector};
+use crate::http::{HttpConnector, RequestPreview};
 use crate::setup::Setup;
-use crate::sql::{self, Databases};
+use crate::sql::{Databases, StatementPreview};
 use crate::template::{self, condition_needs};
 
 /// Acts on all targets of `flows.toml`, each by its connector.
 #[derive(Debug)]
-pub struct Actions<H, S, C> {
+pub struct Targets<H, S, C> {
     http: HttpConnector<H, S, C>,
     databases: Databases<S, C>,
 }
 
-impl<H, S, C> Actions<H, S, C>
+impl<H, S, C> Targets<H, S, C>
 where
     H: Http,
     S: ReadSecret + Clone,
@@ -73,7 +74,7 @@ where
     }
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> Actions<H, S, C> {
+impl<H: Http, S: ReadSecret, C: Clock> Targets<H, S, C> {
     /// How far `target` can be reached; nothing is changed there.
     ///
     /// # Errors
@@ -90,12 +91,13 @@ impl<H: Http, S: ReadSecret, C: Clock> Actions<H, S, C> {
 }
 
 /// What an effect might send or change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Preview {
     /// A request over HTTP.
-    Request(http::Preview),
+    Request(RequestPreview),
     /// A statement in a database.
-    Statement(sql::Preview),
+    Statement(StatementPreview),
 }
 
 impl fmt::Display for Preview {
@@ -107,7 +109,7 @@ impl fmt::Display for Preview {
     }
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> Conditions for Actions<H, S, C> {
+impl<H: Http, S: ReadSecret, C: Clock> Conditions for Targets<H, S, C> {
     /// One over a field that is left out, or that is wrong, does not hold: MiniJinja has nothing smaller
     /// than any number, and `days <= 30` would let everybody in.
     fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
@@ -135,7 +137,7 @@ impl<H: Http, S: ReadSecret, C: Clock> Conditions for Actions<H, S, C> {
     }
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> Act for Actions<H, S, C> {
+impl<H: Http, S: ReadSecret, C: Clock> Act for Targets<H, S, C> {
     fn is_exclusive(&self, target: &str) -> bool {
         self.http.is_exclusive(target)
     }

@@ -14,7 +14,7 @@ use minijinja::Value as Context;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
-use super::answer::Answer;
+use super::answer::TargetAnswer;
 use super::connector::{Auth, Step};
 use super::digest::{Challenge, Login};
 use super::render::{Draft, RenderError};
@@ -161,7 +161,7 @@ impl Auth {
     /// Whether an answer says that we are not, or no longer, known.
     pub(super) fn is_refused(
         &self,
-        answer: &Answer,
+        answer: &TargetAnswer,
         variables: &Map<String, Value>,
     ) -> Result<bool, TemplateError> {
         if !self.is_some() {

@@ -14,7 +14,7 @@ use minijinja::Value as Context;
 use serde_json::{Map, Value};
 
 use super::HttpConnector;
-use super::answer::Answer;
+use super::answer::TargetAnswer;
 use super::auth::{self, Session};
 use super::connector::{Connector, Step};
 use super::digest::Challenge;
@@ -26,7 +26,7 @@ use crate::template::{self, value_of_answer};
 
 /// A system acted upon.
 #[derive(Debug)]
-pub(super) struct Target<H> {
+pub(super) struct HttpTarget<H> {
     pub(super) name: String,
     pub(super) url: String,
     pub(super) params: Value,
@@ -54,7 +54,7 @@ const LOGIN_RESTS: Duration = Duration::from_secs(20);
 /// The largest answer that is looked into, in bytes: as a tree it takes forty times as much.
 const LARGEST_ANSWER: usize = 512 * 1024;
 
-impl<H> Target<H> {
+impl<H> HttpTarget<H> {
     pub(super) fn new(
         name: &str,
         url: String,
@@ -84,7 +84,7 @@ impl Step {
 
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// Logs in where there is a login, else looks whether anything answers: whatever it says is an answer.
-    pub(super) async fn reach_target(&self, target: &Target<H>) -> Result<Reached, Failure> {
+    pub(super) async fn reach_target(&self, target: &HttpTarget<H>) -> Result<Reached, Failure> {
         if target.connector.auth.login.is_some() {
             self.session(target, &self.secret.current(), None).await?;
             return Ok(Reached::LoggedIn);
@@ -102,12 +102,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// more.
     pub(super) async fn exchange(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         step: &Step,
         variables: &Map<String, Value>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<TargetAnswer, Failure> {
         let auth = &target.connector.auth;
-        let is_refused = |answer: &Answer| {
+        let is_refused = |answer: &TargetAnswer| {
             auth.is_refused(answer, variables).map_err(|error| target.unrenderable(step, error))
         };
         let mut secret = self.secret.current();
@@ -144,9 +144,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// Another session, if the answer is a challenge of HTTP digest that was not answered yet.
     async fn challenged(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         used: &Arc<Session>,
-        answer: &Answer,
+        answer: &TargetAnswer,
     ) -> Option<Arc<Session>> {
         target.connector.auth.digest.as_ref()?;
         let headers = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
@@ -166,7 +166,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// it, and takes what it brought.
     async fn session(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         secret: &Arc<Secret>,
         refused: Option<&Arc<Session>>,
     ) -> Result<Arc<Session>, Failure> {
@@ -211,7 +211,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 
     async fn log_in(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         login: &Step,
         secret: &Arc<Secret>,
     ) -> Result<Session, Failure> {
@@ -258,12 +258,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 
     async fn send(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         step: &Step,
         variables: &Map<String, Value>,
         secret: &Arc<Secret>,
         session: &Session,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<TargetAnswer, Failure> {
         let trace_id = variables.get(TRACE_ID).and_then(Value::as_str);
         let context = template::context(variables);
         self.send_with(target, step, &context, secret, session, trace_id).await
@@ -271,13 +271,13 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 
     async fn send_with(
         &self,
-        target: &Target<H>,
+        target: &HttpTarget<H>,
         step: &Step,
         context: &Context,
         secret: &Arc<Secret>,
         session: &Session,
         trace_id: Option<&str>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<TargetAnswer, Failure> {
         let auth = &target.connector.auth;
         let mut draft =
             step.render(&target.url, context).map_err(|error| target.unrenderable(step, error))?;
@@ -299,7 +299,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             let text = format!("target `{}`: the answer is larger than 512 KiB", target.name);
             return Err(Failure::give_up(Class::TargetRejected, text));
         }
-        Ok(Answer::of(response))
+        Ok(TargetAnswer::of(response))
     }
 }
 
@@ -314,7 +314,7 @@ fn about_whole_target(failure: Failure) -> Failure {
     }
 }
 
-impl<H: Http> Target<H> {
+impl<H: Http> HttpTarget<H> {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Failure> {
         self.http.send(request).await.map_err(|error| {
             let text = format!("target `{}`: {error}", self.name);
