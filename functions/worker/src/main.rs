@@ -1,6 +1,6 @@
 //! Lambda 2: claim, read the approval, act, complete.
 //!
-//! Wiring only; the story is [`greenlight_core::process`].
+//! Wiring only; the use case is [`greenlight_core::process`].
 
 mod batch;
 
@@ -8,23 +8,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_connectors::connector::ConnectorError;
-use greenlight_connectors::{Connectors, Setup, Targets};
+use greenlight_connectors::Connectors;
+use greenlight_core::Processor;
 use greenlight_core::audit::DeployedFlows;
-use greenlight_core::flow::{Flows, FlowsError};
-use greenlight_core::ports::{Clock, Ports, ReadSecret};
-use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::transport::is_clear_text;
-use greenlight_core::{Processor, ValidationErrors};
-use greenlight_http::{Client, ClientError};
-use greenlight_sources::feishu::{BASE_URL, FeishuClient};
-use greenlight_stores::aws::{
-    AwsEnvironment, DynamoLedger, EmbeddedMetrics, MissingVariable, Sdk, SecretsManager, SqsQueue,
-    TimeoutConfig, log_to_stdout, variable,
+use greenlight_core::ports::{Clock, Ports};
+use greenlight_runtime::{
+    Configuration, Feishu, HttpTargets, SharedSecret, StartError, load_secret, source, targets,
 };
-use greenlight_stores::{BadFlowsFile, SystemClock, flow_variable, flows_of_function};
+use greenlight_sources::feishu::BASE_URL;
+use greenlight_stores::aws::{
+    AwsEnvironment, DynamoLedger, EmbeddedMetrics, Sdk, SecretsManager, SqsQueue, TimeoutConfig,
+    log_to_stdout, variable,
+};
+use greenlight_stores::{SystemClock, flow_variable, flows_of_function};
 use lambda_runtime::{LambdaEvent, service_fn};
-use thiserror::Error;
 
 /// Nobody waits for the worker but the batch itself.
 const TIMEOUTS: TimeoutConfig = TimeoutConfig {
@@ -46,27 +43,7 @@ const QUEUE_TIMEOUTS: TimeoutConfig = TimeoutConfig {
 /// this.
 const KEEP_FLOWS_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Error)]
-enum StartError {
-    #[error("FEISHU_BASE_URL: {0} is clear text, and the app's secret is sent there: use https://")]
-    ClearText(String),
-    #[error(transparent)]
-    Variable(#[from] MissingVariable),
-    #[error(transparent)]
-    FlowsFile(#[from] BadFlowsFile),
-    #[error("flows.toml: {0}")]
-    Flows(#[from] ValidationErrors<FlowsError>),
-    #[error("flows.toml: {0}")]
-    Setup(#[from] ValidationErrors<ConnectorError>),
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Connector(#[from] ConnectorError),
-}
-
-type Secret = Arc<CachedSecret<SecretsManager, SystemClock>>;
+type Secret = SharedSecret<SecretsManager>;
 
 /// On AWS.
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +51,8 @@ struct OnAws;
 
 impl Ports for OnAws {
     type Ledger = DynamoLedger;
-    type Source = FeishuClient<Client, Secret, SystemClock>;
-    type Targets = Targets<Client, Secret, SystemClock>;
+    type Source = Feishu<Secret>;
+    type Targets = HttpTargets<Secret>;
     type DeadLetters = SqsQueue;
     type Clock = SystemClock;
 }
@@ -109,31 +86,23 @@ async fn keep_flows(ledger: &DynamoLedger, flows: &DeployedFlows) {
 }
 
 async fn wire() -> Result<(Processor<OnAws>, SqsQueue), StartError> {
-    let sdk = Sdk::new(AwsEnvironment::read()?);
+    let sdk = Sdk::new(AwsEnvironment::read().map_err(StartError::store)?);
+    let of_environment = |name| variable(name).map_err(StartError::store);
     let (aws, queues) = (sdk.config(TIMEOUTS), sdk.config(QUEUE_TIMEOUTS));
-    let queue = SqsQueue::new(&queues, variable("QUEUE_URL")?);
-    let dead_letters = SqsQueue::new(&queues, variable("DLQ_URL")?);
-    let ledger = DynamoLedger::new(&aws, variable("LEDGER_TABLE")?);
-    let store = SecretsManager::new(&aws, variable("SECRET_ARN")?);
-    let text = flows_of_function(include_str!("../../../infra/flows.toml"))?;
-    let flows = Flows::parse(&text, &flow_variable)?;
+    let queue = SqsQueue::new(&queues, of_environment("QUEUE_URL")?);
+    let dead_letters = SqsQueue::new(&queues, of_environment("DLQ_URL")?);
+    let ledger = DynamoLedger::new(&aws, of_environment("LEDGER_TABLE")?);
+    let store = SecretsManager::new(&aws, of_environment("SECRET_ARN")?);
     let base_url = variable("FEISHU_BASE_URL").unwrap_or_else(|_| BASE_URL.to_owned());
 
-    let clock = SystemClock;
-    let connectors = Connectors::built_in();
-    let deployed = DeployedFlows { text, connectors: connectors.digest(), since: clock.now() };
-    let secret = CachedSecret::load(store.clone(), store, clock);
-    let (secret, ()) = tokio::join!(secret, keep_flows(&ledger, &deployed));
-    let secret = Arc::new(secret?);
-    let source = FeishuClient::new(Client::new(None)?, Arc::clone(&secret), clock, &base_url);
-    let current = secret.current();
-    let setup = Setup::new(&flows, &connectors)?;
-    let targets = Targets::new(setup, Arc::clone(&secret), clock, |name, target| {
-        Client::of_target(name, target, &current).map_err(StartError::from)
-    })?;
+    let (clock, connectors) = (SystemClock, Connectors::built_in());
+    let text = flows_of_function(include_str!("../../../infra/flows.toml"))?;
+    let Configuration { flows, setup, deployed } =
+        Configuration::parse(text, &connectors, &flow_variable, clock.now())?;
+    let (secret, ()) = tokio::join!(load_secret(store), keep_flows(&ledger, &deployed));
+    let secret = secret?;
+    let source = source(&base_url, Arc::clone(&secret))?;
+    let targets = targets(setup, &secret)?;
     let metrics = EmbeddedMetrics::of_this_function();
-    if is_clear_text(&base_url) {
-        return Err(StartError::ClearText(base_url));
-    }
     Ok((Processor { ledger, source, targets, dead_letters, clock, flows, metrics }, queue))
 }

@@ -8,12 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use greenlight_connectors::connector::Reached;
-use greenlight_connectors::{Targets, connector::ConnectorError};
 use greenlight_core::Timestamp;
 use greenlight_core::flow::{Flow, Flows, Place as FormPlace};
-use greenlight_core::ports::{Clock, Http, ReadSecret};
+use greenlight_core::ports::{Clock, Http};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
-use greenlight_http::{Client, ClientError};
+use greenlight_http::Client;
 use greenlight_sources::feishu::{Definition, SOURCE, Widget};
 use greenlight_stores::private::check_private;
 use greenlight_stores::sqlite::OpenError;
@@ -291,28 +290,16 @@ fn missing(flow: &Flow, definition: &Definition) -> Vec<String> {
     fields.map(|(_, rule)| rule.from.iter().map(shown).collect::<Vec<_>>().join(" or ")).collect()
 }
 
-#[derive(Debug, Error)]
-enum NoClient {
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    #[error(transparent)]
-    Connector(#[from] ConnectorError),
-}
-
 async fn targets(flows: Checked, secret: Secret, checks: &mut Checks) {
     let names: Vec<_> = flows.flows.targets.keys().cloned().collect();
-    let secret = FixedSecret(Arc::new(secret));
-    let current = secret.current();
-    let actions = Targets::new(flows.setup, secret, SystemClock, |name, target| {
-        Client::of_target(name, target, &current).map_err(NoClient::from)
-    });
-    let Some(actions) = checks.take("targets", actions, ": `greenlight secrets set` asks for it")
+    let targets = greenlight_runtime::targets(flows.setup, &FixedSecret(Arc::new(secret)));
+    let Some(targets) = checks.take("targets", targets, ": `greenlight secrets set` asks for it")
     else {
         return;
     };
     for name in names {
         let what = format!("target {name}");
-        match actions.reach(&name).await {
+        match targets.reach(&name).await {
             Ok(Reached::LoggedIn) => {
                 checks.ok(&what, "reached from here, and takes our credentials (已登录)");
             }

@@ -3,17 +3,11 @@
 use std::sync::Arc;
 
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
-use greenlight_core::transport::is_clear_text;
 use greenlight_core::{Failure, Reason};
-use greenlight_http::{Client, ClientError};
-use greenlight_sources::feishu::FeishuClient;
-use greenlight_stores::SystemClock;
+use greenlight_runtime::{Feishu, StartError, source};
 use thiserror::Error;
 
 use crate::secrets::Secrets;
-
-/// Feishu's OpenAPI, asked with a secret that does not change.
-pub type AskingFeishu = FeishuClient<Client, FixedSecret, SystemClock>;
 
 /// Feishu cannot be asked.
 #[derive(Debug, Error)]
@@ -21,9 +15,9 @@ pub enum FeishuError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// There is no HTTP client.
+    /// There is no client.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Start(#[from] StartError),
     /// Feishu says no.
     #[error("{0}")]
     Feishu(Reason),
@@ -38,13 +32,9 @@ impl From<Failure> for FeishuError {
 /// A client of Feishu's OpenAPI at `base_url`.
 ///
 /// # Errors
-/// [`ClientError`] when `base_url` is clear text, or the machine has no trust anchors.
-pub fn client(secret: Secret, base_url: &str) -> Result<AskingFeishu, ClientError> {
-    if is_clear_text(base_url) {
-        return Err(ClientError::ClearText(base_url.to_owned()));
-    }
-    let secret = FixedSecret(Arc::new(secret));
-    Ok(FeishuClient::new(Client::new(None)?, secret, SystemClock, base_url))
+/// [`StartError`] when `base_url` is clear text, or the machine has no trust anchors.
+pub fn client(secret: Secret, base_url: &str) -> Result<Feishu<FixedSecret>, StartError> {
+    source(base_url, FixedSecret(Arc::new(secret)))
 }
 
 /// Subscribes the app to the events of an approval: without it no event ever comes.

@@ -9,6 +9,8 @@ use greenlight::serve::{Options, ServeError, Server};
 use greenlight::simulator::Sent;
 use greenlight_core::operator::DeadLetterQueue;
 use greenlight_core::ports::Clock;
+use greenlight_http::ClientError;
+use greenlight_runtime::StartError;
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
@@ -472,5 +474,8 @@ async fn feishu_is_not_spoken_to_in_clear_text() {
         ui: None,
     };
     let error = Server::start(options).await.unwrap_err();
-    assert!(matches!(error, ServeError::ClearText(_)), "{error}");
+    assert!(
+        matches!(error, ServeError::Start(StartError::Client(ClientError::ClearText(_)))),
+        "{error}"
+    );
 }

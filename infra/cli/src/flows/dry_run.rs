@@ -11,11 +11,10 @@ use greenlight_connectors::{Preview, Targets};
 use greenlight_core::flow::{Flow, Flows};
 use greenlight_core::instance::Instance;
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance};
-use greenlight_core::secret::{CachedSecret, FixedSecret, Secret};
-use greenlight_core::transport::is_clear_text;
+use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::{Failure, PlannedEffect, Reason, plan};
-use greenlight_http::{Client, ClientError};
-use greenlight_sources::feishu::{FeishuClient, parse_instance};
+use greenlight_runtime::{load_secret, source};
+use greenlight_sources::feishu::parse_instance;
 use greenlight_stores::{SecretFile, SystemClock};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -146,13 +145,8 @@ fn instance_in(file: &str) -> Result<Instance, FlowsProblem> {
 }
 
 async fn instance_at(feishu: Feishu, code: &str) -> Result<Instance, FlowsProblem> {
-    if is_clear_text(&feishu.base_url) {
-        return Err(ClientError::ClearText(feishu.base_url).into());
-    }
-    let file = SecretFile::new(feishu.secrets);
-    let secret = Arc::new(CachedSecret::load(file.clone(), file, SystemClock).await?);
-    let client = FeishuClient::new(Client::new(None)?, secret, SystemClock, &feishu.base_url);
-    let instance = client.read_instance(code).await;
+    let secret = load_secret(SecretFile::new(feishu.secrets)).await?;
+    let instance = source(&feishu.base_url, secret)?.read_instance(code).await;
     instance.map_err(|failure| FlowsProblem::Unread(reason(failure)))
 }
 

@@ -12,8 +12,8 @@ use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Connectors, Setup};
 use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
 use greenlight_core::secret::SecretError;
-use greenlight_core::{Reason, ValidationErrors};
-use greenlight_http::ClientError;
+use greenlight_core::{Reason, Timestamp, ValidationErrors};
+use greenlight_runtime::{Configuration, StartError};
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
@@ -78,9 +78,9 @@ pub enum FlowsProblem {
     /// The instance cannot be read from Feishu.
     #[error("the instance cannot be read: {0}")]
     Unread(Reason),
-    /// There is no HTTP client to read it with.
+    /// Targets or the office system cannot be set up.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Start(#[from] StartError),
     /// A request cannot be told.
     #[error("{0}")]
     NotPlanned(Reason),
@@ -191,16 +191,23 @@ pub(crate) fn read_with(
     };
     let mistake = |line, problem| Mistake { file: name.clone(), line, problem };
     let at = |place: &[&str], problem| mistake(place::line_of(&text, place), problem);
-    let flows = Flows::parse(&text, &environment).map_err(|mistakes| {
-        FlowsProblem::Wrong(mistakes.map(|error| match error {
-            FlowsError::Toml { line, problem } => mistake(line, problem),
-            error => at(&place::in_flows(&error), error.to_string()),
-        }))
-    })?;
-    let setup = Setup::new(&flows, &connectors).map_err(|mistakes| {
-        FlowsProblem::Wrong(
-            mistakes.map(|error| at(&place::in_setup(&error, &flows), error.to_string())),
-        )
-    })?;
-    Ok(Checked { flows, setup, unset: unset.into_inner() })
+    let read = Configuration::parse(text.clone(), &connectors, &environment, Timestamp::default());
+    match read {
+        Ok(Configuration { flows, setup, .. }) => {
+            Ok(Checked { flows, setup, unset: unset.into_inner() })
+        }
+        Err(StartError::Flows(errors)) => {
+            Err(FlowsProblem::Wrong(errors.map(|error| match error {
+                FlowsError::Toml { line, problem } => mistake(line, problem),
+                error => at(&place::in_flows(&error), error.to_string()),
+            })))
+        }
+        Err(StartError::Setup(errors)) => {
+            let flows = Flows::parse(&text, &environment).map_err(StartError::from)?;
+            Err(FlowsProblem::Wrong(
+                errors.map(|error| at(&place::in_setup(&error, &flows), error.to_string())),
+            ))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

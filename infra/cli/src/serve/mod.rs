@@ -9,18 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_connectors::connector::ConnectorError;
-use greenlight_connectors::{Connectors, Setup, Targets};
-use greenlight_core::audit::DeployedFlows;
-use greenlight_core::flow::{Approvals, Flows, FlowsError};
-use greenlight_core::ports::{Clock, LedgerError, Ports, QueueError, ReadSecret};
-use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::transport::is_clear_text;
-use greenlight_core::{Processor, Receiver, ValidationErrors};
-use greenlight_http::{Client, ClientError};
-use greenlight_sources::feishu::{FeishuClient, FeishuWebhook};
+use greenlight_connectors::Connectors;
+use greenlight_core::flow::Approvals;
+use greenlight_core::ports::{Clock, LedgerError, Ports, QueueError};
+use greenlight_core::{Processor, Receiver};
+use greenlight_runtime::{
+    Configuration, Feishu, HttpTargets, SharedSecret, StartError, load_secret, source, targets,
+};
+use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::sqlite::{Database, OpenError};
-use greenlight_stores::{BadFlowsFile, SecretFile, SystemClock, flow_variable, flows_text};
+use greenlight_stores::{SecretFile, SystemClock, flow_variable, flows_text};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -59,23 +57,9 @@ pub struct Options {
 /// It cannot be served.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The flows file cannot be read.
+    /// Flows, connectors, secret or clients are not as they must be.
     #[error(transparent)]
-    FlowsFile(#[from] BadFlowsFile),
-    /// Feishu would be spoken to in clear text.
-    #[error(
-        "--feishu-base-url {0} is clear text, and the app's secret is sent there: use https://"
-    )]
-    ClearText(String),
-    /// The flows are wrong.
-    #[error("flows.toml: {0}")]
-    Flows(#[from] ValidationErrors<FlowsError>),
-    /// Flows and connectors do not go together.
-    #[error("flows.toml: {0}")]
-    Setup(#[from] ValidationErrors<ConnectorError>),
-    /// The secret is wrong.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
+    Start(#[from] StartError),
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -85,12 +69,6 @@ pub enum ServeError {
     /// The page cannot be shown.
     #[error(transparent)]
     Ui(#[from] UiError),
-    /// The HTTP client cannot be built.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The connectors cannot be read, or the secret lacks what they need.
-    #[error(transparent)]
-    Connector(#[from] ConnectorError),
     /// A part of it ended by itself.
     #[error("a part of the server ended by itself: the log says why")]
     Ended,
@@ -111,7 +89,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 /// Closing the database takes a moment; a disk that hangs must not hold up the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-type Secret = Arc<CachedSecret<SecretFile, SystemClock>>;
+type Secret = SharedSecret<SecretFile>;
 type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
 type LocalProcessor = Processor<OnOneMachine>;
 
@@ -121,8 +99,8 @@ struct OnOneMachine;
 
 impl Ports for OnOneMachine {
     type Ledger = Database;
-    type Source = FeishuClient<Client, Secret, SystemClock>;
-    type Targets = Targets<Client, Secret, SystemClock>;
+    type Source = Feishu<Secret>;
+    type Targets = HttpTargets<Secret>;
     type DeadLetters = Database;
     type Clock = SystemClock;
 }
@@ -171,7 +149,8 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
 async fn show_page(server: &Server, port: u16, data: &Path) -> Result<JoinHandle<()>, ServeError> {
     let token = Token::random();
     let file = data.join("ui-token");
-    SecretFile::new(file.clone()).put(&format!("{token}\n"))?;
+    let written = SecretFile::new(file.clone()).put(&format!("{token}\n"));
+    written.map_err(StartError::from)?;
     let backend = Backend::from(server.database().clone());
     let ui = Ui::bind(backend, port, token).await?;
     tracing::info!("the page is at http://{}, its token in {}", ui.address(), file.display());
@@ -195,16 +174,16 @@ impl Server {
         options: Options,
         environment: &(dyn Fn(&str) -> Option<String> + Sync),
     ) -> Result<Self, ServeError> {
-        if is_clear_text(&options.feishu_base_url) {
-            return Err(ServeError::ClearText(options.feishu_base_url));
-        }
-        let text = flows_text(options.flows.as_deref(), include_str!("../../../flows.toml"))?;
-        let flows = Flows::parse(&text, environment)?;
-        let approvals = Approvals::parse(&text, environment)?;
-        let connectors = Connectors::built_in_and(options.connectors.as_deref())?;
-        let setup = Setup::new(&flows, &connectors)?;
-        let file = SecretFile::new(options.secrets);
-        let secret = Arc::new(CachedSecret::load(file.clone(), file, SystemClock).await?);
+        let text = flows_text(options.flows.as_deref(), include_str!("../../../flows.toml"));
+        let text = text.map_err(StartError::from)?;
+        let approvals = Approvals::parse(&text, environment).map_err(StartError::from)?;
+        let connectors = Connectors::built_in_and(options.connectors.as_deref());
+        let connectors = connectors.map_err(StartError::from)?;
+        let Configuration { flows, setup, deployed } =
+            Configuration::parse(text, &connectors, environment, SystemClock.now())?;
+        let secret = load_secret(SecretFile::new(options.secrets)).await?;
+        let source = source(&options.feishu_base_url, Arc::clone(&secret))?;
+        let targets = targets(setup, &secret)?;
         let database = Database::open(&options.data).await?;
         let listener = TcpListener::bind(options.listen)
             .await
@@ -213,8 +192,7 @@ impl Server {
             .local_addr()
             .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;
 
-        let (since, connectors) = (SystemClock.now(), connectors.digest());
-        database.keep_flows(&DeployedFlows { text, connectors, since }).await?;
+        database.keep_flows(&deployed).await?;
 
         let arrived = Arc::new(Notify::new());
         let completed = Arc::new(Notify::new());
@@ -228,16 +206,9 @@ impl Server {
             approvals,
             metrics: counters.clone(),
         };
-        let feishu = FeishuClient::new(
-            Client::new(None)?,
-            Arc::clone(&secret),
-            SystemClock,
-            &options.feishu_base_url,
-        );
-        let targets = targets(setup, &secret)?;
         let processor = Processor {
             ledger: database.clone(),
-            source: feishu,
+            source,
             targets,
             dead_letters: database.clone(),
             clock: SystemClock,
@@ -308,14 +279,4 @@ impl Server {
             tracing::warn!("the database was not closed in time: the next start reads its log");
         }
     }
-}
-
-fn targets(
-    setup: Setup,
-    secret: &Secret,
-) -> Result<Targets<Client, Secret, SystemClock>, ServeError> {
-    let current = secret.current();
-    Targets::new(setup, Arc::clone(secret), SystemClock, |name, target| {
-        Client::of_target(name, target, &current).map_err(ServeError::from)
-    })
 }

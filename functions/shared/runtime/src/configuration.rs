@@ -1,0 +1,36 @@
+use greenlight_connectors::{Connectors, Setup};
+use greenlight_core::Timestamp;
+use greenlight_core::audit::DeployedFlows;
+use greenlight_core::flow::Flows;
+
+use crate::error::StartError;
+
+/// Flows and connectors that go together.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The flows.
+    pub flows: Flows,
+    /// The targets of the flows, with their connectors.
+    pub setup: Setup,
+    /// What a host keeps in its ledger, for the operator's commands.
+    pub deployed: DeployedFlows,
+}
+
+impl Configuration {
+    /// Reads `text`, the content of flows.toml, with the values of `${NAME}` from `environment`.
+    /// `now` is when the host starts.
+    ///
+    /// # Errors
+    /// [`StartError::Flows`] and [`StartError::Setup`] name everything that is wrong.
+    pub fn parse(
+        text: String,
+        connectors: &Connectors,
+        environment: &dyn Fn(&str) -> Option<String>,
+        now: Timestamp,
+    ) -> Result<Self, StartError> {
+        let flows = Flows::parse(&text, environment)?;
+        let setup = Setup::new(&flows, connectors)?;
+        let deployed = DeployedFlows { text, connectors: connectors.digest(), since: now };
+        Ok(Self { flows, setup, deployed })
+    }
+}
