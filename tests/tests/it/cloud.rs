@@ -38,7 +38,7 @@ async fn an_approval_puts_its_devices_on_the_whitelist_once(stack: &Stack) {
     assert_eq!(stack.send(&event).await.status, 200);
     stack.wait_for_whitelist(&devices).await;
 
-    // Statements 4 and 5: the same event again, and another event id of the same instance.
+    // Guarantees 4 and 5: the same event again, and another event id of the same instance.
     assert_eq!(stack.send(&event).await.status, 200);
     let other_id = stack.scene.event("e-2", "I-1", "APPROVED");
     assert_eq!(stack.send(&other_id).await.status, 200);
@@ -88,7 +88,7 @@ async fn a_message_that_someone_put_into_the_queue_is_not_believed(stack: &Stack
     };
     stack.put_message(&forged("another", "I-1")).await;
     assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "not_configured");
-    // Statement 12: Feishu knows no such instance, so nothing is done.
+    // Guarantee 12: Feishu knows no such instance, so nothing is done.
     let known = greenlight_tests::scene::APPROVAL_CODE;
     stack.put_message(&forged(known, "I-forged")).await;
     assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "source_rejected");

@@ -473,7 +473,7 @@ impl Http for Nobody {
 
 const MARKER: &str = "mArKeR";
 
-/// Statement 14, for every position of every connector: a value arrives whole in its place and changes
+/// Guarantee 14, for every position of every connector: a value arrives whole in its place and changes
 /// nothing else, or the request is refused.
 fn check_value(value: &str) -> (usize, usize) {
     let (mut whole, mut refused) = (0, 0);
@@ -495,7 +495,7 @@ fn check_value(value: &str) -> (usize, usize) {
 }
 
 #[test]
-fn statement_14_hostile_values_stay_in_their_place_in_every_connector() {
+fn g14_hostile_values_stay_in_their_place_in_every_connector() {
     let long = "x".repeat(1_000_000);
     let hostile = [
         "\"",
@@ -533,7 +533,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn statement_14_any_value_stays_in_its_place_in_every_connector(value in ".{1,40}") {
+    fn g14_any_value_stays_in_its_place_in_every_connector(value in ".{1,40}") {
         check_value(&value);
     }
 }

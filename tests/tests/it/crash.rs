@@ -216,7 +216,7 @@ impl Case {
             .await;
         assert_eq!(late.unwrap(), Err(LeaseLost));
 
-        // Statements 4, 5 and 11: the same event, another event id, and a redrive add no call.
+        // Guarantees 4, 5 and 11: the same event, another event id, and a redrive add no call.
         let calls = self.scene.nac.calls();
         let other_id = Request { event_id: "another".into(), ..request }.to_json();
         for (body, lease_id) in [(body, "again"), (other_id.as_str(), "other"), (body, "redrive")] {
@@ -230,9 +230,9 @@ fn body(number: usize) -> String {
     request(&format!("I-{number}")).to_json()
 }
 
-/// Statements 4, 5, 6, 7 and 11 for a crash at each point, and for two crashes at each pair of points.
+/// Guarantees 4, 5, 6, 7 and 11 for a crash at each point, and for two crashes at each pair of points.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_04_05_06_07_11_hold_after_a_crash_at_every_await() {
+async fn g04_05_06_07_11_hold_after_a_crash_at_every_await() {
     let scene = Scene::set().await;
     let (mut number, mut repeated) = (0, 0);
     for is_bad in [false, true] {
@@ -328,9 +328,9 @@ impl Ports for Defective {
     type Clock = TestClock;
 }
 
-/// Statement 8: a panic, a hang and a poison message cost the other seven nothing.
+/// Guarantee 8: a panic, a hang and a poison message cost the other seven nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_08_one_bad_record_costs_the_others_nothing() {
+async fn g08_one_bad_record_costs_the_others_nothing() {
     let scene = Scene::set().await;
     let case = Case::new(&scene, 0, false).await;
     for number in 1..10_u32 {
@@ -390,7 +390,7 @@ async fn statement_08_one_bad_record_costs_the_others_nothing() {
     assert_eq!(case.scene.nac.whitelist(), expected);
 }
 
-/// Statement 9: a target that is down sends nothing to the dead-letter queue before the time is up,
+/// Guarantee 9: a target that is down sends nothing to the dead-letter queue before the time is up,
 /// and is asked by one probe at a time, however many requests wait for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn g09_requests_are_retried_until_max_elapsed() {

@@ -31,10 +31,10 @@ async fn send_until_refused(scene: &Scene, serving: &Serving, first: u32) -> u32
     unreachable!("the disk takes no more")
 }
 
-/// Statement 1: on a full disk nothing is answered 200 that is not kept, and nothing that was is lost,
+/// Guarantee 1: on a full disk nothing is answered 200 that is not kept, and nothing that was is lost,
 /// whether there is room again while it runs or it is started anew.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_01_a_full_disk_is_answered_503_and_loses_nothing() {
+async fn g01_a_full_disk_is_answered_503_and_loses_nothing() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start_by(&scene, folder.path(), &FULL_DISK).await;

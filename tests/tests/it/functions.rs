@@ -25,9 +25,9 @@ fn impatient_flows(folder: &TempDir) -> PathBuf {
     path
 }
 
-/// Statement 8: of ten records one is poison and one hangs at the NAC; eight are done at once.
+/// Guarantee 8: of ten records one is poison and one hangs at the NAC; eight are done at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_08_one_bad_record_of_a_batch_costs_the_others_nothing() {
+async fn g08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     let fleet = Fleet::set().await;
     let folder = tempfile::tempdir().unwrap();
     let silent = device(1);
@@ -68,9 +68,9 @@ async fn statement_08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     println!("10 records, 1 is poison and 1 hangs: 8 done with one call each");
 }
 
-/// Statement 8: a worker whose time runs out starts no new call, and the rest is done by the next one.
+/// Guarantee 8: a worker whose time runs out starts no new call, and the rest is done by the next one.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_08_what_is_not_started_in_time_comes_back() {
+async fn g08_what_is_not_started_in_time_is_given_out_again() {
     let fleet = Fleet::set().await;
     let devices: Vec<String> = (0..150).map(device).collect();
     let typed: Vec<&str> = devices.iter().map(String::as_str).collect();
@@ -143,9 +143,9 @@ impl Load {
     }
 }
 
-/// Statements 1, 4 and 6: both functions killed again and again while they work.
+/// Guarantees 1, 4 and 6: both functions killed again and again while they work.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_01_04_06_functions_that_are_killed_lose_and_double_nothing() {
+async fn g01_04_06_functions_that_are_killed_lose_and_double_nothing() {
     let fleet = Fleet::set().await;
     let load = Load::of(&fleet, 60);
     fleet.scene.nac.set_latency(Duration::from_millis(10));
@@ -184,9 +184,9 @@ async fn statement_01_04_06_functions_that_are_killed_lose_and_double_nothing() 
     assert!(fleet.resources.dead_letters().await.is_empty());
 }
 
-/// Statements 1, 4, 6 and 10: AWS throttles, fails, hangs up, loses answers and does not answer.
+/// Guarantees 1, 4, 6 and 10: AWS throttles, fails, hangs up, loses answers and does not answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_01_04_06_10_faults_of_aws_lose_nothing() {
+async fn g01_04_06_10_faults_of_aws_lose_nothing() {
     let fleet = Fleet::set().await;
     let load = Load::of(&fleet, 60);
     // The secret is away at the start; later one call in six meets a fault.
@@ -233,7 +233,7 @@ async fn statement_01_04_06_10_faults_of_aws_lose_nothing() {
 /// A key that is rotated in Feishu's console and in the secret needs no deploy, even if the secret cannot
 /// be read at that moment: what was not answered 200 is sent again.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_01_a_rotation_while_the_secret_is_away_loses_nothing() {
+async fn g01_a_rotation_while_the_secret_is_away_loses_nothing() {
     let mut fleet = Fleet::set().await;
     fleet.scene.approve("I-1", &[&device(1)]);
     let mut receiver = fleet.receiver();

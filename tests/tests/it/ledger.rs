@@ -71,12 +71,12 @@ macro_rules! suite {
 
 suite!(
     of_32_concurrent_claims_exactly_one_wins,
-    statement_07_an_owner_whose_lease_ran_out_records_nothing,
+    g07_expired_lease_cannot_record_effects,
     a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted,
     a_claim_is_idempotent_for_its_owner,
     g27_the_next_attempt_gets_what_the_last_one_left,
-    statement_11_a_redrive_is_told_what_was_done,
-    statement_09_of_32_workers_one_probes_a_target_that_was_down,
+    g11_a_redrive_knows_what_was_done,
+    g09_of_32_workers_one_probes_a_target_that_was_down,
     of_32_workers_one_has_a_target_to_itself,
     every_command_answers_as_the_state_machine_does,
     what_an_attempt_found_out_is_found_again,
@@ -119,7 +119,7 @@ async fn of_32_concurrent_claims_exactly_one_wins<L: Ledger>(ledger: &L) {
     assert_eq!(won, 1);
 }
 
-async fn statement_07_an_owner_whose_lease_ran_out_records_nothing<L: Ledger>(ledger: &L) {
+async fn g07_expired_lease_cannot_record_effects<L: Ledger>(ledger: &L) {
     let request = request("fencing");
     let (slow, fast) = (LeaseId::from("slow"), LeaseId::from("fast"));
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
@@ -192,7 +192,7 @@ async fn a_claim_is_idempotent_for_its_owner<L: Ledger>(ledger: &L) {
     assert_eq!(first, again);
 }
 
-async fn statement_11_a_redrive_is_told_what_was_done<L: Ledger>(ledger: &L) {
+async fn g11_a_redrive_knows_what_was_done<L: Ledger>(ledger: &L) {
     let request = request("redrive");
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
@@ -343,7 +343,7 @@ async fn reset_request_is_done_again<L: Ledger>(ledger: &L) {
     assert_eq!(taken, first, "as if it had never been tried");
 }
 
-async fn statement_09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {
+async fn g09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {
     let lease_id = LeaseId::from("unlucky");
     for _ in 0..3 {
         let (_, permit) = enter(ledger, "nac", &lease_id, at(0)).await;

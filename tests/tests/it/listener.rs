@@ -31,9 +31,9 @@ fn address(serving: &Serving) -> String {
     serving.url().trim_start_matches("http://").trim_end_matches("/api/event").to_owned()
 }
 
-/// Statement 15: strangers who hold connections open keep no event out.
+/// Guarantee 15: strangers who hold connections open keep no event out.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_15_two_thousand_half_open_connections_keep_no_event_out() {
+async fn g15_two_thousand_half_open_connections_keep_no_event_out() {
     raise_open_files(8_192);
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
@@ -52,7 +52,7 @@ async fn statement_15_two_thousand_half_open_connections_keep_no_event_out() {
 
 /// Few open files are allowed: it is logged, and events are taken all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_15_a_low_limit_of_open_files_is_logged_and_keeps_no_event_out() {
+async fn g15_a_low_limit_of_open_files_is_logged_and_keeps_no_event_out() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start(&scene, folder.path()).await;
@@ -68,7 +68,7 @@ async fn statement_15_a_low_limit_of_open_files_is_logged_and_keeps_no_event_out
 
 /// A header that does not end is waited for a few seconds, and so is a next request.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_15_connections_that_send_nothing_are_closed() {
+async fn g15_connections_that_send_nothing_are_closed() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
@@ -87,7 +87,7 @@ async fn statement_15_connections_that_send_nothing_are_closed() {
 
 /// A reader of the log that stalls costs log lines, and neither answers nor the stop.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_15_a_log_that_nobody_reads_holds_up_nothing() {
+async fn g15_a_log_that_is_not_read_holds_up_nothing() {
     use tokio::io::{AsyncBufReadExt, BufReader};
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ async fn statement_15_a_log_that_nobody_reads_holds_up_nothing() {
 
 /// Header sections and bodies are bounded, however many connections send them.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_15_large_headers_and_bodies_are_refused() {
+async fn g15_large_headers_and_bodies_are_refused() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();

@@ -74,7 +74,7 @@ async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, Serve
 }
 
 #[tokio::test]
-async fn statement_04_05_one_set_of_effects_however_often_it_is_told() {
+async fn g04_05_one_set_of_effects_however_often_the_event_comes() {
     let site = Site::open().await;
     site.scene.approve("I-1", &[&device(1), &device(2)]);
     let event = site.scene.event("e-1", "I-1", "APPROVED");
@@ -91,7 +91,7 @@ async fn statement_04_05_one_set_of_effects_however_often_it_is_told() {
 }
 
 #[tokio::test]
-async fn statement_02_every_authentic_event_is_answered_200() {
+async fn g02_every_authentic_event_is_answered_200() {
     let site = Site::open().await;
     let app = &site.scene.app;
     let now = SystemClock.now().as_millis();
@@ -117,7 +117,7 @@ async fn statement_02_every_authentic_event_is_answered_200() {
 /// The instance is what is asked for: neither an id of the event nor a tenant is needed, and what
 /// is told with and without them is one request.
 #[tokio::test]
-async fn statement_02_05_an_approval_without_event_id_or_tenant_is_enqueued_once() {
+async fn g02_05_an_approval_without_event_id_or_tenant_is_enqueued_once() {
     let site = Site::open().await;
     site.scene.approve("I-1", &[&device(1)]);
     let app = &site.scene.app;
@@ -153,7 +153,7 @@ async fn an_address_with_a_slash_at_its_end_is_the_same_one() {
 }
 
 #[tokio::test]
-async fn statement_15_bad_input_gets_4xx_and_enqueues_nothing() {
+async fn g15_bad_input_gets_4xx_and_enqueues_nothing() {
     let site = Site::open().await;
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let large = format!("{{\"encrypt\":\"{}\"}}", "A".repeat(1_000_000));
@@ -181,7 +181,7 @@ async fn statement_15_bad_input_gets_4xx_and_enqueues_nothing() {
 }
 
 #[tokio::test]
-async fn statement_12_nothing_is_done_unless_the_source_says_approved_now() {
+async fn g12_nothing_is_done_unless_the_source_says_approved_now() {
     let site = Site::open().await;
     site.scene.approve("I-reverted", &[&device(1)]);
     site.scene.feishu.revert("I-reverted");
@@ -198,7 +198,7 @@ async fn statement_12_nothing_is_done_unless_the_source_says_approved_now() {
 }
 
 #[tokio::test]
-async fn statement_10_11_what_cannot_succeed_is_buried_and_a_redrive_does_the_rest() {
+async fn g10_11_what_cannot_succeed_is_dead_lettered_and_a_redrive_does_the_rest() {
     let site = Site::open().await;
     site.scene.approve("I-1", &[&device(1), "00:00:5e:00:53:0O"]);
     assert_eq!(site.send(&site.scene.event("e-1", "I-1", "APPROVED")).await, 200);
@@ -221,10 +221,10 @@ async fn statement_10_11_what_cannot_succeed_is_buried_and_a_redrive_does_the_re
     println!("2 devices, 2 calls, 1 dead letter and its redrive between them");
 }
 
-/// Statement 8: a form that cannot be processed and a NAC that does not answer for one device cost the
+/// Guarantee 8: a form that cannot be processed and a NAC that does not answer for one device cost the
 /// other approvals nothing.
 #[tokio::test]
-async fn statement_08_one_bad_request_costs_the_others_nothing_on_one_machine() {
+async fn g08_one_bad_request_costs_the_others_nothing_on_one_machine() {
     let site = Site::open().await;
     site.scene.nac.set_silent_about(&device(9), true);
     site.scene.approve("I-0", &["00:00:5e:00:53:0O"]);
@@ -318,9 +318,9 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
     assert!(empty.contains("`feishu.encrypt_key`"), "{empty}");
 }
 
-/// Statements 1 and 6: what was answered 200 survives SIGKILL at any moment, and happens once.
+/// Guarantees 1 and 6: what was answered 200 survives SIGKILL at any moment, and happens once.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_01_06_what_was_answered_200_survives_sigkill() {
+async fn g01_06_what_was_answered_200_survives_sigkill() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let mut expected = Vec::new();
@@ -357,9 +357,9 @@ async fn statement_01_06_what_was_answered_200_survives_sigkill() {
     server.stop().await;
 }
 
-/// Statement 13: whatever happens, the log holds no secret, no form content and no whole address.
+/// Guarantee 13: whatever happens, the log holds no secret, no form content and no whole address.
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_13_logs_hold_no_secret_and_no_form_content() {
+async fn g13_logs_hold_no_secret_and_no_form_content() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let process = Serving::start(&scene, folder.path()).await;
@@ -402,9 +402,9 @@ async fn statement_13_logs_hold_no_secret_and_no_form_content() {
     println!("9 values looked for in {} lines of log, none is there", log.lines().count());
 }
 
-/// Statement 1: a queue that does not take the request is answered 503, so that Feishu sends it again.
+/// Guarantee 1: a queue that does not take the request is answered 503, so that Feishu sends it again.
 #[tokio::test]
-async fn statement_01_what_is_not_enqueued_is_not_answered_200() {
+async fn g01_what_is_not_enqueued_is_not_answered_200() {
     let site = Site::open().await;
     site.server.database().close().await;
     assert_eq!(site.send(&site.scene.event("e-1", "I-1", "APPROVED")).await, 503);
@@ -463,17 +463,18 @@ async fn a_data_folder_that_others_may_read_is_refused_with_the_command_that_cor
 
 #[tokio::test]
 async fn feishu_is_not_spoken_to_in_clear_text() {
-    let folder = tempfile::tempdir().unwrap();
+    let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
     let options = Options {
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.path().join("data"),
-        secrets: folder.path().join("secrets.json"),
+        secrets: secrets(&scene, folder.path()),
         flows: None,
         connectors: None,
         feishu_base_url: "http://feishu.example.com".to_owned(),
         ui: None,
     };
-    let error = Server::start(options).await.unwrap_err();
+    let anything = |_: &str| Some("https://nac".to_owned());
+    let error = Server::start_with(options, &anything).await.unwrap_err();
     assert!(
         matches!(error, ServeError::Start(StartError::Client(ClientError::ClearText(_)))),
         "{error}"

@@ -106,7 +106,7 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
     assert_eq!(act(&radius, "remove", one, Value::Null).await, "already_exists");
     assert_eq!(texts(&pool, "SELECT username FROM radusergroup").await, [two]);
 
-    // Statement 14: whatever a value holds, it arrives whole in its place and changes nothing else.
+    // Guarantee 14: whatever a value holds, it arrives whole in its place and changes nothing else.
     let hostile =
         ["'; DROP TABLE radusergroup; --", "\\' OR 1=1", "$1 :mac ?", "\u{202e}\"]]>{{ 7 * 7 }}"];
     for group in hostile {
@@ -128,7 +128,7 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_14_values_are_bound_in_sqlite() {
+async fn g14_values_are_bound_in_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("radius.db").display());
     let missing = databases(&url, "g", &json!({}));
@@ -219,14 +219,14 @@ async fn suite_over(server: impl Sized, url: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_14_values_are_bound_in_postgresql() {
+async fn g14_values_are_bound_in_postgresql() {
     let server = Postgres::start().await;
     let url = server.url();
     suite_over(server, &url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statement_14_values_are_bound_in_mariadb() {
+async fn g14_values_are_bound_in_mariadb() {
     let server = MariaDb::start().await;
     let url = server.url();
 

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn statement_09_one_probe_at_a_time_asks_a_target_that_is_down() {
+    fn g09_one_probe_at_a_time_asks_a_target_that_is_down() {
         let (breaker, permit) = opened().try_acquire(&lease_id("a"), at(29));
         assert_eq!(permit, Permit::Denied { until: at(30) });
         let (breaker, permit) = breaker.try_acquire(&lease_id("b"), at(30));

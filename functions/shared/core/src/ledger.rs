@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn statement_07_an_owner_whose_lease_ran_out_records_nothing() {
+    fn g07_expired_lease_cannot_record_effects() {
         let record_as =
             |lease_id: &str| Command::RecordEffect(lease_id.into(), "nac/add/x".into(), effect());
         let complete_as = |lease_id: &str| Command::Complete(lease_id.into(), Completion::Done);

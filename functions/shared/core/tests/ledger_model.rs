@@ -335,9 +335,9 @@ fn worlds() -> Vec<World> {
     ]
 }
 
-/// Statements 4 to 7 and 11, for the ledger: every reachable state of each world.
+/// Guarantees 4 to 7 and 11, for the ledger: every reachable state of each world.
 #[test]
-fn statement_04_05_06_07_11_hold_in_every_reachable_state() {
+fn g04_05_06_07_11_hold_in_every_reachable_state() {
     let mut states = 0;
     for world in worlds() {
         let checker = world.checker().threads(2).spawn_bfs().join();

@@ -132,7 +132,7 @@ fn record(n: usize, body: String) -> SqsMessage {
 }
 
 #[tokio::test]
-async fn statement_08_a_panic_a_hang_and_poison_cost_the_other_seven_records_nothing() {
+async fn g08_a_panic_a_hang_and_poison_cost_the_other_seven_records_nothing() {
     let environment = |name: &str| match name {
         "NAC_URL" => Some("http://nac".to_owned()),
         _ => Some(DEFINITION_ID.to_owned()),

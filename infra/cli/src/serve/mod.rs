@@ -176,11 +176,11 @@ impl Server {
     ) -> Result<Self, ServeError> {
         let text = flows_text(options.flows.as_deref(), include_str!("../../../flows.toml"));
         let text = text.map_err(StartError::from)?;
-        let approvals = Approvals::parse(&text, environment).map_err(StartError::from)?;
         let connectors = Connectors::built_in_and(options.connectors.as_deref());
         let connectors = connectors.map_err(StartError::from)?;
         let Configuration { flows, setup, deployed } =
             Configuration::parse(text, &connectors, environment, SystemClock.now())?;
+        let approvals = Approvals::parse(&deployed.text, environment).map_err(StartError::from)?;
         let secret = load_secret(SecretFile::new(options.secrets)).await?;
         let source = source(&options.feishu_base_url, Arc::clone(&secret))?;
         let targets = targets(setup, &secret)?;

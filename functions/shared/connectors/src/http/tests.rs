@@ -507,9 +507,9 @@ fn context(variables: Value) -> Context {
     Context::from(minijinja::value::Serde(variables))
 }
 
-/// Statement 14: whatever a form holds, it arrives whole in its place and changes nothing else.
+/// Guarantee 14: whatever a form holds, it arrives whole in its place and changes nothing else.
 #[test]
-fn statement_14_values_cannot_leave_their_place() {
+fn g14_values_cannot_leave_their_place() {
     let connector = Connector::parse(
         "hostile",
         r#"

@@ -76,7 +76,7 @@ fn the_good_devices_of_a_bad_form_are_still_good() {
 
 /// A thousand times more than a form has place for; comparing each with each would take minutes.
 #[test]
-fn statement_15_an_endless_form_is_read_only_so_far() {
+fn g15_an_endless_form_is_read_only_so_far() {
     let addresses: Vec<_> = (0..320_000).map(|n| format!("0000{n:08x}")).collect();
     let column = |mac: &String| vec![text("mac", mac)];
     let form = Form {

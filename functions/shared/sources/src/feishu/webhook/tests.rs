@@ -112,14 +112,14 @@ fn a_url_check_needs_no_signature_but_the_token() {
 }
 
 #[test]
-fn statement_03_unsigned_events_are_refused_however_they_are_wrapped() {
+fn g03_unsigned_events_are_refused_however_they_are_wrapped() {
     let event = approval("APPROVED").to_string();
     assert_eq!(authenticate(&unsigned(encrypted(event.as_bytes()))), Err(Rejection::NotSigned));
     assert_eq!(authenticate(&unsigned(event)), Err(Rejection::NotSigned));
 }
 
 #[test]
-fn statement_03_the_signature_is_over_the_raw_bytes() {
+fn g03_the_signature_is_over_the_raw_bytes() {
     let body = format!("{} ", encrypted(approval("APPROVED").to_string().as_bytes()));
     assert!(authenticate(&signed(body.clone())).is_ok());
     let mut tampered = signed(body.clone());
@@ -135,7 +135,7 @@ fn statement_03_the_signature_is_over_the_raw_bytes() {
 }
 
 #[test]
-fn statement_03_the_signature_is_checked_before_anything_is_decrypted() {
+fn g03_the_signature_is_checked_before_anything_is_decrypted() {
     let mut webhook = signed("not even JSON");
     webhook.headers.insert(header::SIGNATURE, "0".repeat(64).parse().unwrap());
     assert_eq!(authenticate(&webhook), Err(Rejection::WrongSignature));
