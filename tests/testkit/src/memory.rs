@@ -10,8 +10,8 @@ use greenlight_core::ledger::{
     LeaseLost, Record, apply,
 };
 use greenlight_core::ports::{
-    Claim, Complete, DeadLetter, FileAudit, KeepBreakers, LedgerError, QueueError, RecordEffect,
-    SendDeadLetter,
+    Claim, Complete, DeadLetter, Enqueue, FileAudit, KeepBreakers, LedgerError, QueueError,
+    RecordEffect, SendDeadLetter,
 };
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 
@@ -135,6 +135,50 @@ impl SendDeadLetter for MemoryDeadLetters {
     async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         let mut letters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         letters.push((letter.body.to_owned(), letter.reason.clone()));
+        Ok(())
+    }
+}
+
+/// A queue that takes everything, fails, or never answers.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryQueue {
+    requests: Arc<Mutex<Vec<Request>>>,
+    behaviour: QueueBehaviour,
+}
+
+#[derive(Clone, Debug, Default)]
+enum QueueBehaviour {
+    #[default]
+    Takes,
+    Fails(QueueError),
+    Hangs,
+}
+
+impl MemoryQueue {
+    /// A queue that takes nothing.
+    pub fn failing(error: QueueError) -> Self {
+        Self { behaviour: QueueBehaviour::Fails(error), ..Self::default() }
+    }
+
+    /// A queue that never answers.
+    pub fn hanging() -> Self {
+        Self { behaviour: QueueBehaviour::Hangs, ..Self::default() }
+    }
+
+    /// What is in it, in order.
+    pub fn all(&self) -> Vec<Request> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Enqueue for MemoryQueue {
+    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+        match &self.behaviour {
+            QueueBehaviour::Fails(error) => return Err(error.clone()),
+            QueueBehaviour::Hangs => std::future::pending().await,
+            QueueBehaviour::Takes => {}
+        }
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         Ok(())
     }
 }

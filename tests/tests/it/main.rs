@@ -2,6 +2,7 @@
 //! each further program would cost.
 
 mod cloud;
+mod command;
 mod connectors;
 mod crash;
 mod disk;

@@ -10,6 +10,7 @@ mod run;
 mod schedule;
 mod supply;
 mod tools;
+mod words;
 
 use std::process::ExitCode;
 use std::time::Instant;

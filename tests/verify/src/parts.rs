@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::run::{Output, Problem, Tally, command, linting};
-use crate::{guards, supply, tools};
+use crate::{guards, supply, tools, words};
 
 /// One part.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub(crate) const LONG: &str = "--long";
 /// several the first. So the long ones stand early.
 pub(crate) const PARTS: &[Part] = &[
     part("format", "rustfmt has nothing to change", &[], format),
+    part("words", "plain words, in lines that can be read", &[], words::words),
     part("tools", "the pinned tools are installed", &[], tools::install),
     part("build", "everything compiles, and clippy has nothing to say", &[], build),
     part("bundle", "sam build, for Amazon Linux 2023", &[TOOLS], bundle),
@@ -59,7 +60,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("crash", "a crash at every await, panics, hangs, retries", &[BUILD], suite),
     part("serve", "both functions on one machine", &[BUILD], suite),
     part("listener", "connections that stall, flood or send nothing", &[BUILD], suite),
-    part("operator", "the operator's command on one machine", &[BUILD], suite),
+    part("command", "exit statuses, prompts and JSON of the command", &[BUILD], suite),
+    part("operator", "what operators ask and do, on one machine", &[BUILD], suite),
     part("page", "the operator's page, in a real browser", &[SERVERS, BUILD], suite),
     part("disk", "a full disk, a folder without write permission", &[BUILD], suite),
     part("connectors", "each connector keeps its contract", &[BUILD], suite),
@@ -103,7 +105,7 @@ const TOOLS: &str = "tools";
 /// The parts of `cargo verify quick`, for the loop of an edit and its check.
 pub(crate) fn quick() -> Vec<&'static Part> {
     const SQLITE: &Part = &part("sqlite", "end-to-end tests over SQLite", &[BUILD], sqlite);
-    let names = ["format", BUILD, "unit"];
+    let names = ["format", "words", BUILD, "unit"];
     names.iter().filter_map(|name| named(name).ok()).chain([SQLITE]).collect()
 }
 
@@ -138,8 +140,18 @@ fn template(output: Output) -> Result<Tally, Problem> {
 }
 
 /// Unit tests, and the integration tests of all crates but the end-to-end suite.
-pub(crate) const UNIT: &[&str] =
-    &["--lib", "--bins", "--test", "execution", "--test", "ledger_model"];
+pub(crate) const UNIT: &[&str] = &[
+    "--lib",
+    "--bins",
+    "--test",
+    "execution",
+    "--test",
+    "ledger_model",
+    "--test",
+    "plan",
+    "--test",
+    "receive",
+];
 
 fn unit(output: Output) -> Result<Tally, Problem> {
     output.tests(UNIT, &[])
@@ -167,8 +179,15 @@ fn suite(output: Output) -> Result<Tally, Problem> {
 /// Modules of the end-to-end suite that need neither tools nor servers and take little time; the test
 /// that waits for a whole retry interval is left out.
 fn sqlite(output: Output) -> Result<Tally, Problem> {
-    let modules =
-        ["connectors::", "flows::", "ledger::sqlite", "operator::", "queue::sqlite", "serve::"];
+    let modules = [
+        "command::",
+        "connectors::",
+        "flows::",
+        "ledger::sqlite",
+        "operator::",
+        "queue::sqlite",
+        "serve::",
+    ];
     let slow = ["--skip", "one_bad_request_costs_the_others_nothing"];
     output.tests(&["--test", "it"], &[&modules[..], &slow].concat())
 }

@@ -1,0 +1,173 @@
+//! The command as a process, over SQLite: exit statuses, prompts, and JSON for scripts.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use greenlight_core::ports::{DeadLetter, Enqueue, SendDeadLetter};
+use greenlight_core::{Class, Reason, Timestamp};
+use greenlight_stores::sqlite::Database;
+use greenlight_testkit::request::request;
+use serde_json::{Value, json};
+
+/// What a run printed, and its exit status.
+#[derive(Debug)]
+struct Ran {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    /// The lines of standard output, each as JSON.
+    fn json(&self) -> Vec<Value> {
+        let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{self:?}"));
+        self.stdout.lines().map(line).collect()
+    }
+}
+
+/// Runs the command without a terminal; `folder` is its data folder.
+async fn run(folder: &Path, arguments: &[&str]) -> Ran {
+    let output = tokio::process::Command::new(greenlight_tests::built("greenlight"))
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(folder)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    Ran {
+        status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A data folder with one message in the queue and two dead letters.
+async fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let database = Database::open(&data).await.unwrap();
+    database.enqueue(&request("I-0")).await.unwrap();
+    for (instance, class) in [("I-1", Class::InvalidForm), ("I-2", Class::TargetUnavailable)] {
+        let (body, reason) = (request(instance).to_json(), Reason::new(class, "for the test"));
+        let letter = DeadLetter {
+            body: &body,
+            reason: &reason,
+            receive_count: 1,
+            first_received: Timestamp::from_millis(0),
+            failed_at: Timestamp::from_millis(1_000),
+        };
+        database.send_dead_letter(&letter).await.unwrap();
+    }
+    database.close().await;
+    (folder, data)
+}
+
+#[tokio::test]
+async fn exit_statuses_say_what_kind_of_failure_it_was() {
+    let (_folder, data) = folder().await;
+    let absent = data.join("absent");
+    for (folder, arguments, status) in [
+        (&data, ["status"].as_slice(), 0),
+        (&data, &["status", "--waiting"], 0),
+        (&data, &["grants"], 0),
+        (&data, &["dlq", "list"], 0),
+        (&data, &["dlq", "show", "1"], 0),
+        // There is no such folder.
+        (&absent, &["status"], 1),
+        // What was asked for is not there.
+        (&data, &["dlq", "show", "99"], 3),
+        (&data, &["dlq", "redrive", "99", "--yes"], 3),
+        (&data, &["dlq", "redrive", "--class", "no_such_class", "--yes"], 3),
+        (&data, &["dlq", "discard", "99", "--reason", "none", "--yes"], 3),
+        (&data, &["audit", "I-99"], 3),
+        (&data, &["replay", "I-99"], 3),
+        // The command line is wrong.
+        (&data, &["dlq", "redrive"], 2),
+        (&data, &["dlq", "discard", "1", "--yes"], 2),
+        (&data, &["status", "--no-such-flag"], 2),
+    ] {
+        let ran = run(folder, arguments).await;
+        assert_eq!(ran.status, status, "{arguments:?}: {ran:?}");
+        assert_eq!(ran.stderr.is_empty(), status == 0, "{arguments:?}: {ran:?}");
+    }
+}
+
+/// Without a terminal there is nobody to ask, so that nothing happens without `--yes`.
+#[tokio::test]
+async fn prompts_are_refused_where_there_is_no_terminal() {
+    let (_folder, data) = folder().await;
+    for arguments in [
+        ["dlq", "redrive", "1"].as_slice(),
+        &["dlq", "redrive", "--class", "invalid_form"],
+        &["dlq", "discard", "1", "--reason", "none"],
+        &["replay", "I-1", "--definition-id", "A", "--force"],
+    ] {
+        let ran = run(&data, arguments).await;
+        assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains("--yes"), "{ran:?}");
+    }
+    let left = run(&data, &["dlq", "list", "--json"]).await.json();
+    assert_eq!(left.len(), 2, "{left:?}");
+    // A dry run changes nothing, and asks for nothing.
+    let dry = run(&data, &["dlq", "redrive", "1", "--dry-run", "--json"]).await;
+    assert_eq!(dry.json(), [json!({"id": "1", "is_back": false, "number": 1, "of": 1})]);
+    let status = run(&data, &["status", "--json"]).await.json();
+    assert_eq!(status[0]["waiting"], 1, "{status:?}");
+}
+
+#[tokio::test]
+async fn json_is_one_object_per_line() {
+    let (_folder, data) = folder().await;
+    let letters = run(&data, &["dlq", "list", "--json"]).await.json();
+    let classes: Vec<_> = letters.iter().map(|letter| &letter["class"]).collect();
+    assert_eq!(classes, ["invalid_form", "target_unavailable"]);
+    let letter = run(&data, &["dlq", "show", "2", "--json"]).await.json();
+    assert_eq!(letter, letters[1..]);
+    let redriven = run(&data, &["dlq", "redrive", "2", "--yes", "--json"]).await.json();
+    assert_eq!(redriven, [json!({"id": "2", "is_back": true, "number": 1, "of": 1})]);
+    let discarded =
+        run(&data, &["dlq", "discard", "1", "--reason", "taken back", "--yes", "--json"]).await;
+    assert_eq!(discarded.json(), [json!({"id": "1", "discarded": true, "reason": "taken back"})]);
+    let status = run(&data, &["status", "--json"]).await.json().remove(0);
+    assert_eq!((&status["waiting"], &status["dead_letters"]), (&2.into(), &0.into()), "{status}");
+    let replayed = ["replay", "I-9", "--definition-id", "A", "--json"];
+    let replayed = run(&data, &replayed).await.json();
+    assert_eq!(replayed, [json!({"instance": "I-9", "enqueued": true})]);
+    for (arguments, lines) in [(["grants", "--json"], 0), (["status", "--json"], 1)] {
+        assert_eq!(run(&data, &arguments).await.json().len(), lines, "{arguments:?}");
+    }
+}
+
+/// Problems of an instance are in the answer, and in the exit status.
+#[tokio::test]
+async fn flows_plan_ends_with_status_1_when_the_instance_has_problems() {
+    let folder = tempfile::tempdir().unwrap();
+    let instance = |devices: &[&str]| {
+        let form = greenlight::stub::form_of("", devices);
+        let answer = json!({"code": 0, "data": {"approval_code": "A", "instance_code": "I-1",
+            "status": "APPROVED", "open_id": "ou_1", "serial_number": "7", "form": form.to_string()}});
+        let path = folder.path().join("instance.json");
+        std::fs::write(&path, answer.to_string()).unwrap();
+        path
+    };
+    let plan = async |devices: &[&str]| {
+        let output = tokio::process::Command::new(greenlight_tests::built("greenlight"))
+            .args(["flows", "plan", "device-whitelist", "--json", "--instance"])
+            .arg(instance(devices))
+            .env("APPROVAL_CODE", "A")
+            .env("NAC_URL", "https://nac.example.com")
+            .output()
+            .await
+            .unwrap();
+        let run: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), run)
+    };
+    let (status, run) = plan(&["00:00:5e:00:53:01"]).await;
+    assert_eq!((status, &run["problems"]), (Some(0), &json!([])), "{run}");
+    assert_eq!(run["effects"][0]["device"], "00:00:5e:00:53:01");
+    let (status, run) = plan(&["00:00:5e:00:53:01", "00:00:5e:00:53:0O"]).await;
+    assert_eq!(status, Some(1));
+    assert_eq!(run["problems"].as_array().map(Vec::len), Some(1), "{run}");
+    assert_eq!(run["effects"].as_array().map(Vec::len), Some(1), "the good device is planned");
+}

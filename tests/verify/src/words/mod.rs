@@ -1,0 +1,165 @@
+//! Plain words: comments, strings and pages use the field's terms, in lines that can be read.
+
+mod prose;
+
+use std::fs;
+
+use crate::run::{Output, Problem, Tally, command, workspace};
+use prose::{Prose, prose_of};
+
+/// The widest line of prose. Tables, addresses and Chinese may be wider.
+const MAX_COLUMNS: usize = 100;
+
+/// Words that name nothing in this field, or another thing: see docs/glossary.md.
+const REFUSED: &[&str] = &[
+    "bury",
+    "buried",
+    "letter",
+    "letters",
+    "story",
+    "stories",
+    "patience",
+    "mend",
+    "mends",
+    "mended",
+    "setback",
+    "setbacks",
+    "findings",
+    "bears",
+    "rests",
+    "lean",
+    "breath",
+    "left in peace",
+    "comes back",
+    "is away",
+    "told",
+    "nobody",
+    "whoever",
+    "somebody",
+];
+
+/// What makes a refused word right: the end of the text before it, or the beginning of the text
+/// after it.
+const IN_PLACE: &[(&str, &str)] = &[
+    // A dead letter is the field's word.
+    ("dead ", ""),
+    ("dead-", ""),
+    // Characters.
+    ("", " O"),
+    ("", "s or digits"),
+    ("", "s, digits"),
+];
+
+/// Files with a text that needs a refused word: at most ten.
+const ALLOWED: &[(&str, &str)] = &[("tests/verify/src/words/mod.rs", "")];
+
+/// Holds all prose of the repository against the refused words and the width of a line.
+pub(crate) fn words(output: Output) -> Result<Tally, Problem> {
+    let files = files()?;
+    let mut found = Vec::new();
+    for file in &files {
+        let Ok(text) = fs::read_to_string(workspace().join(file)) else { continue };
+        for prose in prose_of(file, &text) {
+            let place = format!("{file}:{}", prose.line);
+            if let Some(word) = refused_word(&prose).filter(|word| !is_allowed(file, word)) {
+                found.push(format!("{place}: `{word}`"));
+            }
+            if is_too_wide(&prose) {
+                found.push(format!("{place}: {} columns", prose.whole.chars().count()));
+            }
+        }
+    }
+    output.line(&format!("{} files, {} lines to correct", files.len(), found.len()));
+    if found.is_empty() {
+        return Ok(Tally::CHECK);
+    }
+    for line in &found {
+        output.line(line);
+    }
+    Err(Problem::new(format!("{} lines are not in plain words, or too wide", found.len())))
+}
+
+/// The files that git knows, and those that it would.
+fn files() -> Result<Vec<String>, Problem> {
+    let mut git = command("git");
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
+    let listed = git.output().map_err(|error| Problem::new(format!("git: {error}")))?;
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    Ok(listed.lines().map(str::to_owned).collect())
+}
+
+fn is_allowed(file: &str, word: &str) -> bool {
+    ALLOWED.iter().any(|(allowed, of)| *allowed == file && (of.is_empty() || *of == word))
+}
+
+/// The first refused word of a line, unless it is right in its place.
+fn refused_word(prose: &Prose<'_>) -> Option<&'static str> {
+    let text = prose.text.to_lowercase();
+    REFUSED.iter().copied().find(|word| {
+        text.match_indices(word).any(|(start, _)| {
+            let (before, after) = (&text[..start], &text[start + word.len()..]);
+            let is_whole = !before.ends_with(is_of_a_word) && !after.starts_with(is_of_a_word);
+            is_whole && !is_in_place(before, &prose.text[start..], word)
+        })
+    })
+}
+
+fn is_of_a_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+fn is_in_place(before: &str, from_word: &str, word: &str) -> bool {
+    IN_PLACE.iter().any(|(ends, begins)| {
+        let is_before = !ends.is_empty() && before.ends_with(ends);
+        let after = from_word.get("letter".len()..).unwrap_or_default();
+        let is_after =
+            !begins.is_empty() && word.starts_with("letter") && after.starts_with(begins);
+        is_before || is_after
+    })
+}
+
+fn is_too_wide(prose: &Prose<'_>) -> bool {
+    prose.is_line
+        && prose.whole.chars().count() > MAX_COLUMNS
+        && !prose.whole.contains("://")
+        && !prose.text.trim_start().starts_with('|')
+        && !prose.whole.chars().any(|character| character >= '\u{2e80}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Option<&'static str> {
+        let comment = format!("// {text}\n");
+        prose_of("a.rs", &comment).iter().find_map(refused_word)
+    }
+
+    #[test]
+    fn refused_word_finds_whole_words_only() {
+        assert_eq!(refused("The story of a request."), Some("story"));
+        assert_eq!(refused("The message comes back."), Some("comes back"));
+        assert_eq!(refused("Nobody holds it."), Some("nobody"));
+        for right in ["history", "recommend", "a dead letter", "dead-letter queues", "`told`"] {
+            assert_eq!(refused(right), None, "{right}");
+        }
+        assert_eq!(refused("letter O at position 16"), None);
+        assert_eq!(refused("the letter goes to the queue"), Some("letter"));
+    }
+
+    #[test]
+    fn is_too_wide_is_for_prose_and_neither_tables_nor_addresses() {
+        let wide = "word ".repeat(25);
+        let is_wide = |text: &str| prose_of("a.rs", text).iter().any(is_too_wide);
+        assert!(is_wide(&format!("/// {wide}\n")));
+        assert!(!is_wide(&format!("/// | {wide} |\n")));
+        assert!(!is_wide(&format!("/// <https://example.com> {wide}\n")));
+        assert!(!is_wide(&format!("/// {wide}中文\n")));
+        assert!(!is_wide(&format!("let text = \"{wide}\";\n")), "strings are not wrapped");
+    }
+
+    #[test]
+    fn allowed_texts_are_ten_at_most() {
+        assert!(ALLOWED.len() <= 10);
+    }
+}

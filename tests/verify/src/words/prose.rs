@@ -1,0 +1,186 @@
+//! The prose of a file: its comments, its texts, or all of it.
+
+/// A piece of prose.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Prose<'a> {
+    /// Counted from 1.
+    pub(super) line: usize,
+    /// The prose alone, without code in backticks.
+    pub(super) text: String,
+    /// The line that it stands in.
+    pub(super) whole: &'a str,
+    /// Whether it is a line of its own, which can be wrapped.
+    pub(super) is_line: bool,
+}
+
+/// The prose of a file, by the ending of its name.
+pub(super) fn prose_of<'a>(file: &str, text: &'a str) -> Vec<Prose<'a>> {
+    match file.rsplit('.').next() {
+        Some("rs") => of_rust(text),
+        Some("md") => of_markdown(text),
+        Some("toml" | "yaml" | "yml" | "py") => of_comments(text),
+        _ => Vec::new(),
+    }
+}
+
+fn of_markdown(text: &str) -> Vec<Prose<'_>> {
+    let mut is_code = false;
+    let mut found = Vec::new();
+    for (line, whole) in (1..).zip(text.lines()) {
+        if whole.trim_start().starts_with("```") {
+            is_code = !is_code;
+        } else if !is_code {
+            found.push(Prose { line, text: without_code(whole), whole, is_line: true });
+        }
+    }
+    found
+}
+
+/// Lines that begin with `#`.
+fn of_comments(text: &str) -> Vec<Prose<'_>> {
+    let lines = (1..).zip(text.lines());
+    let comments = lines.filter(|(_, whole)| whole.trim_start().starts_with('#'));
+    comments
+        .map(|(line, whole)| Prose { line, text: without_code(whole), whole, is_line: true })
+        .collect()
+}
+
+/// Comments, and string literals that hold more than one word: the others are names.
+fn of_rust(text: &str) -> Vec<Prose<'_>> {
+    let mut found = Vec::new();
+    let mut rest = Rest::Code;
+    for (line, whole) in (1..).zip(text.lines()) {
+        let mut left = whole;
+        while !left.is_empty() {
+            let (piece, next) = rest.take(&mut left);
+            let is_prose = match piece {
+                Piece::Code => false,
+                Piece::Comment(_) => true,
+                Piece::Text(text) => text.trim().contains(' '),
+            };
+            if let (Piece::Comment(piece) | Piece::Text(piece), true) = (piece, is_prose) {
+                let is_line = matches!(rest, Rest::Code) && whole.trim_start().starts_with("//");
+                found.push(Prose { line, text: without_code(piece), whole, is_line });
+            }
+            rest = next;
+        }
+    }
+    found
+}
+
+/// What a place of a Rust file is in.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    Code,
+    /// A string, with the number of `#` of a raw one; `None`: with escapes.
+    Text(Option<usize>),
+}
+
+/// What was read of a line.
+#[derive(Clone, Copy)]
+enum Piece<'a> {
+    Code,
+    Comment(&'a str),
+    Text(&'a str),
+}
+
+impl Rest {
+    /// Takes a piece from `left`, and says what follows it.
+    fn take<'a>(self, left: &mut &'a str) -> (Piece<'a>, Self) {
+        match self {
+            Self::Text(hashes) => {
+                let (end, length) = end_of_text(left, hashes);
+                let piece = Piece::Text(&left[..end]);
+                *left = &left[(end + length).min(left.len())..];
+                (piece, if length == 0 { self } else { Self::Code })
+            }
+            Self::Code => {
+                if let Some(comment) = left.strip_prefix("//") {
+                    *left = "";
+                    return (Piece::Comment(comment.trim_start_matches(['/', '!'])), Self::Code);
+                }
+                if let Some(hashes) = raw_text(left) {
+                    *left = &left[hashes + 2..];
+                    return (Piece::Code, Self::Text(Some(hashes)));
+                }
+                if let Some(after) = left.strip_prefix('"') {
+                    *left = after;
+                    return (Piece::Code, Self::Text(None));
+                }
+                let skipped = character_literal(left);
+                let length = left.chars().next().map_or(0, char::len_utf8).max(skipped);
+                *left = &left[length..];
+                (Piece::Code, Self::Code)
+            }
+        }
+    }
+}
+
+/// Where a string ends in this line, and the length of its end; 0 when it goes on in the next line.
+fn end_of_text(text: &str, hashes: Option<usize>) -> (usize, usize) {
+    if let Some(hashes) = hashes {
+        let end = format!("\"{}", "#".repeat(hashes));
+        return text.find(&end).map_or((text.len(), 0), |at| (at, end.len()));
+    }
+    let mut is_escaped = false;
+    for (at, character) in text.char_indices() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '"' => return (at, 1),
+            _ => {}
+        }
+    }
+    (text.len(), 0)
+}
+
+/// The number of `#` where a raw string begins.
+fn raw_text(text: &str) -> Option<usize> {
+    let after = text.strip_prefix('r')?;
+    let hashes = after.len() - after.trim_start_matches('#').len();
+    after[hashes..].starts_with('"').then_some(hashes)
+}
+
+/// The length of the literal of one character; 0 where there is none, as at a lifetime.
+fn character_literal(text: &str) -> usize {
+    let Some(after) = text.strip_prefix('\'') else { return 0 };
+    if after.starts_with('\\') {
+        return after.get(2..).and_then(|rest| rest.find('\'')).map_or(0, |end| end + 4);
+    }
+    let length = after.chars().next().map_or(0, char::len_utf8);
+    if after[length..].starts_with('\'') { length + 2 } else { 0 }
+}
+
+/// Code in backticks is no prose.
+fn without_code(text: &str) -> String {
+    text.split('`').step_by(2).collect::<Vec<_>>().join("``")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(file: &str, text: &str) -> Vec<String> {
+        prose_of(file, text).into_iter().map(|prose| prose.text.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn prose_of_rust_is_comments_and_sentences() {
+        let code = "fn f<'a>(x: &'a str) { // one `two` three\n    g('\"', '\\'', \"name\", \"a b\", r#\"c \"d\" e\"#);\n}\n";
+        assert_eq!(texts("a.rs", code), ["one `` three", "a b", "c \"d\" e"]);
+        let over_lines = "let a = \"one two \\\n    three four\";\n";
+        assert_eq!(texts("a.rs", over_lines), ["one two \\", "three four"]);
+    }
+
+    #[test]
+    fn prose_of_a_page_is_all_but_code() {
+        let page = "A `b` c\n```\nd e\n```\n| f |\n";
+        assert_eq!(texts("a.md", page), ["A `` c", "| f |"]);
+    }
+
+    #[test]
+    fn prose_of_other_files_is_their_comments() {
+        assert_eq!(texts("a.toml", "# one two\nkey = \"# three\"\n"), ["# one two"]);
+        assert_eq!(texts("a.json", "# one\n"), [""; 0]);
+    }
+}
