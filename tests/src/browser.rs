@@ -98,7 +98,8 @@ impl Browser {
         self.look_until(Some(url), wanted).await
     }
 
-    /// Waits until the page shows `wanted`, as after a click that leads to another one, and gives the text.
+    /// Waits until the page shows `wanted`, as after a click that leads to another one, and gives
+    /// the text.
     ///
     /// # Panics
     /// When it never does.
@@ -177,7 +178,7 @@ impl Browser {
     }
 }
 
-/// Whoever drives ends the browser too when asked to, and not when killed.
+/// The driver ends the browser too when asked to, and not when killed.
 impl Drop for Browser {
     fn drop(&mut self) {
         if let Some(pid) = self.driver.id() {

@@ -21,8 +21,8 @@ const SENDER_WAITS: Duration = Duration::from_secs(3);
 /// How long a sender of the suite waits before it sends again; Feishu waits 15 s and more.
 const SEND_AGAIN: Duration = Duration::from_millis(100);
 
-/// The time that a batch has, and the visibility timeout of its messages. A call is started in the first
-/// five seconds of it only.
+/// The time that a batch has, and the visibility timeout of its messages. A call is started in the
+/// first five seconds of it only.
 pub const BATCH: Duration = Duration::from_secs(25);
 
 /// A call that was under way when its caller died reaches the NAC within this.
@@ -116,7 +116,8 @@ impl Fleet {
 pub struct Sending {
     /// How often it was sent.
     pub times: usize,
-    /// How often no answer came before Feishu would have hung up, though the function was not killed.
+    /// How often no answer came before Feishu would have hung up, though the function was not
+    /// killed.
     pub unanswered: usize,
     /// The longest time until an answer.
     pub longest: Duration,
@@ -156,8 +157,9 @@ async fn send_until_taken(receiver: &mut Function, event: impl Fn() -> Sent) -> 
     }
 }
 
-/// Calls about devices that were on the whitelist already: `(explained, doubled)`. One is explained by
-/// a moment of `losses` (a kill, a lost answer) between the call that was accepted and the repetition.
+/// Calls about devices that were on the whitelist already: `(explained, doubled)`. One is explained
+/// by a moment of `losses` (a kill, a lost answer) between the call that was accepted and the
+/// repetition.
 #[must_use]
 pub fn repetitions(log: &[NacCall], losses: &[Instant]) -> (usize, usize) {
     let mut accepted: BTreeMap<&str, Instant> = BTreeMap::new();

@@ -37,7 +37,8 @@ impl Went {
     }
 }
 
-/// Sends all `events` to `/api/event`, over so many connections, each as soon as the one before is answered.
+/// Sends all `events` to `/api/event`, over so many connections, each as soon as the one before is
+/// answered.
 ///
 /// # Panics
 /// When one of them is not answered 200.
@@ -57,21 +58,22 @@ pub async fn send_all(to: SocketAddr, events: Vec<Sent>, connections: usize) -> 
                 connection = Some(send(to, connection.take(), event).await);
                 own.push(asked.elapsed());
             }
-            waits.lock().expect("nobody panicked").extend(own);
+            waits.lock().expect("no thread panicked").extend(own);
         });
     }
     while let Some(sender) = senders.join_next().await {
         sender.expect("every event is answered 200");
     }
     let took = start.elapsed();
-    let mut waits = std::mem::take(&mut *waits.lock().expect("nobody panicked"));
+    let mut waits = std::mem::take(&mut *waits.lock().expect("no thread panicked"));
     waits.sort_unstable();
     Went { took, waits }
 }
 
 type Connection = SendRequest<Full<Bytes>>;
 
-/// Sends one over `kept`, or over a new connection when it is closed by now: not every server keeps one.
+/// Sends one over `kept`, or over a new connection when it is closed by now: not every server keeps
+/// one.
 async fn send(to: SocketAddr, kept: Option<Connection>, event: &Sent) -> Connection {
     let mut request = event.to_request("/api/event").expect("it is a request").map(Full::new);
     let host = to.to_string().parse().expect("it is a host");

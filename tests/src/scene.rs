@@ -81,7 +81,7 @@ impl Scene {
         self.try_to_send(url, host, sent).await.expect("an answer comes")
     }
 
-    /// As [`Scene::send_to`], where whoever answers may be gone.
+    /// As [`Scene::send_to`], where the server may be gone.
     ///
     /// # Errors
     /// [`HttpError`] when no answer comes.
@@ -107,8 +107,8 @@ impl Scene {
     }
 }
 
-/// Address number `n`, lower case with colons: the first 256 are those for documentation, the others
-/// follow them in the block of the same registry.
+/// Address number `n`, lower case with colons: the first 256 are those for documentation, the
+/// others follow them in the block of the same registry.
 #[must_use]
 pub fn device(n: u32) -> String {
     let [_, a, b, c] = (0x5300 + n).to_be_bytes();

@@ -32,8 +32,8 @@ pub fn secrets(scene: &Scene, folder: &Path) -> PathBuf {
     path
 }
 
-/// The command line with its environment, and the address that it will listen on. `before` are words
-/// that start another program, such as a shell, which then starts it.
+/// The command line with its environment, and the address that it will listen on. `before` are
+/// words that start another program, such as a shell, which then starts it.
 #[must_use]
 pub fn serve_command(
     scene: &Scene,

@@ -14,7 +14,8 @@ use crate::local_aws::{CREDENTIALS, LocalAws};
 use crate::scene::{APPROVAL_CODE, HttpAnswer, NAC_TOKEN, Scene};
 use crate::{built, tool, workspace};
 
-/// How long to wait for what should happen: longer than a retry, a cold start and a slow machine together.
+/// How long to wait for what should happen: longer than a retry, a cold start and a slow machine
+/// together.
 pub const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A deployed stack, with the scene around it.
@@ -90,7 +91,7 @@ impl Stack {
             .spawn()
             .expect("the program is there");
         let mut stdin = child.stdin.take().expect("it is piped");
-        // Whoever asks nothing reads nothing.
+        // A command that reads no input may have ended.
         let _ = stdin.write_all(input.as_bytes()).await;
         drop(stdin);
         let output = child.wait_with_output().await.expect("it ends");
@@ -178,7 +179,8 @@ print(key['AccessKeyId'], key['SecretAccessKey'])"
             .expect("the secret can be put");
     }
 
-    /// Whether the role of `function` may make `call` of a client of `service`, both as boto3 names them.
+    /// Whether the role of `function` may make `call` of a client of `service`, both as boto3 names
+    /// them.
     ///
     /// # Panics
     /// When the call fails for another reason than that it is denied.
@@ -288,7 +290,7 @@ except botocore.exceptions.ClientError as error:
         message
     }
 
-    /// Puts a message into the queue, as whoever may write to it could.
+    /// Puts a message into the queue, as any writer could.
     ///
     /// # Panics
     /// When it is refused.
@@ -362,8 +364,8 @@ fn sam_deploy(aws: &LocalAws, scene: &Scene, template: &Path, more: &Parameters)
     allow_plain_http(aws);
 }
 
-/// `MaximumConcurrency` is a parameter of the template. CloudFormation hands parameters over as text and
-/// AWS makes a number of it; the local AWS does not, and its poller then fails.
+/// `MaximumConcurrency` is a parameter of the template. CloudFormation hands parameters over as
+/// text and AWS makes a number of it; the local AWS does not, and its poller then fails.
 fn number_the_concurrency(aws: &LocalAws) {
     python(
         aws,
@@ -377,7 +379,7 @@ for mapping in client.list_event_source_mappings()['EventSourceMappings']:
 }
 
 /// The queues' policies refuse what comes without TLS, which the local AWS has none of, and dead
-/// letters from others than the worker, which tests put there: it is seen to be so, and those
+/// dead letters from others than the worker, which tests put there: it is seen to be so, and those
 /// statements are then taken out. The others stay. The header stands for TLS.
 fn allow_plain_http(aws: &LocalAws) {
     python(

@@ -1,5 +1,5 @@
-//! A table of DynamoDB, as far as a ledger and the idempotency of others ask it: conditions hold while an item is
-//! new, and not when it is done.
+//! A table of DynamoDB, as far as a ledger and the idempotency of others ask it: conditions hold
+//! while an item is new, and not when it is done.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

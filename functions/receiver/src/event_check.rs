@@ -1,9 +1,8 @@
-//! Events that `lambda_http` would panic on: answered 400.
+//! Marks events that `lambda_http` would panic on, so that they are answered 400.
 //!
 //! It decodes the body and parses the address before the function sees a request, and unwraps the
-//! results. A panic would be answered 500: an error of ours, for which the sender tries again, and
-//! which a stranger could bring about. Such an event is passed on without what cannot be read, and
-//! marked.
+//! results. A panic would be answered 500: the sender would retry, and any stranger could cause it.
+//! Such an event is passed on without the parts that cannot be read, with a marker header.
 
 use std::borrow::Cow;
 use std::task::{Context, Poll};
@@ -19,10 +18,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-/// The header that marks an event. One that a sender sets refuses its own event.
+/// The header that marks an event. A request in which the sender sets it is rejected.
 const MARK: &str = "greenlight-unreadable";
 
-/// Why the function must refuse this request, if it must.
+/// The reason to reject this request, if it is marked.
 pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
     match headers.get(MARK)?.as_bytes() {
         b"base64" => Some(Rejection::NotBase64),
@@ -30,7 +29,7 @@ pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
     }
 }
 
-/// Looks at each event before it is read.
+/// Checks each event before it is parsed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventCheck;
 
@@ -63,7 +62,7 @@ impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for Checked<S> {
     }
 }
 
-/// The members of an HTTP API's payload format 2.0 that are decoded or parsed.
+/// The members of payload format 2.0 of an HTTP API that are decoded or parsed.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -94,7 +93,7 @@ impl HttpEvent<'_> {
         !self.is_base64_encoded || STANDARD.decode(body).is_ok()
     }
 
-    /// Whether scheme, host, path and query make an address.
+    /// Whether scheme, host, path and query form a valid address.
     fn has_address(&self) -> bool {
         let scheme = self.headers.scheme.as_deref().unwrap_or("https");
         let host = self.headers.host.as_deref().unwrap_or("localhost");
@@ -105,7 +104,7 @@ impl HttpEvent<'_> {
     }
 }
 
-/// The event without what cannot be read and with [`MARK`], if there is anything that cannot.
+/// The event without its unreadable parts and with [`MARK`]; `None` when all of it can be read.
 fn marked(event: &[u8]) -> Option<Vec<u8>> {
     let read: HttpEvent<'_> = serde_json::from_slice(event).ok()?;
     let reason = match (read.is_decodable(), read.has_address()) {

@@ -1,6 +1,6 @@
-//! Lambda 1: verify, triage, enqueue, answer.
+//! Lambda 1: verify, triage, enqueue, respond.
 //!
-//! Wiring only; the story is [`greenlight_core::receive`].
+//! Wiring only; the use case is [`greenlight_core::receive`].
 
 mod event_check;
 
@@ -24,7 +24,7 @@ use lambda_http::{Body, Request, Response, service_fn};
 
 const CONNECT: Duration = Duration::from_millis(500);
 
-/// Two attempts to enqueue fit into the 2.3 s that an answer has, after the secret was read again.
+/// Two attempts to enqueue fit into the 2.3 s of a response, after the secret was read again.
 const QUEUE_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: CONNECT,
     attempt: Duration::from_millis(650),
@@ -39,7 +39,7 @@ const SECRET_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     max_attempts: 1,
 };
 
-/// Nobody waits for an answer during the start.
+/// No sender waits for a response during the start.
 const START_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: CONNECT,
     attempt: Duration::from_secs(2),
@@ -92,7 +92,8 @@ async fn wire() -> Result<Wired, StartError> {
     let flows = flows_of_function(include_str!("../../../infra/flows.toml"))?;
     let approvals = Approvals::parse(&flows, &flow_variable)?;
     let first = store.with_timeouts(START_TIMEOUTS);
-    // Whatever can be done before the first event is: the start has more CPU than the function that follows.
+    // Everything possible is done before the first event: the init phase has more CPU than the
+    // function.
     let secret = CachedSecret::load(first, store, SystemClock);
     let (secret, ()) = tokio::join!(secret, queue.open());
     Ok(Receiver {
@@ -118,7 +119,7 @@ async fn answer(request: Request, receiver: Arc<Wired>) -> Result<Response<Body>
     Ok(response)
 }
 
-/// The delivery with the exact bytes that were sent.
+/// The webhook request with the exact bytes that were sent.
 fn webhook_request(request: Request) -> WebhookRequest {
     let (head, body) = request.into_parts();
     let body = match body {

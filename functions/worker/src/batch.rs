@@ -13,7 +13,8 @@ use lambda_runtime::{Error, LambdaEvent};
 
 const _: () = assert!(greenlight_http::TIMEOUT.as_secs() <= AttemptBudget::LONGEST_CALL.as_secs());
 
-/// The lease outlives the function by this: it is over only when its holder is surely gone, by clocks that differ.
+/// The lease outlives the function by this: it is over only when its holder is surely gone, by
+/// clocks that differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
 /// How long the queue keeps a message from when it was sent: `MessageRetentionPeriod` in

@@ -23,7 +23,7 @@ use greenlight_stores::aws::{
 use greenlight_stores::{SystemClock, flow_variable, flows_of_function};
 use lambda_runtime::{LambdaEvent, service_fn};
 
-/// Nobody waits for the worker but the batch itself.
+/// Nothing waits for the worker but the batch itself.
 const TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: Duration::from_secs(1),
     attempt: Duration::from_secs(3),
@@ -31,7 +31,7 @@ const TIMEOUTS: TimeoutConfig = TimeoutConfig {
     max_attempts: 4,
 };
 
-/// What is told to a queue at the end of an attempt must be told before the function ends.
+/// What is sent to a queue at the end of an attempt must be sent before the function ends.
 const QUEUE_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: Duration::from_secs(1),
     attempt: Duration::from_millis(1_500),

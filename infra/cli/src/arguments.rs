@@ -12,8 +12,9 @@ use crate::serve;
 
 /// An approval turns green; greenlight does the rest.
 ///
-/// Exit status: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong; 3 what was
-/// asked for is not there; 4 not all of it: somebody else holds dead letters, or took some.
+/// Exit status: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong;
+/// 3 what was asked for is not there; 4 not all of it: another receiver holds dead letters, or took
+/// some.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, propagate_version = true)]
 pub struct Arguments {
@@ -73,8 +74,8 @@ impl From<FlowFiles> for Files {
 /// What it takes to ask Feishu
 #[derive(Args, Clone, Debug)]
 pub struct AskFeishu {
-    /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is read from Secrets
-    /// Manager
+    /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is
+    /// read from Secrets Manager
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
     /// Feishu's OpenAPI; Lark's is <https://open.larksuite.com>
@@ -125,9 +126,10 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// The whole story of an approval, from the event to the NAC's answer
+    /// The history of an approval, from the event to the NAC's answer
     Audit {
-        /// An event id, an instance code, a MAC address in any spelling, or a person as Feishu names people
+        /// An event id, an instance code, a MAC address in any spelling, or a person as Feishu
+        /// names people
         #[arg(value_name = "EVENT_ID|INSTANCE|MAC|PERSON")]
         wanted: String,
         /// The backend
@@ -152,7 +154,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Look into the dead-letter queue, put letters back or take them out
+    /// Look into the dead-letter queue, put dead letters back or discard them
     Dlq {
         /// What to do with it
         #[command(subcommand)]
@@ -225,8 +227,8 @@ pub enum Command {
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is read from Secrets
-        /// Manager
+        /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is
+        /// read from Secrets Manager
         #[arg(long, value_name = "FILE")]
         secrets: Option<PathBuf>,
         /// An approved instance; the worker reads it from Feishu
@@ -254,7 +256,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConnectorsCommand,
     },
-    /// A page in the browser: the pipeline, recent requests, dead letters, grants. For this machine's eyes only
+    /// A page in the browser: the pipeline, recent requests, dead letters, grants. For this
+    /// machine's eyes only
     Ui {
         /// The backend
         #[command(flatten)]
@@ -333,7 +336,7 @@ pub enum DlqCommand {
         /// So many a second, at most
         #[arg(long, default_value_t = 20, value_name = "N")]
         rate: u32,
-        /// One JSON object per letter
+        /// One JSON object per dead letter
         #[arg(long)]
         json: bool,
         /// Do not ask
@@ -364,9 +367,10 @@ pub enum DlqCommand {
 pub enum SecretsCommand {
     /// Ask for each, without echo, and put them in; an empty answer leaves one as it is
     ///
-    /// Where there is no terminal, standard input is either NAME=VALUE lines, such as `feishu.app_id=cli_…` and
-    /// `targets.nac.token=…`, which change what they name, or a whole JSON document, which replaces what is there.
-    /// `greenlight flows validate` tells which names the targets need.
+    /// Where there is no terminal, standard input is either NAME=VALUE lines, such as
+    /// `feishu.app_id=cli_…` and `targets.nac.token=…`, which change what they name, or a whole
+    /// JSON document, which replaces what is there. `greenlight flows validate` tells which names
+    /// the targets need.
     Set {
         /// The backend
         #[command(flatten)]
@@ -374,14 +378,14 @@ pub enum SecretsCommand {
         /// Which flows: they say what their targets need
         #[command(flatten)]
         files: FlowFiles,
-        /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it goes to Secrets
-        /// Manager
+        /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it
+        /// goes to Secrets Manager
         #[arg(long, value_name = "FILE")]
         secrets: Option<PathBuf>,
     },
 }
 
-/// What can be told of flows
+/// Commands about flows
 #[derive(Debug, Subcommand)]
 pub enum FlowsCommand {
     /// Check it: a mistake is named with file and line
@@ -405,7 +409,7 @@ pub enum FlowsCommand {
     },
 }
 
-/// What can be told of connectors
+/// Commands about connectors
 #[derive(Debug, Subcommand)]
 pub enum ConnectorsCommand {
     /// All, what each can do, and what is unverified

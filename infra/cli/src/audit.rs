@@ -1,4 +1,5 @@
-//! `greenlight audit` and `greenlight grants`: what happened to a request, and who has which device.
+//! `greenlight audit` and `greenlight grants`: what happened to a request, and who has which
+//! device.
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, RequestHistory, RequestStatus};

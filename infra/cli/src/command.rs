@@ -115,7 +115,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         drop(log);
         let _ = ended.send(());
     });
-    // A standard error that nobody reads holds up the end no longer than this.
+    // A standard error without a reader holds up the end no longer than this.
     let _ = end.recv_timeout(LAST_LINES_TIMEOUT);
     std::process::exit(i32::from(status))
 }
@@ -351,7 +351,7 @@ async fn carry_out_dlq(command: DlqCommand) -> Result<Result<String, DeadLetterE
     })
 }
 
-/// With a bar on a terminal, which goes when it is over, and a line per letter in any case.
+/// With a bar on a terminal, which goes when it is over, and a line per dead letter in any case.
 async fn redrive(
     backend: &Backend,
     which: &Which,

@@ -5,8 +5,8 @@ use std::path::Path;
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{AnyConnector, Connectors};
 
-/// The connectors that are built in, and those of `folder`: what each can do, and what nobody has seen a real
-/// one do yet.
+/// The connectors that are built in, and those of `folder`: what each can do, and what was not yet
+/// verified against a real one do yet.
 ///
 /// # Errors
 /// [`ConnectorError`] when one is wrong, or the folder cannot be read.

@@ -95,7 +95,7 @@ pub fn render(letter: &StoredDeadLetter, format: OutputFormat) -> String {
     ])
 }
 
-/// What became of a letter.
+/// What became of a dead letter.
 #[must_use]
 pub fn render_redriven(redriven: &Redriven, format: OutputFormat) -> String {
     let Redriven { id, result, number, of } = redriven;
@@ -110,7 +110,7 @@ pub fn render_redriven(redriven: &Redriven, format: OutputFormat) -> String {
     }
 }
 
-/// That a letter was discarded.
+/// That a dead letter was discarded.
 #[must_use]
 pub fn render_discarded(id: &str, reason: &str, format: OutputFormat) -> String {
     match format {

@@ -26,7 +26,8 @@ use crate::flows::{self, Checked, Files, read_with};
 use crate::format::{lines, moment, span};
 use crate::secrets::Secrets;
 
-/// Feishu's events are refused when clocks differ by more than the replay window; this much is worth a word before.
+/// Feishu's events are refused when clocks differ by more than the replay window; this much is
+/// worth a word before.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
 
 /// What to look at.
@@ -215,7 +216,7 @@ fn variables(flows: &Checked, checks: &mut Checks) {
 async fn clock(base_url: &str, checks: &mut Checks) {
     let request = http::Request::get(base_url).body(Bytes::new());
     let (Ok(client), Ok(request)) = (Client::new(None), request) else { return };
-    // Whether Feishu can be reached at all is told by the login.
+    // Whether Feishu can be reached at all is what the login shows.
     let Ok(answer) = client.send(request).await else { return };
     let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
     let theirs = date.and_then(|date| httpdate::parse_http_date(date).ok());
@@ -263,7 +264,7 @@ async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, check
         } else {
             let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
             let text = format!(
-                "`{}` has no widget {missing}: mend the form or flows.toml (缺少控件)",
+                "`{}` has no widget {missing}: correct the form or flows.toml (缺少控件)",
                 definition.name
             );
             checks.bad(&what, text);

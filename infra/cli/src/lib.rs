@@ -1,6 +1,6 @@
 //! The operator's command, as a library: the binary parses [`arguments`] and calls [`command`].
 //!
-//! * [`serve`]: both stories in one process, on one machine.
+//! * [`serve`]: both use cases in one process, on one machine.
 //! * [`backend`]: where greenlight runs, a data folder or a stack; all that follows works on both.
 //! * [`status`], [`audit`], [`dlq`], [`replay`]: how things stand, what happened, and put right.
 //! * [`ui`]: the same as a page.
@@ -9,7 +9,7 @@
 //! * [`simulator`], [`send_test`]: sends what Feishu would send.
 //! * [`stub`]: stands in for Feishu's OpenAPI and for a NAC.
 //! * [`format`], [`output`]: how it is laid out, and the one way to a terminal.
-//! * [`demo`]: all of them together, telling a story.
+//! * [`demo`]: all of them together, step by step.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -98,7 +98,7 @@ pub fn log_writer() -> (NonBlocking, WorkerGuard) {
     NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LOG_LINES).finish(LogWriter)
 }
 
-/// Standard error without its lock: a write that blocks must not hold up whoever else writes there.
+/// Standard error without its lock: a write that blocks must not hold up other writers.
 struct StandardError;
 
 impl Write for StandardError {

@@ -22,17 +22,17 @@ pub fn next_step(class: &str) -> &'static str {
             "nothing, mostly: the approval was taken back (通常无需处理：审批已撤销)"
         }
         Class::NotConfigured => {
-            "mend flows.toml, deploy, then redrive (修改 flows.toml，部署后重投)"
+            "correct flows.toml, deploy, then redrive (修改 flows.toml，部署后重投)"
         }
         Class::SourceRejected => {
-            "mend the app in the office system's console, then redrive (在办公系统后台修正后重投)"
+            "correct the app in the office system's console, then redrive (在办公系统后台修正后重投)"
         }
         Class::TargetRejected => "look at the NAC, then redrive (检查 NAC 后重投)",
         Class::NotFound => {
             "nothing, mostly: the NAC does not have the device (通常无需处理：NAC 中没有该设备)"
         }
         Class::TargetAuthFailed => {
-            "mend the target's part of the secret, then redrive (修正密钥后重投)"
+            "correct the target's part of the secret, then redrive (修正密钥后重投)"
         }
         Class::InvalidMessage => "find out who writes to the queue (查明谁在写队列)",
         Class::InternalError => "report it: the log has the place (程序缺陷，请报告)",

@@ -214,8 +214,9 @@ impl Written {
     }
 }
 
-/// Asks for every field that Feishu and the flows need, and puts the secret in. An empty answer leaves a value as it
-/// is; what is not asked for stays. `ask` is given the field and whether it has a value.
+/// Asks for every field that Feishu and the flows need, and puts the secret in. An empty answer
+/// leaves a value as it is; what is not asked for stays. `ask` is given the field and whether it
+/// has a value.
 ///
 /// # Errors
 /// [`SecretsError`]; nothing is put in then.

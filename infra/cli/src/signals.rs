@@ -2,7 +2,8 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT and SIGTERM, listened for from when this is made: whoever sees that it listens may stop it.
+/// SIGINT and SIGTERM, listened for from when this is made: a process that listens can be stopped
+/// at once.
 pub(crate) struct StopSignals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,

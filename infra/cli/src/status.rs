@@ -166,7 +166,11 @@ pub fn metrics(status: &SystemStatus, now: Timestamp) -> String {
         let is_open = is_open(breaker, now);
         (format!("{{target=\"{}\"}}", escaped(target)), u64::from(is_open))
     });
-    gauge("breaker_open", "1 while a target is left in peace.", &breakers.collect::<Vec<_>>());
+    gauge(
+        "breaker_open",
+        "1 while the circuit of a target is open.",
+        &breakers.collect::<Vec<_>>(),
+    );
     text
 }
 
@@ -194,7 +198,7 @@ pub fn to_text(breaker: &Breaker, now: Timestamp) -> String {
             format!("may be asked again, after {} failures in a row", breaker.failures)
         }
         BreakerState::Open { until } => format!(
-            "is left in peace for {} more, after {} failures in a row (熔断)",
+            "circuit open for {} more, after {} failures in a row (熔断)",
             span(until.since(now)),
             breaker.failures
         ),

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use super::RuntimeApi;
 use crate::{built, log_file};
 
-/// A function: its process is started when it is invoked and there is none, ended at its timeout, and
-/// may be killed at any moment.
+/// A function: its process is started when it is invoked and there is none, ended at its timeout,
+/// and may be killed at any moment.
 #[derive(Debug)]
 pub struct Function {
     name: &'static str,

@@ -17,8 +17,8 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Between the queue at `queue_url` and a function that has `within` for a batch; the visibility
-    /// timeout is as long.
+    /// Between the queue at `queue_url` and a function that has `within` for a batch; the
+    /// visibility timeout is as long.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, queue_url: &str, within: Duration) -> Self {
         Self { sqs: Client::new(config), queue_url: queue_url.to_owned(), within }

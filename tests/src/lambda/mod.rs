@@ -1,5 +1,5 @@
-//! What a function's bootstrap sees of Lambda: the Runtime API, on loopback; and what Lambda does around
-//! it: starts it, ends it at its timeout, feeds it from a queue.
+//! What a function's bootstrap sees of Lambda: the Runtime API, on loopback; and what Lambda does
+//! around it: starts it, ends it at its timeout, feeds it from a queue.
 
 mod function;
 mod mapping;
@@ -94,7 +94,7 @@ impl RuntimeApi {
         self.invoke_within(event, Duration::from_mins(1)).await
     }
 
-    /// As [`RuntimeApi::invoke`], with so much time as the function is told that it has.
+    /// As [`RuntimeApi::invoke`], with the time that the function is given.
     ///
     /// # Panics
     /// When the function is gone.

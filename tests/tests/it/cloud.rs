@@ -203,7 +203,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
         let tags = stack.tags(function);
         assert_eq!(tags["CostCenter"], "42", "{tags}");
     }
-    // Whoever is not named puts nothing into the queue, whatever their own policy allows.
+    // A sender that is not named puts nothing into the queue, whatever their own policy allows.
     let send =
         ["sqs:SendMessage", "dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"];
     let actions = [send.as_slice(), &["cloudformation:DescribeStacks"]].concat();

@@ -93,7 +93,7 @@ async fn exit_statuses_say_what_kind_of_failure_it_was() {
     }
 }
 
-/// Without a terminal there is nobody to ask, so that nothing happens without `--yes`.
+/// Without a terminal no question can be asked, so that nothing happens without `--yes`.
 #[tokio::test]
 async fn prompts_are_refused_where_there_is_no_terminal() {
     let (_folder, data) = folder().await;

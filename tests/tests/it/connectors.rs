@@ -1,5 +1,6 @@
-//! Each connector that is built in, against a stub that answers as its product does: `contracts/NAME.toml`
-//! says what is asked, exactly, and what is answered. A new connector needs a new file and no Rust.
+//! Each connector that is built in, against a stub that answers as its product does:
+//! `contracts/NAME.toml` says what is asked, exactly, and what is answered. A new connector needs a
+//! new file and no Rust.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -279,7 +280,7 @@ async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connect
                 let statuses = [Some(200), Some(shown).filter(|it| [201, 404, 409].contains(it))];
                 for status in statuses.into_iter().flatten() {
                     for (content_type, text) in MISFITS {
-                        // A status without a success that is told by it alone need not have a body
+                        // A status that is no success by itself need not have a body
                         // that is read.
                         if status >= 400 && !content_type.contains("html") {
                             continue;
@@ -346,7 +347,7 @@ async fn every_connector_keeps_its_contract() {
 #[tokio::test]
 async fn the_walk_through_works() {
     let page = fs::read_to_string(workspace().join("docs/connectors.md")).unwrap();
-    let (_, walk) = page.split_once("## A NAC that nobody has seen").unwrap();
+    let (_, walk) = page.split_once("## A NAC that is not in the list").unwrap();
     let blocks: Vec<&str> =
         walk.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let [connector, contract] = blocks[..] else { panic!("two files are written") };
@@ -356,7 +357,8 @@ async fn the_walk_through_works() {
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
-/// What a request is made of, read back: the path's segments, query, headers, and the body's tree or text.
+/// What a request is made of, read back: the path's segments, query, headers, and the body's tree
+/// or text.
 #[derive(Debug, PartialEq)]
 struct Parts {
     segments: Vec<String>,
@@ -421,7 +423,8 @@ fn tree(value: &Value, put: &impl Fn(&String) -> String) -> Value {
     }
 }
 
-/// Every request of an operation, with `value` for all that a form, an answer or the operator gives.
+/// Every request of an operation, with `value` for all that a form, an answer or the operator
+/// gives.
 fn requests(
     connector: &Connector,
     operation: &str,
@@ -473,8 +476,8 @@ impl Http for Nobody {
 
 const MARKER: &str = "mArKeR";
 
-/// Guarantee 14, for every position of every connector: a value arrives whole in its place and changes
-/// nothing else, or the request is refused.
+/// Guarantee 14, for every position of every connector: a value arrives whole in its place and
+/// changes nothing else, or the request is refused.
 fn check_value(value: &str) -> (usize, usize) {
     let (mut whole, mut refused) = (0, 0);
     for (name, connector) in over_http() {

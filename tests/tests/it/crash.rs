@@ -1,6 +1,7 @@
 //! A crash at every await of an attempt: before and after each call of a port.
 //!
-//! Stores, source and target are real ones: SQLite, Feishu's client and the HTTP connector over loopback.
+//! Stores, source and target are real ones: SQLite, Feishu's client and the HTTP connector over
+//! loopback.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,11 +27,11 @@ use greenlight_testkit::request::request;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use tokio::sync::Notify;
 
-/// Kills whoever reaches the chosen point.
+/// Kills the worker that reaches the chosen point.
 #[derive(Clone, Debug)]
 struct Fate {
     reached: Arc<AtomicUsize>,
-    /// Counted from 1; 0 kills nobody.
+    /// Counted from 1; 0 kills none.
     fatal: usize,
     killed: Arc<Notify>,
 }
@@ -192,7 +193,7 @@ impl Case {
             match self.deliver(body, &lease_id, &Fate::fatal(0)).await.unwrap() {
                 Disposition::Done => return,
                 Disposition::DeadLettered(_) => {
-                    assert!(self.is_bad, "only the bad form is buried");
+                    assert!(self.is_bad, "only the bad form is a dead letter");
                     return;
                 }
                 Disposition::RetryAfter { .. } => self.clock.advance(HELD_FOR),
@@ -230,7 +231,8 @@ fn body(number: usize) -> String {
     request(&format!("I-{number}")).to_json()
 }
 
-/// Guarantees 4, 5, 6, 7 and 11 for a crash at each point, and for two crashes at each pair of points.
+/// Guarantees 4, 5, 6, 7 and 11 for a crash at each point, and for two crashes at each pair of
+/// points.
 #[tokio::test(flavor = "multi_thread")]
 async fn g04_05_06_07_11_hold_after_a_crash_at_every_await() {
     let scene = Scene::set().await;
@@ -460,7 +462,7 @@ async fn the_sqlite_queue_hides_messages_in_flight() {
     let again = database.receive(10, at(10), at(20)).await.unwrap();
     assert_eq!(again[0].receive_count, 2);
     assert_eq!(again[0].first_received(), at(0));
-    // Whoever was too slow deletes nothing.
+    // A worker that was too slow deletes nothing.
     database.delete(&first[0]).await.unwrap();
     assert_eq!(database.next_visible().await.unwrap(), Some(at(20)));
     database.delete(&again[0]).await.unwrap();

@@ -9,14 +9,14 @@ use greenlight_tests::scene::{Scene, device};
 use greenlight_tests::serving::{Serving, serve_command};
 use tokio::process::Command;
 
-/// No file may grow beyond 256 KiB, and whoever tries is told so: a disk that takes no more.
+/// No file may grow beyond 256 KiB, and a write beyond it fails: a disk that takes no more.
 const FULL_DISK: [&str; 4] = ["sh", "-c", "trap '' XFSZ; ulimit -S -f 512; exec \"$@\"", "sh"];
 
 /// Longer than a message is held by an attempt that could not be recorded.
 const TIMEOUT: Duration = Duration::from_mins(3);
 
-/// Sends approvals, each with a device of its own from `first` on, until one is not taken; gives how many
-/// were.
+/// Sends approvals, each with a device of its own from `first` on, until one is not taken; gives
+/// how many were.
 async fn send_until_refused(scene: &Scene, serving: &Serving, first: u32) -> u32 {
     for number in first.. {
         let instance = format!("I-{number}");
@@ -31,8 +31,8 @@ async fn send_until_refused(scene: &Scene, serving: &Serving, first: u32) -> u32
     unreachable!("the disk takes no more")
 }
 
-/// Guarantee 1: on a full disk nothing is answered 200 that is not kept, and nothing that was is lost,
-/// whether there is room again while it runs or it is started anew.
+/// Guarantee 1: on a full disk nothing is answered 200 that is not kept, and nothing that was is
+/// lost, whether there is room again while it runs or it is started anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn g01_a_full_disk_is_answered_503_and_loses_nothing() {
     let scene = Scene::set().await;
@@ -43,7 +43,7 @@ async fn g01_a_full_disk_is_answered_503_and_loses_nothing() {
     let check = scene.send_to(serving.url(), None, &scene.app.url_check("x")).await;
     assert_eq!(check.status, 200, "what needs no disk is answered all the same");
 
-    // There is room again, and nobody starts it anew. Feishu sends the refused one again.
+    // There is room again, without a restart. Feishu sends the refused one again.
     serving.set_limit("--fsize=unlimited").await;
     let refused = scene.event(&format!("e-{taken}"), &format!("I-{taken}"), "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &refused).await.status, 200);
@@ -68,7 +68,7 @@ async fn g01_a_full_disk_is_answered_503_and_loses_nothing() {
     serving.stop().await;
 }
 
-/// Root may write everywhere; then it is somebody else who serves.
+/// Root may write everywhere; then another user serves.
 fn as_nobody(folder: &Path) -> Vec<&'static str> {
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
     if !is_root {
@@ -122,9 +122,10 @@ async fn a_folder_that_may_not_be_written_is_named_at_the_start() {
     let scene = Scene::set().await;
     let folder = tempfile::tempdir().unwrap();
     let nobody = as_nobody(folder.path());
-    // Where nobody may look into the build's folder, a copy can still be run.
+    // Where other users may not read the build's folder, a copy can still be run.
     let program = folder.path().join("greenlight");
-    // Not by ourselves: a file that is open for writing while another thread starts a process is "busy".
+    // Not by ourselves: a file that is open for writing while another thread starts a process is
+    // "busy".
     let copied = Command::new("cp").arg(built("greenlight")).arg(&program).status().await.unwrap();
     assert!(copied.success());
     let data = folder.path().join("data");

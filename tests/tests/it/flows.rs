@@ -1,4 +1,5 @@
-//! `greenlight flows`: a mistake is named with its line, and a dry run tells every request and no secret.
+//! `greenlight flows`: a mistake is named with its line, and a dry run tells every request and no
+//! secret.
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,7 @@ impl Files {
     }
 }
 
-/// Where nobody is asked.
+/// A Feishu that is never asked.
 fn nowhere() -> Feishu {
     Feishu { secrets: "secrets.json".into(), base_url: "https://feishu.invalid".to_owned() }
 }

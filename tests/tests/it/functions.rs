@@ -1,4 +1,5 @@
-//! Both Lambda binaries as processes: batches with bad records, deadlines, kills, and faults of AWS.
+//! Both Lambda binaries as processes: batches with bad records, deadlines, kills, and faults of
+//! AWS.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -68,7 +69,8 @@ async fn g08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     println!("10 records, 1 is poison and 1 hangs: 8 done with one call each");
 }
 
-/// Guarantee 8: a worker whose time runs out starts no new call, and the rest is done by the next one.
+/// Guarantee 8: a worker whose time runs out starts no new call, and the rest is done by the next
+/// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn g08_what_is_not_started_in_time_is_given_out_again() {
     let fleet = Fleet::set().await;
@@ -78,7 +80,8 @@ async fn g08_what_is_not_started_in_time_is_given_out_again() {
     fleet.scene.nac.set_latency(Duration::from_millis(400));
     fleet.resources.put_message(&request("I-1").to_json()).await;
     let batches = fleet.consume_one(&mut fleet.worker(None)).await;
-    // 150 calls of 400 ms, ten at a time, are more than the five seconds that a batch may start calls in.
+    // 150 calls of 400 ms, ten at a time, are more than the five seconds that a batch may start
+    // calls in.
     assert!(batches > 1);
     assert_eq!(fleet.scene.nac.whitelist(), devices);
     assert_eq!(fleet.scene.nac.calls(), devices.len(), "each was called for once");
@@ -189,7 +192,7 @@ async fn g01_04_06_functions_that_are_killed_lose_and_double_nothing() {
 async fn g01_04_06_10_faults_of_aws_lose_nothing() {
     let fleet = Fleet::set().await;
     let load = Load::of(&fleet, 60);
-    // The secret is away at the start; later one call in six meets a fault.
+    // The secret cannot be read at the start; later one call in six meets a fault.
     let mut random = fastrand::Rng::with_seed(4);
     let mut away = 6;
     fleet.faulty.plan(move |operation| {
@@ -230,8 +233,8 @@ async fn g01_04_06_10_faults_of_aws_lose_nothing() {
     assert!(fleet.resources.dead_letters().await.is_empty());
 }
 
-/// A key that is rotated in Feishu's console and in the secret needs no deploy, even if the secret cannot
-/// be read at that moment: what was not answered 200 is sent again.
+/// A key that is rotated in Feishu's console and in the secret needs no deploy, even if the secret
+/// cannot be read at that moment: what was not answered 200 is sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn g01_a_rotation_while_the_secret_is_away_loses_nothing() {
     let mut fleet = Fleet::set().await;
@@ -257,7 +260,8 @@ async fn g01_a_rotation_while_the_secret_is_away_loses_nothing() {
     assert_eq!(fleet.scene.nac.whitelist(), [device(1), device(2)]);
 }
 
-/// One id from the event to the NAC, through the queue, and figures that CloudWatch makes metrics of.
+/// One id from the event to the NAC, through the queue, and figures that CloudWatch makes metrics
+/// of.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_and_figures_go_with_an_approval() {
     let fleet = Fleet::set().await;
@@ -338,7 +342,7 @@ async fn an_approval_asks_no_more_of_aws_than_the_cost_page_says() {
             let least = if devices.len() == 1 { most } else { most.div_ceil(2) };
             assert!((least..=most).contains(count), "{operation}: {count}, and not {cell}");
         }
-        assert_eq!(counts.len(), rows, "the page counts what nobody asks: {counts:?}");
+        assert_eq!(counts.len(), rows, "the page counts what is not asked: {counts:?}");
     }
     println!("printed so far: {} bytes", receiver.printed().len() + worker.printed().len());
 }

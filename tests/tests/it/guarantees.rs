@@ -1,4 +1,5 @@
-//! The pages stay true: every guarantee has tests that are there, every alarm and every reason a place in the runbook.
+//! The pages stay true: every guarantee has tests that are there, every alarm and every reason a
+//! place in the runbook.
 
 use std::fs;
 use std::path::Path;
@@ -72,7 +73,7 @@ fn every_test_that_the_page_names_ran() {
     }
 }
 
-/// Whoever is called finds every alarm and every reason by its name.
+/// The runbook has every alarm and every reason under its name.
 #[test]
 fn the_runbook_has_every_alarm_and_every_reason() {
     let runbook = fs::read_to_string(workspace().join("docs/runbook.md")).unwrap();

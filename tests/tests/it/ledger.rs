@@ -124,7 +124,7 @@ async fn g07_expired_lease_cannot_record_effects<L: Ledger>(ledger: &L) {
     let (slow, fast) = (LeaseId::from("slow"), LeaseId::from("fast"));
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
     ledger.claim(&request, &lease("slow", 10), at(0)).await.unwrap().unwrap();
-    // Nobody took over yet, and still: the lease is over.
+    // No other worker took over yet, and still: the lease has expired.
     let late = ledger.record_effect(&request.key(), &slow, &key, effect(10), at(10)).await.unwrap();
     assert_eq!(late, Err(LeaseLost));
     ledger.claim(&request, &lease("fast", 100), at(20)).await.unwrap().unwrap();
@@ -153,7 +153,7 @@ fn retry(wait_ms: u64, spent_ms: u64) -> RetryState {
 }
 
 fn released() -> Completion {
-    let reason = Reason::new(Class::TargetUnavailable, "the NAC is away");
+    let reason = Reason::new(Class::TargetUnavailable, "the NAC is unreachable");
     let reason = Reason { target: Some("nac".into()), ..reason };
     Completion::Released { reason, retry: retry(30_000, 90_000) }
 }

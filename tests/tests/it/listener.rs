@@ -97,7 +97,7 @@ async fn g15_a_log_that_is_not_read_holds_up_nothing() {
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::with_capacity(64, child.stderr.take().unwrap()).lines();
     while !lines.next_line().await.unwrap().unwrap().contains("listening on") {}
-    // From here on nobody reads, and each rejection is a line: more than a pipe holds.
+    // From here on the log has no reader, and each rejection is a line: more than a pipe holds.
     let url = format!("http://{listen}/api/event");
     let unsigned = Sent { headers: vec![], body: "{}".to_owned() };
     for _ in 0..1_500 {

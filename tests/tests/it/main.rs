@@ -1,5 +1,5 @@
-//! The end-to-end suite, one module per subject, in one program: linking takes most of the time that
-//! each further program would cost.
+//! The end-to-end suite, one module per subject, in one program: linking takes most of the time
+//! that each further program would cost.
 
 mod cloud;
 mod command;

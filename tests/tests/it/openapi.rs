@@ -1,5 +1,6 @@
-//! `PacketFence`'s contract against its published OpenAPI document, where one is at hand: `PACKETFENCE_OPENAPI` is
-//! the path of `docs/api/spec/openapi.json` of a copy of its repository, which is not copied into this one.
+//! `PacketFence`'s contract against its published OpenAPI document, where one is at hand:
+//! `PACKETFENCE_OPENAPI` is the path of `docs/api/spec/openapi.json` of a copy of its repository,
+//! which is not copied into this one.
 
 use std::collections::BTreeSet;
 use std::fs;

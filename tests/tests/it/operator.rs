@@ -29,7 +29,7 @@ use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::Value;
 
-/// Puts a letter for `instance` into the dead-letter queue of `database`.
+/// Puts a dead letter for `instance` into the dead-letter queue of `database`.
 async fn send_dead_letter(database: &Database, instance: &str, class: Class) {
     let now = SystemClock.now();
     let request = Request { received_at: now, ..request(instance) };
@@ -88,7 +88,7 @@ async fn every_class_of_reason_has_a_next_step() {
     for expected in [
         "class            target_auth_failed\n",
         "reason           because of the test\n",
-        "next step        mend the target's part of the secret, then redrive",
+        "next step        correct the target's part of the secret, then redrive",
         "target           nac\n",
         "instance         target_auth_failed\n",
         "tries            7\n",
@@ -156,8 +156,8 @@ async fn a_discarded_letter_is_gone_once() {
     assert!(matches!(back, DeadLetterError::NotFound(_)), "it is in no queue");
 }
 
-/// One approval is done, one is bad, one waits for a NAC that is away: each can be found by whatever is at hand,
-/// and says what happened.
+/// One approval is done, one is bad, one waits for a NAC that is down: each can be found by
+/// whatever is at hand, and says what happened.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -211,7 +211,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     assert_eq!(of_one[0].request, "feishu#I-2#approved");
     assert_eq!(grants(&backend, Some("ou_stub")).await.len(), 3);
 
-    // The applicant mends the form: what was done is not done again.
+    // The applicant corrects the form: what was done is not done again.
     let calls = scene.nac.calls();
     scene.approve("I-2", &[&device(3), &device(4)]);
     let again = |force| Replay {
@@ -236,7 +236,8 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     serving.stop().await;
 }
 
-/// A NAC that is away for long is the usual reason why a laptop is kept out: the waiting request says so.
+/// A NAC that is down for long is the usual reason why a laptop is kept out: the waiting request
+/// says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waits_says_what_it_waits_for() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -378,7 +379,8 @@ async fn completed(is_so: impl AsyncFn() -> bool) {
     tokio::time::timeout(Duration::from_mins(1), look).await.expect("it settles");
 }
 
-/// What is asked for is put in, what is not asked for stays, and what cannot be read is not written over.
+/// What is asked for is put in, what is not asked for stays, and what cannot be read is not written
+/// over.
 #[tokio::test]
 async fn secrets_are_set_and_nothing_else_is_lost() {
     let folder = tempfile::tempdir().unwrap();
@@ -519,7 +521,8 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     serving.stop().await;
 }
 
-/// Text from a form, a target or a queue's message reaches no terminal as it is, and begins no line.
+/// Text from a form, a target or a queue's message reaches no terminal as it is, and begins no
+/// line.
 #[tokio::test]
 async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     let evil = "\u{1b}[2J\u{1b}[H\nok    everything\r\u{9b}31m\u{202e}txt.exe\u{2066}\u{7f}";

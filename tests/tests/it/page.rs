@@ -11,8 +11,8 @@ use greenlight_tests::stack::TIMEOUT;
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
-/// Sees a failure, reads the reason, presses the button with the keyboard alone, sees it done; light and dark, in
-/// English and Chinese.
+/// Sees a failure, reads the reason, presses the button with the keyboard alone, sees it done;
+/// light and dark, in English and Chinese.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -33,7 +33,7 @@ async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
 
     let browser = Browser::start("en").await;
     browser.open(&page).await;
-    assert!(browser.text().await.contains("for whoever started it"), "no token, no page");
+    assert!(browser.text().await.contains("for the user who started it"), "no token, no page");
     browser.open(&format!("{page}/?token={}", token.trim())).await;
     assert!(!browser.run("return location.href").await.to_string().contains("token"));
     let text = browser.open_until(&page, "letter O at position 16").await;
@@ -50,7 +50,7 @@ async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     assert!(browser.text().await.contains(history));
     browser.keep_picture("page-history").await;
 
-    // The applicant mends the form. The button is reached and pressed without a mouse.
+    // The applicant corrects the form. The button is reached and pressed without a mouse.
     scene.approve("I-2", &[&device(3), &device(4)]);
     browser.open(&page).await;
     let focused = "return document.activeElement.name === 'id'";

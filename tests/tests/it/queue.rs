@@ -11,7 +11,7 @@ use greenlight_testkit::request::request;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_queue;
 
-/// What the suite is over: what a queue does for whoever consumes it.
+/// What the suite is over: what a queue does for its consumer.
 trait Queue: Enqueue + SendDeadLetter {
     type Message;
     /// All that is visible; hidden for an hour from then on.

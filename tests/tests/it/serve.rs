@@ -1,5 +1,5 @@
-//! Both stories on one machine: `greenlight serve` over real HTTP and SQLite, in this process and as
-//! a process that is killed.
+//! Both use cases on one machine: `greenlight serve` over real HTTP and SQLite, in this process and
+//! as a process that is killed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Site {
         self.scene.send_to(&url, None, sent).await.status
     }
 
-    /// Sends a raw body, signed by whoever knows the key.
+    /// Sends a raw body, signed with the key.
     async fn send_body(&self, body: &str) -> u16 {
         self.send(&Sent { headers: vec![], body: body.to_owned() }).await
     }
@@ -115,7 +115,7 @@ async fn g02_every_authentic_event_is_answered_200() {
 }
 
 /// The instance is what is asked for: neither an id of the event nor a tenant is needed, and what
-/// is told with and without them is one request.
+/// comes with and without them is one request.
 #[tokio::test]
 async fn g02_05_an_approval_without_event_id_or_tenant_is_enqueued_once() {
     let site = Site::open().await;
@@ -208,7 +208,7 @@ async fn g10_11_what_cannot_succeed_is_dead_lettered_and_a_redrive_does_the_rest
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].class(), "invalid_form");
 
-    // The applicant mends the form, the operator puts the letter back.
+    // The applicant corrects the form, the operator redrives the dead letter.
     site.scene.approve("I-1", &[&device(1), &device(2)]);
     let beside = Database::open_beside(&site.folder.path().join("data")).await.unwrap();
     let held = beside.hold(SystemClock.now()).await.unwrap().held;
@@ -221,8 +221,8 @@ async fn g10_11_what_cannot_succeed_is_dead_lettered_and_a_redrive_does_the_rest
     println!("2 devices, 2 calls, 1 dead letter and its redrive between them");
 }
 
-/// Guarantee 8: a form that cannot be processed and a NAC that does not answer for one device cost the
-/// other approvals nothing.
+/// Guarantee 8: a form that cannot be processed and a NAC that does not answer for one device cost
+/// the other approvals nothing.
 #[tokio::test]
 async fn g08_one_bad_request_costs_the_others_nothing_on_one_machine() {
     let site = Site::open().await;
@@ -236,7 +236,7 @@ async fn g08_one_bad_request_costs_the_others_nothing_on_one_machine() {
         assert_eq!(site.send(&event).await, 200);
     }
     site.scene.nac.wait_for_whitelist(&(1..10).map(device).collect::<Vec<_>>()).await;
-    // All but the one that hangs are over, and it is told again.
+    // All but the one that hangs are over, and it is sent again.
     site.scene.nac.set_silent_about(&device(9), false);
     site.drained().await;
     let calls = site.scene.nac.calls_per_device();
@@ -345,7 +345,7 @@ async fn g01_06_what_was_answered_200_survives_sigkill() {
     let calls = scene.nac.calls();
     println!("20 kills: {} devices, {calls} calls", expected.len());
 
-    // What was recorded is not repeated, however often it is told.
+    // What was recorded is not repeated, however often the event comes.
     let url = format!("http://{}/api/event", server.address());
     for n in 0..20 {
         let event = scene.event(&format!("e-{n}"), &format!("I-{n}"), "APPROVED");
@@ -402,7 +402,8 @@ async fn g13_logs_hold_no_secret_and_no_form_content() {
     println!("9 values looked for in {} lines of log, none is there", log.lines().count());
 }
 
-/// Guarantee 1: a queue that does not take the request is answered 503, so that Feishu sends it again.
+/// Guarantee 1: a queue that does not take the request is answered 503, so that Feishu sends it
+/// again.
 #[tokio::test]
 async fn g01_what_is_not_enqueued_is_not_answered_200() {
     let site = Site::open().await;

@@ -144,7 +144,8 @@ fn with_user(url: &str) -> String {
     url.replace("://", "://greenlight:p%40ss%2Fword@")
 }
 
-/// Many workers with the same device, at the same moment: it is there once, and once its access ends.
+/// Many workers with the same device, at the same moment: it is there once, and once its access
+/// ends.
 async fn at_the_same_moment(url: &str, credentials: &Value, pool: &AnyPool) {
     let device = "00:00:5e:00:53:03";
     let workers = (1..=8).map(|hour| async move {

@@ -73,7 +73,7 @@ async fn setting_up(stack: &Stack) {
     let ill = stack.greenlight(&["doctor"], "").await;
     assert_eq!(ill.status, 1);
     assert!(ill.stdout.contains("FAIL  Feishu login"), "{}", ill.stdout);
-    assert!(!ill.stdout.contains("wrong"), "no secret is told: {}", ill.stdout);
+    assert!(!ill.stdout.contains("wrong"), "no secret is shown: {}", ill.stdout);
     set(&scene.app.app_secret).await;
     ok(stack, &["doctor"]).await;
     // A secret that is no JSON is replaced by a document as a whole, as the error advises.
@@ -109,7 +109,7 @@ async fn the_deployed_flows_are_looked_at(stack: &Stack) {
     assert!(broken.status == 1 && broken.stdout.contains("FAIL  flows"), "{}", broken.stdout);
 }
 
-/// Dead letters that somebody else received are counted, and not taken for none.
+/// Dead letters that another receiver holds are counted, and not taken for none.
 async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
     let sqs = aws_sdk_sqs::Client::new(&stack.aws.config());
     let queue = stack.output("DlqUrl");
@@ -127,7 +127,7 @@ async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
     let others = 4 - held.len();
     let listed = stack.greenlight(&["dlq", "list", "--json"], "").await;
     assert_eq!((listed.status, ids(&listed.stdout)), (4, others), "{}", listed.stderr);
-    let said = format!("{} more dead letter(s) are held by somebody else", held.len());
+    let said = format!("{} more dead letter(s) are held by another receiver", held.len());
     assert!(listed.stderr.contains(&said), "{}", listed.stderr);
     let first = held[0].message_id().unwrap();
     for words in [["dlq", "show", first].as_slice(), &["dlq", "redrive", first, "--yes"]] {
@@ -148,7 +148,7 @@ async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
     }
 }
 
-/// Who may not give letters back receives none: they would be hidden from everybody.
+/// Who may not give dead letters back receives none: they would be hidden from all.
 async fn a_right_that_is_missing_is_named_and_hides_nothing(stack: &Stack) {
     let queue = stack.output("DlqUrl");
     let body = greenlight_testkit::request::request("I-denied").to_json();
@@ -244,7 +244,7 @@ async fn requests_that_wait_are_listed(stack: &Stack) {
     let status: Value = serde_json::from_str(&ok(stack, &["status", "--json"]).await).unwrap();
     assert_eq!((&status["waiting"], &status["in_flight"]), (&1.into(), &0.into()), "{status}");
     stack.scene.nac.set_down(false);
-    until(stack, &["audit", "I-wait", "--json"], "\"state\":\"done\"").await;
+    until(stack, &["audit", "I-wait", "--json"], "\"status\":\"succeeded\"").await;
     assert_eq!(ok(stack, &["status", "--waiting", "--json"]).await, "");
 }
 
@@ -275,7 +275,7 @@ async fn a_dead_letter_says_why_and_goes_back(stack: &Stack) {
     let back = ok(stack, &["dlq", "redrive", "--class", "invalid_form", "--yes"]).await;
     assert_eq!(back, format!("{id} is back in the queue\n"));
     stack.wait_for_whitelist(&[device(1), device(2), device(3)]).await;
-    until(stack, &["audit", "I-2", "--json"], "\"state\":\"done\"").await;
+    until(stack, &["audit", "I-2", "--json"], "\"status\":\"succeeded\"").await;
     assert_eq!(stack.scene.nac.calls(), calls + 1, "device 3 alone");
     assert!(ok(stack, &["dlq", "list"]).await.contains("empty"));
 }
@@ -302,7 +302,7 @@ async fn a_letter_that_sqs_moved_says_why(stack: &Stack) {
     }
 }
 
-/// Killed after the first of three letters; the same call again does the rest.
+/// Killed after the first of three dead letters; the same call again does the rest.
 async fn a_redrive_that_is_killed_loses_nothing(stack: &Stack) {
     let instances = ["I-41", "I-42", "I-43"];
     for instance in instances {
@@ -328,7 +328,7 @@ async fn a_redrive_that_is_killed_loses_nothing(stack: &Stack) {
             pause.tick().await;
         }
     };
-    let three = tokio::time::timeout(TIMEOUT, three).await.expect("three letters come");
+    let three = tokio::time::timeout(TIMEOUT, three).await.expect("three dead letters come");
     let devices = [41, 42, 43].map(device);
     for (instance, device) in instances.iter().zip(&devices) {
         stack.scene.approve(instance, &[device]);
@@ -375,7 +375,7 @@ async fn who_has_what_and_how_things_stand(stack: &Stack) {
 async fn what_is_not_there_has_an_exit_status_of_its_own(stack: &Stack) {
     for (arguments, status, why) in [
         (["audit", "I-9"].as_slice(), 3, "knows no event, instance, device or person"),
-        (&["dlq", "show", "nobody"], 3, "there is no dead letter nobody"),
+        (&["dlq", "show", "absent"], 3, "there is no dead letter absent"),
         (&["dlq", "redrive", "--class", "internal_error", "--yes"], 3, "there is: invalid_form"),
         (&["dlq", "discard", "x", "--reason", "y"], 1, "say --yes"),
         (&["replay", "I-1"], 1, "everything is done for I-1 already"),

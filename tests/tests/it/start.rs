@@ -1,4 +1,5 @@
-//! The receiver's bootstrap as Lambda starts it: how long until its first answer, and how much memory.
+//! The receiver's bootstrap as Lambda starts it: how long until its first answer, and how much
+//! memory.
 //!
 //! Time is printed and not judged, as machines differ; memory is both.
 
@@ -96,7 +97,7 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-/// Whoever invokes the function past the API can send anything.
+/// An invocation past the API can have any shape.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_event_is_answered_400_and_the_function_lives_on() {
     let app = greenlight::simulator::FeishuApp::default();

@@ -133,7 +133,7 @@ fn a_key_of_the_account_is_used_for_everything_that_holds_data() {
     }
 }
 
-/// Who is told of an alarm is told of its end; a flood from strangers raises one.
+/// Each alarm notifies of its end too; a flood from strangers raises one.
 #[test]
 fn alarms_say_when_they_begin_and_when_they_end() {
     let template = template();

@@ -109,7 +109,8 @@ async fn an_operator_asks_by_keys_and_never_scans() {
     asked("a dead letter's reason", 0, 1).await;
 }
 
-/// The receiver asks without the SDK what the SDK would ask: operation, body, and whom it signs for.
+/// The receiver asks without the SDK what the SDK would ask: operation, body, and whom it signs
+/// for.
 #[tokio::test]
 async fn the_receivers_own_requests_are_those_of_the_sdk() {
     let recorded = Recorded::default();

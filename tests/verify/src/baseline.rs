@@ -1,4 +1,5 @@
-//! `tests/baseline.txt`: the figures that may not grow, and the number of tests, which may not fall.
+//! `tests/baseline.txt`: the figures that may not grow, and the number of tests, which may not
+//! fall.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

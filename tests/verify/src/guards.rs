@@ -1,13 +1,14 @@
-//! What may not grow unnoticed: instructions of the receive path, the receiver's tree, the size of what is deployed.
+//! What may not grow unnoticed: instructions of the receive path, the receiver's tree, the size of
+//! what is deployed.
 //!
-//! Each is compared with `tests/baseline.txt`. Instructions are counted and not timed, so that a busy
-//! machine changes nothing.
+//! Each is compared with `tests/baseline.txt`. Instructions are counted and not timed, so that a
+//! busy machine changes nothing.
 
 use crate::baseline::{self, Figures};
 use crate::run::{Output, Problem, Tally, command, workspace};
 
-/// So often a function runs in the second of two counts, more than in the first: what a process costs by itself is
-/// in both.
+/// So often a function runs in the second of two counts, more than in the first: what a process
+/// costs by itself is in both.
 const TIMES: u64 = 200;
 
 pub(crate) fn guards(output: Output) -> Result<Tally, Problem> {

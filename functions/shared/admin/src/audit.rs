@@ -11,11 +11,11 @@ use greenlight_core::operator::{AuditReader, GrantStore, StoreError};
 /// The most requests of one subject.
 pub const MAX_REQUESTS: usize = 50;
 
-/// The requests that an event id, an instance, a device in any spelling or a person leads to, in
-/// order of time; empty when nothing was ever filed under it.
+/// The requests of an event id, an instance, a device in any spelling or a person, oldest first;
+/// empty when nothing is filed under it.
 ///
 /// # Errors
-/// [`StoreError`] says who did not answer.
+/// [`StoreError`] when a store does not answer.
 pub async fn find_requests(
     audit: &dyn AuditReader,
     wanted: &str,
@@ -28,7 +28,7 @@ pub async fn find_requests(
 /// The grants of a device, a person or an instance, or all; newest first.
 ///
 /// # Errors
-/// [`StoreError`] says who did not answer.
+/// [`StoreError`] when a store does not answer.
 pub async fn find_grants(
     audit: &dyn AuditReader,
     grants: &dyn GrantStore,
@@ -37,7 +37,7 @@ pub async fn find_grants(
 ) -> Result<Vec<Grant>, StoreError> {
     let forever = Timestamp::from_millis(i64::MAX);
     let Some(of) = of else { return grants.grants(at_most, forever).await };
-    // By the requests that are filed under it: grants are not filed under people and instances.
+    // Looked up through the requests: grants are not filed under people and instances.
     let subjects = Subject::guess(of);
     let histories = audit.find_requests(&subjects, MAX_REQUESTS).await?;
     let effects =

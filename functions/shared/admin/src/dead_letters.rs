@@ -1,4 +1,4 @@
-//! The dead-letter queue: look, redrive, discard. Safe while the worker runs.
+//! The dead-letter queue: list, redrive, discard. Safe while the worker runs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,100 +9,101 @@ use greenlight_core::ports::Clock;
 use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// It could not be done, or not for all.
+/// An operation on dead letters failed, completely or in part.
 #[derive(Debug, Error)]
 pub enum DeadLetterError {
-    /// Queue or ledger did not answer.
+    /// The queue or the ledger did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No dead letter has this id.
     #[error("there is no dead letter {0}")]
     NotFound(String),
-    /// This one cannot be seen, and may be one of those that another receiver holds.
+    /// The dead letter was not found, and another receiver holds some that cannot be read.
     #[error("the dead letter {id} cannot be seen: others are held by another receiver")]
     NotSeen {
         /// The id.
         id: String,
-        /// The others.
+        /// The dead letters that another receiver holds.
         elsewhere: Elsewhere,
     },
-    /// It was done for the dead letters that could be had, and there are others.
+    /// The operation was done for the dead letters that could be received; there are others.
     #[error("{} more dead letters are held by another receiver", .0.count)]
     NotAll(Elsewhere),
-    /// Another receiver took letters while they were put back.
+    /// Another receiver took dead letters during the redrive.
     #[error("{0} dead letters were taken by another receiver meanwhile")]
     TakenMeanwhile(usize),
-    /// No dead letter is of this class.
+    /// No dead letter has this class.
     #[error("no dead letter has the class `{class}`")]
     NoneOfClass {
         /// The class.
         class: String,
-        /// The classes that are there.
+        /// The classes of the dead letters in the queue.
         known: Vec<String>,
     },
 }
 
-/// Which dead letters.
+/// Selects dead letters.
 #[derive(Clone, Debug)]
 pub enum Which {
-    /// Those with these ids.
+    /// Dead letters with these ids.
     Ids(Vec<String>),
-    /// Those whose reason is of this class.
+    /// Dead letters whose reason has this class.
     OfClass(String),
 }
 
-/// How to put letters back.
+/// Options of a redrive.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Only say which.
+    /// Whether to report only, without a change.
     pub is_dry: bool,
-    /// So many a second, at most.
+    /// The maximum rate, in messages per second.
     pub per_second: u32,
 }
 
-/// Letters that are not put back yet are held anew after this time, half of how long SQS holds them.
+/// The interval after which the hold on the remaining dead letters is extended: half of the time
+/// for which SQS hides them.
 const HOLD_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
-/// The most letters a second that are put back.
+/// The maximum rate of a redrive, in messages per second.
 const MAX_PER_SECOND: u32 = 1_000;
 
-/// What was done with one letter of several.
+/// The progress of a redrive: the result of one dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redriven {
-    /// The letter.
+    /// The id of the dead letter.
     pub id: String,
-    /// What became of it.
+    /// The result.
     pub result: RedriveResult,
-    /// Which one it is, counted from 1.
+    /// Its number, counted from 1.
     pub number: usize,
-    /// How many there are.
+    /// The number of dead letters to redrive.
     pub of: usize,
 }
 
-/// What became of a letter that was to be put back.
+/// The result of redriving one dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedriveResult {
     /// It is back in the queue.
     Back,
-    /// It would be put back, were this no dry run.
+    /// It would be put back; this is a dry run.
     WouldGoBack,
-    /// Another receiver took it meanwhile.
+    /// Another receiver took it first.
     TakenMeanwhile,
 }
 
-/// The dead letters that could be seen.
+/// The dead letters that could be received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Oldest first.
     pub letters: Vec<StoredDeadLetter>,
-    /// Those that another receiver holds.
+    /// The dead letters that another receiver holds.
     pub elsewhere: Option<Elsewhere>,
 }
 
-/// Looks at the letters, and leaves them where they are.
+/// Lists the dead letters and leaves them in the queue.
 ///
 /// # Errors
-/// [`StoreError`] says who did not answer.
+/// [`StoreError`] when a store does not answer.
 pub async fn look(queue: &dyn DeadLetterQueue, clock: &impl Clock) -> Result<Seen, StoreError> {
     let HeldDeadLetters { held, elsewhere } = queue.hold(clock.now()).await?;
     queue.give_back(&held).await?;
@@ -122,7 +123,7 @@ pub async fn find(
     letters.into_iter().find(|letter| letter.id == id).ok_or_else(|| not_found(id, elsewhere))
 }
 
-/// A letter that cannot be seen may be one that another receiver holds.
+/// The error for a dead letter that was not received: another receiver may hold it.
 fn not_found(id: &str, elsewhere: Option<Elsewhere>) -> DeadLetterError {
     let id = id.to_owned();
     match elsewhere {
@@ -131,12 +132,12 @@ fn not_found(id: &str, elsewhere: Option<Elsewhere>) -> DeadLetterError {
     }
 }
 
-/// Puts dead letters back into the queue, one after the other, and reports each as it goes. What was
-/// put back before an error stays there; the rest can be put back by the same call again.
+/// Moves dead letters back into the queue one by one, and reports each. After an error the ones
+/// already moved stay there; the same call can be repeated for the rest.
 ///
 /// # Errors
-/// [`DeadLetterError::NotFound`] for ids that are not there; nothing is put back then.
-/// [`DeadLetterError::NotAll`] and [`DeadLetterError::TakenMeanwhile`] when the others were put back.
+/// [`DeadLetterError::NotFound`] for unknown ids; nothing is moved then.
+/// [`DeadLetterError::NotAll`] and [`DeadLetterError::TakenMeanwhile`] after the others were moved.
 pub async fn redrive(
     queue: &dyn DeadLetterQueue,
     which: &Which,
@@ -158,7 +159,7 @@ pub async fn redrive(
     Ok(given_back?)
 }
 
-/// Gives the number of letters that another receiver took meanwhile.
+/// Returns the number of dead letters that another receiver took first.
 async fn put_back(
     queue: &dyn DeadLetterQueue,
     letters: &[HeldDeadLetter],
@@ -166,7 +167,7 @@ async fn put_back(
     mut progress: impl FnMut(Redriven),
 ) -> Result<usize, DeadLetterError> {
     let mut taken = 0;
-    // To receive thousands takes a while.
+    // Receiving thousands takes a while, in which the first holds may expire.
     if !pace.is_dry {
         queue.hold_longer(letters).await?;
     }
@@ -227,7 +228,7 @@ fn select(
 /// Discards a dead letter. The ledger keeps it, with the reason.
 ///
 /// # Errors
-/// [`DeadLetterError::NotFound`] when it is not there.
+/// [`DeadLetterError::NotFound`] when it is not in the queue.
 pub async fn discard(
     queue: &dyn DeadLetterQueue,
     id: &str,

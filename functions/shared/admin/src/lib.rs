@@ -1,4 +1,4 @@
-//! What an operator asks and does, over the ports of [`greenlight_core::operator`]. It returns data:
+//! Operations for operators, over the ports of [`greenlight_core::operator`]. They return data:
 //! commands and the page render it.
 
 pub mod audit;

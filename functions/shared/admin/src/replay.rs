@@ -1,4 +1,4 @@
-//! An approval is processed again, from what its source says now.
+//! Processes an approval again, from the current state of the instance at its source.
 
 use greenlight_core::audit::{RequestStatus, Subject};
 use greenlight_core::ledger::ResetError;
@@ -8,50 +8,50 @@ use greenlight_core::trace::TraceId;
 use greenlight_core::{Decision, Request, Timestamp};
 use thiserror::Error;
 
-/// What to process again.
+/// The request to replay.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// The office system.
     pub source: String,
     /// The approval instance.
     pub instance_id: String,
-    /// What became of it.
+    /// The decision on the instance.
     pub decision: Decision,
-    /// Its approval definition, where the ledger does not know the instance.
+    /// The approval definition; needed when the ledger does not know the instance.
     pub definition_id: Option<String>,
-    /// Whether what was done already is done once more.
+    /// Whether to repeat effects that were already done.
     pub force: bool,
 }
 
-/// It cannot be processed again.
+/// The reason for which a replay is refused.
 #[derive(Debug, Error)]
 pub enum ReplayError {
-    /// Queue or ledger did not answer.
+    /// The queue or the ledger did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The ledger does not know the instance, and no definition was given.
     #[error("the ledger does not know the instance {0}")]
     Unknown(String),
-    /// Everything was done.
+    /// The request has already succeeded.
     #[error("everything is done for {0} already")]
     Completed(String),
-    /// It will be tried again by itself.
+    /// The request is waiting for its next attempt.
     #[error("{0} waits for its next attempt already")]
     Retrying(String),
-    /// A worker is at it.
+    /// A worker holds its lease.
     #[error("a worker is at {0} right now")]
     Running(String),
-    /// An identifier that none is.
+    /// An identifier is invalid.
     #[error(transparent)]
     Bad(#[from] BadRequest),
 }
 
-/// Puts a request for the instance into the queue, and gives it; the worker reads the instance at
-/// its source, as always. What was done is forgotten before, so that a crash between the two leaves
-/// a request that a second call finishes.
+/// Enqueues a request for the instance and returns it; the worker reads the instance at its source,
+/// as always. The recorded effects are deleted first: after a crash between the two steps, a second
+/// call completes the replay.
 ///
 /// # Errors
-/// [`ReplayError`] says why not.
+/// [`ReplayError`] with the reason for which it is refused.
 pub async fn replay(
     audit: &dyn AuditReader,
     requests: &dyn RequestStore,

@@ -8,31 +8,31 @@ use greenlight_core::breaker::Breaker;
 use greenlight_core::operator::{AuditReader, QueueReader, QueueStatus, StoreError};
 use greenlight_core::{Class, Timestamp};
 
-/// What [`SystemStatus::last_hour`] looks back at.
+/// The period of [`SystemStatus::last_hour`].
 const HOUR: Duration = Duration::from_hours(1);
 
-/// The most requests that are counted or listed as waiting for their next attempt.
+/// The maximum number of requests that are counted as waiting for their next attempt.
 pub const MAX_WAITING: usize = 1_000;
 
 /// The status of the whole system.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SystemStatus {
-    /// How full queue and dead-letter queue are. What is tried again later counts as waiting.
+    /// The depth of the queue and the dead-letter queue. Messages to be retried count as waiting.
     pub queue: QueueStatus,
     /// Requests that wait for their next attempt, by the class of their last failure.
     pub waiting_by_class: BTreeMap<String, u64>,
-    /// Office systems that could not be reached, with how many requests wait for them.
+    /// Unreachable office systems, with the number of requests that wait for each.
     pub unreachable_sources: BTreeMap<String, u64>,
     /// The circuit breaker of each target that ever failed.
     pub breakers: BTreeMap<String, Breaker>,
-    /// Requests that were claimed for the first time within the last hour.
+    /// Requests that were first claimed within the last hour, by status.
     pub last_hour: BTreeMap<RequestStatus, u64>,
 }
 
 /// Reads the status of the system.
 ///
 /// # Errors
-/// [`StoreError`] says who did not answer.
+/// [`StoreError`] when a store does not answer.
 pub async fn read_status(
     audit: &dyn AuditReader,
     queue: &dyn QueueReader,
@@ -62,7 +62,7 @@ pub async fn read_status(
     Ok(status)
 }
 
-/// SQS hides what is tried again later as it hides what is being processed.
+/// SQS counts messages to be retried as in flight, like those being processed.
 fn count_retries_as_waiting(
     mut queue: QueueStatus,
     waiting: &[RequestHistory],

@@ -1,5 +1,5 @@
-//! What one effect costs in CPU: rendering the request, sending it, judging the answer; HTTP without TLS, to a
-//! server in another thread of this process.
+//! What one effect costs in CPU: rendering the request, sending it, judging the answer; HTTP
+//! without TLS, to a server in another thread of this process.
 //!
 //! `cargo bench -p greenlight-connectors --bench effect`
 

@@ -134,7 +134,7 @@ impl AnyConnector {
         }
     }
 
-    /// What nobody has seen a real one do yet.
+    /// What was not yet verified against a real one.
     #[must_use]
     pub fn unverified(&self) -> &[String] {
         match self {

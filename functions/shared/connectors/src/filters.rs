@@ -64,10 +64,10 @@ fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
     Ok(mac.spelled(spelling))
 }
 
-/// `items | select_mac('mac', mac)`: those whose attribute is this device, or a list that holds it, in any
-/// spelling. Lookups of many NACs are fuzzy; only an exact match is a match. Without an attribute the
-/// items themselves are compared. With one, a mapping is a list of one: XML does not say whether there
-/// could be more.
+/// `items | select_mac('mac', mac)`: those whose attribute is this device, or a list that holds it,
+/// in any spelling. Lookups of many NACs are fuzzy; only an exact match is a match. Without an
+/// attribute the items themselves are compared. With one, a mapping is a list of one: XML does not
+/// say whether there could be more.
 fn select_mac(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Value>, Error> {
     let wanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
     if items.is_undefined() || items.is_none() {

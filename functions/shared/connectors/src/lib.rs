@@ -4,8 +4,8 @@
 //! * [`http`]: whitelists behind HTTP APIs.
 //! * [`sql`]: records in databases.
 //! * [`Connectors`]: the files; [`Setup`]: flows and connectors that go together.
-//! * [`Targets`], with the feature `act`: performs the operations. The build, which only checks files,
-//!   needs no driver.
+//! * [`Targets`], with the feature `act`: performs the operations. The build, which only checks
+//!   files, needs no driver.
 
 pub mod connector;
 mod connectors;

@@ -110,8 +110,8 @@ impl fmt::Display for Preview {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> Conditions for Targets<H, S, C> {
-    /// One over a field that is left out, or that is wrong, does not hold: MiniJinja has nothing smaller
-    /// than any number, and `days <= 30` would let everybody in.
+    /// One over a field that is left out, or that is wrong, does not hold: MiniJinja has nothing
+    /// smaller than any number, and `days <= 30` would let everybody in.
     fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
         let needed = condition_needs(condition).unwrap_or_default(); // Compiled before.
         let is_there =

@@ -1,8 +1,8 @@
-//! What can be told afterwards: of each request its story, of each device who has it and why, and how
-//! things stand.
+//! The audit data: the history of each request, the grants of each device with their reason, and
+//! the status of the system.
 //!
-//! An attempt leaves its [`AttemptRecord`] with the ledger when it ends; a store files them under [`Subject`]s,
-//! so that an operator finds a request by whatever is at hand: event id, instance, device, person.
+//! When an attempt ends it leaves an [`AttemptRecord`] in the ledger. A store indexes it by
+//! [`Subject`], so that an operator finds a request by event id, instance, device or person.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,27 +15,27 @@ use crate::mac::Eui48;
 use crate::request::Request;
 use crate::retry::RetryState;
 
-/// What an attempt knows of its request when it ends.
+/// The data that an attempt files about its request when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptRecord {
     /// The flow.
     pub flow: String,
-    /// Whether the source was asked: what follows is not known before.
+    /// Whether the source was read; the fields below are unknown before that.
     pub is_read: bool,
-    /// Who asked, as the source names people; empty when it does not say.
+    /// The applicant, by the source's name for people; empty when the source names none.
     pub applicant: String,
-    /// The number that people see on the form; empty when there is none.
+    /// The form number that people see; empty when there is none.
     pub form_number: String,
-    /// The good devices of the form.
+    /// The valid devices of the form.
     pub devices: BTreeSet<Eui48>,
-    /// What was done, by this attempt and by those before it.
+    /// The effects that were done, by this attempt and by earlier ones.
     pub effects: BTreeMap<EffectKey, Effect>,
-    /// Whether an earlier attempt ended without everything done.
+    /// Whether an earlier attempt ended with work left.
     pub has_waited: bool,
 }
 
 impl AttemptRecord {
-    /// What `request` is filed under.
+    /// The subjects under which `request` is filed.
     #[must_use]
     pub fn subjects(&self, request: &Request) -> BTreeSet<Subject> {
         let person = Some(&self.applicant).filter(|applicant| !applicant.is_empty());
@@ -47,8 +47,8 @@ impl AttemptRecord {
         named.into_iter().chain(devices).chain(person.cloned().map(Subject::Person)).collect()
     }
 
-    /// What became of devices at targets, once it is known who asked. By the operation's name: `remove` takes a
-    /// device off, `find` only looks, and everything else puts it on.
+    /// The changes of devices at targets, once the applicant is known. The name of the operation
+    /// decides: `remove` takes a device off, `find` changes nothing, every other one grants it.
     pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
         let effects = self.effects.iter().filter(|_| self.is_read);
         effects.filter_map(|(key, effect)| {
@@ -62,34 +62,35 @@ impl AttemptRecord {
     }
 }
 
-/// An effect, as it changes who has which device.
+/// An effect as a change of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
     /// The target.
     pub target: &'a str,
     /// The device.
     pub device: Eui48,
-    /// Whether the device stands there since.
+    /// Whether the device is granted after it.
     pub is_held: bool,
     /// When it was done.
     pub at: Timestamp,
 }
 
-/// What a request can be looked for by.
+/// A key to search requests by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// An event that told of it.
+    /// An event about the request.
     Event(String),
     /// The approval instance.
     Instance(String),
     /// A device of its form.
     Device(Eui48),
-    /// Who asked, as the source names people.
+    /// The applicant, by the source's name for people.
     Person(String),
 }
 
 impl Subject {
-    /// What `text` may mean: a device when it is a MAC address, in any spelling, else everything else.
+    /// The possible meanings of `text`: a device if it is a MAC address in any spelling, else all
+    /// others.
     #[must_use]
     pub fn guess(text: &str) -> Vec<Self> {
         let text = text.trim();
@@ -101,7 +102,7 @@ impl Subject {
         }
     }
 
-    /// What the stores file under.
+    /// The key under which the stores file it.
     #[must_use]
     pub fn key(&self) -> String {
         match self {
@@ -113,51 +114,51 @@ impl Subject {
     }
 }
 
-/// The day of `moment` (UTC), which requests are filed under by the time of their first claim.
+/// The day of `moment` (UTC); requests are filed under the day of their first claim.
 #[must_use]
 pub const fn day(moment: Timestamp) -> i64 {
     moment.as_seconds().div_euclid(86_400)
 }
 
-/// All that the ledger can tell of one request.
+/// Everything that the ledger knows about one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHistory {
-    /// What the ledger files it under: source, instance and decision.
+    /// The key in the ledger: source, instance and decision.
     pub key: String,
     /// The approval definition.
     pub definition_id: String,
-    /// The event that told of it last.
+    /// The last event about it.
     pub event_id: String,
-    /// When that event reached us; `None` for a request of an older greenlight.
+    /// When that event was received; `None` for a request of an older greenlight.
     pub received_at: Option<Timestamp>,
     /// When it was claimed for the first time; `None` for a request of an older greenlight.
     pub first_claimed_at: Option<Timestamp>,
-    /// The flow, once an attempt ended.
+    /// The flow, once an attempt has ended.
     pub flow: Option<String>,
-    /// Who asked, once the source was asked.
+    /// The applicant, once the source was read.
     pub applicant: Option<String>,
-    /// The number on the form, once the source was asked.
+    /// The form number, once the source was read.
     pub form_number: Option<String>,
-    /// Where it stands.
+    /// The state in the ledger.
     pub state: State,
-    /// How often it was claimed.
+    /// The number of claims.
     pub attempt: u32,
-    /// What was done.
+    /// The effects that were done.
     pub effects: BTreeMap<EffectKey, Effect>,
-    /// What went wrong last, if anything ever did.
+    /// The last failure, if there was one.
     pub last_failure: Option<LastFailure>,
-    /// What its last attempt left to the next one, if one ended without everything done.
+    /// The retry state, if the last attempt ended with work left.
     pub retry: Option<RetryState>,
 }
 
-/// What went wrong in an attempt.
+/// The failure of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
     /// The class of the reason, see [`crate::Class`].
     pub class: String,
-    /// The reason, with what the target answered.
+    /// The reason, with the response of the target.
     pub reason: String,
-    /// The target that it is about, if it is about one.
+    /// The target that caused it, if one did.
     pub target: Option<String>,
     /// When the attempt ended.
     pub at: Timestamp,
@@ -178,7 +179,7 @@ impl RequestHistory {
         self.key_parts().map_or("?", |[_, instance, _]| instance)
     }
 
-    /// Where it stands at `now`.
+    /// The status at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> RequestStatus {
         match &self.state {
@@ -189,7 +190,7 @@ impl RequestHistory {
         }
     }
 
-    /// When its next attempt begins, if it waits for one; earlier when the queue is redriven.
+    /// When the next attempt begins, if the request waits for one; a redrive can start it earlier.
     #[must_use]
     pub fn next_attempt(&self, now: Timestamp) -> Option<Timestamp> {
         let is_waiting = self.status(now) == RequestStatus::Retrying;
@@ -199,7 +200,8 @@ impl RequestHistory {
             .map(RetryState::next_attempt)
     }
 
-    /// From the event to the end; `None` while it has not ended, or when it is not known when the event came.
+    /// The time from the event to the end; `None` while the request is open, or when the time of
+    /// the event is unknown.
     #[must_use]
     pub fn took(&self) -> Option<Duration> {
         let (State::Done { at, .. } | State::Failed { at, .. }) = self.state else { return None };
@@ -207,24 +209,24 @@ impl RequestHistory {
     }
 }
 
-/// Where a request stands.
+/// The status of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RequestStatus {
-    /// A worker is at it.
+    /// A worker holds its lease.
     Running,
-    /// It will be tried again.
+    /// It waits for its next attempt.
     Retrying,
-    /// Everything was done.
+    /// Every effect was done.
     Succeeded,
-    /// It is in the dead-letter queue, or was.
+    /// It is, or was, in the dead-letter queue.
     Failed,
 }
 
 impl RequestStatus {
-    /// All.
+    /// Every status.
     pub const ALL: [Self; 4] = [Self::Running, Self::Retrying, Self::Succeeded, Self::Failed];
 
-    /// The word for it.
+    /// The name in tables, metrics and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -236,58 +238,59 @@ impl RequestStatus {
     }
 }
 
-/// A device that stands on a whitelist because of an approval.
+/// A device that is granted at a target because of an approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The target.
     pub target: String,
     /// The device.
     pub device: String,
-    /// The request, which says why.
+    /// The key of the request that granted it.
     pub request: String,
-    /// Who asked.
+    /// The applicant.
     pub applicant: String,
-    /// Since when.
+    /// When it was granted.
     pub since: Timestamp,
 }
 
-/// The flows that a worker runs, as it kept them when it started.
+/// The flows that a worker runs, recorded at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployedFlows {
-    /// The text of `flows.toml`, with `${NAME}` as it stands there.
+    /// The text of `flows.toml`, with `${NAME}` not replaced.
     pub text: String,
     /// The SHA-256 of all connectors, in hexadecimal digits.
     pub connectors: String,
-    /// When a worker started with them for the first time.
+    /// When a worker first started with them.
     pub since: Timestamp,
 }
 
 /// A message in the dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDeadLetter {
-    /// Names it: a number on one machine, SQS's message id on AWS.
+    /// The id: a number on one machine, the SQS message id on AWS.
     pub id: String,
-    /// The body as it came.
+    /// The message body, unchanged.
     pub body: String,
-    /// Why it is one; `None` when the queue moved it by itself and the ledger does not know the request.
+    /// The failure; `None` when the queue itself moved the message and the ledger does not know the
+    /// request.
     pub last_failure: Option<LastFailure>,
-    /// How often it was received; `None` when that is not known.
+    /// The number of receives; `None` when it is unknown.
     pub receive_count: Option<u32>,
-    /// When the queue gave it out for the first time, where that is known.
+    /// When the queue first delivered it, where that is known.
     pub first_received: Option<Timestamp>,
 }
 
-/// Dead letters that somebody else received: they are hidden from us for a while.
+/// Dead letters that another receiver holds; they are hidden until it returns them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// How many, as the queue counts them.
+    /// The number, as the queue counts them.
     pub count: usize,
     /// When they are usually visible again; a receiver can hide them for up to 12 hours.
     pub until: Timestamp,
 }
 
 impl StoredDeadLetter {
-    /// The class of its reason; `unknown` when it has none.
+    /// The class of the reason; `unknown` when there is none.
     #[must_use]
     pub fn class(&self) -> &str {
         self.last_failure.as_ref().map_or("unknown", |last_failure| &last_failure.class)

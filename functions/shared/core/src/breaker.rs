@@ -1,12 +1,12 @@
-//! A circuit breaker per target: while a target is away, nobody calls it, and one probe at a time looks
-//! whether it is back.
+//! A circuit breaker per target: while its circuit is open a target is not called, except by one
+//! probe at a time.
 //!
 //! ```text
-//! closed{failures} -third failure in a row-> open{until} -first to come after it-> half-open{probe, until}
-//!    ^ success                                   ^------------- the probe fails -------------/ |
-//!    \---------------------------------- the probe succeeds ----------------------------------/
+//! closed{failures} -third failure in a row-> open{until} -first call after it-> half-open{probe, until}
+//!    ^ success                                   ^----------- the probe fails -----------/ |
+//!    \--------------------------------- the probe succeeds --------------------------------/
 //! ```
-//! Pure, as the ledger's state machine is; a store keeps one [`Breaker`] per target and changes
+//! Pure, like the state machine of the ledger; a store keeps one [`Breaker`] per target and changes
 //! it atomically.
 
 use std::time::Duration;
@@ -16,90 +16,89 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::ledger::LeaseId;
 
-/// So many failures in a row open it.
+/// The number of failures in a row that opens the circuit.
 const FAILURES_TO_OPEN: u32 = 3;
 
-/// How long it stays open for the first time; doubled each time a probe fails.
+/// How long the circuit stays open the first time; doubled each time a probe fails.
 const FIRST_OPEN: Duration = Duration::from_secs(30);
 
-/// The longest time that it stays open.
+/// The maximum time for which the circuit stays open.
 const LONGEST_OPEN: Duration = Duration::from_mins(5);
 
-/// How long a probe may take before another one is sent: a worker may have died over it.
+/// How long a probe may take before another one is sent: its worker may have crashed.
 const PROBE: Duration = Duration::from_secs(90);
 
-/// Longer than any worker holds a target: its lease lasts as long as a function may run, and a
-/// little more.
+/// Longer than any worker locks a target: a lease lasts slightly longer than a function may run.
 const LONGEST_HOLD: Duration = Duration::from_mins(30);
 
-/// How soon to look again whether a probe was answered, or whether a target is free.
+/// The interval at which to check whether a probe ended or a lock was released.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// What is known of a target's health.
+/// The health of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Breaker {
     /// Failures in a row.
     pub failures: u32,
-    /// Whether calls may permit.
+    /// The state of the circuit.
     pub state: BreakerState,
-    /// Who alone may call for now: for targets that bear one operation at a time.
+    /// The exclusive lock of a target that allows one operation at a time.
     #[serde(default)]
     pub held: Option<Held>,
 }
 
-/// A target that one worker has to itself.
+/// The exclusive lock of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Held {
-    /// Whose it is.
+    /// The lease that holds it.
     pub lease_id: LeaseId,
-    /// The moment from which on another lease can lock the target.
+    /// When another lease can acquire the lock.
     pub until: Timestamp,
 }
 
-/// Whether calls may permit.
+/// The state of the circuit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
-    /// They may.
+    /// Calls are allowed.
     #[default]
     Closed,
-    /// They may not, until then.
+    /// No call is allowed before `until`.
     Open {
-        /// When a probe may permit.
+        /// When a probe is allowed.
         until: Timestamp,
     },
-    /// One may, to see whether the target is back.
+    /// One probe is allowed, to test whether the target is reachable again.
     HalfOpen {
-        /// Whose call it is.
+        /// The lease of the probe.
         probe: LeaseId,
-        /// When another probe may permit.
+        /// When another probe is allowed.
         until: Timestamp,
     },
 }
 
-/// Whether a call may permit.
+/// Whether a call is permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
-    /// It may.
+    /// The call is permitted.
     Granted,
-    /// It may not, before then.
+    /// The call is not permitted before `until`.
     Denied {
-        /// When it is worth asking again.
+        /// When to ask again.
         until: Timestamp,
     },
 }
 
-/// How a target answered.
+/// The health of a target, by its response to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Health {
-    /// It answered, whatever it said of the device.
+    /// It responded, whatever the response says about the device.
     Up,
-    /// It could not be reached, or asked for patience.
+    /// It could not be reached, or asked to be called later.
     Down,
 }
 
 impl Breaker {
-    /// The word for the state in logs.
+    /// The name of the state in logs.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self.state {
@@ -109,14 +108,14 @@ impl Breaker {
         }
     }
 
-    /// Whether a call is allowed at `now`, without becoming the probe.
+    /// Whether a call is permitted at `now`, without becoming the probe.
     #[must_use]
     pub fn peek(&self, now: Timestamp) -> Permit {
         match &self.state {
             BreakerState::Open { until } if is_ahead(*until, LONGEST_OPEN, now) => {
                 Permit::Denied { until: *until }
             }
-            // Most probes are answered at once.
+            // Most probes end quickly.
             BreakerState::HalfOpen { until, .. } if is_ahead(*until, PROBE, now) => {
                 Permit::Denied { until: now.plus(LOOK_AGAIN).min(*until) }
             }
@@ -124,7 +123,7 @@ impl Breaker {
         }
     }
 
-    /// Asks for a call. The first one after the open time becomes the probe.
+    /// Requests a permit for a call. The first one after the open time becomes the probe.
     #[must_use]
     pub fn try_acquire(self, lease_id: &LeaseId, now: Timestamp) -> (Self, Permit) {
         let permit = match &self.state {
@@ -140,13 +139,13 @@ impl Breaker {
         (Self { state, ..self }, permit)
     }
 
-    /// Whether nothing is known against the target.
+    /// Whether no failure is recorded.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.failures == 0 && self.state == BreakerState::Closed
     }
 
-    /// Asks for the target as a whole, until then at most. Whoever has it keeps it.
+    /// Acquires the exclusive lock of the target until `until`, unless another lease holds it.
     #[must_use]
     pub fn lock(self, lease_id: &LeaseId, until: Timestamp, now: Timestamp) -> (Self, Permit) {
         match &self.held {
@@ -161,14 +160,14 @@ impl Breaker {
         }
     }
 
-    /// Unlocks the target, if this lease locked it.
+    /// Releases the exclusive lock, if this lease holds it.
     #[must_use]
     pub fn unlock(self, lease_id: &LeaseId) -> Self {
         let held = self.held.filter(|held| held.lease_id != *lease_id);
         Self { held, ..self }
     }
 
-    /// Records how the target answered a call.
+    /// Records the health that a call found.
     #[must_use]
     pub fn record(self, lease_id: &LeaseId, health: Health, now: Timestamp) -> Self {
         match (health, &self.state) {
@@ -188,14 +187,14 @@ impl Breaker {
                 let open_for = FIRST_OPEN.saturating_mul(1 << doublings).min(LONGEST_OPEN);
                 Self { failures, state: BreakerState::Open { until: now.plus(open_for) }, ..self }
             }
-            // A call that began before it opened tells nothing new.
+            // The call began before the circuit opened: no new information.
             (Health::Down, _) => self,
         }
     }
 }
 
-/// Whether `until` is yet to come. One that is further away than `longest` was written by a clock
-/// that has been set back since, and is over.
+/// Whether `until` is in the future. A value further away than `longest` was written by a clock
+/// that has since been set back; it counts as past.
 fn is_ahead(until: Timestamp, longest: Duration, now: Timestamp) -> bool {
     now < until && until.since(now) <= longest
 }
@@ -240,7 +239,7 @@ mod tests {
         assert_eq!(permit, Permit::Denied { until: at(36) });
         let (breaker, permit) = breaker.try_acquire(&lease_id("b"), at(31));
         assert_eq!(permit, Permit::Granted, "the probe may ask again");
-        // The probe died: another one takes its place.
+        // The worker of the probe crashed: another one replaces it.
         let (breaker, permit) = breaker.try_acquire(&lease_id("c"), at(120));
         assert_eq!(permit, Permit::Granted);
         assert!(

@@ -1,4 +1,4 @@
-//! What an office system tells us: one authenticated delivery is one event.
+//! Events from an office system: one authenticated webhook request is one event.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// An authenticated delivery, in the words of no particular office system.
+/// An authenticated event, independent of the office system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inbound {
-    /// The office system checks that the URL is ours: the text goes back to it, and nothing else happens.
+    /// The URL check of the office system: the text is sent back, and nothing else happens.
     Challenge(String),
     /// An approval instance changed its status.
     Approval(ApprovalEvent),
-    /// Authentic, and of a kind that greenlight has no use for.
+    /// Authentic, and of a type that greenlight does not use.
     Other {
-        /// The office system's name for the kind of event.
+        /// The office system's name for the event type.
         event_type: String,
     },
-    /// Authentic and of a kind that matters, but not of the documented shape.
+    /// Authentic and of a type that greenlight uses, but not of the documented shape.
     Unreadable {
-        /// The office system's name for the kind of event.
+        /// The office system's name for the event type.
         event_type: String,
     },
 }
@@ -32,31 +32,31 @@ pub struct ApprovalEvent {
     pub source: String,
     /// The organisation at the office system.
     pub tenant: String,
-    /// Names this delivery's fact; a repeated delivery carries it again.
+    /// The id of the event; a redelivery has the same one.
     pub event_id: String,
     /// The approval definition.
     pub definition_id: String,
     /// The approval instance.
     pub instance_id: String,
-    /// What became of the instance; `None` when it is neither of the two that matter.
+    /// The decision on the instance; `None` when it is neither of the two that can start a flow.
     pub decision: Option<Decision>,
     /// When it happened, by the office system's clock.
     pub occurred_at: Option<Timestamp>,
 }
 
-/// The two outcomes of an approval instance that something can follow from.
+/// The two decisions on an approval instance that can start a flow.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// The approval ended, and it was granted.
     Approved,
-    /// A granted approval was taken back.
+    /// A granted approval was revoked.
     Revoked,
 }
 
 impl Decision {
-    /// The word that stands in queue messages, ledger keys and `flows.toml`.
+    /// The name in queue messages, ledger keys and `flows.toml`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! From a filled-in form, through a flow's fields, to devices and values.
+//! Extracts devices and values from a filled-in form, by the fields of a flow.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -11,27 +11,26 @@ use crate::form::{Content, Field, Form, find};
 use crate::mac::{self, Eui48, Found, MacError};
 use crate::time::is_moment;
 
-/// More devices than any form for people names; what is larger is a mistake or an attack.
+/// The maximum number of devices in a form; more are a mistake or an attack.
 pub const MAX_DEVICES: usize = 1_000;
 
-/// What a flow's fields found in a form.
+/// The result of extracting a flow's fields from a form.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extracted {
-    /// The good devices, by field.
+    /// The valid devices, by field.
     pub devices: BTreeMap<String, Vec<Eui48>>,
-    /// The values of the other fields; `null` for one that the form leaves out, where it may be
-    /// left out.
+    /// The values of the other fields; `null` for an optional one that is left out.
     pub values: Map<String, Value>,
-    /// The other fields that have a problem, and so no value: no action that uses one of them may
-    /// be performed.
+    /// The other fields that have a problem and therefore no value: no action that uses one of them
+    /// may be performed.
     pub unreadable: BTreeSet<String>,
-    /// What is wrong with the form, while the good devices are still good.
+    /// The problems of the form; the valid devices remain valid.
     pub problems: Vec<Problem>,
-    /// Devices that were taken although their address is random.
+    /// The number of devices that were accepted although their address is random.
     pub random_mac: usize,
 }
 
-/// Something is wrong with a form. Says where, and never quotes it.
+/// A problem of a form. Names the place, and never quotes the content.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
     /// None of the places is in the form.
@@ -39,42 +38,42 @@ pub enum Problem {
     Absent {
         /// The field of the flow.
         field: String,
-        /// Where it was looked for.
+        /// The places that were searched.
         places: String,
     },
-    /// The places are there, and nothing is filled in.
+    /// The places exist, and nothing is filled in.
     #[error("field `{field}` is empty (未填写)")]
     Empty {
         /// The field of the flow.
         field: String,
     },
-    /// A place holds something that is no text.
+    /// The value at a place is not a text.
     #[error("field `{field}`: the widget `{place}` holds no text (控件内容不是文本)")]
     NotText {
         /// The field of the flow.
         field: String,
-        /// Where.
+        /// The place.
         place: String,
     },
-    /// A number is none.
+    /// The value is not a number.
     #[error("field `{field}` holds no number (不是数字)")]
     NotNumber {
         /// The field of the flow.
         field: String,
     },
-    /// A date is none.
+    /// The value is not a date.
     #[error("field `{field}` holds no date (不是日期)")]
     NotDate {
         /// The field of the flow.
         field: String,
     },
-    /// More than one value where one is meant.
+    /// More than one value where one is expected.
     #[error("field `{field}` holds several values, and takes one (只能有一个值)")]
     Several {
         /// The field of the flow.
         field: String,
     },
-    /// A text has words and no address.
+    /// A text without an address.
     #[error(
         "field `{field}`: no MAC address was found in what was filled in (填写内容中没有找到 MAC 地址)"
     )]
@@ -82,19 +81,19 @@ pub enum Problem {
         /// The field of the flow.
         field: String,
     },
-    /// A device's address is none.
+    /// The address of a device is invalid.
     #[error("field `{field}`, device {number} at character {position}: {error}")]
     Device {
         /// The field of the flow.
         field: String,
         /// Counted from 1 over the addresses of the whole field.
         number: usize,
-        /// Where it begins; counted from 1, in the text as typed.
+        /// The position of its first character in the text as typed, counted from 1.
         position: usize,
-        /// What is wrong.
+        /// The reason.
         error: MacError,
     },
-    /// A device's address is random, and the flow refuses those.
+    /// The address of a device is random, and the flow rejects those.
     #[error(
         "field `{field}`, device {number} at character {position}: a random (private) address, which the device will change: \
          switch it off for this network and use the hardware address \
@@ -105,10 +104,10 @@ pub enum Problem {
         field: String,
         /// Counted from 1 over the addresses of the whole field.
         number: usize,
-        /// Where it begins; counted from 1, in the text as typed.
+        /// The position of its first character in the text as typed, counted from 1.
         position: usize,
     },
-    /// It stands in the same table as devices, under another name of the table than theirs.
+    /// The field is in the same table as the devices, under another name of the table.
     #[error(
         "field `{field}` stands in the same table as devices: which row's value a device would get is not known \
          (与设备在同一明细表中，无法确定对应关系)"
@@ -131,7 +130,7 @@ impl From<Problem> for Reason {
     }
 }
 
-/// Reads the fields of `flow` out of `form`.
+/// Extracts the fields of `flow` from `form`.
 #[must_use]
 pub fn extract(flow: &Flow, form: &Form) -> Extracted {
     let mut extracted = Extracted::default();
@@ -173,7 +172,7 @@ pub fn extract(flow: &Flow, form: &Form) -> Extracted {
     extracted
 }
 
-/// What stands in the places of a field, as a value of its kind.
+/// Converts the texts of a field to a value of its kind.
 fn value(name: &str, rule: &FieldRule, found: Vec<String>) -> Result<Value, Problem> {
     let field = || name.to_owned();
     let one = |text: String| match rule.kind {
@@ -253,26 +252,26 @@ impl Extracted {
     }
 }
 
-/// The tables of the form whose columns `rule` looks in.
+/// The tables of the form in which `rule` reads a column.
 fn tables<'a>(form: &'a Form, rule: &'a FieldRule) -> impl Iterator<Item = *const Field> + use<'a> {
     let places = rule.from.iter().filter(|place| place.column.is_some());
     places.flat_map(|place| form.find(&place.field)).map(std::ptr::from_ref)
 }
 
-/// Whether a table of the devices has a column that `rule` looks in. The check of flows compares
-/// the names in `flows.toml`; a table has several.
+/// Whether `rule` reads a column of a table with devices. The validation of flows compares the
+/// names in `flows.toml` only; a table has several names.
 fn tables_overlap(form: &Form, rule: &FieldRule, of_devices: &HashSet<*const Field>) -> bool {
     tables(form, rule).any(|table| of_devices.contains(&table))
 }
 
-/// The texts that stand in the places of `rule`, without empty ones.
+/// The texts at the places of `rule`, without empty ones.
 fn found(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Problem> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     for place in &rule.from {
         let not_text = || Problem::NotText { field: name.to_owned(), place: place.to_string() };
         for field in fields_at(form, place).ok_or_else(not_text)? {
-            // Two places can mean the same field: one its id, the other its name.
+            // Two places can refer to the same field: one by id, the other by name.
             if !seen.insert((std::ptr::from_ref(field), &place.member)) {
                 continue;
             }
@@ -290,7 +289,7 @@ fn found(form: &Form, name: &str, rule: &FieldRule) -> Result<Vec<String>, Probl
     Ok(found)
 }
 
-/// The fields that a place means; `None` where a table is meant and something else is filled in.
+/// The fields at a place; `None` when the place is a table column and the value is not a table.
 fn fields_at<'a>(form: &'a Form, place: &Place) -> Option<Vec<&'a Field>> {
     let found = form.find(&place.field);
     let Some(column) = &place.column else {
@@ -316,8 +315,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// What a person typed or chose: one text, or several where several can be chosen. `None` for what is
-/// neither.
+/// The texts that a person typed or chose: one, or several in a multiple choice. `None` for a value
+/// of another shape.
 fn texts_of(field: &Field, member: Option<&str>) -> Option<Vec<String>> {
     let Content::Value(value) = &field.content else { return None };
     let value = match member {
@@ -326,7 +325,7 @@ fn texts_of(field: &Field, member: Option<&str>) -> Option<Vec<String>> {
         Some(member) => {
             let of_member = value.get(member)?;
             let mut all = value.as_object().into_iter().flat_map(serde_json::Map::values);
-            // An interval with a beginning and no end is filled in, and its end cannot be read.
+            // An interval with a start and no end is filled in, and its end cannot be read.
             if is_empty(of_member) && all.any(|other| !is_empty(other)) {
                 return None;
             }

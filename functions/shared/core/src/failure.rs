@@ -1,47 +1,48 @@
-//! Why something did not work, as a type that says what follows from it.
+//! Failures, as a type that says whether to retry.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What follows from a failure.
+/// A failure, and whether to retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It may work later.
+    /// A retry may succeed.
     Retry {
-        /// Not before this long from now, when the other side said so.
+        /// The minimum wait before the retry, if the other system asked for one.
         after: Option<Duration>,
-        /// Why it did not work.
+        /// The reason.
         reason: Reason,
     },
-    /// It cannot work until a person changes something: to the dead-letter queue.
+    /// No retry can succeed until a person changes something: the message goes to the dead-letter
+    /// queue.
     GiveUp {
-        /// Why it cannot work.
+        /// The reason.
         reason: Reason,
     },
 }
 
 impl Failure {
-    /// It may work later, and nobody said when.
+    /// A failure to retry after the usual wait.
     #[must_use]
     pub fn retry(class: Class, cause: impl fmt::Display) -> Self {
         Self::Retry { after: None, reason: Reason::new(class, cause) }
     }
 
-    /// It may work later, but not before `after`.
+    /// A failure to retry, not before `after` from now.
     #[must_use]
     pub fn retry_after(after: Option<Duration>, class: Class, cause: impl fmt::Display) -> Self {
         Self::Retry { after, reason: Reason::new(class, cause) }
     }
 
-    /// It cannot work.
+    /// A failure that no retry can fix.
     #[must_use]
     pub fn give_up(class: Class, cause: impl fmt::Display) -> Self {
         Self::GiveUp { reason: Reason::new(class, cause) }
     }
 
-    /// The same, about `target`.
+    /// The same failure, attributed to `target`.
     #[must_use]
     pub fn at(mut self, target: &str) -> Self {
         let (Self::Retry { reason, .. } | Self::GiveUp { reason }) = &mut self;
@@ -49,7 +50,7 @@ impl Failure {
         self
     }
 
-    /// Why.
+    /// The reason.
     #[must_use]
     pub const fn reason(&self) -> &Reason {
         match self {
@@ -58,7 +59,7 @@ impl Failure {
     }
 }
 
-/// Why a request failed: a class for machines and a sentence for people.
+/// The reason of a failure: a class for machines and a sentence for people.
 ///
 /// The sentence never quotes form content, a secret or a whole MAC address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,16 +68,17 @@ pub struct Reason {
     pub class: Class,
     /// For people.
     pub text: String,
-    /// The target that it is about, if it is about one.
+    /// The target that caused it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
 }
 
 impl Reason {
-    /// The longest sentence, in characters; a form with hundreds of bad devices must still fit a message attribute.
+    /// The maximum length of the sentence, in characters: a form with hundreds of invalid devices
+    /// must still fit into a message attribute.
     pub const MAX_CHARS: usize = 1_000;
 
-    /// A reason of `class`, in the words of `cause`.
+    /// A reason of `class` with the text of `cause`.
     #[must_use]
     pub fn new(class: Class, cause: impl fmt::Display) -> Self {
         let mut text = cause.to_string();
@@ -87,7 +89,8 @@ impl Reason {
         Self { class, text, target: None }
     }
 
-    /// Several reasons as one: class and target of the first, the sentences of all. `None` when there is none.
+    /// Joins several reasons: class and target of the first, the sentences of all. `None` for an
+    /// empty list.
     #[must_use]
     pub fn joined(reasons: &[Self]) -> Option<Self> {
         let first = reasons.first()?;
@@ -102,37 +105,37 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The kinds of reasons, each with a next step of its own in the README.
+/// The classes of reasons; the README gives the next step for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// The queue message is no request.
+    /// The queue message is not a valid request.
     InvalidMessage,
     /// No flow is configured for the approval.
     NotConfigured,
-    /// The source does not say that the instance is approved.
+    /// The source does not confirm that the instance is approved.
     NotApproved,
-    /// The form holds no device, or a bad one.
+    /// The form has no device, or an invalid one.
     InvalidForm,
-    /// The source could not be asked, or was busy.
+    /// The source could not be reached, or was busy.
     SourceUnavailable,
-    /// The source refused to answer.
+    /// The source rejected the call.
     SourceRejected,
-    /// The target could not be reached, or asked for patience.
+    /// The target could not be reached, or asked to be called later.
     TargetUnavailable,
-    /// The target was away a moment ago, and is not asked.
+    /// The circuit of the target is open; it was not called.
     CircuitOpen,
-    /// The target does not take our credentials.
+    /// The target rejected the credentials.
     TargetAuthFailed,
-    /// The target answered this device with an error of its own.
+    /// The target returned an error for this device.
     TargetFailed,
-    /// The target, or a gateway before it, gave no answer for this device in time.
+    /// The target, or a gateway before it, did not respond in time for this device.
     TargetTimeout,
-    /// The target refused the device.
+    /// The target rejected the device.
     TargetRejected,
-    /// The target does not have the device that was looked for.
+    /// The target does not have the requested device.
     NotFound,
-    /// The ledger could not be asked.
+    /// The ledger could not be reached.
     LedgerUnavailable,
     /// Another worker holds the lease.
     LeaseHeld,
@@ -140,12 +143,12 @@ pub enum Class {
     DeadlineExceeded,
     /// The dead-letter queue could not be reached.
     DeadLetterQueueUnavailable,
-    /// The worker itself broke: a defect.
+    /// A bug in the worker, such as a panic.
     InternalError,
 }
 
 impl Class {
-    /// All, in the order of the attempt.
+    /// Every class, in the order of an attempt.
     pub const ALL: [Self; 18] = [
         Self::InvalidMessage,
         Self::NotConfigured,
@@ -167,8 +170,8 @@ impl Class {
         Self::InternalError,
     ];
 
-    /// Whether such a failure says that the target as a whole cannot be used now: every other
-    /// subject would fail in the same way.
+    /// Whether the failure concerns the target as a whole: calls for every other device would fail
+    /// in the same way.
     #[must_use]
     pub const fn is_about_whole_target(self) -> bool {
         matches!(
@@ -181,7 +184,7 @@ impl Class {
         )
     }
 
-    /// The word for it in message attributes and logs.
+    /// The name in message attributes and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! A filled-in form, in the words of no particular office system.
+//! A filled-in form, independent of the office system.
 
 use serde_json::Value;
 
-/// What the applicant filled in. Instruction texts, which nobody fills in, are not part of it.
+/// The fields that the applicant filled in. Instruction texts are not part of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Form {
     /// The fields in the order of the form.
@@ -12,36 +12,36 @@ pub struct Form {
 /// One filled-in field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// The name that the form's designer gave it for programs, if any.
+    /// The custom id that the form's designer gave it, if any.
     pub custom_id: Option<String>,
     /// The office system's own id of the field.
     pub id: String,
     /// The label that people see.
     pub name: String,
-    /// What was filled in.
+    /// The value.
     pub content: Content,
 }
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// A value of the office system's own shape: mostly a string.
+    /// A value in the office system's own shape: mostly a string.
     Value(Value),
     /// A table: rows of fields.
     Rows(Vec<Vec<Field>>),
 }
 
 impl Form {
-    /// All fields that `reference` means: by `custom_id`, else by `id`, else by `name`.
+    /// All fields that `reference` names: by `custom_id`, else by `id`, else by `name`.
     ///
-    /// Names can repeat in a form, ids cannot: a match by a stronger name rules the weaker out.
+    /// Names can repeat in a form, ids cannot: a match by custom id or id excludes matches by name.
     #[must_use]
     pub fn find(&self, reference: &str) -> Vec<&Field> {
         find(&self.fields, reference)
     }
 }
 
-/// As [`Form::find`], within one row of a table.
+/// Same as [`Form::find`], within one row of a table.
 #[must_use]
 pub fn find<'a>(fields: &'a [Field], reference: &str) -> Vec<&'a Field> {
     let by = |matches: fn(&Field, &str) -> bool| -> Vec<&'a Field> {

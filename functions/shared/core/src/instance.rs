@@ -1,37 +1,37 @@
-//! An approval instance as the source itself tells of it: the authority on what was approved.
+//! An approval instance, read at its source: the authority on what was approved.
 
 use crate::Decision;
 use crate::form::Form;
 
-/// What the source says about one approval, now.
+/// The current state of one approval at the source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     /// The instance, exactly as the source spells it.
     pub instance_id: String,
     /// The approval definition.
     pub definition_id: String,
-    /// Where the approval stands.
+    /// The status of the approval.
     pub status: Status,
-    /// Who asked, as the source names people; empty when it does not say.
+    /// The applicant, by the source's name for people; empty when the source names none.
     pub applicant: String,
-    /// The number that people see on the form; empty when there is none.
+    /// The form number that people see; empty when there is none.
     pub form_number: String,
-    /// What the applicant filled in.
+    /// The form that the applicant filled in.
     pub form: Form,
 }
 
-/// Where an approval stands.
+/// The status of an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Nobody has decided yet.
+    /// Not decided yet.
     Pending,
-    /// Granted, and not taken back.
+    /// Granted, and not revoked.
     Approved,
     /// Ended without being granted.
     Refused,
-    /// Granted once and taken back, or withdrawn by the applicant.
+    /// Revoked after it was granted, or withdrawn by the applicant.
     Revoked,
-    /// A word that greenlight does not know.
+    /// A status that greenlight does not know.
     Unknown,
 }
 
@@ -45,7 +45,7 @@ impl Status {
         )
     }
 
-    /// The word for it in a reason.
+    /// The name in the text of a reason.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

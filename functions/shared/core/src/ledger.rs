@@ -1,13 +1,15 @@
-//! What was done already: the state machine of one request, as a pure function.
+//! The state machine of one request, as a pure function: which effects are done, and which worker
+//! holds the lease.
 //!
 //! ```text
 //! (absent) -claim-> running{lease, attempt} -complete-> done
 //!                      |  ^                 \-complete-> failed{reason} -claim-> running
 //!                      \--/ claim, once the lease ran out or was released
 //! ```
-//! A reset makes of a record that no worker holds the one before the first claim.
+//! A reset returns a record whose lease is free to the state before the first claim.
+//!
 //! [`apply`] is the machine. The ledger in SQLite runs it inside a transaction; the one on DynamoDB
-//! expresses each command as one conditional write. The same conformance suite holds both to it.
+//! expresses each command as one conditional write. One conformance suite tests both against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,30 +23,31 @@ use crate::failure::Reason;
 use crate::mac::Eui48;
 use crate::retry::RetryState;
 
-/// How long ended requests and processed event ids are remembered.
+/// How long completed requests and processed event ids are kept.
 ///
-/// Longer than the queue's retention (14 days), the dead-letter queue's (14 days) and the replay
-/// window together, so that a redrive weeks later still finds what was done; a year serves audits.
+/// Longer than the retention of the queue (14 days), of the dead-letter queue (14 days) and the
+/// replay window together, so that a redrive weeks later still finds the recorded effects; a year
+/// serves audits.
 pub const REMEMBERED_FOR: Duration = Duration::from_hours(400 * 24);
 
-/// The id of a lease, drawn anew for every attempt.
+/// The id of a lease, new for every attempt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LeaseId(String);
 
 impl LeaseId {
     /// Draws 128 bits from the operating system's random number generator: two workers that start
-    /// at the same moment, or from the same snapshot of memory, must not draw the same id.
+    /// at the same moment, or from the same memory snapshot, must not draw the same id.
     ///
     /// # Errors
-    /// [`getrandom::Error`] when the operating system gives none.
+    /// [`getrandom::Error`] when the operating system returns none.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
         Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes))))
     }
 
-    /// As the stores write it.
+    /// The form in which stores keep it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -57,54 +60,54 @@ impl From<&str> for LeaseId {
     }
 }
 
-/// The exclusive right to work on a request, for a time.
+/// The exclusive right to work on a request, for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
-    /// Drawn for the attempt that holds it.
+    /// The id, drawn for the attempt that holds the lease.
     pub id: LeaseId,
-    /// The first moment at which it is void.
+    /// The moment at which it expires.
     pub until: Timestamp,
 }
 
-/// All that the ledger knows of one request.
+/// The ledger's record of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
-    /// Where it stands.
+    /// The state.
     pub state: State,
-    /// How often it was claimed.
+    /// The number of claims.
     pub attempt: u32,
-    /// What was done.
+    /// The effects that were done.
     pub effects: BTreeMap<EffectKey, Effect>,
-    /// What the last attempt that ended left; `None` before that.
+    /// The state that the last ended attempt left; `None` before that.
     #[serde(default)]
     pub retry: Option<RetryState>,
 }
 
-/// Where a request stands.
+/// The state of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// A worker is at it, or was when it crashed or let go.
+    /// A worker claimed it; the lease may have expired or been released since.
     Running(Lease),
-    /// Everything was done.
+    /// Every effect was done.
     Done {
         /// When.
         at: Timestamp,
         /// The lease of the attempt that completed it.
         by: LeaseId,
     },
-    /// It cannot succeed, and its message is in the dead-letter queue.
+    /// No retry can succeed; its message is in the dead-letter queue.
     Failed {
         /// When.
         at: Timestamp,
         /// The lease of the attempt that completed it.
         by: LeaseId,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// What is done once: one operation on one device at one target.
+/// The key of an effect: one operation on one device at one target, done at most once per request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EffectKey(String);
@@ -116,13 +119,13 @@ impl EffectKey {
         Self(format!("{target}/{operation}/{device}"))
     }
 
-    /// As the stores write it.
+    /// The form in which stores keep it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Target, operation and device. `None` when it was not made by [`EffectKey::new`].
+    /// Target, operation and device. `None` when the key was not made by [`EffectKey::new`].
     #[must_use]
     pub fn parts(&self) -> Option<(&str, &str, Eui48)> {
         let mut parts = self.0.rsplitn(3, '/');
@@ -140,24 +143,24 @@ impl From<&str> for EffectKey {
 /// An effect that was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Effect {
-    /// How it ended.
+    /// The outcome.
     pub outcome: EffectOutcome,
     /// When.
     pub at: Timestamp,
 }
 
-/// The two ways in which an effect is done.
+/// The outcomes with which an effect counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EffectOutcome {
-    /// The target did it.
+    /// The target performed it.
     Done,
-    /// The target says that it was so before.
+    /// The target reported that it was already in this state.
     AlreadyExists,
 }
 
 impl EffectOutcome {
-    /// As the stores and logs write it.
+    /// The name in stores and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -173,14 +176,14 @@ impl fmt::Display for EffectOutcome {
     }
 }
 
-/// What a successful claim gives.
+/// The result of a successful claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// 1 for the first attempt.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// What earlier attempts did: not to be done again.
+    /// The effects of earlier attempts, not to be repeated.
     pub effects: BTreeMap<EffectKey, Effect>,
-    /// What the last attempt that ended left; `None` before that.
+    /// The state that the last ended attempt left; `None` before that.
     pub retry: Option<RetryState>,
 }
 
@@ -212,7 +215,7 @@ pub struct LeaseLost;
 /// The reason for which a reset is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ResetError {
-    /// There is no such request.
+    /// The ledger has no such request.
     #[error("the ledger does not know the request")]
     Unknown,
     /// A worker holds its lease.
@@ -220,35 +223,35 @@ pub enum ResetError {
     Running,
 }
 
-/// How an attempt ends.
+/// The result with which an attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completion {
-    /// Everything was done.
+    /// Every effect was done.
     Done,
-    /// It cannot succeed.
+    /// No retry can succeed.
     Failed {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// What it leaves to an attempt after a redrive.
+        /// The state for an attempt after a redrive.
         retry: RetryState,
     },
-    /// It will be tried again: the lease is given back.
+    /// The request will be retried: the lease is released.
     Released {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// What it leaves to the next attempt.
+        /// The state for the next attempt.
         retry: RetryState,
     },
 }
 
 impl Completion {
-    /// Whether the request ends with it, until a redrive at least.
+    /// Whether it ends the request, at least until a redrive.
     #[must_use]
     pub const fn is_final(&self) -> bool {
         !matches!(self, Self::Released { .. })
     }
 
-    /// Why not everything was done, and what is left to the next attempt.
+    /// The reason for which work is left, and the state for the next attempt.
     #[must_use]
     pub const fn failure(&self) -> Option<(&Reason, &RetryState)> {
         match self {
@@ -260,43 +263,43 @@ impl Completion {
     }
 }
 
-/// What may be done to a record.
+/// A command to the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Become the only worker.
+    /// Acquires the lease.
     Claim(Lease),
-    /// Record an effect.
+    /// Records an effect.
     RecordEffect(LeaseId, EffectKey, Effect),
-    /// End the attempt.
+    /// Ends the attempt.
     Complete(LeaseId, Completion),
-    /// Forget what was done, so that the next attempt is the first one again.
+    /// Deletes the recorded effects, so that the next attempt counts as the first.
     Reset,
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandResult {
-    /// Of [`Command::Claim`].
+    /// The result of [`Command::Claim`].
     Claim(Result<Claimed, ClaimError>),
-    /// Of [`Command::RecordEffect`] and [`Command::Complete`].
+    /// The result of [`Command::RecordEffect`] and [`Command::Complete`].
     Write(Result<(), LeaseLost>),
-    /// Of [`Command::Reset`].
+    /// The result of [`Command::Reset`].
     Reset(Result<(), ResetError>),
 }
 
 impl Record {
-    /// The record before the first claim: as if its lease had been released.
+    /// The record before the first claim: as if this lease had been released.
     fn unclaimed(lease_id: &LeaseId) -> Self {
         let lease = Lease { id: lease_id.clone(), until: Timestamp::default() };
         Self { state: State::Running(lease), attempt: 0, effects: BTreeMap::new(), retry: None }
     }
 
-    /// Whether the lease is held at `now`.
+    /// Whether this lease is valid at `now`.
     fn is_held_by(&self, lease_id: &LeaseId, now: Timestamp) -> bool {
         matches!(&self.state, State::Running(lease) if lease.id == *lease_id && now < lease.until)
     }
 
-    /// Whether this very completion was carried out already, and nothing since.
+    /// Whether this very completion was already applied, and nothing has happened since.
     fn is_completed_by(&self, lease_id: &LeaseId, completion: &Completion, now: Timestamp) -> bool {
         match (&self.state, completion) {
             (State::Done { at, by }, Completion::Done)
@@ -312,9 +315,10 @@ impl Record {
     }
 }
 
-/// The state machine: what `command` at `now` makes of `record`, and what it answers.
+/// The state machine: applies `command` at `now` to `record`, and returns the new record and the
+/// result.
 ///
-/// A refused command leaves the record as it was.
+/// A refused command leaves the record unchanged.
 #[must_use]
 pub fn apply(
     record: Option<Record>,
@@ -329,7 +333,7 @@ pub fn apply(
         Command::RecordEffect(lease_id, key, effect) => write(record, &lease_id, now, |record| {
             record.effects.entry(key).or_insert(effect);
         }),
-        // The answer was lost on the way and the command is sent again: the same answer.
+        // The response was lost and the command is sent again: the same result.
         Command::Complete(lease_id, completion)
             if record
                 .as_ref()
@@ -380,7 +384,7 @@ fn claim(
             if *id != lease.id {
                 return (record, Err(ClaimError::Held { until }));
             }
-            // The answer to this claim was lost on the way and it is sent again: the same answer.
+            // The response to this claim was lost and it is sent again: the same result.
         }
         State::Running(_) | State::Failed { .. } => {
             record.attempt = record.attempt.saturating_add(1);
@@ -428,7 +432,7 @@ mod tests {
         Effect { outcome: EffectOutcome::Done, at: at(5) }
     }
 
-    /// Runs commands in order and gives the last record and answer.
+    /// Runs commands in order; returns the last record and result.
     fn run(
         steps: impl IntoIterator<Item = (i64, Command)>,
     ) -> (Option<Record>, Vec<CommandResult>) {

@@ -1,20 +1,23 @@
-//! The domain of greenlight: an approval turns green, and the action that should follow is done once.
+//! The domain of greenlight: when an approval is granted, the actions that follow from it are
+//! performed once.
 //!
-//! Pure: no runtime, no AWS, no HTTP client, no clock of its own. Whatever touches the world is a
-//! [port](ports), one trait per capability, so that a signature shows what a function may do.
+//! Pure: no runtime, no AWS, no HTTP client, no clock of its own. All I/O goes through
+//! [ports](ports), one trait per capability, so that a signature shows what a function may do.
 //!
 //! # Layout
-//! * [`receive`](receive()): the first story. A delivery becomes an answer, and an approval a queued [`Request`].
-//! * [`process`](process()): the second story. A queued request becomes effects, each done once.
-//! * [`event`], [`request`], [`instance`], [`form`], [`mac`]: what the stories speak of.
+//! * [`receive`](receive()): the first use case. Turns a webhook request into a response, and an
+//!   approval into a queued [`Request`].
+//! * [`process`](process()): the second use case. Turns a queued request into effects, each done
+//!   once.
+//! * [`event`], [`request`], [`instance`], [`form`], [`mac`]: the values of the use cases.
 //! * [`flow`]: the rules from an approval to actions, read from `flows.toml`.
 //! * [`extract`]: from a form, through a flow's fields, to devices and values.
-//! * [`ledger`]: what was done already, as a pure state machine.
-//! * [`audit`]: what can be told afterwards, of requests, devices and the whole.
-//! * [`failure`], [`retry`], [`breaker`]: why something did not work, when it is tried again, and when a
-//!   target is left in peace.
-//! * [`metrics`], [`trace`]: what is counted, and the id that ties logs together.
-//! * [`secret`]: the one secret, cached and read again when it may have been rotated.
+//! * [`ledger`]: the recorded effects and the lease of a request, as a pure state machine.
+//! * [`audit`]: the history of requests and the grants of devices.
+//! * [`failure`], [`retry`], [`breaker`]: why an attempt failed, when it is retried, and when a
+//!   target is not called.
+//! * [`metrics`], [`trace`]: metrics, and the id that links log lines.
+//! * [`secret`]: the secret, cached and read again when it may have been rotated.
 
 pub mod audit;
 pub mod breaker;

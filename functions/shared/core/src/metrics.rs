@@ -1,5 +1,5 @@
-//! What is counted, for dashboards and alarms. Labels come from the configuration or from fixed words, never from an
-//! event or a form: their number is bounded.
+//! What is counted, for dashboards and alarms. Labels come from the configuration or from fixed
+//! words, never from an event or a form: their number is bounded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,12 +48,12 @@ impl<'a> Metric<'a> {
     }
 }
 
-/// Nobody looks.
+/// Figures go nowhere.
 #[derive(Clone, Copy, Debug)]
 pub struct NoMetrics;
 
 impl NoMetrics {
-    /// Where figures go when nobody looks.
+    /// Metrics that go nowhere.
     #[must_use]
     pub fn nowhere() -> Metrics {
         Arc::new(Self)

@@ -82,7 +82,7 @@ pub trait QueueReader: Debug + Send + Sync {
 /// How full queue and dead-letter queue are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueStatus {
-    /// Whether a worker takes messages, where that can be told.
+    /// Whether a worker takes messages, where that is known.
     pub is_served: Option<bool>,
     /// Messages that wait to be given out.
     pub waiting: u64,
@@ -101,21 +101,21 @@ pub struct QueueStatus {
 
 /// The dead-letter queue, as an operator looks into it.
 pub trait DeadLetterQueue: Debug + Send + Sync {
-    /// Takes hold of all dead letters that can be had, oldest first: nobody else is given them
-    /// until they are given back, or the hold ends by itself.
+    /// Takes hold of all dead letters that can be had, oldest first: no other receiver is given
+    /// them until they are given back, or the hold ends by itself.
     fn hold(&self, now: Timestamp) -> StoreFuture<'_, HeldDeadLetters>;
 
-    /// Holds letters for longer, while others are put back.
+    /// Holds dead letters for longer, while others are put back.
     fn hold_longer<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()>;
 
-    /// Gives letters back. Those that are not held any more need not be.
+    /// Gives dead letters back. Those that are not held any more need not be.
     fn give_back<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()>;
 
-    /// Puts a letter back into the queue. `false` when it is not there, or not held any more.
+    /// Puts a dead letter back into the queue. `false` when it is not there, or not held any more.
     fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> StoreFuture<'a, bool>;
 
-    /// Discards a letter; the ledger keeps it, with the operator's reason. `false` when it is not
-    /// there, or not held any more.
+    /// Discards a dead letter; the ledger keeps it, with the operator's reason. `false` when it is
+    /// not there, or not held any more.
     fn discard<'a>(
         &'a self,
         letter: &'a HeldDeadLetter,
@@ -124,12 +124,13 @@ pub trait DeadLetterQueue: Debug + Send + Sync {
     ) -> StoreFuture<'a, bool>;
 }
 
-/// A dead letter that nobody else is given.
+/// A dead letter that no other receiver is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldDeadLetter {
     /// What it is.
     pub letter: StoredDeadLetter,
-    /// What the hold is known by: SQS's receipt handle. Empty on one machine, where nothing is held.
+    /// What the hold is known by: SQS's receipt handle. Empty on one machine, where nothing is
+    /// held.
     pub receipt: String,
 }
 

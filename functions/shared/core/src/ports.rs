@@ -1,6 +1,7 @@
 //! What the use cases ask of the outside: one trait per capability.
 //!
-//! The adapters are in `sources`, `connectors`, `stores` and `http`; the hosts choose and wire them.
+//! The adapters are in `sources`, `connectors`, `stores` and `http`; the hosts choose and wire
+//! them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,14 +92,15 @@ pub trait ChangeVisibility: Send + Sync {
 
 /// Puts messages that cannot succeed into the dead-letter queue.
 pub trait SendDeadLetter: Send + Sync {
-    /// Returns when the dead-letter queue has taken the letter durably.
+    /// Returns when the dead-letter queue has taken the dead letter durably.
     fn send_dead_letter(
         &self,
         letter: &DeadLetter<'_>,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
-/// A message for the dead-letter queue: the body as it came, so that a redrive is a plain move back.
+/// A message for the dead-letter queue: the body as it came, so that a redrive is a plain move
+/// back.
 #[derive(Clone, Debug)]
 pub struct DeadLetter<'a> {
     /// The message's body, as it came.
@@ -125,7 +127,8 @@ pub struct LedgerError(pub String);
 
 /// Claims requests.
 pub trait Claim: Send + Sync {
-    /// Makes `lease.id` the only worker on `request` until the lease runs out: one conditional write.
+    /// Makes `lease.id` the only worker on `request` until the lease runs out: one conditional
+    /// write.
     fn claim(
         &self,
         request: &Request,
@@ -149,8 +152,8 @@ pub trait RecordEffect: Send + Sync {
 
 /// Completes attempts, under a lease.
 pub trait Complete: Send + Sync {
-    /// Ends the attempt as `completion` says: one conditional write. A call that is sent again after
-    /// its answer was lost gets the same answer.
+    /// Ends the attempt as `completion` says: one conditional write. A call that is sent again
+    /// after its answer was lost gets the same answer.
     fn complete(
         &self,
         request: &RequestKey,
@@ -182,7 +185,7 @@ pub trait FileAudit: Send + Sync {
 
 /// Keeps a circuit breaker per target, for all workers.
 pub trait KeepBreakers: Send + Sync {
-    /// Changes the breaker of `target` as nobody else does at the same moment, and gives it as it is then.
+    /// Changes the breaker of `target` atomically, and gives it as it is then.
     /// `change` may be asked more than once.
     fn change_breaker<T: Send>(
         &self,
@@ -221,7 +224,7 @@ pub trait Conditions {
     /// Whether a condition of `flows.toml` holds for these values.
     ///
     /// # Errors
-    /// [`Failure`] when it cannot be told.
+    /// [`Failure`] when it cannot be evaluated.
     fn holds(
         &self,
         condition: &str,
@@ -262,8 +265,8 @@ pub trait Ports {
     type Clock: Clock;
 }
 
-/// The variable with the trace id, where there is one: a connector sends it along. No template can name it, so it
-/// hides no field of a form.
+/// The variable with the trace id, where there is one: a connector sends it along. No template can
+/// name it, so it hides no field of a form.
 pub const TRACE_ID: &str = "trace id";
 
 /// One effect to perform.

@@ -1,4 +1,5 @@
-//! The first story: a webhook becomes an answer, and an approval that matters a queued request.
+//! The first use case: a webhook request becomes a response, and an approval that matters a queued
+//! request.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -181,7 +182,7 @@ impl WebhookResponse {
 /// Feishu waits 3 s for an answer. What is not enqueued by now is answered 503, and comes again.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
 
-/// All that the first story may use: it needs the queue and the secret, and no database.
+/// All that [`receive`] uses: the queue and the secret, and no database.
 #[derive(Clone, Debug)]
 pub struct Receiver<A, S, Q, C> {
     /// The office system.

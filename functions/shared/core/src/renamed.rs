@@ -4,8 +4,8 @@
 use thiserror::Error;
 use toml::{Table, Value};
 
-/// A key that was renamed. `at` is the path to its table, `*` for any name; the elements of an array
-/// are looked into without a step of the path.
+/// A key that was renamed. `at` is the path to its table, `*` for any name; the elements of an
+/// array are looked into without a step of the path.
 #[derive(Clone, Copy, Debug)]
 pub struct Rename {
     /// The path to the table.

@@ -18,8 +18,8 @@ pub const UNKNOWN_TENANT: &str = "unknown";
 
 /// One approved request, as it travels from the receiver to the worker.
 ///
-/// It names the instance and carries nothing of the form: the worker reads that at the source, because
-/// a message that someone put into the queue must not be believed.
+/// It names the instance and carries nothing of the form: the worker reads that at the source,
+/// because a message that someone put into the queue must not be believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Version of this shape.
@@ -28,7 +28,7 @@ pub struct Request {
     pub source: String,
     /// The organisation at the office system, or [`UNKNOWN_TENANT`]. No part of the key.
     pub tenant: String,
-    /// The event that told of it; the instance, where the event has no id of its own.
+    /// The event about it; the instance, where the event has no id of its own.
     pub event_id: String,
     /// The approval definition.
     pub definition_id: String,

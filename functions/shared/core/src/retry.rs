@@ -82,8 +82,8 @@ const BUSY: Duration = Duration::from_secs(2);
 const LONGEST_PATIENCE: Duration = Duration::from_hours(13 * 24);
 const LONGEST_WAIT: Duration = Duration::from_mins(11 * 60 + 50);
 
-/// SQS gives a message out 1,000 times at most (`maxReceiveCount` in template.yaml) and buries it then,
-/// without a reason: waits are stretched so that patience ends before that.
+/// SQS gives a message out 1,000 times at most (`maxReceiveCount` in template.yaml) and buries it
+/// then, without a reason: waits are stretched so that the budget ends before that.
 const MOST_RECEIVES: u32 = 900;
 
 /// So many receives come as soon as they would.
@@ -128,8 +128,8 @@ impl RetryPolicy {
     /// How long to wait after attempt number `attempt` (1 is the first), give or take a fifth,
     /// so that requests that failed together do not all come back together.
     ///
-    /// `asked` is what the other side asked for (`Retry-After`); it is honoured up to the longest wait.
-    /// `chance` is in `0.0..1.0`.
+    /// `asked` is what the other side asked for (`Retry-After`); it is honoured up to the longest
+    /// wait. `chance` is in `0.0..1.0`.
     #[must_use]
     pub fn wait(&self, attempt: u32, asked: Option<Duration>, chance: f64) -> Duration {
         let jittered = self
@@ -150,7 +150,8 @@ impl RetryPolicy {
     }
 
     /// How long to wait for another worker whose lease holds for `lease` from now. Most are done at
-    /// once, so the first looks are early; a second after the lease's end is late enough for any clock.
+    /// once, so the first looks are early; a second after the lease's end is late enough for any
+    /// clock.
     #[must_use]
     pub fn wait_for_lease(&self, attempt: u32, lease: Duration) -> Duration {
         self.doubled(BUSY, attempt).min(lease + Duration::from_secs(1))

@@ -50,7 +50,8 @@ impl Timestamp {
     }
 }
 
-/// Whether `text` is a moment in RFC 3339, as far as its shape and ranges go: `2027-12-31T00:00:00+08:00`.
+/// Whether `text` is a moment in RFC 3339, as far as its shape and ranges go:
+/// `2027-12-31T00:00:00+08:00`.
 pub(crate) fn is_moment(text: &str) -> bool {
     let shape = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()

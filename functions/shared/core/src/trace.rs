@@ -1,13 +1,13 @@
-//! One id from the event to the call of the target, so that the logs of both functions and of the NAC's proxy can be
-//! laid side by side.
+//! One id from the event to the call of the target, so that the logs of both functions and of the
+//! NAC's proxy can be laid side by side.
 
 use std::fmt;
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-/// A trace id of 128 bits, 32 lower-case hexadecimal digits: that of W3C Trace Context, and of X-Ray without its
-/// punctuation.
+/// A trace id of 128 bits, 32 lower-case hexadecimal digits: that of W3C Trace Context, and of
+/// X-Ray without its punctuation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TraceId(String);
@@ -35,8 +35,8 @@ impl TraceId {
         Self(format!("{:032x}", fastrand::u128(1..)))
     }
 
-    /// The one that came with a delivery: `traceparent` (W3C Trace Context), or `x-amzn-trace-id` as API Gateway sets
-    /// it (`Root=1-67891233-abcdef012345678912345678`).
+    /// The one that came with a delivery: `traceparent` (W3C Trace Context), or `x-amzn-trace-id`
+    /// as API Gateway sets it (`Root=1-67891233-abcdef012345678912345678`).
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name)?.to_str().ok();

@@ -1,9 +1,9 @@
-//! All that is wrong, told at once.
+//! All that is wrong, reported at once.
 
 use std::error::Error;
 use std::fmt;
 
-/// One or more mistakes of the same kind; told in one line, for a log, or with `{:#}` a line each.
+/// One or more mistakes of the same kind; shown in one line, for a log, or with `{:#}` a line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidationErrors<E>(Vec<E>);
 
@@ -21,7 +21,7 @@ impl<E> ValidationErrors<E> {
         self.0.iter()
     }
 
-    /// Each told another way.
+    /// Each converted.
     #[must_use]
     pub fn map<T>(self, convert: impl FnMut(E) -> T) -> ValidationErrors<T> {
         ValidationErrors(self.0.into_iter().map(convert).collect())

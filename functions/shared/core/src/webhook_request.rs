@@ -81,7 +81,7 @@ impl Rejection {
         }
     }
 
-    /// The HTTP status: 413, 408, 503, 400 for what nobody's event looks like, 401 for what is not authentic.
+    /// The HTTP status: 413, 408, 503, 400 for what is no event, 401 for what is not authentic.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {

@@ -1,5 +1,5 @@
-//! The ledger's state machine, checked exhaustively: every order of deliveries, crashes, leases that
-//! run out and redrives that two or three workers with clocks of their own can bring about.
+//! The ledger's state machine, checked exhaustively: every order of deliveries, crashes, leases
+//! that run out and redrives that two or three workers with clocks of their own can bring about.
 
 #![allow(
     clippy::unwrap_used,
@@ -89,7 +89,7 @@ impl World {
         Timestamp::from_millis(1_000 + moment.now + self.clocks[worker])
     }
 
-    /// Runs a command as a worker, and watches for a write by whoever does not hold the lease.
+    /// Runs a command as a worker, and watches for a write without the lease.
     fn run(&self, worker: usize, moment: &mut Moment, command: Command) -> CommandResult {
         let now = self.time_of(worker, moment);
         let holds = |record: &Option<Record>, lease_id: &LeaseId| {
@@ -134,7 +134,7 @@ impl World {
                 moment.queue -= 1;
                 true
             }
-            // Busy: the message comes back.
+            // The lease is held: the message is given out again.
             _ => false,
         }
     }
@@ -176,7 +176,7 @@ impl Moment {
         self.workers.iter().flatten().find(|attempt| attempt.lease_id == lease.id)
     }
 
-    /// The worker is told that its lease is lost: its message comes back.
+    /// The worker learns that its lease is lost: its message is given out again.
     fn lose(&mut self, worker: usize) {
         self.workers[worker] = None;
         self.queue += 1;

@@ -135,8 +135,8 @@ fn conditions_leave_out_actions_or_all_of_them() {
     }
 }
 
-/// A value that cannot be read keeps back the actions that use it, and those behind them on the same
-/// device at the same target; everything else is planned.
+/// A value that cannot be read keeps back the actions that use it, and those behind them on the
+/// same device at the same target; everything else is planned.
 #[test]
 fn an_unreadable_value_keeps_back_what_uses_it() {
     let form = || json!({"mac": "00:00:5e:00:53:01", "until": "soon"});

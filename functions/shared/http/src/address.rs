@@ -1,4 +1,5 @@
-//! Addresses that no target has: those of the cloud's metadata services, which hand out credentials.
+//! Addresses that no target has: those of the cloud's metadata services, which hand out
+//! credentials.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -17,16 +18,16 @@ const METADATA: [IpAddr; 3] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
-/// Refuses the addresses of metadata services, however they are written: all link-local IPv4 addresses are
-/// none that a target has.
+/// Refuses the addresses of metadata services, however they are written: all link-local IPv4
+/// addresses are none that a target has.
 pub(crate) fn check(address: IpAddr) -> Result<(), Forbidden> {
     let plain = address.to_canonical();
     let is_link_local = matches!(plain, IpAddr::V4(address) if address.is_link_local());
     if is_link_local || METADATA.contains(&plain) { Err(Forbidden(plain)) } else { Ok(()) }
 }
 
-/// Resolves as the machine does, and refuses what no target is: at each connection, so that a name that
-/// changes its address gains nothing.
+/// Resolves as the machine does, and refuses what no target is: at each connection, so that a name
+/// that changes its address gains nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resolver;
 

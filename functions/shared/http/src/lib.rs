@@ -1,7 +1,8 @@
 //! The outbound [`Http`] port over reqwest and rustls.
 //!
-//! One client per system: it carries that system's trust anchors. It follows no redirects, because a
-//! redirect would carry credentials to a place that nobody configured, and it reads bounded answers.
+//! One client per system: it carries that system's trust anchors. It follows no redirects, because
+//! a redirect would carry credentials to a place that is not configured, and it reads bounded
+//! answers.
 
 mod address;
 mod trust;
@@ -62,7 +63,8 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// A client that trusts the machine's certificate authorities and, besides them, those in `ca_pem`.
+    /// A client that trusts the machine's certificate authorities and, besides them, those in
+    /// `ca_pem`.
     ///
     /// # Errors
     /// [`ClientError`] when `ca_pem` holds no certificate, or the machine has no trust anchors.
@@ -79,8 +81,8 @@ impl Client {
         build(builder)
     }
 
-    /// The client of a target: with its own authority from the secret (`targets.<name>.ca_pem`), or with
-    /// what `tls` in `flows.toml` says.
+    /// The client of a target: with its own authority from the secret (`targets.<name>.ca_pem`), or
+    /// with what `tls` in `flows.toml` says.
     ///
     /// # Errors
     /// [`ClientError::Target`] says which target, and why.
@@ -140,8 +142,8 @@ fn build(builder: reqwest::ClientBuilder) -> Result<Client, ClientError> {
     builder.build().map(Client).map_err(|error| ClientError::Build(innermost(&error)))
 }
 
-/// An address that is written out is never resolved. `url` is as it is asked, every spelling of an address
-/// made plain.
+/// An address that is written out is never resolved. `url` is as it is asked, every spelling of an
+/// address made plain.
 fn check_literal(url: &reqwest::Url, host: &str) -> Result<(), HttpError> {
     let literal = url.host_str().map(|host| host.trim_matches(['[', ']']).trim_end_matches('.'));
     let Some(address) = literal.and_then(|host| host.parse::<IpAddr>().ok()) else { return Ok(()) };

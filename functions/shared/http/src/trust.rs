@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ClientError;
 
-/// A TLS configuration that takes one certificate for right, whoever issued it, and no other.
+/// A TLS configuration that takes one certificate for right, by any issuer, and no other.
 pub(crate) fn pinned(pin: &str) -> Result<ClientConfig, ClientError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = Pinned { digest: parse(pin)?, provider: Arc::clone(&provider) };

@@ -1,7 +1,8 @@
-//! Configuration and wiring, once for every host: the worker, the server, the checks and the dry run.
+//! Configuration and wiring, once for every host: the worker, the server, the checks and the dry
+//! run.
 //!
-//! A [`Configuration`] is flows and connectors that go together. [`source`] and [`targets`] make the
-//! clients that it needs, with the secret of the host.
+//! A [`Configuration`] is flows and connectors that go together. [`source`] and [`targets`] make
+//! the clients that it needs, with the secret of the host.
 
 mod configuration;
 mod error;

@@ -1,4 +1,4 @@
-//! The receive path without the network, for whoever counts its instructions: `cargo verify guards` does.
+//! The receive path without the network, as `cargo verify guards` counts its instructions.
 //!
 //! `cargo bench -p greenlight-sources --bench receive_path -- verify|decrypt|authenticate|receive TIMES`
 

@@ -24,7 +24,8 @@ impl SecretFile {
         &self.0
     }
 
-    /// Writes another document, for its owner alone; there is the old one or the new one, and no half.
+    /// Writes another document, for its owner alone; there is the old one or the new one, and no
+    /// half.
     ///
     /// # Errors
     /// [`SecretError::Unavailable`] says why the file cannot be written.

@@ -1,4 +1,5 @@
-//! Where greenlight runs: a stack on AWS, or a data folder of this machine. Every command works on both.
+//! Where greenlight runs: a stack on AWS, or a data folder of this machine. Every command works on
+//! both.
 
 #[cfg(feature = "aws")]
 mod aws;

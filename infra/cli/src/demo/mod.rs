@@ -1,4 +1,4 @@
-//! See it work: serve, with a stub of Feishu and of a NAC beside it, and a story told in a few lines.
+//! See it work: serve, with a stub of Feishu and of a NAC beside it, and each step in a line.
 
 mod radius;
 mod scenario;
@@ -25,10 +25,10 @@ pub use radius::run_radius;
 const APPROVAL_CODE: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
 const NAC_TOKEN: &str = "demo-nac-token";
 
-/// However slow the machine: the story takes less than a second on most.
+/// However slow the machine: the scenario takes less than a second on most.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The demonstration could not be given, or the story went wrong.
+/// The demonstration could not run, or did not go as it should.
 #[derive(Debug, Error)]
 pub enum DemoError {
     /// Loopback or the temporary folder cannot be used.
@@ -56,14 +56,14 @@ pub enum DemoError {
     #[error("the queue was not empty after {} s", TIMEOUT.as_secs())]
     NotDrained,
     /// What was seen is not what should be.
-    #[error("the story went wrong: {0} of its lines are not as they should be")]
+    #[error("the demonstration went wrong: {0} of its lines are not as they should be")]
     Wrong(usize),
 }
 
-/// Tells the story; `keep` leaves everything running until it is interrupted.
+/// Runs the scenario; `keep` leaves everything running until it is interrupted.
 ///
 /// # Errors
-/// [`DemoError::Wrong`] when the story went wrong, the others when it could not be told.
+/// [`DemoError::Wrong`] when a step went wrong, the others when it could not run.
 pub async fn run(keep: bool) -> Result<(), DemoError> {
     let mut stage = Stage::set().await?;
     outln!("greenlight demo: Feishu and the NAC are stubs on loopback, everything else is real");

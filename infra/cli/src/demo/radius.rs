@@ -1,4 +1,5 @@
-//! A real RADIUS server says yes: FreeRADIUS keeps a device out, an approval ends, and it lets it in.
+//! A real RADIUS server says yes: FreeRADIUS keeps a device out, an approval ends, and it lets it
+//! in.
 
 use super::{APPROVAL_CODE, DemoError, Stage};
 use crate::output::outln;
@@ -15,10 +16,11 @@ const SPELLINGS: [&str; 5] = [
 
 const OTHER: &str = "00:00:5e:00:53:02";
 
-/// The story, told once over FreeRADIUS's SQL tables, and once over an HTTP service that it asks.
+/// The scenario, once over FreeRADIUS's SQL tables, and once over an HTTP service that it asks.
 ///
 /// # Errors
-/// [`DemoError::Radius`] when FreeRADIUS is not installed, [`DemoError::Wrong`] when the story went wrong.
+/// [`DemoError::Radius`] when FreeRADIUS is not installed, [`DemoError::Wrong`] when a step went
+/// wrong.
 pub async fn run_radius() -> Result<(), DemoError> {
     outln!("greenlight demo: FreeRADIUS is real, and so is everything else but Feishu");
     outln!("                 FreeRADIUS 及其余流程均为真实运行，仅飞书为本机桩服务");

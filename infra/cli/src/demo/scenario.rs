@@ -1,4 +1,4 @@
-//! The story: four devices, duplicates, a forged event, a mistyped address.
+//! The scenario: four devices, duplicates, a forged event, a mistyped address.
 
 use http::StatusCode;
 
@@ -101,7 +101,7 @@ impl Stage {
         outln!("{}\n", curl(&self.app.url_check("hello"), &self.url()));
         outln!("# the approval once more: answered 200, and nothing happens twice");
         outln!("{}\n", curl(&self.approval("event-6", "INSTANCE-1", "APPROVED"), &self.url()));
-        outln!("# nobody's event: answered 401");
+        outln!("# a forged event: answered 401");
         outln!("curl -s -i {} -d '{{\"type\":\"event_callback\"}}'", self.url());
     }
 }

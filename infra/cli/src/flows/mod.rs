@@ -47,7 +47,7 @@ impl Files {
     }
 }
 
-/// Something is wrong, or cannot be told.
+/// The flows are wrong, or the instance cannot be planned.
 #[derive(Debug, Error)]
 pub enum FlowsProblem {
     /// The file cannot be read.
@@ -81,7 +81,7 @@ pub enum FlowsProblem {
     /// Targets or the office system cannot be set up.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// A request cannot be told.
+    /// A request cannot be rendered.
     #[error("{0}")]
     NotPlanned(Reason),
     /// The secret cannot be read.
@@ -147,7 +147,8 @@ pub fn check(files: &Files) -> Result<String, FlowsProblem> {
     Ok(text)
 }
 
-/// The credentials that the flows need, as target and key, with the values of variables from `known`.
+/// The credentials that the flows need, as target and key, with the values of variables from
+/// `known`.
 ///
 /// # Errors
 /// [`FlowsProblem`] when the flows are wrong.

@@ -21,8 +21,8 @@ pub struct OfBackend {
     pub differences: Vec<&'static str>,
 }
 
-/// The flows to look at for a backend: those of the file that was given, else those that run there. A
-/// stack's parameter goes before what its worker kept when it started last.
+/// The flows to look at for a backend: those of the file that was given, else those that run there.
+/// A stack's parameter goes before what its worker kept when it started last.
 ///
 /// # Errors
 /// [`OfBackendError`] when the ledger or a file cannot be read.
@@ -57,7 +57,7 @@ impl OfBackend {
     }
 }
 
-/// The flows of a backend cannot be told.
+/// The flows of a backend cannot be read.
 #[derive(Debug, Error)]
 pub enum OfBackendError {
     /// The ledger says no.

@@ -26,7 +26,8 @@ const HELD_FOR: Duration = Duration::from_secs(90);
 /// How long to wait when the queue itself fails.
 const QUEUE_ERROR_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The interval for messages that no signal announces: those that `greenlight dlq redrive` put back.
+/// The interval for messages that no signal announces: those that `greenlight dlq redrive` put
+/// back.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Processes the messages of the queue.
@@ -128,7 +129,7 @@ async fn attempt(
         }
     };
     if let Err(error) = result {
-        tracing::warn!(%error, "the message comes back at the end of its visibility timeout");
+        tracing::warn!(%error, "the message is given out again after its visibility timeout");
     }
     completed.notify_waiters();
 }

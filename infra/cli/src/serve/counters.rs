@@ -1,4 +1,5 @@
-//! The figures of a process that runs for long, for a monitoring system that asks: the text format of Prometheus.
+//! The figures of a process that runs for long, for a monitoring system that asks: the text format
+//! of Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +16,7 @@ pub(super) struct Counters(Mutex<BTreeMap<&'static str, Family>>);
 /// All of one name, by labels.
 #[derive(Debug, Default)]
 struct Family {
-    /// Whether it is a time: told as a sum of seconds and a count.
+    /// Whether it is a time: exported as a sum of seconds and a count.
     is_time: bool,
     samples: BTreeMap<String, Sample>,
 }

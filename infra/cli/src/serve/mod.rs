@@ -1,4 +1,4 @@
-//! Both stories in one process, on one machine: SQLite for queue, dead-letter queue and ledger.
+//! Both use cases in one process, on one machine: SQLite for queue, dead-letter queue and ledger.
 
 mod consumer;
 mod counters;
@@ -35,7 +35,7 @@ use webhook::SignallingQueue;
 /// Feishu's OpenAPI.
 pub const FEISHU_BASE_URL: &str = greenlight_sources::feishu::BASE_URL;
 
-/// What `greenlight serve` is told.
+/// The options of `greenlight serve`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where to listen; port 0 takes any free one.
@@ -105,7 +105,7 @@ impl Ports for OnOneMachine {
     type Clock = SystemClock;
 }
 
-/// Both stories, running.
+/// Both use cases, running.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -144,8 +144,8 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     result
 }
 
-/// The operator's page beside the server. Its token is in the data folder, for whoever may read that, and not in
-/// the log.
+/// The operator's page beside the server. Its token is in the data folder, for those who may read
+/// that, and not in the log.
 async fn show_page(server: &Server, port: u16, data: &Path) -> Result<JoinHandle<()>, ServeError> {
     let token = Token::random();
     let file = data.join("ui-token");

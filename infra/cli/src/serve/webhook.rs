@@ -1,4 +1,4 @@
-//! The HTTP side: `POST /api/event`, and for whoever watches it `/healthz`, `/readyz` and `/metrics`.
+//! The HTTP side: `POST /api/event`, and for monitoring `/healthz`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ const SMALL_BODY_BYTES: usize = 16 * 1024;
 /// The most larger bodies that are read at a time: with 512 small ones 24 MiB of memory.
 const MAX_LARGE_BODIES: usize = 64;
 
-/// The queue, and a signal to whoever consumes it.
+/// The queue, and a signal to its consumer.
 #[derive(Clone, Debug)]
 pub(super) struct SignallingQueue {
     database: Database,
@@ -85,7 +85,7 @@ impl Inlet {
     }
 }
 
-/// What a monitoring system is told of.
+/// What a monitoring system reads.
 #[derive(Clone, Debug)]
 pub(super) struct Watched {
     pub(super) database: Database,

@@ -119,7 +119,8 @@ impl StubFeishu {
     }
 }
 
-/// A form in the shape of a real one: instructions, a text field, and a table with a device per row.
+/// A form in the shape of a real one: instructions, a text field, and a table with a device per
+/// row.
 #[must_use]
 pub fn form_of(single: &str, table: &[&str]) -> Value {
     let row = |(number, mac): (usize, &&str)| {
@@ -196,7 +197,8 @@ async fn subscribe(
     (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": {}})))
 }
 
-/// Every approval has the form of [`form_of`]; in a definition the columns of a table are its `children`.
+/// Every approval has the form of [`form_of`]; in a definition the columns of a table are its
+/// `children`.
 async fn definition(State(state): State<Shared>, headers: HeaderMap) -> (StatusCode, Json<Value>) {
     if !is_logged_in(&lock(&state), &headers) {
         return error(99_991_663, "Invalid access token for authorization");

@@ -1,4 +1,5 @@
-//! Stands in for Feishu's OpenAPI and for a NAC, on loopback, faults on request; and runs a real RADIUS server.
+//! Stands in for Feishu's OpenAPI and for a NAC, on loopback, faults on request; and runs a real
+//! RADIUS server.
 
 mod feishu;
 mod nac;

@@ -24,7 +24,7 @@ pub struct StubNac {
 #[derive(Clone, Debug)]
 struct Shared {
     inside: Arc<Mutex<Inside>>,
-    /// Told of each call.
+    /// Notified of each call.
     called: Arc<Notify>,
 }
 
@@ -246,7 +246,8 @@ async fn list(State(state): State<Shared>, headers: HeaderMap) -> StubAnswer {
     }
 }
 
-/// What `rlm_rest` of `FreeRADIUS` asks: 200 for a device that is on the whitelist, 404 for another.
+/// What `rlm_rest` of `FreeRADIUS` asks: 200 for a device that is on the whitelist, 404 for
+/// another.
 async fn authorize(State(state): State<Shared>, Json(body): Json<Value>) -> StatusCode {
     let mac = body["User-Name"]["value"][0].as_str().unwrap_or_default();
     if lock(&state).whitelist.contains(mac) { StatusCode::OK } else { StatusCode::NOT_FOUND }

@@ -1,4 +1,5 @@
-//! A real RADIUS server: Debian's FreeRADIUS, asked as a switch asks it (MAC authentication bypass).
+//! A real RADIUS server: Debian's FreeRADIUS, asked as a switch asks it (MAC authentication
+//! bypass).
 
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -234,8 +235,8 @@ fn sql_module(file: &Path) -> String {
     )
 }
 
-/// A device is who it says it is when both names are the same address, and it is let in when it is on the
-/// whitelist, before its access ends.
+/// A device is who it says it is when both names are the same address, and it is let in when it is
+/// on the whitelist, before its access ends.
 const SITE: &str = r#"
 server mab {
   listen {

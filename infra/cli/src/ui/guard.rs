@@ -1,4 +1,5 @@
-//! Who may see the page and press its buttons: the operator alone, and not the pages of other sites.
+//! Who may see the page and press its buttons: the operator alone, and not the pages of other
+//! sites.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ impl Token {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 16];
-        // There is no operator's machine without a source of randomness; a page without one opens for nobody.
+        // There is no operator's machine without a source of randomness; a page without one does
+        // not open.
         let is_random = getrandom::fill(&mut bytes).is_ok();
         let token = format!("{:032x}", u128::from_be_bytes(bytes));
         Self(if is_random { token } else { String::new() })
@@ -71,8 +73,8 @@ impl Guard {
         self.form.is(token)
     }
 
-    /// Cookies of one host go to all its ports: each page has its own. Whoever opens another user's server on loopback
-    /// in the same browser hands it over, which the README says.
+    /// Cookies of one host go to all its ports: each page has its own. A person who opens another
+    /// user's server on loopback in the same browser hands it over, which the README says.
     fn cookie(&self) -> String {
         format!("greenlight_{}", self.port)
     }
@@ -85,7 +87,7 @@ impl Guard {
         pairs.any(|(key, value)| key.trim() == name && self.session.is(value.trim()))
     }
 
-    /// A name of somebody else's that leads to loopback is not ours.
+    /// Another name that leads to loopback is not ours.
     pub(super) fn is_our_host(&self, headers: &HeaderMap) -> bool {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         ["127.0.0.1", "localhost"].iter().any(|name| host == format!("{name}:{}", self.port))
@@ -105,7 +107,7 @@ pub(super) struct Login {
     token: Option<String>,
 }
 
-/// Lets the operator pass, and whoever has the token become one.
+/// Lets the operator pass, and the holder of the token become one.
 pub(super) async fn only_the_operator(
     State(inside): State<Arc<Inside>>,
     Query(login): Query<Login>,

@@ -1,7 +1,8 @@
 //! `greenlight ui` and `serve --ui`: a page for people, on loopback only.
 //!
-//! Whoever may open it may put letters back, so it asks for a token that only the operator has, takes nothing from
-//! another backend's pages, and says in its headers that it runs no script but its own.
+//! Who may open it may put dead letters back, so it asks for a token that only the operator has,
+//! takes nothing from another backend's pages, and says in its headers that it runs no script but
+//! its own.
 
 mod guard;
 mod page;
@@ -122,7 +123,7 @@ impl Ui {
     }
 }
 
-/// Nothing but what is ours may run, nobody may frame it, nothing of it is kept by the browser.
+/// Nothing but what is ours may run, no page may frame it, nothing of it is kept by the browser.
 async fn headers(State(inside): Shared, request: Request, next: Next) -> Response {
     if !inside.guard.is_our_host(request.headers()) {
         return (StatusCode::MISDIRECTED_REQUEST, "this is 127.0.0.1's page\n").into_response();

@@ -41,7 +41,7 @@ pub(super) struct Page {
     found: Option<Vec<RequestHistory>>,
     recent: Vec<RequestHistory>,
     letters: Vec<StoredDeadLetter>,
-    /// Dead letters that somebody else holds.
+    /// Dead letters that another receiver holds.
     elsewhere: usize,
     grants: Vec<Grant>,
 }

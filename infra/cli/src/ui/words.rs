@@ -62,7 +62,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("worker", "worker", "处理"),
     ("in_flight", "in flight", "处理中"),
     ("targets", "targets", "目标系统"),
-    ("left_in_peace", "away", "不可用"),
+    ("left_in_peace", "circuit open", "熔断"),
     ("dead", "dead letters", "死信"),
     ("search", "Search", "搜索"),
     (
@@ -85,7 +85,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("no_letters", "The dead-letter queue is empty.", "死信队列为空。"),
     (
         "elsewhere",
-        "Held by somebody else, such as a poll in the console, and hidden for now",
+        "Held by another receiver, such as a poll in the console, and hidden for now",
         "正被其他使用者接收（如控制台轮询），暂不可见",
     ),
     ("reason", "Reason", "原因"),
@@ -93,10 +93,10 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("redrive", "Redrive", "重投"),
     (
         "redriven",
-        "The letter is back in the queue: only what was not done yet is done.",
+        "The dead letter is back in the queue: only what was not done yet is done.",
         "已重新入队：只会执行尚未完成的部分。",
     ),
-    ("gone", "The letter was not there any more.", "该死信已不存在。"),
+    ("gone", "The dead letter was not there any more.", "该死信已不存在。"),
     ("grants", "Grants", "授权"),
     ("no_grants", "No device is granted.", "没有授权的设备。"),
     ("device", "Device", "设备"),

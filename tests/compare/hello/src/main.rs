@@ -1,4 +1,5 @@
-//! The floor of a comparison: what any Rust function on `lambda_http` costs before it does anything.
+//! The floor of a comparison: what any Rust function on `lambda_http` costs before it does
+//! anything.
 
 use lambda_http::{Error, Request, run, service_fn};
 

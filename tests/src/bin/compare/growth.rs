@@ -24,7 +24,8 @@ pub(crate) fn json(growths: &[Growth]) -> Value {
     growths.iter().map(points).collect()
 }
 
-/// A panel each: dots, and the line from nothing to the last of them, where all would be if it grew evenly.
+/// A panel each: dots, and the line from nothing to the last of them, where all would be if it grew
+/// evenly.
 pub(crate) fn svg(growths: &[Growth]) -> String {
     let (width, height, left, top) = (280.0, 150.0, 60.0, 40.0);
     let mut text = String::from(

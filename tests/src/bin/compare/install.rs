@@ -48,8 +48,8 @@ fn root() -> Result<PathBuf, String> {
     workspace().canonicalize().map_err(|error| error.to_string())
 }
 
-/// A program of the workspace, built with optimisation; by itself, as others bring features into the crates that
-/// they share.
+/// A program of the workspace, built with optimisation; by itself, as others bring features into
+/// the crates that they share.
 pub(crate) fn built(package: &str, program: &str) -> Result<PathBuf, String> {
     let root = root()?;
     println!("compare: building {program}");
@@ -183,8 +183,8 @@ fn version(program: &str, flag: &str) -> String {
         .map_or_else(|_| "?".to_owned(), |it| String::from_utf8_lossy(&it.stdout).trim().to_owned())
 }
 
-/// The size of a file or folder as a deflated zip, in MiB: all of its packages, those of AWS too, which some of
-/// Lambda's runtimes bring along.
+/// The size of a file or folder as a deflated zip, in MiB: all of its packages, those of AWS too,
+/// which some of Lambda's runtimes bring along.
 fn zipped(path: &Path) -> Result<f64, String> {
     let script = "import os, sys, tempfile, zipfile
 path = sys.argv[1]

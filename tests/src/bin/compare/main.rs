@@ -1,6 +1,8 @@
-//! `cargo compare`: greenlight beside what people would use instead, and beside the floor, in one run on this machine.
+//! `cargo compare`: greenlight beside what people would use instead, and beside the floor, in one
+//! run on this machine.
 //!
-//! Contenders do the same job on the same freshly encrypted and signed events, in turn; medians are told.
+//! Contenders do the same job on the same freshly encrypted and signed events, in turn; medians are
+//! shown.
 
 mod figures;
 mod growth;

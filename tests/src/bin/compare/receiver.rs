@@ -79,7 +79,7 @@ impl Bench {
         vec![first_ms, median(warm), cpu_ms, peak_mib, contender.zip_mib]
     }
 
-    /// Whoever answers 200 and did not enqueue is no contender.
+    /// A receiver that answers 200 and did not enqueue is no contender.
     async fn answered(&mut self, api: &mut RuntimeApi, event: Value, contender: &Bootstrap) {
         let answer = api.invoke(event).await;
         assert_eq!(answer["statusCode"], 200, "{}: {answer}", contender.name);

@@ -44,7 +44,8 @@ fn shown(figure: f64, Column { unit, .. }: &Column) -> String {
     format!("{figure:.digits$} {unit}")
 }
 
-/// Writes `docs/compare.json`, where other sections stay as they are, and the section's pictures; and names them.
+/// Writes `docs/compare.json`, where other sections stay as they are, and the section's pictures;
+/// and names them.
 pub(crate) fn write(section: &Section) -> io::Result<Vec<String>> {
     let mut document = document();
     document[section.name] = json_of(section);

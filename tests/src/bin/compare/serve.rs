@@ -84,7 +84,8 @@ impl Ours {
     }
 }
 
-/// While events come in it does everything else, too: it reads instances, calls the NAC and writes its ledger.
+/// While events come in it does everything else, too: it reads instances, calls the NAC and writes
+/// its ledger.
 async fn run_ours(program: &Path) -> Vec<f64> {
     let ours = Ours::start(program, EVENTS, "I").await;
     let went = send_all(ours.address, events(&ours.scene, EVENTS, "I"), CONNECTIONS).await;
@@ -102,7 +103,8 @@ async fn run_ours(program: &Path) -> Vec<f64> {
     figures(&went, held, number(APPROVALS) / took.as_secs_f64())
 }
 
-/// What `serve` holds in memory, in MiB, after each hundred thousand of a million events about a thousand approvals.
+/// What `serve` holds in memory, in MiB, after each hundred thousand of a million events about a
+/// thousand approvals.
 pub(crate) async fn million(program: &Path) -> Vec<(u32, f64)> {
     let Ours { scene, serving, address, _folder } = Ours::start(program, 1_000, "M").await;
     let mut held = Vec::new();
@@ -153,7 +155,7 @@ async fn run_django(server: &Server) -> Vec<f64> {
     figures(&went, held, f64::NAN)
 }
 
-/// Returns when somebody listens at `address`.
+/// Returns when a process listens at `address`.
 async fn answers(address: SocketAddr) {
     while TcpStream::connect(address).await.is_err() {
         tokio::task::yield_now().await;

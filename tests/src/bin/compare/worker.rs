@@ -1,5 +1,6 @@
-//! The worker: a batch of ten requests with one device each, for a NAC that takes 50 ms; and the same batch again,
-//! as a queue may give it out twice. And how the time grows with the batch and with the form.
+//! The worker: a batch of ten requests with one device each, for a NAC that takes 50 ms; and the
+//! same batch again, as a queue may give it out twice. And how the time grows with the batch and
+//! with the form.
 
 use std::time::{Duration, Instant};
 
@@ -143,7 +144,8 @@ impl<'a> Bench<'a> {
             .build()
     }
 
-    /// Until the batch is answered for, in ms. All of it is done then, with so many calls of the NAC.
+    /// Until the batch is answered for, in ms. All of it is done then, with so many calls of the
+    /// NAC.
     async fn done(&mut self, batch: &[Message], calls: usize) -> f64 {
         let before = self.stage.scene.nac.calls();
         let start = Instant::now();

@@ -36,8 +36,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Draws it up from what was sent, the NAC's log, the moments of the kills, and the dead letters, each
-    /// as class and body.
+    /// Draws it up from what was sent, the NAC's log, the moments of the kills, and the
+    /// dead letters, each as class and body.
     pub(crate) fn of(
         title: &'static str,
         approvals: &[Approval],
@@ -60,7 +60,7 @@ impl Account {
         }
         times.sort();
         let (explained, doubled) = repetitions(log, kills);
-        // A form that is bad is so each time that it is told of.
+        // A bad form is bad at each of its events.
         let letters: BTreeSet<(&str, String)> =
             dead_letters.iter().map(|(class, body)| (class.as_str(), instance_of(body))).collect();
         let mut by_class = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Thousands of approvals through everything that goes wrong, and an account of every device.
 //!
-//! `soak` takes two minutes and a half: 1,000 approvals through `greenlight serve`, 30 through the deployed
-//! template. `soak --long` sends 10,000 through `serve`.
+//! `soak` takes two minutes and a half: 1,000 approvals through `greenlight serve`, 30 through the
+//! deployed template. `soak --long` sends 10,000 through `serve`.
 
 mod account;
 mod load;

@@ -1,4 +1,4 @@
-//! Through the deployed template, on a local AWS, while the NAC fails and is away once.
+//! Through the deployed template, on a local AWS, while the NAC fails and is unreachable once.
 
 use std::time::Instant;
 

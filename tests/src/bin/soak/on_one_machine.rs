@@ -1,4 +1,5 @@
-//! Through `greenlight serve`, which is killed again and again, while the NAC fails and is away twice.
+//! Through `greenlight serve`, which is killed again and again, while the NAC fails and is
+//! unreachable twice.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ pub(crate) async fn run(count: u32) -> Account {
             }
             if step % KILL_EVERY == 0 {
                 serving.kill().await;
-                kills.lock().expect("nobody panicked").push(Instant::now());
+                kills.lock().expect("no thread panicked").push(Instant::now());
                 serving = Serving::start(&scene, folder.path()).await;
                 address.send_replace(serving.url().to_owned());
             }
@@ -76,7 +77,7 @@ pub(crate) async fn run(count: u32) -> Account {
     let letters: Vec<_> =
         letters.into_iter().map(|letter| (letter.class().to_owned(), letter.body)).collect();
     serving.stop().await;
-    let kills = kills.into_inner().expect("nobody panicked");
+    let kills = kills.into_inner().expect("no thread panicked");
     let account =
         Account::of("through `greenlight serve`", &load, &scene.nac.log(), &kills, &letters);
     account.print();

@@ -45,11 +45,21 @@ fn of_comments(text: &str) -> Vec<Prose<'_>> {
         .collect()
 }
 
-/// Comments, and string literals that hold more than one word: the others are names.
+/// Comments but for their blocks of code, and string literals that hold more than one word: the
+/// others are names.
 fn of_rust(text: &str) -> Vec<Prose<'_>> {
     let mut found = Vec::new();
-    let mut rest = Rest::Code;
+    let (mut rest, mut is_code) = (Rest::Code, false);
     for (line, whole) in (1..).zip(text.lines()) {
+        let comment = whole.trim_start().trim_start_matches(['/', '!']).trim_start();
+        let is_comment = matches!(rest, Rest::Code) && whole.trim_start().starts_with("//");
+        if is_comment && comment.starts_with("```") {
+            is_code = !is_code;
+        }
+        if is_comment && is_code {
+            continue;
+        }
+        is_code &= is_comment;
         let mut left = whole;
         while !left.is_empty() {
             let (piece, next) = rest.take(&mut left);
@@ -59,8 +69,8 @@ fn of_rust(text: &str) -> Vec<Prose<'_>> {
                 Piece::Text(text) => text.trim().contains(' '),
             };
             if let (Piece::Comment(piece) | Piece::Text(piece), true) = (piece, is_prose) {
-                let is_line = matches!(rest, Rest::Code) && whole.trim_start().starts_with("//");
-                found.push(Prose { line, text: without_code(piece), whole, is_line });
+                let text = without_code(piece);
+                found.push(Prose { line, text, whole, is_line: is_comment });
             }
             rest = next;
         }

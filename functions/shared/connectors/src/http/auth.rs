@@ -1,8 +1,9 @@
 //! How a connector says who we are. The credentials themselves stand in the secret.
 //!
-//! One mechanism for all: templates over `secret` (the target's part of the secret document), over what a
-//! login gave, and over `random` and `now`. A bearer token, a key in a query, `OAuth2` client
-//! credentials, a login for a token or for cookies, a CSRF token fetched first and a salted hash are all data.
+//! One mechanism for all: templates over `secret` (the target's part of the secret document), over
+//! what a login gave, and over `random` and `now`. A bearer token, a key in a query, `OAuth2`
+//! client credentials, a login for a token or for cookies, a CSRF token fetched first and a salted
+//! hash are all data.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -75,8 +76,8 @@ impl Session {
     }
 }
 
-/// The cookies that an answer sets. Their attributes do not matter: they go back to the one target that
-/// set them, for as long as the login is good.
+/// The cookies that an answer sets. Their attributes do not matter: they go back to the one target
+/// that set them, for as long as the login is good.
 pub(super) fn cookies(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut cookies = BTreeMap::new();
     for cookie in headers.get_all(header::SET_COOKIE) {

@@ -144,7 +144,8 @@ impl Operation {
         self.steps.iter().flat_map(of_step).any(|needed| variable(&needed) == name)
     }
 
-    /// The variables that the flow must give: all that are needed and neither always there nor saved.
+    /// The variables that the flow must give: all that are needed and neither always there nor
+    /// saved.
     fn needs_of_flow(&self, connector: &Connector) -> BTreeSet<String> {
         let mut given: BTreeSet<&str> = always_there().chain(OF_ANSWER).collect();
         given.extend(connector.optional.iter().map(String::as_str));

@@ -23,14 +23,14 @@ pub struct Connector {
     /// The product, for people.
     #[serde(default)]
     pub title: String,
-    /// What nobody has seen a real one do yet, a sentence each.
+    /// What was not yet verified against a real one, a sentence each.
     #[serde(default)]
     pub unverified: Vec<String>,
     /// How addresses are spelled. Default: lower case, colons.
     #[serde(default)]
     pub mac: Spelling,
-    /// What a target says of itself in `[targets.NAME.params]`: name and default; one without a default
-    /// is required.
+    /// What a target says of itself in `[targets.NAME.params]`: name and default; one without a
+    /// default is required.
     #[serde(default)]
     pub params: BTreeMap<String, Param>,
     /// Fields that a flow may give and need not: `none` in templates when it does not.
@@ -39,7 +39,7 @@ pub struct Connector {
     /// How we say who we are. Default: not at all.
     #[serde(default)]
     pub auth: Auth,
-    /// How much a target bears.
+    /// The limits of a target.
     #[serde(default)]
     pub limits: Limits,
     /// What can be done: `add`, `remove`, `find`.
@@ -62,7 +62,8 @@ pub struct Auth {
     pub cookies: bool,
     /// A request that is made first; what it `capture`s is there for the templates above.
     pub login: Option<Step>,
-    /// For how many seconds a login is good: a template over its answer. Default: until it is refused.
+    /// For how many seconds a login is good: a template over its answer. Default: until it is
+    /// refused.
     pub expires_in: Option<String>,
     /// The statuses that say that a login is no longer good. Default: 401.
     pub unauthorized_status: Vec<u16>,
@@ -126,7 +127,8 @@ pub struct Step {
     /// Headers, besides those of the body and of `auth`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A JSON body whose strings are templates; one that is a single `{{ expression }}` keeps its type.
+    /// A JSON body whose strings are templates; one that is a single `{{ expression }}` keeps its
+    /// type.
     pub json: Option<toml::Value>,
     /// A form body (`application/x-www-form-urlencoded`).
     pub form: Option<BTreeMap<String, String>>,

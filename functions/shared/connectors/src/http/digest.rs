@@ -59,7 +59,8 @@ impl Challenge {
         if self.is_sha256 { hex(&Sha256::digest(text)) } else { hex(&Md5::digest(text)) }
     }
 
-    /// The value of `Authorization` for a request; `count` is the how-manieth answer to this challenge it is.
+    /// The value of `Authorization` for a request; `count` is the how-manieth answer to this
+    /// challenge it is.
     pub(super) fn answer(
         &self,
         login: &Login<'_>,

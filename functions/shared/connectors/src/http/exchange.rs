@@ -43,12 +43,12 @@ pub(super) const LONGEST_QUICK_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 struct Slot {
     current: Arc<Session>,
-    /// With which secret, and until when nobody tries it again.
+    /// With which secret, and until when it is not tried again.
     failed: Option<(Arc<Secret>, Timestamp, Failure)>,
 }
 
-/// A login that failed is not tried again for so long: NACs lock accounts, and whoever waits for it would
-/// wait for each.
+/// A login that failed is not tried again for so long: NACs lock accounts, and each request that
+/// waits for it would wait for each.
 const LOGIN_RESTS: Duration = Duration::from_secs(20);
 
 /// The largest answer that is looked into, in bytes: as a tree it takes forty times as much.
@@ -83,7 +83,8 @@ impl Step {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
-    /// Logs in where there is a login, else looks whether anything answers: whatever it says is an answer.
+    /// Logs in where there is a login, else looks whether anything answers: whatever it says is an
+    /// answer.
     pub(super) async fn reach_target(&self, target: &HttpTarget<H>) -> Result<Reached, Failure> {
         if target.connector.auth.login.is_some() {
             self.session(target, &self.secret.current(), None).await?;
@@ -98,8 +99,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Ok(Reached::Answers)
     }
 
-    /// The answer to a step. Who is refused logs in again, or has the secret read again, and is heard once
-    /// more.
+    /// The answer to a step. Who is refused logs in again, or has the secret read again, and is
+    /// heard once more.
     pub(super) async fn exchange(
         &self,
         target: &HttpTarget<H>,
@@ -162,8 +163,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Some(session)
     }
 
-    /// A session that is good; `refused` is one that is not. Whoever comes while there is a login waits for
-    /// it, and takes what it brought.
+    /// A session that is good; `refused` is one that is not. A call that comes during a login waits
+    /// for it, and takes what it brought.
     async fn session(
         &self,
         target: &HttpTarget<H>,

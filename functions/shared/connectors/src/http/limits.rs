@@ -1,4 +1,4 @@
-//! How much a target bears, within one process.
+//! The limits of a target, within one process.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// them together.
 pub(super) const MAX_CONCURRENCY: usize = 64;
 
-/// How much a target bears. Workers that run beside each other each bear so much.
+/// The limits of a target. Each worker process has them for itself.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -21,8 +21,8 @@ pub struct Limits {
     pub concurrency: usize,
     /// Requests in a second; 0 for any number. Default: 0.
     pub per_second: u32,
-    /// One operation at a time, over all workers: for operations that read a list, change it and write it
-    /// back, where the other's change would be lost. Default: false.
+    /// One operation at a time, over all workers: for operations that read a list, change it and
+    /// write it back, where the other's change would be lost. Default: false.
     pub exclusive: bool,
 }
 
@@ -51,8 +51,9 @@ impl Gate {
         Self { room, interval, next: Mutex::default() }
     }
 
-    /// Waits until an operation may begin, which holds the permit until it is over. `None` when its first request
-    /// could not go before `deadline`: whoever waits in a long line must not begin when everybody goes.
+    /// Waits until an operation may begin, which holds the permit until it is over. `None` when its
+    /// first request could not go before `deadline`: a call that waited long must not begin when
+    /// its attempt ends.
     pub(super) async fn admit(
         &self,
         clock: &impl Clock,
@@ -71,7 +72,7 @@ impl Gate {
         }
     }
 
-    /// How long until the turn of whoever asks.
+    /// The time until the turn of the caller.
     fn turn(&self, now: Timestamp) -> Duration {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = now.max(*next);

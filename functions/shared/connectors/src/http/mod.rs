@@ -63,13 +63,13 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Ok(())
     }
 
-    /// Whether `target` bears one operation at a time.
+    /// Whether `target` allows one operation at a time only.
     #[must_use]
     pub fn is_exclusive(&self, target: &str) -> bool {
         self.targets.get(target).is_some_and(|target| target.connector.limits.exclusive)
     }
 
-    /// How many operations `target` bears at the same time; each request waits for its turn besides.
+    /// The concurrency limit of `target`; each request also waits for its turn.
     #[must_use]
     pub fn concurrency(&self, target: &str) -> usize {
         let limits = self.targets.get(target).map(|target| target.connector.limits);

@@ -22,7 +22,8 @@ pub struct Rule {
     pub when: Option<String>,
     /// What they mean.
     pub result: RuleResult,
-    /// With `repeat` and `retry`: how long to wait, in milliseconds. Default: none, or what `Retry-After` says.
+    /// With `repeat` and `retry`: how long to wait, in milliseconds. Default: none, or what
+    /// `Retry-After` says.
     pub after_ms: Option<u64>,
     /// For people: what such an answer means.
     #[serde(default)]
@@ -59,8 +60,8 @@ pub(super) struct Judgement<'a> {
     pub(super) class: Class,
 }
 
-/// What `answer` means by `rules`; what no rule names: 2xx is a step that is over, 401 (our credentials can be mended), 408, 425,
-/// 429 and 5xx may work later, everything else cannot.
+/// What `answer` means by `rules`; what no rule names: 2xx is a step that is over, 401 (credentials
+/// can be corrected), 408, 425, 429 and 5xx may work later, everything else cannot.
 pub(super) fn judge<'a>(
     rules: &'a [Rule],
     answer: &TargetAnswer,

@@ -15,8 +15,8 @@ use super::connector::Step;
 use super::exchange::HttpTarget;
 use crate::template::{self, needs};
 
-/// One request that would be made. Credentials are masked; what an earlier answer would tell stands in
-/// angle brackets.
+/// One request that would be made. Credentials are masked; what an earlier answer would tell stands
+/// in angle brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestPreview {
     /// The step's name, empty if it has none.

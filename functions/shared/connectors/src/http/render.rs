@@ -1,8 +1,9 @@
 //! From a step's templates and a call's values to a request.
 //!
-//! A value never leaves its place, because no text is ever pasted: a path segment is percent-encoded as
-//! one, a query or form value as one, a header value is refused when it could end the header, a JSON
-//! string is put into a tree that is written out as a whole, and so is an XML text.
+//! A value never leaves its place, because no text is ever pasted: a path segment is
+//! percent-encoded as one, a query or form value as one, a header value is refused when it could
+//! end the header, a JSON string is put into a tree that is written out as a whole, and so is an
+//! XML text.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,8 @@ use super::connector::Step;
 use super::xml;
 use crate::template::{TemplateError, text, value};
 
-/// All but the unreserved characters of RFC 3986, section 2.3, and the colon, which may stand in a segment
-/// and in a query, and which addresses are full of.
+/// All but the unreserved characters of RFC 3986, section 2.3, and the colon, which may stand in a
+/// segment and in a query, and which addresses are full of.
 const RESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 

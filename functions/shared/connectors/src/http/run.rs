@@ -15,7 +15,7 @@ use super::outcome::{RuleResult, judge};
 use super::render;
 use crate::template::{context, holds, value_of_answer};
 
-/// How often one step is sent within an attempt; longer patience is the queue's.
+/// How often one step is sent within an attempt; longer waits are the queue's.
 const QUICK_TRIES: u32 = 3;
 
 /// The wait before the second try; doubled before the third.
@@ -137,7 +137,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
                 target.sentence(step, call, &format!("was answered HTTP {status}: {misfit}"));
             return Err(Failure::give_up(Class::TargetRejected, text));
         }
-        // An answer that is tried again told nothing: the page is still the same.
+        // The answer of a step that is retried has no values: the page is still the same.
         if !matches!(judged.result, RuleResult::Retry | RuleResult::Fail) {
             variables.extend(saved);
         }

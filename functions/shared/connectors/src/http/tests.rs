@@ -340,7 +340,7 @@ async fn a_refused_credential_is_read_again_once() {
         add_with([answer(401), answer(201)], Some(secret("new")), Duration::from_mins(1)).await;
     assert_eq!(run.result, Ok(EffectOutcome::Done));
     assert_eq!(run.asked[1].headers()["authorization"], "Bearer new");
-    // Nobody's fault but the operator's: the request waits until the credential is mended.
+    // The operator corrects it: the request waits until the credential is right.
     let run = add([answer(401)]).await;
     assert!(
         matches!(run.result, Err(Failure::Retry { reason, .. }) if reason.class == Class::TargetAuthFailed)

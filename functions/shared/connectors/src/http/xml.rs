@@ -50,8 +50,8 @@ fn may_stand(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Reads XML: an element is its text, or its elements by name; repeated ones are a list. `None` when it is
-/// no XML.
+/// Reads XML: an element is its text, or its elements by name; repeated ones are a list. `None`
+/// when it is no XML.
 pub(super) fn read(text: &str) -> Option<Value> {
     let mut reader = Reader::from_str(text);
     // The document itself is the lowest element.

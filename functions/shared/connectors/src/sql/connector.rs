@@ -20,7 +20,7 @@ pub struct SqlConnector {
     /// What it is for, for people.
     #[serde(default)]
     pub title: String,
-    /// What nobody has seen a real one do yet.
+    /// What was not yet verified against a real one.
     #[serde(default)]
     pub unverified: Vec<String>,
     /// How addresses are spelled.
@@ -147,7 +147,7 @@ pub fn refuse_file(target: &str, url: &str) -> Result<(), ConnectorError> {
     if is_file(url) { Err(ConnectorError::NoSqlite(target.to_owned())) } else { Ok(()) }
 }
 
-/// The keys of the secret that a target of this url needs: a file needs nobody.
+/// The keys of the secret that a target of this url needs: a file needs none.
 pub(crate) fn secret_keys(url: &str) -> &'static [&'static str] {
     if is_file(url) { &[] } else { &["username", "password"] }
 }

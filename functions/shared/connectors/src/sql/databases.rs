@@ -122,8 +122,8 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         self.targets.contains_key(target)
     }
 
-    /// The connections to a target, made when they are needed, and anew when the login is refused and the
-    /// secret is another one by now.
+    /// The connections to a target, made when they are needed, and anew when the login is refused
+    /// and the secret is another one by now.
     async fn pool(&self, target: &DatabaseTarget) -> Result<AnyPool, Failure> {
         let mut pool = target.pool.lock().await;
         if let Some(pool) = &*pool {
@@ -253,8 +253,8 @@ impl DatabaseTarget {
         let url = with_credentials(&self.url, get("username"), get("password"));
         let is_mysql = self.marks == Marks::Question;
         AnyPoolOptions::new()
-            // A call that was given up while BEGIN was on its way leaves a transaction that sqlx does not
-            // know of, in which MySQL takes no other isolation level.
+            // A call that was given up while BEGIN was on its way leaves a transaction that sqlx
+            // does not know of, in which MySQL takes no other isolation level.
             .after_release(move |connection, _| {
                 Box::pin(async move {
                     if is_mysql {
@@ -270,8 +270,8 @@ impl DatabaseTarget {
             .map_err(|error| self.failure(&error))
     }
 
-    /// Runs the statements in one transaction, as if no other ran at the same time: two that both find
-    /// nothing there must not both insert.
+    /// Runs the statements in one transaction, as if no other ran at the same time: two that both
+    /// find nothing there must not both insert.
     async fn run_once(
         &self,
         pool: &AnyPool,
@@ -337,7 +337,7 @@ impl DatabaseTarget {
         // Serialization failure, deadlock; SQLite: what was read is not what is there any more.
         let conflicts: &[&str] = if self.is_sqlite() { &["517"] } else { &["40001", "40P01"] };
         if conflicts.contains(&&*code) {
-            // The database works: its breaker is not told.
+            // The database works: its breaker records no failure.
             let text =
                 format!("target `{}`: other transactions were in the way ({code})", self.name);
             let failure = Failure::retry(Class::TargetFailed, text);
@@ -430,8 +430,8 @@ impl DatabaseTarget {
             let code: u32 = code.parse().unwrap_or_default();
             matches!(code & 0xff, 1 | 18 | 19 | 20 | 25)
         } else {
-            // Data, constraints, and what is not there or not allowed; MySQL has numbers of its own for a
-            // field without a value, and for characters that a column cannot hold.
+            // Data, constraints, and what is not there or not allowed; MySQL has numbers of its own
+            // for a field without a value, and for characters that a column cannot hold.
             let mysql = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
             match mysql.map(sqlx::mysql::MySqlDatabaseError::number) {
                 Some(1267 | 1364 | 1366) => true,

@@ -1,4 +1,5 @@
-//! The SQL action: changes records in some system's database. How is data, as with the HTTP connector.
+//! The SQL action: changes records in some system's database. How is data, as with the HTTP
+//! connector.
 
 mod connector;
 #[cfg(feature = "act")]

@@ -69,8 +69,8 @@ impl Statement {
         first.eq_ignore_ascii_case(word)
     }
 
-    /// With the database's own marks for `:name`; what stands in quotes or comments is left alone, and so
-    /// is `::`.
+    /// With the database's own marks for `:name`; what stands in quotes or comments is left alone,
+    /// and so is `::`.
     pub(super) fn prepare(&self, marks: Marks) -> Prepared {
         let mut prepared = Prepared { sql: String::new(), names: Vec::new() };
         let mut rest = self.sql.as_str();

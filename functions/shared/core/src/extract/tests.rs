@@ -74,7 +74,7 @@ fn the_good_devices_of_a_bad_form_are_still_good() {
     assert_eq!(extracted.problems, expected);
 }
 
-/// A thousand times more than a form has place for; comparing each with each would take minutes.
+/// The form is a thousand times larger than a real one; comparing all pairs would take minutes.
 #[test]
 fn g15_an_endless_form_is_read_only_so_far() {
     let addresses: Vec<_> = (0..320_000).map(|n| format!("0000{n:08x}")).collect();
@@ -153,7 +153,7 @@ fn each_kind_takes_what_a_form_gives_for_it() {
         ("period", json!({"end": "31.12.2027"}), "`until` holds no date"),
         ("period", json!({"end": "2027-12-31T00:00:00"}), "`until` holds no date"),
         ("period", json!({"end": "2027-02-29T00:00:00Z"}), "`until` holds no date"),
-        // Filled in, with an end that cannot be read, and not left out.
+        // Filled in, with an unreadable end: not the same as left out.
         (
             "period",
             json!({"start": "2026-01-01T00:00:00Z", "end": ""}),
@@ -196,7 +196,7 @@ fn texts_become_values_and_may_be_optional() {
     assert!(without.values.values().all(Value::is_null) && without.problems.is_empty());
 }
 
-/// What people typed into a MAC field, from the field, with what must come out.
+/// Texts that people typed into a MAC field, with the expected devices.
 #[test]
 fn g19_texts_as_people_type_them_give_their_devices() {
     #[derive(serde::Deserialize)]
@@ -271,7 +271,7 @@ fn g19_extract_of_a_column_of_what_is_no_table_is_no_missing_value() {
     assert_eq!((json!(empty.values), empty.problems), (json!({"until": null}), vec![]));
 }
 
-/// `flows.toml` names the table twice: by what programs call it, and by what people see.
+/// `flows.toml` names the table twice: by the custom id, and by the label that people see.
 #[test]
 fn extract_of_a_field_from_the_table_of_the_devices_is_a_problem_under_any_name() {
     let rules = r#"

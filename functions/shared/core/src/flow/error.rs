@@ -1,4 +1,4 @@
-//! What can be wrong with `flows.toml`.
+//! The validation errors of `flows.toml`.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::renamed::RenamedKey;
 
-/// The keys down to a place in `flows.toml`; a flow is named by its name.
+/// The keys that lead to a value in `flows.toml`; a flow is identified by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPath(pub Vec<String>);
 
@@ -22,7 +22,7 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// Something is wrong with `flows.toml`.
+/// A validation error in `flows.toml`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum FlowsError {
     /// Not TOML, a key that is unknown or missing, or a value of the wrong type.
@@ -30,36 +30,36 @@ pub enum FlowsError {
     Toml {
         /// Counted from 1.
         line: usize,
-        /// What is wrong, with the place.
+        /// The error, with its position.
         problem: String,
     },
-    /// A key of an earlier name.
+    /// A key by its earlier name.
     #[error(transparent)]
     Renamed(#[from] RenamedKey),
-    /// `${NAME}` stands for a variable that is not set.
+    /// `${NAME}` refers to an environment variable that is not set.
     #[error("`{place}` needs the environment variable {name}, which is not set or is empty")]
     Unset {
-        /// Where.
+        /// The key.
         place: KeyPath,
         /// The variable.
         name: String,
     },
-    /// A `${` without an end, or around what is no name.
+    /// A `${` without an end, or without a valid name.
     #[error("`{place}` has a `${{` that is not followed by NAME and `}}`")]
     Placeholder {
-        /// Where.
+        /// The key.
         place: KeyPath,
     },
-    /// Something is named that is not there.
+    /// A reference to something that does not exist.
     #[error("flow `{flow}` names the {what} `{name}`, which is not there; there is: {known}")]
     Unknown {
         /// The flow.
         flow: String,
-        /// What kind of thing.
+        /// The kind of the reference.
         what: &'static str,
         /// Its name.
         name: String,
-        /// The names that are there.
+        /// The existing names.
         known: String,
     },
     /// Two flows for the same outcome of the same approval.
@@ -69,13 +69,13 @@ pub enum FlowsError {
     Unreachable {
         /// The flow that runs.
         first: String,
-        /// The flow that does not.
+        /// The flow that never runs.
         second: String,
     },
-    /// The format knows revocation, and this version does not act on it.
+    /// Revocation is part of the format, but not implemented yet.
     #[error("flow `{0}`: the decision `revoked` is not acted on yet; use `approved`")]
     Revoked(String),
-    /// A field from a table beside devices from the same table.
+    /// A field and the devices are columns of the same table.
     #[error(
         "flow `{flow}`: `{field}` and the devices of `{mac}` stand in the same table `{table}`: which row's value a device \
          would get is not known. Take the field from outside of the table, or the device from a table of its own"
@@ -96,28 +96,28 @@ pub enum FlowsError {
     /// A flow without any action.
     #[error("flow `{0}` has no actions")]
     Idle(String),
-    /// Waits that no queue could keep to.
+    /// A retry policy that no queue could keep to.
     #[error("`retry`: {0}")]
     Retry(&'static str),
-    /// Trust that cannot be.
+    /// An invalid combination of TLS settings.
     #[error("target `{target}`: `tls`: {problem}")]
     Tls {
         /// The target.
         target: String,
-        /// What is wrong.
+        /// The reason.
         problem: &'static str,
     },
-    /// A default that the form could not have said.
+    /// A default that a form could not contain.
     #[error("the default of field `{field}` of flow `{flow}`: {problem}")]
     Default {
         /// The flow.
         flow: String,
         /// The field.
         field: String,
-        /// What it must be.
+        /// The expected value.
         problem: &'static str,
     },
-    /// A field with nowhere to come from.
+    /// A field without a place to read from.
     #[error("field `{field}` of flow `{flow}` has an empty `from`")]
     Nowhere {
         /// The flow.

@@ -1,4 +1,4 @@
-//! Reads `flows.toml` and checks it; all mistakes are told at once.
+//! Reads and validates `flows.toml`; all errors are reported at once.
 
 use std::collections::BTreeMap;
 
@@ -31,11 +31,12 @@ pub fn schema() -> serde_json::Value {
 }
 
 impl Flows {
-    /// Reads `flows.toml`; `${NAME}` takes a value from `environment`, and never becomes syntax.
+    /// Reads `flows.toml`; `${NAME}` takes its value from `environment`, and is never parsed as
+    /// syntax.
     ///
     /// # Errors
-    /// Every [`FlowsError`], with its line or its key. What is no TOML, or has keys that are unknown, wrong
-    /// or missing, is not looked into further.
+    /// Every [`FlowsError`], with its line or key. Invalid TOML and keys that are unknown, missing
+    /// or of the wrong type end the validation.
     pub fn parse(
         text: &str,
         environment: Environment<'_>,
@@ -58,16 +59,16 @@ impl Flows {
 }
 
 impl Approvals {
-    /// Reads the approvals of `flows.toml`; needs the variables of the approval codes only.
+    /// Reads the approvals of `flows.toml`; needs the variables of the definition ids only.
     ///
     /// # Errors
-    /// As [`Flows::parse`].
+    /// Same as [`Flows::parse`].
     pub fn parse(
         text: &str,
         environment: Environment<'_>,
     ) -> Result<Self, ValidationErrors<FlowsError>> {
         let mut errors = Vec::new();
-        // What the worker would refuse must not be enqueued for it.
+        // Flows that the worker would reject must not be enqueued for it.
         let flows = read(text)?.into_flows(environment, &mut errors);
         ValidationErrors::into_result(errors)?;
         let approval = |flow: Flow| (flow.source, flow.definition_id, flow.on);
@@ -75,7 +76,7 @@ impl Approvals {
     }
 }
 
-/// The keys of the first edition.
+/// Keys of the first edition.
 const RENAMES: &[Rename] = &[
     Rename { at: &["flows"], old: "approval_code", new: "definition_id" },
     Rename { at: &["flows"], old: "verdict", new: "on" },
@@ -165,7 +166,7 @@ impl Flow {
 }
 
 impl Flow {
-    /// Values of one row of a table belong together, and rows are not distinguished yet.
+    /// Values in one row of a table belong together, and rows are not distinguished yet.
     fn check_tables(&self, errors: &mut Vec<FlowsError>) {
         let (devices, others): (Vec<_>, Vec<_>) =
             self.fields.iter().partition(|(_, rule)| rule.kind == Kind::Mac);
@@ -200,13 +201,13 @@ impl Tls {
 }
 
 impl FieldRule {
-    /// The tables whose columns it looks in, as the flow names them.
+    /// The tables in which it reads a column, as the flow names them.
     fn tables(&self) -> impl Iterator<Item = &str> {
         let of_tables = self.from.iter().filter(|place| place.column.is_some());
         of_tables.map(|place| place.field.as_str())
     }
 
-    /// What is wrong with the default: it must be what a form could have said.
+    /// The error in the default, if there is one: a form must be able to contain it.
     fn default_problem(&self) -> Option<&'static str> {
         let default = self.default.as_ref()?;
         if self.kind == Kind::Mac {

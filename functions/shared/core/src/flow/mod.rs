@@ -1,4 +1,4 @@
-//! Flows: which approval does what, as `flows.toml` says.
+//! Flows: the rules from an approval to actions, defined in `flows.toml`.
 
 mod error;
 mod file;
@@ -14,51 +14,51 @@ pub use error::{FlowsError, KeyPath};
 #[cfg(feature = "schema")]
 pub use file::schema;
 
-/// Gives the value of an environment variable.
+/// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Everything that `flows.toml` says, checked.
+/// The validated content of `flows.toml`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flows {
-    /// The systems acted upon, by name.
+    /// The target systems, by name.
     pub targets: BTreeMap<String, Target>,
     /// The rules.
     pub flows: Vec<Flow>,
-    /// When a failed request is tried again.
+    /// The retry policy.
     pub retry: RetryPolicy,
 }
 
-/// A system acted upon.
+/// A target system.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// How to speak to it: the name of a file in `infra/connectors`, without `.toml`.
+    /// Its connector: the name of a file in `infra/connectors`, without `.toml`.
     pub connector: String,
-    /// Where it is: `https://nac.example.com:9999`. Required.
+    /// Its address: `https://nac.example.com:9999`. Required.
     pub url: String,
-    /// What its connector asks for: a site, a group. Texts may hold `${NAME}`.
+    /// The variables of its connector, such as a group. Texts may contain `${NAME}`.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
     pub params: BTreeMap<String, toml::Value>,
-    /// Whom it is taken for.
+    /// The certificates to trust.
     #[serde(default)]
     pub tls: Tls,
-    /// Whether it may be spoken to without verified TLS: `http://`, or a database whose certificate
-    /// is not verified. Not needed for this machine itself (loopback). Default: false.
+    /// Whether to allow connections without verified TLS: `http://`, or a database whose
+    /// certificate is not verified. Not needed for loopback addresses. Default: false.
     #[serde(default)]
     pub plaintext: bool,
 }
 
-/// Whom a target is taken for, besides those whom the machine trusts and those of `ca_pem` in the secret.
+/// The certificates to trust for a target, besides those of the machine and `ca_pem` in the secret.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The SHA-256 of the one certificate that is right, in hexadecimal digits, colons allowed: as
-    /// `openssl x509 -noout -fingerprint -sha256` prints it. Default: none.
+    /// The SHA-256 fingerprint of the only certificate to accept, in hexadecimal digits, colons
+    /// allowed: as `openssl x509 -noout -fingerprint -sha256` prints it. Default: none.
     pub pin_sha256: Option<String>,
-    /// Whether anybody is taken for it. Warns at every start. Default: false.
+    /// Whether to accept any certificate. Logs a warning at every start. Default: false.
     #[serde(default)]
     pub insecure: bool,
 }
@@ -68,41 +68,41 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flow {
-    /// For logs and the ledger.
+    /// The name in logs and in the ledger.
     pub name: String,
     /// The office system. Default: `feishu`.
     #[serde(default = "default_source")]
     pub source: String,
     /// The approval definition.
     pub definition_id: String,
-    /// Which outcome of it starts the flow. Default: `approved`.
+    /// The decision that starts the flow. Default: `approved`.
     #[serde(default = "default_decision")]
     pub on: Decision,
-    /// From the form's fields to variables.
+    /// The variables, read from the form.
     #[serde(default)]
     pub fields: BTreeMap<String, FieldRule>,
-    /// A condition over the fields; nothing is done when it does not hold. Default: none.
+    /// A condition over the fields; if it is false, no action is performed. Default: none.
     pub when: Option<String>,
-    /// What to do.
+    /// The actions.
     pub actions: Vec<Action>,
 }
 
-/// Where a variable comes from, and what it may be.
+/// A variable: where it is read in the form, and its kind.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldRule {
-    /// What it is.
+    /// The kind of the value.
     pub kind: Kind,
-    /// The places in the form to look in; a `mac` field takes the devices of all that are there.
+    /// The places in the form to read from; a `mac` field takes the devices of all places.
     pub from: Vec<Place>,
-    /// What to do with a random (locally administered) address. Default: `refuse`.
+    /// The policy for random (locally administered) addresses. Default: `reject`.
     #[serde(default)]
     pub random_mac: RandomMac,
-    /// Whether it is a list of all that is filled in, and not one value. Default: false.
+    /// Whether the value is a list of all that is filled in. Default: false.
     #[serde(default)]
     pub multiple: bool,
-    /// Whether the form may leave it out: `none` in templates then. Default: false.
+    /// Whether the form may leave it out; templates see `none` then. Default: false.
     #[serde(default)]
     pub optional: bool,
     /// The value when the form leaves it out.
@@ -110,22 +110,22 @@ pub struct FieldRule {
     pub default: Option<toml::Value>,
 }
 
-/// What a variable is.
+/// The kind of a variable.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// One or more MAC addresses, as people type them.
     Mac,
-    /// A text or a number, as it stands in the form.
+    /// A text or a number, unchanged.
     Text,
-    /// A moment, RFC 3339.
+    /// A date and time in RFC 3339.
     Date,
     /// A number.
     Number,
-    /// What was chosen, as people see it.
+    /// The chosen option, as people see it.
     Choice,
-    /// A person, as the office system names people.
+    /// A person, by the office system's name for people.
     Person,
 }
 
@@ -134,45 +134,46 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
-    /// A field by its `custom_id`, else its `id`, else its name.
+    /// The field, by its `custom_id`, else its `id`, else its name.
     pub field: String,
-    /// The column, where the field is a table; named the same way.
+    /// The column, if the field is a table; named the same way.
     pub column: Option<String>,
-    /// The member, where the value has some: `start` or `end` of a date interval.
+    /// The member, if the value has members: `start` or `end` of a date interval.
     pub member: Option<String>,
 }
 
-/// What to do with a random (locally administered) address, which a device changes from time to time.
+/// The policy for random (locally administered) addresses, which a device changes from time to
+/// time.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RandomMac {
-    /// It is no device to put on a whitelist.
+    /// Report it as a problem of the form.
     #[default]
     Reject,
-    /// Take it and log a warning.
+    /// Accept it and log a warning.
     Warn,
-    /// Take it.
+    /// Accept it.
     Allow,
 }
 
-/// One thing to do per device.
+/// One operation, performed for each device.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
     /// The target, as `[targets.NAME]`.
     pub target: String,
-    /// What the connector can do: `add`.
+    /// The operation of the connector: `add`.
     pub operation: String,
-    /// The `mac` field with the devices to do it for.
+    /// The `mac` field whose devices it is performed for.
     pub for_each: String,
-    /// A condition over the fields; it is not done when it does not hold. Default: none.
+    /// A condition over the fields; if it is false, the action is not performed. Default: none.
     pub when: Option<String>,
 }
 
-/// What stands for a variable that is set where it is deployed, and not where flows are checked: a name of the
-/// top-level domain `invalid`, which nobody has (RFC 6761).
+/// A placeholder for a variable that is set at deployment, but not where flows are validated: a
+/// name in the top-level domain `invalid`, which is never registered (RFC 6761).
 #[must_use]
 pub fn stand_in(variable: &str) -> String {
     let name = variable.to_ascii_lowercase().replace('_', "-");
@@ -183,10 +184,10 @@ pub fn stand_in(variable: &str) -> String {
     }
 }
 
-/// How a stand-in ends; no address that is meant does.
+/// The suffix of a placeholder; no real address has it.
 const STAND_IN: &str = ".variable-of-greenlight.invalid";
 
-/// Whether a url holds what stands for a variable: what it will be is not known.
+/// Whether a url contains a placeholder: its final value is unknown.
 #[must_use]
 pub fn is_stand_in(url: &str) -> bool {
     url.contains(STAND_IN)
@@ -213,19 +214,19 @@ impl Flow {
 }
 
 impl Flows {
-    /// The flow for an outcome of an approval.
+    /// The flow for a decision on an approval.
     #[must_use]
     pub fn find(&self, source: &str, definition_id: &str, decision: Decision) -> Option<&Flow> {
         self.flows.iter().find(|flow| flow.starts_with(source, definition_id, decision))
     }
 }
 
-/// All that the receiver knows of the flows: the approvals that matter.
+/// The approvals that start a flow. The receiver needs nothing else of the flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approvals(BTreeSet<(String, String, Decision)>);
 
 impl Approvals {
-    /// Whether a flow starts with this outcome of this approval.
+    /// Whether a flow starts with this decision on this approval.
     #[must_use]
     pub fn matter(&self, source: &str, definition_id: &str, decision: Decision) -> bool {
         self.0.iter().any(|(s, code, v)| s == source && code == definition_id && *v == decision)

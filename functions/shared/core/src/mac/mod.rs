@@ -83,7 +83,8 @@ pub enum MacError {
         "a Bluetooth address, which no wireless network ever sees: use the Wi-Fi address (这是蓝牙地址，请填写无线网卡的 MAC 地址)"
     )]
     Bluetooth,
-    /// The text before several addresses names Bluetooth and something else, and not which is which.
+    /// The text before several addresses names Bluetooth and something else, and not which is
+    /// which.
     #[error(
         "it is not clear which address is the Bluetooth one: write each behind its own label (无法判断哪个是蓝牙地址，请分别注明)"
     )]

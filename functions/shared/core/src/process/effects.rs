@@ -13,8 +13,8 @@ use crate::metrics::Metric;
 use crate::ports::{Act, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
 
 impl<P: Ports> Processor<P> {
-    /// Acquires the exclusive lock of a target that allows one operation at a time, until the end of
-    /// the attempt.
+    /// Acquires the exclusive lock of a target that allows one operation at a time, until the end
+    /// of the attempt.
     async fn lock(&self, target: &str, job: &Job<'_>) -> Result<Result<(), Failure>, LedgerError> {
         if !self.targets.is_exclusive(target) {
             return Ok(Ok(()));
@@ -45,8 +45,8 @@ impl<P: Ports> Processor<P> {
         }
     }
 
-    /// Reads the circuit breakers of the flow's targets without becoming a probe: while all are open
-    /// there is no point in asking the source either.
+    /// Reads the circuit breakers of the flow's targets without becoming a probe: while all are
+    /// open there is no point in asking the source either.
     pub(super) async fn peek(&self, flow: &Flow) -> Result<Circuits, AttemptError> {
         let now = self.clock.now();
         let circuits = Circuits::default();

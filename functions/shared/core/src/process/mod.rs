@@ -1,4 +1,4 @@
-//! The second story: a queued request becomes effects, each done once.
+//! The second use case: a queued request becomes effects, each done once.
 
 mod effects;
 mod end;
@@ -43,7 +43,7 @@ pub struct Message<'a> {
     pub expires_at: Option<Timestamp>,
     /// The time of the attempt.
     pub budget: AttemptBudget,
-    /// The lease to claim the request with. It outlives whoever processes the message.
+    /// The lease to claim the request with. It outlives the worker that processes the message.
     pub lease: Lease,
 }
 

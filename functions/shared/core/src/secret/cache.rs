@@ -9,9 +9,10 @@ use crate::ports::{Clock, FetchSecret, ReadSecret};
 
 /// The secret in memory, over whatever store keeps it.
 ///
-/// Rotation needs no deploy: when a signature or a login fails, [`ReadSecret::renewed`] reads it again,
-/// but not more often than once in [`MIN_READ_INTERVAL`], which bounds what a flood of forged events
-/// can cost: a new key is taken with the first event after it, or with that event's first retry.
+/// Rotation needs no deploy: when a signature or a login fails, [`ReadSecret::renewed`] reads it
+/// again, but not more often than once in [`MIN_READ_INTERVAL`], which bounds what a flood of
+/// forged events can cost: a new key is taken with the first event after it, or with that event's
+/// first retry.
 #[derive(Debug)]
 pub struct CachedSecret<F, C> {
     store: F,
@@ -32,8 +33,8 @@ struct Cached {
 const MIN_READ_INTERVAL: Duration = Duration::from_secs(3);
 
 impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
-    /// Reads the secret for the first time from `first`, which may be the more patient one, and from
-    /// then on from `store`.
+    /// Reads the secret for the first time from `first`, which may be the more patient one, and
+    /// from then on from `store`.
     ///
     /// # Errors
     /// Without a secret nothing can be done, so the start fails.
@@ -54,7 +55,7 @@ impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
     }
 
     async fn renewed(&self, used: &Arc<Secret>) -> Option<Arc<Secret>> {
-        // Whoever comes while it is being read waits for that read, and takes what it brought.
+        // A call that comes during a read waits for that read, and takes its result.
         let _reading = self.reading.lock().await;
         let now = self.clock.now();
         {
@@ -105,7 +106,7 @@ mod tests {
         async fn sleep(&self, _: Duration) {}
     }
 
-    /// Gives another secret each time, or none while it is away.
+    /// Gives another secret each time, or none while it cannot be read.
     #[derive(Clone, Debug, Default)]
     struct Store {
         reads: Arc<AtomicUsize>,

@@ -99,7 +99,8 @@ impl Secret {
     }
 }
 
-/// serde names a missing field, and quotes the value of one that has the wrong type: the first only.
+/// serde names a missing field, and quotes the value of one that has the wrong type: the first
+/// only.
 fn problem_without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split_once('`').and_then(|(before, rest)| Some((before, rest.split_once('`')?.0))) {

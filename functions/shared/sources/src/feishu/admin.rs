@@ -1,4 +1,4 @@
-//! What an operator sets up and checks at Feishu, beside the two stories.
+//! What an operator sets up and checks at Feishu, beside the two use cases.
 
 use greenlight_core::Failure;
 use greenlight_core::ports::{Clock, Http, ReadSecret};
@@ -18,7 +18,8 @@ pub struct Definition {
     pub name: String,
     /// Whether it can be used.
     pub is_active: bool,
-    /// Every name that a widget can be found by: `custom_id`, `id` and name; of columns in tables too.
+    /// Every name that a widget can be found by: `custom_id`, `id` and name; of columns in tables
+    /// too.
     pub widgets: Vec<Widget>,
 }
 
@@ -77,8 +78,9 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         self.token().await.map(drop)
     }
 
-    /// Subscribes the app to the events of an approval; `false` when it was before. Per app, once; needs the scope
-    /// `approval:approval` or `approval:definition`. `POST /open-apis/approval/v4/approvals/:code/subscribe`.
+    /// Subscribes the app to the events of an approval; `false` when it was before. Per app, once;
+    /// needs the scope `approval:approval` or `approval:definition`.
+    /// `POST /open-apis/approval/v4/approvals/:code/subscribe`.
     ///
     /// # Errors
     /// [`Failure`] says why not.

@@ -218,7 +218,8 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
             },
             result => result,
         };
-        // A login that fails is no fault of the request: it is tried again when the secret is mended.
+        // A login that fails is no fault of the request: it is tried again when the secret is
+        // corrected.
         let answer = answer.map_err(|error| {
             Failure::retry(Class::SourceUnavailable, format!("login to Feishu failed: {error}"))
         })?;

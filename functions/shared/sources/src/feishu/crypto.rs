@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 use greenlight_core::Rejection;
 
-/// `lower_hex(SHA256(timestamp || nonce || encrypt_key || raw body))`: a plain hash, no HMAC, no separators.
+/// `lower_hex(SHA256(timestamp || nonce || encrypt_key || raw body))`: a plain hash, no HMAC, no
+/// separators.
 #[must_use]
 pub fn signature(timestamp: &str, nonce: &str, encrypt_key: &str, body: &[u8]) -> String {
     let mut hash = Sha256::new();
@@ -33,7 +34,7 @@ pub fn decrypt(encrypt_key: &str, encrypted: &str) -> Result<Vec<u8>, Rejection>
     Ok(bytes[16..16 + length].to_vec())
 }
 
-/// What [`decrypt`] reads: for whoever sends what Feishu would send.
+/// What [`decrypt`] reads: for tests and tools that send what Feishu would send.
 #[must_use]
 pub fn encrypt(encrypt_key: &str, iv: [u8; 16], plain: &[u8]) -> String {
     let key: [u8; 32] = Sha256::digest(encrypt_key).into();

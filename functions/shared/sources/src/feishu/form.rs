@@ -105,7 +105,8 @@ mod tests {
         assert!(parse("[").is_err());
     }
 
-    /// One that is filled in with something else must not look empty: an optional field would be left out.
+    /// One that is filled in with something else must not look empty: an optional field would be
+    /// left out.
     #[test]
     fn a_table_of_another_shape_stays_the_value_that_it_is() {
         let content = |value: &str| {

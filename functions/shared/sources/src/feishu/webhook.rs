@@ -16,8 +16,8 @@ use super::envelope::Envelope;
 
 /// How old a signed webhook may be.
 ///
-/// Feishu retries after 15 s, 5 min, 1 h and 6 h; whether it signs a retry anew is not documented, so
-/// the window holds the whole sequence of 7.1 h. Duplicates inside it are the ledger's to find.
+/// Feishu retries after 15 s, 5 min, 1 h and 6 h; whether it signs a retry anew is not documented,
+/// so the window holds the whole sequence of 7.1 h. Duplicates inside it are the ledger's to find.
 pub const REPLAY_WINDOW: Duration = Duration::from_hours(8);
 
 /// How far Feishu's clock may be ahead of ours.

@@ -91,8 +91,8 @@ impl DynamoLedger {
         Err(LedgerError("the table takes no more for now".to_owned()))
     }
 
-    /// A grant is that of the first approval, and one that was ended comes back by what was done later only:
-    /// an attempt that is late changes nothing.
+    /// A grant is that of the first approval, and one that was ended is granted anew by a later
+    /// effect only: an attempt that is late changes nothing.
     async fn change_grant(
         &self,
         request: &Request,

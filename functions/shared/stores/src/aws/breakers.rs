@@ -1,4 +1,5 @@
-//! The circuit breakers in DynamoDB: one item per target, changed under the condition that nobody else has.
+//! The circuit breakers in DynamoDB: one item per target, changed under the condition that no other
+//! worker has.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use greenlight_core::breaker::Breaker;
@@ -37,7 +38,7 @@ impl DynamoLedger {
         Ok((breaker, revision))
     }
 
-    /// `false` when somebody else wrote since `revision` was read.
+    /// `false` when another worker wrote since `revision` was read.
     async fn write_breaker(
         &self,
         target: &str,
@@ -53,7 +54,7 @@ impl DynamoLedger {
                 (GSI_SK.to_owned(), number(0)),
                 ("target".to_owned(), text(target)),
                 ("breaker".to_owned(), text(&json)),
-                // For whoever looks at the table.
+                // For people who look at the table.
                 ("state".to_owned(), text(breaker.as_str())),
                 ("revision".to_owned(), number(revision + 1)),
             ],

@@ -1,5 +1,5 @@
-//! The dead-letter queue in SQS, as an operator looks into it: SQS gives messages out and lists none, so
-//! whoever looks holds them for a while.
+//! The dead-letter queue in SQS, as an operator looks into it: SQS gives messages out and lists
+//! none, so to look is to hold them for a while.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Counts {
 }
 
 impl SqsDeadLetters {
-    /// The one at `url`, whose letters came from the queue at `queue_url`.
+    /// The one at `url`, whose dead letters came from the queue at `queue_url`.
     pub fn new(
         config: &aws_types::SdkConfig,
         url: impl Into<String>,
@@ -68,8 +68,8 @@ impl SqsDeadLetters {
         Self { client: Client::new(config), url, queue_url, ledger }
     }
 
-    /// Nothing is received without the right to give it back: without it the letters would be hidden
-    /// from everybody for two minutes.
+    /// Nothing is received without the right to give it back: without it the dead letters would be
+    /// hidden from all receivers for two minutes.
     async fn hold_all(&self, now: Timestamp) -> Result<HeldDeadLetters, QueueError> {
         self.check_may_give_back().await?;
         let before = self.counts().await?;
@@ -179,7 +179,7 @@ impl SqsDeadLetters {
         Ok(answer.messages.unwrap_or_default())
     }
 
-    /// Whether the letter is still held by us; if so, for long enough to do something with it.
+    /// Whether the dead letter is still held by us; if so, for long enough to do something with it.
     async fn is_ours(&self, held: &HeldDeadLetter) -> Result<bool, QueueError> {
         match self.change_visibility(&held.receipt, HOLD_SECONDS.into()).await {
             Ok(()) => Ok(true),
@@ -207,7 +207,7 @@ impl SqsDeadLetters {
             let answer = call.set_entries(Some(entries)).send().await;
             let answer = answer
                 .map_err(|error| QueueError(describe("sqs:ChangeMessageVisibility", &error)))?;
-            // A letter that was put back or taken out meanwhile has no handle any more.
+            // A dead letter that was put back or taken out meanwhile has no handle any more.
             let failed = answer.failed().iter().find(|failed| !failed.sender_fault());
             if let Some(failed) = failed {
                 let text = format!("a dead letter's visibility was not changed: {}", failed.code());
@@ -239,7 +239,7 @@ impl SqsDeadLetters {
         Ok(())
     }
 
-    /// A letter that SQS moved by itself carries no reason: the ledger has it.
+    /// A dead letter that SQS moved by itself carries no reason: the ledger has it.
     async fn add_reason(&self, letter: &mut StoredDeadLetter) -> Result<(), QueueError> {
         let request = Request::parse(&letter.body);
         let (None, Ok(request)) = (&letter.last_failure, request) else { return Ok(()) };
@@ -298,7 +298,7 @@ impl DeadLetterQueue for SqsDeadLetters {
     }
 }
 
-/// A letter, and when it was sent.
+/// A dead letter, and when it was sent.
 fn read(message: Message) -> (i64, HeldDeadLetter) {
     let attributes = message.message_attributes.unwrap_or_default();
     let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
@@ -321,7 +321,7 @@ fn read(message: Message) -> (i64, HeldDeadLetter) {
     (sent, HeldDeadLetter { letter, receipt: message.receipt_handle.unwrap_or_default() })
 }
 
-/// Whether a handle is of no use any more: somebody else has the letter by now.
+/// Whether a handle is of no use any more: another receiver has the dead letter by now.
 fn is_gone(error: &ChangeMessageVisibilityError) -> bool {
     error.is_message_not_inflight() || error.is_receipt_handle_is_invalid()
 }

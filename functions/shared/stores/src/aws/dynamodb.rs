@@ -24,12 +24,12 @@ use super::item::{
     timestamp, unreadable,
 };
 
-/// A request may be claimed when nobody has, when it failed, or when the last lease is void.
+/// A request may be claimed when it was not yet, when it failed, or when the last lease is void.
 /// The expiry stands in the condition: DynamoDB's own deletion of old items is days late.
 const CLAIMABLE: &str = "attribute_not_exists(pk) OR (v = :v AND (#state = :failed \
      OR (#state = :running AND lease_until <= :now)))";
 
-/// Whoever writes must hold the lease, now.
+/// The writer must hold the lease, now.
 const HELD: &str = "#state = :running AND #lease = :me AND lease_until > :now";
 
 /// The ledger in one DynamoDB table with the string key `pk`.
@@ -134,7 +134,8 @@ impl RecordEffect for DynamoLedger {
 }
 
 impl DynamoLedger {
-    /// All of them with one update, whose price is the size of the item and not that of what is added.
+    /// All of them with one update, whose price is the size of the item and not that of what is
+    /// added.
     async fn write_effects(
         &self,
         request: &RequestKey,

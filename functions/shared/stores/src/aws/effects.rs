@@ -1,7 +1,7 @@
 //! Effects of one request that end while another is being recorded are recorded together.
 //!
-//! All stand in the item of their request, and DynamoDB takes 1,000 units a second of one item, a KiB each: one update
-//! per effect would be too much for a form of hundreds of devices.
+//! All stand in the item of their request, and DynamoDB takes 1,000 units a second of one item, a
+//! KiB each: one update per effect would be too much for a form of hundreds of devices.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,8 @@ const MAX_EFFECTS_PER_UPDATE: usize = 48;
 
 type Recorded = Result<Result<(), LeaseLost>, LedgerError>;
 
-/// Who waits for a record, by whose request it is. Whoever has an entry here is writing, and writes for those in it
-/// next.
+/// Who waits for a record, by request. A request with an entry here has a writer, which writes for
+/// those in it next.
 #[derive(Debug, Default)]
 pub(super) struct EffectsOfAMoment(Mutex<HashMap<(RequestKey, LeaseId), Vec<Waiting>>>);
 
@@ -30,7 +30,7 @@ struct Waiting {
     sender: oneshot::Sender<Recorded>,
 }
 
-/// Whoever writes and is dropped leaves nobody behind who waits for ever.
+/// A writer that is dropped leaves no other waiting for ever.
 struct Writing<'a> {
     effects: &'a EffectsOfAMoment,
     of: (RequestKey, LeaseId),
@@ -50,7 +50,8 @@ impl EffectsOfAMoment {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records an effect with `write`, or has it recorded by whoever is writing for the same request.
+    /// Records an effect with `write`, or has it recorded by the present writer of the same
+    /// request.
     pub(super) async fn record<W, F>(
         &self,
         request: &RequestKey,
@@ -76,7 +77,7 @@ impl EffectsOfAMoment {
             }
         };
         if is_written_for {
-            let gone = || LedgerError("whoever recorded it was stopped".to_owned());
+            let gone = || LedgerError("its writer was stopped".to_owned());
             return receiver.await.unwrap_or_else(|_| Err(gone()));
         }
         let writing = Writing { effects: self, of, is_over: false };
@@ -87,7 +88,7 @@ impl EffectsOfAMoment {
 }
 
 impl Writing<'_> {
-    /// Until nobody waits any more.
+    /// Until no one waits any more.
     async fn write_for_others<W, F>(mut self, write: W)
     where
         W: Fn(Vec<(EffectKey, Effect)>) -> F,
@@ -102,7 +103,7 @@ impl Writing<'_> {
                 });
                 let line = line.unwrap_or_default();
                 if line.is_empty() {
-                    // While nobody can join: who comes now writes.
+                    // While none can join: who comes now writes.
                     waiting.remove(&self.of);
                     self.is_over = true;
                     return;

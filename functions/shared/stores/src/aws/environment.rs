@@ -33,8 +33,8 @@ pub struct TimeoutConfig {
 
 /// Region, credentials and endpoint.
 ///
-/// Lambda hands them over in the environment and never changes them during a process's life, so there
-/// is no chain of providers to walk and nothing to ask over the network.
+/// Lambda hands them over in the environment and never changes them during a process's life, so
+/// there is no chain of providers to walk and nothing to ask over the network.
 #[derive(Clone, Debug)]
 pub struct AwsEnvironment {
     pub(super) region: String,

@@ -5,7 +5,7 @@
 //! | `request#SOURCE#INSTANCE#DECISION` | a request | `day#DAYS`, its first claim |
 //! | `event#SOURCE#TENANT#EVENT` | a processed event id | `event#EVENT`, its receipt |
 //! | `lookup#KIND#VALUE#REQUEST` | what a request can be found by | `KIND#VALUE`, the receipt |
-//! | `grant#TARGET#DEVICE` | who has a device | `grants` while somebody has it, since when |
+//! | `grant#TARGET#DEVICE` | a granted device | `grants` while it is granted, since when |
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |

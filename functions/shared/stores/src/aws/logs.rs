@@ -4,9 +4,11 @@
 use tracing::level_filters::LevelFilter;
 
 /// Writes what is logged to the standard output, one line each, from now on: as JSON where
-/// `AWS_LAMBDA_LOG_FORMAT` says so, at the level of `AWS_LAMBDA_LOG_LEVEL` or else `RUST_LOG` or else `INFO`.
+/// `AWS_LAMBDA_LOG_FORMAT` says so, at the level of `AWS_LAMBDA_LOG_LEVEL` or else `RUST_LOG` or
+/// else `INFO`.
 ///
-/// One level for all: a filter per module would bring a regular-expression engine into the receiver.
+/// One level for all: a filter per module would bring a regular-expression engine into the
+/// receiver.
 pub fn log_to_stdout() {
     let variable = |name| std::env::var(name).ok();
     let level = variable("AWS_LAMBDA_LOG_LEVEL").or_else(|| variable("RUST_LOG"));

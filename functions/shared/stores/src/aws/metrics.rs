@@ -1,5 +1,5 @@
-//! Figures in CloudWatch's embedded metric format: a JSON line on standard output, which Lambda hands to CloudWatch
-//! Logs, which makes metrics of it. Nothing is called.
+//! Figures in CloudWatch's embedded metric format: a JSON line on standard output, which Lambda
+//! hands to CloudWatch Logs, which makes metrics of it. Nothing is called.
 //!
 //! Format: "Embedded metric format specification" in the CloudWatch user guide.
 
@@ -28,8 +28,8 @@ impl EmbeddedMetrics {
         std::sync::Arc::new(Self { function })
     }
 
-    /// The line. One set of dimensions per label, and one without: alarms add nothing up, and every set is a metric
-    /// that costs.
+    /// The line. One set of dimensions per label, and one without: alarms add nothing up, and every
+    /// set is a metric that costs.
     fn line(&self, metric: &Metric<'_>, now: i64) -> String {
         let (value, unit) = match metric.value {
             Value::Once => (1, "Count"),
@@ -61,7 +61,7 @@ impl EmbeddedMetrics {
 impl Measure for EmbeddedMetrics {
     fn measure(&self, metric: &Metric<'_>) {
         let line = self.line(metric, SystemClock.now().as_millis());
-        // Whoever closed our output wants no figures.
+        // Our output is closed: there is no reader of figures.
         let _ = writeln!(std::io::stdout().lock(), "{line}");
     }
 }

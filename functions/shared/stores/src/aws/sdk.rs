@@ -16,8 +16,8 @@ use aws_types::region::Region;
 
 use super::{AwsEnvironment, TimeoutConfig};
 
-/// What the clients of all services share: clients with the same `connect` in their [`TimeoutConfig`] share their
-/// connections, too.
+/// What the clients of all services share: clients with the same `connect` in their
+/// [`TimeoutConfig`] share their connections, too.
 #[derive(Clone, Debug)]
 pub struct Sdk {
     environment: AwsEnvironment,

@@ -38,8 +38,8 @@ pub(super) async fn file_under(
     Ok(())
 }
 
-/// A grant is that of the first approval, and one that was ended comes back by what was done later only:
-/// an attempt that is late changes nothing.
+/// A grant is that of the first approval, and one that was ended is granted anew by a later effect
+/// only: an attempt that is late changes nothing.
 async fn change_grant(
     connection: &mut SqliteConnection,
     request: &Request,

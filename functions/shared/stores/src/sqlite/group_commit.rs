@@ -1,7 +1,8 @@
-//! Group commit: whoever writes at the same time shares a commit, as a disk takes longer to be sure of one than of
-//! what is in it.
+//! Group commit: writes at the same time share a commit, as a disk takes longer to be sure of one
+//! than of what is in it.
 //!
-//! Nobody is told of a write before the commit that holds it. A write that fails takes nothing else with it.
+//! No write is reported before the commit that holds it. A write that fails takes nothing else with
+//! it.
 
 use std::panic::AssertUnwindSafe;
 
@@ -19,7 +20,8 @@ const MESSAGES: usize = 256;
 /// So many other writes share a commit, where there is no message.
 const OTHERS: usize = 64;
 
-/// And so many, where there are: Feishu waits three seconds for an answer, and nobody for the rest.
+/// And so many, where there are: Feishu waits three seconds for an answer, and no sender waits for
+/// the rest.
 const OTHERS_BESIDE_MESSAGES: usize = 4;
 
 /// Writes in the background, as long as there is a clone of it.
@@ -40,7 +42,7 @@ struct Message {
 trait Job: Send {
     /// Writes. `false` when it failed, and what it wrote must be taken back.
     fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
-    /// Tells what came of it to whoever waits.
+    /// Reports the result to the caller.
     fn answer(self: Box<Self>, committed: Result<(), LedgerError>);
 }
 
@@ -121,7 +123,7 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// The heads of both lines, once there is somebody. `None` when nobody will come any more.
+    /// The heads of both lines, once there is a write. `None` when none will come any more.
     async fn next(&mut self) -> Option<Commit> {
         let mut commit = Commit::default();
         tokio::select! {
@@ -175,7 +177,7 @@ impl Commit {
 
     fn answer(self, committed: &Result<(), LedgerError>) {
         for message in self.messages {
-            // Whoever is gone has not been told, and sends it again.
+            // A caller that is gone got no answer, and sends it again.
             drop(message.sender.send(committed.clone()));
         }
         for job in self.others {
@@ -259,7 +261,8 @@ mod tests {
         assert_eq!(bodies(&database).await, ["b"]);
     }
 
-    /// How many commits a write-ahead log holds: the frames that say how large the database is after them.
+    /// How many commits a write-ahead log holds: the frames that say how large the database is
+    /// after them.
     /// <https://sqlite.org/fileformat2.html#the_write_ahead_log>
     fn commits(log: &[u8]) -> usize {
         let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());

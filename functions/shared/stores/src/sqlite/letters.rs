@@ -116,7 +116,7 @@ impl Database {
     }
 }
 
-/// Letters are taken in one step each, so none need be held.
+/// Dead letters are taken in one step each, so none need be held.
 impl DeadLetterQueue for Database {
     fn hold(&self, _: Timestamp) -> StoreFuture<'_, HeldDeadLetters> {
         Box::pin(async move {

@@ -31,7 +31,7 @@ pub use queue::Received;
 /// The database's file in the data folder.
 const FILE: &str = "greenlight.db";
 
-/// The file that whoever works on the folder has locked.
+/// The file that the process which works on the folder has locked.
 const LOCK: &str = "lock";
 
 /// The database cannot be opened.
@@ -87,13 +87,14 @@ pub enum OpenError {
 /// Queue, dead-letter queue and ledger of one machine.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// One connection: SQLite writes one at a time anyway, and nobody waits for a lock.
+    /// One connection: SQLite writes one at a time anyway, and none waits for a lock.
     pool: SqlitePool,
-    /// For what every request writes. Circuit breakers and dead letters, which are rare, have commits of their own.
+    /// For what every request writes. Circuit breakers and dead letters, which are rare, have
+    /// commits of their own.
     group_commit: GroupCommit,
     /// Held as long as any clone lives.
     _lock: Option<Arc<File>>,
-    /// The lock of whoever works on the folder that was opened beside them.
+    /// The lock of the process that works on the folder.
     beside: Option<PathBuf>,
 }
 
@@ -156,8 +157,8 @@ impl Database {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
-            // A commit that failed, as on a full disk, has rolled back, and sqlx does not know: such a
-            // connection can begin no other transaction.
+            // A commit that failed, as on a full disk, has rolled back, and sqlx does not know:
+            // such a connection can begin no other transaction.
             .before_acquire(|connection, _| {
                 let is_usable = !connection.is_in_transaction();
                 Box::pin(async move { Ok(is_usable) })
@@ -169,7 +170,7 @@ impl Database {
         Ok(Self { pool, group_commit, _lock: lock, beside: None })
     }
 
-    /// Whether somebody works on the folder: nobody else takes what is put into its queue.
+    /// Whether a process works on the folder: no other takes what is put into its queue.
     #[must_use]
     pub fn is_served(&self) -> bool {
         let Some(lock) = &self.beside else { return true };
@@ -178,8 +179,8 @@ impl Database {
         file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// The folder is ours alone, so whoever held a message or a lease is dead: both are free at once.
-    /// What need not be remembered any longer goes.
+    /// The folder is ours alone, so the process that held a message or a lease is dead: both are
+    /// free at once. What need not be remembered any longer goes.
     async fn take_over(&self) -> Result<(), OpenError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(
@@ -210,8 +211,9 @@ fn file(folder: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(folder.join(FILE))
         .journal_mode(SqliteJournalMode::Wal)
-        // FULL: what was answered 200 must survive a power cut, not only a crash of ours. NORMAL would
-        // let the last commits before a power cut go, as WAL is then written through at checkpoints only.
+        // FULL: what was answered 200 must survive a power cut, not only a crash of ours. NORMAL
+        // would let the last commits before a power cut go, as WAL is then written through at
+        // checkpoints only.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
 }

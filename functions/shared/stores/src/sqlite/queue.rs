@@ -24,7 +24,7 @@ const FIND_AGAIN: &str =
 /// time.
 const CLOCK_CORRECTION: Duration = Duration::from_mins(1);
 
-/// A message that was given out. Until its visibility timeout ends nobody else gets it.
+/// A message that was given out. Until its visibility timeout ends no other consumer gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     id: i64,
@@ -58,7 +58,8 @@ impl Enqueue for Database {
 }
 
 impl Database {
-    /// Gives out up to `at_most` messages that are visible at `now`, and hides them until `hidden_until`.
+    /// Gives out up to `at_most` messages that are visible at `now`, and hides them until
+    /// `hidden_until`.
     ///
     /// # Errors
     /// [`QueueError`] when SQLite says no.

@@ -20,13 +20,13 @@ use super::error::CallError;
 /// A secret has up to 64 KiB, and JSON may double it.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// A connection that nobody used for so long is not trusted: whoever is between may have forgotten it without a word,
+/// A connection that was idle for so long is not trusted: a middlebox may have dropped it silently,
 /// and the function may have been frozen meanwhile.
 const IDLE_AT_MOST: Duration = Duration::from_secs(30);
 
 type Sender = SendRequest<Full<Bytes>>;
 
-/// A connection that nobody uses at the moment.
+/// An idle connection.
 struct Idle {
     sender: Sender,
     /// By the wall clock: others stand still while a function is frozen.
@@ -74,8 +74,8 @@ impl Origin {
     }
 }
 
-/// One connection to an origin, kept between calls and opened anew when it is gone. Of calls at the same time,
-/// each has one of its own, and one of these is kept.
+/// One connection to an origin, kept between calls and opened anew when it is gone. Of calls at the
+/// same time, each has one of its own, and one of these is kept.
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) origin: Arc<Origin>,
@@ -94,7 +94,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a request, and reads the whole answer. Whoever does not wait for it closes the connection.
+    /// Sends a request, and reads the whole answer. A caller that stops waiting closes the
+    /// connection.
     pub(super) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
@@ -106,7 +107,7 @@ impl Connection {
             match sender.try_send_request(request).await {
                 Ok(answer) => return self.read(answer, sender).await,
                 Err(mut error) => match error.take_message() {
-                    // It was closed while nobody looked, and nothing was sent.
+                    // It was closed while it was idle, and nothing was sent.
                     Some(unsent) => request = unsent,
                     None => return Err(CallError::Broken),
                 },
@@ -161,7 +162,7 @@ where
     TokioIo<S>: Read + Write + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // How it ends is told to whoever waits for an answer.
+    // How it ends is reported to the call that waits for an answer.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

@@ -68,8 +68,8 @@ impl CallError {
     }
 }
 
-/// What an error's body says: `{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": ..}`. The message has a
-/// capital letter in some services.
+/// What an error's body says: `{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": ..}`.
+/// The message has a upper-case character in some services.
 #[derive(Default, Deserialize)]
 struct ErrorBody {
     #[serde(rename = "__type")]

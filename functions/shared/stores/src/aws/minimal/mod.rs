@@ -1,7 +1,9 @@
-//! The two calls that the receiver makes, without the SDK: `GetSecretValue` and `SendMessage` (docs/adr/0007).
+//! The two calls that the receiver makes, without the SDK: `GetSecretValue` and `SendMessage`
+//! (docs/adr/0007).
 //!
-//! Both are AWS JSON: an object is posted to `/`, the operation stands in `X-Amz-Target`, and the request is
-//! signed with Signature Version 4. <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
+//! Both are AWS JSON: an object is posted to `/`, the operation stands in `X-Amz-Target`, and the
+//! request is signed with Signature Version 4.
+//! <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
 
 mod call;
 mod connection;

@@ -15,7 +15,7 @@ const GET_SECRET_VALUE: Operation = Operation {
     content_type: "application/x-amz-json-1.1",
 };
 
-/// The secret in Secrets Manager, for whoever only reads.
+/// The secret in Secrets Manager, read only.
 #[derive(Clone)]
 pub struct SecretsManager {
     service: Service,

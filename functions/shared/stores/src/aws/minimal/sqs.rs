@@ -12,7 +12,7 @@ use crate::aws::TimeoutConfig;
 const SEND_MESSAGE: Operation =
     Operation { target: "AmazonSQS.SendMessage", content_type: "application/x-amz-json-1.0" };
 
-/// A queue in SQS, for whoever only sends.
+/// A queue in SQS, send only.
 #[derive(Clone)]
 pub struct SqsQueue {
     service: Service,

@@ -1,7 +1,8 @@
 //! The roots of trust.
 //!
-//! Reading 140 certificates in PEM form was half of all instructions until the first answer, as the usual
-//! reader decodes them in constant time, as if they were keys (docs/performance.md). They are public.
+//! Reading 140 certificates in PEM form was half of all instructions until the first answer, as the
+//! usual reader decodes them in constant time, as if they were keys (docs/performance.md). They are
+//! public.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,13 +22,13 @@ const PLACES: [&str; 2] =
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Connects to whoever has a certificate from one of the roots.
+/// Connects to servers with a certificate from one of the roots.
 pub(super) fn connector() -> Result<TlsConnector, SetupError> {
     let path = file();
     let text = std::fs::read_to_string(&path)
         .map_err(|cause| SetupError::NoRoots { path: path.clone(), cause })?;
     let mut roots = RootCertStore::empty();
-    // A few of a system's certificates are of a kind that nobody reads any more.
+    // A few of a system's certificates are of a kind that is not read any more.
     roots.add_parsable_certificates(certificates(&text).map(Into::into));
     if roots.is_empty() {
         return Err(SetupError::EmptyRoots(path));
