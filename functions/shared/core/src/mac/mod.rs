@@ -8,6 +8,7 @@ mod attempts;
 mod characters;
 mod label;
 mod matches;
+mod own_labels;
 mod spelling;
 mod text;
 mod tokens;

@@ -4,12 +4,12 @@
 //! are the label of an address, as in `蓝牙: 00:00:5e:00:53:01`.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use super::attempts::attempts;
 use super::characters::Plain;
 use super::label::{Label, has_words, is_specific, label, names_both};
 use super::matches::{Match, addresses};
+use super::own_labels::own_labels;
 use super::tokens::{Kind, Tokens};
 use super::{Eui48, MacError};
 
@@ -340,67 +340,9 @@ fn is_heading(line: &str) -> bool {
     is_of_ipconfig || is_of_macos || line.contains("flags=") || line.contains(" mtu ")
 }
 
-/// The words that belong to each address of a line: those before it, or, where the line begins with
-/// an address and ends with words, those behind it.
-fn own_labels(line: &Plain, matches: &[Match]) -> Vec<String> {
-    let end = line.chars.len();
-    let before = |index: usize| {
-        let start = index.checked_sub(1).and_then(|previous| matches.get(previous));
-        start.map_or(0, |previous| previous.chars.end)..matches[index].chars.start
-    };
-    let behind = |index: usize| {
-        let next = matches.get(index + 1).map_or(end, |next| next.chars.start);
-        matches[index].chars.end..next
-    };
-    let words_in = |range: Range<usize>| has_words(&line.text(range));
-    let is_behind =
-        !matches.is_empty() && !words_in(before(0)) && words_in(behind(matches.len() - 1));
-    let is_bracketed = !matches.is_empty() && {
-        let first = line.text(before(0));
-        has_words(&first) && first.trim_end().ends_with(is_closing)
-    };
-    let own = |index: usize| {
-        if is_behind {
-            return line.text(behind(index));
-        }
-        let before = line.text(before(index));
-        // `【无线】… 【蓝牙】…`: all brackets belong to the address behind them.
-        if is_bracketed {
-            return before;
-        }
-        // A remark in brackets belongs to the address before it.
-        let (_, before) = if index > 0 { remark(&before) } else { ("", before.as_str()) };
-        let behind = line.text(behind(index));
-        let (remark, rest) = remark(&behind);
-        let is_last = index + 1 == matches.len();
-        let says_kind = is_last && matches!(label(rest), Some(Label::Bluetooth | Label::Virtual));
-        let rest = if says_kind { rest } else { "" };
-        format!("{remark} {before} {rest}")
-    };
-    (0..matches.len()).map(own).collect()
-}
-
-/// The remark in brackets that a text begins with, and the rest.
-fn remark(text: &str) -> (&str, &str) {
-    let is_opening =
-        |char| matches!(char, '(' | '[' | '{' | '<' | '（' | '【' | '〔' | '「' | '《');
-    let is_closing =
-        |char| matches!(char, ')' | ']' | '}' | '>' | '）' | '】' | '〕' | '」' | '》');
-    if !text.trim_start().starts_with(is_opening) {
-        return ("", text);
-    }
-    match text.find(is_closing) {
-        None => (text, ""),
-        Some(place) => {
-            let end = place + text[place..].chars().next().map_or(0, char::len_utf8);
-            text.split_at(end)
-        }
-    }
-}
-
-const fn is_closing(char: char) -> bool {
-    matches!(char, ')' | ']' | '}' | '>' | '）' | '】' | '〕' | '」' | '》')
-}
-
+#[cfg(test)]
+mod command_tests;
+#[cfg(test)]
+mod generated_tests;
 #[cfg(test)]
 mod tests;

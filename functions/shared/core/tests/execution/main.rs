@@ -7,6 +7,7 @@
     reason = "a test says by a panic that something is not as it should be"
 )]
 
+mod outcomes;
 mod world;
 
 use std::collections::BTreeSet;

@@ -1,80 +1,74 @@
-//! The ledger's state machine, checked exhaustively: every order of deliveries, crashes, leases
-//! that run out and redrives that two or three workers with clocks of their own can bring about.
-
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test says by a panic that something is not as it should be"
-)]
+//! A world of workers around one record, and every step that it can take.
 
 use greenlight_core::ledger::{
     Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, Record,
-    State, apply,
+    State,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Timestamp};
-use stateright::{Checker, HasDiscoveries, Model, Property};
+use stateright::{Model, Property};
 
 /// The effects of the request: two actions on one device, in the order of the flow.
-const EFFECTS: [&str; 2] = ["nac/remove/one", "nac/add/one"];
+pub(crate) const EFFECTS: [&str; 2] = ["nac/remove/one", "nac/add/one"];
 
 /// How long a lease holds, in ticks.
-const LEASE: i64 = 2;
+pub(crate) const LEASE: i64 = 2;
 
 /// The state machine under test: the real one, or one that is broken on purpose.
-type Machine = fn(Option<Record>, Command, Timestamp) -> (Option<Record>, CommandResult);
+pub(crate) type Machine = fn(Option<Record>, Command, Timestamp) -> (Option<Record>, CommandResult);
 
 /// What may happen, and how often.
 #[derive(Clone)]
-struct World {
-    machine: Machine,
+pub(crate) struct World {
+    pub(crate) machine: Machine,
     /// How far each worker's clock is ahead, in ticks.
-    clocks: Vec<i64>,
+    pub(crate) clocks: Vec<i64>,
     /// Messages that tell of the request: an event, its duplicate, another event id.
-    messages: u8,
-    crashes: u8,
+    pub(crate) messages: u8,
+    pub(crate) crashes: u8,
     /// Ticks that may pass while the holder of the lease is alive, and so is slow.
-    slowness: u8,
-    redrives: u8,
+    pub(crate) slowness: u8,
+    pub(crate) redrives: u8,
     /// Whether a device of the form is bad, so that the request ends as failed.
-    is_bad: bool,
+    pub(crate) is_bad: bool,
     /// Whether each attempt begins at another effect, as if their order did not matter.
-    rotates: bool,
+    pub(crate) rotates: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Moment {
-    record: Option<Record>,
-    now: i64,
+pub(crate) struct Moment {
+    pub(crate) record: Option<Record>,
+    pub(crate) now: i64,
     /// Messages that can be delivered.
-    queue: u8,
-    workers: Vec<Option<Attempt>>,
-    crashes_left: u8,
-    slowness_left: u8,
-    redrives_left: u8,
-    claims: u8,
+    pub(crate) queue: u8,
+    pub(crate) workers: Vec<Option<Attempt>>,
+    pub(crate) crashes_left: u8,
+    pub(crate) slowness_left: u8,
+    pub(crate) redrives_left: u8,
+    pub(crate) claims: u8,
     /// How often each effect was attempted at the target, and recorded in the ledger.
-    attempted: [u8; 2],
-    recorded: [u8; 2],
+    pub(crate) attempted: [u8; 2],
+    pub(crate) recorded: [u8; 2],
     /// Crashes, and leases that were lost by a living worker.
-    excuses: u8,
+    pub(crate) excuses: u8,
     /// Whether a write without the lease changed something.
-    is_breached: bool,
+    pub(crate) is_breached: bool,
     /// Whether the second effect was begun before the first was recorded.
-    is_out_of_order: bool,
+    pub(crate) is_out_of_order: bool,
 }
 
 /// A worker at it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Attempt {
-    lease_id: LeaseId,
+pub(crate) struct Attempt {
+    pub(crate) lease_id: LeaseId,
     /// Effects that are left to do.
-    left: Vec<usize>,
+    pub(crate) left: Vec<usize>,
     /// The effect that was done at the target and is not recorded yet.
-    done: Option<usize>,
+    pub(crate) done: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum ModelStep {
+pub(crate) enum ModelStep {
     Deliver(usize),
     Act(usize),
     Record(usize),
@@ -197,7 +191,7 @@ impl Moment {
     }
 }
 
-fn key(effect: usize) -> EffectKey {
+pub(crate) fn key(effect: usize) -> EffectKey {
     EffectKey::from(EFFECTS[effect])
 }
 
@@ -313,127 +307,4 @@ impl Model for World {
             Property::eventually("it ends", |_, moment: &Moment| moment.has_ended()),
         ]
     }
-}
-
-fn worlds() -> Vec<World> {
-    let world = |clocks: &[i64], messages, crashes, slowness, redrives, is_bad| World {
-        machine: apply,
-        clocks: clocks.to_vec(),
-        messages,
-        crashes,
-        slowness,
-        redrives,
-        is_bad,
-        rotates: false,
-    };
-    vec![
-        world(&[0, 0], 3, 2, 3, 0, false),
-        world(&[0, 1], 3, 2, 3, 0, false),
-        world(&[0, 1], 2, 2, 3, 1, true),
-        world(&[0, 0, 1], 3, 1, 2, 0, false),
-        world(&[0, 1, 2], 2, 1, 2, 1, true),
-    ]
-}
-
-/// Guarantees 4 to 7 and 11, for the ledger: every reachable state of each world.
-#[test]
-fn g04_05_06_07_11_hold_in_every_reachable_state() {
-    let mut states = 0;
-    for world in worlds() {
-        let checker = world.checker().threads(2).spawn_bfs().join();
-        checker.assert_properties();
-        assert!(checker.is_done());
-        states += checker.unique_state_count();
-    }
-    println!("{states} states, all of them reached");
-    assert!(states > 1_000, "the worlds are large enough to mean something: {states}");
-}
-
-/// Guarantee 16 does not hold if attempts begin at another effect each.
-#[test]
-fn g16_the_check_fails_if_attempts_rotate_the_actions_of_a_device() {
-    for world in worlds() {
-        let world = World { rotates: true, ..world };
-        let checker = world.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-        assert!(checker.discovery("one begins when the one before is done").is_some());
-    }
-}
-
-fn discoveries(machine: Machine) -> Vec<&'static str> {
-    let mut found = Vec::new();
-    for world in worlds() {
-        // A broken machine may go on for ever.
-        let checker = World { machine, ..world }
-            .checker()
-            .finish_when(HasDiscoveries::AnyFailures)
-            .target_max_depth(16)
-            .spawn_bfs()
-            .join();
-        found.extend(checker.discoveries().into_keys());
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-/// A write is accepted under any lease.
-fn without_the_owner(
-    record: Option<Record>,
-    command: Command,
-    now: Timestamp,
-) -> (Option<Record>, CommandResult) {
-    let holder = match record.as_ref().map(|record| &record.state) {
-        Some(State::Running(lease)) => Some(lease.id.clone()),
-        _ => None,
-    };
-    let command = match (command, holder) {
-        (Command::RecordEffect(_, key, effect), Some(holder)) => {
-            Command::RecordEffect(holder, key, effect)
-        }
-        (Command::Complete(_, completion), Some(holder)) => Command::Complete(holder, completion),
-        (command, _) => command,
-    };
-    apply(record, command, now)
-}
-
-/// A lease never runs out for the one who writes.
-fn writes_without_the_expiry(
-    record: Option<Record>,
-    command: Command,
-    now: Timestamp,
-) -> (Option<Record>, CommandResult) {
-    match command {
-        Command::Claim(_) => apply(record, command, now),
-        _ => apply(record, command, Timestamp::default()),
-    }
-}
-
-/// A lease that holds is no reason to wait.
-fn claims_without_the_expiry(
-    record: Option<Record>,
-    command: Command,
-    now: Timestamp,
-) -> (Option<Record>, CommandResult) {
-    match command {
-        Command::Claim(_) => apply(record, command, Timestamp::from_millis(i64::MAX)),
-        _ => apply(record, command, now),
-    }
-}
-
-#[test]
-fn the_check_fails_without_the_owner_in_the_condition() {
-    let found = discoveries(without_the_owner);
-    assert!(found.contains(&"without the lease nothing changes"), "{found:?}");
-}
-
-#[test]
-fn the_check_fails_without_the_expiry_in_the_condition_of_writes() {
-    let found = discoveries(writes_without_the_expiry);
-    assert!(found.contains(&"without the lease nothing changes"), "{found:?}");
-}
-
-#[test]
-fn the_check_fails_without_the_expiry_in_the_condition_of_claims() {
-    let found = discoveries(claims_without_the_expiry);
-    assert!(found.contains(&"a second attempt has an excuse"), "{found:?}");
 }

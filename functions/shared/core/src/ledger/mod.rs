@@ -1,0 +1,271 @@
+//! The state machine of one request, as a pure function: which effects are done, and which worker
+//! holds the lease.
+//!
+//! ```text
+//! (absent) -claim-> running{lease, attempt} -complete-> done
+//!                      |  ^                 \-complete-> failed{reason} -claim-> running
+//!                      \--/ claim, once the lease ran out or was released
+//! ```
+//! A reset returns a record whose lease is free to the state before the first claim.
+//!
+//! [`apply`] is the machine. The ledger in SQLite runs it inside a transaction; the one on DynamoDB
+//! expresses each command as one conditional write. One conformance suite tests both against it.
+
+mod machine;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Timestamp;
+use crate::failure::Reason;
+use crate::mac::Eui48;
+use crate::retry::RetryState;
+
+pub use machine::{Command, CommandResult, apply};
+
+/// How long completed requests and processed event ids are kept.
+///
+/// Longer than the retention of the queue (14 days), of the dead-letter queue (14 days) and the
+/// replay window together, so that a redrive weeks later still finds the recorded effects; a year
+/// serves audits.
+pub const REMEMBERED_FOR: Duration = Duration::from_hours(400 * 24);
+
+/// The id of a lease, new for every attempt.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LeaseId(String);
+
+impl LeaseId {
+    /// Draws 128 bits from the operating system's random number generator: two workers that start
+    /// at the same moment, or from the same memory snapshot, must not draw the same id.
+    ///
+    /// # Errors
+    /// [`getrandom::Error`] when the operating system returns none.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes))))
+    }
+
+    /// The form in which stores keep it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for LeaseId {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+/// The exclusive right to work on a request, for a limited time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// The id, drawn for the attempt that holds the lease.
+    pub id: LeaseId,
+    /// The moment at which it expires.
+    pub until: Timestamp,
+}
+
+/// The ledger's record of one request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Record {
+    /// The state.
+    pub state: State,
+    /// The number of claims.
+    pub attempt: u32,
+    /// The effects that were done.
+    pub effects: BTreeMap<EffectKey, Effect>,
+    /// The state that the last ended attempt left; `None` before that.
+    #[serde(default)]
+    pub retry: Option<RetryState>,
+}
+
+/// The state of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A worker claimed it; the lease may have expired or been released since.
+    Running(Lease),
+    /// Every effect was done.
+    Done {
+        /// When.
+        at: Timestamp,
+        /// The lease of the attempt that completed it.
+        by: LeaseId,
+    },
+    /// No retry can succeed; its message is in the dead-letter queue.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// The lease of the attempt that completed it.
+        by: LeaseId,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// The key of an effect: one operation on one device at one target, done at most once per request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EffectKey(String);
+
+impl EffectKey {
+    /// The key of `operation` on `device` at `target`.
+    #[must_use]
+    pub fn new(target: &str, operation: &str, device: Eui48) -> Self {
+        Self(format!("{target}/{operation}/{device}"))
+    }
+
+    /// The form in which stores keep it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Target, operation and device. `None` when the key was not made by [`EffectKey::new`].
+    #[must_use]
+    pub fn parts(&self) -> Option<(&str, &str, Eui48)> {
+        let mut parts = self.0.rsplitn(3, '/');
+        let (device, operation, target) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((target, operation, Eui48::parse(device).ok()?))
+    }
+}
+
+impl From<&str> for EffectKey {
+    fn from(key: &str) -> Self {
+        Self(key.to_owned())
+    }
+}
+
+/// An effect that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Effect {
+    /// The outcome.
+    pub outcome: EffectOutcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The outcomes with which an effect counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectOutcome {
+    /// The target performed it.
+    Done,
+    /// The target reported that it was already in this state.
+    AlreadyExists,
+}
+
+impl EffectOutcome {
+    /// The name in stores and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::AlreadyExists => "already_exists",
+        }
+    }
+}
+
+impl fmt::Display for EffectOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The result of a successful claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The effects of earlier attempts, not to be repeated.
+    pub effects: BTreeMap<EffectKey, Effect>,
+    /// The state that the last ended attempt left; `None` before that.
+    pub retry: Option<RetryState>,
+}
+
+impl Claimed {
+    /// The targets and devices that failed before, as [`crate::retry::subject_key`] writes them.
+    #[must_use]
+    pub fn failed(&self) -> BTreeSet<String> {
+        self.retry.as_ref().map(|retry| retry.failed.clone()).unwrap_or_default()
+    }
+}
+
+/// The reason for which a claim is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimError {
+    /// Another worker's lease has not expired.
+    Held {
+        /// The moment at which it expires.
+        until: Timestamp,
+    },
+    /// An earlier attempt completed the request.
+    Completed,
+}
+
+/// The lease has expired or another worker holds it; the command changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the lease on the request is lost")]
+pub struct LeaseLost;
+
+/// The reason for which a reset is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ResetError {
+    /// The ledger has no such request.
+    #[error("the ledger does not know the request")]
+    Unknown,
+    /// A worker holds its lease.
+    #[error("a worker is at the request")]
+    Running,
+}
+
+/// The result with which an attempt ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// Every effect was done.
+    Done,
+    /// No retry can succeed.
+    Failed {
+        /// The reason.
+        reason: Reason,
+        /// The state for an attempt after a redrive.
+        retry: RetryState,
+    },
+    /// The request will be retried: the lease is released.
+    Released {
+        /// The reason.
+        reason: Reason,
+        /// The state for the next attempt.
+        retry: RetryState,
+    },
+}
+
+impl Completion {
+    /// Whether it ends the request, at least until a redrive.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Released { .. })
+    }
+
+    /// The reason for which work is left, and the state for the next attempt.
+    #[must_use]
+    pub const fn failure(&self) -> Option<(&Reason, &RetryState)> {
+        match self {
+            Self::Done => None,
+            Self::Failed { reason, retry } | Self::Released { reason, retry } => {
+                Some((reason, retry))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
