@@ -243,7 +243,7 @@ pub enum Command {
         /// Which flows
         #[command(flatten)]
         files: FlowFiles,
-        /// What to tell
+        /// What to show
         #[command(subcommand)]
         command: FlowsCommand,
     },
@@ -252,7 +252,7 @@ pub enum Command {
         /// A folder of connectors, besides those that are built in
         #[arg(long, env = "CONNECTORS_DIR", value_name = "FOLDER", global = true)]
         connectors_dir: Option<PathBuf>,
-        /// What to tell
+        /// What to show
         #[command(subcommand)]
         command: ConnectorsCommand,
     },
@@ -330,7 +330,7 @@ pub enum DlqCommand {
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// Only tell which
+        /// Only show which
         #[arg(long)]
         dry_run: bool,
         /// So many a second, at most
@@ -388,7 +388,7 @@ pub enum SecretsCommand {
 /// Commands about flows
 #[derive(Debug, Subcommand)]
 pub enum FlowsCommand {
-    /// Check it: a mistake is named with file and line
+    /// Check it: each error is named with file and line
     Validate,
     /// Print the JSON Schema of the file, for editors
     Schema,

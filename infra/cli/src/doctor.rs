@@ -175,10 +175,10 @@ const fn advice_for(error: &SecretError) -> &'static str {
 }
 
 async fn queues(backend: &Backend, checks: &mut Checks) {
-    let overview = backend.status(SystemClock.now()).await;
+    let status = backend.status(SystemClock.now()).await;
     let advice = "; may these credentials read queue, table and metrics? (检查权限)";
-    if let Some(overview) = checks.take("queue and ledger", overview, advice) {
-        let dead = overview.queue.dead_letters;
+    if let Some(status) = checks.take("queue and ledger", status, advice) {
+        let dead = status.queue.dead_letters;
         checks.ok("queue and ledger", format!("reachable, {dead} dead letter(s) (可访问)"));
     }
 }

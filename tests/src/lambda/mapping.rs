@@ -45,11 +45,11 @@ impl Mapping {
             return None;
         }
         let answer = function.invoke(sqs_event(&messages), self.within).await;
-        let Some(come_back) = answer.as_ref().and_then(failures) else {
+        let Some(failed) = answer.as_ref().and_then(failures) else {
             return Some(0);
         };
         let is_done = |message: &&Message| {
-            !come_back.contains(&message.message_id().expect("a message has an id"))
+            !failed.contains(&message.message_id().expect("a message has an id"))
         };
         let mut deleted = 0;
         for message in messages.iter().filter(is_done) {

@@ -448,7 +448,7 @@ fn requests(
     });
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
     let mut http = HttpConnector::new(secret, SystemClock);
-    http.add("nac", &target, connector.clone(), || Ok::<_, ConnectorError>(Nobody)).unwrap();
+    http.add("nac", &target, connector.clone(), || Ok::<_, ConnectorError>(NoNetwork)).unwrap();
     let mut variables = json!({});
     for name in
         ["instance_id", "form_number", "applicant", "definition_id", "event_id", "id", "group_id"]
@@ -466,9 +466,9 @@ fn requests(
 
 /// Is never asked.
 #[derive(Clone)]
-struct Nobody;
+struct NoNetwork;
 
-impl Http for Nobody {
+impl Http for NoNetwork {
     async fn send(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
         unreachable!("nothing is sent")
     }

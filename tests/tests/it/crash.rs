@@ -363,7 +363,7 @@ async fn g08_one_bad_record_costs_the_others_nothing() {
             first_received: now,
             expires_at: None,
             budget: AttemptBudget::until(now.plus(Duration::from_mins(2))),
-            lease: Lease { id: format!("owner-{n}").as_str().into(), until: now.plus(HELD_FOR) },
+            lease: Lease { id: format!("lease-{n}").as_str().into(), until: now.plus(HELD_FOR) },
         })
         .collect();
     // All at the same time; the time of the one that hangs is over when the others have ended.
@@ -476,7 +476,7 @@ async fn a_clock_that_is_set_back_hides_no_message_for_longer_than_it_was_to_wai
     let now = Timestamp::from_millis(1_700_000_000_000);
     let hour = Duration::from_hours(1);
     let first = database.receive(1, now, now.plus(hour)).await.unwrap();
-    database.come_back(&first[0], now, hour).await.unwrap();
+    database.retry_after(&first[0], now, hour).await.unwrap();
     let corrected = now.minus(Duration::from_secs(10));
     assert_eq!(database.receive(1, corrected, corrected.plus(hour)).await.unwrap(), []);
     let set_back = now.minus(Duration::from_hours(24 * 365));

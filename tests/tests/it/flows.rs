@@ -1,4 +1,4 @@
-//! `greenlight flows`: a mistake is named with its line, and a dry run tells every request and no
+//! `greenlight flows`: an error is named with its line, and a dry run has every request and no
 //! secret.
 
 use std::path::{Path, PathBuf};
@@ -84,10 +84,10 @@ fn what_is_right_says_what_it_needs() {
 }
 
 #[test]
-fn each_mistake_is_named_with_file_and_line() {
+fn each_error_is_named_with_file_and_line() {
     let files = Files::new();
     let url = "https://nac.example.com:9999";
-    let mistakes = [
+    let errors = [
         (
             "connector = \"packetfence\"",
             "connector = \"packetfense\"",
@@ -124,18 +124,18 @@ fn each_mistake_is_named_with_file_and_line() {
         ("params =", "tls = { pin_sha256 = \"abc\" }\nparams =", 5, "not 64 hexadecimal digits"),
         ("A-1", "${A-1}", 9, "`flows.laptops.definition_id` has a `${`"),
     ];
-    for (from, to, line, said) in mistakes {
+    for (from, to, line, said) in errors {
         let problem =
             check(&files.with_flows(&FLOWS.replacen(from, to, 1))).unwrap_err().to_string();
         assert_eq!(problem.matches("flows.toml:").count(), 1, "{problem}");
         assert!(problem.contains(&format!("flows.toml:{line}: ")), "{to}: {problem}");
         assert!(problem.contains(said), "{to}: {problem}");
     }
-    println!("{} mistakes, each with its line", mistakes.len());
+    println!("{} errors, each with its line", errors.len());
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let files = Files::new();
     let many = FLOWS
         .replace("from = [{ field = \"os\" }], default = \"macOS\"", "from = []")
@@ -155,7 +155,7 @@ fn all_mistakes_are_told_at_once() {
     assert_eq!(problem.matches("flows.toml:").count(), 4, "{problem}");
 }
 
-/// What is set where it is deployed is not known here, and no mistake.
+/// What is set where it is deployed is not known here, and no error.
 #[test]
 fn a_database_whose_url_is_not_known_yet_is_right() {
     let files = Files::new();

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 /// The flows that are built in, with a first wait that a test can wait for.
-fn impatient_flows(folder: &TempDir) -> PathBuf {
+fn flows_with_short_retries(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("flows.toml");
     let text = format!(
         "{}\n[retry]\ninitial_interval = \"1s\"\n",
@@ -44,7 +44,7 @@ async fn g08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     let hanging = batch.iter().find(|message| message.body().unwrap().contains("\"I-1\""));
     let hanging = hanging.unwrap().message_id().unwrap();
 
-    let mut worker = fleet.worker(Some(&impatient_flows(&folder)));
+    let mut worker = fleet.worker(Some(&flows_with_short_retries(&folder)));
     let mut answer = Box::pin(worker.invoke(sqs_event(&batch), Duration::from_mins(1)));
     // The others are called while it hangs.
     tokio::select! {

@@ -103,7 +103,7 @@ async fn of_32_concurrent_claims_exactly_one_wins<L: Ledger>(ledger: &L) {
         tokio::spawn(async move {
             barrier.wait().await;
             ledger
-                .claim(&request("race"), &lease(&format!("owner-{n}"), 60_000), at(0))
+                .claim(&request("race"), &lease(&format!("lease-{n}"), 60_000), at(0))
                 .await
                 .unwrap()
         })
@@ -174,7 +174,7 @@ async fn g27_the_next_attempt_gets_what_the_last_one_left<L: Ledger>(ledger: &L)
     for (ending, left, attempt) in
         [(released(), retry(30_000, 90_000), 2), (failed(), retry(0, 0), 3)]
     {
-        let lease_id = LeaseId::from(format!("owner-{attempt}").as_str());
+        let lease_id = LeaseId::from(format!("lease-{attempt}").as_str());
         let until = Lease { id: lease_id.clone(), until: at(attempt * 100) };
         ledger.claim(&request, &until, at(attempt * 10)).await.unwrap().unwrap();
         let now = at(attempt * 10 + 1);
@@ -299,7 +299,7 @@ async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(
     let forever = Timestamp::from_millis(i64::MAX);
     let attempt = async |instance: &str, operation: &str, millis| {
         let request = request(instance);
-        let name = format!("owner-{millis}");
+        let name = format!("lease-{millis}");
         let until = millis + 100;
         ledger.claim(&request, &lease(&name, until), at(millis)).await.unwrap().unwrap();
         let key = EffectKey::from(format!("nac/{operation}/{device}").as_str());
@@ -364,7 +364,7 @@ async fn g09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: 
     let entries = (0..32).map(|n| {
         let (ledger, barrier) = (ledger.clone(), Arc::clone(&barrier));
         tokio::spawn(async move {
-            let lease_id = LeaseId::from(format!("owner-{n}").as_str());
+            let lease_id = LeaseId::from(format!("lease-{n}").as_str());
             barrier.wait().await;
             let (_, permit) = enter(&ledger, "nac", &lease_id, until).await;
             (permit == Permit::Granted).then_some(lease_id)
@@ -405,7 +405,7 @@ async fn of_32_workers_one_has_a_target_to_itself<L: Ledger>(ledger: &L) {
     let holds = (0..32).map(|n| {
         let (ledger, barrier) = (ledger.clone(), Arc::clone(&barrier));
         tokio::spawn(async move {
-            let lease_id = LeaseId::from(format!("owner-{n}").as_str());
+            let lease_id = LeaseId::from(format!("lease-{n}").as_str());
             barrier.wait().await;
             let hold = |breaker: Breaker| breaker.lock(&lease_id, at(90_000), at(0));
             let (_, permit) = ledger.change_breaker("list", hold).await.unwrap();

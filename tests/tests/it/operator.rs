@@ -574,7 +574,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
 /// A reader that has enough, as `head` does, costs the work nothing and is no panic.
 #[tokio::test]
 async fn a_reader_that_goes_away_is_no_error() {
-    let (folder, database, _site) = open().await;
+    let (folder, database, _backend) = open().await;
     for number in 0..50 {
         send_dead_letter(&database, &format!("I-{number}"), Class::InvalidForm).await;
     }

@@ -42,7 +42,7 @@ impl Queue for Database {
     }
 
     async fn show_at_once(&self, message: &Received) {
-        self.come_back(message, NOW, Duration::ZERO).await.unwrap();
+        self.retry_after(message, NOW, Duration::ZERO).await.unwrap();
     }
 
     async fn delete(&self, message: &Received) {

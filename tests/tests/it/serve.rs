@@ -18,13 +18,13 @@ use greenlight_tests::serving::{Serving, secrets};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-struct Site {
+struct Machine {
     scene: Scene,
     server: Server,
     folder: TempDir,
 }
 
-impl Site {
+impl Machine {
     async fn open() -> Self {
         let scene = Scene::set().await;
         let folder = tempfile::tempdir().unwrap();
@@ -75,42 +75,50 @@ async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, Serve
 
 #[tokio::test]
 async fn g04_05_one_set_of_effects_however_often_the_event_comes() {
-    let site = Site::open().await;
-    site.scene.approve("I-1", &[&device(1), &device(2)]);
-    let event = site.scene.event("e-1", "I-1", "APPROVED");
-    let other_id = site.scene.event("e-2", "I-1", "APPROVED");
+    let machine = Machine::open().await;
+    machine.scene.approve("I-1", &[&device(1), &device(2)]);
+    let event = machine.scene.event("e-1", "I-1", "APPROVED");
+    let other_id = machine.scene.event("e-2", "I-1", "APPROVED");
     // All at the same moment.
-    let (a, b, c, d) =
-        tokio::join!(site.send(&event), site.send(&event), site.send(&other_id), site.send(&event));
+    let (a, b, c, d) = tokio::join!(
+        machine.send(&event),
+        machine.send(&event),
+        machine.send(&other_id),
+        machine.send(&event)
+    );
     assert_eq!((a, b, c, d), (200, 200, 200, 200));
-    site.drained().await;
-    assert_eq!(site.send(&event).await, 200);
-    site.drained().await;
-    assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
-    assert_eq!(site.scene.nac.calls(), 2);
+    machine.drained().await;
+    assert_eq!(machine.send(&event).await, 200);
+    machine.drained().await;
+    assert_eq!(machine.scene.nac.whitelist(), [device(1), device(2)]);
+    assert_eq!(machine.scene.nac.calls(), 2);
 }
 
 #[tokio::test]
 async fn g02_every_authentic_event_is_answered_200() {
-    let site = Site::open().await;
-    let app = &site.scene.app;
+    let machine = Machine::open().await;
+    let app = &machine.scene.app;
     let now = SystemClock.now().as_millis();
     for status in
         ["PENDING", "REJECTED", "CANCELED", "DELETED", "REVERTED", "OVERTIME_CLOSE", "NEW"]
     {
-        assert_eq!(site.send(&site.scene.event("e", "I", status)).await, 200, "{status}");
+        assert_eq!(machine.send(&machine.scene.event("e", "I", status)).await, 200, "{status}");
     }
     for kind in ["approval_task", "approval_cc", "leave_approval", "something_new"] {
         let event = json!({"uuid": "u", "token": app.verification_token, "type": "event_callback",
             "event": {"app_id": app.app_id, "tenant_key": "t", "type": kind}});
-        assert_eq!(site.send(&app.signed(&event, now)).await, 200, "{kind}");
+        assert_eq!(machine.send(&app.signed(&event, now)).await, 200, "{kind}");
     }
     let other_approval = app.approval_instance("e", "OTHER", "I", "APPROVED", now);
-    assert_eq!(site.send(&other_approval).await, 200);
+    assert_eq!(machine.send(&other_approval).await, 200);
     let odd = json!({"uuid": "u", "token": app.verification_token, "type": "event_callback",
         "event": {"app_id": app.app_id, "tenant_key": "t", "type": "approval_instance", "status": 7}});
-    assert_eq!(site.send(&app.signed(&odd, now)).await, 200);
-    assert_eq!(site.server.database().next_visible().await.unwrap(), None, "nothing was enqueued");
+    assert_eq!(machine.send(&app.signed(&odd, now)).await, 200);
+    assert_eq!(
+        machine.server.database().next_visible().await.unwrap(),
+        None,
+        "nothing was enqueued"
+    );
     println!("13 authentic events of no interest, all answered 200");
 }
 
@@ -118,9 +126,9 @@ async fn g02_every_authentic_event_is_answered_200() {
 /// comes with and without them is one request.
 #[tokio::test]
 async fn g02_05_an_approval_without_event_id_or_tenant_is_enqueued_once() {
-    let site = Site::open().await;
-    site.scene.approve("I-1", &[&device(1)]);
-    let app = &site.scene.app;
+    let machine = Machine::open().await;
+    machine.scene.approve("I-1", &[&device(1)]);
+    let app = &machine.scene.app;
     let now = SystemClock.now().as_millis();
     let event = |uuid: Value, tenant: Value, time: Value| {
         app.signed(
@@ -135,26 +143,27 @@ async fn g02_05_an_approval_without_event_id_or_tenant_is_enqueued_once() {
         event(json!(""), json!(""), json!("")),
         event(Value::Null, Value::Null, json!({"a": [1]})),
         event(json!("e-1"), json!("t"), json!(1.5)),
-        site.scene.event("e-2", "I-1", "APPROVED"),
+        machine.scene.event("e-2", "I-1", "APPROVED"),
     ] {
-        assert_eq!(site.send(&odd).await, 200);
+        assert_eq!(machine.send(&odd).await, 200);
     }
-    site.drained().await;
-    assert_eq!(site.scene.nac.whitelist(), [device(1)]);
-    assert_eq!(site.scene.nac.calls(), 1);
+    machine.drained().await;
+    assert_eq!(machine.scene.nac.whitelist(), [device(1)]);
+    assert_eq!(machine.scene.nac.calls(), 1);
 }
 
 #[tokio::test]
 async fn an_address_with_a_slash_at_its_end_is_the_same_one() {
-    let site = Site::open().await;
-    let url = format!("http://{}/api/event/", site.server.address());
-    let answer = site.scene.send_to(&url, None, &site.scene.app.url_check("with-a-slash")).await;
+    let machine = Machine::open().await;
+    let url = format!("http://{}/api/event/", machine.server.address());
+    let answer =
+        machine.scene.send_to(&url, None, &machine.scene.app.url_check("with-a-slash")).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"challenge":"with-a-slash"}"#));
 }
 
 #[tokio::test]
 async fn g15_bad_input_gets_4xx_and_enqueues_nothing() {
-    let site = Site::open().await;
+    let machine = Machine::open().await;
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let large = format!("{{\"encrypt\":\"{}\"}}", "A".repeat(1_000_000));
     for (body, status) in [
@@ -169,55 +178,56 @@ async fn g15_bad_input_gets_4xx_and_enqueues_nothing() {
         ("{\"type\":\"url_verification\",\"challenge\":\"x\",\"token\":\"guess\"}", 401),
     ] {
         let shown: String = body.chars().take(40).collect();
-        assert_eq!(site.send_body(body).await, status, "{shown}");
+        assert_eq!(machine.send_body(body).await, status, "{shown}");
     }
     let stale = SystemClock.now().as_millis() - 9 * 3_600_000;
-    let app = &site.scene.app;
+    let app = &machine.scene.app;
     let stale = app.approval_instance("e", APPROVAL_CODE, "I", "APPROVED", stale);
-    assert_eq!(site.send(&stale).await, 401);
-    assert_eq!(site.send(&site.scene.event("e", "I", "APPROVED").forged()).await, 401);
-    assert_eq!(site.server.database().next_visible().await.unwrap(), None);
+    assert_eq!(machine.send(&stale).await, 401);
+    assert_eq!(machine.send(&machine.scene.event("e", "I", "APPROVED").forged()).await, 401);
+    assert_eq!(machine.server.database().next_visible().await.unwrap(), None);
     println!("11 bad deliveries of up to 1 MB, all answered 4xx");
 }
 
 #[tokio::test]
 async fn g12_nothing_is_done_unless_the_source_says_approved_now() {
-    let site = Site::open().await;
-    site.scene.approve("I-reverted", &[&device(1)]);
-    site.scene.feishu.revert("I-reverted");
-    assert_eq!(site.send(&site.scene.event("e-1", "I-reverted", "APPROVED")).await, 200);
-    site.drained().await;
+    let machine = Machine::open().await;
+    machine.scene.approve("I-reverted", &[&device(1)]);
+    machine.scene.feishu.revert("I-reverted");
+    assert_eq!(machine.send(&machine.scene.event("e-1", "I-reverted", "APPROVED")).await, 200);
+    machine.drained().await;
     let form = greenlight::stub::form_of(&device(2), &[]);
-    site.scene.feishu.put_instance("I-other", "ANOTHER-APPROVAL", "APPROVED", &form);
-    assert_eq!(site.send(&site.scene.event("e-2", "I-other", "APPROVED")).await, 200);
-    site.drained().await;
-    assert_eq!(site.scene.nac.calls(), 0);
+    machine.scene.feishu.put_instance("I-other", "ANOTHER-APPROVAL", "APPROVED", &form);
+    assert_eq!(machine.send(&machine.scene.event("e-2", "I-other", "APPROVED")).await, 200);
+    machine.drained().await;
+    assert_eq!(machine.scene.nac.calls(), 0);
     println!("2 events that the source does not confirm, 0 calls");
-    let classes: Vec<_> = site.dead_letters().await.into_iter().map(|(class, _)| class).collect();
+    let classes: Vec<_> =
+        machine.dead_letters().await.into_iter().map(|(class, _)| class).collect();
     assert_eq!(classes, ["not_approved", "not_approved"]);
 }
 
 #[tokio::test]
 async fn g10_11_what_cannot_succeed_is_dead_lettered_and_a_redrive_does_the_rest() {
-    let site = Site::open().await;
-    site.scene.approve("I-1", &[&device(1), "00:00:5e:00:53:0O"]);
-    assert_eq!(site.send(&site.scene.event("e-1", "I-1", "APPROVED")).await, 200);
-    site.drained().await;
-    assert_eq!(site.scene.nac.whitelist(), [device(1)]);
-    let letters = site.server.database().dead_letters().await.unwrap();
+    let machine = Machine::open().await;
+    machine.scene.approve("I-1", &[&device(1), "00:00:5e:00:53:0O"]);
+    assert_eq!(machine.send(&machine.scene.event("e-1", "I-1", "APPROVED")).await, 200);
+    machine.drained().await;
+    assert_eq!(machine.scene.nac.whitelist(), [device(1)]);
+    let letters = machine.server.database().dead_letters().await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].class(), "invalid_form");
 
     // The applicant corrects the form, the operator redrives the dead letter.
-    site.scene.approve("I-1", &[&device(1), &device(2)]);
-    let beside = Database::open_beside(&site.folder.path().join("data")).await.unwrap();
+    machine.scene.approve("I-1", &[&device(1), &device(2)]);
+    let beside = Database::open_beside(&machine.folder.path().join("data")).await.unwrap();
     let held = beside.hold(SystemClock.now()).await.unwrap().held;
     assert!(beside.redrive(&held[0]).await.unwrap());
     assert!(!beside.redrive(&held[0]).await.unwrap(), "it is there once");
-    site.drained().await;
-    assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
-    assert_eq!(site.scene.nac.calls(), 2, "the first device was not asked for again");
-    assert_eq!(site.dead_letters().await.len(), 0);
+    machine.drained().await;
+    assert_eq!(machine.scene.nac.whitelist(), [device(1), device(2)]);
+    assert_eq!(machine.scene.nac.calls(), 2, "the first device was not asked for again");
+    assert_eq!(machine.dead_letters().await.len(), 0);
     println!("2 devices, 2 calls, 1 dead letter and its redrive between them");
 }
 
@@ -225,24 +235,24 @@ async fn g10_11_what_cannot_succeed_is_dead_lettered_and_a_redrive_does_the_rest
 /// the other approvals nothing.
 #[tokio::test]
 async fn g08_one_bad_request_costs_the_others_nothing_on_one_machine() {
-    let site = Site::open().await;
-    site.scene.nac.set_silent_about(&device(9), true);
-    site.scene.approve("I-0", &["00:00:5e:00:53:0O"]);
+    let machine = Machine::open().await;
+    machine.scene.nac.set_silent_about(&device(9), true);
+    machine.scene.approve("I-0", &["00:00:5e:00:53:0O"]);
     for n in 1..10 {
-        site.scene.approve(&format!("I-{n}"), &[&device(n)]);
+        machine.scene.approve(&format!("I-{n}"), &[&device(n)]);
     }
     for n in (0..10).rev() {
-        let event = site.scene.event(&format!("e-{n}"), &format!("I-{n}"), "APPROVED");
-        assert_eq!(site.send(&event).await, 200);
+        let event = machine.scene.event(&format!("e-{n}"), &format!("I-{n}"), "APPROVED");
+        assert_eq!(machine.send(&event).await, 200);
     }
-    site.scene.nac.wait_for_whitelist(&(1..10).map(device).collect::<Vec<_>>()).await;
+    machine.scene.nac.wait_for_whitelist(&(1..10).map(device).collect::<Vec<_>>()).await;
     // All but the one that hangs are over, and it is sent again.
-    site.scene.nac.set_silent_about(&device(9), false);
-    site.drained().await;
-    let calls = site.scene.nac.calls_per_device();
+    machine.scene.nac.set_silent_about(&device(9), false);
+    machine.drained().await;
+    let calls = machine.scene.nac.calls_per_device();
     assert!((1..9).all(|n| calls[&device(n)] == 1), "{calls:?}");
     assert_eq!(calls[&device(9)], 2, "it is asked again, and hears that the device is there");
-    let letters = site.dead_letters().await;
+    let letters = machine.dead_letters().await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].0, "invalid_form");
     println!("10 requests, 1 hangs and 1 is bad: 8 done with one call each");
@@ -250,13 +260,13 @@ async fn g08_one_bad_request_costs_the_others_nothing_on_one_machine() {
 
 #[tokio::test]
 async fn a_target_that_refuses_is_no_target_that_is_away() {
-    let site = Site::open().await;
-    site.scene.nac.fail_next([StatusCode::UNPROCESSABLE_ENTITY]);
-    site.scene.approve("I-1", &[&device(1), &device(2)]);
-    site.send(&site.scene.event("e-1", "I-1", "APPROVED")).await;
-    site.drained().await;
-    assert_eq!(site.scene.nac.whitelist(), [device(2)]);
-    let letters = site.dead_letters().await;
+    let machine = Machine::open().await;
+    machine.scene.nac.fail_next([StatusCode::UNPROCESSABLE_ENTITY]);
+    machine.scene.approve("I-1", &[&device(1), &device(2)]);
+    machine.send(&machine.scene.event("e-1", "I-1", "APPROVED")).await;
+    machine.drained().await;
+    assert_eq!(machine.scene.nac.whitelist(), [device(2)]);
+    let letters = machine.dead_letters().await;
     assert_eq!(letters.len(), 1);
     let (class, reason) = &letters[0];
     assert_eq!(class, "target_rejected");
@@ -265,21 +275,21 @@ async fn a_target_that_refuses_is_no_target_that_is_away() {
 
 #[tokio::test]
 async fn a_token_that_expired_is_replaced() {
-    let site = Site::open().await;
+    let machine = Machine::open().await;
     for (n, instance) in [(1, "I-1"), (2, "I-2")] {
-        site.scene.approve(instance, &[&device(n)]);
-        site.send(&site.scene.event(&format!("e-{n}"), instance, "APPROVED")).await;
-        site.drained().await;
-        site.scene.feishu.expire_tokens();
+        machine.scene.approve(instance, &[&device(n)]);
+        machine.send(&machine.scene.event(&format!("e-{n}"), instance, "APPROVED")).await;
+        machine.drained().await;
+        machine.scene.feishu.expire_tokens();
     }
-    assert_eq!(site.scene.nac.whitelist(), [device(1), device(2)]);
-    assert_eq!(site.dead_letters().await.len(), 0);
+    assert_eq!(machine.scene.nac.whitelist(), [device(1), device(2)]);
+    assert_eq!(machine.dead_letters().await.len(), 0);
 }
 
 #[tokio::test]
 async fn a_second_serve_on_the_same_folder_is_refused() {
-    let site = Site::open().await;
-    let second = start(&site.scene, site.folder.path(), "data").await;
+    let machine = Machine::open().await;
+    let second = start(&machine.scene, machine.folder.path(), "data").await;
     assert!(
         matches!(second, Err(ServeError::Database(error)) if error.to_string().contains("in use"))
     );
@@ -406,12 +416,12 @@ async fn g13_logs_hold_no_secret_and_no_form_content() {
 /// again.
 #[tokio::test]
 async fn g01_what_is_not_enqueued_is_not_answered_200() {
-    let site = Site::open().await;
-    site.server.database().close().await;
-    assert_eq!(site.send(&site.scene.event("e-1", "I-1", "APPROVED")).await, 503);
+    let machine = Machine::open().await;
+    machine.server.database().close().await;
+    assert_eq!(machine.send(&machine.scene.event("e-1", "I-1", "APPROVED")).await, 503);
     // What needs no queue is answered all the same.
-    assert_eq!(site.send(&site.scene.event("e-2", "I-1", "PENDING")).await, 200);
-    assert_eq!(site.send(&site.scene.app.url_check("x")).await, 200);
+    assert_eq!(machine.send(&machine.scene.event("e-2", "I-1", "PENDING")).await, 200);
+    assert_eq!(machine.send(&machine.scene.app.url_check("x")).await, 200);
 }
 
 /// An attempt that hangs does not hold a stop up: the request is done after the next start.

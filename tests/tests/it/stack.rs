@@ -17,7 +17,7 @@ async fn an_operator_sees_explains_and_puts_right_on_aws() {
     a_letter_that_sqs_moved_says_why(&stack).await;
     who_has_what_and_how_things_stand(&stack).await;
     a_redrive_that_is_killed_loses_nothing(&stack).await;
-    what_is_not_there_has_an_exit_status_of_its_own(&stack).await;
+    what_is_not_found_has_an_exit_status_of_its_own(&stack).await;
     the_page_shows_the_same(&stack).await;
     letters_that_are_held_elsewhere_are_counted(&stack).await;
     a_right_that_is_missing_is_named_and_hides_nothing(&stack).await;
@@ -372,7 +372,7 @@ async fn who_has_what_and_how_things_stand(stack: &Stack) {
     assert_eq!(status["waiting"], 0, "{status}");
 }
 
-async fn what_is_not_there_has_an_exit_status_of_its_own(stack: &Stack) {
+async fn what_is_not_found_has_an_exit_status_of_its_own(stack: &Stack) {
     for (arguments, status, why) in [
         (["audit", "I-9"].as_slice(), 3, "knows no event, instance, device or person"),
         (&["dlq", "show", "absent"], 3, "there is no dead letter absent"),

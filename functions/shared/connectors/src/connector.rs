@@ -21,14 +21,14 @@ pub enum Reached {
     LoggedIn,
 }
 
-/// The variables that tell of the request: templates and conditions may use them.
+/// The variables about the request: templates and conditions may use them.
 const OF_REQUEST: [&str; 5] =
     ["definition_id", "instance_id", "event_id", "applicant", "form_number"];
 
-/// The variables that only templates may use, as they tell of the call.
+/// The variables that only templates may use, as they are about the call.
 const OF_CALL: [&str; 3] = ["mac", "params", "now"];
 
-/// How a connector speaks to its targets.
+/// The protocol between a connector and its targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {

@@ -31,7 +31,7 @@ impl Setup {
                     errors.extend(plaintext::check(name, target));
                     targets.insert(name.clone(), (target.clone(), connector));
                 }
-                Err(mistake) => errors.push(mistake),
+                Err(error) => errors.push(error),
             }
         }
         for flow in &flows.flows {

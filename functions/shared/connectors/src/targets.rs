@@ -1,4 +1,4 @@
-//! All that can be done, whatever the target speaks.
+//! All targets, whatever their protocol.
 
 use std::fmt;
 

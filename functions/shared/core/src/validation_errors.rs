@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// One or more mistakes of the same kind; shown in one line, for a log, or with `{:#}` a line each.
+/// One or more errors of the same kind; shown in one line, for a log, or with `{:#}` a line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidationErrors<E>(Vec<E>);
 
@@ -37,9 +37,9 @@ impl<E> From<E> for ValidationErrors<E> {
 impl<E: fmt::Display> fmt::Display for ValidationErrors<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let between = if f.alternate() { "\n" } else { "; " };
-        for (index, mistake) in self.0.iter().enumerate() {
+        for (index, error) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { between };
-            write!(f, "{separator}{mistake}")?;
+            write!(f, "{separator}{error}")?;
         }
         Ok(())
     }

@@ -33,15 +33,15 @@ pub struct Feishu {
 
 /// Is never asked: nothing is sent.
 #[derive(Clone, Copy, Debug)]
-struct Nobody;
+struct NoNetwork;
 
-impl Http for Nobody {
+impl Http for NoNetwork {
     async fn send(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
         Err(HttpError::Connect { host: String::new(), cause: "nothing is sent".to_owned() })
     }
 }
 
-type DryTargets = Targets<Nobody, FixedSecret, SystemClock>;
+type DryTargets = Targets<NoNetwork, FixedSecret, SystemClock>;
 
 /// What a flow would do for an instance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -94,8 +94,8 @@ pub async fn dry_run(
         json!({"app_id": "-", "app_secret": "-", "encrypt_key": "-", "verification_token": "-"});
     let secret = json!({"feishu": feishu, "targets": credentials});
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string())?));
-    let nobody = |_: &str, _: &_| Ok::<_, ConnectorError>(Nobody);
-    let targets = Targets::new(setup, secret, SystemClock, nobody)?;
+    let no_client = |_: &str, _: &_| Ok::<_, ConnectorError>(NoNetwork);
+    let targets = Targets::new(setup, secret, SystemClock, no_client)?;
     let (problems, effects) = preview(flow, &instance, &targets)
         .map_err(|failure| FlowsProblem::NotPlanned(reason(failure)))?;
     Ok(DryRun { unset: unset.into_iter().collect(), problems, effects })

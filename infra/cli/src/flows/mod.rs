@@ -58,7 +58,7 @@ pub enum FlowsProblem {
     Connectors(#[from] ConnectorError),
     /// The file is wrong.
     #[error("the flows are wrong (配置有误):\n{0:#}")]
-    Wrong(ValidationErrors<Mistake>),
+    Wrong(ValidationErrors<LocatedError>),
     /// No flow has that name.
     #[error("there is no flow `{name}`; there is: {known}")]
     NoFlow {
@@ -92,7 +92,7 @@ pub enum FlowsProblem {
 /// What is wrong with the file, what to do, and where.
 #[derive(Clone, Debug, Error)]
 #[error("{file}:{line}: {problem}")]
-pub struct Mistake {
+pub struct LocatedError {
     file: String,
     /// Counted from 1.
     line: usize,
@@ -118,7 +118,7 @@ fn taken_for_granted(unset: &[String]) -> String {
 /// Checks the flows and their connectors, and tells what they need.
 ///
 /// # Errors
-/// [`FlowsProblem::Wrong`] with file and line of each mistake.
+/// [`FlowsProblem::Wrong`] with file and line of each error.
 pub fn check(files: &Files) -> Result<String, FlowsProblem> {
     let checked = read(files)?;
     let mut text = String::new();
@@ -190,8 +190,8 @@ pub(crate) fn read_with(
         (None, Some(_)) => "flows.toml, as deployed".to_owned(),
         (None, None) => "infra/flows.toml".to_owned(),
     };
-    let mistake = |line, problem| Mistake { file: name.clone(), line, problem };
-    let at = |place: &[&str], problem| mistake(place::line_of(&text, place), problem);
+    let located = |line, problem| LocatedError { file: name.clone(), line, problem };
+    let at = |place: &[&str], problem| located(place::line_of(&text, place), problem);
     let read = Configuration::parse(text.clone(), &connectors, &environment, Timestamp::default());
     match read {
         Ok(Configuration { flows, setup, .. }) => {
@@ -199,7 +199,7 @@ pub(crate) fn read_with(
         }
         Err(StartError::Flows(errors)) => {
             Err(FlowsProblem::Wrong(errors.map(|error| match error {
-                FlowsError::Toml { line, problem } => mistake(line, problem),
+                FlowsError::Toml { line, problem } => located(line, problem),
                 error => at(&place::in_flows(&error), error.to_string()),
             })))
         }

@@ -1,10 +1,10 @@
-//! Where in `flows.toml` a mistake is.
+//! Where in `flows.toml` an error is.
 
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_core::flow::{Flows, FlowsError};
 use toml::de::{DeTable, DeValue};
 
-/// Where in the file a mistake is: the keys down to it; a flow is named by its name.
+/// Where in the file an error is: the keys down to it; a flow is named by its name.
 pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     match error {
         FlowsError::Toml { .. } => Vec::new(),
@@ -29,7 +29,7 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     }
 }
 
-/// A mistake in a connector file is where a target names it.
+/// An error in a connector file is where a target names it.
 pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&'a str> {
     match error {
         ConnectorError::UnknownConnector { target, .. } => vec!["targets", target, "connector"],

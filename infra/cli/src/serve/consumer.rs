@@ -125,7 +125,7 @@ async fn attempt(
     let result = match process(&message, &*processor).await {
         Disposition::Done | Disposition::DeadLettered(_) => database.delete(&received).await,
         Disposition::RetryAfter { after, .. } => {
-            database.come_back(&received, SystemClock.now(), after).await
+            database.retry_after(&received, SystemClock.now(), after).await
         }
     };
     if let Err(error) = result {

@@ -142,8 +142,8 @@ async fn ready(State(Watched { database, .. }): State<Watched>) -> Response {
 async fn metrics(State(Watched { database, counters }): State<Watched>) -> Response {
     let now = SystemClock.now();
     match read_status(&database, &database, now).await {
-        Ok(overview) => {
-            let text = crate::status::metrics(&overview, now) + &counters.to_text();
+        Ok(status) => {
+            let text = crate::status::metrics(&status, now) + &counters.to_text();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),

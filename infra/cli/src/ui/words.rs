@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 
-/// What the page speaks.
+/// The language of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Language {
     English,
@@ -62,7 +62,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("worker", "worker", "处理"),
     ("in_flight", "in flight", "处理中"),
     ("targets", "targets", "目标系统"),
-    ("left_in_peace", "circuit open", "熔断"),
+    ("circuit_open", "circuit open", "熔断"),
     ("dead", "dead letters", "死信"),
     ("search", "Search", "搜索"),
     (
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_speaks_what_is_asked_for_or_what_the_browser_prefers() {
+    fn the_page_is_in_what_is_asked_for_or_what_the_browser_prefers() {
         let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, "zh-CN,zh;q=0.9".parse().unwrap())]);
         assert_eq!(Language::of(None, &headers), Language::Chinese);
         assert_eq!(Language::of(Some("en"), &headers), Language::English);

@@ -18,7 +18,7 @@ use super::answer::TargetAnswer;
 use super::auth::{self, Session};
 use super::connector::{Connector, Step};
 use super::digest::Challenge;
-use super::limits::Gate;
+use super::limits::Limiter;
 use super::outcome::{RuleResult, judge};
 use super::render::RenderError;
 use crate::connector::Reached;
@@ -32,7 +32,7 @@ pub(super) struct HttpTarget<H> {
     pub(super) params: Value,
     pub(super) connector: Connector,
     http: H,
-    pub(super) gate: Gate,
+    pub(super) limiter: Limiter,
     session: Mutex<Slot>,
 }
 
@@ -62,9 +62,9 @@ impl<H> HttpTarget<H> {
         connector: Connector,
         http: H,
     ) -> Self {
-        let gate = Gate::new(connector.limits);
+        let limiter = Limiter::new(connector.limits);
         let name = name.to_owned();
-        Self { name, url, params, connector, http, gate, session: Mutex::default() }
+        Self { name, url, params, connector, http, limiter, session: Mutex::default() }
     }
 
     /// A request that cannot be rendered cannot be sent later either.
@@ -294,7 +294,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         if let Some(Ok(traced)) = trace_id.map(|id| id.traceparent().parse()) {
             request.headers_mut().insert("traceparent", traced);
         }
-        target.gate.wait(&self.clock).await;
+        target.limiter.wait(&self.clock).await;
         let response = target.send(request).await?;
         if response.body().len() > LARGEST_ANSWER {
             let text = format!("target `{}`: the answer is larger than 512 KiB", target.name);

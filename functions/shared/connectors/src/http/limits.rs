@@ -34,21 +34,21 @@ impl Default for Limits {
 
 /// Keeps to the limits of one target.
 #[derive(Debug)]
-pub(super) struct Gate {
-    room: Semaphore,
+pub(super) struct Limiter {
+    permits: Semaphore,
     /// Between the starts of two requests.
     interval: Duration,
     next: Mutex<Timestamp>,
 }
 
-impl Gate {
+impl Limiter {
     pub(super) fn new(limits: Limits) -> Self {
         let interval = match limits.per_second {
             0 => Duration::ZERO,
             per_second => Duration::from_secs(1) / per_second,
         };
-        let room = Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS));
-        Self { room, interval, next: Mutex::default() }
+        let permits = Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        Self { permits, interval, next: Mutex::default() }
     }
 
     /// Waits until an operation may begin, which holds the permit until it is over. `None` when its
@@ -59,7 +59,7 @@ impl Gate {
         clock: &impl Clock,
         deadline: Timestamp,
     ) -> Option<SemaphorePermit<'_>> {
-        let permit = self.room.acquire().await.ok()?;
+        let permit = self.permits.acquire().await.ok()?;
         let first = clock.now().max(*self.next.lock().unwrap_or_else(PoisonError::into_inner));
         (first < deadline).then_some(permit)
     }
@@ -90,37 +90,39 @@ mod tests {
 
     #[test]
     fn turns_are_an_interval_apart() {
-        let gate = Gate::new(Limits { per_second: 10, ..Limits::default() });
+        let limiter = Limiter::new(Limits { per_second: 10, ..Limits::default() });
         let at = Timestamp::from_millis;
-        let waits: Vec<_> =
-            [0, 0, 0, 1_000, 1_050].into_iter().map(|now| gate.turn(at(now)).as_millis()).collect();
+        let waits: Vec<_> = [0, 0, 0, 1_000, 1_050]
+            .into_iter()
+            .map(|now| limiter.turn(at(now)).as_millis())
+            .collect();
         assert_eq!(waits, [0, 100, 200, 0, 50]);
     }
 
     #[test]
     fn whoever_gets_room_after_the_deadline_does_not_begin() {
-        let gate = Gate::new(Limits { concurrency: 1, ..Limits::default() });
+        let limiter = Limiter::new(Limits { concurrency: 1, ..Limits::default() });
         let (clock, deadline) =
             (TestClock::advanced_by_sleeps(Timestamp::default()), Timestamp::from_millis(10));
-        let first = gate.admit(&clock, deadline).now_or_never().unwrap();
+        let first = limiter.admit(&clock, deadline).now_or_never().unwrap();
         assert!(first.is_some());
-        let mut second = Box::pin(gate.admit(&clock, deadline));
-        assert!((&mut second).now_or_never().is_none(), "there is no room");
+        let mut second = Box::pin(limiter.admit(&clock, deadline));
+        assert!((&mut second).now_or_never().is_none(), "there is no permit");
         clock.advance(Duration::from_millis(10));
         drop(first);
-        assert!(second.now_or_never().unwrap().is_none(), "there is room, and no time");
+        assert!(second.now_or_never().unwrap().is_none(), "there is a permit, and no time");
         let late = Timestamp::from_millis(11);
-        assert!(gate.admit(&clock, late).now_or_never().unwrap().is_some());
+        assert!(limiter.admit(&clock, late).now_or_never().unwrap().is_some());
     }
 
     #[test]
     fn whoever_has_its_turn_after_the_deadline_does_not_begin() {
-        let gate = Gate::new(Limits { per_second: 1, ..Limits::default() });
+        let limiter = Limiter::new(Limits { per_second: 1, ..Limits::default() });
         let (clock, deadline) =
             (TestClock::advanced_by_sleeps(Timestamp::default()), Timestamp::from_millis(1_500));
         for expected in [true, true, false] {
-            assert_eq!(gate.admit(&clock, deadline).now_or_never().unwrap().is_some(), expected);
-            gate.wait(&clock).now_or_never().unwrap();
+            assert_eq!(limiter.admit(&clock, deadline).now_or_never().unwrap().is_some(), expected);
+            limiter.wait(&clock).now_or_never().unwrap();
         }
     }
 }

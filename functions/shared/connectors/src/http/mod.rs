@@ -1,4 +1,4 @@
-//! The HTTP connector: speaks to any whitelist API that a connector file describes.
+//! The HTTP connector: calls any whitelist API that a connector file describes.
 
 mod answer;
 mod auth;
@@ -99,8 +99,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// [`Failure`] says what follows from it.
     pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let (target, operation) = self.find(call)?;
-        let Some(_room) = target.gate.admit(&self.clock, call.deadline).await else {
-            let text = format!("target `{}` had no room for another call in time", call.target);
+        let Some(_room) = target.limiter.admit(&self.clock, call.deadline).await else {
+            let text = format!("target `{}` had no permit for another call in time", call.target);
             return Err(Failure::retry(Class::DeadlineExceeded, text));
         };
         self.run(target, operation, call).await

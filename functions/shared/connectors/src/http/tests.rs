@@ -291,7 +291,7 @@ fn a_connector_may_not_ask_for_more_operations_than_are_recorded_together() {
 }
 
 #[tokio::test]
-async fn already_there_is_as_good_as_done() {
+async fn already_exists_is_as_good_as_done() {
     assert_eq!(add([answer(409)]).await.result, Ok(EffectOutcome::AlreadyExists));
 }
 

@@ -50,7 +50,7 @@ fn the_receiver_needs_the_approval_codes_only() {
 }
 
 #[test]
-fn a_mistake_is_named_with_its_place() {
+fn an_error_is_named_with_its_place() {
     for (from, to, said) in [
         ("operation =", "operatoin =", "line 10"),
         ("\"nac\", op", "\"nacc\", op", "target `nacc`, which is not there; there is: nac"),

@@ -42,10 +42,10 @@ impl<P: Ports> Processor<P> {
         attempt_record: &AttemptRecord,
         failed: BTreeSet<String>,
     ) -> Result<(), AttemptError> {
-        let Job { request, message, taken, spent, .. } = *job;
+        let Job { request, message, claimed, spent, .. } = *job;
         let now = self.clock.now();
         let state = |wait: Duration, gave_up: bool| RetryState {
-            attempt: taken.attempt,
+            attempt: claimed.attempt,
             ended_at: now,
             wait_ms: millis(wait),
             spent_ms: millis(spent),
@@ -71,7 +71,7 @@ impl<P: Ports> Processor<P> {
             }
         };
         // A request that is tried again and again is not filed again and again, and yet found soon.
-        let is_filed = completion.is_final() || taken.attempt.is_power_of_two();
+        let is_filed = completion.is_final() || claimed.attempt.is_power_of_two();
         let record = Some(attempt_record).filter(|_| is_filed);
         // Filed before, so that what ended can be found.
         self.file_attempt(request, &completion, record, now).await;

@@ -175,14 +175,14 @@ fn lanes<'a>(job: &Job<'_>, planned: &[PlannedEffect<'a>]) -> BTreeMap<&'a str, 
             steps.len() - 1
         });
         let key = EffectKey::new(&action.target, &action.operation, device);
-        if !job.taken.effects.contains_key(&key)
+        if !job.claimed.effects.contains_key(&key)
             && let Some((_, steps)) = steps.get_mut(place)
         {
             steps.push_back(PlannedEffect { action, device });
         }
     }
-    let earlier = usize::try_from(job.taken.attempt.saturating_sub(1)).unwrap_or(0);
-    let failed = job.taken.failed();
+    let earlier = usize::try_from(job.claimed.attempt.saturating_sub(1)).unwrap_or(0);
+    let failed = job.claimed.failed();
     let lane = |(target, subjects): (&'a str, Vec<(Eui48, VecDeque<PlannedEffect<'a>>)>)| {
         let left = subjects.into_iter().filter(|(_, steps)| !steps.is_empty());
         let (mut last, mut waiting): (VecDeque<_>, VecDeque<_>) =

@@ -77,7 +77,7 @@ pub struct Processor<P: Ports> {
     pub dead_letters: P::DeadLetters,
     /// The time.
     pub clock: P::Clock,
-    /// Which approval does what, and how patiently.
+    /// Which approval does what, and how often it is retried.
     pub flows: Flows,
     /// Where figures go.
     pub metrics: Metrics,
@@ -105,7 +105,7 @@ type Effects = BTreeMap<EffectKey, Effect>;
 struct Job<'a> {
     request: &'a Request,
     flow: &'a Flow,
-    taken: &'a Claimed,
+    claimed: &'a Claimed,
     message: &'a Message<'a>,
     /// How much of the retry budget was spent when the attempt began.
     spent: Duration,
@@ -208,21 +208,21 @@ impl<P: Ports> Processor<P> {
             span.record("trace_id", trace_id.as_str());
         }
         let flow = self.flow_of(&request)?;
-        let Some(taken) = self.claim(&request, message).await? else {
+        let Some(claimed) = self.claim(&request, message).await? else {
             return Ok(());
         };
         let no_state = RetryState { ended_at: request.received_at, ..RetryState::default() };
-        let state = taken.retry.as_ref().unwrap_or(&no_state);
+        let state = claimed.retry.as_ref().unwrap_or(&no_state);
         let (policy, now) = (&self.flows.retry, self.clock.now());
-        let spent = policy.spent(state, taken.attempt, message.first_received, now);
-        let job = Job { request: &request, flow, taken: &taken, message, spent };
+        let spent = policy.spent(state, claimed.attempt, message.first_received, now);
+        let job = Job { request: &request, flow, claimed: &claimed, message, spent };
         let mut attempt_record = AttemptRecord {
             flow: flow.name.clone(),
-            effects: taken.effects.clone(),
-            has_waited: taken.retry.is_some(),
+            effects: claimed.effects.clone(),
+            has_waited: claimed.retry.is_some(),
             ..AttemptRecord::default()
         };
-        let mut failed = taken.failed();
+        let mut failed = claimed.failed();
         let result = self.carry_out(&job, &mut attempt_record, &mut failed).await;
         self.complete(&job, result, &attempt_record, failed).await
     }
@@ -247,7 +247,7 @@ impl<P: Ports> Processor<P> {
     ) -> Result<Option<Claimed>, AttemptError> {
         let now = self.clock.now();
         match self.ledger.claim(request, &message.lease, now).await? {
-            Ok(taken) => Ok(Some(taken)),
+            Ok(claimed) => Ok(Some(claimed)),
             Err(ClaimError::Completed) => {
                 self.ledger.file_event(request, now).await?;
                 Ok(None)
@@ -268,8 +268,9 @@ impl<P: Ports> Processor<P> {
     ) -> Result<(), AttemptError> {
         let Job { request, flow, .. } = *job;
         // Attempts that end without a word are not tried for ever.
-        let last_ended = job.taken.retry.as_ref().map_or(0, |retry| retry.attempt);
-        if job.taken.attempt > last_ended.saturating_add(1) && self.flows.retry.is_spent(job.spent)
+        let last_ended = job.claimed.retry.as_ref().map_or(0, |retry| retry.attempt);
+        if job.claimed.attempt > last_ended.saturating_add(1)
+            && self.flows.retry.is_spent(job.spent)
         {
             let text = "attempt after attempt ended without a result: the log has the reason";
             return Err(Failure::retry(Class::InternalError, text).into());

@@ -105,7 +105,7 @@ impl World {
     }
 
     fn deliver(&self, worker: usize, moment: &mut Moment) -> bool {
-        let lease_id = LeaseId::from(format!("owner-{}", moment.claims).as_str());
+        let lease_id = LeaseId::from(format!("lease-{}", moment.claims).as_str());
         let until = self.time_of(worker, moment).as_millis() + LEASE;
         let lease = Lease { id: lease_id.clone(), until: Timestamp::from_millis(until) };
         let now = self.time_of(worker, moment);

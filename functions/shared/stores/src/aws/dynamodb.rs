@@ -69,7 +69,7 @@ impl Claim for DynamoLedger {
                  first_claimed_at = if_not_exists(first_claimed_at, :now), \
                  gsi1pk = if_not_exists(gsi1pk, :day), gsi1sk = if_not_exists(gsi1sk, :now), \
                  claimed_at = :now, expires_at = :expires_at \
-                 REMOVE settled_at",
+                 REMOVE completed_at",
             )
             .expression_attribute_values(":received_at", number(request.received_at.as_millis()))
             .expression_attribute_values(":day", text(&of_day(day(now))))
@@ -202,7 +202,7 @@ impl Complete for DynamoLedger {
             .expression_attribute_values(":me", text(lease_id.as_str()))
             .expression_attribute_values(":now", number(now.as_millis()));
         if completion.is_final() {
-            sets.extend(["#state = :ended", "settled_at = :now", "expires_at = :expires_at"]);
+            sets.extend(["#state = :ended", "completed_at = :now", "expires_at = :expires_at"]);
             update = update
                 .expression_attribute_values(":ended", text(end_state(completion)))
                 .expression_attribute_values(":expires_at", expiry(now));
@@ -260,7 +260,7 @@ const fn end_state(completion: &Completion) -> &'static str {
 fn completed_by(item: &Item, lease_id: &LeaseId, completion: &Completion, now: Timestamp) -> bool {
     let is = |name: &str, at: Timestamp| timestamp(item, name).is_ok_and(|found| found == at);
     let is_as_left = match completion {
-        Completion::Done | Completion::Failed { .. } => is("settled_at", now),
+        Completion::Done | Completion::Failed { .. } => is("completed_at", now),
         Completion::Released { retry: left, .. } => {
             is("lease_until", Timestamp::default())
                 && retry(item).is_ok_and(|found| found.as_ref() == Some(left))
@@ -354,7 +354,7 @@ impl greenlight_core::ports::ResetRequest for DynamoLedger {
             .condition_expression("v = :v AND (#state <> :running OR lease_until <= :now)")
             .update_expression(
                 "SET #state = :running, lease_until = :void, effects = :none, attempt = :void \
-                 REMOVE settled_at, retry",
+                 REMOVE completed_at, retry",
             )
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":v", number(VERSION))

@@ -298,9 +298,9 @@ fn history(item: &Item) -> Result<RequestHistory, LedgerError> {
     let key = string(item, "pk")?;
     let lease_id = LeaseId::from(string(item, "lease_id")?);
     let state = match string(item, "state")? {
-        "done" => State::Done { at: timestamp(item, "settled_at")?, by: lease_id },
+        "done" => State::Done { at: timestamp(item, "completed_at")?, by: lease_id },
         "failed" => State::Failed {
-            at: timestamp(item, "settled_at")?,
+            at: timestamp(item, "completed_at")?,
             by: lease_id,
             reason: string(item, "failure_reason")?.to_owned(),
         },

@@ -19,7 +19,7 @@ pub struct Stack {
 pub enum StackError {
     /// CloudFormation says no.
     #[error("the stack `{stack}` cannot be described in {region}, profile {profile}: {cause}")]
-    NotTold {
+    NotDescribed {
         /// The stack.
         stack: String,
         /// The region that was asked.
@@ -43,13 +43,13 @@ impl Stack {
     /// The stack of that name.
     ///
     /// # Errors
-    /// [`StackError::NotTold`] when there is none, or it may not be looked at.
+    /// [`StackError::NotDescribed`] when there is none, or it may not be looked at.
     pub async fn find(
         config: &aws_types::SdkConfig,
         name: &str,
         profile: Option<&str>,
     ) -> Result<Self, StackError> {
-        let not_told = |cause: String| StackError::NotTold {
+        let not_described = |cause: String| StackError::NotDescribed {
             stack: name.to_owned(),
             region: config.region().map_or_else(|| "no region".to_owned(), ToString::to_string),
             profile: profile.unwrap_or("default").to_owned(),
@@ -60,9 +60,9 @@ impl Stack {
             .stack_name(name)
             .send()
             .await
-            .map_err(|error| not_told(describe("cloudformation:DescribeStacks", &error)))?;
+            .map_err(|error| not_described(describe("cloudformation:DescribeStacks", &error)))?;
         let stack = answer.stacks.unwrap_or_default().pop();
-        let stack = stack.ok_or_else(|| not_told("there is none".to_owned()))?;
+        let stack = stack.ok_or_else(|| not_described("there is none".to_owned()))?;
         let outputs = stack.outputs.unwrap_or_default().into_iter();
         let outputs =
             outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect();

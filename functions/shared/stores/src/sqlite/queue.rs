@@ -120,7 +120,7 @@ impl Database {
     ///
     /// # Errors
     /// [`QueueError`] when SQLite says no.
-    pub async fn come_back(
+    pub async fn retry_after(
         &self,
         message: &Received,
         now: Timestamp,
