@@ -1,5 +1,5 @@
-//! The flows and connectors that are built in are right and go together, or there is no bundle.
-//! `greenlight flows validate` says more.
+//! Fails the build if the built-in flows and connectors are invalid or do not match. `greenlight
+//! flows validate` prints the details.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn check(flows: &str) -> Result<(), Vec<String>> {
-    // What stands for ${NAME} is known when it is deployed.
+    // The values of ${NAME} are known at deployment only.
     let environment = |name: &str| Some(stand_in(name));
     let flows = Flows::parse(flows, &environment).map_err(|errors| in_flows(&errors))?;
     let connectors = Connectors::built_in();

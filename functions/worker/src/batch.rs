@@ -1,4 +1,4 @@
-//! A batch of SQS messages: records are independent of each other, and each answers for itself.
+//! A batch of SQS messages: each record succeeds or fails on its own.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -13,15 +13,14 @@ use lambda_runtime::{Error, LambdaEvent};
 
 const _: () = assert!(greenlight_http::TIMEOUT.as_secs() <= AttemptBudget::LONGEST_CALL.as_secs());
 
-/// The lease outlives the function by this: it is over only when its holder is surely gone, by
-/// clocks that differ.
+/// How long a lease outlives the function: it must not expire before its worker has stopped, even
+/// if clocks differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
-/// How long the queue keeps a message from when it was sent: `MessageRetentionPeriod` in
-/// template.yaml.
+/// How long the queue keeps a message after it was sent: `MessageRetentionPeriod` in template.yaml.
 const RETENTION: Duration = Duration::from_hours(14 * 24);
 
-/// Processes all records at the same time, and names those that SQS must redeliver.
+/// Processes all records concurrently, and returns the ids of those that SQS must redeliver.
 pub(crate) async fn process<P: Ports>(
     event: LambdaEvent<SqsEvent>,
     processor: &Processor<P>,
@@ -56,7 +55,7 @@ async fn process_record<P: Ports>(
     let lease_id = match LeaseId::random() {
         Ok(lease_id) => lease_id,
         Err(error) => {
-            tracing::error!(%error, "no lease could be drawn: the message is given out again later");
+            tracing::error!(%error, "no lease id could be drawn: the message is redelivered");
             return Some(message_id);
         }
     };

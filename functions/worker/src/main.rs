@@ -23,7 +23,7 @@ use greenlight_stores::aws::{
 use greenlight_stores::{SystemClock, flow_variable, flows_of_function};
 use lambda_runtime::{LambdaEvent, service_fn};
 
-/// Nothing waits for the worker but the batch itself.
+/// Only the batch itself waits for the worker, so the timeouts are long.
 const TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: Duration::from_secs(1),
     attempt: Duration::from_secs(3),
@@ -31,7 +31,7 @@ const TIMEOUTS: TimeoutConfig = TimeoutConfig {
     max_attempts: 4,
 };
 
-/// What is sent to a queue at the end of an attempt must be sent before the function ends.
+/// The calls to a queue at the end of an attempt must finish before the function ends.
 const QUEUE_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: Duration::from_secs(1),
     attempt: Duration::from_millis(1_500),
@@ -39,13 +39,12 @@ const QUEUE_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     max_attempts: 2,
 };
 
-/// The flows are kept for the operator's command alone: a start does not wait for it longer than
-/// this.
+/// The flows are recorded for the operator's command only: a start does not wait longer than this.
 const KEEP_FLOWS_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Secret = SharedSecret<SecretsManager>;
 
-/// On AWS.
+/// The ports on AWS.
 #[derive(Clone, Copy, Debug)]
 struct OnAws;
 
@@ -80,8 +79,8 @@ async fn main() -> ExitCode {
 async fn keep_flows(ledger: &DynamoLedger, flows: &DeployedFlows) {
     match tokio::time::timeout(KEEP_FLOWS_TIMEOUT, ledger.keep_flows(flows)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the flows were not kept in the ledger"),
-        Err(_) => tracing::warn!("the flows were not kept in the ledger: no answer in time"),
+        Ok(Err(error)) => tracing::warn!(%error, "the flows were not recorded in the ledger"),
+        Err(_) => tracing::warn!("the flows were not recorded in the ledger: timed out"),
     }
 }
 

@@ -108,7 +108,7 @@ fn each_error_is_named_with_file_and_line() {
             "for_each = \"mac\"",
             "for_each = \"macs\"",
             16,
-            "`macs`, which is not there; there is: mac",
+            "`macs`, which does not exist; known: mac",
         ),
         ("[{ field = \"os\" }]", "[]", 13, "field `os` of flow `laptops`"),
         ("name = \"laptops\"", "name = \"laptops\"\non = \"revoked\"", 9, "not acted on yet"),

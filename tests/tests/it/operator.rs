@@ -247,7 +247,11 @@ async fn a_request_that_waits_says_what_it_waits_for() {
     scene.approve("I-1", &[&device(1)]);
     let sent = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &sent).await.status, 200);
-    completed(async || !find(&backend, &device(1)).await.is_empty()).await;
+    // It is filed before the attempt is completed with its failure.
+    completed(async || {
+        find(&backend, &device(1)).await.iter().any(|history| history.last_failure.is_some())
+    })
+    .await;
     let history = find(&backend, &device(1)).await.remove(0);
     let last_failure = history.last_failure.as_ref().unwrap();
     assert_eq!(last_failure.class, "target_timeout");

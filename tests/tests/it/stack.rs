@@ -378,7 +378,7 @@ async fn what_is_not_found_has_an_exit_status_of_its_own(stack: &Stack) {
         (&["dlq", "show", "absent"], 3, "there is no dead letter absent"),
         (&["dlq", "redrive", "--class", "internal_error", "--yes"], 3, "there is: invalid_form"),
         (&["dlq", "discard", "x", "--reason", "y"], 1, "say --yes"),
-        (&["replay", "I-1"], 1, "everything is done for I-1 already"),
+        (&["replay", "I-1"], 1, "I-1 has succeeded already"),
         (
             &["status", "--stack", "another"],
             1,

@@ -19,7 +19,7 @@ pub enum DeadLetterError {
     #[error("there is no dead letter {0}")]
     NotFound(String),
     /// The dead letter was not found, and another receiver holds some that cannot be read.
-    #[error("the dead letter {id} cannot be seen: others are held by another receiver")]
+    #[error("dead letter {id} not found: another receiver holds some dead letters")]
     NotSeen {
         /// The id.
         id: String,
@@ -30,7 +30,7 @@ pub enum DeadLetterError {
     #[error("{} more dead letters are held by another receiver", .0.count)]
     NotAll(Elsewhere),
     /// Another receiver took dead letters during the redrive.
-    #[error("{0} dead letters were taken by another receiver meanwhile")]
+    #[error("another receiver took {0} of the dead letters meanwhile")]
     TakenMeanwhile(usize),
     /// No dead letter has this class.
     #[error("no dead letter has the class `{class}`")]

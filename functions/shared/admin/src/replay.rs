@@ -33,13 +33,13 @@ pub enum ReplayError {
     #[error("the ledger does not know the instance {0}")]
     Unknown(String),
     /// The request has already succeeded.
-    #[error("everything is done for {0} already")]
+    #[error("{0} has succeeded already")]
     Completed(String),
     /// The request is waiting for its next attempt.
-    #[error("{0} waits for its next attempt already")]
+    #[error("{0} is waiting for its next attempt")]
     Retrying(String),
     /// A worker holds its lease.
-    #[error("a worker is at {0} right now")]
+    #[error("a worker is processing {0}")]
     Running(String),
     /// An identifier is invalid.
     #[error(transparent)]

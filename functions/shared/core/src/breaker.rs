@@ -2,9 +2,9 @@
 //! probe at a time.
 //!
 //! ```text
-//! closed{failures} -third failure in a row-> open{until} -first call after it-> half-open{probe, until}
-//!    ^ success                                   ^----------- the probe fails -----------/ |
-//!    \--------------------------------- the probe succeeds --------------------------------/
+//! closed{failures} -third failure in a row-> open{until} -next call-> half-open{probe, until}
+//!    ^ success                                 ^-------- the probe fails --------/ |
+//!    \---------------------------- the probe succeeds -----------------------------/
 //! ```
 //! Pure, like the state machine of the ledger; a store keeps one [`Breaker`] per target and changes
 //! it atomically.

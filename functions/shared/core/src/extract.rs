@@ -48,7 +48,7 @@ pub enum Problem {
         field: String,
     },
     /// The value at a place is not a text.
-    #[error("field `{field}`: the widget `{place}` holds no text (控件内容不是文本)")]
+    #[error("field `{field}`: the widget `{place}` is not a text (控件内容不是文本)")]
     NotText {
         /// The field of the flow.
         field: String,
@@ -56,19 +56,19 @@ pub enum Problem {
         place: String,
     },
     /// The value is not a number.
-    #[error("field `{field}` holds no number (不是数字)")]
+    #[error("field `{field}` is not a number (不是数字)")]
     NotNumber {
         /// The field of the flow.
         field: String,
     },
     /// The value is not a date.
-    #[error("field `{field}` holds no date (不是日期)")]
+    #[error("field `{field}` is not a date (不是日期)")]
     NotDate {
         /// The field of the flow.
         field: String,
     },
     /// More than one value where one is expected.
-    #[error("field `{field}` holds several values, and takes one (只能有一个值)")]
+    #[error("field `{field}` has several values, but takes one (只能有一个值)")]
     Several {
         /// The field of the flow.
         field: String,

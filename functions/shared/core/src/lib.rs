@@ -1,8 +1,8 @@
 //! The domain of greenlight: when an approval is granted, the actions that follow from it are
 //! performed once.
 //!
-//! Pure: no runtime, no AWS, no HTTP client, no clock of its own. All I/O goes through
-//! [ports](ports), one trait per capability, so that a signature shows what a function may do.
+//! Pure: no runtime, no AWS, no HTTP client, no clock of its own. All I/O goes through a
+//! [port](ports), one trait per capability, so that a signature shows what a function may do.
 //!
 //! # Layout
 //! * [`receive`](receive()): the first use case. Turns a webhook request into a response, and an

@@ -1,59 +1,59 @@
-//! What is counted, for dashboards and alarms. Labels come from the configuration or from fixed
-//! words, never from an event or a form: their number is bounded.
+//! Metrics for dashboards and alarms. Labels come from the configuration or from a fixed set, never
+//! from an event or a form: their number is bounded.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Takes note of what happened.
+/// Records metrics.
 pub trait Measure: fmt::Debug + Send + Sync {
-    /// Takes note of `metric`. It never fails: a figure is not worth a request.
+    /// Records `metric`. Never fails: a lost metric must not fail a request.
     fn measure(&self, metric: &Metric<'_>);
 }
 
-/// Where figures go.
+/// A shared recorder of metrics.
 pub type Metrics = Arc<dyn Measure>;
 
-/// One figure.
+/// One metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric<'a> {
     /// Its name: `WebhooksReceived`.
     pub name: &'static str,
-    /// How much.
+    /// The value.
     pub value: Value,
-    /// What it is about.
+    /// The labels, as (name, value).
     pub labels: Vec<(&'static str, &'a str)>,
 }
 
-/// How much.
+/// The value of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Once more.
+    /// A counter goes up by one.
     Once,
-    /// It took so long.
+    /// A duration.
     Took(Duration),
 }
 
 impl<'a> Metric<'a> {
-    /// It happened once more.
+    /// A counter that goes up by one.
     #[must_use]
     pub fn once(name: &'static str, labels: &[(&'static str, &'a str)]) -> Self {
         Self { name, value: Value::Once, labels: labels.to_vec() }
     }
 
-    /// It took so long.
+    /// A duration.
     #[must_use]
     pub fn took(name: &'static str, took: Duration, labels: &[(&'static str, &'a str)]) -> Self {
         Self { name, value: Value::Took(took), labels: labels.to_vec() }
     }
 }
 
-/// Figures go nowhere.
+/// Discards all metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct NoMetrics;
 
 impl NoMetrics {
-    /// Metrics that go nowhere.
+    /// A recorder that discards all metrics.
     #[must_use]
     pub fn nowhere() -> Metrics {
         Arc::new(Self)

@@ -1,4 +1,4 @@
-//! What an operator's command asks of a backend: one trait per capability.
+//! The operations that an operator's command needs from a backend: one trait per capability.
 //!
 //! The traits are used as objects, since one command works on a stack on AWS and on a data folder.
 
@@ -21,27 +21,27 @@ use crate::time::Timestamp;
 /// A store did not answer.
 #[derive(Clone, Debug, Error)]
 pub enum StoreError {
-    /// The ledger.
+    /// The ledger did not answer.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// A queue.
+    /// A queue did not answer.
     #[error(transparent)]
     Queue(#[from] QueueError),
 }
 
-/// What a store answers.
+/// The result of a store operation.
 pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// Reads what the ledger knows of requests.
+/// Reads requests from the ledger.
 pub trait AuditReader: Debug + Send + Sync {
-    /// The requests that are filed under any of `subjects`, newest first.
+    /// The requests filed under any of `subjects`, newest first.
     fn find_requests<'a>(
         &'a self,
         subjects: &'a [Subject],
         at_most: usize,
     ) -> StoreFuture<'a, Vec<RequestHistory>>;
 
-    /// The requests that were claimed for the first time most recently, newest first.
+    /// The requests that were first claimed most recently, newest first.
     fn recent_requests(
         &self,
         at_most: usize,
@@ -58,64 +58,63 @@ pub trait AuditReader: Debug + Send + Sync {
     /// One request; `None` when the ledger does not know it.
     fn read_request<'a>(&'a self, key: &'a RequestKey) -> StoreFuture<'a, Option<RequestHistory>>;
 
-    /// How many requests have which status, of those that were claimed for the first time since
-    /// `since`. A retrying one counts as running.
+    /// The number of requests by status, of those first claimed since `since`. A retrying one
+    /// counts as running.
     fn count_requests(
         &self,
         since: Timestamp,
         now: Timestamp,
     ) -> StoreFuture<'_, BTreeMap<RequestStatus, u64>>;
 
-    /// The circuit breaker of each target that ever failed.
+    /// The circuit breaker of each target that has ever failed.
     fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>>;
 
-    /// The flows that run there; `None` before the first start.
+    /// The deployed flows; `None` before the first start.
     fn deployed_flows(&self) -> StoreFuture<'_, Option<DeployedFlows>>;
 }
 
-/// Reads how full the queues are.
+/// Reads the depth of the queues.
 pub trait QueueReader: Debug + Send + Sync {
-    /// How full queue and dead-letter queue are.
+    /// The depth of the queue and of the dead-letter queue.
     fn queue_status(&self, now: Timestamp) -> StoreFuture<'_, QueueStatus>;
 }
 
-/// How full queue and dead-letter queue are.
+/// The depth of the queue and of the dead-letter queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueStatus {
-    /// Whether a worker takes messages, where that is known.
+    /// Whether a worker consumes the queue, where that is known.
     pub is_served: Option<bool>,
-    /// Messages that wait to be given out.
+    /// Messages that are ready to be received.
     pub waiting: u64,
-    /// Messages that were given out.
+    /// Messages that were received and are hidden.
     pub in_flight: u64,
-    /// Whether messages that are tried again later are among those that were given out, as SQS
-    /// counts them.
+    /// Whether messages to be retried are counted in `in_flight`, as SQS does.
     pub counts_retries_as_in_flight: bool,
-    /// How long the oldest message is in the queue, where that is known.
+    /// The age of the oldest message, where that is known.
     pub oldest: Option<Duration>,
-    /// How many dead letters there are.
+    /// The number of dead letters.
     pub dead_letters: u64,
-    /// The same by the class of their reason; empty where only their number is known.
+    /// The number by class of the reason; empty where only the total is known.
     pub dead_letters_by_class: BTreeMap<String, u64>,
 }
 
-/// The dead-letter queue, as an operator looks into it.
+/// The dead-letter queue, for an operator.
 pub trait DeadLetterQueue: Debug + Send + Sync {
-    /// Takes hold of all dead letters that can be had, oldest first: no other receiver is given
-    /// them until they are given back, or the hold ends by itself.
+    /// Receives all available dead letters, oldest first, and holds them: no other receiver gets
+    /// them until they are given back, or the hold expires.
     fn hold(&self, now: Timestamp) -> StoreFuture<'_, HeldDeadLetters>;
 
-    /// Holds dead letters for longer, while others are put back.
+    /// Extends the hold, while others are put back.
     fn hold_longer<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()>;
 
-    /// Gives dead letters back. Those that are not held any more need not be.
+    /// Ends the hold early. Expired holds need not be passed.
     fn give_back<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()>;
 
-    /// Puts a dead letter back into the queue. `false` when it is not there, or not held any more.
+    /// Moves a dead letter back into the queue. `false` if it is gone, or the hold has expired.
     fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> StoreFuture<'a, bool>;
 
-    /// Discards a dead letter; the ledger keeps it, with the operator's reason. `false` when it is
-    /// not there, or not held any more.
+    /// Discards a dead letter; the ledger keeps it, with the operator's reason. `false` if it is
+    /// gone, or the hold has expired.
     fn discard<'a>(
         &'a self,
         letter: &'a HeldDeadLetter,
@@ -124,40 +123,39 @@ pub trait DeadLetterQueue: Debug + Send + Sync {
     ) -> StoreFuture<'a, bool>;
 }
 
-/// A dead letter that no other receiver is given.
+/// A dead letter that is hidden from other receivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldDeadLetter {
-    /// What it is.
+    /// The dead letter.
     pub letter: StoredDeadLetter,
-    /// What the hold is known by: SQS's receipt handle. Empty on one machine, where nothing is
-    /// held.
+    /// The handle of the hold: SQS's receipt handle. Empty on one machine, where nothing is held.
     pub receipt: String,
 }
 
-/// The dead letters that could be had.
+/// The dead letters that could be received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldDeadLetters {
     /// Oldest first.
     pub held: Vec<HeldDeadLetter>,
-    /// Those that another receiver holds.
+    /// The dead letters that another receiver holds.
     pub elsewhere: Option<Elsewhere>,
 }
 
 /// Reads which device is granted at which target.
 pub trait GrantStore: Debug + Send + Sync {
-    /// The grants since before `before`, newest first.
+    /// The grants made before `before`, newest first.
     fn grants(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Grant>>;
 
-    /// The grants among these devices at these targets, as (target, device).
+    /// The grants of these devices at these targets, as (target, device).
     fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;
 }
 
-/// Starts requests, for an operator.
+/// Enqueues and resets requests, for an operator.
 pub trait RequestStore: Debug + Send + Sync {
     /// Puts a request into the queue, as the receiver does.
     fn enqueue_request<'a>(&'a self, request: &'a Request) -> StoreFuture<'a, ()>;
 
-    /// Forgets what was done for a request, unless a worker is at it.
+    /// Deletes the recorded effects of a request, unless a worker holds its lease.
     fn reset<'a>(
         &'a self,
         request: &'a RequestKey,

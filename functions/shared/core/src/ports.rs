@@ -1,4 +1,4 @@
-//! What the use cases ask of the outside: one trait per capability.
+//! The ports of the use cases: one trait per capability.
 //!
 //! The adapters are in `sources`, `connectors`, `stores` and `http`; the hosts choose and wire
 //! them.
@@ -24,7 +24,7 @@ use crate::secret::{Secret, SecretError};
 use crate::time::Timestamp;
 use crate::webhook_request::{Rejection, WebhookRequest};
 
-/// Tells the time and waits.
+/// Gives the time, and waits.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
@@ -32,18 +32,18 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// Reads the secret document from where it is kept.
+/// Reads the secret document from its store.
 pub trait FetchSecret: Send + Sync {
     /// The JSON text.
     fn fetch(&self) -> impl Future<Output = Result<String, SecretError>> + Send;
 }
 
-/// Gives the secret out.
+/// Provides the secret.
 pub trait ReadSecret: Send + Sync {
-    /// The secret as it was last read.
+    /// The secret that was last read.
     fn current(&self) -> Arc<Secret>;
-    /// Another secret than `used`, which was refused: the one that was read since, or one read now.
-    /// `None` when it was read a moment ago or cannot be read.
+    /// A newer secret than `used`, which was rejected: the one that was read since, or one read
+    /// now. `None` if it was read a moment ago or cannot be read.
     fn renewed(&self, used: &Arc<Secret>) -> impl Future<Output = Option<Arc<Secret>>> + Send;
 }
 
@@ -57,12 +57,12 @@ impl<T: ReadSecret> ReadSecret for Arc<T> {
     }
 }
 
-/// Tells an office system's own deliveries from everybody else's.
+/// Authenticates webhook requests of an office system.
 pub trait Authenticate: Send + Sync {
     /// The event in `webhook`, if the office system sent it.
     ///
     /// # Errors
-    /// [`Rejection`] when it did not, or when the body is not of the documented shape.
+    /// [`Rejection`] if it did not, or if the body is not of the documented shape.
     fn authenticate(
         &self,
         webhook: &WebhookRequest,
@@ -73,16 +73,16 @@ pub trait Authenticate: Send + Sync {
 
 /// Puts requests into the queue.
 pub trait Enqueue: Send + Sync {
-    /// Returns when the queue has taken the request durably.
+    /// Returns once the queue has stored the request durably.
     fn enqueue(&self, request: &Request) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
-/// Gives a received message out again at another time than the end of its visibility timeout.
+/// Changes the time at which a received message becomes visible again.
 pub trait ChangeVisibility: Send + Sync {
     /// Makes the message that was received as `receipt_handle` visible again `after` from now.
     ///
     /// # Errors
-    /// [`QueueError`]: it becomes visible at the end of its visibility timeout all the same.
+    /// [`QueueError`]: the message becomes visible at the end of its visibility timeout.
     fn change_visibility(
         &self,
         receipt_handle: &str,
@@ -92,43 +92,42 @@ pub trait ChangeVisibility: Send + Sync {
 
 /// Puts messages that cannot succeed into the dead-letter queue.
 pub trait SendDeadLetter: Send + Sync {
-    /// Returns when the dead-letter queue has taken the dead letter durably.
+    /// Returns once the dead-letter queue has stored the message durably.
     fn send_dead_letter(
         &self,
         letter: &DeadLetter<'_>,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
-/// A message for the dead-letter queue: the body as it came, so that a redrive is a plain move
+/// A message for the dead-letter queue: the body is unchanged, so that a redrive is a plain move
 /// back.
 #[derive(Clone, Debug)]
 pub struct DeadLetter<'a> {
-    /// The message's body, as it came.
+    /// The body of the message, unchanged.
     pub body: &'a str,
-    /// Why it cannot succeed.
+    /// The reason for which no retry can succeed.
     pub reason: &'a Reason,
-    /// How often it was received.
+    /// The number of receives.
     pub receive_count: u32,
-    /// When the queue gave it out for the first time.
+    /// When the queue first delivered it.
     pub first_received: Timestamp,
-    /// When it was given up.
+    /// When the attempt gave up.
     pub failed_at: Timestamp,
 }
 
 /// The queue did not take a message.
 #[derive(Clone, Debug, Error)]
-#[error("the queue did not take the message: {0}")]
+#[error("the queue did not accept the message: {0}")]
 pub struct QueueError(pub String);
 
-/// The ledger could not be asked or written.
+/// The ledger could not be read or written.
 #[derive(Clone, Debug, Error)]
 #[error("the ledger did not answer: {0}")]
 pub struct LedgerError(pub String);
 
 /// Claims requests.
 pub trait Claim: Send + Sync {
-    /// Makes `lease.id` the only worker on `request` until the lease runs out: one conditional
-    /// write.
+    /// Gives the lease on `request` to `lease.id` until it expires: one conditional write.
     fn claim(
         &self,
         request: &Request,
@@ -152,8 +151,8 @@ pub trait RecordEffect: Send + Sync {
 
 /// Completes attempts, under a lease.
 pub trait Complete: Send + Sync {
-    /// Ends the attempt as `completion` says: one conditional write. A call that is sent again
-    /// after its answer was lost gets the same answer.
+    /// Ends the attempt with `completion`: one conditional write. A call that is repeated because
+    /// its response was lost gets the same response.
     fn complete(
         &self,
         request: &RequestKey,
@@ -163,10 +162,9 @@ pub trait Complete: Send + Sync {
     ) -> impl Future<Output = Result<Result<(), LeaseLost>, LedgerError>> + Send;
 }
 
-/// Files what operators look requests up by. Filed again, it is as it was.
+/// Files the data by which operators find requests. Filing is idempotent.
 pub trait FileAudit: Send + Sync {
-    /// Files what an attempt found out, if `record` is given, and whether the request waits for its
-    /// next attempt.
+    /// Files `record`, if there is one, and whether the request waits for its next attempt.
     fn file_attempt(
         &self,
         request: &Request,
@@ -175,7 +173,7 @@ pub trait FileAudit: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// Files the id of an event whose request has ended: it is processed.
+    /// Files the id of an event whose request has ended: the event is processed.
     fn file_event(
         &self,
         request: &Request,
@@ -183,10 +181,10 @@ pub trait FileAudit: Send + Sync {
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
-/// Keeps a circuit breaker per target, for all workers.
+/// Stores one circuit breaker per target, shared by all workers.
 pub trait KeepBreakers: Send + Sync {
-    /// Changes the breaker of `target` atomically, and gives it as it is then.
-    /// `change` may be asked more than once.
+    /// Changes the breaker of `target` atomically, and returns its new state. `change` may be
+    /// called more than once.
     fn change_breaker<T: Send>(
         &self,
         target: &str,
@@ -194,15 +192,15 @@ pub trait KeepBreakers: Send + Sync {
     ) -> impl Future<Output = Result<(Breaker, T), LedgerError>> + Send;
 }
 
-/// All that an attempt asks of the ledger.
+/// The ledger operations that an attempt needs.
 pub trait Ledger: Claim + RecordEffect + Complete + FileAudit + KeepBreakers {}
 
 impl<T: Claim + RecordEffect + Complete + FileAudit + KeepBreakers> Ledger for T {}
 
-/// Starts a request anew, for an operator.
+/// Resets a request, for an operator.
 pub trait ResetRequest: Send + Sync {
-    /// Forgets what was done for a request, so that its next attempt is the first one again and
-    /// does all of it: one conditional write.
+    /// Deletes the recorded effects of a request, so that its next attempt performs all of them:
+    /// one conditional write.
     fn reset_request(
         &self,
         request: &RequestKey,
@@ -212,16 +210,16 @@ pub trait ResetRequest: Send + Sync {
 
 /// Reads approval instances at their source.
 pub trait ReadInstance: Send + Sync {
-    /// The instance, now, with its form.
+    /// The current instance, with its form.
     fn read_instance(
         &self,
         instance_id: &str,
     ) -> impl Future<Output = Result<Instance, Failure>> + Send;
 }
 
-/// Evaluates the conditions of `flows.toml`, without any call.
+/// Evaluates the conditions of `flows.toml`, without I/O.
 pub trait Conditions {
-    /// Whether a condition of `flows.toml` holds for these values.
+    /// Whether a condition of `flows.toml` is true for these values.
     ///
     /// # Errors
     /// [`Failure`] when it cannot be evaluated.
@@ -234,38 +232,39 @@ pub trait Conditions {
     /// Whether a condition of `flows.toml` depends on the value of a field of the flow.
     fn condition_uses(&self, condition: &str, field: &str) -> bool;
 
-    /// Whether what `operation` sends to `target` depends on the value of a field of the flow.
+    /// Whether the call that `operation` makes to `target` depends on the value of a field of the
+    /// flow.
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool;
 }
 
-/// Acts on targets.
+/// Performs effects at targets.
 pub trait Act: Conditions + Send + Sync {
-    /// Whether `target` allows one operation at a time only, over all workers.
+    /// Whether `target` allows only one operation at a time, across all workers.
     fn is_exclusive(&self, target: &str) -> bool;
 
-    /// The concurrency limit of `target`: how many effects of one request it is given at the same
-    /// time; at least 1.
+    /// The concurrency limit of `target`: the maximum number of concurrent calls per request; at
+    /// least 1.
     fn concurrency(&self, target: &str) -> usize;
 
-    /// Performs one effect; safe to repeat, as "already there" is an outcome and no failure.
+    /// Performs one effect; safe to repeat, as "already exists" is an outcome and not a failure.
     fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<EffectOutcome, Failure>> + Send;
 }
 
 /// The ports of [`crate::process`], one type for each.
 pub trait Ports {
-    /// What was done already.
+    /// The ledger.
     type Ledger: Ledger;
     /// The office system.
     type Source: ReadInstance;
     /// The targets.
     type Targets: Act;
-    /// Where messages go that cannot succeed.
+    /// The dead-letter queue.
     type DeadLetters: SendDeadLetter;
-    /// The time.
+    /// The clock.
     type Clock: Clock;
 }
 
-/// The variable with the trace id, where there is one: a connector sends it along. No template can
+/// The variable with the trace id, if there is one: a connector sends it along. No template can
 /// name it, so it hides no field of a form.
 pub const TRACE_ID: &str = "trace id";
 
@@ -280,12 +279,12 @@ pub struct Call<'a> {
     pub device: Eui48,
     /// The values that the connector's templates may use, besides `mac`.
     pub variables: &'a serde_json::Map<String, serde_json::Value>,
-    /// No quick retry goes on past this.
+    /// No quick retry goes on after this moment.
     pub deadline: Timestamp,
 }
 
 impl Call<'_> {
-    /// What the ledger files it under.
+    /// The key of the effect in the ledger.
     #[must_use]
     pub fn key(&self) -> EffectKey {
         EffectKey::new(self.target, self.operation, self.device)
@@ -294,42 +293,42 @@ impl Call<'_> {
 
 /// Sends HTTP requests to other systems.
 pub trait Http: Send + Sync {
-    /// Sends `request` and reads the whole answer. Redirects are answers like any other.
+    /// Sends `request` and reads the whole response. Redirects are not followed.
     fn send(
         &self,
         request: http::Request<Bytes>,
     ) -> impl Future<Output = Result<http::Response<Bytes>, HttpError>> + Send;
 }
 
-/// No answer came, or none that could be read.
+/// An HTTP exchange without a readable response.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HttpError {
-    /// No connection: nothing was sent.
+    /// The connection failed: nothing was sent.
     #[error("no connection to {host}: {cause}")]
     Connect {
-        /// Whom we tried to reach.
+        /// The host that was called.
         host: String,
         /// The innermost cause.
         cause: String,
     },
-    /// The answer did not come in time.
+    /// The response did not arrive in time.
     #[error("no answer from {host} in time")]
     Timeout {
-        /// Whom we asked.
+        /// The host that was called.
         host: String,
     },
-    /// The answer is larger than we read.
+    /// The response exceeds the size limit.
     #[error("the answer of {host} is larger than {limit} bytes")]
     TooLarge {
-        /// Whom we asked.
+        /// The host that was called.
         host: String,
-        /// How much we read at most.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The exchange broke off, or was no HTTP.
+    /// The exchange broke off, or was not HTTP.
     #[error("the exchange with {host} broke off: {cause}")]
     Broken {
-        /// Whom we asked.
+        /// The host that was called.
         host: String,
         /// The innermost cause.
         cause: String,

@@ -1,4 +1,4 @@
-//! The first use case: a webhook request becomes a response, and an approval that matters a queued
+//! The first use case: turns a webhook request into a response, and an approval into a queued
 //! request.
 
 use std::pin::pin;
@@ -16,50 +16,52 @@ use crate::request::{BadRequest, Request};
 use crate::trace::TraceId;
 use crate::webhook_request::{MAX_BODY_BYTES, Rejection, WebhookRequest};
 
-/// What goes back over HTTP, and why.
+/// The HTTP response, and the reason for it.
 #[derive(Clone, Debug)]
 pub struct WebhookResponse {
-    /// What became of the webhook.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What became of a webhook.
+/// The outcome of a webhook request.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// A URL check: the text goes back.
+    /// A URL check: the text is sent back.
     Challenge(String),
-    /// An approval that matters: the queue has it.
+    /// An approval that starts a flow: the request is in the queue.
     Enqueued(Request),
     /// Authentic, and nothing to do.
     Ignored(Ignored),
     /// Not authentic, or not readable.
     Rejected(Rejection),
-    /// An approval that matters, and the queue has not taken it: the sender must send it again.
+    /// An approval that starts a flow, but the queue did not take the request: the sender must
+    /// retry.
     NotEnqueued(QueueError),
 }
 
-/// Why an authentic event is left alone.
+/// The reason for which an authentic event is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Ignored {
-    /// Of a kind that greenlight has no use for.
+    /// Of a type that greenlight does not use.
     #[error("events of the type `{0}` are not of interest")]
     EventType(String),
-    /// The instance did not end, or not in a way that matters.
+    /// The instance did not end, or not with a decision that can start a flow.
     #[error("the approval's new status is not of interest")]
     Status,
     /// No flow starts with this approval.
     #[error("no flow is configured for the approval {0}")]
     NotConfigured(String),
-    /// Authentic, of interest, and not of the documented shape: needs a developer.
+    /// Authentic, of a type that greenlight uses, but not of the documented shape: needs a
+    /// developer.
     #[error("an event of the type `{0}` is not of the documented shape")]
     Unreadable(String),
-    /// Authentic, of interest, and with an identifier that none should be.
+    /// Authentic and of a type that greenlight uses, but with an invalid identifier.
     #[error(transparent)]
     BadIdentifier(BadRequest),
 }
 
 impl Outcome {
-    /// The word for it in logs and metrics.
+    /// The name in logs and metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -74,7 +76,7 @@ impl Outcome {
 }
 
 impl Ignored {
-    /// The word for it in metrics.
+    /// The name in metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -88,7 +90,7 @@ impl Ignored {
 }
 
 impl WebhookResponse {
-    /// The HTTP status. Everything authentic gets 200, wanted or not: until it does, Feishu holds
+    /// The HTTP status. Every authentic event gets 200, used or not: until it does, Feishu holds
     /// back the next event of the same instance.
     #[must_use]
     pub const fn status(&self) -> u16 {
@@ -99,7 +101,7 @@ impl WebhookResponse {
         }
     }
 
-    /// The body, JSON.
+    /// The body, in JSON.
     #[must_use]
     pub fn body(&self) -> String {
         match &self.outcome {
@@ -111,13 +113,13 @@ impl WebhookResponse {
         .to_string()
     }
 
-    /// The answer to a webhook that is not even one.
+    /// The response to a webhook request that cannot be read.
     #[must_use]
     pub fn rejected(rejection: Rejection, metrics: &Metrics) -> Self {
         Self::of(Outcome::Rejected(rejection), metrics)
     }
 
-    /// The answer to `outcome`, which is logged and counted.
+    /// The response to `outcome`, which is logged and counted.
     #[must_use]
     pub fn of(outcome: Outcome, metrics: &Metrics) -> Self {
         let answer = Self { outcome };
@@ -140,12 +142,12 @@ impl WebhookResponse {
         if rejection.is_signed() {
             metrics.measure(&Metric::once("SignedWebhooksRejected", &[]));
         } else if rejection == Rejection::WrongSignature {
-            // A wrong key of ours looks the same as a stranger's signature.
+            // A wrong key in our own secret looks the same as the signature of a stranger.
             metrics.measure(&Metric::once("WebhooksRejected", &[]));
         }
     }
 
-    /// One line per webhook, without content.
+    /// Logs one line per webhook request, without content.
     fn log(&self) {
         let (outcome, status) = (self.outcome.as_str(), self.status());
         match &self.outcome {
@@ -179,27 +181,29 @@ impl WebhookResponse {
     }
 }
 
-/// Feishu waits 3 s for an answer. What is not enqueued by now is answered 503, and comes again.
+/// Feishu waits 3 s for a response. A request that is not enqueued by now is answered 503, and
+/// Feishu sends the event again.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
 
-/// All that [`receive`] uses: the queue and the secret, and no database.
+/// The dependencies of [`receive`]: the queue and the secret, and no database.
 #[derive(Clone, Debug)]
 pub struct Receiver<A, S, Q, C> {
     /// The office system.
     pub source: A,
     /// Its secret.
     pub secret: S,
-    /// Where requests go.
+    /// The queue.
     pub queue: Q,
-    /// The time.
+    /// The clock.
     pub clock: C,
-    /// The approvals that matter.
+    /// The approvals that start a flow.
     pub approvals: Approvals,
-    /// Where figures go.
+    /// The recorder of metrics.
     pub metrics: Metrics,
 }
 
-/// Size limit, authenticate over the raw bytes, decrypt, parse, triage, enqueue, answer.
+/// Checks the size, authenticates over the raw bytes, decrypts, parses, triages, enqueues,
+/// responds.
 pub async fn receive<A, S, Q, C>(
     webhook: &WebhookRequest,
     receiver: &Receiver<A, S, Q, C>,
@@ -214,7 +218,7 @@ where
     let limit = pin!(receiver.clock.sleep(ANSWER_WITHIN));
     let outcome = match select(handled, limit).await {
         Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => Outcome::NotEnqueued(QueueError("no time is left".to_owned())),
+        Either::Right(_) => Outcome::NotEnqueued(QueueError("no response in time".to_owned())),
     };
     WebhookResponse::of(outcome, &receiver.metrics)
 }

@@ -1,32 +1,31 @@
-//! Keys of configuration files that have another name than they had: an old one is an error that
-//! names the new one.
+//! Renamed keys of configuration files: an old key is an error that names the new one.
 
 use thiserror::Error;
 use toml::{Table, Value};
 
-/// A key that was renamed. `at` is the path to its table, `*` for any name; the elements of an
-/// array are looked into without a step of the path.
+/// A renamed key. `at` is the path to its table, with `*` for any name; arrays are searched without
+/// a step of the path.
 #[derive(Clone, Copy, Debug)]
 pub struct Rename {
     /// The path to the table.
     pub at: &'static [&'static str],
-    /// The name that it had.
+    /// The old name.
     pub old: &'static str,
-    /// The name that it has.
+    /// The new name.
     pub new: &'static str,
 }
 
-/// An old key that stands in a file.
+/// An old key in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{}` is called `{new}` now", path.join("."))]
+#[error("`{}` was renamed to `{new}`", path.join("."))]
 pub struct RenamedKey {
-    /// The keys down to it. An element of an array is named by its `name`, if it has one.
+    /// The path of keys to it. An element of an array is identified by its `name`, if it has one.
     pub path: Vec<String>,
-    /// The name that it has now.
+    /// The new name.
     pub new: &'static str,
 }
 
-/// Finds the first key of `text` that was renamed; `None` too where the text is no TOML.
+/// Finds the first renamed key in `text`; `None` also if the text is not TOML.
 #[must_use]
 pub fn find_renamed(text: &str, renames: &[Rename]) -> Option<RenamedKey> {
     let table: Table = text.parse().ok()?;
@@ -37,7 +36,7 @@ pub fn find_renamed(text: &str, renames: &[Rename]) -> Option<RenamedKey> {
     })
 }
 
-/// Whether the table at the end of `at` has the key; `path` is the way to it then.
+/// Whether the table at the end of `at` has the key; `path` then leads to it.
 fn descend(table: &Table, at: &[&str], key: &str, path: &mut Vec<String>) -> bool {
     let Some((first, rest)) = at.split_first() else {
         if table.contains_key(key) {
@@ -90,11 +89,11 @@ mod tests {
         let flows = "[[flows]]\nname = \"a\"\n[[flows]]\nname = \"b\"\n";
         assert_eq!(
             found(&format!("{flows}verdict = \"approved\"")).as_deref(),
-            Some("`flows.b.verdict` is called `on` now")
+            Some("`flows.b.verdict` was renamed to `on`")
         );
         assert_eq!(
             found(&format!("{flows}[flows.fields.verdict]\nmany = true")).as_deref(),
-            Some("`flows.b.fields.verdict.many` is called `multiple` now")
+            Some("`flows.b.fields.verdict.many` was renamed to `multiple`")
         );
     }
 

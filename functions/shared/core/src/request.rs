@@ -1,4 +1,4 @@
-//! What stands in the queue: which approval turned green, and no form content.
+//! The queue message: which approval was granted, without form content.
 
 use std::fmt;
 
@@ -12,58 +12,58 @@ use crate::{Decision, Timestamp};
 /// The version that [`Request::to_json`] writes, and the only one that [`Request::parse`] reads.
 pub const VERSION: u64 = 2;
 
-/// Stands for an organisation that is not known: an event need not name it, as the instance is what
-/// is asked for.
+/// Stands for an unknown organisation: an event need not name it, as the instance identifies the
+/// request.
 pub const UNKNOWN_TENANT: &str = "unknown";
 
-/// One approved request, as it travels from the receiver to the worker.
+/// One approved request, sent from the receiver to the worker.
 ///
-/// It names the instance and carries nothing of the form: the worker reads that at the source,
-/// because a message that someone put into the queue must not be believed.
+/// It names the instance and carries no form content: the worker reads that at the source, because
+/// a message that someone put into the queue must not be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Version of this shape.
     pub v: u64,
     /// The office system: `feishu`.
     pub source: String,
-    /// The organisation at the office system, or [`UNKNOWN_TENANT`]. No part of the key.
+    /// The organisation at the office system, or [`UNKNOWN_TENANT`]. Not part of the key.
     pub tenant: String,
-    /// The event about it; the instance, where the event has no id of its own.
+    /// The id of the event; the instance id, if the event has none.
     pub event_id: String,
     /// The approval definition.
     pub definition_id: String,
     /// The approval instance.
     pub instance_id: String,
-    /// What became of the instance.
+    /// The decision on the instance.
     pub decision: Decision,
     /// When it happened, by the office system's clock; ms since the Unix epoch.
     pub occurred_at: Option<Timestamp>,
-    /// When the event reached us; ms since the Unix epoch.
+    /// When the event was received; ms since the Unix epoch.
     pub received_at: Timestamp,
-    /// Ties together what is logged about it; `None` in a message of an older greenlight.
+    /// Links log lines about it; `None` in a message of an older greenlight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
 }
 
-/// A queue message that is no request.
+/// A queue message that is not a valid request.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BadRequest {
     /// Not JSON, or not an object with a version.
     #[error("the queue message is not a greenlight request: {position}")]
     NotARequest {
-        /// Where reading it stopped.
+        /// The position of the syntax error.
         position: String,
     },
-    /// Written by another edition of greenlight.
+    /// Written by another version of greenlight.
     #[error(
         "the queue message has version {found}, and this worker reads version {VERSION}: it was \
          written by another edition of greenlight; `greenlight replay` makes a new one"
     )]
     UnknownVersion {
-        /// The version it carries.
+        /// The version of the message.
         found: u64,
     },
-    /// An identifier that no office system gives out; it would become part of a URL and of a key.
+    /// An identifier that no office system issues; it would become part of a URL and of a key.
     #[error(
         "the queue message's `{field}` is not an identifier of 1 to 128 letters, digits or `_-.:@=`"
     )]
@@ -74,12 +74,11 @@ pub enum BadRequest {
 }
 
 impl Request {
-    /// The request that an approval event asks for. An event id or a tenant that is missing, or
-    /// could not be part of a key, is replaced: the approval is what counts, and its instance is
-    /// what the request is known by.
+    /// The request for an approval event. An event id or tenant that is missing, or could not be
+    /// part of a key, is replaced, since the instance identifies the request.
     ///
     /// # Errors
-    /// [`BadRequest::BadIdentifier`] when the approval or the instance could not be part of a key
+    /// [`BadRequest::BadIdentifier`] when the definition or the instance could not be part of a key
     /// or a URL.
     pub fn new(
         event: ApprovalEvent,
@@ -105,10 +104,10 @@ impl Request {
         .checked()
     }
 
-    /// Reads a queue message.
+    /// Parses a queue message.
     ///
     /// # Errors
-    /// [`BadRequest`] says what is wrong with it, without quoting it.
+    /// [`BadRequest`] with the error, without quoting the message.
     pub fn parse(body: &str) -> Result<Self, BadRequest> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -124,13 +123,13 @@ impl Request {
         serde_json::from_str::<Self>(body).map_err(not_a_request)?.checked()
     }
 
-    /// The queue message.
+    /// The queue message, in JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
 
-    /// What the ledger files it under.
+    /// The key in the ledger.
     #[must_use]
     pub fn key(&self) -> RequestKey {
         RequestKey(format!("{}#{}#{}", self.source, self.instance_id, self.decision))
@@ -152,23 +151,24 @@ impl Request {
     }
 }
 
-/// Short, and of characters that mean nothing in a URL path or in a ledger key.
+/// Whether the text is short, and has only characters without a meaning in URL paths and ledger
+/// keys.
 fn is_identifier(text: &str) -> bool {
-    // A path segment of dots alone would climb.
+    // A path segment of dots alone would refer to a parent folder.
     let climbs = text.bytes().all(|b| b == b'.');
     (1..=128).contains(&text.len())
         && !climbs
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@=".contains(&b))
 }
 
-/// Source, instance and decision: two event ids can tell of the same fact, so the fact is the key.
-/// The tenant is no part of it: with it, an event that does not name the tenant would do everything
-/// again.
+/// The key of a request: source, instance and decision. Two event ids can report the same decision,
+/// so the event is not part of it. Neither is the tenant: an event that does not name it would
+/// repeat everything.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(String);
 
 impl RequestKey {
-    /// As the stores write it.
+    /// The form in which stores keep it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

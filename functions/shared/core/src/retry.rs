@@ -1,4 +1,4 @@
-//! When a failed request is tried again.
+//! The retry policy of failed requests.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,52 +9,51 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::Timestamp;
 use crate::mac::Eui48;
 
-/// How long to wait between attempts, and for how long to go on: `[retry]` in `flows.toml`.
+/// The waits between attempts, and the retry budget: `[retry]` in `flows.toml`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
-    /// Wait after the first attempt; doubled with each further one. Default: `30s`.
+    /// The wait after the first attempt; doubled after each further one. Default: `30s`.
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub initial_interval: Duration,
-    /// The longest wait between two attempts. Default: `15min`.
+    /// The maximum wait between two attempts. Default: `15min`.
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub max_interval: Duration,
-    /// The retry budget: the sum of the waits between attempts after which a request that only
-    /// failed goes to the dead-letter queue. Time in which no attempt was possible, as without
-    /// power, is not counted. Default: `24h`.
+    /// The retry budget: the sum of the waits between attempts after which a failing request goes
+    /// to the dead-letter queue. Time in which no attempt was possible, such as a power cut, is not
+    /// counted. Default: `24h`.
     #[serde(deserialize_with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub max_elapsed: Duration,
 }
 
-/// The longest wait that another system's answer can ask for (`Retry-After`): adapters cap it where
-/// they read it. A queue hides a message for no longer.
+/// The maximum wait that another system can ask for (`Retry-After`); adapters cap it where they
+/// read it. No queue hides a message for longer.
 pub const MAX_ASKED_WAIT: Duration = Duration::from_hours(12);
 
-/// So long before the queue deletes a message it goes to the dead-letter queue with its reason,
-/// whatever is left of the retry budget. Longer than [`LONGEST_WAIT`], so that no wait ends behind
-/// it.
+/// How long before the queue deletes a message it goes to the dead-letter queue with its reason,
+/// even if retry budget is left. Longer than [`LONGEST_WAIT`], so that no wait ends after it.
 const HARD_STOP_BEFORE_EXPIRY: Duration = Duration::from_hours(12);
 
-/// Crashed attempts in a row that are counted; the budget is long spent by then.
+/// The maximum number of crashed attempts in a row to count; the budget is spent long before.
 const MAX_CRASHED_ATTEMPTS: usize = 10_000;
 
-/// What an attempt leaves to the next one; the ledger keeps it.
+/// The state that an attempt leaves to the next one; the ledger keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RetryState {
     /// The number of the attempt that left it; 0 before the first.
     pub attempt: u32,
     /// When that attempt ended.
     pub ended_at: Timestamp,
-    /// How long the next attempt was to wait, in milliseconds.
+    /// The planned wait before the next attempt, in milliseconds.
     pub wait_ms: u64,
-    /// How much of the retry budget was spent before that wait, in milliseconds.
+    /// The part of the retry budget that was spent before that wait, in milliseconds.
     pub spent_ms: u64,
-    /// Whether that attempt gave up. A message that comes after it is a redrive, and has the whole
-    /// budget again; one that was there before is not.
+    /// Whether that attempt gave up. A message that was first received after it is a redrive, and
+    /// has the whole budget again; an earlier one has not.
     #[serde(default)]
     pub gave_up: bool,
     /// The targets and devices that failed and are not done, as [`subject_key`] writes them.
@@ -62,7 +61,7 @@ pub struct RetryState {
 }
 
 impl RetryState {
-    /// When the next attempt was to begin.
+    /// When the next attempt is due.
     #[must_use]
     pub fn next_attempt(&self) -> Timestamp {
         self.ended_at.plus(Duration::from_millis(self.wait_ms))
@@ -75,24 +74,25 @@ pub fn subject_key(target: &str, device: Eui48) -> String {
     format!("{target}/{device}")
 }
 
-/// Wait after another worker was found at it; doubled each time, and no longer than its lease.
+/// The wait after another worker was found to hold the lease; doubled each time, and no longer than
+/// the lease.
 const BUSY: Duration = Duration::from_secs(2);
 
 /// SQS keeps a message for 14 days, and hides it for 12 hours at most, counted from its receive.
 const LONGEST_PATIENCE: Duration = Duration::from_hours(13 * 24);
 const LONGEST_WAIT: Duration = Duration::from_mins(11 * 60 + 50);
 
-/// SQS gives a message out 1,000 times at most (`maxReceiveCount` in template.yaml) and buries it
-/// then, without a reason: waits are stretched so that the budget ends before that.
+/// After 1,000 receives (`maxReceiveCount` in template.yaml) SQS itself moves a message to the
+/// dead-letter queue, without a reason: waits are stretched so that the budget ends before that.
 const MOST_RECEIVES: u32 = 900;
 
-/// So many receives come as soon as they would.
+/// The number of receives before waits are stretched.
 const UNSTRETCHED_RECEIVES: u32 = 100;
 
 fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(value)?;
     humantime::parse_duration(&text)
-        .map_err(|error| D::Error::custom(format!("{text:?} is no duration such as 90s: {error}")))
+        .map_err(|error| D::Error::custom(format!("{text:?} is not a duration like 90s: {error}")))
 }
 
 impl Default for RetryPolicy {
@@ -106,7 +106,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// What no queue could keep to, if it asks for that.
+    /// The setting that no queue could keep to, if there is one.
     pub(crate) const fn problem(&self) -> Option<&'static str> {
         if self.initial_interval.is_zero()
             || self.initial_interval.as_millis() > self.max_interval.as_millis()
@@ -125,11 +125,12 @@ impl RetryPolicy {
         }
     }
 
-    /// How long to wait after attempt number `attempt` (1 is the first), give or take a fifth,
-    /// so that requests that failed together do not all come back together.
+    /// The wait after attempt number `attempt` (1 is the first), with a jitter of 20 %, so that
+    /// requests that failed together are not all retried together.
     ///
-    /// `asked` is what the other side asked for (`Retry-After`); it is honoured up to the longest
-    /// wait. `chance` is in `0.0..1.0`.
+    /// `asked` is the wait that the other system asked for (`Retry-After`), honoured up to the
+    /// maximum.
+    /// `chance` is in `0.0..1.0`.
     #[must_use]
     pub fn wait(&self, attempt: u32, asked: Option<Duration>, chance: f64) -> Duration {
         let jittered = self
@@ -138,8 +139,8 @@ impl RetryPolicy {
         jittered.max(asked.unwrap_or_default().min(self.max_interval)).min(LONGEST_WAIT)
     }
 
-    /// The shortest wait of a message that was received `receive_count` times and is to be given
-    /// out for `left` more, so that the queue does not give it out too often before that.
+    /// The minimum wait for a message that was received `receive_count` times and is to be retried
+    /// for `left` more, so that it does not reach the maximum receive count before that.
     #[must_use]
     pub fn least(receive_count: u32, left: Duration) -> Duration {
         if receive_count < UNSTRETCHED_RECEIVES {
@@ -149,9 +150,9 @@ impl RetryPolicy {
         (left / receives_left).min(LONGEST_WAIT)
     }
 
-    /// How long to wait for another worker whose lease holds for `lease` from now. Most are done at
-    /// once, so the first looks are early; a second after the lease's end is late enough for any
-    /// clock.
+    /// The wait for another worker whose lease is valid for `lease` from now. Most finish early, so
+    /// the first checks are early; the last is one second after the lease expires, to allow for
+    /// clock skew.
     #[must_use]
     pub fn wait_for_lease(&self, attempt: u32, lease: Duration) -> Duration {
         self.doubled(BUSY, attempt).min(lease + Duration::from_secs(1))
@@ -162,10 +163,10 @@ impl RetryPolicy {
         first.saturating_mul(1 << doublings).min(self.max_interval)
     }
 
-    /// How much of the budget is spent when attempt number `attempt` begins at `now` with a message
-    /// that was first received at `first_received`: the sum of what passed between attempts, each
-    /// gap counted up to the wait that was planned. An attempt that ended without leaving a state,
-    /// as by a crash, counts with the wait that would have followed it.
+    /// The part of the budget that is spent when attempt number `attempt` begins at `now`, with a
+    /// message first received at `first_received`: the sum of the gaps between attempts, each
+    /// counted up to the planned wait. A crashed attempt, which left no state, counts with the wait
+    /// that would have followed it.
     #[must_use]
     pub fn spent(
         &self,
@@ -193,8 +194,8 @@ impl RetryPolicy {
     }
 }
 
-/// How long a message that the queue deletes at `expires_at` may still be tried, from `now`; `None`
-/// where the queue deletes nothing.
+/// How long a message that the queue deletes at `expires_at` may still be retried, from `now`;
+/// `None` if the queue deletes no messages.
 #[must_use]
 pub fn until_hard_stop(expires_at: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
     Some(expires_at?.minus(HARD_STOP_BEFORE_EXPIRY).since(now))
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn g09_max_elapsed_ends_before_the_queues_max_receive_count() {
         for max_elapsed in [1, 24, 13 * 24].map(Duration::from_hours) {
-            // Whatever the reason to come back at once is: the shortest waits that there are.
+            // The shortest waits that occur, for any class of failure.
             for shortest in [Duration::ZERO, Duration::from_secs(2), Duration::from_mins(5)] {
                 let (mut receives, mut elapsed) = (1, Duration::ZERO);
                 while elapsed < max_elapsed {
@@ -254,8 +255,7 @@ mod tests {
         }
     }
 
-    /// Plays attempts that all fail; `gap` gives how long after the planned wait the next one
-    /// begins.
+    /// Runs attempts that all fail; `gap` is the delay of the next attempt after the planned wait.
     fn attempts_until_spent(policy: RetryPolicy, gap: impl Fn(u32) -> Duration) -> (u32, Duration) {
         let mut state = RetryState::default();
         let (mut now, mut attempt) = (Timestamp::from_millis(0), 1);

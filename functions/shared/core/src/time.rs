@@ -1,4 +1,4 @@
-//! Moments, as every store and protocol here writes them: milliseconds since the Unix epoch.
+//! Timestamps in the form of every store and protocol here: milliseconds since the Unix epoch.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,33 +25,32 @@ impl Timestamp {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, as DynamoDB's time to live wants them.
+    /// Whole seconds since the Unix epoch, as DynamoDB's time to live requires.
     #[must_use]
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This moment and `duration` more.
+    /// The moment `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// This moment and `duration` less.
+    /// The moment `duration` earlier.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long after `earlier` this moment is; zero when it is before it.
+    /// The time that passed since `earlier`; zero if that is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// Whether `text` is a moment in RFC 3339, as far as its shape and ranges go:
-/// `2027-12-31T00:00:00+08:00`.
+/// Whether `text` has the shape and ranges of a moment in RFC 3339: `2027-12-31T00:00:00+08:00`.
 pub(crate) fn is_moment(text: &str) -> bool {
     let shape = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
@@ -70,7 +69,7 @@ pub(crate) fn is_moment(text: &str) -> bool {
         && matches!(shape(offset).as_str(), "Z" | "+00:00" | "-00:00")
 }
 
-/// How many days a month of the Gregorian calendar has.
+/// The number of days in a month of the Gregorian calendar.
 const fn days(year: u16, month: u16) -> u16 {
     let is_leap_year =
         year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);

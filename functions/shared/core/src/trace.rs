@@ -1,18 +1,18 @@
-//! One id from the event to the call of the target, so that the logs of both functions and of the
-//! NAC's proxy can be laid side by side.
+//! One id from the event to the call of the target, which links the logs of both functions and of
+//! the NAC's proxy.
 
 use std::fmt;
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-/// A trace id of 128 bits, 32 lower-case hexadecimal digits: that of W3C Trace Context, and of
+/// A trace id of 128 bits, 32 lower-case hexadecimal digits: the one of W3C Trace Context, and of
 /// X-Ray without its punctuation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TraceId(String);
 
-/// The text is no trace id.
+/// The text is not a trace id.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a trace id has 32 lower-case hexadecimal digits that are not all 0")]
 pub struct BadTraceId;
@@ -29,13 +29,13 @@ impl TryFrom<String> for TraceId {
 }
 
 impl TraceId {
-    /// A new one.
+    /// Draws a new one.
     #[must_use]
     pub fn random() -> Self {
         Self(format!("{:032x}", fastrand::u128(1..)))
     }
 
-    /// The one that came with a delivery: `traceparent` (W3C Trace Context), or `x-amzn-trace-id`
+    /// The trace id of a webhook request: `traceparent` (W3C Trace Context), or `x-amzn-trace-id`
     /// as API Gateway sets it (`Root=1-67891233-abcdef012345678912345678`).
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
@@ -50,13 +50,13 @@ impl TraceId {
         Self::try_from(of_aws().or_else(of_w3c)?).ok()
     }
 
-    /// As it stands in a log.
+    /// The form in logs.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A value for the header `traceparent` of a call that belongs to it.
+    /// A value for the header `traceparent` of a call in this trace.
     #[must_use]
     pub fn traceparent(&self) -> String {
         format!("00-{self}-{:016x}-01", fastrand::u64(1..))

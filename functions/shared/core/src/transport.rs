@@ -1,8 +1,8 @@
-//! Whether traffic to an address can be read on the way.
+//! Whether traffic to an address is sent in clear text.
 
 use std::net::IpAddr;
 
-/// Whether the host is this machine: what is sent to it passes no network.
+/// Whether the host is this machine: traffic to it does not leave it.
 #[must_use]
 pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');

@@ -1,27 +1,28 @@
-//! All that is wrong, reported at once.
+//! Validation errors, all reported at once.
 
 use std::error::Error;
 use std::fmt;
 
-/// One or more errors of the same kind; shown in one line, for a log, or with `{:#}` a line each.
+/// One or more errors of the same kind; displayed in one line, for a log, or with `{:#}` one per
+/// line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidationErrors<E>(Vec<E>);
 
 impl<E> ValidationErrors<E> {
-    /// `Ok` when there are none.
+    /// `Ok` if there are none.
     ///
     /// # Errors
-    /// When there are some.
+    /// All of `errors`, if there are any.
     pub fn into_result(errors: Vec<E>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
-    /// Them, in the order in which they were found.
+    /// The errors, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
         self.0.iter()
     }
 
-    /// Each converted.
+    /// Converts each error.
     #[must_use]
     pub fn map<T>(self, convert: impl FnMut(E) -> T) -> ValidationErrors<T> {
         ValidationErrors(self.0.into_iter().map(convert).collect())

@@ -1,67 +1,67 @@
-//! What arrives over HTTP, and why it may be refused.
+//! The HTTP request of a webhook, and the reasons to reject it.
 
 use bytes::Bytes;
 use http::HeaderMap;
 use thiserror::Error;
 
-/// The largest body that is looked at, in bytes. Approval events are of about one kilobyte.
+/// The largest body that is read, in bytes. Approval events have about one kilobyte.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// What arrived over HTTP.
+/// The HTTP request of a webhook.
 #[derive(Clone, Debug)]
 pub struct WebhookRequest {
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, exactly as it was sent: signatures are over these bytes.
+    /// The body, exactly as sent: signatures cover these bytes.
     pub body: Bytes,
 }
 
-/// Why a delivery is refused. Says nothing of its content.
+/// The reason for which a webhook request is rejected. Reveals nothing of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Rejection {
     /// More than [`MAX_BODY_BYTES`].
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
-    /// It did not arrive whole in time.
+    /// The body did not arrive completely in time.
     #[error("the body did not arrive in time")]
     TooSlow,
-    /// Too many large bodies are being read already.
+    /// Too many large bodies are being read.
     #[error("too many large bodies are being read")]
     TooMany,
-    /// Marked as base64, and none.
+    /// Marked as base64, but not valid base64.
     #[error("the body is not valid base64")]
     NotBase64,
-    /// Its address or its body cannot be read.
+    /// Its URL or its body cannot be read.
     #[error("the request cannot be read")]
     NotARequest,
     /// Not JSON of the documented shape.
     #[error("the body is not an event")]
     NotAnEvent,
-    /// Signed, and not encrypted as documented.
+    /// Signed, but not encrypted as documented.
     #[error("the body is signed and cannot be decrypted")]
     NotDecryptable,
-    /// Signed, and not JSON of the documented shape.
+    /// Signed, but not JSON of the documented shape.
     #[error("the body is signed and is not an event")]
     SignedNoEvent,
-    /// No signature, and no URL check with the right token.
+    /// No signature, and not a URL check with the right token.
     #[error("the request is not signed")]
     NotSigned,
-    /// Signed by someone who does not know the key.
+    /// Signed with another key.
     #[error("the signature is wrong")]
     WrongSignature,
     /// Signed too long ago, or in the future.
     #[error("the timestamp is outside the replay window")]
     OutsideReplayWindow,
-    /// The verification token is not ours.
+    /// The verification token is wrong.
     #[error("the verification token is wrong")]
     WrongToken,
-    /// Of another app.
+    /// Sent for another app.
     #[error("the event is of another app")]
     WrongApp,
 }
 
 impl Rejection {
-    /// For logs and metrics.
+    /// The name in logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,7 +81,8 @@ impl Rejection {
         }
     }
 
-    /// The HTTP status: 413, 408, 503, 400 for what is no event, 401 for what is not authentic.
+    /// The HTTP status: 413, 408, 503, 400 for a body that is not an event, 401 if it is not
+    /// authentic.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -101,8 +102,8 @@ impl Rejection {
         }
     }
 
-    /// Whether the signature was right: such a rejection is about a clock or a setting, or the
-    /// delivery is a copy of an older one.
+    /// Whether the signature was right: the cause is then a clock, a setting, or a copy of an older
+    /// webhook request.
     #[must_use]
     pub const fn is_signed(self) -> bool {
         matches!(
@@ -115,7 +116,7 @@ impl Rejection {
         )
     }
 
-    /// Whether it would look like this if the secret had been rotated.
+    /// Whether a rotated secret can be the cause.
     #[must_use]
     pub const fn may_be_rotation(self) -> bool {
         matches!(

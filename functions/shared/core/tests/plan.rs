@@ -1,4 +1,4 @@
-//! What a flow plans for a form, as tables: order, conditions, values that cannot be read.
+//! The plan of a flow for a form, as tables: order, conditions, unreadable values.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,8 +13,8 @@ use greenlight_core::ports::Conditions;
 use greenlight_core::{Failure, plan};
 use serde_json::{Map, Value, json};
 
-/// Conditions are `yes`, `no` or the name of a field, which holds where the field has a value;
-/// operations use the field that stands behind their `_`.
+/// Conditions are `yes`, `no` or the name of a field, which is true if the field has a value;
+/// operations use the field that is named after their `_`.
 struct Named;
 
 impl Conditions for Named {
@@ -135,8 +135,8 @@ fn conditions_leave_out_actions_or_all_of_them() {
     }
 }
 
-/// A value that cannot be read keeps back the actions that use it, and those behind them on the
-/// same device at the same target; everything else is planned.
+/// An unreadable value holds back the actions that use it, and later actions on the same device at
+/// the same target; everything else is planned.
 #[test]
 fn an_unreadable_value_keeps_back_what_uses_it() {
     let form = || json!({"mac": "00:00:5e:00:53:01", "until": "soon"});
@@ -152,7 +152,7 @@ fn an_unreadable_value_keeps_back_what_uses_it() {
         let (effects, problems) = planned(&flows(actions, when), &form());
         assert_eq!((effects, problems), (owned(expected), 1), "{actions:?}");
     }
-    // Left out is not unreadable.
+    // A field that is left out is not unreadable.
     let form = json!({"mac": "00:00:5e:00:53:01"});
     let (effects, problems) = planned(&flows(&[("nac", "add_until", None)], None), &form);
     assert_eq!((effects, problems), (vec!["add_until nac 1".to_owned()], 0));

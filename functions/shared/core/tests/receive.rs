@@ -1,4 +1,4 @@
-//! Each outcome of `receive`, as a table: what arrived, what the queue said, what is answered.
+//! Each outcome of `receive`, as a table: the event, the result of the queue, the response.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::memory::MemoryQueue;
 use serde_json::json;
 
-/// Says what the test says, with the first secret and with the renewed one.
+/// Returns one result for the first secret and one for the renewed secret.
 struct Source {
     first: Result<Inbound, Rejection>,
     renewed: Result<Inbound, Rejection>,
@@ -39,7 +39,7 @@ impl Authenticate for Source {
     }
 }
 
-/// A secret that was rotated: the first read gives the old one.
+/// A secret that was rotated: the first read returns the old one.
 struct Rotated;
 
 fn secret(app_id: &str) -> Arc<Secret> {
@@ -146,7 +146,7 @@ async fn each_rejection_has_its_status_and_enqueues_nothing() {
     }
 }
 
-/// The limit is before everything else: a body of that size is not even authenticated.
+/// The size is checked first: a body over the limit is not even authenticated.
 #[tokio::test]
 async fn a_body_over_the_limit_is_not_read() {
     let approved = Ok(approval("A", "I-1", Some(Decision::Approved)));
@@ -158,7 +158,7 @@ async fn a_body_over_the_limit_is_not_read() {
     }
 }
 
-/// Only what a rotated secret can look like is tried again with the renewed one.
+/// Only rejections that a rotated secret can cause are checked again with the renewed one.
 #[tokio::test]
 async fn a_rotated_secret_is_taken_where_a_rejection_may_be_about_it() {
     for rejection in [
@@ -179,7 +179,7 @@ async fn a_rotated_secret_is_taken_where_a_rejection_may_be_about_it() {
     }
 }
 
-/// An approval that the queue did not take, or not in time, is answered 503.
+/// An approval that the queue does not take, or not in time, is answered 503.
 #[tokio::test]
 async fn what_is_not_enqueued_in_time_is_answered_503() {
     let source = || Source {

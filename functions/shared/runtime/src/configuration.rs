@@ -5,23 +5,23 @@ use greenlight_core::flow::Flows;
 
 use crate::error::StartError;
 
-/// Flows and connectors that go together.
+/// Flows with their connectors, validated together.
 #[derive(Debug)]
 pub struct Configuration {
     /// The flows.
     pub flows: Flows,
     /// The targets of the flows, with their connectors.
     pub setup: Setup,
-    /// What a host keeps in its ledger, for the operator's commands.
+    /// The flows that a host records in its ledger, for the operator's commands.
     pub deployed: DeployedFlows,
 }
 
 impl Configuration {
-    /// Reads `text`, the content of flows.toml, with the values of `${NAME}` from `environment`.
+    /// Parses `text`, the content of flows.toml, with the values of `${NAME}` from `environment`.
     /// `now` is when the host starts.
     ///
     /// # Errors
-    /// [`StartError::Flows`] and [`StartError::Setup`] name everything that is wrong.
+    /// [`StartError::Flows`] and [`StartError::Setup`] list every error.
     pub fn parse(
         text: String,
         connectors: &Connectors,

@@ -12,22 +12,22 @@ pub enum StartError {
     /// The flows file cannot be read.
     #[error(transparent)]
     FlowsFile(#[from] BadFlowsFile),
-    /// The flows are wrong.
+    /// The flows are invalid.
     #[error("flows.toml: {0}")]
     Flows(#[from] ValidationErrors<FlowsError>),
-    /// Flows and connectors do not go together.
+    /// Flows and connectors do not match.
     #[error("flows.toml: {0}")]
     Setup(#[from] ValidationErrors<ConnectorError>),
     /// A connector cannot be read, or the secret lacks what it needs.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
-    /// The secret cannot be read, or is not complete.
+    /// The secret cannot be read, or is incomplete.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// An HTTP client cannot be made, or its secret would go over clear text.
+    /// An HTTP client cannot be built, or would send its secret in clear text.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// A store cannot be opened, or its place is not configured.
+    /// A store cannot be opened, or its location is not configured.
     #[error(transparent)]
     Store(Box<dyn std::error::Error + Send + Sync>),
 }

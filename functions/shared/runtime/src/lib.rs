@@ -1,8 +1,8 @@
-//! Configuration and wiring, once for every host: the worker, the server, the checks and the dry
+//! Configuration and wiring, shared by every host: the worker, the server, the checks and the dry
 //! run.
 //!
-//! A [`Configuration`] is flows and connectors that go together. [`source`] and [`targets`] make
-//! the clients that it needs, with the secret of the host.
+//! A [`Configuration`] consists of flows and the connectors that match them. [`source`] and
+//! [`targets`] build the clients that it needs, with the secret of the host.
 
 mod configuration;
 mod error;

@@ -10,7 +10,7 @@ use greenlight_stores::SystemClock;
 
 use crate::error::StartError;
 
-/// The secret of a host, read from where it is kept and read again when it was refused.
+/// The secret of a host, cached and read again when it was rejected.
 pub type SharedSecret<F> = Arc<CachedSecret<F, SystemClock>>;
 
 /// The office system, over HTTP.
@@ -22,7 +22,7 @@ pub type HttpTargets<S> = Targets<Client, S, SystemClock>;
 /// Reads the secret for the first time.
 ///
 /// # Errors
-/// [`StartError::Secret`] when it cannot be read, or is not complete.
+/// [`StartError::Secret`] when it cannot be read, or is incomplete.
 pub async fn load_secret<F: FetchSecret + Clone>(store: F) -> Result<SharedSecret<F>, StartError> {
     Ok(Arc::new(CachedSecret::load(store.clone(), store, SystemClock).await?))
 }
@@ -30,7 +30,7 @@ pub async fn load_secret<F: FetchSecret + Clone>(store: F) -> Result<SharedSecre
 /// The office system at `base_url`.
 ///
 /// # Errors
-/// [`StartError::Client`] when the app's secret would go over clear text, or the machine has no
+/// [`StartError::Client`] when the app's secret would be sent in clear text, or the machine has no
 /// trust anchors.
 pub fn source<S: ReadSecret>(base_url: &str, secret: S) -> Result<Feishu<S>, StartError> {
     if is_clear_text(base_url) {
@@ -39,7 +39,8 @@ pub fn source<S: ReadSecret>(base_url: &str, secret: S) -> Result<Feishu<S>, Sta
     Ok(FeishuClient::new(Client::new(None)?, secret, SystemClock, base_url))
 }
 
-/// The targets of `setup`, each with a client that trusts whom its flow and the secret say.
+/// The targets of `setup`, each with a client that trusts the certificates that the flow and the
+/// secret name.
 ///
 /// # Errors
 /// [`StartError`] names the target, and what it lacks.

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::*;
 
-/// Approves everything; the panic and the hang are those of an adapter with a defect.
+/// Approves everything; the panic and the hang are those of an adapter with a bug.
 #[derive(Debug)]
 struct Source;
 
@@ -60,7 +60,7 @@ impl Hook for Ended {
     }
 }
 
-/// A target that takes everything.
+/// A target that accepts everything.
 #[derive(Debug)]
 struct TestTargets(Mutex<BTreeSet<String>>);
 
@@ -97,7 +97,7 @@ impl Act for TestTargets {
     }
 }
 
-/// Remembers the receipt handles of the messages that it gives out again.
+/// Records the receipt handles of the messages that become visible again.
 #[derive(Debug)]
 struct Queue(Mutex<BTreeSet<String>>, Ended);
 
@@ -156,8 +156,8 @@ async fn g08_a_panic_a_hang_and_poison_cost_the_other_seven_records_nothing() {
     let mut context = Context::default();
     context.deadline = u64::try_from((ATTEMPT + Duration::from_secs(6)).as_millis()).unwrap();
     let queue = Queue(Mutex::default(), ended.clone());
-    // The time of an attempt is over when seven were completed and one is given out again; that of
-    // the batch never is.
+    // The attempts run out of time once seven are completed and one is to be retried; the batch
+    // never does.
     let end_attempts = async {
         ended.0.subscribe().wait_for(|&count| count >= 8).await.unwrap();
         clock.end_sleeps(ATTEMPT);

@@ -109,7 +109,7 @@ async fn attempt(
     let lease_id = match LeaseId::random() {
         Ok(lease_id) => lease_id,
         Err(error) => {
-            tracing::error!(%error, "no lease could be drawn: the message is given out again later");
+            tracing::error!(%error, "no lease id could be drawn: the message is redelivered");
             return;
         }
     };

@@ -149,18 +149,18 @@ fn each_kind_takes_what_a_form_gives_for_it() {
     assert_eq!(json!(extracted.values), expected);
 
     for (name, bad, said) in [
-        ("count", json!("two"), "`count` holds no number"),
-        ("period", json!({"end": "31.12.2027"}), "`until` holds no date"),
-        ("period", json!({"end": "2027-12-31T00:00:00"}), "`until` holds no date"),
-        ("period", json!({"end": "2027-02-29T00:00:00Z"}), "`until` holds no date"),
+        ("count", json!("two"), "`count` is not a number"),
+        ("period", json!({"end": "31.12.2027"}), "`until` is not a date"),
+        ("period", json!({"end": "2027-12-31T00:00:00"}), "`until` is not a date"),
+        ("period", json!({"end": "2027-02-29T00:00:00Z"}), "`until` is not a date"),
         // Filled in, with an unreadable end: not the same as left out.
         (
             "period",
             json!({"start": "2026-01-01T00:00:00Z", "end": ""}),
-            "`until`: the widget `period / end` holds no text",
+            "`until`: the widget `period / end` is not a text",
         ),
-        ("os", json!(["macOS", "Linux"]), "`os` holds several values"),
-        ("owner", json!({"id": 1}), "`owner`: the widget `owner` holds no text"),
+        ("os", json!(["macOS", "Linux"]), "`os` has several values"),
+        ("owner", json!({"id": 1}), "`owner`: the widget `owner` is not a text"),
     ] {
         let mut fields = fields.clone();
         fields.retain(|field| field.name != name);

@@ -51,7 +51,7 @@ pub enum FlowsError {
         place: KeyPath,
     },
     /// A reference to something that does not exist.
-    #[error("flow `{flow}` names the {what} `{name}`, which is not there; there is: {known}")]
+    #[error("flow `{flow}` names the {what} `{name}`, which does not exist; known: {known}")]
     Unknown {
         /// The flow.
         flow: String,
@@ -64,7 +64,7 @@ pub enum FlowsError {
     },
     /// Two flows for the same outcome of the same approval.
     #[error(
-        "flow `{second}` can never run: `{first}` has the same source, approval code and decision"
+        "flow `{second}` can never run: `{first}` has the same source, definition and decision"
     )]
     Unreachable {
         /// The flow that runs.
@@ -91,7 +91,7 @@ pub enum FlowsError {
         table: String,
     },
     /// Two flows of the same name.
-    #[error("there are two flows `{0}`: logs and the ledger could not tell them apart")]
+    #[error("there are two flows `{0}`: logs and the ledger could not distinguish them")]
     SameName(String),
     /// A flow without any action.
     #[error("flow `{0}` has no actions")]

@@ -211,7 +211,7 @@ impl FieldRule {
     fn default_problem(&self) -> Option<&'static str> {
         let default = self.default.as_ref()?;
         if self.kind == Kind::Mac {
-            return Some("a device has none");
+            return Some("a `mac` field cannot have one");
         }
         let fits = |value: &toml::Value| match self.kind {
             Kind::Mac => false,

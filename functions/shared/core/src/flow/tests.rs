@@ -53,7 +53,7 @@ fn the_receiver_needs_the_approval_codes_only() {
 fn an_error_is_named_with_its_place() {
     for (from, to, said) in [
         ("operation =", "operatoin =", "line 10"),
-        ("\"nac\", op", "\"nacc\", op", "target `nacc`, which is not there; there is: nac"),
+        ("\"nac\", op", "\"nacc\", op", "target `nacc`, which does not exist; known: nac"),
         ("for_each = \"mac\"", "for_each = \"mec\"", "`mec`"),
         ("${NAC_URL}", "${NAC_URL", "`targets.nac.url`"),
         ("${NAC_URL}", "${}", "`targets.nac.url`"),
@@ -103,7 +103,7 @@ fn parse_retry_is_what_the_file_says() {
         ("max_elapsed = \"1s\"", "no shorter than `initial_interval`"),
         ("initial_interval = \"20min\"", "no longer than `max_interval`"),
         ("initial_interval = \"0s\"", "at least 1ms"),
-        ("initial_interval = \"soon\"", "\"soon\" is no duration"),
+        ("initial_interval = \"soon\"", "\"soon\" is not a duration"),
         ("initial_intervall = \"1s\"", "line 13"),
     ] {
         let error = error_of(&text(retry));

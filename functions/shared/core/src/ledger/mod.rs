@@ -223,7 +223,7 @@ pub enum ResetError {
     #[error("the ledger does not know the request")]
     Unknown,
     /// A worker holds its lease.
-    #[error("a worker is at the request")]
+    #[error("a worker holds the lease of the request")]
     Running,
 }
 

@@ -1,4 +1,4 @@
-//! Words that look like an attempt at an address: they are refused, with their position, and never
+//! Words that look like an attempt at an address: they are reported with their position, and never
 //! guessed.
 
 use std::ops::Range;
@@ -7,10 +7,10 @@ use super::matches::Match;
 use super::tokens::{Kind, Tokens};
 use super::{Eui48, MacError};
 
-/// More groups than several addresses without anything between them have.
+/// More groups than several addresses without separators between them have.
 const LONGEST_CLUSTER: usize = 24;
 
-/// The attempts among the tokens of a line that are in no address; their tokens are then used.
+/// The attempts among the unused tokens of a line; marks their tokens as used.
 pub(super) fn attempts(tokens: &mut Tokens<'_>) -> Vec<Match> {
     let mut found = Vec::new();
     let mut index = 0;
@@ -30,7 +30,7 @@ pub(super) fn attempts(tokens: &mut Tokens<'_>) -> Vec<Match> {
     found
 }
 
-/// The attempt in these tokens, and what is wrong with it.
+/// The attempt in these tokens, with its error.
 fn refused(tokens: &mut Tokens<'_>, range: Range<usize>) -> Match {
     tokens.tokens[range.clone()].iter_mut().for_each(|token| token.is_used = true);
     let chars = tokens.tokens[range.start].range.start..tokens.tokens[range.end - 1].range.end;
@@ -39,7 +39,7 @@ fn refused(tokens: &mut Tokens<'_>, range: Range<usize>) -> Match {
     };
     let error = match Eui48::parse(&tokens.line.text(chars.clone())) {
         Ok(_) if range.len() == 1 => MacError::Joined,
-        // Twelve digits, in groups that no way of writing an address has.
+        // Twelve digits in groups that no notation has.
         Ok(_) => MacError::Separators,
         Err(error) => error.moved(original),
     };
@@ -50,8 +50,8 @@ fn is_by_blanks(tokens: &Tokens<'_>, index: usize) -> bool {
     tokens.link(index).is_some_and(|link| link.separator == ' ')
 }
 
-/// The tokens from `index` on that could be groups of one attempt: whatever separators are between
-/// them, but for blanks, which are in an attempt only between groups of the same length.
+/// The tokens from `index` on that could be the groups of one attempt, with any separators between
+/// them. Blanks separate groups of an attempt only if the groups have the same length.
 fn cluster(tokens: &Tokens<'_>, index: usize) -> Range<usize> {
     let is_group = |index: usize| {
         tokens.tokens.get(index).is_some_and(|token| {
@@ -99,7 +99,7 @@ fn trimmed(tokens: &Tokens<'_>, cluster: Range<usize>) -> Option<Range<usize>> {
     (groups > 0 && groups * 3 >= range.len() * 2).then_some(range)
 }
 
-/// Whether so many digits, in so many groups, were meant to be an address and are no other number.
+/// Whether the digits and groups were meant as an address and are no other number.
 fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
     let lengths: Vec<_> = range.clone().map(|index| tokens.tokens[index].len()).collect();
     let total: usize = lengths.iter().sum();
@@ -112,11 +112,11 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
     let near_twelve = (10..=14).contains(&total);
     match lengths.as_slice() {
         [] => false,
-        // Twelve digits that are no address are part of a longer name.
+        // Twelve digits that are not an address are part of a longer name.
         [_] if tokens.is_hex(range.start) => {
             !is_number && decimal >= 4 && (matches!(total, 10..=14 | 24 | 36))
         }
-        // Two letters and a number are an order's or a document's: `SO2026060501`.
+        // Two letters and a number are the number of an order or a document: `SO2026060501`.
         [_] if chars().skip(2).all(char::is_ascii_digit) => false,
         [12] => hex >= 5 && decimal >= 2,
         [_] => (11..=13).contains(&total) && hex >= 8 && decimal >= 4,

@@ -2,8 +2,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-/// The digit that a letter is typed or printed for. `b`, `B` and the like are digits themselves;
-/// the Greek and Cyrillic letters look exactly like a digit or a Latin letter.
+/// The digit that a letter is mistaken for. `b`, `B` and the like are digits themselves; the Greek
+/// and Cyrillic letters look exactly like a digit or a Latin letter.
 pub(super) fn looks_like(char: char) -> Option<char> {
     match char {
         'O' | 'o' | 'Ο' | 'ο' | 'О' | 'о' => Some('0'),
@@ -18,12 +18,11 @@ pub(super) fn looks_like(char: char) -> Option<char> {
     }
 }
 
-/// One typed character as it would stand in plain ASCII: full-width forms folded, other dashes and
-/// colons made the usual ones, characters without a width left out.
+/// Converts one typed character to plain ASCII: folds full-width forms, replaces other dashes and
+/// colons by the usual ones, drops zero-width characters.
 pub(super) fn plain(typed: char) -> Option<char> {
     match typed {
-        // Zero-width characters and marks of the text's direction, which are copied along with a
-        // text.
+        // Zero-width characters and direction marks, which are copied along with a text.
         '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}'
         | '\u{2060}'
@@ -33,7 +32,7 @@ pub(super) fn plain(typed: char) -> Option<char> {
         '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
         '∶' | '︰' => Some(':'),
         '。' => Some('.'),
-        // Numbers of a list and exponents: `①` must not become a digit of the address behind it.
+        // List numbers and exponents: `①` must not become a digit of the address that follows.
         char if is_enclosed(char) => Some(char),
         char if char.is_whitespace() => Some(' '),
         char => {
@@ -55,19 +54,18 @@ const fn is_enclosed(char: char) -> bool {
     )
 }
 
-/// What one line of text looks like in plain characters, with the place of each in the text as
-/// typed.
+/// One line of text in plain characters, with the position of each in the text as typed.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
     pub(super) chars: Vec<char>,
-    /// The same characters as typed: a full-width colon is another separator than an ASCII one.
+    /// The characters as typed: a full-width colon is another separator than an ASCII one.
     pub(super) typed: Vec<char>,
     /// Counted from 1, in characters of the text as typed.
     pub(super) positions: Vec<usize>,
 }
 
 impl Plain {
-    /// `line`, whose first character is at `position`.
+    /// Converts `line`, whose first character is at `position`.
     pub(super) fn of(line: &str, position: usize) -> Self {
         let mut plain_line = Self::default();
         for (offset, typed) in line.chars().enumerate() {

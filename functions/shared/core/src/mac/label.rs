@@ -1,19 +1,19 @@
-//! What the words around an address say of it.
+//! The labels around an address: the words that name its kind.
 
-/// What a label says.
+/// The kind that a label names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Label {
     /// A Bluetooth address.
     Bluetooth,
     /// The address of an adapter that exists in software only.
     Virtual,
-    /// A number that is no address: of a device, a person or an order.
+    /// A number that is not an address: of a device, a person or an order.
     OtherNumber,
     /// An address of the network itself: its broadcast address, its access point.
     Network,
 }
 
-/// Words that say it, in lower case. Those of ASCII letters count as whole words only.
+/// The words of each label, in lower case. ASCII words count as whole words only.
 const WORDS: [(Label, &[&str]); 4] = [
     (
         Label::Bluetooth,
@@ -117,30 +117,29 @@ const WORDS: [(Label, &[&str]); 4] = [
     (Label::Network, &["brd", "bssid"]),
 ];
 
-/// Beginnings of names that Linux and Docker make up for interfaces that exist in software only.
+/// Prefixes of names that Linux and Docker give to virtual interfaces.
 const VIRTUAL_NAMES: [&str; 8] =
     ["veth", "br-", "virbr", "vnet", "cni0", "flannel.", "tap0", "tun0"];
 
-/// Words that name an address of a device: behind another number's label they end what that label
-/// is about.
+/// Words that name the address of a device: after the label of another number they end that label.
 const ADDRESS_WORDS: [&str; 6] =
     ["mac", "物理地址", "实体地址", "physical address", "ether", "hwaddr"];
 
-/// Words that name the address of a wireless network card: behind a Bluetooth label they end what
-/// that label is about.
+/// Words that name the address of a wireless network card: after a Bluetooth label they end that
+/// label.
 const WIRELESS_WORDS: [&str; 5] = ["无线", "無線", "wlan", "wi-fi", "wifi"];
 
-/// Words shortly before a label that take it back.
+/// Words shortly before a label that negate it.
 const NEGATIONS: [&str; 11] =
     ["不是", "不要", "请勿", "没有", "无需", "不填", "非", "not", "no", "without", "isn't"];
 
-/// How many characters a negation reaches.
+/// The maximum distance from a negation to its label, in characters.
 const NEGATION_REACH: usize = 9;
 
-/// Words behind a label that take it back: `蓝牙：无`.
+/// Words after a label that negate it: `蓝牙：无`.
 const ABSENCES: [&str; 8] = ["关闭", "已关闭", "没有", "不用", "不需", "off", "n/a", "disabled"];
 
-/// Words that say nothing of the kind of an address.
+/// Words that do not name the kind of an address.
 const GENERIC_WORDS: [&str; 12] = [
     "macaddress",
     "mac",
@@ -156,11 +155,11 @@ const GENERIC_WORDS: [&str; 12] = [
     "實體",
 ];
 
-/// What `text` says of the address behind or before it.
+/// The kind that `text` names for the address after or before it.
 ///
-/// One mention of Bluetooth or of a virtual adapter is enough, since names of adapters have other
-/// words behind it: `VMware Virtual Ethernet Adapter`. The label of another number is over with
-/// that number.
+/// One mention of Bluetooth or of a virtual adapter is enough, since names of adapters continue
+/// with other words: `VMware Virtual Ethernet Adapter`. The label of another number applies to that
+/// number only.
 pub(super) fn label(text: &str) -> Option<Label> {
     let text = text.to_lowercase();
     if VIRTUAL_NAMES.iter().any(|name| places(&text, name).any(|(place, _)| begins(&text, place))) {
@@ -181,8 +180,8 @@ pub(super) fn label(text: &str) -> Option<Label> {
     })
 }
 
-/// Whether `text` names Bluetooth and a wireless network card: before one address the last of them
-/// counts, and of several addresses it does not say which is which.
+/// Whether `text` names Bluetooth and a wireless network card: the last one applies to one address,
+/// but for several addresses it is ambiguous.
 pub(super) fn names_both(text: &str) -> bool {
     let text = text.to_lowercase();
     let bluetooth = WORDS.iter().filter(|(label, _)| *label == Label::Bluetooth);
@@ -194,7 +193,7 @@ fn has_any(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| last(text, word).is_some())
 }
 
-/// The end of the last place where `word` stands in `text`, not taken back.
+/// The end of the last occurrence of `word` in `text` that is not negated.
 fn last(text: &str, word: &str) -> Option<usize> {
     let is_ascii = word.is_ascii();
     let stands = |&(place, end): &(usize, usize)| {
@@ -211,19 +210,19 @@ fn places<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = (usize, usiz
     text.match_indices(word).map(|(place, word)| (place, place + word.len()))
 }
 
-/// Whether no letter stands before a place.
+/// Whether no letter is before a position.
 fn begins(text: &str, place: usize) -> bool {
     let before = text.get(..place).and_then(|before| before.chars().next_back());
     before.is_none_or(|char| !char.is_ascii_alphabetic())
 }
 
-/// Whether no letter stands behind a place.
+/// Whether no letter is after a position.
 fn ends(text: &str, place: usize) -> bool {
     let behind = text.get(place..).and_then(|behind| behind.chars().next());
     behind.is_none_or(|char| !char.is_ascii_alphabetic())
 }
 
-/// Whether the text before a word takes it back.
+/// Whether the text before a word negates it.
 fn is_negated(before: &str) -> bool {
     let is_end = |char: &char| matches!(char, ',' | '，' | '。' | ';' | '；' | '\n' | ':' | '：');
     let near = before.chars().rev().take_while(|char| !is_end(char)).take(NEGATION_REACH);
@@ -237,7 +236,7 @@ fn is_negated(before: &str) -> bool {
     NEGATIONS.iter().any(negates) || near.ends_with('无')
 }
 
-/// Whether the text behind a word takes it back.
+/// Whether the text after a word negates it.
 fn is_absent(behind: &str) -> bool {
     let behind = behind.trim_start_matches(|char: char| {
         char.is_whitespace() || matches!(char, ':' | '：' | '地' | '址' | '=')
@@ -246,12 +245,12 @@ fn is_absent(behind: &str) -> bool {
     is_none || ABSENCES.iter().any(|absence| behind.starts_with(absence))
 }
 
-/// Whether a text has any word: numbers of a list and punctuation are none.
+/// Whether a text has a word; list numbers and punctuation are not words.
 pub(super) fn has_words(text: &str) -> bool {
     text.chars().any(char::is_alphabetic)
 }
 
-/// Whether a text has a word that says more than that an address follows.
+/// Whether a text has a word that is not generic.
 pub(super) fn is_specific(text: &str) -> bool {
     let mut text = text.to_lowercase();
     for word in GENERIC_WORDS {

@@ -1,4 +1,4 @@
-//! The ways of writing an address, and where they stand in a line.
+//! The notations of an address, and where they occur in a line.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ pub(super) struct Match {
     /// Its characters, in the line.
     pub(super) chars: Range<usize>,
     pub(super) device: Result<Eui48, MacError>,
-    /// Whether numbers of other kinds are written in the same way.
+    /// Whether other kinds of numbers are written in the same notation.
     pub(super) is_ambiguous: bool,
 }
 
-/// A way of writing an address: so many groups of so many digits, between such separators.
+/// A notation: the number of groups, their digits, and the separators between them.
 struct Shape {
     groups: usize,
     digits: usize,
@@ -31,12 +31,12 @@ const SHAPES: [Shape; 3] = [
     Shape { groups: 2, digits: 6, separators: &[':', '-'] },
 ];
 
-/// Labels that touch an address without separators, as in `MAC00005e005301`. Behind any other word
-/// the digits may as well be those of a serial number.
+/// Labels that touch an address without a separator, as in `MAC00005e005301`. After any other word
+/// the digits may be those of a serial number.
 const GLUED_LABELS: [&str; 8] =
     ["mac", "macaddress", "address", "addr", "wlan", "wifi", "ether", "hwaddr"];
 
-/// All addresses of a line, whose tokens are then used.
+/// All addresses of a line; marks their tokens as used.
 pub(super) fn addresses(tokens: &mut Tokens<'_>) -> Vec<Match> {
     let mut found: Vec<Match> = Vec::new();
     let mut index = 0;
@@ -79,8 +79,8 @@ fn bare(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
     Some(Match { tokens: index..index + 1, chars, device, is_ambiguous: true })
 }
 
-/// Whether a token is part of a longer name, as in `br-3c8d5e0a7f12`: a word that is no label of an
-/// address touches it with a separator of names.
+/// Whether a token is part of a longer name, as in `br-3c8d5e0a7f12`: it is joined by a name
+/// separator to a word that is not a label of an address.
 fn is_joined(tokens: &Tokens<'_>, index: usize) -> bool {
     let joins = |index: usize| {
         tokens.tight_link(index).is_some_and(|link| matches!(link.separator, '-' | '_' | '.'))
@@ -93,7 +93,7 @@ fn is_joined(tokens: &Tokens<'_>, index: usize) -> bool {
     index > 0 && joins(index - 1) && is_name(index - 1) || joins(index) && is_name(index + 1)
 }
 
-/// The twelve digits behind one of [`GLUED_LABELS`].
+/// The twelve digits after one of [`GLUED_LABELS`].
 fn glued_to_label(chars: &[char]) -> Option<&[char]> {
     let (label, digits) = chars.split_at_checked(chars.len().checked_sub(12)?)?;
     let label: String = label.iter().map(char::to_ascii_lowercase).collect();
@@ -101,8 +101,7 @@ fn glued_to_label(chars: &[char]) -> Option<&[char]> {
     (is_label && digits.iter().all(char::is_ascii_hexdigit)).then_some(digits)
 }
 
-/// Groups of digits with the same separator between them, the longest run of them that begins with
-/// a token.
+/// The longest run of groups with the same separator that begins at a token.
 fn separated(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
     let link = tokens.link(index)?;
     let (first, last) = run(tokens, index, link)?;
@@ -132,10 +131,10 @@ fn separated(tokens: &Tokens<'_>, index: usize) -> Option<Match> {
     })
 }
 
-/// The hexadecimal tokens from `index` on that are linked in the same way, if none stands before
-/// them.
+/// The run of hexadecimal tokens from `index` on that are linked in the same way, if no such token
+/// is before it.
 fn run(tokens: &Tokens<'_>, index: usize, link: Link) -> Option<(usize, usize)> {
-    // A label may touch the first group, so that it is the second token of the run.
+    // A label may touch the first group; the run then begins at its second token.
     let first = if tokens.is_hex(index) { index } else { index + 1 };
     let is_part = |other: usize| is_part(tokens, other, first, link);
     let goes_back = first == index
@@ -153,8 +152,8 @@ fn run(tokens: &Tokens<'_>, index: usize, link: Link) -> Option<(usize, usize)> 
     Some((first, last))
 }
 
-/// Whether a token can be a group of the address that `first` begins. Between blanks groups have
-/// one length, and nothing else touches them.
+/// Whether a token can be a group of the address that begins at `first`. Groups between blanks have
+/// the same length, and nothing else touches them.
 fn is_part(tokens: &Tokens<'_>, index: usize, first: usize, link: Link) -> bool {
     let is_free = || {
         let is_tied =
@@ -166,8 +165,8 @@ fn is_part(tokens: &Tokens<'_>, index: usize, first: usize, link: Link) -> bool 
             || (tokens.tokens[index].len() == tokens.tokens[first].len() && is_free()))
 }
 
-/// Whether a token is the number or the letter in a label, as in `设备1:` and `iPhone 15:`. Six
-/// groups must follow it. A group of digits before it, as `2c` is, is no word of a label.
+/// Whether a token is the number or letter of a label, as in `设备1:` and `iPhone 15:`. Six groups
+/// must follow. A group of digits before it, such as `2c`, is not a word of a label.
 fn is_number_of_label(tokens: &Tokens<'_>, index: usize) -> bool {
     let is_digits = |before: usize| matches!(tokens.tokens[before].kind, Kind::Hex | Kind::Near);
     if index.checked_sub(1).is_some_and(is_digits) {
@@ -187,8 +186,8 @@ struct Groups {
     texts: Vec<String>,
 }
 
-/// The groups of a run, if they are exactly those of `shape`. A word may touch the first group, and
-/// another the last.
+/// The groups of a run, if they match `shape` exactly. A word may touch the first group and another
+/// the last.
 fn groups(
     tokens: &Tokens<'_>,
     index: usize,
@@ -217,7 +216,7 @@ fn groups(
     let are_whole = texts.iter().all(|text| text.len() == shape.digits);
     let may_be_short =
         shape.digits == 2 && link.separator == ':' && link.is_tight() && count == shape.groups;
-    // A single digit that touches a word may be the word's: `设备1:`.
+    // A single digit that touches a word may belong to the word: `设备1:`.
     let touches_word = || {
         let before = start.checked_sub(1).and_then(|place| tokens.line.chars.get(place));
         before.is_some_and(|char| char.is_alphabetic())
@@ -227,8 +226,8 @@ fn groups(
     is_fit.then_some(Groups { tokens: range, chars: start..end, texts })
 }
 
-/// Whether pairs are written without leading zeros, as `arp` and `ifconfig` of macOS and Solaris
-/// write them. A single digit beside a pair that has its leading zero is a digit that is missing.
+/// Whether pairs are written without leading zeros, as `arp` and `ifconfig` on macOS and Solaris
+/// print them. If another pair has its leading zero, a single digit means that a digit is missing.
 fn are_short(pairs: &[String]) -> bool {
     let is_short = |pair: &String| pair.len() == 1 || (pair.len() == 2 && !pair.starts_with('0'));
     pairs.iter().all(is_short) && pairs.iter().any(|pair| pair.len() == 2)
@@ -244,7 +243,7 @@ fn digits_behind_word(chars: &[char], digits: usize) -> Option<&[char]> {
     (is_word && is_cut && group.iter().all(char::is_ascii_hexdigit)).then_some(group)
 }
 
-/// The last group of an address that touches the word behind it: `01iPhone`, `01Dell`.
+/// The last group of an address that touches the word after it: `01iPhone`, `01Dell`.
 fn digits_before_word(chars: &[char], digits: usize) -> Option<&[char]> {
     let (group, word) = chars.split_at_checked(digits)?;
     let first = word.first()?;
@@ -256,8 +255,8 @@ fn digits_before_word(chars: &[char], digits: usize) -> Option<&[char]> {
     (is_word && group.iter().all(char::is_ascii_hexdigit)).then_some(group)
 }
 
-/// Whether more hexadecimal groups touch an address than it has, with whatever separators. One
-/// alone with another separator does no harm: it is a label, or the number of a list or of a port.
+/// Whether more hexadecimal groups touch an address than it has, with any separators. A single one
+/// with another separator is allowed: it is a label, or the number of a list or a port.
 fn has_more(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
     let is_loose = |index: usize| tokens.is_hex(index) && !tokens.tokens[index].is_used;
     let tight = |index: usize| tokens.tight_link(index).is_some();

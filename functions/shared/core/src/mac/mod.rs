@@ -26,10 +26,11 @@ pub use self::text::{Found, read, says_nothing};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Eui48([u8; 6]);
 
-/// Why a text is no address of a device. Never quotes the text: it may be anything a person typed.
+/// The reason for which a text is not the address of a device. Never quotes the text, which can be
+/// anything.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MacError {
-    /// A letter that looks like a digit: refused and not guessed.
+    /// A letter that looks like a digit: reported, not guessed.
     #[error(
         "letter {letter} at position {position}: is it the digit {digit}? (第 {position} 位是字母 {letter}，应为数字 {digit}？)"
     )]
@@ -41,7 +42,7 @@ pub enum MacError {
         /// Counted from 1, in the text as typed.
         position: usize,
     },
-    /// A character that is in no spelling of an address.
+    /// A character that no notation of an address has.
     #[error(
         "the character at position {position} belongs to no MAC address (第 {position} 位不是 MAC 地址的字符)"
     )]
@@ -52,10 +53,10 @@ pub enum MacError {
     /// Too few or too many hexadecimal digits.
     #[error("{digits} hexadecimal digits instead of 12 (应为 12 位十六进制数字，实为 {digits} 位)")]
     Length {
-        /// How many there are.
+        /// The number of digits.
         digits: usize,
     },
-    /// Twelve digits, grouped as no one writes them, or with two kinds of separators.
+    /// Twelve digits in unusual groups, or with two kinds of separators.
     #[error("the separators are mixed or misplaced (分隔符混用或位置不对)")]
     Separators,
     /// The I/G bit is set.
@@ -67,7 +68,7 @@ pub enum MacError {
     /// No bit is set.
     #[error("the zero address names no device (全零地址不是设备地址)")]
     Zero,
-    /// Twelve decimal digits, written as numbers are written too.
+    /// Twelve decimal digits, in a notation that is also used for other numbers.
     #[error(
         "12 decimal digits: is it a MAC address or another number? Write it with colons, 00:00:5e:00:53:01 \
          (12 位纯数字无法判断是 MAC 地址还是其他编号，请用冒号分隔)"
@@ -79,18 +80,17 @@ pub enum MacError {
          (与其他字符相连，无法判断是否为 MAC 地址，请用冒号分隔)"
     )]
     Joined,
-    /// The text around it says that it is a Bluetooth address.
+    /// The label of the address says that it is a Bluetooth address.
     #[error(
         "a Bluetooth address, which no wireless network ever sees: use the Wi-Fi address (这是蓝牙地址，请填写无线网卡的 MAC 地址)"
     )]
     Bluetooth,
-    /// The text before several addresses names Bluetooth and something else, and not which is
-    /// which.
+    /// The label before several addresses names Bluetooth and another kind, but not which is which.
     #[error(
         "it is not clear which address is the Bluetooth one: write each behind its own label (无法判断哪个是蓝牙地址，请分别注明)"
     )]
     Unclear,
-    /// The text around it says that it is the address of a virtual adapter.
+    /// The label of the address says that it is the address of a virtual adapter.
     #[error(
         "the address of a virtual adapter: use that of the network card (这是虚拟网卡的地址，请填写物理网卡的 MAC 地址)"
     )]
@@ -98,7 +98,7 @@ pub enum MacError {
 }
 
 impl MacError {
-    /// The same error, with its position in a longer text: `original` gives the position there.
+    /// The same error with its position in a longer text: `original` maps the position.
     fn moved(self, original: impl Fn(usize) -> usize) -> Self {
         match self {
             Self::LookAlike { letter, digit, position } => {
@@ -117,21 +117,21 @@ impl Eui48 {
         self.0
     }
 
-    /// Whether the U/L bit is set, as in the random addresses that phones and laptops make up per
+    /// Whether the U/L bit is set, as in the random addresses that phones and laptops use per
     /// network.
     #[must_use]
     pub const fn is_locally_administered(self) -> bool {
         self.0[0] & 0x02 != 0
     }
 
-    /// For logs: enough to recognise a device that one knows, not enough to name one.
+    /// For logs: enough to recognise a known device, not enough to identify an unknown one.
     #[must_use]
     pub fn masked(self) -> String {
         let [a, b, c, .., f] = self.0;
         format!("{a:02x}:{b:02x}:{c:02x}:**:**:{f:02x}")
     }
 
-    /// Spelled as a target wants it.
+    /// Formats the address as a target expects it.
     #[must_use]
     pub fn spelled(self, spelling: Spelling) -> String {
         let digits = match spelling.case {
@@ -153,7 +153,7 @@ impl Eui48 {
             .join(separator)
     }
 
-    /// Reads a text that is one address in any of the usual spellings, and nothing else.
+    /// Parses a text that is one address in any of the usual notations, and nothing else.
     ///
     /// # Errors
     /// [`MacError`] with the position in `text`.
@@ -165,7 +165,7 @@ impl Eui48 {
             let position = index + 1;
             let Some(char) = plain(typed) else { continue };
             if let Some(digit) = char.to_digit(16) {
-                // Twelve digits fit; the rest is only counted.
+                // Twelve digits fit; further ones are only counted.
                 value = value << 4 | u64::from(digit);
                 digits += 1;
             } else if let Some(digit) = looks_like(char) {
@@ -196,8 +196,8 @@ impl Eui48 {
     }
 }
 
-/// Every two digits, or every four; one kind of separator throughout; spaces only where nothing
-/// else is.
+/// Whether separators are after every two or every four digits, all of one kind; blanks only if
+/// they are the only separator.
 fn separators_fit(separators: &[(usize, char)]) -> bool {
     let Some(&(_, kind)) = separators.first() else {
         return true;

@@ -6,8 +6,8 @@ use super::characters::Plain;
 use super::label::{Label, has_words, label};
 use super::matches::Match;
 
-/// The words that belong to each address of a line: those before it, or, where the line begins with
-/// an address and ends with words, those behind it.
+/// The words that belong to each address of a line: those before it, or, if the line begins with an
+/// address and ends with words, those after it.
 pub(super) fn own_labels(line: &Plain, matches: &[Match]) -> Vec<String> {
     let end = line.chars.len();
     let before = |index: usize| {
@@ -30,7 +30,7 @@ pub(super) fn own_labels(line: &Plain, matches: &[Match]) -> Vec<String> {
             return line.text(behind(index));
         }
         let before = line.text(before(index));
-        // `【无线】… 【蓝牙】…`: all brackets belong to the address behind them.
+        // `【无线】… 【蓝牙】…`: all brackets belong to the address after them.
         if is_bracketed {
             return before;
         }
@@ -46,7 +46,7 @@ pub(super) fn own_labels(line: &Plain, matches: &[Match]) -> Vec<String> {
     (0..matches.len()).map(own).collect()
 }
 
-/// The remark in brackets that a text begins with, and the rest.
+/// Splits off the remark in brackets at the start of a text.
 fn remark(text: &str) -> (&str, &str) {
     let is_opening =
         |char| matches!(char, '(' | '[' | '{' | '<' | '（' | '【' | '〔' | '「' | '《');

@@ -1,12 +1,12 @@
-//! How an address is written for a target.
+//! The spelling of an address for a target.
 
 use serde::{Deserialize, Serialize};
 
-/// How a target wants an address spelled.
+/// The spelling that a target expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spelling {
-    /// What stands between the groups.
+    /// The separator between the groups.
     #[serde(default)]
     pub separator: Separator,
     /// Case of the digits.
@@ -15,7 +15,7 @@ pub struct Spelling {
 }
 
 impl Spelling {
-    /// `00:00:5e:00:53:01`, as the ledger keeps it.
+    /// `00:00:5e:00:53:01`, as in the ledger.
     pub const CANONICAL: Self = Self { separator: Separator::Colon, case: Case::Lower };
 }
 
@@ -25,7 +25,7 @@ impl Default for Spelling {
     }
 }
 
-/// What stands between the groups of an address.
+/// The separator between the groups of an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Separator {

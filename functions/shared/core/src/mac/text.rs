@@ -1,7 +1,8 @@
-//! A text that a person typed or pasted into a form: the addresses in it, and the attempts at one.
+//! Finds the addresses, and the attempts at one, in a text that a person typed or pasted into a
+//! form.
 //!
-//! Addresses are found by how they are written; the rest are words. Words matter only where they
-//! are the label of an address, as in `蓝牙: 00:00:5e:00:53:01`.
+//! Addresses are found by their notation; the rest are words. Words matter only where they are the
+//! label of an address, as in `蓝牙: 00:00:5e:00:53:01`.
 
 use std::collections::BTreeSet;
 
@@ -16,13 +17,13 @@ use super::{Eui48, MacError};
 /// An address in a text, or an attempt at one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Where it begins: counted from 1, in characters of the text as typed.
+    /// The position of its first character in the text as typed, counted from 1.
     pub position: usize,
-    /// The device, or why it is none.
+    /// The device, or the reason for which it is not one.
     pub device: Result<Eui48, MacError>,
 }
 
-/// Texts that say that a field is meant to be empty.
+/// Texts that mean an empty field.
 const NOTHING: [&str; 14] = [
     "无",
     "無",
@@ -40,10 +41,10 @@ const NOTHING: [&str; 14] = [
     "no",
 ];
 
-/// In characters, with punctuation around it.
+/// In characters, with surrounding punctuation.
 const LONGEST_NOTHING: usize = 16;
 
-/// Whether a text says in words that nothing is filled in: `无`, `N/A`, `-`.
+/// Whether a text means that nothing is filled in: `无`, `N/A`, `-`.
 #[must_use]
 pub fn says_nothing(text: &str) -> bool {
     if text.trim().chars().count() > LONGEST_NOTHING {
@@ -55,12 +56,12 @@ pub fn says_nothing(text: &str) -> bool {
     text.is_empty() || NOTHING.iter().any(|nothing| nothing.trim_end_matches('.') == text)
 }
 
-/// Reads all addresses and all attempts at one, in order; an address that repeats is given once.
+/// Finds all addresses and attempts, in order; a repeated address is returned once.
 ///
-/// Reading ends after `most` of them, so that an endless text costs no more than that.
+/// Reading ends after `most` of them, which bounds the cost of an endless text.
 #[must_use]
 pub fn read(text: &str, most: usize) -> Vec<Found> {
-    // Texts from chats and web pages have blanks of other widths.
+    // Texts from chats and web pages contain blanks of other widths.
     let is_blank = |char: char| char.is_whitespace() && !matches!(char, '\n' | '\r');
     let text: String = text.chars().map(|char| if is_blank(char) { ' ' } else { char }).collect();
     let mut reader = Reader::new(&text);
@@ -75,7 +76,7 @@ pub fn read(text: &str, most: usize) -> Vec<Found> {
     reader.into_found(most)
 }
 
-/// Signs of a text that a command or a system printed, without blanks: `ipconfig /all`, `getmac`,
+/// Markers of a text that a command or a system printed, without blanks: `ipconfig /all`, `getmac`,
 /// `ip link`, `ifconfig`, `networksetup`, `Get-NetAdapter`.
 const COMMAND_OUTPUT: [&str; 12] = [
     "物理地址..",
@@ -92,20 +93,20 @@ const COMMAND_OUTPUT: [&str; 12] = [
     ":flags=",
 ];
 
-/// Words of adapters that exist in software only, in what a command printed. Elsewhere they are
-/// words like others.
+/// Words that mark virtual adapters in the output of a command. Elsewhere they have no special
+/// meaning.
 const VIRTUAL_IN_OUTPUT: [&str; 3] = ["vpn", "虚拟", "svn adapter"];
 
-/// Words between two addresses that say nothing of either.
+/// Words between two addresses that belong to neither.
 const CONJUNCTIONS: [&str; 4] = ["和", "与", "及", "and"];
 
 /// Lines about the computer or its network, and not about an adapter.
 const OTHER_LINES: [&str; 4] = ["dns", "host name", "主机名", "主機名稱"];
 
-/// An adapter has no more lines before its address than this.
+/// The maximum number of lines of an adapter before its address.
 const MAX_CONTEXT_LINES: usize = 32;
 
-/// A part of a line, between the separators of a list.
+/// A part of a line, between list separators.
 struct Part {
     line: Plain,
     matches: Vec<Match>,
@@ -134,12 +135,12 @@ struct Entry {
     own: String,
 }
 
-/// The addresses of a line. One whose own part does not say what it is has the words of the parts
-/// before it, back to the address before (`蓝牙，00:00:5e:00:53:02`). In a line that begins with an
-/// address and ends with words, it has those behind it (`00:00:5e:00:53:02, Bluetooth`).
+/// The addresses of a line. One whose own part has no label takes the words of the parts before it,
+/// back to the previous address (`蓝牙，00:00:5e:00:53:02`). In a line that begins with an address and
+/// ends with words, it takes those after it (`00:00:5e:00:53:02, Bluetooth`).
 fn entries(parts: Vec<Part>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    // The parts before each address that have none, and those behind the last one.
+    // The parts without an address before each address, and those after the last one.
     let (mut before, mut words) = (Vec::new(), String::new());
     for Part { line, matches, .. } in parts {
         if matches.is_empty() {
@@ -157,7 +158,7 @@ fn entries(parts: Vec<Part>) -> Vec<Entry> {
     before.push(words);
     let others: &[String] = before.get(usize::from(are_behind)..).unwrap_or_default();
     for (entry, other) in entries.iter_mut().zip(others) {
-        // The number of another part is over with that part.
+        // The label of another number applies to its own part only.
         if !is_specific(&entry.own) && label(other) != Some(Label::OtherNumber) {
             entry.own.clone_from(other);
         }
@@ -165,7 +166,7 @@ fn entries(parts: Vec<Part>) -> Vec<Entry> {
     entries
 }
 
-/// Of each address of a line, whether labels of two kinds stand before it and others, as in
+/// For each address of a line, whether labels of two kinds are before it and others, as in
 /// `Wi-Fi 和蓝牙: 00:00:5e:00:53:01 / 00:00:5e:00:53:02`: the first may be either.
 fn unclear(entries: &[Entry], context: &str) -> Vec<bool> {
     let has_own = |entry: &Entry| {
@@ -189,11 +190,12 @@ fn unclear(entries: &[Entry], context: &str) -> Vec<bool> {
 
 struct Reader<'a> {
     found: Vec<Found>,
-    /// Entries of a command's output that are no device and no mistake of the person who pasted it.
+    /// Entries in the output of a command that are not devices and not mistakes of the person who
+    /// pasted it.
     left_out: Vec<Found>,
     seen: BTreeSet<Eui48>,
     is_command_output: bool,
-    /// The lines before this one that have no address: the last one, or those of the same adapter.
+    /// The preceding lines without an address: the last one, or those of the same adapter.
     context: Vec<&'a str>,
 }
 
@@ -235,7 +237,7 @@ impl<'a> Reader<'a> {
             self.remember(line);
             return;
         }
-        // What the lines before say is the same for each address of this one.
+        // The label in the preceding lines applies to each address of this one.
         let context = self.label_of_context();
         let is_unclear = unclear(&entries, &self.context.join("\n"));
         self.context.clear();
@@ -266,8 +268,8 @@ impl<'a> Reader<'a> {
         label(text).or(is_virtual.then_some(Label::Virtual))
     }
 
-    /// Keeps a line without an address for the next one with some: the last line, or the last of
-    /// the same adapter.
+    /// Keeps a line without an address for the next line with one: the last line, or the last lines
+    /// of the same adapter.
     fn remember(&mut self, line: &'a str) {
         let lower = line.to_lowercase();
         let is_other = OTHER_LINES.iter().any(|word| lower.contains(word));
@@ -309,10 +311,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A command's other entries are problems only where there is no device beside them.
+    /// In the output of a command, other entries are problems only if it has no device.
     fn into_found(mut self, most: usize) -> Vec<Found> {
-        // Interfaces that a system makes up, such as `ap1` and `bridge0` of macOS, have local
-        // addresses.
+        // Interfaces that a system creates, such as `ap1` and `bridge0` of macOS, have locally
+        // administered addresses.
         let is_local =
             |found: &Found| found.device.as_ref().is_ok_and(|it| it.is_locally_administered());
         let is_global = |found: &Found| found.device.is_ok() && !is_local(found);
@@ -332,7 +334,7 @@ const fn is_list_separator(char: char) -> bool {
     matches!(char, ',' | '，' | '、' | '､' | '|' | '｜')
 }
 
-/// The line with the name of an adapter, before the lines about it.
+/// Whether the line is the heading of an adapter, before the lines about it.
 fn is_heading(line: &str) -> bool {
     let line = line.trim_end();
     let is_of_ipconfig = line.ends_with([':', '：']) && !line.contains(". .");

@@ -1,14 +1,14 @@
-//! A line in tokens: runs of letters and digits, and what stands between them.
+//! Splits a line into tokens: runs of letters and digits, with the separators between them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use super::characters::{Plain, looks_like};
 
-/// Characters that stand between the groups of an address.
+/// Separators between the groups of an address.
 const SEPARATORS: [char; 5] = [':', '-', '.', '_', ';'];
 
-/// What a token is made of.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Hexadecimal digits only.
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 /// A run of letters and digits.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
-    /// Its characters, in the line. Those of a hexadecimal number do not include `0x`.
+    /// Its characters in the line, without the `0x` of a hexadecimal number.
     pub(super) range: Range<usize>,
     pub(super) kind: Kind,
     /// Whether it is part of an address, or of an attempt at one.
@@ -37,8 +37,7 @@ impl Token {
     }
 }
 
-/// What stands between two tokens that can be groups of one address: a separator, with blanks or
-/// without.
+/// The separator between two tokens that can be groups of one address, with or without blanks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) separator: char,
@@ -88,7 +87,7 @@ impl<'a> Tokens<'a> {
         tokens
     }
 
-    /// What stands between the tokens `index` and `index + 1`.
+    /// The link between the tokens `index` and `index + 1`.
     pub(super) fn link(&self, index: usize) -> Option<Link> {
         let range = self.between(index)?;
         let between = self.line.chars.get(range.clone())?;
@@ -110,13 +109,13 @@ impl<'a> Tokens<'a> {
         Some(self.tokens.get(index)?.range.end..self.tokens.get(index + 1)?.range.start)
     }
 
-    /// Whether two separators stand between the tokens, and nothing else: one was typed too often.
+    /// Whether exactly two separators are between the tokens: one was typed twice.
     pub(super) fn is_doubled(&self, index: usize) -> bool {
         let between = self.between(index).and_then(|range| self.line.chars.get(range));
         between.is_some_and(|it| it.len() == 2 && it.iter().all(|char| SEPARATORS.contains(char)))
     }
 
-    /// As [`Self::link`], where nothing blank is between the two.
+    /// Same as [`Self::link`], if no blank is between the two.
     pub(super) fn tight_link(&self, index: usize) -> Option<Link> {
         self.link(index).filter(|link| link.is_tight())
     }
@@ -153,7 +152,7 @@ fn is_part_of_token(char: char) -> bool {
     char.is_ascii_alphanumeric() || looks_like(char).is_some()
 }
 
-/// Whether the letters and digits can be no hexadecimal number, not even a mistyped one.
+/// Whether the letters and digits cannot be a hexadecimal number, not even a mistyped one.
 pub(super) fn is_word(chars: &[char]) -> bool {
     kind(chars) == Kind::Word
 }
@@ -168,7 +167,7 @@ fn kind(chars: &[char]) -> Kind {
     }
 }
 
-/// Where IP addresses stand, with a port or without.
+/// The IP addresses in a line, with or without a port.
 fn ip_addresses(chars: &[char]) -> Vec<Range<usize>> {
     let is_of_ip = |char: &char| char.is_ascii_hexdigit() || matches!(char, ':' | '.');
     let mut found = Vec::new();
@@ -183,8 +182,8 @@ fn ip_addresses(chars: &[char]) -> Vec<Range<usize>> {
     found
 }
 
-/// The IP address in a run of characters. A label may stand before it (`addr:192.0.2.1`), a full
-/// stop behind.
+/// The IP address in a run of characters. A label may be before it (`addr:192.0.2.1`), a full stop
+/// after it.
 fn ip_address(chars: &[char], run: Range<usize>) -> Option<Range<usize>> {
     /// The longest one: an IPv6 address with an IPv4 address at its end, and a port.
     const LONGEST: usize = 55;
@@ -212,8 +211,8 @@ fn ip_address(chars: &[char], run: Range<usize>) -> Option<Range<usize>> {
     })
 }
 
-/// Whether five pairs or more stand between colons: that is rather a mistyped MAC address than an
-/// IPv6 address, whose groups have no leading zeros, or four digits.
+/// Whether five or more pairs are separated by colons: this is rather a mistyped MAC address than
+/// an IPv6 address, whose groups have no leading zeros, or four digits.
 fn is_of_pairs(text: &str) -> bool {
     let groups: Vec<_> = text.split(':').filter(|group| !group.is_empty()).collect();
     groups.len() >= 5 && groups.iter().all(|group| group.len() == 2)

@@ -46,7 +46,7 @@ impl<P: Ports> Processor<P> {
     }
 
     /// Reads the circuit breakers of the flow's targets without becoming a probe: while all are
-    /// open there is no point in asking the source either.
+    /// open there is no need to read the source.
     pub(super) async fn peek(&self, flow: &Flow) -> Result<Circuits, AttemptError> {
         let now = self.clock.now();
         let circuits = Circuits::default();
@@ -65,7 +65,7 @@ impl<P: Ports> Processor<P> {
         }
     }
 
-    /// One call, if the target's circuit breaker permits it, recorded as soon as it is done.
+    /// Performs one call, if the circuit breaker of the target permits it, and records it at once.
     pub(super) async fn perform(
         &self,
         call: &Call<'_>,
@@ -73,7 +73,7 @@ impl<P: Ports> Processor<P> {
         circuits: &Circuits,
         is_proven: bool,
     ) -> Result<Result<Effect, Failure>, AttemptError> {
-        // An attempt without the exclusive lock must not become the probe.
+        // The lock first: an attempt without it must not become the probe.
         if let Err(failure) = self.lock(call.target, job).await? {
             return Ok(Err(failure));
         }
@@ -107,8 +107,8 @@ impl<P: Ports> Processor<P> {
         self.metrics.measure(&Metric::took("EventToEffectLatency", since_event, &labels));
     }
 
-    /// Asks the target's circuit breaker, once per attempt, unless it was seen closed. A breaker
-    /// that this attempt opened ends the attempt for the target.
+    /// Acquires a permit from the circuit breaker of the target, once per attempt, unless the
+    /// circuit was seen closed. A breaker that this attempt opened ends the attempt for the target.
     async fn acquire(
         &self,
         target: &str,
@@ -135,8 +135,8 @@ impl<P: Ports> Processor<P> {
         })
     }
 
-    /// Records the health of the target in its circuit breaker, where that changes anything. The
-    /// breaker spares the target: a ledger that does not answer does not delay the request.
+    /// Records the health of the target in its circuit breaker, if that changes anything. The
+    /// breaker is an optimisation: a ledger that does not answer must not delay the request.
     async fn record_health(
         &self,
         target: &str,
@@ -169,7 +169,7 @@ impl<P: Ports> Processor<P> {
     }
 }
 
-/// The circuit breakers that this attempt passed, as they were last seen.
+/// The last seen state of the circuit breakers that this attempt used.
 #[derive(Default)]
 pub(super) struct Circuits(Mutex<HashMap<String, Breaker>>);
 
@@ -183,10 +183,10 @@ impl Circuits {
     }
 }
 
-/// The health of the target, by the result of a call; `None` when the call did not reach it.
+/// The health of the target, by the result of a call; `None` if the call did not reach it.
 ///
-/// A gateway's timeout can mean this device or the whole target: it means the whole target, unless
-/// the target did something for another device in this attempt.
+/// The timeout of a gateway can concern this device or the whole target. It counts for the whole
+/// target, unless the target did something for another device in this attempt.
 fn health<T>(result: &Result<T, Failure>, is_proven: bool) -> Option<Health> {
     match result {
         Ok(_) => Some(Health::Up),

@@ -1,4 +1,4 @@
-//! How an attempt ends: in the ledger, and in the queue.
+//! Ends an attempt, in the ledger and in the queue.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -17,20 +17,20 @@ use crate::request::Request;
 use crate::retry::{RetryPolicy, RetryState, until_hard_stop};
 use crate::time::Timestamp;
 
-/// How an attempt ends that did not do everything.
+/// The end of an attempt that has work left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The message is given out again `after` from now.
+    /// The message becomes visible again `after` from now.
     Retry { after: Duration, reason: Reason },
     /// The message goes to the dead-letter queue.
     GiveUp { reason: Reason },
 }
 
 /// Jitter on top of the time for which a circuit stays open: requests that wait for one target must
-/// not all be given out at the same moment.
+/// not all become visible at the same moment.
 const CIRCUIT_JITTER: Duration = Duration::from_secs(10);
 
-/// The most time to file what an attempt found out: it comes out of the attempt's last seconds.
+/// Time limit for filing the attempt record: it uses the last seconds of the attempt.
 const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl<P: Ports> Processor<P> {
@@ -70,18 +70,18 @@ impl<P: Ports> Processor<P> {
                 (completion, Err(AttemptError::Completed(end)))
             }
         };
-        // A request that is tried again and again is not filed again and again, and yet found soon.
+        // A request that is retried often is not filed every time, but is still found soon.
         let is_filed = completion.is_final() || claimed.attempt.is_power_of_two();
         let record = Some(attempt_record).filter(|_| is_filed);
-        // Filed before, so that what ended can be found.
+        // Filed first, so that a completed request can always be found.
         self.file_attempt(request, &completion, record, now).await;
         self.ledger.complete(&request.key(), &message.lease.id, &completion, now).await??;
         if completion.is_final() {
-            // Its request ended, so the event is processed; not before, as a crash would leave an
-            // event without effects.
+            // Filed after the completion: a crash between the two must not leave an event that
+            // counts as processed while its request is not.
             let event = self.ledger.file_event(request, now).await;
             match completion {
-                // The next receive finds the request completed, and files the event.
+                // If this fails, the next receive finds the request completed, and files the event.
                 Completion::Done => event?,
                 _ => log_unfiled(event),
             }
@@ -89,7 +89,8 @@ impl<P: Ports> Processor<P> {
         result
     }
 
-    /// What operators ask for must not keep a request from ending.
+    /// Audit records must not keep a request from ending: an error is logged, and the time is
+    /// bounded.
     async fn file_attempt(
         &self,
         request: &Request,
@@ -100,13 +101,13 @@ impl<P: Ports> Processor<P> {
         let filing = pin!(self.ledger.file_attempt(request, completion, record, now));
         log_unfiled(match select(filing, pin!(self.clock.sleep(FILE_TIMEOUT))).await {
             Either::Left((filed, _)) => filed,
-            Either::Right(_) => Err(LedgerError("it took too long".to_owned())),
+            Either::Right(_) => Err(LedgerError("timed out".to_owned())),
         });
     }
 
-    /// How a failure ends that the ledger knows nothing of: it could not be asked, or the attempt
-    /// broke off. The retry budget stands in the ledger, so that only the queue's retention is an
-    /// end.
+    /// The end of a failure that is not in the ledger: the ledger did not answer, or the attempt
+    /// was aborted. The retry budget is in the ledger, so that only the queue's retention limits
+    /// the retries.
     pub(super) fn end_unclaimed(&self, failure: Failure, message: &Message<'_>) -> End {
         self.end(failure, message, Duration::ZERO)
     }
@@ -121,7 +122,7 @@ impl<P: Ports> Processor<P> {
         let until_stop = until_hard_stop(message.expires_at, self.clock.now());
         let is_over = if until_stop.is_some_and(|left| left.is_zero()) {
             Some(format!("given up before the queue deletes the message: {}", reason.text))
-        // While another worker holds the request or the target, nothing was tried.
+        // While another worker holds the lease or the lock, nothing was tried.
         } else if policy.is_spent(spent) && reason.class != Class::LeaseHeld {
             let budget = humantime::format_duration(policy.max_elapsed);
             Some(format!("given up after {budget}: {}", reason.text))
@@ -134,7 +135,7 @@ impl<P: Ports> Processor<P> {
         }
         let after = self.wait(message, asked, reason.class);
         let left = match reason.class {
-            // Nothing of the budget is spent while the ledger cannot be asked.
+            // No budget is spent while the ledger does not answer.
             Class::LedgerUnavailable => until_stop.unwrap_or(policy.max_elapsed),
             _ => policy.max_elapsed.saturating_sub(spent),
         };
@@ -142,11 +143,11 @@ impl<P: Ports> Processor<P> {
         End::Retry { after, reason }
     }
 
-    /// How long to wait before the next attempt.
+    /// The wait before the next attempt.
     fn wait(&self, message: &Message<'_>, asked: Option<Duration>, class: Class) -> Duration {
         let policy = &self.flows.retry;
         match class {
-            // There was progress: continue as soon as a worker is free.
+            // There was progress: continue at once.
             Class::DeadlineExceeded if asked == Some(Duration::ZERO) => Duration::ZERO,
             Class::CircuitOpen => {
                 let asked = asked.unwrap_or_default().min(policy.max_interval);
@@ -159,9 +160,10 @@ impl<P: Ports> Processor<P> {
         }
     }
 
-    /// The ledger says failed by now, unless it does not know the request or the attempt broke off.
-    /// After a crash between the two, or when the dead-letter queue cannot be reached, the message
-    /// is given out again, fails again with no budget left, and is sent there then.
+    /// Sends the message to the dead-letter queue. The ledger already has the request as failed,
+    /// unless it does not know it or the attempt was aborted. After a crash between the two, or if
+    /// the dead-letter queue is unreachable, the message is redelivered, fails again without
+    /// budget, and is sent then.
     pub(super) async fn dead_letter(&self, message: &Message<'_>, reason: Reason) -> Disposition {
         let letter = DeadLetter {
             body: message.body,
@@ -173,7 +175,7 @@ impl<P: Ports> Processor<P> {
         match self.dead_letters.send_dead_letter(&letter).await {
             Ok(()) => Disposition::DeadLettered(reason),
             Err(QueueError(error)) => {
-                let text = format!("{reason}; and the dead-letter queue did not take it: {error}");
+                let text = format!("{reason}; the dead-letter queue did not accept it: {error}");
                 let reason = Reason::new(Class::DeadLetterQueueUnavailable, text);
                 let until_stop = until_hard_stop(message.expires_at, self.clock.now());
                 let left = until_stop.unwrap_or(self.flows.retry.max_elapsed);
@@ -187,7 +189,7 @@ impl<P: Ports> Processor<P> {
 
 fn log_unfiled(filed: Result<(), LedgerError>) {
     if let Err(error) = filed {
-        tracing::warn!(%error, "what the attempt found out could not be filed");
+        tracing::warn!(%error, "the attempt record could not be filed");
     }
 }
 

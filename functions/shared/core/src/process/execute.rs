@@ -1,5 +1,5 @@
-//! The effects of a plan, in order per target and device, as many at the same time as a target
-//! allows.
+//! Performs the effects of a plan: in order per target and device, in parallel up to the
+//! concurrency limit of the target.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -18,8 +18,7 @@ use crate::ports::{Act, Call, Clock, Ports, TRACE_ID};
 use crate::retry::subject_key;
 
 impl<P: Ports> Processor<P> {
-    /// Performs what is planned and not recorded yet, and gives back the targets that it had to
-    /// itself.
+    /// Performs the planned effects that are not recorded yet, and releases exclusive locks.
     pub(super) async fn execute(
         &self,
         job: &Job<'_>,
@@ -32,7 +31,7 @@ impl<P: Ports> Processor<P> {
         result
     }
 
-    /// Every call that was started is waited for and recorded, even when no more are started.
+    /// Waits for and records every call that was started, even when no more are started.
     async fn perform_all(
         &self,
         job: &Job<'_>,
@@ -94,7 +93,7 @@ impl<P: Ports> Processor<P> {
         progress.into_result()
     }
 
-    /// One call. A panic in it must not drop the others while they are under way.
+    /// Performs one call. A panic in it must not cancel the other running calls.
     async fn isolated<'a>(
         &self,
         call: Call<'a>,
@@ -104,32 +103,32 @@ impl<P: Ports> Processor<P> {
     ) -> (Call<'a>, Result<Result<Effect, Failure>, AttemptError>) {
         let performed = AssertUnwindSafe(self.perform(&call, job, circuits, is_proven));
         let performed = performed.catch_unwind().await;
-        let panicked = "the worker panicked: the log has the place";
+        let panicked = "the worker panicked: the log shows where";
         let panicked = |_| Ok(Err(Failure::retry(Class::InternalError, panicked)));
         (call, performed.unwrap_or_else(panicked))
     }
 }
 
-/// What an attempt adds to the ledger.
+/// The additions of an attempt to the ledger.
 pub(super) struct AttemptResult<'a> {
     pub(super) effects: &'a mut Effects,
-    /// The targets and devices that failed, in this attempt or in an earlier one and not done
+    /// The targets and devices that failed, in this attempt or in an earlier one, and are not done
     /// since.
     pub(super) failed: &'a mut BTreeSet<String>,
 }
 
-/// The effects at one target. Targets are independent of each other.
+/// The effects at one target; the lanes of different targets are independent.
 #[derive(Debug, Default)]
 struct Lane<'a> {
-    /// Per device, the actions in the order of the flow; each begins when the one before is done.
+    /// Per device, the actions in the order of the flow; each begins when the previous one is done.
     waiting: VecDeque<VecDeque<PlannedEffect<'a>>>,
-    /// The devices with a call under way, and the actions that follow it.
+    /// The devices with a running call, and the actions that follow it.
     under_way: BTreeMap<Eui48, VecDeque<PlannedEffect<'a>>>,
     running: usize,
-    /// Whether the target did something in this attempt: before that it is asked by one call at a
-    /// time, so that an unreachable target is not asked more often than that.
+    /// Whether the target did something in this attempt. Before that it gets one call at a time, so
+    /// that an unreachable target is not called more often.
     is_proven: bool,
-    /// Whether a failure said that the target as a whole cannot be used now.
+    /// Whether a failure showed that the target as a whole cannot be used now.
     is_unreachable: bool,
 }
 
@@ -146,7 +145,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// The device's next action goes before other devices.
+    /// Puts the next action of the device before other devices.
     fn done(&mut self, device: Eui48) {
         self.is_proven = true;
         self.running = self.running.saturating_sub(1);
@@ -155,7 +154,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// The device's other actions wait for the next attempt.
+    /// Leaves the other actions of the device to the next attempt.
     fn failed(&mut self, device: Eui48, failure: &Failure) {
         self.running = self.running.saturating_sub(1);
         self.under_way.remove(&device);
@@ -163,8 +162,8 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// What is left to do, by target. Devices that failed before go last, so that they cannot use up
-/// the time of the others; among themselves they begin at another one in each attempt.
+/// The effects to perform, by target. Devices that failed before go last, so that they cannot use
+/// up the time of the others; among themselves, each attempt begins at another one.
 fn lanes<'a>(job: &Job<'_>, planned: &[PlannedEffect<'a>]) -> BTreeMap<&'a str, Lane<'a>> {
     let mut by_target: BTreeMap<&str, Vec<(Eui48, VecDeque<PlannedEffect<'a>>)>> = BTreeMap::new();
     let mut places = BTreeMap::new();
@@ -198,15 +197,15 @@ fn lanes<'a>(job: &Job<'_>, planned: &[PlannedEffect<'a>]) -> BTreeMap<&'a str, 
     by_target.into_iter().map(lane).collect()
 }
 
-/// How an attempt went so far.
+/// The progress of an attempt.
 #[derive(Default)]
 struct Progress {
     has_effects: bool,
-    /// Why no more calls are started.
+    /// The error after which no more calls are started.
     error: Option<AttemptError>,
     retries: Vec<(Option<Duration>, Reason)>,
     give_ups: Vec<Reason>,
-    /// Whether there was no time to start a call.
+    /// Whether the time for new calls ended before all were started.
     is_out_of_time: bool,
 }
 
@@ -229,13 +228,14 @@ impl Progress {
         }
     }
 
-    /// A retry goes before giving up: what cannot succeed fails again, and is reported at the end.
+    /// A retry takes precedence over giving up: a permanent failure fails again, and is reported at
+    /// the end.
     fn into_result(mut self) -> Result<(), AttemptError> {
         if let Some(error) = self.error {
             return Err(error);
         }
         let text = "the worker's time ran out before everything was started";
-        // After progress the rest is tried at once; without any, time is no excuse for what failed.
+        // After progress the rest is retried at once; without any, the real failures are reported.
         if self.is_out_of_time && self.has_effects {
             return Err(
                 Failure::retry_after(Some(Duration::ZERO), Class::DeadlineExceeded, text).into()
@@ -244,8 +244,8 @@ impl Progress {
         if self.is_out_of_time && self.retries.is_empty() {
             return Err(Failure::retry(Class::DeadlineExceeded, text).into());
         }
-        // The first reason gives its class to all, and only those of its rank say how long to wait:
-        // how long a target's circuit is open says nothing of another target.
+        // The first reason gives its class to all, and only reasons of its rank determine the wait:
+        // the open time of one target's circuit does not apply to another target.
         self.retries.sort_by_key(|(_, reason)| rank(reason.class));
         let Some(first) = self.retries.first().map(|(_, reason)| rank(reason.class)) else {
             return match Reason::joined(&self.give_ups) {
@@ -261,7 +261,7 @@ impl Progress {
     }
 }
 
-/// Failures before waits: another worker's lease and an open circuit must not hide a failure.
+/// Failures take precedence over waits for a lease or an open circuit.
 const fn rank(class: Class) -> u8 {
     match class {
         Class::CircuitOpen => 1,

@@ -30,93 +30,93 @@ use crate::request::{BadRequest, Request};
 use crate::retry::RetryState;
 use crate::time::Timestamp;
 
-/// One receive of one queue message.
+/// One delivery of one queue message.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     /// The body.
     pub body: &'a str,
-    /// How often the queue has given it out, this time included.
+    /// The number of deliveries, this one included.
     pub receive_count: u32,
-    /// When the queue gave it out for the first time.
+    /// When the queue first delivered it.
     pub first_received: Timestamp,
     /// When the queue deletes it, if it does: 14 days after it was sent, on SQS.
     pub expires_at: Option<Timestamp>,
-    /// The time of the attempt.
+    /// The time budget of the attempt.
     pub budget: AttemptBudget,
     /// The lease to claim the request with. It outlives the worker that processes the message.
     pub lease: Lease,
 }
 
-/// What the queue must do with a message that was processed.
+/// The action for the queue after a message was processed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "the message stays in the queue or leaves it by this"]
 pub enum Disposition {
-    /// Delete it: everything was done, now or before.
+    /// Delete it: every effect was done, now or before.
     Done,
     /// Delete it: it is in the dead-letter queue, for this reason.
     DeadLettered(Reason),
-    /// Give it out again, not before this long from now.
+    /// Make it visible again, not before `after` from now.
     RetryAfter {
-        /// How long from now.
+        /// The wait from now.
         after: Duration,
-        /// Why it is not done.
+        /// The reason for the retry.
         reason: Reason,
     },
 }
 
-/// All that [`process`] uses.
+/// The dependencies of [`process`].
 #[derive(Clone, Debug)]
 pub struct Processor<P: Ports> {
-    /// What was done already.
+    /// The ledger.
     pub ledger: P::Ledger,
-    /// The office system, which alone is believed.
+    /// The office system, the only authority on what was approved.
     pub source: P::Source,
     /// The targets.
     pub targets: P::Targets,
-    /// Where messages go that cannot succeed.
+    /// The dead-letter queue.
     pub dead_letters: P::DeadLetters,
-    /// The time.
+    /// The clock.
     pub clock: P::Clock,
-    /// Which approval does what, and how often it is retried.
+    /// The flows and the retry policy.
     pub flows: Flows,
-    /// Where figures go.
+    /// The recorder of metrics.
     pub metrics: Metrics,
 }
 
-/// Claim in the ledger, read the instance at the source, check it, extract and validate,
-/// one effect per device and action, complete.
+/// Claims the request, reads and checks the instance at the source, extracts and validates the
+/// form, performs one effect per device and action, and completes the attempt.
 pub async fn process<P: Ports>(message: &Message<'_>, processor: &Processor<P>) -> Disposition {
     let span =
         tracing::info_span!("request", instance_id = Empty, event_id = Empty, trace_id = Empty);
     let handled = AssertUnwindSafe(processor.handle(message)).catch_unwind().instrument(span);
-    // Attempts are isolated by themselves. This is for everything around them: a panic must not
-    // cost another message of the batch anything.
+    // `isolated_attempt` catches panics of an attempt; this catches those of the code around it, so
+    // that the other messages of the batch are processed.
     handled.await.unwrap_or_else(|_| Disposition::RetryAfter {
         after: processor.flows.retry.max_interval,
         reason: Reason::new(Class::InternalError, PANICKED),
     })
 }
 
-const PANICKED: &str = "the worker panicked: the log has the place";
+const PANICKED: &str = "the worker panicked: the log shows where";
 
 type Effects = BTreeMap<EffectKey, Effect>;
 
-/// What an attempt is about: the request as it was claimed, and the message that brought it.
+/// The input of an attempt: the claimed request, and its message.
 struct Job<'a> {
     request: &'a Request,
     flow: &'a Flow,
     claimed: &'a Claimed,
     message: &'a Message<'a>,
-    /// How much of the retry budget was spent when the attempt began.
+    /// The part of the retry budget that was spent when the attempt began.
     spent: Duration,
 }
 
-/// Why an attempt did not end with everything done.
+/// The reason for which an attempt ended with work left.
 enum AttemptError {
     Failed(Failure),
-    /// It failed, and the ledger says so.
+    /// It failed, and the ledger has recorded that.
     Completed(End),
-    /// Another worker may be at it now: leave everything as it is.
+    /// Another worker may hold the lease now: change nothing.
     LeaseLost,
 }
 
@@ -145,7 +145,7 @@ impl From<BadRequest> for AttemptError {
 }
 
 impl<P: Ports> Processor<P> {
-    /// An attempt, and what the queue must do after it.
+    /// Runs an attempt, and returns the action for the queue.
     async fn handle(&self, message: &Message<'_>) -> Disposition {
         let end = match self.isolated_attempt(message).await {
             Ok(()) => None,
@@ -174,7 +174,7 @@ impl<P: Ports> Processor<P> {
             Disposition::DeadLettered(reason) => {
                 Metric::once("RequestsDeadLettered", &[flow, ("class", reason.class.as_str())])
             }
-            // Nothing went wrong: it waits for its turn.
+            // No failure: the request waits for a lease or for time.
             Disposition::RetryAfter { reason, .. }
                 if matches!(reason.class, Class::LeaseHeld | Class::DeadlineExceeded) =>
             {
@@ -187,7 +187,7 @@ impl<P: Ports> Processor<P> {
         self.metrics.measure(&metric);
     }
 
-    /// A panic and a hang end here: neither costs another message of the batch anything.
+    /// Ends an attempt that panics or does not return in its time.
     async fn isolated_attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
         let attempt = pin!(AssertUnwindSafe(self.attempt(message)).catch_unwind());
         let limit = pin!(self.clock.sleep(message.budget.abort_after.since(self.clock.now())));
@@ -239,7 +239,7 @@ impl<P: Ports> Processor<P> {
         )
     }
 
-    /// `None` when everything was done before.
+    /// `None` when the request is completed already.
     async fn claim(
         &self,
         request: &Request,
@@ -253,13 +253,14 @@ impl<P: Ports> Processor<P> {
                 Ok(None)
             }
             Err(ClaimError::Held { until }) => {
-                let text = "another worker is at it";
+                let text = "another worker holds the lease of the request";
                 Err(Failure::retry_after(Some(until.since(now)), Class::LeaseHeld, text).into())
             }
         }
     }
 
-    /// Reads, plans and acts. The good devices are acted on, whatever is wrong with the others.
+    /// Reads the instance, plans and executes. Problems of some devices do not keep the others from
+    /// being acted on.
     async fn carry_out(
         &self,
         job: &Job<'_>,
@@ -267,12 +268,12 @@ impl<P: Ports> Processor<P> {
         failed: &mut BTreeSet<String>,
     ) -> Result<(), AttemptError> {
         let Job { request, flow, .. } = *job;
-        // Attempts that end without a word are not tried for ever.
+        // Attempts that crash leave no state: their number bounds them.
         let last_ended = job.claimed.retry.as_ref().map_or(0, |retry| retry.attempt);
         if job.claimed.attempt > last_ended.saturating_add(1)
             && self.flows.retry.is_spent(job.spent)
         {
-            let text = "attempt after attempt ended without a result: the log has the reason";
+            let text = "several attempts in a row ended without a result: the log has the reason";
             return Err(Failure::retry(Class::InternalError, text).into());
         }
         let circuits = self.peek(flow).await?;
@@ -285,14 +286,14 @@ impl<P: Ports> Processor<P> {
         attempt_record.devices.extend(&plan.devices);
         if plan.random_mac > 0 {
             let devices = plan.random_mac;
-            tracing::warn!(flow = flow.name, devices, "random MAC addresses were taken");
+            tracing::warn!(flow = flow.name, devices, "random MAC addresses were accepted");
         }
         let effects = &mut attempt_record.effects;
         self.execute(job, plan, &circuits, &mut AttemptResult { effects, failed }).await
     }
 }
 
-/// Nothing is done unless the source itself says that the instance is approved, now.
+/// Refuses a request unless the source confirms its decision now.
 fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
     if instance.definition_id != request.definition_id {
         let text = "the instance belongs to another approval than the message says";
@@ -306,11 +307,11 @@ fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
         return Ok(());
     }
     let text = format!(
-        "the source says that the instance is {}, not {}",
+        "the source reports the instance as {}, not {}",
         instance.status.as_str(),
         request.decision
     );
-    // An event can be faster than the source's own reads.
+    // The source's reads can lag behind its events.
     if instance.status == Status::Pending {
         return Err(Failure::retry(Class::NotApproved, text));
     }
@@ -318,7 +319,7 @@ fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
 }
 
 impl Disposition {
-    /// One line per receive, without content.
+    /// Logs one line per delivery, without content.
     fn log(&self, message: &Message<'_>) {
         let receive_count = message.receive_count;
         match self {

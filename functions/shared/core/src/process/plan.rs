@@ -1,4 +1,5 @@
-//! What an instance leads to by its flow, as data: the dry run prints it, the worker executes it.
+//! The effects that an instance leads to by its flow, as data: the dry run prints it, the worker
+//! executes it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -21,26 +22,26 @@ pub struct PlannedEffect<'a> {
     pub device: Eui48,
 }
 
-/// What an instance leads to.
+/// The effects of a flow for an instance, and the problems of its form.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
     /// The values that templates may use, besides the device and the event id.
     pub variables: Map<String, Value>,
-    /// What is to be done, each effect once, in the order of the flow's actions.
+    /// The effects, each once, in the order of the flow's actions.
     pub effects: Vec<PlannedEffect<'a>>,
-    /// What is wrong with the form.
+    /// The problems of the form.
     pub problems: Vec<Problem>,
-    /// All good devices of the form.
+    /// All valid devices of the form.
     pub devices: BTreeSet<Eui48>,
-    /// How many of them have a random address, and were taken all the same.
+    /// The number of devices with a random address that were accepted.
     pub random_mac: usize,
 }
 
-/// Plans what `instance` leads to by `flow`.
+/// Plans the effects of `instance` by `flow`.
 ///
-/// An action that uses a field which is filled in and cannot be read is not planned: without that
-/// value it could give more than was asked for, such as access without an end. Neither are the
-/// actions behind it on the same devices at the same target, which keep their order.
+/// An action that uses a field which is filled in but unreadable is not planned: without that value
+/// it could grant more than was requested, such as access without an end date. Later actions on the
+/// same devices at the same target are not planned either, as their order must be kept.
 ///
 /// # Errors
 /// [`Failure`] when a condition cannot be evaluated, or the ledger could not keep so many effects.
@@ -72,13 +73,13 @@ pub fn plan<'a>(
     Ok(Plan { variables, effects, problems, devices, random_mac })
 }
 
-/// `DynamoDB` keeps at most 400 KB in one item, and all effects of a request stand in its item:
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>. The rest is for what else
-/// the ledger knows of the request.
+/// `DynamoDB` allows 400 KB per item, and all effects of a request are in its item:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>.
+/// The rest is for the other attributes of the request.
 const MAX_BYTES_OF_EFFECTS: usize = 350_000;
 
-/// What an effect takes in an item besides its key: outcome, time, and the subject's key where it
-/// failed before.
+/// The size of an effect in an item besides its key: outcome, time, and the key of the subject if
+/// it failed before.
 const BYTES_PER_EFFECT: usize = 64;
 
 fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
@@ -98,11 +99,11 @@ fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
 /// An action whose conditions hold, or cannot be evaluated.
 struct Wanted<'a> {
     action: &'a Action,
-    /// Whether it can be performed: no value that it or its condition uses is unreadable.
+    /// Whether it can be performed: every value that it or its condition uses is readable.
     is_wanted: bool,
 }
 
-/// The actions whose conditions hold or depend on a field that cannot be read.
+/// The actions whose conditions are true or depend on a field that cannot be read.
 fn wanted<'a>(
     flow: &'a Flow,
     variables: &Map<String, Value>,
@@ -114,7 +115,7 @@ fn wanted<'a>(
     let mut wanted = Vec::new();
     let is_open = flow.when.as_deref().is_some_and(is_unreadable);
     if !is_open && !holds(flow.when.as_deref(), variables, conditions)? {
-        tracing::info!(flow = flow.name, "nothing is to be done, by the flow's condition");
+        tracing::info!(flow = flow.name, "no action: the condition of the flow is false");
         return Ok(wanted);
     }
     for action in &flow.actions {
@@ -125,7 +126,7 @@ fn wanted<'a>(
         }
     }
     if wanted.is_empty() {
-        tracing::info!(flow = flow.name, "nothing is to be done, by its conditions");
+        tracing::info!(flow = flow.name, "no action: the conditions of all actions are false");
     }
     Ok(wanted)
 }
@@ -138,7 +139,7 @@ fn holds(
     condition.map_or(Ok(true), |when| conditions.holds(when, variables))
 }
 
-/// What templates may use, besides the device: the flow's own fields cannot hide these.
+/// Adds the variables of the instance for templates; fields of the flow cannot hide them.
 fn variables(instance: &Instance, mut variables: Map<String, Value>) -> Map<String, Value> {
     for (name, value) in [
         ("definition_id", instance.definition_id.as_str()),

@@ -1,4 +1,4 @@
-//! The secret in memory, read again when it may have been rotated.
+//! The cached secret, read again when it may have been rotated.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,12 +7,12 @@ use super::{Secret, SecretError};
 use crate::Timestamp;
 use crate::ports::{Clock, FetchSecret, ReadSecret};
 
-/// The secret in memory, over whatever store keeps it.
+/// The secret in memory, on top of any store.
 ///
-/// Rotation needs no deploy: when a signature or a login fails, [`ReadSecret::renewed`] reads it
-/// again, but not more often than once in [`MIN_READ_INTERVAL`], which bounds what a flood of
-/// forged events can cost: a new key is taken with the first event after it, or with that event's
-/// first retry.
+/// Rotation needs no deployment: when a signature or a login fails, [`ReadSecret::renewed`] reads
+/// the secret again, but at most once per [`MIN_READ_INTERVAL`]. This bounds the cost of a flood of
+/// forged events; a new key is used from the first event after it, or from that event's first
+/// retry.
 #[derive(Debug)]
 pub struct CachedSecret<F, C> {
     store: F,
@@ -28,16 +28,16 @@ struct Cached {
     next_read: Timestamp,
 }
 
-/// The shortest time from a read of the secret to the next one. Feishu sends an event that was
-/// answered 401 again after 15 s. At this rate a process reads 28,800 times a day, for 0.14 USD.
+/// The minimum time between two reads of the secret. Feishu sends an event that was answered 401
+/// again after 15 s. At this rate a process reads 28,800 times a day, for 0.14 USD.
 const MIN_READ_INTERVAL: Duration = Duration::from_secs(3);
 
 impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
-    /// Reads the secret for the first time from `first`, which may be the more patient one, and
-    /// from then on from `store`.
+    /// Reads the secret for the first time from `first`, which may have longer timeouts, and later
+    /// from `store`.
     ///
     /// # Errors
-    /// Without a secret nothing can be done, so the start fails.
+    /// [`SecretError`] when it cannot be read: nothing works without it.
     pub async fn load(first: impl FetchSecret, store: F, clock: C) -> Result<Self, SecretError> {
         let secret = Arc::new(Secret::parse(&first.fetch().await?)?);
         let cached = Mutex::new(Cached { secret, next_read: clock.now().plus(MIN_READ_INTERVAL) });
@@ -55,7 +55,7 @@ impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
     }
 
     async fn renewed(&self, used: &Arc<Secret>) -> Option<Arc<Secret>> {
-        // A call that comes during a read waits for that read, and takes its result.
+        // A call during a read waits for that read, and takes its result.
         let _reading = self.reading.lock().await;
         let now = self.clock.now();
         {
@@ -106,7 +106,7 @@ mod tests {
         async fn sleep(&self, _: Duration) {}
     }
 
-    /// Gives another secret each time, or none while it cannot be read.
+    /// Returns another secret each time, or none while it cannot be read.
     #[derive(Clone, Debug, Default)]
     struct Store {
         reads: Arc<AtomicUsize>,
@@ -147,7 +147,7 @@ mod tests {
         clock.advance(1);
         let second = renewed(&cached, &first).unwrap();
         assert!(Arc::ptr_eq(&cached.current(), &second));
-        // Who comes with the old one gets what was read since, whatever the time.
+        // A caller with the old secret gets the one that was read since, at any time.
         assert!(Arc::ptr_eq(&renewed(&cached, &first).unwrap(), &second));
         assert!(renewed(&cached, &second).is_none());
         assert_eq!(store.reads.load(Ordering::SeqCst), 2);

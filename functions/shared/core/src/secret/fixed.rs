@@ -1,4 +1,4 @@
-//! A secret that stays as it is.
+//! A secret that never changes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The one secret: cached, and read again when it may have been rotated.
+//! The secret document, cached and read again when it may have been rotated.
 
 mod cache;
 mod fixed;
@@ -12,50 +12,51 @@ use thiserror::Error;
 pub use cache::CachedSecret;
 pub use fixed::FixedSecret;
 
-/// The secret document, as it stands in Secrets Manager or in the file given to `greenlight serve`.
+/// The secret document, as in Secrets Manager or in the file given to `greenlight serve`.
 ///
 /// ```json
-/// {"feishu": {"app_id": "cli_…", "app_secret": "…", "encrypt_key": "…", "verification_token": "…"},
+/// {"feishu": {"app_id": "cli_…", "app_secret": "…", "encrypt_key": "…",
+///             "verification_token": "…"},
 ///  "targets": {"nac": {"token": "…"}}}
 /// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct Secret {
-    /// What the app's page in the Feishu console shows.
+    /// The values of the app's page in the Feishu console.
     pub feishu: FeishuSecret,
     /// Credentials per target in `flows.toml`; their names are the connector's.
     #[serde(default)]
     pub targets: BTreeMap<String, BTreeMap<String, SecretString>>,
 }
 
-/// What the app's page in the Feishu console shows.
+/// The values of the app's page in the Feishu console.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FeishuSecret {
-    /// App ID, `cli_…`: public, and compared with each event's.
+    /// App ID, `cli_…`: public, and compared with the one of each event.
     pub app_id: String,
-    /// App Secret: to log in to the OpenAPI.
+    /// App Secret: the login to the OpenAPI.
     pub app_secret: SecretString,
     /// Encrypt Key: signs and encrypts events.
     pub encrypt_key: SecretString,
-    /// Verification Token: stands in each event.
+    /// Verification Token: part of each event.
     pub verification_token: SecretString,
 }
 
-/// The secret could not be had.
+/// The secret could not be read.
 #[derive(Clone, Debug, Error)]
 pub enum SecretError {
-    /// There is none yet.
-    #[error("there is no secret yet, `greenlight secrets set` asks for it: {0}")]
+    /// It is not set yet.
+    #[error("the secret is not set, run `greenlight secrets set`: {0}")]
     Absent(String),
-    /// The store of secrets did not give it.
+    /// The secret store did not return it.
     #[error("the secret could not be read: {0}")]
     Unavailable(String),
     /// Other users of the machine may read it. Names the command that corrects it.
     #[error("the secret is not used: {0}")]
     NotPrivate(String),
-    /// Not the documented JSON. Says the place and never the content.
+    /// Not the documented JSON. Names the place, never the content.
     #[error("the secret is not the documented JSON: {problem} at line {line} column {column}")]
     Malformed {
-        /// What is missing or of the wrong type.
+        /// The missing field, or the wrong type.
         problem: String,
         /// Counted from 1.
         line: usize,
@@ -68,13 +69,13 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// The certificate authority of `target`'s own, in PEM form: `targets.<target>.ca_pem`.
+    /// The target's own certificate authority, in PEM form: `targets.<target>.ca_pem`.
     #[must_use]
     pub fn ca_pem(&self, target: &str) -> Option<&str> {
         Some(self.targets.get(target)?.get("ca_pem")?.expose_secret())
     }
 
-    /// Reads the secret document.
+    /// Parses the secret document.
     ///
     /// # Errors
     /// Names the field that is missing, empty or malformed, never its value.
@@ -99,8 +100,7 @@ impl Secret {
     }
 }
 
-/// serde names a missing field, and quotes the value of one that has the wrong type: the first
-/// only.
+/// Keeps the name of a missing field only: for a wrong type, serde quotes the value.
 fn problem_without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split_once('`').and_then(|(before, rest)| Some((before, rest.split_once('`')?.0))) {

@@ -1,4 +1,4 @@
-//! Order and reach of effects: what a request's attempts do at its targets, whatever fails.
+//! Order and reach of effects: the calls of a request's attempts at its targets, for every failure.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,10 +26,10 @@ const REMOVE_THEN_ADD: &str = r#"{ target = "nac", operation = "remove", for_eac
 
 type Call = fn() -> Result<(), Failure>;
 
-/// What can be wrong with a call for one subject, up to how many devices that is tried (a panic is
-/// printed each time), and after how many attempts the others are done at the latest. Timeouts of
-/// the first devices that are tried can mean the whole target: they open its circuit, and each time
-/// it closes the next device is tried.
+/// The failures of a call for one device; the maximum number of devices to test (a panic is printed
+/// each time); the number of attempts after which all other devices must be done. Timeouts of the
+/// first devices can concern the whole target: they open its circuit, and each time it closes the
+/// next device is tried.
 const SUBJECT_FAILURES: [(Call, u8, usize); 5] = [
     (|| Err(Failure::retry(Class::TargetFailed, "HTTP 500")), 10, 1),
     (|| Err(Failure::retry(Class::TargetTimeout, "HTTP 504")), 10, 20),
@@ -38,7 +38,7 @@ const SUBJECT_FAILURES: [(Call, u8, usize); 5] = [
     (|| panic!("a defect"), 4, 1),
 ];
 
-/// What can be wrong with a target as a whole.
+/// The failures of a target as a whole.
 const TARGET_FAILURES: [Class; 2] = [Class::TargetUnavailable, Class::TargetAuthFailed];
 
 /// The devices of a mask.
@@ -263,8 +263,8 @@ async fn an_action_that_does_not_use_the_value_is_performed() {
     assert_eq!(run.world.done("nac", "add"), [1].into());
 }
 
-/// What comes behind the action with the unreadable value waits with it: it would be done before it
-/// else.
+/// Actions after the one with the unreadable value wait with it: they would otherwise be done
+/// first.
 #[tokio::test]
 async fn g16_actions_behind_one_that_cannot_be_performed_wait_for_it() {
     let fields = r#"
@@ -302,7 +302,7 @@ async fn g27_a_second_message_has_no_budget_of_its_own_and_a_redrive_has() {
     let (_, end) = run.play(1_000).await;
     assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
     run.world.advance(Duration::from_mins(10));
-    // The other message was there before the first one was given up.
+    // The other message was in the queue before the first one was given up.
     let end = run.attempt().await;
     assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
     let end = run.redrive().await;

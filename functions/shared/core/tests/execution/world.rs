@@ -1,5 +1,5 @@
-//! Ports in memory, so that thousands of whole requests can be played: the ledger runs the real
-//! state machine, the target fails as a test says.
+//! Ports in memory, fast enough for thousands of whole requests: the ledger runs the real state
+//! machine, the target fails as a test defines.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -30,21 +30,21 @@ pub(crate) struct Seen {
     pub(crate) operation: String,
     pub(crate) device: u8,
     pub(crate) is_done: bool,
-    /// Whether another call for the same device at the same target was under way.
+    /// Whether another call for the same device at the same target was running.
     pub(crate) overlaps: bool,
 }
 
-/// What the target does with a call. May panic.
+/// The behaviour of the target for a call. May panic.
 pub(crate) type Behaviour = Box<dyn Fn(&Call<'_>, usize) -> Result<(), Failure> + Send + Sync>;
 
-/// Everything around a request.
+/// The environment of a request.
 pub(crate) struct World {
     pub(crate) ledger: MemoryLedger,
     pub(crate) clock: TestClock,
     pub(crate) form: Mutex<Form>,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) behaviour: Mutex<Behaviour>,
-    /// How long each call takes.
+    /// The duration of each call.
     pub(crate) call_takes: Duration,
     /// The target, the operation and the field that it depends on.
     pub(crate) used_by: Option<(&'static str, &'static str, &'static str)>,
@@ -53,7 +53,7 @@ pub(crate) struct World {
     pub(crate) dead_letter_queue_panics: bool,
 }
 
-/// Where a [`World`] begins.
+/// The time at which a [`World`] begins.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 impl World {
@@ -144,7 +144,7 @@ impl Act for WorldPort {
             seen.push(Seen { target, operation, device, is_done: false, overlaps });
             seen.len()
         };
-        // Calls take turns, so that those of one attempt are under way at the same time.
+        // Calls yield, so that those of one attempt run concurrently.
         for _ in 0..(number + usize::from(device)) % 4 {
             tokio::task::yield_now().await;
         }
@@ -166,7 +166,7 @@ impl SendDeadLetter for WorldPort {
     }
 }
 
-/// What a request meets in a [`World`].
+/// The ports of a request in a [`World`].
 struct InWorld;
 
 impl Ports for InWorld {
@@ -177,7 +177,7 @@ impl Ports for InWorld {
     type Clock = TestClock;
 }
 
-/// A request on its way, from attempt to attempt.
+/// A request, from attempt to attempt.
 pub(crate) struct Run {
     pub(crate) world: Arc<World>,
     processor: Processor<InWorld>,
@@ -189,7 +189,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// With the flow whose actions, in TOML, are `actions`; it has the targets `nac` and `wlc`.
+    /// A request of a flow with these `actions`, in TOML, and the targets `nac` and `wlc`.
     pub(crate) fn new(world: World, actions: &str) -> Self {
         Self::with_fields(world, "mac = { kind = \"mac\", from = [{ field = \"mac\" }] }", actions)
     }
@@ -229,7 +229,7 @@ impl Run {
         }
     }
 
-    /// One receive of another message about the same request, as a redrive sends it.
+    /// Delivers another message about the same request, as a redrive does.
     pub(crate) async fn redrive(&mut self) -> Disposition {
         self.world.advance(Duration::from_hours(1));
         self.receives = 0;
@@ -237,7 +237,7 @@ impl Run {
         self.attempt().await
     }
 
-    /// One receive of the message.
+    /// Delivers the message.
     pub(crate) async fn attempt(&mut self) -> Disposition {
         self.receives += 1;
         let now = self.world.clock.now();
@@ -259,8 +259,8 @@ impl Run {
         process(&message, &self.processor).await
     }
 
-    /// Attempts, each after the wait that the one before asked for, until the message leaves the
-    /// queue or there were `most` of them. Gives how many there were, and the end.
+    /// Runs attempts, each after the wait of the previous one, until the message leaves the queue
+    /// or `most` of them ran. Returns their number, and the end.
     pub(crate) async fn play(&mut self, most: usize) -> (usize, Disposition) {
         for number in 1.. {
             match self.attempt().await {

@@ -1,5 +1,5 @@
-//! The ledger's state machine, checked exhaustively: every order of deliveries, crashes, leases
-//! that run out and redrives that two or three workers with clocks of their own can bring about.
+//! Checks the ledger's state machine exhaustively: every order of deliveries, crashes, expired
+//! leases and redrives that two or three workers with separate clocks can cause.
 
 #![allow(
     clippy::unwrap_used,
@@ -61,7 +61,7 @@ fn g16_the_check_fails_if_attempts_rotate_the_actions_of_a_device() {
 fn discoveries(machine: Machine) -> Vec<&'static str> {
     let mut found = Vec::new();
     for world in worlds() {
-        // A broken machine may go on for ever.
+        // A broken machine may run for ever.
         let checker = World { machine, ..world }
             .checker()
             .finish_when(HasDiscoveries::AnyFailures)
@@ -75,7 +75,7 @@ fn discoveries(machine: Machine) -> Vec<&'static str> {
     found
 }
 
-/// A write is accepted under any lease.
+/// Bug: a write is accepted under any lease.
 fn without_the_owner(
     record: Option<Record>,
     command: Command,
@@ -95,7 +95,7 @@ fn without_the_owner(
     apply(record, command, now)
 }
 
-/// A lease never runs out for the one who writes.
+/// Bug: writes ignore the expiry of the lease.
 fn writes_without_the_expiry(
     record: Option<Record>,
     command: Command,
@@ -107,7 +107,7 @@ fn writes_without_the_expiry(
     }
 }
 
-/// A lease that holds is no reason to wait.
+/// Bug: a claim ignores a valid lease.
 fn claims_without_the_expiry(
     record: Option<Record>,
     command: Command,

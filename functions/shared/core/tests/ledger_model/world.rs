@@ -11,25 +11,25 @@ use stateright::{Model, Property};
 /// The effects of the request: two actions on one device, in the order of the flow.
 pub(crate) const EFFECTS: [&str; 2] = ["nac/remove/one", "nac/add/one"];
 
-/// How long a lease holds, in ticks.
+/// The duration of a lease, in ticks.
 pub(crate) const LEASE: i64 = 2;
 
-/// The state machine under test: the real one, or one that is broken on purpose.
+/// The state machine under test: the real one, or one with a deliberate bug.
 pub(crate) type Machine = fn(Option<Record>, Command, Timestamp) -> (Option<Record>, CommandResult);
 
-/// What may happen, and how often.
+/// The possible events, and how often they occur.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) machine: Machine,
     /// How far each worker's clock is ahead, in ticks.
     pub(crate) clocks: Vec<i64>,
-    /// Messages that tell of the request: an event, its duplicate, another event id.
+    /// The number of messages about the request: an event, its duplicate, another event id.
     pub(crate) messages: u8,
     pub(crate) crashes: u8,
-    /// Ticks that may pass while the holder of the lease is alive, and so is slow.
+    /// Ticks that may pass while the worker that holds the lease is alive, but slow.
     pub(crate) slowness: u8,
     pub(crate) redrives: u8,
-    /// Whether a device of the form is bad, so that the request ends as failed.
+    /// Whether a device of the form is invalid, so that the request ends as failed.
     pub(crate) is_bad: bool,
     /// Whether each attempt begins at another effect, as if their order did not matter.
     pub(crate) rotates: bool,
@@ -49,11 +49,11 @@ pub(crate) struct Moment {
     /// How often each effect was attempted at the target, and recorded in the ledger.
     pub(crate) attempted: [u8; 2],
     pub(crate) recorded: [u8; 2],
-    /// Crashes, and leases that were lost by a living worker.
+    /// Crashes, and leases that a living worker lost.
     pub(crate) excuses: u8,
-    /// Whether a write without the lease changed something.
+    /// Whether a write without the lease changed the record.
     pub(crate) is_breached: bool,
-    /// Whether the second effect was begun before the first was recorded.
+    /// Whether the second effect began before the first was recorded.
     pub(crate) is_out_of_order: bool,
 }
 
@@ -83,7 +83,8 @@ impl World {
         Timestamp::from_millis(1_000 + moment.now + self.clocks[worker])
     }
 
-    /// Runs a command as a worker, and watches for a write without the lease.
+    /// Runs a command of a worker, and checks that only the worker that holds the lease changes the
+    /// record.
     fn run(&self, worker: usize, moment: &mut Moment, command: Command) -> CommandResult {
         let now = self.time_of(worker, moment);
         let holds = |record: &Option<Record>, lease_id: &LeaseId| {
@@ -162,7 +163,7 @@ impl World {
 }
 
 impl Moment {
-    /// The living worker whose lease the ledger knows, however old it is.
+    /// The living worker whose lease is in the ledger, even if the lease has expired.
     fn holder(&self) -> Option<&Attempt> {
         let Some(State::Running(lease)) = self.record.as_ref().map(|record| &record.state) else {
             return None;
@@ -170,7 +171,7 @@ impl Moment {
         self.workers.iter().flatten().find(|attempt| attempt.lease_id == lease.id)
     }
 
-    /// The worker learns that its lease is lost: its message is given out again.
+    /// The worker finds its lease lost: its message becomes visible again.
     fn lose(&mut self, worker: usize) {
         self.workers[worker] = None;
         self.queue += 1;
@@ -181,7 +182,7 @@ impl Moment {
         self.record.as_ref().map(|record| &record.state)
     }
 
-    /// Whether the last lease is void at `now`.
+    /// Whether the last lease has expired at `now`.
     fn has_run_out(&self, now: Timestamp) -> bool {
         matches!(self.state(), Some(State::Running(lease)) if lease.until <= now)
     }
@@ -235,7 +236,7 @@ impl Model for World {
             }
         }
         if let Some(State::Running(lease)) = moment.state() {
-            // Time passes by itself while the lease of a dead worker holds, by the slowest clock.
+            // Time passes while the lease of a crashed worker is valid, by the slowest clock.
             let is_over = Timestamp::from_millis(1_000 + moment.now) >= lease.until;
             if !is_over && (moment.holder().is_none() || moment.slowness_left > 0) {
                 steps.push(ModelStep::Tick);
