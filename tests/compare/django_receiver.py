@@ -1,7 +1,8 @@
-"""The receiver's job on one machine, as articles show it: a Django APIView with the official Python SDK, which verifies,
-decrypts, parses, and answers 200 when the event is in a table of SQLite, with a sync to the disk for each commit.
+"""The receiver's job on one machine, as articles show it: a Django APIView with the official Python
+SDK, which verifies, decrypts, parses, and answers 200 when the event is in a table of SQLite, with
+a sync to the disk for each commit.
 
-`python django_receiver.py` makes the table; gunicorn serves `django_receiver:application`."""
+`python django_receiver.py` creates the table; gunicorn serves `django_receiver:application`."""
 
 import json
 import logging

@@ -1,5 +1,6 @@
-"""The receiver's job with the official Python SDK and boto3, as a handler for awslambdaric: verify, decrypt, parse,
-send to the queue, answer 200. Clients and secret are made once, before the first event."""
+"""The receiver's job with the official Python SDK and boto3, as a handler for awslambdaric: verify,
+decrypt, parse, send to the queue, answer 200. Clients and secret are loaded once, before the first
+event."""
 
 import json
 import logging

@@ -1,6 +1,6 @@
-"""The worker's job with the official Python SDK, boto3 and Powertools for AWS Lambda, as its documentation shows it: a
-batch of queue messages, each once by the idempotency utility; read the approval instance, put its device on the
-whitelist."""
+"""The worker's job with the official Python SDK, boto3 and Powertools for AWS Lambda, as its
+documentation shows it: a batch of queue messages, each processed once by the idempotency utility;
+read the approval instance, put its device on the whitelist."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-//! A real browser: Chromium without a window, driven by the WebDriver protocol (W3C).
+//! A real browser: headless Chromium, driven over the WebDriver protocol (W3C).
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -14,13 +14,13 @@ use tokio::process::{Child, Command};
 use crate::local_aws::free_port;
 use crate::workspace;
 
-/// How long to wait for what a page should show.
+/// How long to wait for an expected text on a page.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The name under which WebDriver hands elements out.
+/// The JSON key of an element reference in the WebDriver protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser with one page, ended with this value.
+/// A browser with one page. It is closed on drop.
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
@@ -29,7 +29,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts it, with the language that it asks pages for.
+    /// Starts the browser; `language` is sent as `Accept-Language`.
     ///
     /// # Panics
     /// When it is not installed or does not start.
@@ -42,9 +42,9 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .expect("`chromedriver` is installed: `cargo verify page` does it");
-        // A browser that starts from a cold disk takes its time.
+        // A cold start from disk is slow.
         let client = Client::builder().timeout(TIMEOUT).build();
-        let client = client.expect("there is an HTTP client");
+        let client = client.expect("an HTTP client can be built");
         let url = format!("http://127.0.0.1:{port}");
         let ready = async {
             let mut pause = tokio::time::interval(Duration::from_millis(50));
@@ -55,7 +55,7 @@ impl Browser {
                 pause.tick().await;
             }
         };
-        tokio::time::timeout(TIMEOUT, ready).await.expect("the driver gets ready");
+        tokio::time::timeout(TIMEOUT, ready).await.expect("the driver becomes ready");
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": {
@@ -72,12 +72,12 @@ impl Browser {
         call(&self.client, method, &format!("{}{path}", self.session), body).await
     }
 
-    /// Goes to `url`.
+    /// Opens `url`.
     pub async fn open(&self, url: &str) {
         self.ask(Method::POST, "/url", &json!({"url": url})).await;
     }
 
-    /// What the page shows as text.
+    /// Returns the visible text of the page.
     pub async fn text(&self) -> String {
         let script =
             json!({"script": "return document.body ? document.body.innerText : \"\"", "args": []});
@@ -85,12 +85,12 @@ impl Browser {
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// What a script of ours, run in the page, gives.
+    /// Runs a script in the page and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         self.ask(Method::POST, "/execute/sync", &json!({"script": script, "args": []})).await
     }
 
-    /// Opens `url` anew until its page shows `wanted`, and gives the text.
+    /// Reloads `url` until its page shows `wanted`, and returns the text.
     ///
     /// # Panics
     /// When it never does.
@@ -98,8 +98,7 @@ impl Browser {
         self.look_until(Some(url), wanted).await
     }
 
-    /// Waits until the page shows `wanted`, as after a click that leads to another one, and gives
-    /// the text.
+    /// Waits until the page shows `wanted`, for example after a click, and returns the text.
     ///
     /// # Panics
     /// When it never does.
@@ -124,13 +123,13 @@ impl Browser {
         if let Ok(text) = tokio::time::timeout(TIMEOUT, shown).await {
             return text;
         }
-        panic!("the page never shows {wanted:?}:\n{}", self.text().await)
+        panic!("timeout: the page does not show {wanted:?}:\n{}", self.text().await)
     }
 
-    /// Clicks what `selector` (CSS) finds first.
+    /// Clicks the first element that matches the CSS selector.
     ///
     /// # Panics
-    /// When there is none.
+    /// When no element matches.
     pub async fn click(&self, selector: &str) {
         let by = json!({"using": "css selector", "value": selector});
         let found = self.ask(Method::POST, "/element", &by).await;
@@ -138,7 +137,7 @@ impl Browser {
         self.ask(Method::POST, &format!("/element/{element}/click"), &json!({})).await;
     }
 
-    /// Presses keys, one after the other, wherever the focus is.
+    /// Presses keys one after the other; the focused element receives them.
     pub async fn press(&self, keys: &[&str]) {
         let strokes = keys.iter().flat_map(|key| {
             [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
@@ -148,7 +147,7 @@ impl Browser {
         self.ask(Method::POST, "/actions", &actions).await;
     }
 
-    /// Has pages believe that people want them light or dark.
+    /// Emulates the colour scheme that the user prefers, light or dark.
     pub async fn prefer(&self, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         let command =
@@ -156,7 +155,7 @@ impl Browser {
         self.ask(Method::POST, "/goog/cdp/execute", &command).await;
     }
 
-    /// Keeps a picture of the page with the other artefacts of the tests.
+    /// Saves a screenshot of the page with the other test artefacts.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -166,19 +165,19 @@ impl Browser {
         let folder = workspace().join("target/test-artefacts");
         std::fs::create_dir_all(&folder).expect("a folder can be made");
         let path = folder.join(format!("{name}.png"));
-        std::fs::write(&path, picture).expect("a picture can be written");
+        std::fs::write(&path, picture).expect("a screenshot can be written");
         println!("picture: target/test-artefacts/{name}.png");
         path
     }
 
-    /// Ends it.
+    /// Ends the session and the browser.
     pub async fn close(mut self) {
         self.ask(Method::DELETE, "", &json!({})).await;
         let _ = self.driver.kill().await;
     }
 }
 
-/// The driver ends the browser too when asked to, and not when killed.
+/// The driver stops the browser on SIGTERM, but not on SIGKILL.
 impl Drop for Browser {
     fn drop(&mut self) {
         if let Some(pid) = self.driver.id() {

@@ -1,4 +1,4 @@
-//! Faults of AWS: a proxy before the local AWS that does not always do what it should.
+//! Faults of AWS: a proxy before the local AWS that injects failures.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,26 +16,26 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-/// What goes wrong with a call.
+/// A fault of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// Not carried out: too many calls.
+    /// Not executed: throttled.
     Throttled,
-    /// Not carried out: HTTP 500.
+    /// Not executed: HTTP 500.
     Failed,
-    /// Not carried out: the connection is closed.
+    /// Not executed: the connection is closed.
     Reset,
-    /// Carried out, and the connection is closed before the answer.
+    /// Executed, and the connection is closed before the answer.
     AnswerLost,
-    /// Carried out, and never answered.
+    /// Executed, and never answered.
     Silent,
 }
 
-/// All of them.
+/// All faults.
 pub const FAULTS: [Fault; 5] =
     [Fault::Throttled, Fault::Failed, Fault::Reset, Fault::AnswerLost, Fault::Silent];
 
-/// Decides for a call, by its operation (`DynamoDB_20120810.UpdateItem`), what goes wrong.
+/// Chooses the fault of a call by its operation, such as `DynamoDB_20120810.UpdateItem`.
 type Plan = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
 
 /// A proxy before the local AWS.
@@ -57,7 +57,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl FaultyAws {
-    /// Starts it before the local AWS at `upstream`; nothing goes wrong yet.
+    /// Starts the proxy before the local AWS at `upstream`, without faults.
     ///
     /// # Panics
     /// When loopback has no free port.
@@ -76,7 +76,7 @@ impl FaultyAws {
                 let inside = Arc::clone(&served);
                 tokio::spawn(async move {
                     let service = service_fn(|request| pass(request, &inside));
-                    // An error closes the connection, which is what some faults are.
+                    // An error closes the connection, which some faults need.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
@@ -86,18 +86,18 @@ impl FaultyAws {
         Self { address, inside }
     }
 
-    /// Where it is.
+    /// The URL of the proxy.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on `plan` decides.
+    /// Replaces the plan of faults.
     pub fn plan(&self, plan: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
         *lock(&self.inside.plan) = Box::new(plan);
     }
 
-    /// How often each fault was met by each operation.
+    /// The number of injected faults by operation and fault.
     #[must_use]
     pub fn fired(&self) -> BTreeMap<(String, Fault), usize> {
         lock(&self.inside.fired).clone()
@@ -134,7 +134,7 @@ async fn pass(
     }
 }
 
-/// What each service says when there are too many calls.
+/// The error code with which each service throttles.
 fn throttling(operation: &str) -> &'static str {
     if operation.starts_with("DynamoDB") {
         "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"

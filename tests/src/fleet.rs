@@ -1,4 +1,4 @@
-//! Both functions as processes, on a local AWS that may fail, as Lambda would run them.
+//! Both functions as processes, run as Lambda runs them, on a local AWS with injected faults.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,30 +18,30 @@ use crate::stack::TIMEOUT;
 /// How long Feishu waits for an answer.
 const SENDER_WAITS: Duration = Duration::from_secs(3);
 
-/// How long a sender of the suite waits before it sends again; Feishu waits 15 s and more.
+/// The interval between attempts of the suite's sender; Feishu waits 15 s and more.
 const SEND_AGAIN: Duration = Duration::from_millis(100);
 
-/// The time that a batch has, and the visibility timeout of its messages. A call is started in the
-/// first five seconds of it only.
+/// The timeout of a batch, and the visibility timeout of its messages. Calls start only in its
+/// first five seconds.
 pub const BATCH: Duration = Duration::from_secs(25);
 
-/// A call that was under way when its caller died reaches the NAC within this.
+/// A call in flight when its caller was killed reaches the NAC within this time.
 const STILL_UNDER_WAY: Duration = Duration::from_secs(1);
 
 /// Both functions, a local AWS behind a proxy, and the scene around them.
 pub struct Fleet {
     /// Feishu and the NAC.
     pub scene: Scene,
-    /// The local AWS; kept, as it ends with this.
+    /// The local AWS; kept, because it is stopped on drop.
     pub aws: LocalAws,
-    /// What the functions take for AWS.
+    /// The proxy that the functions use as AWS.
     pub faulty: FaultyAws,
-    /// What they work on.
+    /// Queue, table and secret of the functions.
     pub resources: Resources,
 }
 
 impl Fleet {
-    /// Starts everything but the functions.
+    /// Starts everything except the functions.
     ///
     /// # Panics
     /// When something does not start.
@@ -68,13 +68,13 @@ impl Fleet {
         }
     }
 
-    /// The queue, as it feeds a worker.
+    /// The event source mapping between the queue and a worker.
     #[must_use]
     pub fn mapping(&self) -> Mapping {
         Mapping::new(&self.aws.config(), &self.resources.queue_url, BATCH)
     }
 
-    /// Feeds `worker` until the queue is empty and `is_sent` says that nothing more is sent.
+    /// Feeds `worker` until the queue is empty and `is_sent` is true.
     ///
     /// # Panics
     /// When that does not come to be.
@@ -90,7 +90,7 @@ impl Fleet {
         assert!(is_consumed, "the whitelist is {:?}", self.scene.nac.whitelist());
     }
 
-    /// Feeds `worker` until one message was done with, and gives the number of batches.
+    /// Feeds `worker` until one message is deleted, and returns the number of batches.
     ///
     /// # Panics
     /// When that does not come to be.
@@ -106,30 +106,30 @@ impl Fleet {
                 }
             }
         };
-        tokio::time::timeout(TIMEOUT, consumed).await.expect("a message is done with");
+        tokio::time::timeout(TIMEOUT, consumed).await.expect("a message is deleted");
         batches + 1
     }
 }
 
-/// How the sender of an event fared.
+/// The result of sending one event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sending {
-    /// How often it was sent.
+    /// The number of attempts.
     pub times: usize,
-    /// How often no answer came before Feishu would have hung up, though the function was not
-    /// killed.
+    /// The number of attempts without an answer before Feishu's timeout, although the function was
+    /// not killed.
     pub unanswered: usize,
     /// The longest time until an answer.
     pub longest: Duration,
 }
 
-/// Sends as Feishu does: again, until the answer is 200.
+/// Sends an event as Feishu does: again until the answer is 200.
 ///
 /// # Panics
 /// When that does not come to be.
 pub async fn deliver(receiver: &mut Function, event: impl Fn() -> Sent) -> Sending {
     let delivered = tokio::time::timeout(TIMEOUT, send_until_taken(receiver, event)).await;
-    delivered.expect("the event is taken")
+    delivered.expect("the event is accepted")
 }
 
 async fn send_until_taken(receiver: &mut Function, event: impl Fn() -> Sent) -> Sending {
@@ -157,9 +157,8 @@ async fn send_until_taken(receiver: &mut Function, event: impl Fn() -> Sent) -> 
     }
 }
 
-/// Calls about devices that were on the whitelist already: `(explained, doubled)`. One is explained
-/// by a moment of `losses` (a kill, a lost answer) between the call that was accepted and the
-/// repetition.
+/// Counts calls for devices that were on the whitelist already: `(explained, doubled)`. A moment
+/// of `losses` (a kill, a lost answer) between the accepted call and its repetition explains it.
 #[must_use]
 pub fn repetitions(log: &[NacCall], losses: &[Instant]) -> (usize, usize) {
     let mut accepted: BTreeMap<&str, Instant> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! What the end-to-end suite stands on: the tools, a local AWS, a deployed stack, a scene with a
-//! simulated Feishu and a stub of a NAC.
+//! Support for the end-to-end suite: tools, a local AWS, a deployed stack, a scene with a simulated
+//! Feishu and a stub of a NAC.
 
 pub mod browser;
 pub mod databases;
@@ -18,13 +18,13 @@ mod stub_table;
 
 use std::path::{Path, PathBuf};
 
-/// The folder of the workspace.
+/// The root folder of the workspace.
 #[must_use]
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A program of the pinned tools.
+/// The path of a program of the pinned tools.
 ///
 /// # Panics
 /// When it is not installed.
@@ -35,7 +35,7 @@ pub fn tool(set: &str, program: &str) -> PathBuf {
     path
 }
 
-/// Where a process that a test starts writes its log: worth a look when something went wrong.
+/// The log file of a process that a test starts, kept to diagnose failures.
 ///
 /// # Panics
 /// When the folder cannot be made.
@@ -46,7 +46,7 @@ pub fn log_file(name: &str) -> PathBuf {
     folder.join(format!("{name}.log"))
 }
 
-/// A program of this workspace, as `cargo build` leaves it beside the test.
+/// The path of a program of this workspace, which `cargo build` puts beside the test.
 ///
 /// # Panics
 /// When it is not built.

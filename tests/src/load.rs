@@ -1,4 +1,4 @@
-//! Many events over kept connections, and how long each was waited for.
+//! Load: many events over keep-alive connections, with latencies.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,23 +13,23 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// How a load went.
+/// The result of a load.
 #[derive(Clone, Debug)]
 pub struct Went {
     /// From the first event to the last answer.
     pub took: Duration,
-    /// Of each event, shortest first.
+    /// The latency of each event, ascending.
     pub waits: Vec<Duration>,
 }
 
 impl Went {
-    /// Answers in a second.
+    /// The throughput in answers per second.
     #[must_use]
     pub fn per_second(&self) -> f64 {
         f64::from(u32::try_from(self.waits.len()).unwrap_or(u32::MAX)) / self.took.as_secs_f64()
     }
 
-    /// So long `percent` of the events waited at most.
+    /// The latency at a percentile.
     #[must_use]
     pub fn percentile(&self, percent: usize) -> Duration {
         let place = (self.waits.len() * percent).div_ceil(100).max(1) - 1;
@@ -37,11 +37,11 @@ impl Went {
     }
 }
 
-/// Sends all `events` to `/api/event`, over so many connections, each as soon as the one before is
-/// answered.
+/// Sends all `events` to `/api/event`. Each of the `connections` sends its next event when the one
+/// before is answered.
 ///
 /// # Panics
-/// When one of them is not answered 200.
+/// When an event is not answered 200.
 pub async fn send_all(to: SocketAddr, events: Vec<Sent>, connections: usize) -> Went {
     let events = Arc::new(events);
     let next = Arc::new(AtomicUsize::new(0));
@@ -72,11 +72,11 @@ pub async fn send_all(to: SocketAddr, events: Vec<Sent>, connections: usize) -> 
 
 type Connection = SendRequest<Full<Bytes>>;
 
-/// Sends one over `kept`, or over a new connection when it is closed by now: not every server keeps
-/// one.
+/// Sends an event over `kept`, or over a new connection if it is closed: not every server supports
+/// keep-alive.
 async fn send(to: SocketAddr, kept: Option<Connection>, event: &Sent) -> Connection {
-    let mut request = event.to_request("/api/event").expect("it is a request").map(Full::new);
-    let host = to.to_string().parse().expect("it is a host");
+    let mut request = event.to_request("/api/event").expect("the request is valid").map(Full::new);
+    let host = to.to_string().parse().expect("the host is valid");
     request.headers_mut().insert(hyper::header::HOST, host);
     let mut connection = match kept {
         Some(kept) if !kept.is_closed() => kept,
@@ -88,13 +88,13 @@ async fn send(to: SocketAddr, kept: Option<Connection>, event: &Sent) -> Connect
     let answer = match connection.try_send_request(request).await {
         Ok(answer) => answer,
         Err(mut error) => {
-            let unsent = error.take_message().expect("it answers what it was sent");
+            let unsent = error.take_message().expect("the unsent request is returned");
             connection = connect(to).await;
             connection.send_request(unsent).await.expect("it answers")
         }
     };
     assert_eq!(answer.status(), 200);
-    answer.into_body().collect().await.expect("the answer has an end");
+    answer.into_body().collect().await.expect("the answer is complete");
     connection
 }
 

@@ -1,4 +1,4 @@
-//! A local AWS on a free port of loopback.
+//! A local AWS on a free loopback port.
 
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -11,14 +11,14 @@ use tokio::process::{Child, Command};
 
 use crate::{log_file, tool};
 
-/// A local AWS, ended with this value.
+/// A local AWS. It is stopped on drop.
 #[derive(Debug)]
 pub struct LocalAws {
     port: u16,
     _process: Child,
 }
 
-/// What everything that speaks to it has in its environment.
+/// The environment variables of all its clients.
 pub const CREDENTIALS: [(&str, &str); 3] = [
     ("AWS_ACCESS_KEY_ID", "test"),
     ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -26,7 +26,7 @@ pub const CREDENTIALS: [(&str, &str); 3] = [
 ];
 
 impl LocalAws {
-    /// Starts it and returns when it is ready. IAM policies are enforced.
+    /// Starts the local AWS and returns when it is ready. IAM policies are enforced.
     ///
     /// # Panics
     /// When it does not start.
@@ -37,7 +37,7 @@ impl LocalAws {
             .env("GATEWAY_PORT", port.to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("AUTH", "true")
-            // The functions are given this one.
+            // The endpoint that deployed functions use.
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -49,14 +49,14 @@ impl LocalAws {
         let mut lines = BufReader::new(stderr).lines();
         loop {
             let line = lines.next_line().await.expect("its log is text");
-            let line = line.expect("the local AWS says that it is running before it ends");
+            let line = line.expect("the local AWS reports that it runs before it ends");
             if line.contains("Running on http") {
                 break;
             }
         }
         let log = log_file(&format!("local-aws-{port}"));
         tokio::spawn(async move {
-            // It shows what the functions printed, too.
+            // The log contains the output of the functions, too.
             let mut text = String::new();
             while let Ok(Some(line)) = lines.next_line().await {
                 text.push_str(&line);
@@ -67,13 +67,13 @@ impl LocalAws {
         Self { port, _process: process }
     }
 
-    /// Where it is.
+    /// The URL of the local AWS.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The configuration of a client of its administrator.
+    /// The configuration of a client with administrator rights.
     #[must_use]
     pub fn config(&self) -> SdkConfig {
         let timeouts = TimeoutConfig {
@@ -87,7 +87,7 @@ impl LocalAws {
     }
 }
 
-/// A port that was free a moment ago.
+/// Returns a loopback port that was free when it was looked for.
 ///
 /// # Panics
 /// When loopback has none.

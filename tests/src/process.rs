@@ -1,8 +1,8 @@
-//! What a process used so far, as Linux counts it.
+//! CPU time and memory of a process, as Linux counts them.
 
 use std::time::Duration;
 
-/// CPU time of all its threads.
+/// The CPU time of all threads of a process.
 ///
 /// # Panics
 /// When there is no such process.
@@ -16,7 +16,7 @@ pub fn cpu(pid: u32) -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
-/// The most memory at a time, in MiB.
+/// The peak memory, in MiB.
 ///
 /// # Panics
 /// When there is no such process.
@@ -25,7 +25,7 @@ pub fn peak_memory(pid: u32) -> f64 {
     mebibytes(pid, "VmHWM:")
 }
 
-/// The memory that it holds now, in MiB.
+/// The resident memory, in MiB.
 ///
 /// # Panics
 /// When there is no such process.
@@ -42,7 +42,7 @@ fn mebibytes(pid: u32, of: &str) -> f64 {
     kib.unwrap_or(f64::NAN) / 1024.0
 }
 
-/// The memory that it holds now, in MiB, with its part of what it shares with others.
+/// The proportional memory, in MiB: shared pages are divided among the processes that share them.
 #[must_use]
 pub fn share_of_memory(pid: u32) -> f64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the functions work on, on a local AWS, without the template around it.
+//! Queues, table and secret of the functions, on a local AWS, without the template.
 
 use std::collections::HashMap;
 
@@ -13,21 +13,21 @@ use crate::lambda::Function;
 use crate::local_aws::{CREDENTIALS, LocalAws};
 use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 
-/// What the template's index shows besides the keys.
+/// The attributes that the template's index projects besides the keys.
 const PROJECTED: [&str; 7] = ["v", "request", "state", "target", "device", "applicant", "breaker"];
 
-/// Makes the ledger's table, as the template does.
+/// Creates the ledger's table as the template does.
 ///
 /// # Panics
 /// When it cannot be made.
 pub async fn create_table(aws: &LocalAws, name: &str) {
     let attribute = |name: &str, kind| {
         let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
-        attribute.build().expect("an attribute is one")
+        attribute.build().expect("the attribute is valid")
     };
     let key = |name: &str, kind| {
         let key = KeySchemaElement::builder().attribute_name(name).key_type(kind);
-        key.build().expect("a key is one")
+        key.build().expect("the key is valid")
     };
     let index = GlobalSecondaryIndex::builder()
         .index_name("gsi1")
@@ -47,13 +47,13 @@ pub async fn create_table(aws: &LocalAws, name: &str) {
         .attribute_definitions(attribute("gsi1pk", ScalarAttributeType::S))
         .attribute_definitions(attribute("gsi1sk", ScalarAttributeType::N))
         .key_schema(key("pk", KeyType::Hash))
-        .global_secondary_indexes(index.build().expect("an index is one"))
+        .global_secondary_indexes(index.build().expect("the index is valid"))
         .send()
         .await
         .expect("the table can be made");
 }
 
-/// Makes a queue, and gives its URL.
+/// Creates a queue and returns its URL.
 ///
 /// # Panics
 /// When it cannot be made.
@@ -75,10 +75,10 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Makes them.
+    /// Creates all of them.
     ///
     /// # Panics
-    /// When one cannot be made.
+    /// When one of them cannot be created.
     pub async fn create(aws: &LocalAws, scene: &Scene) -> Self {
         create_table(aws, "ledger").await;
         let secrets = aws_sdk_secretsmanager::Client::new(&aws.config());
@@ -93,7 +93,7 @@ impl Resources {
         }
     }
 
-    /// A function that works on them, with AWS at `endpoint`.
+    /// A function that uses these resources, with AWS at `endpoint`.
     #[must_use]
     pub fn function(&self, program: &'static str, endpoint: &str, scene: &Scene) -> Function {
         let [key_id, key, _] = CREDENTIALS;
@@ -115,7 +115,7 @@ impl Resources {
         )
     }
 
-    /// Puts another secret document in.
+    /// Replaces the secret document.
     ///
     /// # Panics
     /// When it is refused.
@@ -124,16 +124,16 @@ impl Resources {
         put.secret_string(document.to_string()).send().await.expect("the secret can be put");
     }
 
-    /// Puts a message into the queue.
+    /// Sends a message to the queue.
     ///
     /// # Panics
     /// When it is refused.
     pub async fn put_message(&self, body: &str) {
         let send = self.sqs.send_message().queue_url(&self.queue_url).message_body(body);
-        send.send().await.expect("the queue takes a message");
+        send.send().await.expect("the queue accepts a message");
     }
 
-    /// Gives out up to ten messages of the queue, which are hidden for `hidden` seconds.
+    /// Receives up to ten messages with a visibility timeout of `hidden` seconds.
     ///
     /// # Panics
     /// When the queue cannot be read.
@@ -151,10 +151,10 @@ impl Resources {
         received.messages.unwrap_or_default()
     }
 
-    /// How many messages wait in the queue, hidden ones too.
+    /// The number of messages in the queue, including hidden ones.
     ///
     /// # Panics
-    /// When the queue cannot be asked.
+    /// When the attributes of the queue cannot be read.
     pub async fn waiting(&self) -> usize {
         let asked = self
             .sqs
@@ -165,12 +165,12 @@ impl Resources {
             .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesDelayed)
             .send()
             .await
-            .expect("the queue can be asked");
+            .expect("the attributes of the queue can be read");
         let counts = asked.attributes.unwrap_or_default();
         counts.values().filter_map(|count| count.parse::<usize>().ok()).sum()
     }
 
-    /// Takes all dead letters out, each as class and body.
+    /// Receives and deletes all dead letters; returns class and body of each.
     ///
     /// # Panics
     /// When the dead-letter queue cannot be read.
@@ -188,7 +188,7 @@ impl Resources {
                 let handle = message.receipt_handle.clone().unwrap_or_default();
                 let delete = self.sqs.delete_message().queue_url(&self.dlq_url);
                 let deleted = delete.receipt_handle(handle).send().await;
-                deleted.expect("a dead letter can be taken out");
+                deleted.expect("a dead letter can be deleted");
                 let attributes = message.message_attributes.unwrap_or_default();
                 let class = attributes.get("class").and_then(|value| value.string_value.clone());
                 letters.push((class.unwrap_or_default(), message.body.unwrap_or_default()));

@@ -1,4 +1,4 @@
-//! A scene: what Feishu sends, Feishu's OpenAPI, and a NAC.
+//! The world around the functions: events from Feishu, Feishu's OpenAPI, and a NAC.
 
 use greenlight::simulator::{FeishuApp, Sent};
 use greenlight::stub::{StubFeishu, StubNac, form_of};
@@ -6,13 +6,13 @@ use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 
-/// The approval that the flows of the suite are for.
+/// The approval definition in the flows of the suite.
 pub const APPROVAL_CODE: &str = greenlight_testkit::request::DEFINITION_ID;
 
-/// What the NAC wants as bearer token.
+/// The bearer token that the NAC accepts.
 pub const NAC_TOKEN: &str = "nac-token";
 
-/// What Feishu sends, Feishu's OpenAPI, and a NAC.
+/// Events from Feishu, stubs of Feishu's OpenAPI and of a NAC.
 #[derive(Clone, Debug)]
 pub struct Scene {
     /// The app in Feishu's console.
@@ -21,7 +21,7 @@ pub struct Scene {
     pub feishu: StubFeishu,
     /// The NAC.
     pub nac: StubNac,
-    /// An HTTP client; making one reads the machine's roots of trust, which takes a while.
+    /// An HTTP client, shared: building one is slow, as it reads the machine's root certificates.
     pub client: Client,
 }
 
@@ -44,36 +44,36 @@ impl Scene {
         Self {
             feishu: StubFeishu::start(app.clone()).await.expect("the stub of Feishu starts"),
             nac: StubNac::start(NAC_TOKEN).await.expect("the stub of the NAC starts"),
-            client: Client::new(None).expect("there is an HTTP client"),
+            client: Client::new(None).expect("an HTTP client can be built"),
             app,
         }
     }
 
-    /// The same Feishu, and a NAC that knows no device yet.
+    /// The same Feishu with a new, empty NAC.
     pub async fn with_another_nac(&self) -> Self {
         let nac = StubNac::start(NAC_TOKEN).await.expect("the stub of the NAC starts");
         Self { nac, ..self.clone() }
     }
 
-    /// Keeps an approved instance at Feishu, with these devices in its table.
+    /// Stores an approved instance at Feishu, with these devices in its table.
     pub fn approve(&self, instance_id: &str, devices: &[&str]) {
         self.approve_as(instance_id, APPROVAL_CODE, devices);
     }
 
-    /// As [`Scene::approve`], of another approval.
+    /// Like [`Scene::approve`], for another approval definition.
     pub fn approve_as(&self, instance_id: &str, definition_id: &str, devices: &[&str]) {
         let form = form_of("", devices);
         self.feishu.put_instance(instance_id, definition_id, "APPROVED", &form);
     }
 
-    /// The event of an instance, signed now.
+    /// A newly signed event of an instance.
     #[must_use]
     pub fn event(&self, event_id: &str, instance_id: &str, status: &str) -> Sent {
         let now = SystemClock.now().as_millis();
         self.app.approval_instance(event_id, APPROVAL_CODE, instance_id, status, now)
     }
 
-    /// Sends to `url`; `host` is the virtual host of an API on a local AWS.
+    /// Sends an event to `url`; `host` is the virtual host of an API on a local AWS.
     ///
     /// # Panics
     /// When no answer comes.
@@ -81,22 +81,22 @@ impl Scene {
         self.try_to_send(url, host, sent).await.expect("an answer comes")
     }
 
-    /// As [`Scene::send_to`], where the server may be gone.
+    /// Like [`Scene::send_to`], for a server that may have stopped.
     ///
     /// # Errors
     /// [`HttpError`] when no answer comes.
     ///
     /// # Panics
-    /// When `url` or `host` is none.
+    /// When `url` or `host` is invalid.
     pub async fn try_to_send(
         &self,
         url: &str,
         host: Option<&str>,
         sent: &Sent,
     ) -> Result<HttpAnswer, HttpError> {
-        let mut request = sent.to_request(url).expect("the URL is one");
+        let mut request = sent.to_request(url).expect("the URL is valid");
         if let Some(host) = host {
-            let host = host.parse().expect("the host is one");
+            let host = host.parse().expect("the host is valid");
             request.headers_mut().insert(http::header::HOST, host);
         }
         let response = self.client.send(request).await?;
@@ -107,8 +107,8 @@ impl Scene {
     }
 }
 
-/// Address number `n`, lower case with colons: the first 256 are those for documentation, the
-/// others follow them in the block of the same registry.
+/// MAC address number `n`, lower case with colons. The first 256 are reserved for documentation;
+/// the others follow in the same registry block.
 #[must_use]
 pub fn device(n: u32) -> String {
     let [_, a, b, c] = (0x5300 + n).to_be_bytes();

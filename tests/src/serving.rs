@@ -12,7 +12,7 @@ use crate::built;
 use crate::local_aws::free_port;
 use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 
-/// `greenlight serve`, ended with this value.
+/// A running `greenlight serve`. It is killed on drop.
 #[derive(Debug)]
 pub struct Serving {
     child: Child,
@@ -20,7 +20,7 @@ pub struct Serving {
     log: JoinHandle<String>,
 }
 
-/// Writes the scene's secret document into `folder`, and gives its path.
+/// Writes the scene's secret document into `folder` and returns its path.
 ///
 /// # Panics
 /// When it cannot be written.
@@ -32,8 +32,8 @@ pub fn secrets(scene: &Scene, folder: &Path) -> PathBuf {
     path
 }
 
-/// The command line with its environment, and the address that it will listen on. `before` are
-/// words that start another program, such as a shell, which then starts it.
+/// The command with its environment, and the address that it will listen on. `before` is the
+/// command line of a wrapper, such as a shell, that starts it.
 #[must_use]
 pub fn serve_command(
     scene: &Scene,
@@ -43,7 +43,7 @@ pub fn serve_command(
 ) -> (Command, String) {
     let listen = format!("127.0.0.1:{}", free_port());
     let mut words = before.iter().map(AsRef::as_ref).chain([greenlight.as_os_str()]);
-    let mut command = Command::new(words.next().expect("there is the program itself"));
+    let mut command = Command::new(words.next().expect("the command line has a program"));
     command
         .args(words)
         .args(["serve", "--listen", &listen, "--data-dir"])
@@ -59,7 +59,7 @@ pub fn serve_command(
 }
 
 impl Serving {
-    /// Starts it with its data in `folder`, and returns when it listens.
+    /// Starts it with the data folder in `folder`, and returns when it listens.
     ///
     /// # Panics
     /// When it does not start.
@@ -67,7 +67,7 @@ impl Serving {
         Self::start_by(scene, folder, &[]).await
     }
 
-    /// As [`Serving::start`], with more on its command line.
+    /// Like [`Serving::start`], with more arguments.
     ///
     /// # Panics
     /// When it does not start.
@@ -77,7 +77,7 @@ impl Serving {
         Self::run(command, &listen).await
     }
 
-    /// As [`Serving::start`], by way of another program, see [`serve_command`].
+    /// Like [`Serving::start`], through a wrapper, see [`serve_command`].
     ///
     /// # Panics
     /// When it does not start.
@@ -86,12 +86,12 @@ impl Serving {
         Self::run(command, &listen).await
     }
 
-    /// Starts what [`serve_command`] gave.
+    /// Starts a command from [`serve_command`].
     ///
     /// # Panics
     /// When it does not start.
     pub async fn run(mut command: Command, listen: &str) -> Self {
-        let mut child = command.spawn().expect("the program is there");
+        let mut child = command.spawn().expect("the program can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         loop {
             let line = lines.next_line().await.expect("its log is text");
@@ -110,47 +110,47 @@ impl Serving {
         Self { child, url: format!("http://{listen}/api/event"), log }
     }
 
-    /// The id of its process.
+    /// The process id.
     ///
     /// # Panics
-    /// When it is gone.
+    /// When the process has ended.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }
 
-    /// Where it takes events.
+    /// The URL of its webhook.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Sets a limit of the running process, as `prlimit` takes it.
+    /// Sets a resource limit of the running process; `prlimit` has the format.
     ///
     /// # Panics
     /// When it cannot be set.
     pub async fn set_limit(&self, limit: &str) {
         let pid = self.child.id().expect("it runs").to_string();
         let status = Command::new("prlimit").args(["--pid", &pid, limit]).status().await;
-        assert!(status.expect("there is `prlimit`").success());
+        assert!(status.expect("`prlimit` can be started").success());
     }
 
-    /// Asks it to stop, and gives what it logged.
+    /// Stops it with SIGTERM and returns its log.
     ///
     /// # Panics
-    /// When it does not end well.
+    /// When it does not exit with status 0.
     pub async fn stop(mut self) -> String {
         let pid = self.child.id().expect("it runs").to_string();
-        let status = Command::new("kill").arg(&pid).status().await.expect("there is `kill`");
+        let status = Command::new("kill").arg(&pid).status().await.expect("`kill` can be started");
         assert!(status.success());
-        assert!(self.child.wait().await.expect("it is ours").success(), "it ends well");
+        assert!(self.child.wait().await.expect("it can be awaited").success(), "it exits with 0");
         self.log.await.expect("its log is read")
     }
 
-    /// Kills it (SIGKILL), and gives what it logged.
+    /// Kills it with SIGKILL and returns its log.
     ///
     /// # Panics
-    /// When it is gone already.
+    /// When the process has ended already.
     pub async fn kill(mut self) -> String {
         self.child.kill().await.expect("it runs");
         self.log.await.expect("its log is read")

@@ -14,11 +14,11 @@ use crate::local_aws::{CREDENTIALS, LocalAws};
 use crate::scene::{APPROVAL_CODE, HttpAnswer, NAC_TOKEN, Scene};
 use crate::{built, tool, workspace};
 
-/// How long to wait for what should happen: longer than a retry, a cold start and a slow machine
-/// together.
+/// How long to wait for an expected result: longer than a retry and a cold start together on a
+/// slow machine.
 pub const TIMEOUT: Duration = Duration::from_mins(3);
 
-/// A deployed stack, with the scene around it.
+/// A deployed stack and its scene.
 #[derive(Debug)]
 pub struct Stack {
     /// Feishu and the NAC.
@@ -28,11 +28,11 @@ pub struct Stack {
     outputs: HashMap<String, String>,
 }
 
-/// Values of parameters of the template, by their names.
+/// Template parameters by name.
 pub type Parameters = std::collections::BTreeMap<&'static str, String>;
 
 impl Stack {
-    /// Deploys what `sam build` built, and puts the secret in.
+    /// Deploys the output of `sam build` and writes the secret.
     ///
     /// # Panics
     /// When it cannot be deployed.
@@ -44,7 +44,7 @@ impl Stack {
             .await
     }
 
-    /// As [`Stack::deploy`], with another template, more parameters, and with this secret.
+    /// Like [`Stack::deploy`], with another template, more parameters and this secret.
     ///
     /// # Panics
     /// When it cannot be deployed.
@@ -71,7 +71,7 @@ impl Stack {
         stack
     }
 
-    /// The operator's command against this stack, and what it printed.
+    /// Runs the operator's command against this stack and returns its output.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -79,7 +79,7 @@ impl Stack {
         Self::run(self.greenlight_command(arguments), input).await
     }
 
-    /// What a command prints that is given `input`.
+    /// Runs a command with `input` on standard input and returns its output.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -89,7 +89,7 @@ impl Stack {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the program is there");
+            .expect("the program can be started");
         let mut stdin = child.stdin.take().expect("it is piped");
         // A command that reads no input may have ended.
         let _ = stdin.write_all(input.as_bytes()).await;
@@ -103,10 +103,10 @@ impl Stack {
         }
     }
 
-    /// The tags of a function that is an output.
+    /// The tags of the function that an output names.
     ///
     /// # Panics
-    /// When AWS does not say it.
+    /// When AWS does not return them.
     #[must_use]
     pub fn tags(&self, function: &str) -> serde_json::Value {
         let name = self.output(function);
@@ -120,10 +120,10 @@ print(json.dumps(client.list_tags(Resource=configuration['FunctionArn'])['Tags']
         serde_json::from_str(&python(&self.aws, &script)).expect("it prints JSON")
     }
 
-    /// As [`Stack::greenlight`], by a user who may do `actions` and nothing else.
+    /// Like [`Stack::greenlight`], by a user who is allowed `actions` only.
     ///
     /// # Panics
-    /// When there cannot be such a user.
+    /// When the user cannot be created.
     pub async fn greenlight_as(&self, actions: &[&str], arguments: &[&str]) -> Ran {
         let actions = serde_json::json!(actions);
         let script = format!(
@@ -159,13 +159,13 @@ print(key['AccessKeyId'], key['SecretAccessKey'])"
     /// An output of the template.
     ///
     /// # Panics
-    /// When it is not there.
+    /// When the template has no such output.
     #[must_use]
     pub fn output(&self, name: &str) -> &str {
-        self.outputs.get(name).unwrap_or_else(|| panic!("the template puts {name} out"))
+        self.outputs.get(name).unwrap_or_else(|| panic!("the template has no output {name}"))
     }
 
-    /// Puts a secret document in.
+    /// Writes the secret document.
     ///
     /// # Panics
     /// When it is refused.
@@ -183,7 +183,7 @@ print(key['AccessKeyId'], key['SecretAccessKey'])"
     /// them.
     ///
     /// # Panics
-    /// When the call fails for another reason than that it is denied.
+    /// When the call fails for another reason than denied access.
     #[must_use]
     pub fn may(&self, function: &str, service: &str, call: &str) -> bool {
         let name = self.output(function);
@@ -210,7 +210,7 @@ except botocore.exceptions.ClientError as error:
         self.send_to("/api/event", sent).await
     }
 
-    /// As [`Stack::send`], to another path.
+    /// Like [`Stack::send`], to another path.
     pub async fn send_to(&self, path: &str, sent: &Sent) -> HttpAnswer {
         let host = format!("{}.execute-api.localhost", self.output("ApiId"));
         let url = format!("{}{path}", self.aws.url());
@@ -220,7 +220,7 @@ except botocore.exceptions.ClientError as error:
     /// Returns when the whitelist holds `devices` and nothing else.
     ///
     /// # Panics
-    /// When it does not come to that.
+    /// After [`TIMEOUT`].
     pub async fn wait_for_whitelist(&self, devices: &[String]) {
         let reached = self.scene.nac.wait_for_whitelist(devices);
         let is_reached = tokio::time::timeout(TIMEOUT, reached).await.is_ok();
@@ -243,10 +243,10 @@ except botocore.exceptions.ClientError as error:
             .item
     }
 
-    /// Returns when the ledger has the event as processed.
+    /// Returns when the ledger has recorded the event as processed.
     ///
     /// # Panics
-    /// When it does not come to that.
+    /// After [`TIMEOUT`].
     pub async fn wait_for_event(&self, event_id: &str) {
         let pk = format!("event#feishu#{}#{event_id}", self.scene.app.tenant_key);
         let processed = async {
@@ -258,10 +258,10 @@ except botocore.exceptions.ClientError as error:
         tokio::time::timeout(TIMEOUT, processed).await.expect("the event is processed");
     }
 
-    /// The next dead letter, which is taken out.
+    /// Receives and deletes the next dead letter.
     ///
     /// # Panics
-    /// When none comes.
+    /// After [`TIMEOUT`].
     pub async fn next_dead_letter(&self) -> Message {
         let sqs = aws_sdk_sqs::Client::new(&self.aws.config());
         let url = self.output("DlqUrl");
@@ -280,17 +280,17 @@ except botocore.exceptions.ClientError as error:
                 }
             }
         };
-        let message = tokio::time::timeout(TIMEOUT, next).await.expect("a dead letter comes");
+        let message = tokio::time::timeout(TIMEOUT, next).await.expect("a dead letter arrives");
         sqs.delete_message()
             .queue_url(url)
             .receipt_handle(message.receipt_handle().unwrap_or_default())
             .send()
             .await
-            .expect("a dead letter can be taken out");
+            .expect("a dead letter can be deleted");
         message
     }
 
-    /// Puts a message into the queue, as any writer could.
+    /// Sends a message to the queue, as any sender could.
     ///
     /// # Panics
     /// When it is refused.
@@ -301,14 +301,14 @@ except botocore.exceptions.ClientError as error:
             .message_body(body)
             .send()
             .await
-            .expect("the queue takes a message");
+            .expect("the queue accepts a message");
     }
 }
 
-/// Makes a policy that bounds roles to what greenlight's functions may do, and gives its ARN.
+/// Creates a permissions boundary with the rights of greenlight's functions; returns its ARN.
 ///
 /// # Panics
-/// When it cannot be made.
+/// When it cannot be created.
 #[must_use]
 pub fn make_boundary(aws: &LocalAws) -> String {
     let script = "import boto3, json
@@ -319,21 +319,21 @@ print(made['Policy']['Arn'])";
     python(aws, script).trim().to_owned()
 }
 
-/// What a command printed, and how it ended.
+/// The output and exit status of a command.
 #[derive(Clone, Debug)]
 pub struct Ran {
-    /// Its exit status.
+    /// The exit status.
     pub status: i32,
-    /// Its answer.
+    /// Standard output.
     pub stdout: String,
-    /// Why it has none.
+    /// Standard error.
     pub stderr: String,
 }
 
-/// The template that `sam build` made.
+/// The path of the template from `sam build`.
 ///
 /// # Panics
-/// When there is none.
+/// When it does not exist.
 #[must_use]
 pub fn built_template() -> PathBuf {
     let template = workspace().join(".aws-sam/build/template.yaml");
@@ -353,7 +353,7 @@ fn sam_deploy(aws: &LocalAws, scene: &Scene, template: &Path, more: &Parameters)
     serde_json::to_writer(&file, &parameters).expect("the parameters can be written");
     let parameters = format!("file://{}", file.path().display());
     let template = template.to_string_lossy();
-    // Looked for beside the template otherwise.
+    // Otherwise SAM looks for it beside the template.
     let config = workspace().join("infra/samconfig.toml");
     let config = config.to_string_lossy();
     let mut deploy = vec!["deploy", "--stack-name", "greenlight", "--no-confirm-changeset"];
@@ -364,8 +364,8 @@ fn sam_deploy(aws: &LocalAws, scene: &Scene, template: &Path, more: &Parameters)
     allow_plain_http(aws);
 }
 
-/// `MaximumConcurrency` is a parameter of the template. CloudFormation hands parameters over as
-/// text and AWS makes a number of it; the local AWS does not, and its poller then fails.
+/// `MaximumConcurrency` is a parameter of the template. CloudFormation passes parameters as text
+/// and AWS converts it to a number; the local AWS does not, and its poller then fails.
 fn number_the_concurrency(aws: &LocalAws) {
     python(
         aws,
@@ -378,9 +378,9 @@ for mapping in client.list_event_source_mappings()['EventSourceMappings']:
     );
 }
 
-/// The queues' policies refuse what comes without TLS, which the local AWS has none of, and dead
-/// dead letters from others than the worker, which tests put there: it is seen to be so, and those
-/// statements are then taken out. The others stay. The header stands for TLS.
+/// Checks that the queues' policies reject calls without TLS, and dead letters from other senders
+/// than the worker, then removes those statements: the local AWS has no TLS, and tests send
+/// dead letters. The other statements stay. The header simulates TLS.
 fn allow_plain_http(aws: &LocalAws) {
     python(
         aws,
@@ -399,12 +399,12 @@ for url in secure.list_queues().get('QueueUrls', []):
     if 'DeadLetter' in url:
         try:
             secure.send_message(QueueUrl=url, MessageBody='x')
-            raise SystemExit('the dead-letter queue takes a message from anybody')
+            raise SystemExit('the dead-letter queue accepts a message from any sender')
         except ClientError as error:
             assert error.response['Error']['Code'] == 'AccessDenied', error
     try:
         plain.get_queue_attributes(**get)
-        raise SystemExit('a queue takes a call without TLS')
+        raise SystemExit('a queue accepts a call without TLS')
     except ClientError as error:
         assert error.response['Error']['Code'] == 'AccessDenied', error
     attributes = {'Policy': json.dumps({**policy, 'Statement': kept})}
@@ -412,12 +412,12 @@ for url in secure.list_queues().get('QueueUrls', []):
     );
 }
 
-/// Runs a few lines of Python with AWS's SDK, and gives what they print.
+/// Runs a Python script with AWS's SDK and returns its output.
 fn python(aws: &LocalAws, script: &str) -> String {
     run(aws, "python", &["-c", script])
 }
 
-/// Runs `sam` and gives what it prints.
+/// Runs `sam` and returns its output.
 fn sam(aws: &LocalAws, arguments: &[&str]) -> String {
     run(aws, "sam", arguments)
 }
@@ -430,7 +430,7 @@ fn run(aws: &LocalAws, program: &str, arguments: &[&str]) -> String {
         .env("AWS_ENDPOINT_URL", aws.url())
         .env("SAM_CLI_TELEMETRY", "0")
         .output()
-        .expect("the tool starts");
+        .expect("the tool can be started");
     assert!(
         output.status.success(),
         "{program} {arguments:?} failed:\n{}\n{}",

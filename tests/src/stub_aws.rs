@@ -1,4 +1,4 @@
-//! AWS behind TLS, as far as the functions ask it, on loopback.
+//! A stub of the AWS calls that the functions make, over TLS on loopback.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::stub_table::StubTable;
 
-/// Secrets Manager, SQS and DynamoDB behind TLS.
+/// Stubs of Secrets Manager, SQS and DynamoDB over TLS.
 #[derive(Debug)]
 pub struct StubAws {
     address: SocketAddr,
@@ -40,7 +40,8 @@ struct AwsInside {
 }
 
 impl StubAws {
-    /// Starts it with `secret`, and writes the machine's roots and its own certificate to `bundle`.
+    /// Starts the stub with `secret`; writes the machine's root certificates and its own one to
+    /// `bundle`.
     ///
     /// # Panics
     /// When the certificate cannot be made or written.
@@ -48,7 +49,7 @@ impl StubAws {
         let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])
             .expect("a certificate can be made");
         let roots = std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt")
-            .expect("the machine has roots of trust");
+            .expect("the machine has root certificates");
         std::fs::write(bundle, format!("{roots}\n{}", pair.cert.pem()))
             .expect("a bundle is written");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der()));
@@ -57,7 +58,7 @@ impl StubAws {
         let config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(vec![pair.cert.der().clone()], key)
-            .expect("the certificate and its key go together");
+            .expect("the key belongs to the certificate");
         let acceptor = TlsAcceptor::from(Arc::new(config));
 
         let (sender, sent) = mpsc::unbounded_channel();
@@ -89,25 +90,25 @@ impl StubAws {
         Self { address, fingerprint, sent, calls }
     }
 
-    /// The SHA-256 of its certificate.
+    /// The SHA-256 fingerprint of its certificate.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Where it is.
+    /// The URL of the stub.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.address.port())
     }
 
-    /// How often it was asked.
+    /// The number of calls.
     #[must_use]
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// The next message that was sent to the queue; `None` when there is none yet.
+    /// The next message that was sent to the queue; `None` if there is none yet.
     pub fn next_message(&mut self) -> Option<Value> {
         self.sent.try_recv().ok()
     }
@@ -126,7 +127,7 @@ async fn call(
         }
         Some("AmazonSQS.SendMessage") => {
             let message: Value = serde_json::from_slice(&body).unwrap_or_default();
-            // SDKs compare it with their own.
+            // SDKs compare this digest with their own.
             let digest = Md5::digest(message["MessageBody"].as_str().unwrap_or_default());
             let digest = format!("{:x}", Bytes::copy_from_slice(&digest));
             let _ = inside.sent.send(message);
@@ -138,7 +139,7 @@ async fn call(
             let Some((status, said)) = inside.table.perform(operation, &input) else {
                 return (
                     StatusCode::BAD_REQUEST,
-                    format!("{target} is not known here").into_bytes(),
+                    format!("the stub does not implement {target}").into_bytes(),
                 );
             };
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);

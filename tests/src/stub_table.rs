@@ -1,5 +1,5 @@
-//! A table of DynamoDB, as far as a ledger and the idempotency of others ask it: conditions hold
-//! while an item is new, and not when it is done.
+//! A stub of a DynamoDB table for the ledger and for the idempotency layers of the contenders:
+//! conditions are true while an item is new, and false once it is done.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Default)]
 pub(crate) struct StubTable(Mutex<HashMap<String, Map<String, Value>>>);
 
-/// What DynamoDB says: status and body.
+/// A response of DynamoDB: status and body.
 pub(crate) type Said = (u16, Value);
 
 impl StubTable {
-    /// Performs an operation of DynamoDB's API. `None` when it is none that is known here.
+    /// Executes an operation of DynamoDB's API; `None` if the stub does not implement it.
     pub(crate) fn perform(&self, operation: &str, input: &Value) -> Option<Said> {
         let mut items = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let said = match operation {
@@ -39,7 +39,7 @@ impl StubTable {
                 }
                 set(item, input);
                 let mut attributes = item.clone();
-                // The only ones that are counted up from nothing.
+                // The only attributes that are incremented from zero.
                 attributes.insert("attempt".to_owned(), json!({"N": "1"}));
                 attributes.insert("effects".to_owned(), json!({"M": {}}));
                 json!({"Attributes": attributes})
@@ -55,7 +55,7 @@ fn key(key: &Value) -> String {
     values.filter_map(|value| value["S"].as_str()).collect()
 }
 
-/// Sets what an update expression sets plainly: `SET #state = :ended, ..`.
+/// Applies the plain assignments of an update expression: `SET #state = :ended, ..`.
 fn set(item: &mut Map<String, Value>, update: &Value) {
     let expression = update["UpdateExpression"].as_str().unwrap_or_default();
     let names = &update["ExpressionAttributeNames"];

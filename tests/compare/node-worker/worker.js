@@ -1,6 +1,7 @@
-// The worker's job with the official Node SDK, the AWS SDK v3 and Powertools for AWS Lambda, as its documentation shows
-// it: a batch of queue messages, all at the same time, each once by the idempotency utility; read the approval instance,
-// put its device on the whitelist. The loop stands in for Lambda's own Node runtime.
+// The worker's job with the official Node SDK, the AWS SDK v3 and Powertools for AWS Lambda, as its
+// documentation shows it: a batch of queue messages, all concurrently, each processed once by the
+// idempotency utility; read the approval instance, put its device on the whitelist. The loop
+// replaces Lambda's own Node runtime.
 "use strict";
 
 const http = require("node:http");

@@ -1,5 +1,6 @@
-// The receiver's job with the official Node SDK and the AWS SDK v3: verify, decrypt, parse, send to the queue, answer
-// 200. Clients and secret are made once, before the first event. The loop stands in for Lambda's own Node runtime.
+// The receiver's job with the official Node SDK and the AWS SDK v3: verify, decrypt, parse, send to
+// the queue, answer 200. Clients and secret are loaded once, before the first event. The loop
+// replaces Lambda's own Node runtime.
 "use strict";
 
 const http = require("node:http");

@@ -1,4 +1,4 @@
-//! A real MariaDB, Debian's, on a free port of loopback.
+//! A real MariaDB server from Debian, on a free loopback port.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tokio::process::Child;
 use super::{USER, as_user, give_to, until_ready};
 use crate::local_aws::free_port;
 
-/// A MariaDB server, ended with this value.
+/// A MariaDB server. It is stopped on drop.
 #[derive(Debug)]
 pub struct MariaDb {
     port: u16,
@@ -19,7 +19,7 @@ pub struct MariaDb {
 }
 
 impl MariaDb {
-    /// Starts it with an empty database, and returns when it answers.
+    /// Starts the server with an empty database, and returns when it answers.
     ///
     /// # Panics
     /// When it is not installed, or does not start.
@@ -67,7 +67,7 @@ impl MariaDb {
         Self { port, _process: process, _folder: folder }
     }
 
-    /// Where it is, without who we are.
+    /// The URL, without credentials.
     #[must_use]
     pub fn url(&self) -> String {
         format!("mysql://127.0.0.1:{}/radius", self.port)

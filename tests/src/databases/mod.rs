@@ -1,4 +1,4 @@
-//! Real databases, Debian's. None of them runs as root.
+//! Real database servers from Debian. None of them runs as root.
 
 mod mariadb;
 mod postgres;
@@ -15,22 +15,22 @@ use tokio::process::Command;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 
-/// The user of each, and the user's password.
+/// User name and password of each server.
 pub const USER: (&str, &str) = ("greenlight", "p@ss/word");
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|us| us.uid() == 0)
 }
 
-/// Makes a folder that of `user`, whom a package has made.
+/// Changes the owner of a folder to `user`, a system user that a package created.
 async fn give_to(user: &str, folder: &Path) {
     if is_root() {
         let status = Command::new("chown").args(["-R", user]).arg(folder).status().await;
-        assert!(status.is_ok_and(|status| status.success()), "there is a user `{user}`");
+        assert!(status.is_ok_and(|status| status.success()), "the user `{user}` exists");
     }
 }
 
-/// `program`, run by `user`.
+/// A command that runs `program` as `user`.
 fn as_user(user: &str, program: &Path) -> Command {
     assert!(program.exists(), "{} is not installed: `cargo verify sql` does it", program.display());
     if !is_root() {
@@ -42,7 +42,7 @@ fn as_user(user: &str, program: &Path) -> Command {
     command
 }
 
-/// Returns when `probe` ends well.
+/// Returns when `probe` succeeds.
 async fn until_ready(probe: &Path, arguments: &[&str]) {
     let mut pause = tokio::time::interval(Duration::from_millis(50));
     for _ in 0..600 {
@@ -54,5 +54,5 @@ async fn until_ready(probe: &Path, arguments: &[&str]) {
             return;
         }
     }
-    panic!("{} says that the server does not answer", probe.display());
+    panic!("timeout: {} reports that the server does not answer", probe.display());
 }

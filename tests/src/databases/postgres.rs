@@ -1,4 +1,4 @@
-//! A real PostgreSQL, Debian's, on a free port of loopback.
+//! A real PostgreSQL server from Debian, on a free loopback port.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tokio::process::Child;
 use super::{USER, as_user, give_to, until_ready};
 use crate::local_aws::free_port;
 
-/// A PostgreSQL server, ended with this value.
+/// A PostgreSQL server. It is stopped on drop.
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
@@ -19,7 +19,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts it with an empty database, and returns when it answers.
+    /// Starts the server with an empty database, and returns when it answers.
     ///
     /// # Panics
     /// When it is not installed, or does not start.
@@ -56,7 +56,7 @@ impl Postgres {
         Self { port, _process: process, _folder: folder }
     }
 
-    /// Where it is, without who we are.
+    /// The URL, without credentials.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://127.0.0.1:{}/postgres", self.port)

@@ -1,4 +1,4 @@
-//! A function as Lambda keeps it.
+//! A function and its process, as Lambda manages them.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::RuntimeApi;
 use crate::{built, log_file};
 
-/// A function: its process is started when it is invoked and there is none, ended at its timeout,
+/// A function. An invocation starts its process if none runs; the process is ended at its timeout,
 /// and may be killed at any moment.
 #[derive(Debug)]
 pub struct Function {
@@ -33,7 +33,7 @@ struct Running {
     process: Child,
 }
 
-/// Kills a function's process, which must be at work.
+/// Kills a function's process during an invocation.
 #[derive(Clone, Debug, Default)]
 pub struct Kill {
     wanted: Arc<Notify>,
@@ -41,18 +41,18 @@ pub struct Kill {
 }
 
 impl Kill {
-    /// Kills it now, or as soon as it begins to work.
+    /// Kills the process now, or as soon as the next invocation starts.
     pub fn now(&self) {
         self.wanted.notify_one();
     }
 
-    /// When it was killed, each time.
+    /// The moments of all kills.
     #[must_use]
     pub fn done(&self) -> Vec<Instant> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How often it was killed.
+    /// The number of kills.
     #[must_use]
     pub fn count(&self) -> usize {
         self.done().len()
@@ -66,23 +66,23 @@ impl Function {
         Self { name, environment, running: None, kill: Kill::default(), logs: Vec::new() }
     }
 
-    /// The same, with another variable in its environment.
+    /// Adds an environment variable.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.environment.insert(name, value.to_owned());
         self
     }
 
-    /// What kills it.
+    /// The handle that kills its process.
     #[must_use]
     pub fn kill(&self) -> Kill {
         self.kill.clone()
     }
 
-    /// Invokes it, and gives its answer; `None` when it did not live to give one.
+    /// Invokes the function and returns its answer; `None` if its process ended before.
     ///
     /// # Panics
-    /// When it cannot be started at all.
+    /// When the process cannot be started.
     pub async fn invoke(&mut self, event: Value, within: Duration) -> Option<Value> {
         let mut running = match self.running.take() {
             Some(running) => running,
@@ -110,7 +110,7 @@ impl Function {
         None
     }
 
-    /// What its processes printed, oldest first.
+    /// Returns the output of its processes, oldest first.
     ///
     /// # Panics
     /// When it cannot be read.

@@ -1,4 +1,4 @@
-//! What Lambda's event source mapping does between a queue and a function.
+//! Lambda's event source mapping between a queue and a function.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::Function;
 
-/// Takes batches from a queue, invokes a function with them, and deletes what it does not name.
+/// Receives batches, invokes a function with each, and deletes the messages that it does not
+/// report as failed.
 #[derive(Clone, Debug)]
 pub struct Mapping {
     sqs: Client,
@@ -17,14 +18,15 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Between the queue at `queue_url` and a function that has `within` for a batch; the
-    /// visibility timeout is as long.
+    /// A mapping from the queue at `queue_url` to a function. `within` is the timeout of a batch
+    /// and the visibility timeout.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, queue_url: &str, within: Duration) -> Self {
         Self { sqs: Client::new(config), queue_url: queue_url.to_owned(), within }
     }
 
-    /// One batch of ten at most. `None` when the queue gave nothing; else how many were deleted.
+    /// Processes one batch of at most ten messages and returns the number of deleted ones; `None`
+    /// if no message was received.
     ///
     /// # Panics
     /// When the queue cannot be read.
@@ -66,13 +68,13 @@ impl Mapping {
     }
 }
 
-/// What must come back; `None` when the answer is no answer to a batch.
+/// The ids of the failed messages; `None` if the answer is not a batch response.
 fn failures(answer: &Value) -> Option<Vec<&str>> {
     let failures = answer["batchItemFailures"].as_array()?;
     Some(failures.iter().filter_map(|failure| failure["itemIdentifier"].as_str()).collect())
 }
 
-/// The event with which Lambda invokes a function for a batch.
+/// The SQS event of a batch.
 #[must_use]
 pub fn sqs_event(messages: &[Message]) -> Value {
     let record = |message: &Message| {

@@ -1,5 +1,5 @@
-//! What a function's bootstrap sees of Lambda: the Runtime API, on loopback; and what Lambda does
-//! around it: starts it, ends it at its timeout, feeds it from a queue.
+//! An emulation of Lambda: the Runtime API on loopback, start and timeout of a function's process,
+//! and the event source mapping from a queue.
 
 mod function;
 mod mapping;
@@ -51,7 +51,7 @@ impl Drop for RuntimeApi {
 }
 
 impl RuntimeApi {
-    /// Starts it.
+    /// Starts the API.
     ///
     /// # Panics
     /// When loopback has no free port.
@@ -65,13 +65,13 @@ impl RuntimeApi {
             .with_state(Arc::new(inside));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        // Without it an answer may wait 40 ms for an acknowledgement.
+        // Without TCP_NODELAY an answer may wait 40 ms for an acknowledgement.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { address, invocations, answers, server: server.abort_handle() }
     }
 
-    /// What the bootstrap has in its environment.
+    /// The environment variables of the bootstrap.
     #[must_use]
     pub fn environment(&self) -> HashMap<&'static str, String> {
         HashMap::from([
@@ -86,18 +86,18 @@ impl RuntimeApi {
         ])
     }
 
-    /// Invokes the function, and gives its answer.
+    /// Invokes the function and returns its answer.
     ///
     /// # Panics
-    /// When the function is gone.
+    /// When the function has ended.
     pub async fn invoke(&mut self, event: Value) -> Value {
         self.invoke_within(event, Duration::from_mins(1)).await
     }
 
-    /// As [`RuntimeApi::invoke`], with the time that the function is given.
+    /// Like [`RuntimeApi::invoke`], with a timeout.
     ///
     /// # Panics
-    /// When the function is gone.
+    /// When the function has ended.
     pub async fn invoke_within(&mut self, event: Value, within: Duration) -> Value {
         let deadline = SystemTime::now() + within;
         let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -123,7 +123,7 @@ async fn next(State(inside): State<Arc<Inside>>) -> Response {
     (headers, event.to_string()).into_response()
 }
 
-/// `what` is `response` or `error`; both come back as they are.
+/// Returns the body unchanged; `what` is `response` or `error`.
 async fn answer(
     State(inside): State<Arc<Inside>>,
     Path((_id, _what)): Path<(String, String)>,
@@ -134,7 +134,7 @@ async fn answer(
     StatusCode::ACCEPTED
 }
 
-/// An event as an HTTP API hands it over, payload format 2.0.
+/// The event of an HTTP API, payload format 2.0.
 #[must_use]
 pub fn http_api_event(headers: &[(&'static str, String)], body: &str) -> Value {
     let headers: serde_json::Map<String, Value> =

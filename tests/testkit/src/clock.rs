@@ -1,4 +1,4 @@
-//! A clock that a test sets.
+//! A clock that a test controls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,29 +8,29 @@ use greenlight_core::Timestamp;
 use greenlight_core::ports::Clock;
 use tokio::sync::watch;
 
-/// Stands still unless a test advances it. Clones are the same clock.
+/// A clock that stands still unless a test advances it. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct TestClock {
     now: Arc<AtomicI64>,
     sleeps: Sleeps,
 }
 
-/// What a sleep does.
+/// The behaviour of sleeps.
 #[derive(Clone, Debug)]
 enum Sleeps {
-    /// Advances the clock.
+    /// A sleep advances the clock and ends at once.
     Advance,
-    /// Ends once sleeps of its duration were ended.
+    /// A sleep ends once [`TestClock::end_sleeps`] covers its duration.
     EndUpTo(Arc<watch::Sender<Option<Duration>>>),
 }
 
 impl TestClock {
-    /// A clock whose sleeps never end, unless [`TestClock::end_sleeps`] says so.
+    /// A clock whose sleeps end only through [`TestClock::end_sleeps`].
     pub fn standing(now: Timestamp) -> Self {
         Self::new(now, Sleeps::EndUpTo(Arc::new(watch::Sender::new(None))))
     }
 
-    /// A clock that a sleep advances by its duration, at once.
+    /// A clock that each sleep advances by its duration, at once.
     pub fn advanced_by_sleeps(now: Timestamp) -> Self {
         Self::new(now, Sleeps::Advance)
     }
@@ -39,13 +39,13 @@ impl TestClock {
         Self { now: Arc::new(AtomicI64::new(now.as_millis())), sleeps }
     }
 
-    /// Advances it.
+    /// Advances the clock.
     pub fn advance(&self, duration: Duration) {
-        let millis = i64::try_from(duration.as_millis()).expect("a test lasts no ages");
+        let millis = i64::try_from(duration.as_millis()).expect("the duration fits into i64");
         self.now.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// Ends all sleeps of this duration or a shorter one, those to come too.
+    /// Ends all current and future sleeps of at most this duration.
     pub fn end_sleeps(&self, up_to: Duration) {
         if let Sleeps::EndUpTo(ended) = &self.sleeps {
             ended.send_replace(Some(up_to));

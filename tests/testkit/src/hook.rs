@@ -1,5 +1,4 @@
-//! A hook around each call of a port: it can count calls, fail, panic, wait for ever, or crash a
-//! worker at a chosen point.
+//! Hooks around port calls: to count them, fail, panic, hang, or crash a worker at a chosen point.
 
 use greenlight_core::Failure;
 use greenlight_core::audit::AttemptRecord;
@@ -38,12 +37,12 @@ pub enum PortCall {
     SendDeadLetter,
 }
 
-/// What happens around the calls of a port.
+/// Code that runs before and after each call of a port.
 pub trait Hook: Send + Sync {
-    /// Before a call.
+    /// Runs before a call.
     fn before(&self, call: &PortCall) -> impl Future<Output = ()> + Send;
 
-    /// After a call; `has_succeeded` says whether it did what it is for.
+    /// Runs after a call; `has_succeeded` is false for errors and rejected commands.
     fn after(&self, call: &PortCall, has_succeeded: bool) -> impl Future<Output = ()> + Send;
 }
 

@@ -1,4 +1,4 @@
-//! What the tests of several crates share.
+//! Test helpers that several crates share.
 
 pub mod clock;
 pub mod hook;

@@ -1,4 +1,4 @@
-//! Ports in memory.
+//! In-memory implementations of ports.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use greenlight_core::ports::{
 };
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 
-/// The state machine over a map. It files nothing.
+/// The ledger's state machine over a map. It keeps no audit trail.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLedger {
     records: Arc<Mutex<BTreeMap<RequestKey, Record>>>,
@@ -23,7 +23,7 @@ pub struct MemoryLedger {
 }
 
 impl MemoryLedger {
-    /// The record of a request, if it was ever claimed.
+    /// The record of a request; `None` if it was never claimed.
     pub fn record(&self, request: &RequestKey) -> Option<Record> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).get(request).cloned()
     }
@@ -120,12 +120,12 @@ impl KeepBreakers for MemoryLedger {
     }
 }
 
-/// A dead-letter queue that takes everything: bodies with their reasons, in order.
+/// A dead-letter queue that keeps bodies and reasons in order.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDeadLetters(Arc<Mutex<Vec<(String, Reason)>>>);
 
 impl MemoryDeadLetters {
-    /// What is in it.
+    /// All dead letters.
     pub fn all(&self) -> Vec<(String, Reason)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -139,7 +139,7 @@ impl SendDeadLetter for MemoryDeadLetters {
     }
 }
 
-/// A queue that takes everything, fails, or never answers.
+/// A queue that accepts every request, fails, or never answers.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryQueue {
     requests: Arc<Mutex<Vec<Request>>>,
@@ -155,7 +155,7 @@ enum QueueBehaviour {
 }
 
 impl MemoryQueue {
-    /// A queue that takes nothing.
+    /// A queue that fails with `error`.
     pub fn failing(error: QueueError) -> Self {
         Self { behaviour: QueueBehaviour::Fails(error), ..Self::default() }
     }
@@ -165,7 +165,7 @@ impl MemoryQueue {
         Self { behaviour: QueueBehaviour::Hangs, ..Self::default() }
     }
 
-    /// What is in it, in order.
+    /// All requests, in order.
     pub fn all(&self) -> Vec<Request> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

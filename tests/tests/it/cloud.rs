@@ -1,5 +1,5 @@
-//! The deployed template on a local AWS: both real Lambda binaries, events over the HTTP API, IAM
-//! enforced, Feishu and the NAC outside.
+//! The deployed template on a local AWS: both Lambda binaries, events over the HTTP API, IAM
+//! enforced, Feishu and the NAC as stubs.
 
 use aws_sdk_sqs::types::Message;
 use greenlight::stub::StubNac;
@@ -9,7 +9,7 @@ use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
 use greenlight_tests::stack::{Parameters, Stack, TIMEOUT, built_template, make_boundary};
 
-/// One stack for all of it: a deployment takes longer than everything that is done with it.
+/// One stack for all checks: a deployment takes longer than all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deployed_template_does_its_job() {
     let stack = Stack::deploy().await;
@@ -38,7 +38,7 @@ async fn an_approval_puts_its_devices_on_the_whitelist_once(stack: &Stack) {
     assert_eq!(stack.send(&event).await.status, 200);
     stack.wait_for_whitelist(&devices).await;
 
-    // Guarantees 4 and 5: the same event again, and another event id of the same instance.
+    // Guarantees 4 and 5: the same event again, and another event of the same instance.
     assert_eq!(stack.send(&event).await.status, 200);
     let other_id = stack.scene.event("e-2", "I-1", "APPROVED");
     assert_eq!(stack.send(&other_id).await.status, 200);
@@ -68,7 +68,7 @@ async fn an_unprocessable_form_is_in_the_dead_letter_queue_with_its_reason(stack
     assert!(attribute(&letter, "reason").contains("letter O at position 16"), "{letter:?}");
     assert_eq!(attribute(&letter, "receive_count"), "1");
     assert!(letter.body().is_some_and(|body| body.contains("\"I-2\"")), "{letter:?}");
-    // The good device of the same form.
+    // The good device of the same form is added.
     stack.wait_for_whitelist(&[device(1), device(2), device(3), device(5)]).await;
 }
 
@@ -88,7 +88,7 @@ async fn a_message_that_someone_put_into_the_queue_is_not_believed(stack: &Stack
     };
     stack.put_message(&forged("another", "I-1")).await;
     assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "not_configured");
-    // Guarantee 12: Feishu knows no such instance, so nothing is done.
+    // Guarantee 12: Feishu does not know the instance, so nothing is done.
     let known = greenlight_tests::scene::APPROVAL_CODE;
     stack.put_message(&forged(known, "I-forged")).await;
     assert_eq!(attribute(&stack.next_dead_letter().await, "class"), "source_rejected");
@@ -101,7 +101,7 @@ async fn a_nac_that_is_down_gets_its_devices_when_it_is_up(stack: &Stack) {
     let event = stack.scene.event("e-7", "I-3", "APPROVED");
     assert_eq!(stack.send(&event).await.status, 200);
     let tried = stack.scene.nac.wait_for_calls(calls + 3);
-    tokio::time::timeout(TIMEOUT, tried).await.expect("the worker tries");
+    tokio::time::timeout(TIMEOUT, tried).await.expect("the worker starts an attempt");
     stack.scene.nac.set_down(false);
     stack
         .wait_for_whitelist(&[device(1), device(2), device(3), device(5), device(6), device(7)])
@@ -116,7 +116,7 @@ async fn the_ledger_holds_what_was_done(stack: &Stack) {
     assert_eq!(item["effects"].as_m().expect("a map").len(), 3);
 }
 
-/// The roles are those of the template; who may do more than its job could be made to.
+/// The template's roles are enforced: a function is allowed the calls that it needs and no other.
 fn the_functions_may_do_nothing_else(stack: &Stack) {
     let (table, queue) = (stack.output("LedgerTable"), stack.output("QueueUrl"));
     let dead_letters = stack.output("DlqUrl");
@@ -137,8 +137,8 @@ fn the_functions_may_do_nothing_else(stack: &Stack) {
 }
 
 /// Two approvals for two NACs, each with its own credentials, a secret path, a VPC, a boundary and
-/// tags: from parameters alone, with the same bundle. The local AWS takes network and boundary and
-/// does nothing with them: what the template says of them is another test's.
+/// tags, from parameters only, with the same bundle. The local AWS accepts network and boundary
+/// but does not enforce them; `template` checks them.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_approvals_and_two_nacs_need_parameters_alone() {
     let (scene, aws) = (Scene::set().await, LocalAws::start().await);
@@ -173,7 +173,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
     ]);
     let secret = scene.app.secret_document(NAC_TOKEN);
     let stack = Stack::deploy_with(scene, aws, &built_template(), &parameters, &secret).await;
-    // Before any worker has started, the command asks for what the flows of the parameter need.
+    // Before a worker has started, the command prompts for the secrets that the flows need.
     let lines = format!("targets.office.token={NAC_TOKEN}\ntargets.lab.token=lab-token\n");
     let set = stack.greenlight(&["secrets", "set"], &lines).await;
     assert_eq!(set.status, 0, "{}", set.stderr);
@@ -181,7 +181,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
     let path = "/a-secret-segment/api/event";
     assert!(stack.output("WebhookUrl").ends_with(path), "{}", stack.output("WebhookUrl"));
     let check = stack.scene.app.url_check("x");
-    assert_eq!(stack.send_to("/api/event", &check).await.status, 404, "strangers reach nothing");
+    assert_eq!(stack.send_to("/api/event", &check).await.status, 404, "the default path is closed");
     stack.scene.approve("I-1", &[&device(1)]);
     stack.scene.approve_as("I-2", "LAB-1", &[&device(2)]);
     let now = SystemClock.now().as_millis();
@@ -203,7 +203,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
         let tags = stack.tags(function);
         assert_eq!(tags["CostCenter"], "42", "{tags}");
     }
-    // A sender that is not named puts nothing into the queue, whatever their own policy allows.
+    // The queue rejects senders that it does not name, whatever their own policy allows.
     let send =
         ["sqs:SendMessage", "dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"];
     let actions = [send.as_slice(), &["cloudformation:DescribeStacks"]].concat();
@@ -211,5 +211,5 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
     let stranger = stack.greenlight_as(&actions, &words).await;
     let said = "these credentials are not allowed sqs:SendMessage";
     assert!(stranger.status == 1 && stranger.stderr.contains(said), "{}", stranger.stderr);
-    assert_eq!(stack.greenlight(&words, "").await.status, 0, "an operator who is named may");
+    assert_eq!(stack.greenlight(&words, "").await.status, 0, "a named operator is allowed");
 }

@@ -1,4 +1,4 @@
-//! The command as a process, over SQLite: exit statuses, prompts, and JSON for scripts.
+//! The command as a process, over SQLite: exit statuses, prompts and JSON output.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use greenlight_stores::sqlite::Database;
 use greenlight_testkit::request::request;
 use serde_json::{Value, json};
 
-/// What a run printed, and its exit status.
+/// The output and exit status of a run.
 #[derive(Debug)]
 struct Ran {
     status: i32,
@@ -18,7 +18,7 @@ struct Ran {
 }
 
 impl Ran {
-    /// The lines of standard output, each as JSON.
+    /// Parses each line of standard output as JSON.
     fn json(&self) -> Vec<Value> {
         let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{self:?}"));
         self.stdout.lines().map(line).collect()
@@ -73,16 +73,16 @@ async fn exit_statuses_say_what_kind_of_failure_it_was() {
         (&data, &["grants"], 0),
         (&data, &["dlq", "list"], 0),
         (&data, &["dlq", "show", "1"], 0),
-        // There is no such folder.
+        // The data folder does not exist.
         (&absent, &["status"], 1),
-        // What was asked for is not there.
+        // The requested item does not exist.
         (&data, &["dlq", "show", "99"], 3),
         (&data, &["dlq", "redrive", "99", "--yes"], 3),
         (&data, &["dlq", "redrive", "--class", "no_such_class", "--yes"], 3),
         (&data, &["dlq", "discard", "99", "--reason", "none", "--yes"], 3),
         (&data, &["audit", "I-99"], 3),
         (&data, &["replay", "I-99"], 3),
-        // The command line is wrong.
+        // The command line is invalid.
         (&data, &["dlq", "redrive"], 2),
         (&data, &["dlq", "discard", "1", "--yes"], 2),
         (&data, &["status", "--no-such-flag"], 2),
@@ -93,7 +93,7 @@ async fn exit_statuses_say_what_kind_of_failure_it_was() {
     }
 }
 
-/// Without a terminal no question can be asked, so that nothing happens without `--yes`.
+/// Without a terminal the command cannot prompt, so it changes nothing without `--yes`.
 #[tokio::test]
 async fn prompts_are_refused_where_there_is_no_terminal() {
     let (_folder, data) = folder().await;
@@ -109,7 +109,7 @@ async fn prompts_are_refused_where_there_is_no_terminal() {
     }
     let left = run(&data, &["dlq", "list", "--json"]).await.json();
     assert_eq!(left.len(), 2, "{left:?}");
-    // A dry run changes nothing, and asks for nothing.
+    // A dry run changes nothing and does not prompt.
     let dry = run(&data, &["dlq", "redrive", "1", "--dry-run", "--json"]).await;
     assert_eq!(dry.json(), [json!({"id": "1", "is_back": false, "number": 1, "of": 1})]);
     let status = run(&data, &["status", "--json"]).await.json();
@@ -139,7 +139,7 @@ async fn json_is_one_object_per_line() {
     }
 }
 
-/// Problems of an instance are in the answer, and in the exit status.
+/// Problems of an instance are in the output and in the exit status.
 #[tokio::test]
 async fn flows_plan_ends_with_status_1_when_the_instance_has_problems() {
     let folder = tempfile::tempdir().unwrap();

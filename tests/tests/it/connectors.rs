@@ -1,6 +1,6 @@
-//! Each connector that is built in, against a stub that answers as its product does:
-//! `contracts/NAME.toml` says what is asked, exactly, and what is answered. A new connector needs a
-//! new file and no Rust.
+//! Contract tests: each built-in connector runs against a stub of its product.
+//! `contracts/NAME.toml` has the exact requests and their answers. A new connector needs a new file
+//! and no Rust.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -28,11 +28,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// What a product does.
+/// The contract of a connector.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Contract {
-    /// Of the target in `flows.toml`.
+    /// The target's `params` in `flows.toml`.
     #[serde(default)]
     params: BTreeMap<String, toml::Value>,
     /// The target's part of the secret.
@@ -41,13 +41,13 @@ struct Contract {
     case: Vec<Case>,
 }
 
-/// One call, all that is exchanged over it, and what it comes to.
+/// One call with its exchanges and its outcome.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
     operation: String,
-    /// Of the flow, besides those that are always there.
+    /// Variables of the flow, besides the built-in ones.
     #[serde(default)]
     fields: BTreeMap<String, Value>,
     /// `done`, `already_exists`, `retry CLASS` or `give_up CLASS`.
@@ -60,7 +60,7 @@ struct Case {
 struct Exchange {
     /// Method, path and query.
     ask: String,
-    /// Those that matter.
+    /// The headers to compare.
     #[serde(default)]
     headers: BTreeMap<String, String>,
     json: Option<Value>,
@@ -78,17 +78,17 @@ struct RecordedAnswer {
     text: Option<String>,
 }
 
-/// What is still to be asked, and what was asked otherwise.
+/// The remaining exchanges, and the differences found.
 #[derive(Debug, Default)]
 struct Script {
     left: VecDeque<Exchange>,
     problems: Vec<String>,
 }
 
-/// A value that no contract can know, as it is made by chance.
+/// Matches any value, such as a random one.
 const ANYTHING: &str = "*";
 
-/// `expected` with [`ANYTHING`] in it, word for word otherwise.
+/// Whether `asked` equals `expected`, in which [`ANYTHING`] matches any text.
 fn fits(expected: &str, asked: &str) -> bool {
     let mut rest = asked;
     let mut parts = expected.split(ANYTHING);
@@ -123,23 +123,23 @@ fn json_fits(expected: &Value, asked: &Value) -> bool {
 impl Exchange {
     fn problem(&self, ask: &str, headers: &HeaderMap, body: &str) -> Option<String> {
         if !fits(&self.ask, ask) {
-            return Some(format!("asked {ask:?} and not {:?}", self.ask));
+            return Some(format!("request {ask:?}, expected {:?}", self.ask));
         }
         for (name, value) in &self.headers {
             let sent = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
             if !fits(value, sent) {
-                return Some(format!("{ask}: the header {name} is {sent:?} and not {value:?}"));
+                return Some(format!("{ask}: the header {name} is {sent:?}, expected {value:?}"));
             }
         }
         let sent: Value = serde_json::from_str(body).unwrap_or_default();
         match (&self.json, &self.text) {
             (Some(json), _) if !json_fits(json, &sent) => {
-                Some(format!("{ask}: the body is {body} and not {json}"))
+                Some(format!("{ask}: the body is {body}, expected {json}"))
             }
             (None, Some(text)) if text != body => {
-                Some(format!("{ask}: the body is {body} and not {text}"))
+                Some(format!("{ask}: the body is {body}, expected {text}"))
             }
-            (None, None) if !body.is_empty() => Some(format!("{ask}: there is a body: {body}")),
+            (None, None) if !body.is_empty() => Some(format!("{ask}: unexpected body: {body}")),
             _ => None,
         }
     }
@@ -155,7 +155,7 @@ async fn answer(
     let mut script = script.lock().unwrap();
     let ask = format!("{method} {uri}");
     let Some(exchange) = script.left.pop_front() else {
-        script.problems.push(format!("{ask}: nothing more should be asked"));
+        script.problems.push(format!("{ask}: unexpected request"));
         return StatusCode::IM_A_TEAPOT.into_response();
     };
     let body = String::from_utf8_lossy(&body);
@@ -170,8 +170,8 @@ async fn answer(
     response
 }
 
-/// The call of a case, against a stub that answers as its exchanges say; with what the stub says of
-/// it.
+/// Performs the call of a case against a stub that plays its exchanges; returns the differences
+/// that the stub found.
 async fn perform(
     connector: &Connector,
     contract: &Contract,
@@ -232,15 +232,15 @@ async fn play(
     let script = script.lock().unwrap();
     let mut problems = script.problems.clone();
     if shown != case.outcome {
-        problems.push(format!("it came to {shown:?} and not {:?}: {result:?}", case.outcome));
+        problems.push(format!("the outcome is {shown:?}, expected {:?}: {result:?}", case.outcome));
     }
     if !script.left.is_empty() {
-        problems.push(format!("{} exchanges are left", script.left.len()));
+        problems.push(format!("{} exchanges did not happen", script.left.len()));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n    ")) }
 }
 
-/// Plays all cases, and gives what went otherwise.
+/// Plays all cases and returns the differences.
 async fn play_all(
     name: &str,
     connector: &Connector,
@@ -256,8 +256,7 @@ async fn play_all(
     failed
 }
 
-/// Answers that no API gives: a login page, a page of a web server, a plain word, with their
-/// content types.
+/// Answers that no API sends: a login page, a web server's page, a plain word, with content types.
 const MISFITS: [(&str, &str); 4] = [
     ("text/html; charset=utf-8", "<!DOCTYPE html>\n<html><head><title>Login</title></head></html>"),
     ("application/json", "\u{feff} <HTML><body>It works!</body></HTML>"),
@@ -265,7 +264,7 @@ const MISFITS: [(&str, &str); 4] = [
     ("text/plain", "OK"),
 ];
 
-/// Whatever step of whatever operation it is, and whatever its rules say of the status alone.
+/// In every step of every operation, whatever the rules for the status are.
 #[tokio::test]
 async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connector() {
     let client = Client::new(None).unwrap();
@@ -280,8 +279,8 @@ async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connect
                 let statuses = [Some(200), Some(shown).filter(|it| [201, 404, 409].contains(it))];
                 for status in statuses.into_iter().flatten() {
                     for (content_type, text) in MISFITS {
-                        // A status that is no success by itself need not have a body
-                        // that is read.
+                        // The body of an answer that is not successful need not be
+                        // parsed.
                         if status >= 400 && !content_type.contains("html") {
                             continue;
                         }
@@ -307,11 +306,11 @@ async fn g18_an_answer_of_another_shape_is_never_done_in_any_step_of_any_connect
             }
         }
     }
-    println!("{played} answers of another shape, none of them done");
+    println!("{played} answers of another shape, none of them counts as done");
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
-/// The connectors that speak HTTP.
+/// The connectors that use HTTP.
 fn over_http() -> Vec<(String, Connector)> {
     let built_in = Connectors::built_in();
     let connector = |(name, text): (&str, &str)| match AnyConnector::parse(name, text).unwrap() {
@@ -343,22 +342,21 @@ async fn every_connector_keeps_its_contract() {
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
-/// The walk-through of docs/connectors.md does what it says: its connector keeps its contract.
+/// The connector of the walk-through in docs/connectors.md keeps its contract.
 #[tokio::test]
 async fn the_walk_through_works() {
     let page = fs::read_to_string(workspace().join("docs/connectors.md")).unwrap();
     let (_, walk) = page.split_once("## A NAC that is not in the list").unwrap();
     let blocks: Vec<&str> =
         walk.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    let [connector, contract] = blocks[..] else { panic!("two files are written") };
+    let [connector, contract] = blocks[..] else { panic!("the walk-through has two files") };
     let connector = Connector::parse("acme", connector).unwrap();
     let contract: Contract = toml::from_str(contract).unwrap();
     let failed = play_all("acme", &connector, &contract, &Client::new(None).unwrap()).await;
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
-/// What a request is made of, read back: the path's segments, query, headers, and the body's tree
-/// or text.
+/// A parsed request: path segments, query, headers, and the body as a tree or text.
 #[derive(Debug, PartialEq)]
 struct Parts {
     segments: Vec<String>,
@@ -395,7 +393,7 @@ impl Parts {
         }
     }
 
-    /// The same with another text in place of `marker`.
+    /// The same request with `text` in place of `marker`.
     fn with(&self, marker: &str, text: &str) -> Self {
         let put = |old: &String| old.replace(marker, text);
         let pairs = |pairs: &[(String, String)]| {
@@ -410,7 +408,7 @@ impl Parts {
     }
 }
 
-/// A tree with its texts changed.
+/// A JSON tree with its strings replaced.
 fn tree(value: &Value, put: &impl Fn(&String) -> String) -> Value {
     match value {
         Value::String(text) => Value::String(put(text)),
@@ -423,8 +421,8 @@ fn tree(value: &Value, put: &impl Fn(&String) -> String) -> Value {
     }
 }
 
-/// Every request of an operation, with `value` for all that a form, an answer or the operator
-/// gives.
+/// All requests of an operation, with `value` in place of each value from a form, an answer or the
+/// operator.
 fn requests(
     connector: &Connector,
     operation: &str,
@@ -464,7 +462,7 @@ fn requests(
     })
 }
 
-/// Is never asked.
+/// An HTTP client that is never called.
 #[derive(Clone)]
 struct NoNetwork;
 

@@ -1,7 +1,7 @@
-//! A crash at every await of an attempt: before and after each call of a port.
+//! Crashes at every await of an attempt: before and after each call of a port.
 //!
-//! Stores, source and target are real ones: SQLite, Feishu's client and the HTTP connector over
-//! loopback.
+//! Stores, source and target are the real ones: SQLite, Feishu's client, and the HTTP connector
+//! over loopback.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 #[derive(Clone, Debug)]
 struct Fate {
     reached: Arc<AtomicUsize>,
-    /// Counted from 1; 0 kills none.
+    /// The number of the point, from 1; 0 kills no worker.
     fatal: usize,
     killed: Arc<Notify>,
 }
@@ -53,7 +53,8 @@ impl Fate {
     }
 }
 
-/// A point before and after each call of a port. No effect is repeated once it is recorded.
+/// A crash point before and after each call of a port. Also checks that no recorded effect is
+/// repeated.
 #[derive(Clone, Debug)]
 struct Crash {
     fate: Fate,
@@ -79,7 +80,7 @@ impl Hook for Crash {
     }
 }
 
-/// Where the clocks of these tests begin.
+/// The initial time of all clocks here.
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 const HELD_FOR: Duration = Duration::from_secs(90);
@@ -98,13 +99,13 @@ impl Ports for Mortal {
     type Clock = TestClock;
 }
 
-/// One approval, from its event to its end.
+/// One approval, from its event to its completion.
 struct Case {
     scene: Scene,
     database: Database,
     clock: TestClock,
     recorded: Arc<Mutex<BTreeSet<EffectKey>>>,
-    /// The good devices of the form.
+    /// The valid devices of the form.
     good: Vec<String>,
     is_bad: bool,
     flows: String,
@@ -113,7 +114,7 @@ struct Case {
 const FLOWS: &str = include_str!("../../../infra/flows.toml");
 
 impl Case {
-    /// With two good devices, and a mistyped one if `is_bad`.
+    /// A case with two valid devices, and a mistyped one if `is_bad`.
     async fn new(scene: &Scene, number: usize, is_bad: bool) -> Self {
         let scene = scene.with_another_nac().await;
         let bad = if is_bad { "00:00:5e:00:53:0O" } else { "" };
@@ -166,7 +167,7 @@ impl Case {
         (body.to_owned(), Lease { id: lease_id.into(), until: now.plus(HELD_FOR) }, now)
     }
 
-    /// Delivers once; `None` when it was killed.
+    /// Delivers the message once; `None` if the worker was killed.
     async fn deliver(&self, body: &str, lease_id: &str, fate: &Fate) -> Option<Disposition> {
         let (body, lease, now) = self.message(body, lease_id);
         let processor = self.processor(fate);
@@ -186,7 +187,7 @@ impl Case {
         }
     }
 
-    /// Delivers until it ends. A lease that a dead worker holds is waited for.
+    /// Delivers the message until the request ends. Waits for the lease of a dead worker to expire.
     async fn deliver_to_the_end(&self, body: &str, lease_id: &str) {
         for attempt in 0..5 {
             let lease_id = format!("{lease_id}-{attempt}");
@@ -199,7 +200,7 @@ impl Case {
                 Disposition::RetryAfter { .. } => self.clock.advance(HELD_FOR),
             }
         }
-        panic!("it does not end");
+        panic!("the request does not end");
     }
 
     async fn check(&self, first_owner: &str, body: &str) {
@@ -207,7 +208,7 @@ impl Case {
         let letters = self.database.dead_letters().await.unwrap();
         assert_eq!(!letters.is_empty(), self.is_bad, "{letters:?}");
 
-        // Guarantee 7: the first worker continues, long after its lease expired.
+        // Guarantee 7: the first worker continues long after its lease has expired.
         let request = Request::parse(body).unwrap();
         let key = EffectKey::from("nac/add/late");
         let effect = Effect { outcome: EffectOutcome::Done, at: self.clock.now() };
@@ -271,12 +272,11 @@ async fn g04_05_06_07_11_hold_after_a_crash_at_every_await() {
         assert!(points > 10, "claim, read, act, record, complete have two points each: {points}");
         println!("bad form {is_bad}: {points} points");
     }
-    println!("{number} runs, {repeated} calls repeated because a crash came before the record");
+    println!("{number} runs, {repeated} calls repeated after a crash before the record");
     assert!(repeated > 0, "crashes between the call and its record were among them");
 }
 
-/// The device is on the list at the end only if it was removed before it was added, on every
-/// attempt.
+/// The device is on the list at the end only if every attempt removes it before it adds it.
 #[tokio::test(flavor = "multi_thread")]
 async fn g16_actions_keep_their_order_after_a_crash_at_every_await() {
     let scene = Scene::set().await;
@@ -302,7 +302,7 @@ async fn g16_actions_keep_their_order_after_a_crash_at_every_await() {
     println!("two actions per device: {points} points");
 }
 
-/// A source that panics for one instance, and never answers for another.
+/// A source that panics for one instance and never answers for another.
 #[derive(Clone, Debug)]
 struct PanicAndHang;
 
@@ -318,7 +318,7 @@ impl Hook for PanicAndHang {
     async fn after(&self, _: &PortCall, _: bool) {}
 }
 
-/// A worker whose source has a defect.
+/// A worker whose source fails.
 #[derive(Debug)]
 struct Defective;
 
@@ -330,7 +330,7 @@ impl Ports for Defective {
     type Clock = TestClock;
 }
 
-/// Guarantee 8: a panic, a hang and a poison message cost the other seven nothing.
+/// Guarantee 8: a panic, a hang and a poison message do not affect the other seven.
 #[tokio::test(flavor = "multi_thread")]
 async fn g08_one_bad_record_costs_the_others_nothing() {
     let scene = Scene::set().await;
@@ -366,7 +366,7 @@ async fn g08_one_bad_record_costs_the_others_nothing() {
             lease: Lease { id: format!("lease-{n}").as_str().into(), until: now.plus(HELD_FOR) },
         })
         .collect();
-    // All at the same time; the time of the one that hangs is over when the others have ended.
+    // All run concurrently; the one that hangs runs out of time after the others have ended.
     let left = AtomicUsize::new(messages.len() - 1);
     let attempts = messages.iter().map(async |message| {
         let disposition = process(message, &processor).await;
@@ -392,8 +392,8 @@ async fn g08_one_bad_record_costs_the_others_nothing() {
     assert_eq!(case.scene.nac.whitelist(), expected);
 }
 
-/// Guarantee 9: a target that is down sends nothing to the dead-letter queue before the time is up,
-/// and is asked by one probe at a time, however many requests wait for it.
+/// Guarantee 9: requests for a target that is down are not dead-lettered before `max_elapsed`, and
+/// it gets one probe at a time, however many requests wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn g09_requests_are_retried_until_max_elapsed() {
     const WAITING: usize = 5;
@@ -409,7 +409,7 @@ async fn g09_requests_are_retried_until_max_elapsed() {
     let mut due = [first_received; WAITING];
     let mut receives = 0_u32;
     let ends = loop {
-        // The one that is due next.
+        // The next due message.
         let next = (0..WAITING).min_by_key(|&n| due[n]).unwrap();
         case.clock.advance(due[next].since(case.clock.now()));
         receives += 1;
@@ -420,7 +420,7 @@ async fn g09_requests_are_retried_until_max_elapsed() {
             receive_count: receives,
             first_received,
             expires_at: None,
-            // No time for quick retries, which would wait by a clock that stands still.
+            // Leaves no time for quick retries, which would sleep on a clock that stands still.
             budget: AttemptBudget {
                 no_new_calls_after: now.plus(Duration::from_millis(1)),
                 ..AttemptBudget::until(now.plus(Duration::from_mins(2)))
@@ -444,12 +444,12 @@ async fn g09_requests_are_retried_until_max_elapsed() {
         "{WAITING} requests, {receives} receives and {calls} calls in {} h",
         waited.as_secs() / 3600
     );
-    // A probe every five minutes is 288 a day; two of them at the same moment would be more.
+    // One probe every five minutes is 288 a day; concurrent probes would be more.
     assert!(calls <= 300, "{calls}");
-    assert!(calls >= 90, "it is asked at least every quarter of an hour: {calls}");
+    assert!(calls >= 90, "at least one probe every quarter of an hour: {calls}");
 }
 
-/// Whatever else the queue is used for: it gives a message to one at a time.
+/// Under any use the queue gives a message to one receiver at a time.
 #[tokio::test]
 async fn the_sqlite_queue_hides_messages_in_flight() {
     let database = Database::in_memory().await.unwrap();
@@ -462,7 +462,7 @@ async fn the_sqlite_queue_hides_messages_in_flight() {
     let again = database.receive(10, at(10), at(20)).await.unwrap();
     assert_eq!(again[0].receive_count, 2);
     assert_eq!(again[0].first_received(), at(0));
-    // A worker that was too slow deletes nothing.
+    // A worker whose visibility timeout has expired deletes nothing.
     database.delete(&first[0]).await.unwrap();
     assert_eq!(database.next_visible().await.unwrap(), Some(at(20)));
     database.delete(&again[0]).await.unwrap();

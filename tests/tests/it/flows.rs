@@ -1,5 +1,4 @@
-//! `greenlight flows`: an error is named with its line, and a dry run has every request and no
-//! secret.
+//! `greenlight flows`: each error has its line; a dry run shows every request and no secret.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +32,7 @@ operation = "add"
 for_each = "mac"
 "#;
 
-/// A database instead.
+/// The same flow with a database as target.
 const RADIUS: [(&str, &str); 2] = [
     (
         "connector = \"packetfence\"\nurl = \"https://nac.example.com:9999\"",
@@ -55,13 +54,13 @@ impl Files {
         path
     }
 
-    /// These flows, and the connectors that are built in.
+    /// These flows with the built-in connectors.
     fn with_flows(&self, text: &str) -> flows::Files {
         flows::Files { flows: Some(self.write("flows.toml", text)), ..flows::Files::default() }
     }
 }
 
-/// A Feishu that is never asked.
+/// A Feishu configuration that is never used.
 fn nowhere() -> Feishu {
     Feishu { secrets: "secrets.json".into(), base_url: "https://feishu.invalid".to_owned() }
 }
@@ -155,7 +154,7 @@ fn all_errors_are_reported_at_once() {
     assert_eq!(problem.matches("flows.toml:").count(), 4, "{problem}");
 }
 
-/// What is set where it is deployed is not known here, and no error.
+/// A variable that is set only where the flow is deployed is not an error.
 #[test]
 fn a_database_whose_url_is_not_known_yet_is_right() {
     let files = Files::new();
@@ -175,7 +174,7 @@ fn a_database_whose_url_is_not_known_yet_is_right() {
     }
 }
 
-/// A new NAC is one new file: it needs no build.
+/// A new NAC needs one new file and no build.
 #[test]
 fn connectors_of_a_folder_are_there_too() {
     let files = Files::new();
@@ -237,7 +236,7 @@ async fn dry_run_has_the_statements_of_a_database() {
     insta::assert_json_snapshot!("dry_run_of_a_database", run);
 }
 
-/// The code of an instance: it is read from Feishu, now.
+/// An instance id: the instance is read from Feishu.
 #[tokio::test]
 async fn dry_run_reads_an_instance_from_feishu() {
     let files = Files::new();
@@ -266,7 +265,8 @@ async fn dry_run_reads_an_instance_from_feishu() {
     assert!(problem.contains("secrets.json"), "{problem}");
 }
 
-/// What is right, both take; what the schema refuses, the program refuses.
+/// The JSON Schema and the program accept the same valid files; what the schema rejects, the
+/// program rejects.
 #[test]
 fn the_schema_says_what_the_program_takes() {
     let schema = serde_json::from_str(&greenlight::flows::schema()).unwrap();

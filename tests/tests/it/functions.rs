@@ -1,5 +1,4 @@
-//! Both Lambda binaries as processes: batches with bad records, deadlines, kills, and faults of
-//! AWS.
+//! Both Lambda binaries as processes: batches with bad records, deadlines, kills and AWS faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-/// The flows that are built in, with a first wait that a test can wait for.
+/// The built-in flows with an initial retry interval that is short enough for tests.
 fn flows_with_short_retries(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("flows.toml");
     let text = format!(
@@ -46,10 +45,10 @@ async fn g08_one_bad_record_of_a_batch_costs_the_others_nothing() {
 
     let mut worker = fleet.worker(Some(&flows_with_short_retries(&folder)));
     let mut answer = Box::pin(worker.invoke(sqs_event(&batch), Duration::from_mins(1)));
-    // The others are called while it hangs.
+    // The other calls are made while it hangs.
     tokio::select! {
         biased;
-        answer = &mut answer => panic!("nine were not called before the end: {answer:?}"),
+        answer = &mut answer => panic!("the batch ended before nine calls: {answer:?}"),
         () = fleet.scene.nac.wait_for_calls(9) => {}
     }
     let answer = answer.await.unwrap();
@@ -61,7 +60,7 @@ async fn g08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     let letters = fleet.resources.dead_letters().await;
     assert_eq!(letters, [("invalid_message".to_owned(), "no JSON".to_owned())]);
 
-    // It took the device and never said so: the next attempt hears that it is there already.
+    // The NAC added the device without answering: the next attempt finds it there.
     fleet.scene.nac.set_silent_about(&silent, false);
     fleet.consume_one(&mut worker).await;
     assert_eq!(fleet.scene.nac.calls_per_device()[&silent], 2);
@@ -69,8 +68,7 @@ async fn g08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     println!("10 records, 1 is poison and 1 hangs: 8 done with one call each");
 }
 
-/// Guarantee 8: a worker whose time runs out starts no new call, and the rest is done by the next
-/// one.
+/// Guarantee 8: a worker that runs out of time starts no new call; the next one does the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn g08_what_is_not_started_in_time_is_given_out_again() {
     let fleet = Fleet::set().await;
@@ -80,15 +78,14 @@ async fn g08_what_is_not_started_in_time_is_given_out_again() {
     fleet.scene.nac.set_latency(Duration::from_millis(400));
     fleet.resources.put_message(&request("I-1").to_json()).await;
     let batches = fleet.consume_one(&mut fleet.worker(None)).await;
-    // 150 calls of 400 ms, ten at a time, are more than the five seconds that a batch may start
-    // calls in.
+    // 150 calls of 400 ms, ten at a time, exceed the five seconds in which a batch may start calls.
     assert!(batches > 1);
     assert_eq!(fleet.scene.nac.whitelist(), devices);
-    assert_eq!(fleet.scene.nac.calls(), devices.len(), "each was called for once");
+    assert_eq!(fleet.scene.nac.calls(), devices.len(), "one call per device");
     println!("150 devices, 150 calls in {batches} batches");
 }
 
-/// A number of approvals with one to five devices each.
+/// Approvals with one to five devices each.
 struct Load {
     devices: BTreeSet<String>,
     instances: Vec<String>,
@@ -108,7 +105,7 @@ impl Load {
         load
     }
 
-    /// Sends all of it, every third one twice, and says so at the end.
+    /// Sends all events, every third one twice, then sets `is_sent`.
     async fn send(&self, fleet: &Fleet, is_sent: watch::Sender<bool>) -> Sending {
         let mut receiver = fleet.receiver();
         self.send_by(fleet, &mut receiver, 0, is_sent).await
@@ -122,7 +119,7 @@ impl Load {
         is_sent: watch::Sender<bool>,
     ) -> Sending {
         let mut total = Sending::default();
-        // A start is none of Feishu's events: it is over before them.
+        // The cold start is not measured: it ends before the first event.
         deliver(receiver, || fleet.scene.app.url_check("warm")).await;
         for (n, instance) in self.instances.iter().enumerate() {
             if kill_every > 0 && n % kill_every == 0 {
@@ -146,7 +143,7 @@ impl Load {
     }
 }
 
-/// Guarantees 1, 4 and 6: both functions killed again and again while they work.
+/// Guarantees 1, 4 and 6: both functions are killed repeatedly during invocations.
 #[tokio::test(flavor = "multi_thread")]
 async fn g01_04_06_functions_that_are_killed_lose_and_double_nothing() {
     let fleet = Fleet::set().await;
@@ -158,7 +155,7 @@ async fn g01_04_06_functions_that_are_killed_lose_and_double_nothing() {
     let kills = [workers[0].kill(), workers[1].kill()];
     let receivers = receiver.kill();
     let killer = async {
-        // At a moment of the load, and not of the clock: every few calls one of them dies.
+        // Kills by progress, not by time: every few calls one function is killed.
         for n in 1..=12 {
             fleet.scene.nac.wait_for_calls(n * 9).await;
             kills[n % 2].now();
@@ -187,12 +184,12 @@ async fn g01_04_06_functions_that_are_killed_lose_and_double_nothing() {
     assert!(fleet.resources.dead_letters().await.is_empty());
 }
 
-/// Guarantees 1, 4, 6 and 10: AWS throttles, fails, hangs up, loses answers and does not answer.
+/// Guarantees 1, 4, 6 and 10: AWS throttles, fails, closes connections, loses answers or hangs.
 #[tokio::test(flavor = "multi_thread")]
 async fn g01_04_06_10_faults_of_aws_lose_nothing() {
     let fleet = Fleet::set().await;
     let load = Load::of(&fleet, 60);
-    // The secret cannot be read at the start; later one call in six meets a fault.
+    // The secret cannot be read at the start; later one call in six has a fault.
     let mut random = fastrand::Rng::with_seed(4);
     let mut away = 6;
     fleet.faulty.plan(move |operation| {
@@ -221,9 +218,9 @@ async fn g01_04_06_10_faults_of_aws_lose_nothing() {
         load.devices.len(),
     );
     assert!(FAULTS.iter().all(|fault| fired.keys().any(|(_, fired)| fired == fault)));
-    assert_eq!(sending.unanswered, 0, "every answer came before Feishu hangs up");
+    assert_eq!(sending.unanswered, 0, "every answer came before Feishu's timeout");
     assert!(load.on_whitelist(&fleet), "nothing is lost");
-    // Only what could not be recorded is repeated.
+    // Only calls that could not be recorded are repeated.
     let lost_records: usize = fired
         .iter()
         .filter(|((operation, _), _)| operation.ends_with("UpdateItem"))
@@ -233,8 +230,8 @@ async fn g01_04_06_10_faults_of_aws_lose_nothing() {
     assert!(fleet.resources.dead_letters().await.is_empty());
 }
 
-/// A key that is rotated in Feishu's console and in the secret needs no deploy, even if the secret
-/// cannot be read at that moment: what was not answered 200 is sent again.
+/// A key that is rotated in Feishu's console and in the secret needs no deployment, even if the
+/// secret cannot be read at that moment: Feishu sends again what was not answered 200.
 #[tokio::test(flavor = "multi_thread")]
 async fn g01_a_rotation_while_the_secret_is_away_loses_nothing() {
     let mut fleet = Fleet::set().await;
@@ -253,15 +250,15 @@ async fn g01_a_rotation_while_the_secret_is_away_loses_nothing() {
     fleet.scene.approve("I-2", &[&device(2)]);
     deliver(&mut receiver, || fleet.scene.event("e-2", "I-2", "APPROVED")).await;
     let away = (String::from("secretsmanager.GetSecretValue"), Fault::Failed);
-    assert_eq!(fleet.faulty.fired().get(&away), Some(&2), "it was refused while it was away");
-    println!("1 event was refused while the secret was away, and taken when it came again");
+    assert_eq!(fleet.faulty.fired().get(&away), Some(&2), "the secret could not be read");
+    println!("1 event rejected while the secret was unreadable, and accepted when sent again");
     let (_, is_sent) = watch::channel(true);
     fleet.consume(fleet.worker(None), is_sent).await;
     assert_eq!(fleet.scene.nac.whitelist(), [device(1), device(2)]);
 }
 
-/// One id from the event to the NAC, through the queue, and figures that CloudWatch makes metrics
-/// of.
+/// The trace id passes from the event through the queue to the NAC, and both functions print
+/// metrics for CloudWatch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_and_figures_go_with_an_approval() {
     let fleet = Fleet::set().await;
@@ -302,7 +299,7 @@ async fn a_trace_and_figures_go_with_an_approval() {
     }
 }
 
-/// What one approval asks of AWS when both functions are warm; `docs/cost.md` counts on it.
+/// The AWS calls of one approval with warm functions; `docs/cost.md` is based on them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_asks_no_more_of_aws_than_the_cost_page_says() {
     let fleet = Fleet::set().await;
@@ -334,15 +331,15 @@ async fn an_approval_asks_no_more_of_aws_than_the_cost_page_says() {
         for (operation, count) in &counts {
             println!("{} device(s): {count} {operation}", devices.len());
             let row = page.lines().find(|line| line.contains(&format!("`{operation}`")));
-            let row = row.unwrap_or_else(|| panic!("docs/cost.md does not count {operation}"));
+            let row = row.unwrap_or_else(|| panic!("docs/cost.md has no row for {operation}"));
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             let cell = cells[if devices.len() == 1 { 2 } else { 3 }];
             let most: usize = cell.parse().unwrap();
-            // Effects that end at the same time are recorded together, which is sometimes less.
+            // Effects that end at the same time are recorded together, so there may be fewer.
             let least = if devices.len() == 1 { most } else { most.div_ceil(2) };
-            assert!((least..=most).contains(count), "{operation}: {count}, and not {cell}");
+            assert!((least..=most).contains(count), "{operation}: {count}, expected {cell}");
         }
-        assert_eq!(counts.len(), rows, "the page counts what is not asked: {counts:?}");
+        assert_eq!(counts.len(), rows, "docs/cost.md has calls that are not made: {counts:?}");
     }
     println!("printed so far: {} bytes", receiver.printed().len() + worker.printed().len());
 }

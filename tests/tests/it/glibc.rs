@@ -1,4 +1,4 @@
-//! What `sam build` made starts where Lambda runs it.
+//! The output of `sam build` starts on Lambda's operating system.
 
 use greenlight_tests::stack::built_template;
 use object::Endianness;
@@ -11,7 +11,7 @@ const NEWEST_GLIBC: Version = (2, 34);
 
 type Version = (u32, u32);
 
-/// The newest version of glibc whose symbols a program needs.
+/// The newest glibc version whose symbols a program needs.
 fn needed_glibc(program: &[u8]) -> Result<Option<Version>, object::Error> {
     let header = FileHeader64::<Endianness>::parse(program)?;
     let endian = header.endian()?;
@@ -44,7 +44,7 @@ fn version_of_reads_numbers() {
     assert_eq!(version_of("GCC_3.0"), None);
 }
 
-/// A program that was linked against a newer glibc does not start on Lambda.
+/// A program that needs a newer glibc does not start on Lambda.
 #[test]
 fn bootstraps_need_no_newer_glibc_than_lambda_has() {
     let folder = built_template();
@@ -55,7 +55,7 @@ fn bootstraps_need_no_newer_glibc_than_lambda_has() {
         println!("{function}: glibc {major}.{minor}; Amazon Linux 2023 has 2.34");
         assert!((major, minor) <= NEWEST_GLIBC, "{function} needs glibc {major}.{minor}");
     }
-    // This very test needs what this machine has: the check reads what is there.
+    // The check works: this test program needs a version of this machine.
     let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     assert!(needed_glibc(&own).unwrap().unwrap() >= (2, 17));
 }

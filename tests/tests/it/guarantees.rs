@@ -1,5 +1,5 @@
-//! The pages stay true: every guarantee has tests that are there, every alarm and every reason a
-//! place in the runbook.
+//! The docs match the code: every guarantee has existing tests, and every alarm and failure class
+//! has a section in the runbook.
 
 use std::fs;
 use std::path::Path;
@@ -19,12 +19,12 @@ fn rust_below(folder: &Path, into: &mut String) {
     }
 }
 
-/// The numbers of the guarantees, as the design counts them.
+/// The numbers of the guarantees.
 fn numbers() -> impl Iterator<Item = u32> {
     (1..=19).chain([27])
 }
 
-/// The page's row of a guarantee, and the tests that it names.
+/// The row of a guarantee, and the tests that it names.
 fn row(page: &str, number: u32) -> (&str, Vec<&str>) {
     let start = format!("| {number} |");
     let row = page.lines().find(|line| line.starts_with(&start));
@@ -42,28 +42,28 @@ fn every_guarantee_has_tests_that_exist_and_a_figure() {
     }
     for number in numbers() {
         let (row, tests) = row(&page, number);
-        // `g04_05_…` is for the guarantees 4 and 5.
+        // The prefix `g04_05_…` stands for the guarantees 4 and 5.
         let carries_number = |test: &&str| {
             let numbers = test.strip_prefix('g').into_iter().flat_map(|test| test.split('_'));
             numbers.map_while(|part| part.parse().ok()).any(|found: u32| found == number)
         };
-        assert!(tests.iter().any(carries_number), "guarantee {number} has no test by its number");
+        assert!(tests.iter().any(carries_number), "guarantee {number} has no test with its number");
         for test in tests {
             let is_there =
                 ["(", "<"].iter().any(|after| code.contains(&format!("fn {test}{after}")));
-            assert!(is_there, "{test} is not there");
+            assert!(is_there, "the test {test} does not exist");
         }
         let figure = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
         assert!(figure.contains(|c: char| c.is_ascii_digit()), "guarantee {number} has no figure");
     }
 }
 
-/// In a whole run of `cargo verify` every test that the page names has passed before this one.
+/// In a full run of `cargo verify` every test that the page names has passed before this one.
 #[test]
 fn every_test_that_the_page_names_ran() {
     let passed = std::env::var_os("VERIFY_PASSED").and_then(|file| fs::read_to_string(file).ok());
     let Some(passed) = passed else {
-        println!("no whole run of `cargo verify` is under way: nothing to compare with");
+        println!("skipped: this is not a full run of `cargo verify`");
         return;
     };
     let page = fs::read_to_string(workspace().join("docs/guarantees.md")).unwrap();
@@ -73,7 +73,7 @@ fn every_test_that_the_page_names_ran() {
     }
 }
 
-/// The runbook has every alarm and every reason under its name.
+/// The runbook has a section for every alarm and every failure class.
 #[test]
 fn the_runbook_has_every_alarm_and_every_reason() {
     let runbook = fs::read_to_string(workspace().join("docs/runbook.md")).unwrap();
@@ -85,7 +85,7 @@ fn the_runbook_has_every_alarm_and_every_reason() {
             let alarm = name.trim().trim_end_matches(':');
             assert!(has(alarm), "{alarm} is not in the runbook");
             let description = format!("docs/runbook.md, {alarm}\n");
-            assert!(template.contains(&description), "{alarm} does not name its place there");
+            assert!(template.contains(&description), "{alarm} does not name its section");
             assert!(
                 template.contains(&format!("${{{alarm}.Arn}}")),
                 "{alarm} is not on the dashboard"

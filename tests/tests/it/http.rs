@@ -1,4 +1,4 @@
-//! The outbound HTTP client: whom it trusts, and what it does not do.
+//! The outbound HTTP client: trusted certificates, forbidden addresses and redirects.
 
 use std::collections::BTreeMap;
 

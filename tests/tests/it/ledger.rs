@@ -1,4 +1,4 @@
-//! Both ledgers are the same state machine: one suite over SQLite and over DynamoDB on a local AWS.
+//! The ledger's conformance suite, over SQLite and over DynamoDB on a local AWS.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_table;
 use tokio::sync::Barrier;
 
-/// What the suite is over.
+/// The ports that the suite needs.
 trait Ledger:
     ports::Ledger + ResetRequest + AuditReader + GrantStore + Clone + Send + Sync + 'static
 {
@@ -31,7 +31,7 @@ trait Ledger:
 impl Ledger for Database {}
 impl Ledger for DynamoLedger {}
 
-/// The requests that are filed under `subject`.
+/// The request histories of `subject`.
 async fn find<L: Ledger>(ledger: &L, subject: Subject) -> Vec<RequestHistory> {
     ledger.find_requests(&[subject], 9).await.unwrap()
 }
@@ -41,7 +41,7 @@ async fn grant_of<L: Ledger>(ledger: &L, device: &str) -> Vec<Grant> {
     ledger.grants_of(&[("nac".to_owned(), device.to_owned())]).await.unwrap()
 }
 
-/// Each statement of the suite is a test over SQLite, and all of them together one over DynamoDB.
+/// Each function of the suite is a test over SQLite; all of them together are one over DynamoDB.
 macro_rules! suite {
     ($($statement:ident),* $(,)?) => {
         mod sqlite {
@@ -124,7 +124,7 @@ async fn g07_expired_lease_cannot_record_effects<L: Ledger>(ledger: &L) {
     let (slow, fast) = (LeaseId::from("slow"), LeaseId::from("fast"));
     let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
     ledger.claim(&request, &lease("slow", 10), at(0)).await.unwrap().unwrap();
-    // No other worker took over yet, and still: the lease has expired.
+    // The lease has expired, although no other worker has claimed the request yet.
     let late = ledger.record_effect(&request.key(), &slow, &key, effect(10), at(10)).await.unwrap();
     assert_eq!(late, Err(LeaseLost));
     ledger.claim(&request, &lease("fast", 100), at(20)).await.unwrap().unwrap();
@@ -218,7 +218,7 @@ fn attempt_record(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> Attempt
     }
 }
 
-/// Times of a day of its own, so that other statements are not in its figures.
+/// A day of its own, so that its figures exclude the other tests.
 const DAY: i64 = 5 * 86_400_000;
 
 async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
@@ -262,7 +262,7 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     }
     assert_eq!(find(ledger, device("00:00:5e:00:53:af")).await, []);
 
-    // The next attempt did not ask the source, and what was known of it stays.
+    // The next attempt did not read the source; the known data of the instance stay.
     let lease_id = LeaseId::from("second");
     ledger.claim(&request, &lease("second", DAY + 200), at(DAY + 10)).await.unwrap().unwrap();
     let nothing = AttemptRecord::default();
@@ -275,13 +275,13 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     assert_eq!(histories[0].took(), Some(std::time::Duration::from_millis(16)));
     let figures = ledger.count_requests(at(DAY - 100), at(DAY + 20)).await.unwrap();
     assert_eq!(figures, BTreeMap::from([(RequestStatus::Succeeded, 1)]));
-    // Another event of the same approval leads to it, too.
+    // Another event of the same approval finds it, too.
     let again = Request { event_id: "another-event".into(), ..request.clone() };
     ledger.file_event(&again, at(DAY + 30)).await.unwrap();
     assert_eq!(find(ledger, Subject::Event("another-event".into())).await.len(), 1);
 }
 
-/// Files what an attempt found out, and completes it.
+/// Files the record of an attempt and completes it.
 async fn end<L: Ledger>(
     ledger: &L,
     request: &Request,
@@ -315,10 +315,10 @@ async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(
     assert!(ledger.grants(999, forever).await.unwrap().contains(&granted[0]));
 
     attempt("return-1", "find", 2_900).await;
-    assert_eq!(grant_of(ledger, device).await, granted, "who looks changes nothing");
+    assert_eq!(grant_of(ledger, device).await, granted, "reading changes nothing");
     attempt("return-2", "remove", 3_000).await;
     assert_eq!(grant_of(ledger, device).await, []);
-    // An attempt that is late, with an effect from before the end of it.
+    // A late attempt, with an effect from before its end.
     attempt("grant-3", "add", 2_500).await;
     assert_eq!(grant_of(ledger, device).await, []);
     assert!(ledger.grants(999, forever).await.unwrap().iter().all(|grant| grant.device != device));
@@ -340,7 +340,7 @@ async fn reset_request_is_done_again<L: Ledger>(ledger: &L) {
     assert_eq!(reset(3).await, Ok(()));
     let taken = ledger.claim(&request, &lease("second", 100), at(3)).await.unwrap().unwrap();
     let first = Claimed { attempt: 1, effects: BTreeMap::new(), retry: None };
-    assert_eq!(taken, first, "as if it had never been tried");
+    assert_eq!(taken, first, "as if there had been no attempt");
 }
 
 async fn g09_of_32_workers_one_probes_a_target_that_was_down<L: Ledger>(ledger: &L) {
@@ -420,7 +420,7 @@ async fn of_32_workers_one_has_a_target_to_itself<L: Ledger>(ledger: &L) {
     assert_eq!(held.len(), 1, "{held:?}");
 }
 
-/// Its items had no `v`.
+/// Items of the first edition had no `v`.
 async fn an_item_of_the_first_edition_is_refused_and_left_alone(
     aws: &LocalAws,
     ledger: &DynamoLedger,

@@ -1,4 +1,4 @@
-//! The listener of `greenlight serve`, against clients that hold connections open, send too much or
+//! The listener of `greenlight serve` against clients that hold connections open, send too much, or
 //! read nothing.
 
 use std::time::Duration;
@@ -14,13 +14,13 @@ fn raise_open_files(wanted: u64) {
     setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).unwrap();
 }
 
-/// Opens `count` connections, each with half of a request's header on it.
+/// Opens `count` connections and sends half a request header on each.
 async fn half_open(address: &str, count: usize) -> Vec<tokio::net::TcpStream> {
     use tokio::io::AsyncWriteExt;
     let mut connections = Vec::new();
     for _ in 0..count {
         let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
-        // One that was closed for another need not take it.
+        // A connection that the server closed in favour of another may fail.
         let _ = connection.write_all(b"POST /api/event HTTP/1.1\r\nhost: x\r\n").await;
         connections.push(connection);
     }
@@ -31,7 +31,7 @@ fn address(serving: &Serving) -> String {
     serving.url().trim_start_matches("http://").trim_end_matches("/api/event").to_owned()
 }
 
-/// Guarantee 15: strangers who hold connections open keep no event out.
+/// Guarantee 15: clients that hold connections open do not block events.
 #[tokio::test(flavor = "multi_thread")]
 async fn g15_two_thousand_half_open_connections_keep_no_event_out() {
     raise_open_files(8_192);
@@ -45,12 +45,12 @@ async fn g15_two_thousand_half_open_connections_keep_no_event_out() {
     let event = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
     scene.nac.wait_for_whitelist(&[device(1)]).await;
-    // They do not keep it from stopping either.
+    // The connections do not delay the stop.
     serving.stop().await;
     drop(held);
 }
 
-/// Few open files are allowed: it is logged, and events are taken all the same.
+/// A low limit of open files is logged, and events are still accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn g15_a_low_limit_of_open_files_is_logged_and_keeps_no_event_out() {
     let scene = Scene::set().await;
@@ -66,7 +66,7 @@ async fn g15_a_low_limit_of_open_files_is_logged_and_keeps_no_event_out() {
     assert!(log.contains("no more connections can be accepted"), "{log}");
 }
 
-/// A header that does not end is waited for a few seconds, and so is a next request.
+/// The server waits only a few seconds for the rest of a header or for the next request.
 #[tokio::test(flavor = "multi_thread")]
 async fn g15_connections_that_send_nothing_are_closed() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,12 +80,12 @@ async fn g15_connections_that_send_nothing_are_closed() {
         let mut answer = Vec::new();
         let read = connection.read_to_end(&mut answer);
         let closed = tokio::time::timeout(Duration::from_mins(1), read).await;
-        assert!(closed.is_ok(), "{request:?} is held open");
+        assert!(closed.is_ok(), "{request:?}: the connection stays open");
     }
     serving.stop().await;
 }
 
-/// A reader of the log that stalls costs log lines, and neither answers nor the stop.
+/// A stalled reader of the log loses log lines; answers and the stop are not delayed.
 #[tokio::test(flavor = "multi_thread")]
 async fn g15_a_log_that_is_not_read_holds_up_nothing() {
     use tokio::io::{AsyncBufReadExt, BufReader};
@@ -97,7 +97,7 @@ async fn g15_a_log_that_is_not_read_holds_up_nothing() {
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::with_capacity(64, child.stderr.take().unwrap()).lines();
     while !lines.next_line().await.unwrap().unwrap().contains("listening on") {}
-    // From here on the log has no reader, and each rejection is a line: more than a pipe holds.
+    // From here on the log is not read, and each rejection writes a line: more than a pipe holds.
     let url = format!("http://{listen}/api/event");
     let unsigned = Sent { headers: vec![], body: "{}".to_owned() };
     for _ in 0..1_500 {
@@ -110,7 +110,7 @@ async fn g15_a_log_that_is_not_read_holds_up_nothing() {
     let pid = child.id().unwrap().to_string();
     assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
     let ended = tokio::time::timeout(Duration::from_mins(1), child.wait()).await;
-    assert!(ended.expect("it stops").unwrap().success());
+    assert!(ended.expect("the server stops").unwrap().success());
     drop(lines);
 }
 
@@ -128,7 +128,7 @@ async fn g15_large_headers_and_bodies_are_refused() {
     );
     for (request, status) in [(header, "431"), (body, "413")] {
         let mut connection = tokio::net::TcpStream::connect(address(&serving)).await.unwrap();
-        // It may be closed before all of it is taken.
+        // The server may close the connection before it has read the whole request.
         let _ = connection.write_all(request.as_bytes()).await;
         let mut answer = [0; 12];
         connection.read_exact(&mut answer).await.unwrap();

@@ -1,5 +1,4 @@
-//! The end-to-end suite, one module per subject, in one program: linking takes most of the time
-//! that each further program would cost.
+//! The end-to-end suite: one module per subject in one program, to link only once.
 
 mod cloud;
 mod command;

@@ -1,4 +1,4 @@
-//! The receiver's own calls of AWS, against a server that behaves as AWS does on bad days.
+//! The receiver's own AWS client, against a server that throttles, fails and hangs.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use greenlight_testkit::request::request;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-/// What the next call is answered with; once there is nothing left, with success.
+/// The answer to the next call; calls after the last one succeed.
 #[derive(Clone, Debug)]
 enum Next {
     Status(u16, &'static str),
@@ -35,7 +35,7 @@ struct Server {
 }
 
 impl Server {
-    /// Starts it, and gives what calls it.
+    /// Starts the server and returns a client for it.
     async fn start(next: &[Next]) -> (Self, Aws) {
         let server = Self { next: Arc::new(Mutex::new(next.to_vec().into())), ..Self::default() };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -1,6 +1,6 @@
-//! `PacketFence`'s contract against its published OpenAPI document, where one is at hand:
-//! `PACKETFENCE_OPENAPI` is the path of `docs/api/spec/openapi.json` of a copy of its repository,
-//! which is not copied into this one.
+//! `PacketFence`'s contract against its published OpenAPI document. `PACKETFENCE_OPENAPI` is the
+//! path of `docs/api/spec/openapi.json` in a copy of its repository; the document is not part of
+//! this one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +31,7 @@ struct Answer {
     status: u16,
 }
 
-/// What the document says of the requests in `exchanges` that is not as they are.
+/// Returns the differences between `exchanges` and the document.
 fn problems(document: &Value, exchanges: &[Exchange]) -> BTreeSet<String> {
     let mut problems = BTreeSet::new();
     for Exchange { ask, json: body, answer } in exchanges {
@@ -46,11 +46,11 @@ fn problems(document: &Value, exchanges: &[Exchange]) -> BTreeSet<String> {
             problems.insert(format!("{method} {path} is not in the document"));
             continue;
         };
-        // Refused logins, throttling and outages can follow any request.
+        // Rejected logins, throttling and outages can follow any request.
         let is_of_any = answer.status == 401 || answer.status == 429 || answer.status >= 500;
         let documented = operation["responses"].get(answer.status.to_string());
         if documented.is_none() && !is_of_any {
-            problems.insert(format!("{method} {path}: {} is no documented answer", answer.status));
+            problems.insert(format!("{method} {path}: {} is not documented", answer.status));
         }
         if let Some(body) = body {
             let mut schema =
@@ -72,14 +72,14 @@ fn problems(document: &Value, exchanges: &[Exchange]) -> BTreeSet<String> {
     problems
 }
 
-/// Whether `path` is of the shape of `template`: `/node/{node_id}`.
+/// Whether `path` matches `template`, such as `/node/{node_id}`.
 fn is_of(template: &str, path: &str) -> bool {
     let (template, path) = (template.split('/'), path.split('/'));
     template.clone().count() == path.clone().count()
         && template.zip(path).all(|(part, given)| part == given || part.starts_with('{'))
 }
 
-/// The properties of a schema, references followed.
+/// The properties of a schema, with references resolved.
 fn names(document: &Value, schema: &Value) -> BTreeSet<String> {
     if let Some(reference) = schema["$ref"].as_str() {
         return names(document, document.pointer(reference.trim_start_matches('#')).unwrap());
@@ -93,7 +93,7 @@ fn names(document: &Value, schema: &Value) -> BTreeSet<String> {
 fn packetfence_is_asked_as_its_document_says() {
     let Some(path) = std::env::var_os("PACKETFENCE_OPENAPI") else {
         println!(
-            "PACKETFENCE_OPENAPI is not set: its document is not at hand, nothing was compared"
+            "skipped: PACKETFENCE_OPENAPI is not set, so there is no document to compare with"
         );
         return;
     };
@@ -104,7 +104,7 @@ fn packetfence_is_asked_as_its_document_says() {
     let exchanges: Vec<_> = contract.case.into_iter().flat_map(|case| case.exchange).collect();
     let problems = problems(&document, &exchanges);
     assert!(problems.is_empty(), "{problems:#?}");
-    println!("{} exchanges are as the document says", exchanges.len());
+    println!("{} exchanges match the document", exchanges.len());
 }
 
 #[test]

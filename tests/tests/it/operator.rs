@@ -1,4 +1,4 @@
-//! The operator's command on one machine: why is it in the dead-letter queue, and what then?
+//! The operator's command on one machine: reasons of dead letters, redrive, audit, replay, secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -135,7 +135,7 @@ async fn redrive_by_class_moves_those_and_a_dry_run_none() {
         matches!(&none, DeadLetterError::NoneOfClass { known, .. } if known == &["invalid_form"]),
         "{none}"
     );
-    // One that is not there keeps the others where they are.
+    // An unknown id leaves the others unchanged.
     let which = Which::Ids(vec!["1".into(), "9".into()]);
     let absent = redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap_err();
     assert!(matches!(absent, DeadLetterError::NotFound(id) if id == "9"));
@@ -153,11 +153,11 @@ async fn a_discarded_letter_is_gone_once() {
     assert!(matches!(again, DeadLetterError::NotFound(_)));
     let which = Which::Ids(vec!["1".into()]);
     let back = redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap_err();
-    assert!(matches!(back, DeadLetterError::NotFound(_)), "it is in no queue");
+    assert!(matches!(back, DeadLetterError::NotFound(_)), "the message is in no queue");
 }
 
-/// One approval is done, one is bad, one waits for a NAC that is down: each can be found by
-/// whatever is at hand, and says what happened.
+/// One approval is done, one has a bad form, one waits for a NAC that is down: the audit finds each
+/// by event, instance or device, and has its reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -202,7 +202,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     assert!(last_failure.reason.contains("letter O at position 16"), "{last_failure:?}");
     assert_eq!(find(&backend, "I-9").await, []);
 
-    // Who has which device, and why.
+    // Grants: which person has which device, and why.
     let granted = grants(&backend, None).await;
     let devices: BTreeSet<_> = granted.iter().map(|grant| grant.device.clone()).collect();
     assert_eq!(devices, [1, 2, 3].map(device).into());
@@ -211,7 +211,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     assert_eq!(of_one[0].request, "feishu#I-2#approved");
     assert_eq!(grants(&backend, Some("ou_stub")).await.len(), 3);
 
-    // The applicant corrects the form: what was done is not done again.
+    // The applicant corrects the form: recorded effects are not repeated.
     let calls = scene.nac.calls();
     scene.approve("I-2", &[&device(3), &device(4)]);
     let again = |force| Replay {
@@ -224,10 +224,10 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     replay(&backend, &again(false)).await.unwrap();
     let is_done = async || status_of("I-2").await == Some(RequestStatus::Succeeded);
     completed(is_done).await;
-    assert_eq!(scene.nac.calls(), calls + 1, "device 4 alone");
+    assert_eq!(scene.nac.calls(), calls + 1, "only device 4");
     let done = replay(&backend, &again(false)).await.unwrap_err();
     assert!(matches!(done, ReplayError::Completed(_)), "{done}");
-    // The NAC lost everything: all of it once more, since the operator says so.
+    // The NAC lost its data: `--force` repeats all effects.
     replay(&backend, &again(true)).await.unwrap();
     scene.nac.wait_for_calls(calls + 3).await;
     completed(is_done).await;
@@ -236,8 +236,8 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     serving.stop().await;
 }
 
-/// A NAC that is down for long is the usual reason why a laptop is kept out: the waiting request
-/// says so.
+/// A NAC that is down is the usual reason why a laptop has no access: the waiting request has it
+/// as its last failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waits_says_what_it_waits_for() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -261,7 +261,7 @@ async fn a_request_that_waits_says_what_it_waits_for() {
     serving.stop().await;
 }
 
-/// What `send-test` sends is taken as Feishu's own, all the way to the whitelist.
+/// An event from `send-test` is processed like one from Feishu, up to the whitelist.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_event_goes_the_whole_way() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -276,7 +276,7 @@ async fn a_test_event_goes_the_whole_way() {
     let shown = send_test(serving.url(), &secrets, &approved).await.unwrap();
     assert!(shown.contains("answered HTTP 200"), "{shown}");
     scene.nac.wait_for_whitelist(&[device(1)]).await;
-    // Feishu's own event for it is the same request.
+    // Feishu's own event for the instance is the same request.
     let own = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &own).await.status, 200);
     let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
@@ -296,8 +296,8 @@ async fn a_test_event_goes_the_whole_way() {
     assert!(matches!(error, SendError::Answer { status: 401, .. }), "{error}");
     serving.stop().await;
     let elsewhere = format!("{}/api/event", scene.nac.url());
-    let nobody = send_test(&elsewhere, &secrets, &TestEvent::UrlCheck).await.unwrap_err();
-    assert!(matches!(nobody, SendError::Answer { status: 404, .. }), "{nobody}");
+    let unknown = send_test(&elsewhere, &secrets, &TestEvent::UrlCheck).await.unwrap_err();
+    assert!(matches!(unknown, SendError::Answer { status: 404, .. }), "{unknown}");
 }
 
 async fn get(scene: &Scene, serving: &Serving, path: &str) -> (u16, String) {
@@ -308,7 +308,7 @@ async fn get(scene: &Scene, serving: &Serving, path: &str) -> (u16, String) {
     (response.status().as_u16(), body)
 }
 
-/// The status and the metrics show the same.
+/// The status and the metrics have the same figures.
 #[tokio::test(flavor = "multi_thread")]
 async fn status_and_metrics_agree() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -372,7 +372,7 @@ async fn replay(backend: &Backend, asked: &Replay) -> Result<Request, ReplayErro
     greenlight_admin::replay::replay(&*backend.audit, &*backend.requests, asked, now).await
 }
 
-/// Returns when it is so; a minute is more than any machine needs.
+/// Returns when `is_so` is true; a minute suffices on any machine.
 async fn completed(is_so: impl AsyncFn() -> bool) {
     let look = async {
         let mut pause = tokio::time::interval(Duration::from_millis(20));
@@ -380,11 +380,10 @@ async fn completed(is_so: impl AsyncFn() -> bool) {
             pause.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), look).await.expect("it settles");
+    tokio::time::timeout(Duration::from_mins(1), look).await.expect("the condition becomes true");
 }
 
-/// What is asked for is put in, what is not asked for stays, and what cannot be read is not written
-/// over.
+/// Prompted values are set, the others stay, and an unreadable file is not overwritten.
 #[tokio::test]
 async fn secrets_are_set_and_nothing_else_is_lost() {
     let folder = tempfile::tempdir().unwrap();
@@ -442,7 +441,7 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
     assert!(!file.exists());
 }
 
-/// What is piped in is a document, or names what it sets, or is refused without being quoted.
+/// Piped input is a document or NAME=VALUE lines; other input is rejected without being quoted.
 #[tokio::test]
 async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -458,7 +457,7 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
     assert_eq!(read(), serde_json::json!({"feishu": feishu, "targets": {"nac": {"token": "n"}}}));
     assert_eq!(written.fields[0], "feishu.app_id");
 
-    // One name changes one value, and a target's own authority can be set, too.
+    // One name changes one value; a target's own CA certificate can be set, too.
     let certificate = rcgen::generate_simple_self_signed(["nac".to_owned()]).unwrap().cert.pem();
     let more =
         format!("targets.nac.token=new\ntargets.nac.ca_pem={}", certificate.replace('\n', "\\n"));
@@ -466,7 +465,7 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
     let with_authority = serde_json::json!({"token": "new", "ca_pem": certificate});
     assert_eq!(read(), serde_json::json!({"feishu": feishu, "targets": {"nac": with_authority}}));
 
-    // A document replaces what is there, also what is broken.
+    // A document replaces the old one, even if that is invalid.
     std::fs::write(&file, "{broken").unwrap();
     let document = serde_json::json!({"feishu": feishu, "targets": {"nac": {"token": "again"}}});
     let error = set_from(&secrets, &needed, "targets.nac.token=x").await.unwrap_err();
@@ -525,8 +524,8 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     serving.stop().await;
 }
 
-/// Text from a form, a target or a queue's message reaches no terminal as it is, and begins no
-/// line.
+/// Control characters in text from a form, a target or a message are escaped, and such text starts
+/// no line.
 #[tokio::test]
 async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     let evil = "\u{1b}[2J\u{1b}[H\nok    everything\r\u{9b}31m\u{202e}txt.exe\u{2066}\u{7f}";
@@ -543,7 +542,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     }
     let seen = dead_letters::look(&*backend.dead_letters, &SystemClock).await.unwrap();
     let listed = dlq::render_list(&seen, OutputFormat::Text);
-    assert_eq!(listed.lines().count(), 5, "a head, and two lines for each: {listed}");
+    assert_eq!(listed.lines().count(), 5, "a header, and two lines each: {listed}");
     drop(database);
     let run = async |arguments: &[&str]| {
         let output = tokio::process::Command::new(greenlight_tests::built("greenlight"))
@@ -572,10 +571,10 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     }
     let json = run(&["dlq", "show", "2", "--json"]).await;
     let shown: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(shown["message"], evil, "JSON still says the same");
+    assert_eq!(shown["message"], evil, "JSON has the original text");
 }
 
-/// A reader that has enough, as `head` does, costs the work nothing and is no panic.
+/// A reader that closes the pipe early, such as `head`, causes no panic, and the work is completed.
 #[tokio::test]
 async fn a_reader_that_goes_away_is_no_error() {
     let (folder, database, _backend) = open().await;

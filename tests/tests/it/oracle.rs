@@ -1,4 +1,4 @@
-//! The official Python SDK as a judge, so that our own stubs do not only agree with themselves.
+//! Feishu's official Python SDK as an oracle for our stubs and clients.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::{tool, workspace};
 use serde_json::{Value, json};
 
-/// Runs `tests/oracle/<script>.py` with a question as JSON, and gives its answer.
+/// Runs `tests/oracle/<script>.py` with JSON input and returns its JSON output.
 fn ask(script: &str, question: &Value) -> Value {
     let mut python = Command::new(tool("feishu-sdk", "python"))
         .arg(workspace().join(format!("tests/oracle/{script}.py")))

@@ -1,4 +1,4 @@
-//! The page, in a real browser, over `greenlight serve --ui`.
+//! The operator's page of `greenlight serve --ui`, in a real browser.
 
 use bytes::Bytes;
 use greenlight_core::ports::Http;
@@ -11,8 +11,8 @@ use greenlight_tests::stack::TIMEOUT;
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
-/// Sees a failure, reads the reason, presses the button with the keyboard alone, sees it done;
-/// light and dark, in English and Chinese.
+/// An operator sees a failure and its reason, redrives it by keyboard, and sees the success; light
+/// and dark, in English and Chinese.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -50,7 +50,7 @@ async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     assert!(browser.text().await.contains(history));
     browser.keep_picture("page-history").await;
 
-    // The applicant corrects the form. The button is reached and pressed without a mouse.
+    // The applicant corrects the form. The button is pressed without a mouse.
     scene.approve("I-2", &[&device(3), &device(4)]);
     browser.open(&page).await;
     let focused = "return document.activeElement.name === 'id'";
@@ -70,14 +70,14 @@ async fn an_operator_sees_a_failure_reads_why_and_puts_it_right() {
     browser.open_until(&format!("{page}/?q=I-2"), "succeeded").await;
     browser.open(&format!("{page}/?lang=zh")).await;
     browser.keep_picture("page-zh").await;
-    // Figures of an open page follow by themselves.
+    // The figures of an open page update by themselves.
     let live = "return document.querySelector('[data-count=last_hour]').value";
     assert_eq!(browser.run(live).await, "2");
     browser.close().await;
     serving.stop().await;
 }
 
-/// Other users of the machine, pages of other sites, and names that lead to loopback get nothing.
+/// Other users of the machine, pages of other origins, and DNS names for loopback are rejected.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_for_the_operator_alone() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
@@ -110,7 +110,7 @@ async fn the_page_is_for_the_operator_alone() {
     assert_eq!(page.status(), 200);
     let policy = page.headers()["content-security-policy"].to_str().unwrap();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-    // With the cookie, and from elsewhere.
+    // With the cookie, but from another origin.
     let foreign = [ours, ("origin", "https://evil.example")];
     assert_eq!(ask("GET", "/counts", &foreign, "").await.status(), 403);
     let rebound = [ours, ("host", "evil.example")];

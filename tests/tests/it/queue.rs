@@ -1,4 +1,4 @@
-//! Both queues have the same semantics: one suite over SQLite and over SQS on a local AWS.
+//! The queue's conformance suite, over SQLite and over SQS on a local AWS.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use greenlight_testkit::request::request;
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_queue;
 
-/// What the suite is over: what a queue does for its consumer.
+/// The operations of a queue that the suite needs.
 trait Queue: Enqueue + SendDeadLetter {
     type Message;
-    /// All that is visible; hidden for an hour from then on.
+    /// Receives all visible messages and hides them for an hour.
     async fn receive(&self) -> Vec<Self::Message>;
     /// Body, receive count, and when it was received for the first time (ms since the Unix epoch).
     fn facts(message: &Self::Message) -> (String, u32, i64);
@@ -26,7 +26,7 @@ trait Queue: Enqueue + SendDeadLetter {
 
 const HIDDEN: Duration = Duration::from_hours(1);
 
-/// Stands still: what is hidden stays hidden.
+/// A fixed time, so that hidden messages stay hidden.
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 impl Queue for Database {
@@ -186,13 +186,13 @@ async fn a_message_is_hidden_until_it_is_shown_and_gone_when_it_is_deleted<Q: Qu
     queue.delete(second_message).await;
     queue.show_at_once(first_message).await;
     let again = queue.receive().await;
-    assert_eq!(again.len(), 1, "the other one is gone");
+    assert_eq!(again.len(), 1, "the other message is deleted");
     let (body, receive_count, first_received) = Q::facts(&again[0]);
     assert_eq!((body, receive_count), (first.to_json(), 2));
     assert_eq!(
         first_received,
         Q::facts(first_message).2,
-        "the retry budget is counted from the first time"
+        "the retry budget starts with the first receive"
     );
     queue.delete(&again[0]).await;
     assert!(queue.receive().await.is_empty());

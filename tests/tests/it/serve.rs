@@ -79,7 +79,7 @@ async fn g04_05_one_set_of_effects_however_often_the_event_comes() {
     machine.scene.approve("I-1", &[&device(1), &device(2)]);
     let event = machine.scene.event("e-1", "I-1", "APPROVED");
     let other_id = machine.scene.event("e-2", "I-1", "APPROVED");
-    // All at the same moment.
+    // All at the same time.
     let (a, b, c, d) = tokio::join!(
         machine.send(&event),
         machine.send(&event),
@@ -122,8 +122,8 @@ async fn g02_every_authentic_event_is_answered_200() {
     println!("13 authentic events of no interest, all answered 200");
 }
 
-/// The instance is what is asked for: neither an id of the event nor a tenant is needed, and what
-/// comes with and without them is one request.
+/// The instance id identifies a request: event id and tenant are optional, and events with and
+/// without them are one request.
 #[tokio::test]
 async fn g02_05_an_approval_without_event_id_or_tenant_is_enqueued_once() {
     let machine = Machine::open().await;
@@ -223,16 +223,16 @@ async fn g10_11_what_cannot_succeed_is_dead_lettered_and_a_redrive_does_the_rest
     let beside = Database::open_beside(&machine.folder.path().join("data")).await.unwrap();
     let held = beside.hold(SystemClock.now()).await.unwrap().held;
     assert!(beside.redrive(&held[0]).await.unwrap());
-    assert!(!beside.redrive(&held[0]).await.unwrap(), "it is there once");
+    assert!(!beside.redrive(&held[0]).await.unwrap(), "it exists once");
     machine.drained().await;
     assert_eq!(machine.scene.nac.whitelist(), [device(1), device(2)]);
-    assert_eq!(machine.scene.nac.calls(), 2, "the first device was not asked for again");
+    assert_eq!(machine.scene.nac.calls(), 2, "no second call for the first device");
     assert_eq!(machine.dead_letters().await.len(), 0);
     println!("2 devices, 2 calls, 1 dead letter and its redrive between them");
 }
 
-/// Guarantee 8: a form that cannot be processed and a NAC that does not answer for one device cost
-/// the other approvals nothing.
+/// Guarantee 8: a bad form and a NAC that does not answer for one device do not affect the other
+/// approvals.
 #[tokio::test]
 async fn g08_one_bad_request_costs_the_others_nothing_on_one_machine() {
     let machine = Machine::open().await;
@@ -246,12 +246,12 @@ async fn g08_one_bad_request_costs_the_others_nothing_on_one_machine() {
         assert_eq!(machine.send(&event).await, 200);
     }
     machine.scene.nac.wait_for_whitelist(&(1..10).map(device).collect::<Vec<_>>()).await;
-    // All but the one that hangs are over, and it is sent again.
+    // All requests except the hanging one have ended; it is retried.
     machine.scene.nac.set_silent_about(&device(9), false);
     machine.drained().await;
     let calls = machine.scene.nac.calls_per_device();
     assert!((1..9).all(|n| calls[&device(n)] == 1), "{calls:?}");
-    assert_eq!(calls[&device(9)], 2, "it is asked again, and hears that the device is there");
+    assert_eq!(calls[&device(9)], 2, "the retry finds that the device exists");
     let letters = machine.dead_letters().await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].0, "invalid_form");
@@ -328,7 +328,7 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
     assert!(empty.contains("`feishu.encrypt_key`"), "{empty}");
 }
 
-/// Guarantees 1 and 6: what was answered 200 survives SIGKILL at any moment, and happens once.
+/// Guarantees 1 and 6: an event that was answered 200 survives SIGKILL, and takes effect once.
 #[tokio::test(flavor = "multi_thread")]
 async fn g01_06_what_was_answered_200_survives_sigkill() {
     let scene = Scene::set().await;
@@ -341,21 +341,21 @@ async fn g01_06_what_was_answered_200_survives_sigkill() {
         expected.extend([device(2 * n), device(2 * n + 1)]);
         let event = scene.event(&format!("e-{n}"), &instance, "APPROVED");
         assert_eq!(scene.send_to(process.url(), None, &event).await.status, 200);
-        // At another moment of the attempt each time: before, between and after the two calls.
+        // Each kill is at another point of the attempt: before, between and after the two calls.
         let calls = scene.nac.calls() + usize::try_from(n % 3).unwrap();
         let reached = scene.nac.wait_for_calls(calls);
         let _ = tokio::time::timeout(Duration::from_millis(50), reached).await;
         process.kill().await;
     }
     let server = start(&scene, folder.path(), "data").await.unwrap();
-    // Sooner than a lease or a visibility timeout ends: what a dead process held is free at once.
+    // Sooner than a lease or visibility timeout expires: those of a dead process are released.
     let drained = tokio::time::timeout(Duration::from_secs(45), server.drained()).await;
     drained.expect("everything is finished").unwrap();
     assert_eq!(scene.nac.whitelist(), expected, "nothing is lost");
     let calls = scene.nac.calls();
     println!("20 kills: {} devices, {calls} calls", expected.len());
 
-    // What was recorded is not repeated, however often the event comes.
+    // Recorded effects are not repeated, however often the event arrives.
     let url = format!("http://{}/api/event", server.address());
     for n in 0..20 {
         let event = scene.event(&format!("e-{n}"), &format!("I-{n}"), "APPROVED");
@@ -367,7 +367,7 @@ async fn g01_06_what_was_answered_200_survives_sigkill() {
     server.stop().await;
 }
 
-/// Guarantee 13: whatever happens, the log holds no secret, no form content and no whole address.
+/// Guarantee 13: the log never has a secret, form content or a full MAC address.
 #[tokio::test(flavor = "multi_thread")]
 async fn g13_logs_hold_no_secret_and_no_form_content() {
     let scene = Scene::set().await;
@@ -384,7 +384,7 @@ async fn g13_logs_hold_no_secret_and_no_form_content() {
     ] {
         scene.send_to(process.url(), None, &sent).await;
     }
-    // A fault, the quick retry, a rejection: all before the next approval comes.
+    // A fault, the quick retry and a rejection, all before the next approval.
     scene.nac.wait_for_calls(2).await;
     scene.approve("I-2", &[&device(2)]);
     scene.send_to(process.url(), None, &scene.event("e-2", "I-2", "APPROVED")).await;
@@ -393,7 +393,7 @@ async fn g13_logs_hold_no_secret_and_no_form_content() {
     assert!(log.contains("effect done") && log.contains("dead-letter queue"), "{log}");
     assert!(
         log.contains("I-1") && log.contains("e-2"),
-        "it names the instance and the event: {log}"
+        "the log has the instance and the event: {log}"
     );
     let app = &scene.app;
     for secret in [
@@ -409,22 +409,22 @@ async fn g13_logs_hold_no_secret_and_no_form_content() {
     ] {
         assert!(!log.contains(secret), "{secret:?} is in the log: {log}");
     }
-    println!("9 values looked for in {} lines of log, none is there", log.lines().count());
+    println!("9 secret values searched in {} lines of log, none found", log.lines().count());
 }
 
-/// Guarantee 1: a queue that does not take the request is answered 503, so that Feishu sends it
+/// Guarantee 1: if the request cannot be enqueued the answer is 503, so that Feishu sends the event
 /// again.
 #[tokio::test]
 async fn g01_what_is_not_enqueued_is_not_answered_200() {
     let machine = Machine::open().await;
     machine.server.database().close().await;
     assert_eq!(machine.send(&machine.scene.event("e-1", "I-1", "APPROVED")).await, 503);
-    // What needs no queue is answered all the same.
+    // Requests that need no queue are answered.
     assert_eq!(machine.send(&machine.scene.event("e-2", "I-1", "PENDING")).await, 200);
     assert_eq!(machine.send(&machine.scene.app.url_check("x")).await, 200);
 }
 
-/// An attempt that hangs does not hold a stop up: the request is done after the next start.
+/// A hanging attempt does not delay the stop; the request is done after the next start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_does_not_wait_for_a_target_that_hangs_and_loses_nothing() {
     let scene = Scene::set().await;
@@ -444,8 +444,8 @@ async fn a_stop_does_not_wait_for_a_target_that_hangs_and_loses_nothing() {
     assert!(log.contains("request done"), "{log}");
 }
 
-/// What names people and devices is for their owner alone, and what is not is refused with the
-/// command that corrects it.
+/// Files with people and devices are accessible to their owner only; others are rejected with the
+/// command that corrects them.
 #[tokio::test]
 async fn a_data_folder_that_others_may_read_is_refused_with_the_command_that_corrects_it() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! The SQL action over real databases: PostgreSQL, MariaDB and SQLite.
+//! SQL actions on real databases: PostgreSQL, MariaDB and SQLite.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ async fn act(databases: &SqlTargets, operation: &str, device: &str, valid_until:
     }
 }
 
-/// The tables of FreeRADIUS that matter, without any unique index.
+/// The relevant FreeRADIUS tables, without a unique index.
 const TABLES: [&str; 2] = [
     "CREATE TABLE radusergroup (username varchar(64) NOT NULL, groupname varchar(64) NOT NULL, priority integer NOT NULL)",
     "CREATE TABLE radcheck (username varchar(64) NOT NULL, attribute varchar(64) NOT NULL, op varchar(2) NOT NULL, value varchar(253) NOT NULL)",
@@ -106,7 +106,7 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
     assert_eq!(act(&radius, "remove", one, Value::Null).await, "already_exists");
     assert_eq!(texts(&pool, "SELECT username FROM radusergroup").await, [two]);
 
-    // Guarantee 14: whatever a value holds, it arrives whole in its place and changes nothing else.
+    // Guarantee 14: any value arrives unchanged in its place and changes nothing else.
     let hostile =
         ["'; DROP TABLE radusergroup; --", "\\' OR 1=1", "$1 :mac ?", "\u{202e}\"]]>{{ 7 * 7 }}"];
     for group in hostile {
@@ -121,7 +121,7 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
         act(&databases(url, "a\0b", credentials), "add", one, Value::Null).await,
         "give_up invalid_form"
     );
-    println!("{} hostile values bound, none ran", hostile.len());
+    println!("{} hostile values bound, none executed", hostile.len());
     at_the_same_moment(url, credentials, &pool).await;
     with_a_connector_of_ones_own(url, credentials, &pool).await;
     pool.close().await;
@@ -144,8 +144,7 @@ fn with_user(url: &str) -> String {
     url.replace("://", "://greenlight:p%40ss%2Fword@")
 }
 
-/// Many workers with the same device, at the same moment: it is there once, and once its access
-/// ends.
+/// Concurrent workers add the same device: there is one row for it, and one for its end of access.
 async fn at_the_same_moment(url: &str, credentials: &Value, pool: &AnyPool) {
     let device = "00:00:5e:00:53:03";
     let workers = (1..=8).map(|hour| async move {
@@ -178,7 +177,7 @@ sql = "UPDATE allowed SET seen = seen + 1 WHERE mac = :mac"
 sql = "SELECT 1 FROM allowed WHERE mac = :mac"
 "#;
 
-/// A unique index that has the row counts as done, and a `SELECT` keeps what came before it.
+/// A violated unique index counts as already done, and a `SELECT` keeps the earlier statements.
 async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &AnyPool) {
     let table = "CREATE TABLE allowed (mac varchar(64) PRIMARY KEY, seen integer DEFAULT 0)";
     sqlx::query(table).execute(pool).await.unwrap();
@@ -193,7 +192,7 @@ async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &Any
     assert_eq!(act(&own, "find", device, Value::Null).await, "done");
     assert_eq!(texts(pool, "SELECT mac FROM allowed WHERE seen = 2").await, [device]);
 
-    // The row that is in the way is that of another device.
+    // The conflicting row belongs to another device.
     std::fs::write(
         folder.path().join("own.toml"),
         OWN.replace("VALUES (:mac)", "VALUES ('taken')"),
@@ -206,7 +205,7 @@ async fn with_a_connector_of_ones_own(url: &str, credentials: &Value, pool: &Any
     assert_eq!(shown, "give_up target_rejected");
 }
 
-/// The suite over a server that is ended with `server`.
+/// The suite on a server that is stopped when `server` is dropped.
 async fn suite_over(server: impl Sized, url: &str) {
     let credentials = json!({"username": USER.0, "password": USER.1});
     suite(url, &with_user(url), &credentials).await;
@@ -231,7 +230,7 @@ async fn g14_values_are_bound_in_mariadb() {
     let server = MariaDb::start().await;
     let url = server.url();
 
-    // Characters that the database cannot hold: it says so without an SQLSTATE of its own.
+    // Characters that the database cannot store: the error has no specific SQLSTATE.
     let latin = url.replace("/radius", "/latin");
     let radius = databases(&latin, "\u{202e}", &json!({"username": USER.0, "password": USER.1}));
     let pool = AnyPoolOptions::new().connect(&with_user(&latin)).await.unwrap();

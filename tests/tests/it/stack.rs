@@ -8,7 +8,7 @@ use greenlight_tests::stack::{Ran, Stack, TIMEOUT};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// One stack for all of it: a deployment takes longer than everything that is done with it.
+/// One stack for all checks: a deployment takes longer than all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_explains_and_puts_right_on_aws() {
     let stack = Stack::deploy().await;
@@ -32,7 +32,7 @@ async fn ok(stack: &Stack, arguments: &[&str]) -> String {
     stdout
 }
 
-/// Returns what `arguments` print when that has `wanted` in it.
+/// Repeats the command until its output has `wanted`, and returns the output.
 async fn until(stack: &Stack, arguments: &[&str], wanted: &str) -> String {
     let look = async {
         let mut pause = tokio::time::interval(Duration::from_millis(200));
@@ -45,7 +45,7 @@ async fn until(stack: &Stack, arguments: &[&str], wanted: &str) -> String {
         }
     };
     let shown = tokio::time::timeout(TIMEOUT, look).await;
-    shown.unwrap_or_else(|_| panic!("{arguments:?} never tell of {wanted:?}"))
+    shown.unwrap_or_else(|_| panic!("timeout: {arguments:?} never prints {wanted:?}"))
 }
 
 async fn setting_up(stack: &Stack) {
@@ -59,7 +59,7 @@ async fn setting_up(stack: &Stack) {
     {
         assert!(healthy.contains(expected), "{expected}: {healthy}");
     }
-    // A wrong app secret is found, and put right, by the answers that a script gives.
+    // A wrong app secret is found, and corrected by piped answers.
     let set = async |app_secret: &str| {
         let app = &scene.app;
         let answers = format!("feishu.app_id={}\nfeishu.app_secret={app_secret}\n", app.app_id);
@@ -76,7 +76,7 @@ async fn setting_up(stack: &Stack) {
     assert!(!ill.stdout.contains("wrong"), "no secret is shown: {}", ill.stdout);
     set(&scene.app.app_secret).await;
     ok(stack, &["doctor"]).await;
-    // A secret that is no JSON is replaced by a document as a whole, as the error advises.
+    // A secret that is not JSON is replaced by a whole document, as the error advises.
     stack.put_secret(&"no object".into()).await;
     let refused = stack.greenlight(&["secrets", "set"], "feishu.app_id=a\n").await;
     assert!(refused.status == 1 && refused.stderr.contains("secrets.json`"), "{}", refused.stderr);
@@ -86,13 +86,13 @@ async fn setting_up(stack: &Stack) {
     let url = format!("{}/_aws/execute-api/{api}/$default/api/event", stack.aws.url());
     let answer = ok(stack, &["send-test", &url]).await;
     assert!(answer.starts_with("the challenge came back"), "{answer}");
-    // Without a URL it is the stack's, whose name is known to no resolver here.
+    // The default URL is that of the stack, whose name cannot be resolved here.
     let unknown = stack.greenlight(&["send-test"], "").await;
     let host = format!("no connection to {api}.execute-api.localhost");
     assert!(unknown.status == 1 && unknown.stderr.contains(&host), "{}", unknown.stderr);
 }
 
-/// The flows that run are those that are looked at, and others are said to be others.
+/// `doctor` checks that the deployed flows are the given ones, and reports a difference.
 async fn the_deployed_flows_are_looked_at(stack: &Stack) {
     let healthy = until(stack, &["doctor"], "as looked at, since").await;
     assert!(healthy.contains("ok    deployed flows"), "{healthy}");
@@ -109,7 +109,7 @@ async fn the_deployed_flows_are_looked_at(stack: &Stack) {
     assert!(broken.status == 1 && broken.stdout.contains("FAIL  flows"), "{}", broken.stdout);
 }
 
-/// Dead letters that another receiver holds are counted, and not taken for none.
+/// Dead letters that another receiver holds are counted, not ignored.
 async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
     let sqs = aws_sdk_sqs::Client::new(&stack.aws.config());
     let queue = stack.output("DlqUrl");
@@ -121,7 +121,7 @@ async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
     }
     let ids = |listed: &str| listed.lines().count();
     assert_eq!(ids(&ok(stack, &["dlq", "list", "--json"]).await), 4);
-    // A poll of the console, of some of them.
+    // The console polls some of them.
     let receive = sqs.receive_message().queue_url(queue).visibility_timeout(600);
     let held = receive.max_number_of_messages(3).send().await.unwrap().messages.unwrap();
     let others = 4 - held.len();
@@ -142,13 +142,13 @@ async fn letters_that_are_held_elsewhere_are_counted(stack: &Stack) {
         let handle = message.receipt_handle().unwrap();
         sqs.delete_message().queue_url(queue).receipt_handle(handle).send().await.unwrap();
     }
-    // What was put back is given up again, as no such instance is known.
+    // The redriven requests fail again, as Feishu does not know their instances.
     for _ in 0..others {
         stack.next_dead_letter().await;
     }
 }
 
-/// Who may not give dead letters back receives none: they would be hidden from all.
+/// Without the right to release dead letters the command receives none: they would stay hidden.
 async fn a_right_that_is_missing_is_named_and_hides_nothing(stack: &Stack) {
     let queue = stack.output("DlqUrl");
     let body = greenlight_testkit::request::request("I-denied").to_json();
@@ -170,7 +170,7 @@ async fn a_right_that_is_missing_is_named_and_hides_nothing(stack: &Stack) {
     stack.next_dead_letter().await;
 }
 
-/// Who has the rights that docs/aws.md names for a command, and no others, can use it.
+/// The rights that docs/aws.md lists for a command are sufficient, without any others.
 async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
     stack.scene.approve("I-rights", &["00:00:5e:00:53:0O"]);
     assert_eq!(
@@ -200,7 +200,7 @@ async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
             }
         }
         actions.push("cloudformation:DescribeStacks".to_owned());
-        // AWS has no action of its own for the batch; the local AWS wants one.
+        // AWS has no separate action for the batch call; the local AWS requires one.
         if actions.iter().any(|action| action == "sqs:ChangeMessageVisibility") {
             actions.push("sqs:ChangeMessageVisibilityBatch".to_owned());
         }
@@ -231,7 +231,7 @@ async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
     assert!(none.status == 1 && none.stderr.contains(said), "{}", none.stderr);
 }
 
-/// What waits for a target is waiting, and not in flight.
+/// Requests that wait for a target count as waiting, not as in flight.
 async fn requests_that_wait_are_listed(stack: &Stack) {
     stack.scene.nac.set_down(true);
     stack.scene.approve("I-wait", &[&device(50)]);
@@ -276,11 +276,11 @@ async fn a_dead_letter_says_why_and_goes_back(stack: &Stack) {
     assert_eq!(back, format!("{id} is back in the queue\n"));
     stack.wait_for_whitelist(&[device(1), device(2), device(3)]).await;
     until(stack, &["audit", "I-2", "--json"], "\"status\":\"succeeded\"").await;
-    assert_eq!(stack.scene.nac.calls(), calls + 1, "device 3 alone");
+    assert_eq!(stack.scene.nac.calls(), calls + 1, "only device 3");
     assert!(ok(stack, &["dlq", "list"]).await.contains("empty"));
 }
 
-/// SQS adds no reason; the ledger has the last one.
+/// SQS adds no reason to a message that it moves; the ledger has the last one.
 async fn a_letter_that_sqs_moved_says_why(stack: &Stack) {
     stack.scene.approve("I-3", &["00:00:5e:00:53:0O"]);
     assert_eq!(stack.send(&stack.scene.event("e-3", "I-3", "APPROVED")).await.status, 200);
@@ -302,7 +302,7 @@ async fn a_letter_that_sqs_moved_says_why(stack: &Stack) {
     }
 }
 
-/// Killed after the first of three dead letters; the same call again does the rest.
+/// A redrive is killed after the first of three dead letters; a second one does the rest.
 async fn a_redrive_that_is_killed_loses_nothing(stack: &Stack) {
     let instances = ["I-41", "I-42", "I-43"];
     for instance in instances {
@@ -328,7 +328,7 @@ async fn a_redrive_that_is_killed_loses_nothing(stack: &Stack) {
             pause.tick().await;
         }
     };
-    let three = tokio::time::timeout(TIMEOUT, three).await.expect("three dead letters come");
+    let three = tokio::time::timeout(TIMEOUT, three).await.expect("three dead letters arrive");
     let devices = [41, 42, 43].map(device);
     for (instance, device) in instances.iter().zip(&devices) {
         stack.scene.approve(instance, &[device]);
@@ -340,14 +340,14 @@ async fn a_redrive_that_is_killed_loses_nothing(stack: &Stack) {
     let mut lines = BufReader::new(redrive.stdout.take().unwrap()).lines();
     lines.next_line().await.unwrap().expect("the first goes back");
     redrive.kill().await.unwrap();
-    // What it held is there again when its visibility timeout ends.
+    // The dead letters that it held become visible again after the visibility timeout.
     let gone_and_back = async {
         let mut pause = tokio::time::interval(Duration::from_secs(1));
         while ids().await.len() < 2 {
             pause.tick().await;
         }
     };
-    tokio::time::timeout(TIMEOUT, gone_and_back).await.expect("the others are there again");
+    tokio::time::timeout(TIMEOUT, gone_and_back).await.expect("the others become visible again");
     let rest = ids().await;
     assert_eq!(rest.len(), 2, "one of three is back in the queue");
     let mut words = vec!["dlq", "redrive", "--yes", "--json"];

@@ -1,7 +1,6 @@
-//! The receiver's bootstrap as Lambda starts it: how long until its first answer, and how much
-//! memory.
+//! The receiver's bootstrap as Lambda starts it: time to the first answer, and peak memory.
 //!
-//! Time is printed and not judged, as machines differ; memory is both.
+//! The time is only printed, as machines differ; the memory has a limit.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -17,7 +16,7 @@ use greenlight_tests::workspace;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-/// MiB at the peak, after its first event.
+/// The maximum peak memory after the first event, in MiB.
 const MOST_MEMORY: f64 = 12.0;
 
 const STARTS: usize = 21;
@@ -97,7 +96,7 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-/// An invocation past the API can have any shape.
+/// A direct invocation, without the API, can have any shape.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_event_is_answered_400_and_the_function_lives_on() {
     let app = greenlight::simulator::FeishuApp::default();
@@ -127,7 +126,7 @@ async fn an_unreadable_event_is_answered_400_and_the_function_lives_on() {
     assert_eq!(answer["statusCode"], 200, "{answer}");
 }
 
-/// A start that must fail, and what it said.
+/// Runs a start that must fail, and returns its output.
 async fn failed_start(aws: &StubAws, trusted: &Path) -> String {
     let api = RuntimeApi::start().await;
     let process = bootstrap_command(&api, &aws.url(), trusted).stdout(Stdio::piped()).output();

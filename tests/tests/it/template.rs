@@ -1,11 +1,11 @@
-//! What template.yaml says, as SAM reads it: what the local AWS does not check.
+//! Checks of template.yaml that the local AWS does not make.
 
 use std::process::Command;
 
 use greenlight_tests::{tool, workspace};
 use serde_json::{Value, json};
 
-/// The template as JSON, with intrinsic functions spelled out: `!Ref Queue` is `{"Ref": "Queue"}`.
+/// The template as JSON, with intrinsic functions expanded: `!Ref Queue` is `{"Ref": "Queue"}`.
 fn template() -> Value {
     let script = "import json, sys
 from samcli.yamlhelper import yaml_parse
@@ -25,8 +25,8 @@ fn of_type<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
         .collect()
 }
 
-/// CloudFormation would make a new queue, table or secret beside the old one under another logical
-/// id, and would write the empty secret over the real one if its text changed.
+/// Under another logical id CloudFormation would create a new queue, table or secret beside the old
+/// one. If the text of the empty secret changed, it would overwrite the real one.
 #[test]
 fn what_holds_data_keeps_its_logical_id_and_is_kept() {
     let template = template();
@@ -52,8 +52,8 @@ fn what_holds_data_keeps_its_logical_id_and_is_kept() {
     assert_eq!(of_type(&template, "AWS::SecretsManager::Secret").len(), 1);
 }
 
-/// A stack in a VPC rolls back when the right to make network interfaces comes later than the
-/// function, and no code in the function may have it.
+/// A stack in a VPC rolls back if the right to create network interfaces is attached after the
+/// function is created; the code of the function must not have that right.
 #[test]
 fn the_worker_of_a_vpc_has_its_rights_in_its_role_and_only_lambda_uses_them() {
     let template = template();
@@ -70,7 +70,7 @@ fn the_worker_of_a_vpc_has_its_rights_in_its_role_and_only_lambda_uses_them() {
     assert!(of_type(&template, "AWS::IAM::Policy").is_empty(), "none is attached later");
 }
 
-/// No role can be made without the boundary of the account, no queue without TLS.
+/// Every role has the account's permissions boundary, every queue requires TLS.
 #[test]
 fn roles_have_the_boundary_and_queues_their_policies() {
     let template = template();
@@ -104,7 +104,7 @@ fn roles_have_the_boundary_and_queues_their_policies() {
     }
 }
 
-/// With a key of the account everything that holds data uses it, and both roles may.
+/// With a KMS key of the account all data stores use it, and both roles are allowed to.
 #[test]
 fn a_key_of_the_account_is_used_for_everything_that_holds_data() {
     let template = template();
@@ -133,7 +133,7 @@ fn a_key_of_the_account_is_used_for_everything_that_holds_data() {
     }
 }
 
-/// Each alarm notifies of its end too; a flood from strangers raises one.
+/// Each alarm notifies of its end, too; a flood of unauthenticated calls raises one.
 #[test]
 fn alarms_say_when_they_begin_and_when_they_end() {
     let template = template();
@@ -148,7 +148,7 @@ fn alarms_say_when_they_begin_and_when_they_end() {
     assert_eq!(metrics, ["5xx", "4xx", "Count"]);
 }
 
-/// What a person types at the first deployment, or greenlight's own files: none of it is committed.
+/// Files with deployment parameters and greenlight's own data are ignored by git.
 #[test]
 fn git_ignores_answers_credentials_and_what_is_built() {
     for path in [
@@ -163,6 +163,6 @@ fn git_ignores_answers_credentials_and_what_is_built() {
     ] {
         let mut ignored = Command::new("git");
         ignored.args(["check-ignore", "-q", path]).current_dir(workspace());
-        assert!(ignored.status().unwrap().success(), "git would see {path}");
+        assert!(ignored.status().unwrap().success(), "git does not ignore {path}");
     }
 }

@@ -1,6 +1,6 @@
-//! The exact requests that go to AWS, pinned: a changed condition or key is seen in review.
+//! Snapshots of the exact requests to AWS: a changed condition or key is visible in review.
 //!
-//! `INSTA_UPDATE=always cargo test --test it wire::` writes them anew.
+//! `INSTA_UPDATE=always cargo test --test it wire::` updates them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 
 type Recorded = Arc<Mutex<Vec<Value>>>;
 
-/// Answers every call with what the adapters need to go on, and records it.
+/// Records every call and answers as the adapters need it.
 async fn record(State(recorded): State<Recorded>, headers: HeaderMap, body: Bytes) -> String {
     let operation = headers["x-amz-target"].to_str().unwrap().to_owned();
     let mut request: Value = serde_json::from_slice(&body).unwrap();
@@ -61,7 +61,7 @@ async fn record(State(recorded): State<Recorded>, headers: HeaderMap, body: Byte
     answer.to_string()
 }
 
-/// AWS as far as it answers what the adapters need, and where it is.
+/// A recording stub of AWS: its configuration and URL.
 async fn recording_aws(recorded: &Recorded) -> (SdkConfig, String) {
     let routes = Router::new().route("/", post(record)).with_state(Arc::clone(recorded));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -73,7 +73,7 @@ async fn recording_aws(recorded: &Recorded) -> (SdkConfig, String) {
     (Sdk::new(AwsEnvironment::new("us-east-1", "test", "test", Some(&url))).config(timeouts), url)
 }
 
-/// However large the ledger is: keys and one index, and so many calls.
+/// Each lookup uses keys and one index, with a fixed number of calls, whatever the ledger's size.
 #[tokio::test]
 async fn an_operator_asks_by_keys_and_never_scans() {
     let recorded = Recorded::default();
@@ -109,8 +109,8 @@ async fn an_operator_asks_by_keys_and_never_scans() {
     asked("a dead letter's reason", 0, 1).await;
 }
 
-/// The receiver asks without the SDK what the SDK would ask: operation, body, and whom it signs
-/// for.
+/// The receiver's own client makes the same requests as the SDK: operation, body, and scope of the
+/// signature.
 #[tokio::test]
 async fn the_receivers_own_requests_are_those_of_the_sdk() {
     let recorded = Recorded::default();

@@ -1,5 +1,4 @@
-//! `tests/baseline.txt`: the figures that may not grow, and the number of tests, which may not
-//! fall.
+//! `tests/baseline.txt`: figures that may not grow, and the number of tests, which may not fall.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,13 +8,13 @@ use crate::run::{Output, Problem, Tally, workspace};
 
 const FILE: &str = "tests/baseline.txt";
 
-/// Writes the baseline anew instead of comparing.
+/// The flag that writes the baseline instead of comparing.
 pub(crate) const WRITE: &str = "--write";
 
-/// A figure may exceed the baseline by this many percent. As many below is worth a new baseline.
+/// The percentage by which a figure may exceed the baseline. As far below, a new one is suggested.
 const TOLERANCE: u64 = 5;
 
-/// The row with the number of tests of a whole run.
+/// The row with the number of tests of a full run.
 const TESTS: &str = "tests";
 
 /// Figures by name.
@@ -34,10 +33,10 @@ pub(crate) fn compare(output: Output, found: &Figures) -> Result<Tally, Problem>
     compare_with(output, &baseline, found)
 }
 
-/// Compares the number of tests of a whole run that passed with the baseline, or writes it.
+/// Compares the number of tests that passed in a full run with the baseline, or writes it.
 ///
 /// # Errors
-/// [`Problem`] when it fell, or the baseline does not have it.
+/// [`Problem`] when the number fell, or the baseline has no such row.
 pub(crate) fn count_of_tests(found: u32) -> Result<(), Problem> {
     let mut baseline = read()?;
     let before = baseline.insert(TESTS.to_owned(), found.into());
@@ -49,7 +48,7 @@ pub(crate) fn count_of_tests(found: u32) -> Result<(), Problem> {
         return Err(Problem::new(format!("{found} tests, and {FILE} has {before}")));
     }
     if u64::from(found) > before {
-        println!("{found} tests, and {FILE} has {before}: `cargo verify {WRITE}` keeps the number");
+        println!("{found} tests, and {FILE} has {before}: `cargo verify {WRITE}` records it");
     }
     Ok(())
 }
@@ -68,7 +67,7 @@ fn write(figures: &Figures) -> Result<(), Problem> {
     written.map_err(|error| Problem::new(format!("{FILE}: {error}")))
 }
 
-/// One line each: name and figure, with a tab between.
+/// One line per figure: name, tab, figure.
 fn parse(text: &str) -> Figures {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let figure = |line: &str| {
@@ -95,7 +94,7 @@ fn compare_with(output: Output, baseline: &Figures, found: &Figures) -> Result<T
     let mut grown = Vec::new();
     for (name, &figure) in found {
         let Some(&allowed) = baseline.get(name) else {
-            grown.push(format!("{name}: {figure}, and {FILE} does not have it"));
+            grown.push(format!("{name}: {figure}, but {FILE} has no such row"));
             tally += Tally::FAILED;
             continue;
         };
@@ -108,7 +107,7 @@ fn compare_with(output: Output, baseline: &Figures, found: &Figures) -> Result<T
         }
         if figure * 100 < allowed * (100 - TOLERANCE) {
             output
-                .line(&format!("{name} is smaller now: `cargo verify guards {WRITE}` keeps it so"));
+                .line(&format!("{name} is smaller now: `cargo verify guards {WRITE}` records it"));
         }
     }
     if grown.is_empty() { Ok(tally) } else { Err(Problem { text: grown.join("; "), tally }) }

@@ -1,6 +1,6 @@
-//! What the tests cover, by crate.
+//! Test coverage by crate.
 //!
-//! Debian's `llvm-22` reads what rustc 1.95 writes: both are of LLVM 22.
+//! Debian's `llvm-22` reads the profiles of rustc 1.95: both use LLVM 22.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::tools;
 /// Relative to the workspace's folder.
 const TARGET: &str = "target/coverage";
 
-/// Modules of the end-to-end suite that need neither a bundle nor servers from Debian.
+/// Modules of the end-to-end suite that need neither a bundle nor Debian's servers.
 const SUITES: &[&str] = &[
     "connectors::",
     "crash::",
@@ -30,7 +30,7 @@ const SUITES: &[&str] = &[
     "serve::",
 ];
 
-/// The most files that are named, those with the most uncovered regions first.
+/// The maximum number of listed files, those with the most uncovered regions first.
 const MOST_FILES: usize = 25;
 
 /// Regions and lines of code: all, and those that no test ran.
@@ -73,7 +73,7 @@ pub(crate) fn coverage(output: Output) -> Result<Tally, Problem> {
     let mut programs = programs(output, &mut instrumented(&["test", "--no-run"]))?;
     let built = ["greenlight", "receiver", "worker"];
     programs.extend(built.map(|program| format!("{TARGET}/debug/{program}")));
-    // A build script and a test of before would count too.
+    // Profiles of build scripts and of earlier runs would be counted, too.
     let _ = fs::remove_dir_all(&profiles);
     output.check_command(&mut instrumented(&[&["test"], UNIT].concat()))?;
     let suites = [&["--"], SUITES].concat();
@@ -94,7 +94,7 @@ pub(crate) fn coverage(output: Output) -> Result<Tally, Problem> {
     Ok(Tally::CHECK)
 }
 
-/// The test programs, of the lines that `cargo test --no-run` prints.
+/// The test programs, from the output of `cargo test --no-run`.
 fn programs(output: Output, build: &mut Command) -> Result<Vec<String>, Problem> {
     let mut programs = Vec::new();
     let status = output.run(build, |line| {
@@ -105,7 +105,7 @@ fn programs(output: Output, build: &mut Command) -> Result<Vec<String>, Problem>
     if status.success() { Ok(programs) } else { Err(Problem::new("the tests do not compile")) }
 }
 
-/// The figures of one file of the project's, of a line of `llvm-cov report`.
+/// The figures of a project file, from a line of `llvm-cov report`.
 fn row(line: &str) -> Option<(String, Cover)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [path, regions, regions_missed, _, _, _, _, lines, lines_missed, ..] = words.as_slice()

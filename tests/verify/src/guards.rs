@@ -1,14 +1,14 @@
-//! What may not grow unnoticed: instructions of the receive path, the receiver's tree, the size of
-//! what is deployed.
+//! Regression guards: instructions of the receive path, the receiver's dependency tree, the size
+//! of the deployed bundle.
 //!
-//! Each is compared with `tests/baseline.txt`. Instructions are counted and not timed, so that a
-//! busy machine changes nothing.
+//! Each figure is compared with `tests/baseline.txt`. Instructions are counted, not timed, so that
+//! the load of the machine does not matter.
 
 use crate::baseline::{self, Figures};
 use crate::run::{Output, Problem, Tally, command, workspace};
 
-/// So often a function runs in the second of two counts, more than in the first: what a process
-/// costs by itself is in both.
+/// The additional runs of a function in the second of two counts. The difference of both counts
+/// removes the cost of the process itself.
 const TIMES: u64 = 200;
 
 pub(crate) fn guards(output: Output) -> Result<Tally, Problem> {
@@ -20,7 +20,7 @@ pub(crate) fn guards(output: Output) -> Result<Tally, Problem> {
     baseline::compare(output, &found)
 }
 
-/// The receiver's tree has what the project names, and nothing that it must not have.
+/// Checks that the receiver's dependency tree has the required crates and no forbidden one.
 pub(crate) fn tree(output: Output) -> Result<Tally, Problem> {
     let crates = crates("receiver")?;
     output.line(&format!("cargo tree -p receiver: {} crates", crates.len()));
@@ -33,14 +33,14 @@ pub(crate) fn tree(output: Output) -> Result<Tally, Problem> {
     if let Some(unwanted) = unwanted.iter().find(|unwanted| has(unwanted)) {
         return Err(Problem::new(format!("the receiver's tree has {unwanted}")));
     }
-    // A function has no file that SQLite could keep a database in.
+    // A Lambda function has no persistent disk for SQLite.
     if self::crates("worker")?.iter().any(|name| name == "libsqlite3-sys") {
         return Err(Problem::new("the worker's tree has libsqlite3-sys"));
     }
     Ok(Tally::CHECK)
 }
 
-/// The crates that `package` is made of, itself included.
+/// The dependency tree of `package`, itself included.
 fn crates(package: &str) -> Result<Vec<String>, Problem> {
     let arguments = ["tree", "--locked", "-p", package, "--edges", "normal", "--prefix", "none"];
     let output = command("cargo")
@@ -58,7 +58,7 @@ fn crates(package: &str) -> Result<Vec<String>, Problem> {
     Ok(crates)
 }
 
-/// The size of what SAM deploys, which `cargo verify bundle` builds.
+/// The size of the bundle that SAM deploys; `cargo verify bundle` builds it.
 fn bootstrap(folder: &str) -> Result<u64, Problem> {
     let path = format!(".aws-sam/build/{folder}/bootstrap");
     match std::fs::metadata(workspace().join(&path)) {
@@ -67,16 +67,16 @@ fn bootstrap(folder: &str) -> Result<u64, Problem> {
     }
 }
 
-/// Instructions of one event, by function.
+/// The instructions for one event, by function.
 fn instructions() -> Result<Figures, Problem> {
     let verify = count("verify")?;
     let decrypt = count("decrypt")?;
     let authenticate = count("authenticate")?;
     let receive = count("receive")?;
-    // The rest of a function that calls the others.
+    // What remains of a function after subtracting the functions that it calls.
     let rest = |whole: u64, parts: u64| {
         let rest = whole.checked_sub(parts).filter(|rest| *rest > 0);
-        rest.ok_or_else(|| Problem::new("a function takes less than what it calls"))
+        rest.ok_or_else(|| Problem::new("a function takes fewer instructions than its callees"))
     };
     let parse = rest(authenticate, verify + decrypt)?;
     let triage = rest(receive, authenticate)?;
@@ -85,7 +85,7 @@ fn instructions() -> Result<Figures, Problem> {
     Ok(figures.into_iter().map(|(function, count)| (name(function), count)).collect())
 }
 
-/// Instructions that `function` of the benchmark takes once.
+/// The instructions of one run of the benchmark's `function`.
 fn count(function: &str) -> Result<u64, Problem> {
     let (few, many) = (collected(function, TIMES)?, collected(function, 2 * TIMES)?);
     match many.checked_sub(few) {
@@ -96,7 +96,7 @@ fn count(function: &str) -> Result<u64, Problem> {
     }
 }
 
-/// Instructions of a whole process that runs `function` so often.
+/// The instructions of a whole process that runs `function` a number of times.
 fn collected(function: &str, times: u64) -> Result<u64, Problem> {
     let valgrind = "target.'cfg(all())'.runner=['valgrind','--tool=callgrind','--callgrind-out-file=/dev/null']";
     let output = command("cargo")

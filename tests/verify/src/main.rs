@@ -1,4 +1,4 @@
-//! `cargo verify`: everything that must hold before a change lands, with nothing else to set up.
+//! `cargo verify`: all checks before a change lands, without further setup.
 //!
 //! No dependencies, so that it starts within seconds on a fresh machine.
 
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     }
     let known = [parts::LONG, baseline::WRITE];
     if let Some(unknown) = flags.iter().find(|flag| !known.contains(&flag.as_str())) {
-        return refused(&format!("there is no `{unknown}`"));
+        return refused(&format!("unknown argument `{unknown}`"));
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (flag, part) in [(parts::LONG, "soak"), (baseline::WRITE, "guards")] {
@@ -57,11 +57,11 @@ fn main() -> ExitCode {
             single("advisories", |output| supply::advisories(output, database))
         }
         ["advisories", ..] => {
-            refused("advisories takes the folder of a copy of RustSec's database")
+            refused("advisories needs the folder of a copy of RustSec's database")
         }
         names => match names.iter().map(|name| parts::named(name)).collect::<Result<Vec<_>, _>>() {
             Ok(chosen) => report(&schedule::run(&schedule::with_needs(&chosen), false), Ok(())),
-            Err(unknown) => refused(&format!("there is no part `{unknown}`")),
+            Err(unknown) => refused(&format!("unknown part `{unknown}`")),
         },
     }
 }
@@ -85,13 +85,13 @@ fn whole() -> ExitCode {
          `cargo verify advisories DB`"
     );
     let tests = ended.iter().map(|ended| ended.tally.tests).sum();
-    // The number says something only when all tests ran.
+    // The number is comparable only if all tests ran.
     let has_passed = ended.iter().all(|ended| ended.problem.is_none());
     let count = if has_passed { baseline::count_of_tests(tests) } else { Ok(()) };
     report(&ended, count)
 }
 
-/// A command of its own, that is no part of a whole run.
+/// Runs a separate command that is not part of a full run.
 fn single(part: &'static str, command: impl Fn(Output) -> Result<Tally, Problem>) -> ExitCode {
     match command(Output { part, is_whole_run: false }) {
         Ok(_) => ExitCode::SUCCESS,

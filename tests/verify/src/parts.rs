@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use crate::run::{Output, Problem, Tally, command, linting};
 use crate::{guards, supply, tools, words};
 
-/// One part.
+/// A part of `cargo verify`.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    /// The parts that must have passed before it.
+    /// The parts that must pass before it.
     pub(crate) needs: &'static [&'static str],
-    /// The parts that must have ended before it where they are run too.
+    /// The parts that must end before it, if they are in the same run.
     pub(crate) after: &'static [&'static str],
-    /// Whether it is run with nothing beside it: it measures time, or looks at what the others did.
+    /// Whether no other part runs beside it: it measures time, or reads the results of the others.
     pub(crate) is_alone: bool,
     pub(crate) run: fn(Output) -> Result<Tally, Problem>,
 }
@@ -40,60 +40,60 @@ impl Part {
     }
 }
 
-/// Makes the part `soak` ten times as long.
+/// The flag that makes the part `soak` ten times as long.
 pub(crate) const LONG: &str = "--long";
 
-/// All parts. A part starts when all that it needs have passed and a lane is free; of
-/// several the first. So the long ones stand early.
+/// All parts. A part starts when the parts that it needs have passed and a lane is free; of several
+/// parts the first, so the long ones are early.
 pub(crate) const PARTS: &[Part] = &[
-    part("format", "rustfmt has nothing to change", &[], format),
-    part("words", "plain words, in lines that can be read", &[], words::words),
+    part("format", "rustfmt changes nothing", &[], format),
+    part("words", "the field's terms, in lines of 100 columns", &[], words::words),
     part("tools", "the pinned tools are installed", &[], tools::install),
-    part("build", "everything compiles, and clippy has nothing to say", &[], build),
-    part("bundle", "sam build, for Amazon Linux 2023", &[TOOLS], bundle),
+    part("build", "everything compiles without warnings of rustc and clippy", &[], build),
+    part("bundle", "sam build for Amazon Linux 2023", &[TOOLS], bundle),
     part("servers", "the servers are installed", &[], tools::install_servers),
-    part("licences", "licences and sources are allowed", &[TOOLS], supply::licences),
+    part("licences", "licences and sources of all crates are allowed", &[TOOLS], supply::licences),
     part("yanked", "no crate is yanked", &[TOOLS], supply::yanked),
-    part("tree", "the receiver's tree is small", &[], guards::tree),
-    part("unit", "each crate's own tests", &[BUILD], unit),
+    part("tree", "the receiver's dependencies have no forbidden crate", &[], guards::tree),
+    part("unit", "unit and integration tests of each crate", &[BUILD], unit),
     part("template", "template.yaml is valid", &[TOOLS, BUILD], template),
-    part("crash", "a crash at every await, panics, hangs, retries", &[BUILD], suite),
+    part("crash", "crashes at every await, panics, hangs, retries", &[BUILD], suite),
     part("serve", "both functions on one machine", &[BUILD], suite),
-    part("listener", "connections that stall, flood or send nothing", &[BUILD], suite),
-    part("command", "exit statuses, prompts and JSON of the command", &[BUILD], suite),
-    part("operator", "what operators ask and do, on one machine", &[BUILD], suite),
-    part("page", "the operator's page, in a real browser", &[SERVERS, BUILD], suite),
-    part("disk", "a full disk, a folder without write permission", &[BUILD], suite),
+    part("listener", "clients that stall, flood or send nothing", &[BUILD], suite),
+    part("command", "exit statuses, prompts and JSON output of the command", &[BUILD], suite),
+    part("operator", "operator commands on one machine: redrive, audit, replay", &[BUILD], suite),
+    part("page", "the operator's page in a real browser", &[SERVERS, BUILD], suite),
+    part("disk", "a full disk and a folder without write permission", &[BUILD], suite),
     part("connectors", "each connector keeps its contract", &[BUILD], suite),
     part("openapi", "PacketFence's connector against its OpenAPI document", &[BUILD], suite),
-    part("flows", "flows are checked, and tried without sending", &[BUILD], suite),
-    part("sql", "records in PostgreSQL, MariaDB and SQLite", &[SERVERS, BUILD], suite),
-    part("radius", "a real RADIUS server accepts", &[SERVERS, BUILD], suite),
-    part("http", "the certificates that the HTTP client trusts", &[BUILD], suite),
-    part("ledger", "both ledgers are the same state machine", &[TOOLS, BUILD], suite),
+    part("flows", "flows.toml is validated, and planned without sending", &[BUILD], suite),
+    part("sql", "SQL actions on real PostgreSQL, MariaDB and SQLite", &[SERVERS, BUILD], suite),
+    part("radius", "a real RADIUS server accepts an approved device", &[SERVERS, BUILD], suite),
+    part("http", "certificates and pins that the HTTP client trusts", &[BUILD], suite),
+    part("ledger", "both ledgers behave as the same state machine", &[TOOLS, BUILD], suite),
     part("queue", "both queues have the same semantics", &[TOOLS, BUILD], suite),
-    part("wire", "the requests to AWS are those that were reviewed", &[BUILD], suite),
-    part("minimal", "the receiver's own AWS client", &[BUILD], suite),
-    part("oracle", "the official Python SDK agrees", &[TOOLS, BUILD], suite),
-    part("functions", "both Lambda binaries, killed and in trouble", &[TOOLS, BUILD], suite),
+    part("wire", "requests to AWS equal the reviewed snapshots", &[BUILD], suite),
+    part("minimal", "the receiver's own AWS client under throttling and errors", &[BUILD], suite),
+    part("oracle", "Feishu's official Python SDK agrees with our stubs", &[TOOLS, BUILD], suite),
+    part("functions", "both Lambda binaries under kills and AWS faults", &[TOOLS, BUILD], suite),
     part(
         "stack",
-        "the operator's command on a stack, and an upgrade",
+        "the operator's command and page on a deployed stack",
         &[SERVERS, BUILD, BUNDLE],
         suite,
     ),
-    // While it compiles it holds the lock on `target/debug` that the tests' cargo asks for too.
-    part("demo", "the demonstration, as a new user runs it", &[], demo).after(&[BUILD]),
+    // While compiling it holds the lock on `target/debug`, which the tests' cargo needs, too.
+    part("demo", "the demonstration as a new user runs it", &[], demo).after(&[BUILD]),
     part("soak", "1,000 approvals, every device accounted for", &[BUILD, BUNDLE], soak),
-    part("cloud", "the deployed template, on a local AWS", &[BUILD, BUNDLE], suite),
-    part("glibc", "the bundle needs no newer glibc than Lambda's", &[BUILD, BUNDLE], suite),
+    part("cloud", "the deployed template on a local AWS", &[BUILD, BUNDLE], suite),
+    part("glibc", "the bundle needs no newer glibc than Lambda has", &[BUILD, BUNDLE], suite),
     part(
         "guards",
         "sizes and instruction counts have not grown",
         &[SERVERS, BUNDLE],
         guards::guards,
     ),
-    part("start", "the receiver's first answer, measured", &[BUILD, BUNDLE], suite).alone(),
+    part("start", "the receiver's first answer and peak memory", &[BUILD, BUNDLE], suite).alone(),
     part("guarantees", "docs/guarantees.md agrees with the tests", &[BUILD], suite).alone(),
 ];
 
@@ -102,14 +102,14 @@ const BUNDLE: &str = "bundle";
 const SERVERS: &str = "servers";
 const TOOLS: &str = "tools";
 
-/// The parts of `cargo verify quick`, for the loop of an edit and its check.
+/// The parts of `cargo verify quick`, for use while editing.
 pub(crate) fn quick() -> Vec<&'static Part> {
     const SQLITE: &Part = &part("sqlite", "end-to-end tests over SQLite", &[BUILD], sqlite);
     let names = ["format", "words", BUILD, "unit"];
     names.iter().filter_map(|name| named(name).ok()).chain([SQLITE]).collect()
 }
 
-/// The part of that name, or the name.
+/// The part of that name; the name itself if there is none.
 pub(crate) fn named(name: &str) -> Result<&'static Part, &str> {
     PARTS.iter().find(|part| part.name == name).ok_or(name)
 }
@@ -118,9 +118,9 @@ fn format(output: Output) -> Result<Tally, Problem> {
     output.check("cargo", &["fmt", "--all", "--check"])
 }
 
-/// All programs and tests, with one set of features: each selection of packages would have its own,
-/// and would build what differs again. It yields to the bundle, which takes longer and which the
-/// longest tests wait for.
+/// Builds all programs and tests with one set of features: each selection of packages would have
+/// its own and would rebuild crates. `nice` gives priority to the bundle, which takes longer and
+/// which the longest tests need.
 fn build(output: Output) -> Result<Tally, Problem> {
     let mut build = linting(command("nice"));
     build.args(["cargo", "build", "--locked", "--workspace", "--all-targets"]);
@@ -132,14 +132,14 @@ fn template(output: Output) -> Result<Tally, Problem> {
     for region in ["us-east-1", "cn-north-1"] {
         tally += output.check("cfn-lint", &["--regions", region, "--", "template.yaml"])?;
     }
-    // WAF for CloudFront is in us-east-1 alone.
+    // WAF for CloudFront exists in us-east-1 only.
     tally +=
         output.check("cfn-lint", &["--regions", "us-east-1", "--", "infra/cloudfront.yaml"])?;
     tally += suite(output)?;
     Ok(tally)
 }
 
-/// Unit tests, and the integration tests of all crates but the end-to-end suite.
+/// Unit tests, and the integration tests of all crates except the end-to-end suite.
 pub(crate) const UNIT: &[&str] = &[
     "--lib",
     "--bins",
@@ -157,8 +157,8 @@ fn unit(output: Output) -> Result<Tally, Problem> {
     output.tests(UNIT, &[])
 }
 
-/// It is built without the feature `aws`: the compiler's warnings fail it, and clippy does not see
-/// that build.
+/// The demonstration is built without the feature `aws`, a build that clippy does not check, so
+/// compiler warnings fail this part.
 fn demo(output: Output) -> Result<Tally, Problem> {
     let mut has_warnings = false;
     let mut demo = command("cargo");
@@ -166,18 +166,18 @@ fn demo(output: Output) -> Result<Tally, Problem> {
     let status = output.run(demo, |line| has_warnings |= line.starts_with("warning"))?;
     match (status.success(), has_warnings) {
         (true, false) => Ok(Tally::CHECK),
-        (true, true) => Err(Problem::new("it is built with warnings")),
+        (true, true) => Err(Problem::new("the build has warnings")),
         (false, _) => Err(Problem::new(format!("`cargo demo` ended with {status}"))),
     }
 }
 
-/// The module of the end-to-end suite that has the part's name.
+/// Runs the module of the end-to-end suite that has the part's name.
 fn suite(output: Output) -> Result<Tally, Problem> {
     output.tests(&["--test", "it"], &[&format!("{}::", output.part)])
 }
 
-/// Modules of the end-to-end suite that need neither tools nor servers and take little time; the
-/// test that waits for a whole retry interval is left out.
+/// Runs the fast modules of the end-to-end suite that need neither tools nor servers, without the
+/// test that waits for a whole retry interval.
 fn sqlite(output: Output) -> Result<Tally, Problem> {
     let modules = [
         "command::",
@@ -194,29 +194,29 @@ fn sqlite(output: Output) -> Result<Tally, Problem> {
 
 fn soak(output: Output) -> Result<Tally, Problem> {
     let is_long = std::env::args().any(|argument| argument == LONG);
-    // It stands beside this program.
+    // Cargo builds `soak` beside this program.
     let soak = std::env::current_exe().unwrap_or_default().with_file_name("soak");
     let mut soak = command(&soak.to_string_lossy());
     output.check_command(if is_long { soak.arg(LONG) } else { &mut soak })
 }
 
-/// As a user builds it: cargo-lambda links with zig, against an older glibc than this machine's.
+/// Builds as a user does: cargo-lambda links with zig, against an older glibc than this machine's.
 fn bundle(output: Output) -> Result<Tally, Problem> {
     let before = unknown_to_git()?;
     let mut sam = command("sam");
-    // CARGO_LAMBDA_COMPILER is set in a shell that builds for this machine alone.
+    // CARGO_LAMBDA_COMPILER is set in shells that build for this machine only.
     sam.arg("build").env_remove("CARGO_LAMBDA_COMPILER").env("SAM_CLI_TELEMETRY", "0");
     let mut tally = output.check_command(&mut sam)?;
     let new: Vec<String> = unknown_to_git()?.difference(&before).cloned().collect();
     if !new.is_empty() {
         let new = new.join(", ");
-        return Err(Problem::new(format!("new for git since `sam build` began: {new}")));
+        return Err(Problem::new(format!("`sam build` created untracked files: {new}")));
     }
     tally += Tally::CHECK;
     Ok(tally)
 }
 
-/// The files that git neither has nor ignores.
+/// The files that git neither tracks nor ignores.
 fn unknown_to_git() -> Result<BTreeSet<String>, Problem> {
     let output = command("git")
         .args(["ls-files", "--others", "--exclude-standard"])

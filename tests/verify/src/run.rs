@@ -1,4 +1,4 @@
-//! Running commands for a part, and counting what they tested.
+//! Running commands for a part, and counting their tests and checks.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -40,11 +40,10 @@ impl AddAssign for Tally {
     }
 }
 
-/// The fewest tests that run at once: most end-to-end tests wait for a server or for a time that
-/// has to pass.
+/// The minimum number of concurrent tests: most end-to-end tests wait for a server or a timer.
 const MIN_TEST_THREADS: usize = 4;
 
-/// The reason for which a part failed.
+/// The reason why a part failed.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) text: String,
@@ -72,7 +71,7 @@ pub(crate) fn workspace() -> PathBuf {
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(workspace()).env("PATH", tools::path()).stdin(Stdio::null());
-    // Of this very build; they would make the child build everything anew.
+    // These variables of this build would make the child rebuild everything.
     for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
         command.env_remove(variable);
     }
@@ -89,8 +88,8 @@ pub(crate) fn linting(mut cargo: Command) -> Command {
     cargo
 }
 
-/// A part that is run, and where its output goes. In a whole run several parts run at once, and
-/// each line begins with the name of its part.
+/// The output of a running part. In a full run several parts run at once, and each line begins
+/// with the name of its part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     /// The part's name, and the module of the end-to-end suite that `suite` runs.
@@ -108,7 +107,7 @@ impl Output {
         }
     }
 
-    /// Runs a command, prints what it prints, and hands each line to `read`.
+    /// Runs a command, prints its output, and passes each line to `read`.
     ///
     /// # Errors
     /// [`Problem`] when it cannot be started.
@@ -130,11 +129,11 @@ impl Output {
         self.check_command(command(program).args(arguments))
     }
 
-    /// As [`Output::check`], of any command.
+    /// Like [`Output::check`], for any command.
     pub(crate) fn check_command(self, command: &mut Command) -> Result<Tally, Problem> {
         let shown = shown(command);
         self.line(&format!("$ {shown}"));
-        // On a terminal cargo shows its progress.
+        // Cargo shows its progress on a terminal only.
         let status = if self.is_whole_run {
             self.run(command, |_| ())?
         } else {
@@ -146,8 +145,7 @@ impl Output {
         Err(Problem::new(format!("`{shown}` ended with {status}")))
     }
 
-    /// Runs `cargo test` and adds up the results that it prints. Figures that tests print are
-    /// shown.
+    /// Runs `cargo test` and sums up its results. Figures printed by tests are shown.
     pub(crate) fn tests(self, arguments: &[&str], filters: &[&str]) -> Result<Tally, Problem> {
         let mut command = linting(command("cargo"));
         command.args(["test", "--locked", "--workspace"]).args(arguments).arg("--").args(filters);
@@ -180,14 +178,14 @@ impl Output {
         if status.success() && tally.failed == 0 && tally.tests > 0 {
             return Ok(tally);
         }
-        // Tests that did not even compile are one failure, and so is a run without any test.
+        // Tests that do not compile, or a run without tests, count as one failure.
         tally.failed = tally.failed.max(1);
         Err(Problem { text: format!("`{shown}` ended with {status}"), tally })
     }
 }
 
-/// Runs a command and hands over the lines of its standard output and of its standard error, which
-/// come from two threads.
+/// Runs a command and passes the lines of its standard output and standard error, from two
+/// threads.
 ///
 /// # Errors
 /// [`Problem`] when it cannot be started.
@@ -218,12 +216,12 @@ fn shown(command: &Command) -> String {
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// The names of the tests that passed, a line each, since [`forget_passed`].
+/// The file with the names of the tests that passed since [`forget_passed`], one per line.
 fn passed_file() -> PathBuf {
     workspace().join("target/verify-passed.txt")
 }
 
-/// Begins a whole run: forgets the names of an earlier one.
+/// Starts a full run: clears the names of an earlier one.
 ///
 /// # Errors
 /// [`Problem`] when the file cannot be written.
@@ -233,7 +231,7 @@ pub(crate) fn forget_passed() -> Result<(), Problem> {
     folder.and_then(|()| fs::write(&file, "")).map_err(|error| not_written(&file, &error))
 }
 
-/// Appends lines in one write, as parts that run at once share the file.
+/// Appends lines in one write, because concurrent parts share the file.
 fn remember_passed(names: &str) -> Result<(), Problem> {
     let path = passed_file();
     let file = fs::OpenOptions::new().append(true).create(true).open(&path);
@@ -245,7 +243,7 @@ fn not_written(path: &Path, error: &io::Error) -> Problem {
     Problem::new(format!("{}: {error}", path.display()))
 }
 
-/// The name of a test, of the line that says that it passed.
+/// The name of a test, from the line that reports it as passed.
 fn name_of_passed(line: &str) -> Option<&str> {
     line.strip_prefix("test ")?.strip_suffix(" ... ok")
 }

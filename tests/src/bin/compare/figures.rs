@@ -1,27 +1,27 @@
-//! What is measured, and of whom.
+//! Measured figures of the contenders.
 
 use std::time::Duration;
 
 use crate::growth::Growth;
 
-/// What is measured.
+/// A measured quantity.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) unit: &'static str,
 }
 
-/// What was measured of a contender.
+/// The results of a contender.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
-    /// What it is made of, with versions.
+    /// Its components, with versions.
     pub(crate) made_of: String,
-    /// A figure per column, of each run. One that there is not is no number.
+    /// One figure per column for each run; NaN if it does not apply.
     runs: Vec<Vec<f64>>,
 }
 
-/// A figure of a contender: the median, and the smallest and the largest.
+/// A figure of a contender: median, minimum and maximum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figure {
     pub(crate) median: f64,
@@ -39,7 +39,7 @@ impl Measured {
         self.runs.push(run);
     }
 
-    /// The figure of a column, by its place.
+    /// The figure of a column, by its index.
     pub(crate) fn figure(&self, column: usize) -> Figure {
         let mut values: Vec<f64> =
             self.runs.iter().filter_map(|run| run.get(column).copied()).collect();
@@ -52,24 +52,24 @@ impl Measured {
 /// One comparison.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
-    /// Its name in files and on the command line.
+    /// The name in files and on the command line.
     pub(crate) name: &'static str,
     pub(crate) columns: &'static [Column],
-    /// The first is what the others are compared with.
+    /// The first is the reference of the comparison.
     pub(crate) results: Vec<Measured>,
-    /// How the time of ours grows, where that was asked.
+    /// How greenlight's time grows, if measured.
     pub(crate) growth: Vec<Growth>,
 }
 
 impl Section {
-    /// How many times the first contender's figure this one is.
+    /// The ratio to the first contender's figure.
     pub(crate) fn ratio(&self, column: usize, figure: f64) -> f64 {
         let first = self.results.first().map_or(f64::NAN, |first| first.figure(column).median);
         figure / first
     }
 }
 
-/// The middle one.
+/// The median.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

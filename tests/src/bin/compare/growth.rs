@@ -1,10 +1,10 @@
-//! How the worker's time grows, as JSON and as a picture.
+//! The growth of the worker's time, as JSON and SVG.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-/// Milliseconds by a number of something.
+/// Milliseconds by a count, such as devices per form.
 #[derive(Clone, Debug)]
 pub(crate) struct Growth {
     pub(crate) of: &'static str,
@@ -24,8 +24,7 @@ pub(crate) fn json(growths: &[Growth]) -> Value {
     growths.iter().map(points).collect()
 }
 
-/// A panel each: dots, and the line from nothing to the last of them, where all would be if it grew
-/// evenly.
+/// One panel each: measured points, and the line of linear growth from zero to the last point.
 pub(crate) fn svg(growths: &[Growth]) -> String {
     let (width, height, left, top) = (280.0, 150.0, 60.0, 40.0);
     let mut text = String::from(

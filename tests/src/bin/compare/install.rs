@@ -7,20 +7,20 @@ use std::process::{Command, Stdio};
 
 use greenlight_tests::workspace;
 
-/// A bootstrap process of a function.
+/// A contender that runs as a Lambda bootstrap.
 #[derive(Clone, Debug)]
 pub(crate) struct Bootstrap {
-    /// For the table.
+    /// The name in the table.
     pub(crate) name: &'static str,
-    /// What it is made of, with versions.
+    /// Its components, with versions.
     pub(crate) made_of: String,
     /// The program and its arguments.
     pub(crate) command: Vec<OsString>,
-    /// Where it runs.
+    /// The working directory.
     pub(crate) folder: PathBuf,
-    /// Whether it sends the event to the queue: the floor does not.
+    /// Whether it sends the event to the queue: the baseline `hello` does not.
     pub(crate) enqueues: bool,
-    /// The size of what would be deployed, zipped.
+    /// The zipped size of the deployment.
     pub(crate) zip_mib: f64,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     pub(crate) gunicorn: PathBuf,
 }
 
-/// The receivers: the floor first, ours, and what people would use instead.
+/// The receivers: the baseline `hello` first, greenlight, and common alternatives.
 pub(crate) fn receivers() -> Result<Vec<Bootstrap>, String> {
     let root = root()?;
     Ok(vec![
@@ -48,8 +48,8 @@ fn root() -> Result<PathBuf, String> {
     workspace().canonicalize().map_err(|error| error.to_string())
 }
 
-/// A program of the workspace, built with optimisation; by itself, as others bring features into
-/// the crates that they share.
+/// Builds one program of the workspace with optimisation, by itself: other packages would enable
+/// further features of shared crates.
 pub(crate) fn built(package: &str, program: &str) -> Result<PathBuf, String> {
     let root = root()?;
     println!("compare: building {program}");
@@ -71,7 +71,7 @@ fn rust(name: &'static str, program: &str, made_of: String) -> Result<Bootstrap,
     })
 }
 
-/// `script` of a folder below `tests/compare`, with the packages that its lock file pins.
+/// `script` in a folder below `tests/compare`, with the packages pinned in its lock file.
 fn node(set: &str, script: &str, made_of: &str, enqueues: bool) -> Result<Bootstrap, String> {
     let root = root()?;
     let folder = root.join(".tools").join(format!("compare-{set}"));
@@ -113,7 +113,7 @@ fn python(root: &Path) -> Result<Bootstrap, String> {
     })
 }
 
-/// The workers: what people would use instead first, and ours.
+/// The workers: common alternatives first, then greenlight.
 pub(crate) fn workers() -> Result<Vec<Bootstrap>, String> {
     let environment = environment("compare-worker")?;
     let python = environment.join("bin/python");
@@ -183,8 +183,8 @@ fn version(program: &str, flag: &str) -> String {
         .map_or_else(|_| "?".to_owned(), |it| String::from_utf8_lossy(&it.stdout).trim().to_owned())
 }
 
-/// The size of a file or folder as a deflated zip, in MiB: all of its packages, those of AWS too,
-/// which some of Lambda's runtimes bring along.
+/// The size of a file or folder as a deflated zip, in MiB, with all packages: also AWS's SDK, which
+/// some of Lambda's runtimes include.
 fn zipped(path: &Path) -> Result<f64, String> {
     let script = "import os, sys, tempfile, zipfile
 path = sys.argv[1]

@@ -1,8 +1,7 @@
-//! `cargo compare`: greenlight beside what people would use instead, and beside the floor, in one
-//! run on this machine.
+//! `cargo compare`: measures greenlight, common alternatives and a minimal baseline in one run on
+//! this machine.
 //!
-//! Contenders do the same job on the same freshly encrypted and signed events, in turn; medians are
-//! shown.
+//! Contenders do the same job in turn, on freshly encrypted and signed events; medians are shown.
 
 mod figures;
 mod growth;
@@ -17,7 +16,7 @@ use std::process::ExitCode;
 
 use figures::Section;
 
-/// The sections, by the names that the command line takes.
+/// The sections, by their names on the command line.
 const SECTIONS: [&str; 3] = ["receiver", "worker", "serve"];
 
 #[tokio::main]
@@ -27,13 +26,13 @@ async fn main() -> ExitCode {
         return million().await;
     }
     if let Some(unknown) = names.iter().find(|name| !SECTIONS.contains(&name.as_str())) {
-        eprintln!("compare: there is no `{unknown}`; there are {}, million", SECTIONS.join(", "));
+        eprintln!("compare: unknown section `{unknown}`; known: {}, million", SECTIONS.join(", "));
         return ExitCode::from(2);
     }
     if names.is_empty() {
         names = SECTIONS.map(str::to_owned).to_vec();
     }
-    println!("compare: installs the peers and builds with optimisation; minutes, the first time");
+    println!("compare: installing alternatives, building with optimisation; slow the first time");
     println!("compare: on {}", report::machine());
     for name in names {
         let section = match compare(&name).await {
@@ -55,7 +54,7 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whether memory stays flat: takes minutes, so it is not among the sections.
+/// Measures whether memory stays flat. It takes minutes, so it is not one of the sections.
 async fn million() -> ExitCode {
     let program = match install::built("greenlight", "greenlight") {
         Ok(program) => program,
@@ -84,7 +83,7 @@ async fn compare(name: &str) -> Result<Section, String> {
         "worker" => {
             let contenders = install::workers()?;
             let results = worker::measure(&contenders).await;
-            let growth = worker::growth(contenders.last().ok_or("there is no worker")?).await;
+            let growth = worker::growth(contenders.last().ok_or("no worker")?).await;
             Ok(Section { name: "worker", columns: worker::COLUMNS, results, growth })
         }
         _ => {

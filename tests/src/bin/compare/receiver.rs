@@ -1,4 +1,4 @@
-//! The receiver: one start of one contender after the other.
+//! The receiver: each contender is started in turn.
 
 use std::time::Instant;
 
@@ -10,10 +10,10 @@ use crate::figures::{Column, Measured, median, millis, number};
 use crate::install::Bootstrap;
 use crate::stage::Stage;
 
-/// So many starts of each contender, interleaved.
+/// Starts per contender, interleaved.
 const ROUNDS: usize = 11;
 
-/// So many events to a process that is warm; CPU is counted over these.
+/// Events to a warm process; CPU time is measured over them.
 const WARM_EVENTS: usize = 400;
 
 pub(crate) const COLUMNS: &[Column] = &[
@@ -29,7 +29,7 @@ struct Bench {
     number: usize,
 }
 
-/// All of them, in turn.
+/// Measures all contenders in turn.
 pub(crate) async fn measure(contenders: &[Bootstrap]) -> Vec<Measured> {
     let mut bench = Bench { stage: Stage::set().await, number: 0 };
     let mut results: Vec<_> =
@@ -51,7 +51,8 @@ impl Bench {
         http_api_event(&sent.headers, &sent.body)
     }
 
-    /// Starts it, sends it more events when it is warm, and ends it: the figures of [`COLUMNS`].
+    /// Starts a contender, sends more events when it is warm, and ends it; returns the figures of
+    /// [`COLUMNS`].
     async fn run(&mut self, contender: &Bootstrap) -> Vec<f64> {
         let mut api = RuntimeApi::start().await;
         let event = self.event();
@@ -59,7 +60,7 @@ impl Bench {
         let mut process = self.stage.spawn(contender, &api);
         self.answered(&mut api, event, contender).await;
         let first_ms = millis(start.elapsed());
-        // Caches fill, and compilers of the moment compile.
+        // Warm-up: caches fill, and JIT compilers run.
         for _ in 0..20 {
             let event = self.event();
             self.answered(&mut api, event, contender).await;
@@ -79,7 +80,7 @@ impl Bench {
         vec![first_ms, median(warm), cpu_ms, peak_mib, contender.zip_mib]
     }
 
-    /// A receiver that answers 200 and did not enqueue is no contender.
+    /// Fails if a receiver answers 200 without having enqueued the event.
     async fn answered(&mut self, api: &mut RuntimeApi, event: Value, contender: &Bootstrap) {
         let answer = api.invoke(event).await;
         assert_eq!(answer["statusCode"], 200, "{}: {answer}", contender.name);

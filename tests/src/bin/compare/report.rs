@@ -1,4 +1,4 @@
-//! What was measured, as tables, as JSON and as pictures.
+//! The results, as tables, JSON and SVG.
 
 use std::fmt::Write as _;
 use std::io;
@@ -12,7 +12,7 @@ use crate::growth;
 
 const JSON: &str = "docs/compare.json";
 
-/// Medians, with their ratio to the first line.
+/// A table of medians, with their ratio to the first line.
 pub(crate) fn table(section: &Section) -> String {
     let row = |result: &Measured| {
         let cells = (0..).zip(section.columns).map(|(place, column)| {
@@ -30,7 +30,7 @@ pub(crate) fn table(section: &Section) -> String {
     aligned([&heads].into_iter().chain(&rows).map(Vec::as_slice))
 }
 
-/// How many times what it is compared with; nothing where there is nothing to compare with.
+/// The ratio as text; empty without a reference.
 fn times(ratio: f64) -> String {
     match ratio {
         ratio if ratio.is_nan() => String::new(),
@@ -44,8 +44,8 @@ fn shown(figure: f64, Column { unit, .. }: &Column) -> String {
     format!("{figure:.digits$} {unit}")
 }
 
-/// Writes `docs/compare.json`, where other sections stay as they are, and the section's pictures;
-/// and names them.
+/// Writes the section into `docs/compare.json`, which keeps the other sections, and writes its SVG
+/// files. Returns the paths.
 pub(crate) fn write(section: &Section) -> io::Result<Vec<String>> {
     let mut document = document();
     document[section.name] = json_of(section);
@@ -62,14 +62,14 @@ pub(crate) fn write(section: &Section) -> io::Result<Vec<String>> {
     Ok(std::iter::once(JSON.to_owned()).chain(paths).collect())
 }
 
-/// Writes what `serve` held, by events, into the same file.
+/// Writes the memory of `serve` by number of events into the same file.
 pub(crate) fn write_million(held: &[(u32, f64)]) -> io::Result<()> {
     let mut document = document();
     document["serve held MiB by events"] = json!(held);
     save(document)
 }
 
-/// What the last run wrote.
+/// The results of the last run.
 fn document() -> Value {
     let known = std::fs::read_to_string(workspace().join(JSON)).unwrap_or_default();
     let known: Value = serde_json::from_str(&known).unwrap_or_default();
@@ -94,7 +94,7 @@ fn json_of(section: &Section) -> Value {
     section.results.iter().map(figures).collect()
 }
 
-/// So many processors, and of what kind.
+/// The number of processors and their model.
 pub(crate) fn machine() -> String {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models = cpus.lines().filter_map(|line| line.strip_prefix("model name"));
@@ -102,7 +102,7 @@ pub(crate) fn machine() -> String {
     format!("{} x {}", models.len(), models.first().copied().unwrap_or("unknown"))
 }
 
-/// Bars on a scale of powers of ten: what is a hundred times as long would hide the rest otherwise.
+/// Bars on a logarithmic scale: on a linear one a bar a hundred times as long would hide the rest.
 fn svg(section: &Section) -> String {
     let (left, bar, gap, width) = (150.0, 22.0, 40.0, 460.0);
     let group = number(section.results.len()) * bar + gap;
@@ -125,7 +125,7 @@ fn svg(section: &Section) -> String {
         for (line, result) in section.results.iter().enumerate() {
             let median = result.figure(place).median;
             let y = top + 8.0 + number(line) * bar;
-            // The shortest bar is seen, too.
+            // The shortest bar stays visible.
             let length =
                 20.0 + (width - 20.0) * (median / least).ln() / (most / least).ln().max(0.01);
             let (length, label) = if median.is_nan() {

@@ -1,4 +1,4 @@
-//! One machine: `greenlight serve`, and a Django API view under gunicorn, which articles show.
+//! One machine: `greenlight serve`, and a Django API view under gunicorn, as articles show it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,17 +18,17 @@ use crate::install::Server;
 
 const ROUNDS: usize = 3;
 
-/// As many as there are events under way at a time.
+/// The number of connections, and so of concurrent events.
 const CONNECTIONS: usize = 64;
 
-/// Events to the queue, by who receives them: as many as take a few seconds.
+/// Events per contender: enough for a few seconds.
 const EVENTS: usize = 30_000;
 const EVENTS_DJANGO: usize = 4_000;
 
-/// Approvals with one device each, until all are on the whitelist.
+/// Approvals with one device each, measured until all are on the whitelist.
 const APPROVALS: usize = 2_000;
 
-/// What is measured.
+/// The measured figures.
 pub(crate) const COLUMNS: &[Column] = &[
     Column { name: "events to the queue", unit: "/s" },
     Column { name: "99 % answered within", unit: "ms" },
@@ -36,7 +36,7 @@ pub(crate) const COLUMNS: &[Column] = &[
     Column { name: "events to the whitelist", unit: "/s" },
 ];
 
-/// Both, in turn.
+/// Measures both in turn.
 pub(crate) async fn measure(ours: &Path, django: &Server) -> Vec<Measured> {
     let mut results = vec![
         Measured::new("Django", &django.made_of),
@@ -61,7 +61,7 @@ fn events(scene: &Scene, count: usize, of: &str) -> Vec<greenlight::simulator::S
         .collect()
 }
 
-/// `greenlight serve`, with approvals of one device each that it can read.
+/// `greenlight serve`, with readable approvals of one device each.
 struct Ours {
     scene: Scene,
     serving: Serving,
@@ -74,18 +74,18 @@ impl Ours {
         let scene = Scene::set().await;
         let folder = tempfile::tempdir().expect("a folder can be made");
         for n in 0..approvals {
-            let number = u32::try_from(n).expect("there are that many addresses");
+            let number = u32::try_from(n).expect("the number is an address");
             scene.approve(&format!("{of}-{n}"), &[&device(number)]);
         }
         let (command, listen) = serve_command(&scene, folder.path(), &[], program);
         let serving = Serving::run(command, &listen).await;
-        let address = listen.parse().expect("it is an address");
+        let address = listen.parse().expect("the address is valid");
         Self { scene, serving, address, _folder: folder }
     }
 }
 
-/// While events come in it does everything else, too: it reads instances, calls the NAC and writes
-/// its ledger.
+/// Measures `serve`, which also reads instances, calls the NAC and writes its ledger while it
+/// receives events.
 async fn run_ours(program: &Path) -> Vec<f64> {
     let ours = Ours::start(program, EVENTS, "I").await;
     let went = send_all(ours.address, events(&ours.scene, EVENTS, "I"), CONNECTIONS).await;
@@ -103,8 +103,8 @@ async fn run_ours(program: &Path) -> Vec<f64> {
     figures(&went, held, number(APPROVALS) / took.as_secs_f64())
 }
 
-/// What `serve` holds in memory, in MiB, after each hundred thousand of a million events about a
-/// thousand approvals.
+/// The memory of `serve`, in MiB, after each hundred thousand of a million events about a thousand
+/// approvals.
 pub(crate) async fn million(program: &Path) -> Vec<(u32, f64)> {
     let Ours { scene, serving, address, _folder } = Ours::start(program, 1_000, "M").await;
     let mut held = Vec::new();
@@ -138,17 +138,17 @@ async fn run_django(server: &Server) -> Vec<f64> {
         command
     };
     let made = command(&server.python).arg("django_receiver.py").status().await;
-    assert!(made.expect("there is Python").success(), "the table can be made");
+    assert!(made.expect("Python can be started").success(), "the table can be created");
     let mut gunicorn = command(&server.gunicorn)
         .args(["django_receiver:application", "--workers", "3", "--log-level", "error"])
         .args(["--bind", &address.to_string()])
         .spawn()
-        .expect("there is gunicorn");
+        .expect("gunicorn can be started");
     answers(address).await;
     send_all(address, events(&scene, 100, "warm"), CONNECTIONS).await;
     let went = send_all(address, events(&scene, EVENTS_DJANGO, "I"), CONNECTIONS).await;
     let held = family_memory(&gunicorn);
-    // Asked, so that it ends its workers, too.
+    // SIGTERM, so that gunicorn stops its workers, too.
     let pid = gunicorn.id().expect("it runs").to_string();
     let _ = Command::new("kill").arg(pid).status().await;
     let _ = gunicorn.wait().await;

@@ -1,4 +1,4 @@
-//! What every function stands between: the Runtime API, AWS behind TLS, Feishu, a NAC.
+//! The surroundings of a function: the Runtime API, AWS over TLS, Feishu and a NAC.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -26,9 +26,9 @@ impl Stage {
         Self { scene, aws, bundle, _folder: folder }
     }
 
-    /// Starts a bootstrap, which asks `api` for its events.
+    /// Starts a bootstrap, which fetches its events from `api`.
     pub(crate) fn spawn(&self, contender: &Bootstrap, api: &RuntimeApi) -> Child {
-        let (program, arguments) = contender.command.split_first().expect("there is a program");
+        let (program, arguments) = contender.command.split_first().expect("a program is given");
         let aws = self.aws.url();
         let queue = |name: &str| format!("{aws}/000000000000/{name}");
         Command::new(program)

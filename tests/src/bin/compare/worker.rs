@@ -1,6 +1,5 @@
-//! The worker: a batch of ten requests with one device each, for a NAC that takes 50 ms; and the
-//! same batch again, as a queue may give it out twice. And how the time grows with the batch and
-//! with the form.
+//! The worker: a batch of ten requests with one device each, for a NAC that takes 50 ms; the same
+//! batch again, as a queue may redeliver it; and the growth of the time with batch and form size.
 
 use std::time::{Duration, Instant};
 
@@ -20,12 +19,12 @@ use crate::stage::Stage;
 
 const ROUNDS: usize = 7;
 
-/// The largest that a queue gives out at a time by default.
+/// The default maximum batch size of SQS.
 const BATCH: usize = 10;
 
 const NAC_TAKES: Duration = Duration::from_millis(50);
 
-/// Batches to a process that is warm.
+/// Batches to a warm process.
 const WARM_BATCHES: usize = 5;
 
 pub(crate) const COLUMNS: &[Column] = &[
@@ -37,7 +36,7 @@ pub(crate) const COLUMNS: &[Column] = &[
     Column { name: "peak memory", unit: "MiB" },
 ];
 
-/// A worker that runs, and what it is given.
+/// A running worker and its surroundings.
 struct Bench<'a> {
     stage: &'a Stage,
     next: &'a mut u32,
@@ -46,7 +45,7 @@ struct Bench<'a> {
     name: &'static str,
 }
 
-/// All of them, in turn.
+/// Measures all contenders in turn.
 pub(crate) async fn measure(contenders: &[Bootstrap]) -> Vec<Measured> {
     let stage = Stage::set().await;
     stage.scene.nac.set_latency(NAC_TAKES);
@@ -89,7 +88,7 @@ async fn run(stage: &Stage, next: &mut u32, contender: &Bootstrap) -> Vec<f64> {
     vec![millis(first), median(warm), median(again), used, calls, peak]
 }
 
-/// Milliseconds by devices in one form, and by requests in a batch, of ours when it is warm.
+/// Milliseconds by devices in one form, and by requests in a batch, of greenlight's warm worker.
 pub(crate) async fn growth(ours: &Bootstrap) -> Vec<Growth> {
     let stage = Stage::set().await;
     stage.scene.nac.set_latency(NAC_TAKES);
@@ -120,7 +119,7 @@ impl<'a> Bench<'a> {
         Self { stage, next, api, process, name: contender.name }
     }
 
-    /// Messages about new approvals, with so many new devices each.
+    /// Messages about new approvals, each with `devices` new devices.
     fn approvals(&mut self, count: usize, devices: u32) -> Vec<Message> {
         (0..count).map(|_| self.approval(devices)).collect()
     }
@@ -144,8 +143,8 @@ impl<'a> Bench<'a> {
             .build()
     }
 
-    /// Until the batch is answered for, in ms. All of it is done then, with so many calls of the
-    /// NAC.
+    /// The time until the batch is answered, in ms. Checks that all of it is done with `calls`
+    /// calls of the NAC.
     async fn done(&mut self, batch: &[Message], calls: usize) -> f64 {
         let before = self.stage.scene.nac.calls();
         let start = Instant::now();

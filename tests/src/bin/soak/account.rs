@@ -1,4 +1,4 @@
-//! The account of every device.
+//! The account of all devices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use crate::load::Approval;
 
-/// The instance that a message is about.
+/// The instance id of a message.
 fn instance_of(body: &str) -> String {
     let body: Value = serde_json::from_str(body).unwrap_or_default();
     body["instance_id"].as_str().unwrap_or_default().to_owned()
 }
 
-/// What was to be done, and what was done.
+/// Expected and actual results.
 #[derive(Debug)]
 pub(crate) struct Account {
     title: &'static str,
@@ -28,16 +28,16 @@ pub(crate) struct Account {
     calls: usize,
     explained: usize,
     doubled: usize,
-    /// How many dead letters of each class, and how many there should be.
+    /// Dead letters by class.
     dead_letters: BTreeMap<String, usize>,
     bad_forms: usize,
-    /// From the event that was sent first to the whitelist, in order.
+    /// The times from the first event to the whitelist, ascending.
     times: Vec<Duration>,
 }
 
 impl Account {
-    /// Draws it up from what was sent, the NAC's log, the moments of the kills, and the
-    /// dead letters, each as class and body.
+    /// Builds the account from the load, the NAC's log, the moments of the kills, and class and
+    /// body of the dead letters.
     pub(crate) fn of(
         title: &'static str,
         approvals: &[Approval],
@@ -60,7 +60,7 @@ impl Account {
         }
         times.sort();
         let (explained, doubled) = repetitions(log, kills);
-        // A bad form is bad at each of its events.
+        // Each event of a bad form ends as a dead letter: an instance counts once per class.
         let letters: BTreeSet<(&str, String)> =
             dead_letters.iter().map(|(class, body)| (class.as_str(), instance_of(body))).collect();
         let mut by_class = BTreeMap::new();
@@ -99,7 +99,7 @@ impl Account {
         self.times[index]
     }
 
-    /// Whether everything that was to be done was done, once, and nothing else.
+    /// Whether every expected effect happened once, and no other.
     pub(crate) fn is_even(&self) -> bool {
         let letters = BTreeMap::from([("invalid_form".to_owned(), self.bad_forms)]);
         self.lost() == 0

@@ -1,14 +1,14 @@
-//! What is sent.
+//! The load: approvals and their events.
 
 use std::time::Instant;
 
 use fastrand::Rng;
 use greenlight_tests::scene::{Scene, device};
 
-/// One in so many forms has a device that cannot be read, besides good ones.
+/// One in this many forms has an unreadable device besides good ones.
 const BAD_FORM: u32 = 100;
 
-/// The share of events that are sent once more, under the same id or another one.
+/// The share of events that are sent twice, under the same id or another one.
 const DUPLICATES: f64 = 0.3;
 
 /// The share of calls that the NAC answers with 500.
@@ -20,13 +20,13 @@ pub(crate) struct Approval {
     pub(crate) instance: String,
     pub(crate) devices: Vec<String>,
     pub(crate) is_bad: bool,
-    /// The ids of the events that tell of it.
+    /// The ids of its events.
     pub(crate) event_ids: Vec<String>,
-    /// When the first of them was sent.
+    /// When the first event was sent.
     pub(crate) sent_at: Option<Instant>,
 }
 
-/// So many approvals with up to `most` devices each, kept at Feishu; the same ones in each run.
+/// Stores approvals with up to `most` devices each at Feishu; the same ones in each run.
 pub(crate) fn approvals(scene: &Scene, count: u32, most: u32) -> Vec<Approval> {
     let mut random = Rng::with_seed(u64::from(count));
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! Thousands of approvals through everything that goes wrong, and an account of every device.
+//! Thousands of approvals under kills and outages, and an account of every device.
 //!
 //! `soak` takes two minutes and a half: 1,000 approvals through `greenlight serve`, 30 through the
 //! deployed template. `soak --long` sends 10,000 through `serve`.
@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
         None => 1_000,
         Some("--long") => 10_000,
         Some(other) => {
-            eprintln!("soak: what is `{other}`? There is `--long`.");
+            eprintln!("soak: unknown argument `{other}`; known: --long");
             return ExitCode::FAILURE;
         }
     };

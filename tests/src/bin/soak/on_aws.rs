@@ -1,4 +1,4 @@
-//! Through the deployed template, on a local AWS, while the NAC fails and is unreachable once.
+//! The load through the template on a local AWS; the NAC fails and is unreachable once.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::account::Account;
 use crate::load::{NAC_ERRORS, approvals};
 
 pub(crate) async fn run(count: u32) -> Account {
-    eprintln!("soak: the template is being deployed");
+    eprintln!("soak: deploying the template");
     let stack = Stack::deploy().await;
     let scene = &stack.scene;
     scene.nac.set_fault_rate(NAC_ERRORS);
@@ -22,7 +22,7 @@ pub(crate) async fn run(count: u32) -> Account {
         for id in &approval.event_ids {
             let event = || scene.event(id, &approval.instance, "APPROVED");
             let sent = async { while stack.send(&event()).await.status != 200 {} };
-            tokio::time::timeout(TIMEOUT, sent).await.expect("the event is taken");
+            tokio::time::timeout(TIMEOUT, sent).await.expect("the event is accepted");
         }
     }
     eprintln!("soak: {total} of {total} approvals sent");

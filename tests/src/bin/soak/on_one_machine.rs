@@ -1,4 +1,4 @@
-//! Through `greenlight serve`, which is killed again and again, while the NAC fails and is
+//! The load through `greenlight serve`, which is killed repeatedly; the NAC fails, and is
 //! unreachable twice.
 
 use std::sync::{Arc, Mutex};
@@ -14,16 +14,16 @@ use tokio::task::JoinSet;
 use crate::account::Account;
 use crate::load::{Approval, NAC_ERRORS, approvals};
 
-/// So many events are under way at the same time.
+/// The number of concurrent events.
 const SENDERS: usize = 8;
 
-/// A sender waits so long before it sends again; Feishu waits 15 s and more.
+/// The interval before an event is sent again; Feishu waits 15 s and more.
 const SEND_AGAIN: Duration = Duration::from_millis(50);
 
-/// How often to look whether the queue is empty.
+/// The interval of polls for an empty queue.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// One approval in so many is followed by a kill.
+/// A kill follows after this many approvals.
 const KILL_EVERY: usize = 100;
 
 pub(crate) async fn run(count: u32) -> Account {
@@ -41,8 +41,8 @@ pub(crate) async fn run(count: u32) -> Account {
     let trouble = async {
         let mut serving = serving;
         for step in 1..=total {
-            progress.wait_for(|sent| *sent >= step).await.expect("the sender is there");
-            // Away from a quarter to a third, and from a half to three fifths.
+            progress.wait_for(|sent| *sent >= step).await.expect("the sender exists");
+            // Unreachable from a quarter to a third, and from a half to three fifths.
             if step == total / 4 || step == total / 2 {
                 scene.nac.set_down(true);
             } else if step == total / 3 || step == total * 3 / 5 {
@@ -62,10 +62,10 @@ pub(crate) async fn run(count: u32) -> Account {
     };
     let (load, serving) = tokio::join!(send_all(&scene, load, &url, &sent), trouble);
     let database =
-        Database::open_beside(&folder.path().join("data")).await.expect("it can be looked into");
+        Database::open_beside(&folder.path().join("data")).await.expect("the database can be read");
     let drained = async {
         let mut pause = tokio::time::interval(LOOK_EVERY);
-        while database.next_visible().await.expect("it can be looked into").is_some() {
+        while database.next_visible().await.expect("the database can be read").is_some() {
             pause.tick().await;
         }
     };
@@ -73,7 +73,7 @@ pub(crate) async fn run(count: u32) -> Account {
     if !is_drained {
         eprintln!("soak: the queue is not empty after {TIMEOUT:?}");
     }
-    let letters = database.dead_letters().await.expect("it can be looked into");
+    let letters = database.dead_letters().await.expect("the database can be read");
     let letters: Vec<_> =
         letters.into_iter().map(|letter| (letter.class().to_owned(), letter.body)).collect();
     serving.stop().await;
@@ -84,7 +84,7 @@ pub(crate) async fn run(count: u32) -> Account {
     account
 }
 
-/// Sends all events, each until it is answered 200.
+/// Sends each event until it is answered 200.
 async fn send_all(
     scene: &Scene,
     load: Vec<Approval>,

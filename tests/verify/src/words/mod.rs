@@ -1,4 +1,4 @@
-//! Plain words: comments, strings and pages use the field's terms, in lines that can be read.
+//! Plain words: comments, strings and pages use the field's terms, in lines of 100 columns.
 
 mod prose;
 
@@ -7,10 +7,10 @@ use std::fs;
 use crate::run::{Output, Problem, Tally, command, workspace};
 use prose::{Prose, prose_of};
 
-/// The widest line of prose. Tables, addresses and Chinese may be wider.
+/// The maximum columns of a line of prose. Tables, URLs and Chinese may be wider.
 const MAX_COLUMNS: usize = 100;
 
-/// Words that name nothing in this field, or another thing: see docs/glossary.md.
+/// Words that are not terms of this field, or mean something else: see docs/glossary.md.
 const REFUSED: &[&str] = &[
     "bury",
     "buried",
@@ -38,10 +38,10 @@ const REFUSED: &[&str] = &[
     "somebody",
 ];
 
-/// What makes a refused word right: the end of the text before it, or the beginning of the text
+/// Contexts that allow a refused word: the end of the text before it, or the start of the text
 /// after it.
 const IN_PLACE: &[(&str, &str)] = &[
-    // A dead letter is the field's word.
+    // "Dead letter" is the field's term.
     ("dead ", ""),
     ("dead-", ""),
     // Characters.
@@ -50,7 +50,7 @@ const IN_PLACE: &[(&str, &str)] = &[
     ("", "s, digits"),
 ];
 
-/// Files or folders with texts that need a refused word, and the word; none: any. At most ten.
+/// Paths with texts that need a refused word, and the word; empty: any word. At most ten.
 const ALLOWED: &[(&str, &str)] = &[
     ("tests/verify/src/words/", ""),
     // Letters of the alphabet.
@@ -58,7 +58,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("functions/shared/core/src/mac/", "letters"),
 ];
 
-/// Holds all prose of the repository against the refused words and the width of a line.
+/// Checks all prose of the repository for refused words and wide lines.
 pub(crate) fn words(output: Output) -> Result<Tally, Problem> {
     let files = files()?;
     let mut found = Vec::new();
@@ -84,7 +84,7 @@ pub(crate) fn words(output: Output) -> Result<Tally, Problem> {
     Err(Problem::new(format!("{} lines are not in plain words, or too wide", found.len())))
 }
 
-/// The files that git knows, and those that it would.
+/// The files that git tracks, and new files that it does not ignore.
 fn files() -> Result<Vec<String>, Problem> {
     let mut git = command("git");
     git.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
@@ -97,7 +97,7 @@ fn is_allowed(file: &str, word: &str) -> bool {
     ALLOWED.iter().any(|(place, of)| file.starts_with(place) && (of.is_empty() || *of == word))
 }
 
-/// The first refused word of a line, unless it is right in its place.
+/// The first refused word of a line that its context does not allow.
 fn refused_word(prose: &Prose<'_>) -> Option<&'static str> {
     let text = prose.text.to_lowercase();
     REFUSED.iter().copied().find(|word| {

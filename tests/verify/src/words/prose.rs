@@ -1,19 +1,19 @@
-//! The prose of a file: its comments, its texts, or all of it.
+//! The prose of a file: comments and strings, or the whole file.
 
 /// A piece of prose.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Prose<'a> {
-    /// Counted from 1.
+    /// The line number, from 1.
     pub(super) line: usize,
-    /// The prose alone, without code in backticks.
+    /// The prose without code in backticks.
     pub(super) text: String,
-    /// The line that it stands in.
+    /// The whole line.
     pub(super) whole: &'a str,
-    /// Whether it is a line of its own, which can be wrapped.
+    /// Whether the line is prose only, so that it can be wrapped.
     pub(super) is_line: bool,
 }
 
-/// The prose of a file, by the ending of its name.
+/// The prose of a file, by its file extension.
 pub(super) fn prose_of<'a>(file: &str, text: &'a str) -> Vec<Prose<'a>> {
     match file.rsplit('.').next() {
         Some("rs") => of_rust(text),
@@ -45,8 +45,7 @@ fn of_comments(text: &str) -> Vec<Prose<'_>> {
         .collect()
 }
 
-/// Comments but for their blocks of code, and string literals that hold more than one word: the
-/// others are names.
+/// Comments without code blocks, and string literals of more than one word: the others are names.
 fn of_rust(text: &str) -> Vec<Prose<'_>> {
     let mut found = Vec::new();
     let (mut rest, mut is_code) = (Rest::Code, false);
@@ -78,7 +77,7 @@ fn of_rust(text: &str) -> Vec<Prose<'_>> {
     found
 }
 
-/// What a place of a Rust file is in.
+/// The syntactic context of a position in a Rust file.
 #[derive(Clone, Copy, Debug)]
 enum Rest {
     Code,
@@ -86,7 +85,7 @@ enum Rest {
     Text(Option<usize>),
 }
 
-/// What was read of a line.
+/// The parts of a line read so far.
 #[derive(Clone, Copy)]
 enum Piece<'a> {
     Code,
@@ -95,7 +94,7 @@ enum Piece<'a> {
 }
 
 impl Rest {
-    /// Takes a piece from `left`, and says what follows it.
+    /// Takes a piece from `left` and returns the rest.
     fn take<'a>(self, left: &mut &'a str) -> (Piece<'a>, Self) {
         match self {
             Self::Text(hashes) => {
@@ -126,7 +125,8 @@ impl Rest {
     }
 }
 
-/// Where a string ends in this line, and the length of its end; 0 when it goes on in the next line.
+/// The end of a string in this line, and the length of its delimiter; 0 if it continues in the next
+/// line.
 fn end_of_text(text: &str, hashes: Option<usize>) -> (usize, usize) {
     if let Some(hashes) = hashes {
         let end = format!("\"{}", "#".repeat(hashes));
@@ -144,14 +144,14 @@ fn end_of_text(text: &str, hashes: Option<usize>) -> (usize, usize) {
     (text.len(), 0)
 }
 
-/// The number of `#` where a raw string begins.
+/// The number of `#` at the start of a raw string.
 fn raw_text(text: &str) -> Option<usize> {
     let after = text.strip_prefix('r')?;
     let hashes = after.len() - after.trim_start_matches('#').len();
     after[hashes..].starts_with('"').then_some(hashes)
 }
 
-/// The length of the literal of one character; 0 where there is none, as at a lifetime.
+/// The length of a character literal; 0 if there is none, as at a lifetime.
 fn character_literal(text: &str) -> usize {
     let Some(after) = text.strip_prefix('\'') else { return 0 };
     if after.starts_with('\\') {
@@ -161,7 +161,7 @@ fn character_literal(text: &str) -> usize {
     if after[length..].starts_with('\'') { length + 2 } else { 0 }
 }
 
-/// Code in backticks is no prose.
+/// Removes code in backticks.
 fn without_code(text: &str) -> String {
     text.split('`').step_by(2).collect::<Vec<_>>().join("``")
 }
