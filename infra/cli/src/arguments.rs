@@ -12,9 +12,8 @@ use crate::serve;
 
 /// An approval turns green; greenlight does the rest.
 ///
-/// Exit status: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong;
-/// 3 what was asked for is not there; 4 not all of it: another receiver holds dead letters, or took
-/// some.
+/// Exit status: 0 success; 1 failure, with the reason on standard error; 2 invalid command line; 3
+/// not found; 4 partial: another receiver holds dead letters, or took some.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, propagate_version = true)]
 pub struct Arguments {
@@ -23,14 +22,14 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Where to look: a stack on AWS, with your own credentials, or a folder of this machine
+/// The backend: a stack on AWS, with your own credentials, or a data folder of this machine
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct BackendArgs {
-    /// The folder that `greenlight serve` was given [default: .greenlight]; goes before --stack
+    /// The data folder of `greenlight serve` [default: .greenlight]; takes precedence over --stack
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// A stack on AWS instead: the name that `sam deploy` was given
+    /// A stack on AWS instead, by the name given to `sam deploy`
     #[arg(long, env = "GREENLIGHT_STACK", value_name = "NAME")]
     stack: Option<String>,
     /// A profile of ~/.aws/config, for --stack
@@ -46,7 +45,7 @@ impl BackendArgs {
     #[must_use]
     pub fn address(self) -> Address {
         let (profile, region) = (self.profile, self.region);
-        // A variable that is exported for everyday must not hide what is typed.
+        // An exported GREENLIGHT_STACK must not override a typed --data-dir.
         match (self.data_dir, self.stack.filter(|stack| !stack.is_empty())) {
             (None, Some(stack)) => Address::Stack(StackAddress { stack, profile, region }),
             (folder, _) => Address::Folder(folder.unwrap_or_else(|| PathBuf::from(".greenlight"))),
@@ -54,10 +53,10 @@ impl BackendArgs {
     }
 }
 
-/// The files that say what is done
+/// The configuration: flows and connectors
 #[derive(Args, Clone, Debug)]
 pub struct FlowFiles {
-    /// Which approval does what; the flows that are built in if left out
+    /// The flows.toml to use; the built-in flows if left out
     #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true)]
     flows: Option<PathBuf>,
     /// A folder of connectors, besides those that are built in
@@ -71,7 +70,7 @@ impl From<FlowFiles> for Files {
     }
 }
 
-/// What it takes to ask Feishu
+/// The access to Feishu
 #[derive(Args, Clone, Debug)]
 pub struct AskFeishu {
     /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is
@@ -83,7 +82,7 @@ pub struct AskFeishu {
     pub feishu_base_url: String,
 }
 
-/// A text that says something.
+/// Rejects an empty text.
 fn not_empty(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
@@ -93,15 +92,15 @@ fn not_empty(text: &str) -> Result<String, String> {
     }
 }
 
-/// What `greenlight` can do
+/// The commands
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Receive events and act on them, on this machine alone
+    /// Receive events and act on them, in one process on this machine
     Serve {
         /// Where to listen for Feishu's events (POST /api/event)
         #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
         listen: SocketAddr,
-        /// The folder for queue and ledger; made if need be
+        /// The folder for queue and ledger; created if absent
         #[arg(long, default_value = ".greenlight", value_name = "FOLDER")]
         data_dir: PathBuf,
         /// Which flows
@@ -114,7 +113,7 @@ pub enum Command {
         #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8081")]
         ui: Option<u16>,
     },
-    /// How things stand: queue, dead letters, targets, the last hour
+    /// Show the status: queue, dead letters, targets, the last hour
     Status {
         /// List the requests that wait for their next attempt, with the reason of the last one
         #[arg(long)]
@@ -126,7 +125,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// The history of an approval, from the event to the NAC's answer
+    /// Show the history of an approval, from the event to the NAC's answer
     Audit {
         /// An event id, an instance code, a MAC address in any spelling, or a person as Feishu
         /// names people
@@ -139,41 +138,41 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Who has which device, since when, and because of which approval
+    /// List the granted devices: to whom, since when, and because of which approval
     Grants {
-        /// Of a MAC address, a person or an instance only
+        /// Only those of a MAC address, a person or an instance
         #[arg(value_name = "MAC|PERSON|INSTANCE")]
         of: Option<String>,
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// So many at most
+        /// The maximum number of grants
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: usize,
         /// One JSON object per grant
         #[arg(long)]
         json: bool,
     },
-    /// Look into the dead-letter queue, put dead letters back or discard them
+    /// List, redrive or discard dead letters
     Dlq {
         /// What to do with it
         #[command(subcommand)]
         command: DlqCommand,
     },
-    /// Process an approval again, from what Feishu says now
+    /// Process an approval again, with its current state in Feishu
     Replay {
         /// The approval instance
         instance: String,
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// What became of it
+        /// The decision on the instance
         #[arg(long, default_value = "approved")]
         decision: DecisionArgument,
-        /// Its approval definition, when its event never came
+        /// Its approval definition, if no event of it was received
         #[arg(long, value_name = "CODE")]
         definition_id: Option<String>,
-        /// Forget what was done, and do all of it once more
+        /// Discard the recorded effects, and perform all of them again
         #[arg(long)]
         force: bool,
         /// As a JSON object
@@ -183,7 +182,7 @@ pub enum Command {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Is everything set up? A line per check: ok, or what to do
+    /// Check the set-up: a line per check, with advice if it fails
     Doctor {
         /// One JSON object per check
         #[arg(long)]
@@ -198,7 +197,7 @@ pub enum Command {
         #[command(flatten)]
         feishu: AskFeishu,
     },
-    /// Subscribe the app to an approval: without it Feishu never sends an event
+    /// Subscribe the app to an approval: without it Feishu sends no events
     Subscribe {
         /// The approval definition
         #[arg(value_name = "APPROVAL_CODE")]
@@ -219,9 +218,9 @@ pub enum Command {
         #[command(subcommand)]
         command: SecretsCommand,
     },
-    /// Send what Feishu would send to a URL: a URL check, or with an instance its approval
+    /// Send a test event to a URL, as Feishu would: a URL check, or the approval of an instance
     SendTest {
-        /// Where Feishu's events go; with --stack the stack's own URL if left out
+        /// The webhook URL; with --stack the stack's own if left out
         #[arg(required_unless_present = "stack")]
         url: Option<String>,
         /// The backend
@@ -238,7 +237,7 @@ pub enum Command {
         #[arg(long, value_name = "CODE", requires = "instance")]
         definition_id: Option<String>,
     },
-    /// Is flows.toml right, and what would it do?
+    /// Validate flows.toml, or show what it would do
     Flows {
         /// Which flows
         #[command(flatten)]
@@ -247,7 +246,7 @@ pub enum Command {
         #[command(subcommand)]
         command: FlowsCommand,
     },
-    /// The products that greenlight can speak to
+    /// The connectors, one per product
     Connectors {
         /// A folder of connectors, besides those that are built in
         #[arg(long, env = "CONNECTORS_DIR", value_name = "FOLDER", global = true)]
@@ -256,8 +255,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConnectorsCommand,
     },
-    /// A page in the browser: the pipeline, recent requests, dead letters, grants. For this
-    /// machine's eyes only
+    /// Show a page in the browser: the pipeline, recent requests, dead letters, grants. It is
+    /// reachable from this machine only
     Ui {
         /// The backend
         #[command(flatten)]
@@ -266,40 +265,40 @@ pub enum Command {
         #[arg(long, default_value_t = 8081)]
         port: u16,
     },
-    /// See it work: serve, with a stub of Feishu and of a NAC beside it
+    /// Run a demonstration: serve, with stubs of Feishu and of a NAC
     Demo {
-        /// Leave it running afterwards, and print what to try
+        /// Leave it running afterwards, and print commands to try
         #[arg(long)]
         keep: bool,
-        /// With a real RADIUS server, where FreeRADIUS is installed, instead of a stub of a NAC
+        /// With a real RADIUS server instead of the stub of a NAC; needs FreeRADIUS
         #[arg(long, conflicts_with = "keep")]
         radius: bool,
     },
-    /// Print what a shell needs to complete the command line
+    /// Print the completion script of a shell
     Completions {
         /// The shell
         shell: Shell,
     },
     /// Write the manual pages, one per command: `greenlight man ~/.local/share/man/man1`
     Man {
-        /// Where to; made if need be
+        /// The folder; created if absent
         folder: PathBuf,
     },
 }
 
-/// What became of an instance
+/// The decision on an instance
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DecisionArgument {
-    /// It was granted
+    /// It was approved
     Approved,
-    /// It was taken back
+    /// Its approval was revoked
     Revoked,
 }
 
-/// What can be done with the dead-letter queue
+/// Commands about the dead-letter queue
 #[derive(Debug, Subcommand)]
 pub enum DlqCommand {
-    /// All dead letters, each with its reason
+    /// List all dead letters, each with its reason
     List {
         /// The backend
         #[command(flatten)]
@@ -308,7 +307,7 @@ pub enum DlqCommand {
         #[arg(long)]
         json: bool,
     },
-    /// One dead letter, with the next step to take
+    /// Show one dead letter, with the next step to take
     Show {
         /// Its id, as `list` shows it
         id: String,
@@ -319,21 +318,21 @@ pub enum DlqCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Put dead letters back into the queue: only what was not done yet is done
+    /// Put dead letters back into the queue: completed effects are not repeated
     Redrive {
         /// Their ids, as `list` shows them
         #[arg(required_unless_present = "class", conflicts_with = "class")]
         ids: Vec<String>,
-        /// All whose reason is of this class
+        /// All dead letters of this class
         #[arg(long, value_name = "CLASS")]
         class: Option<String>,
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// Only show which
+        /// Only list them
         #[arg(long)]
         dry_run: bool,
-        /// So many a second, at most
+        /// The maximum number per second
         #[arg(long, default_value_t = 20, value_name = "N")]
         rate: u32,
         /// One JSON object per dead letter
@@ -343,11 +342,11 @@ pub enum DlqCommand {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Take a dead letter out for good; it is kept beside, with your reason
+    /// Remove a dead letter from the queue; a copy is kept with your reason
     Discard {
         /// Its id, as `list` shows it
         id: String,
-        /// Why
+        /// The reason
         #[arg(long, value_name = "TEXT", value_parser = not_empty)]
         reason: String,
         /// As a JSON object
@@ -362,20 +361,20 @@ pub enum DlqCommand {
     },
 }
 
-/// What can be done with the credentials
+/// Commands about the credentials
 #[derive(Debug, Subcommand)]
 pub enum SecretsCommand {
-    /// Ask for each, without echo, and put them in; an empty answer leaves one as it is
+    /// Ask for each credential without echo, and write them; an empty answer keeps a value
     ///
     /// Where there is no terminal, standard input is either NAME=VALUE lines, such as
     /// `feishu.app_id=cli_…` and `targets.nac.token=…`, which change what they name, or a whole
-    /// JSON document, which replaces what is there. `greenlight flows validate` tells which names
-    /// the targets need.
+    /// JSON document, which replaces the current one. `greenlight flows validate` shows which
+    /// names the targets need.
     Set {
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// Which flows: they say what their targets need
+        /// The flows: they name the credentials of their targets
         #[command(flatten)]
         files: FlowFiles,
         /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it
@@ -388,7 +387,7 @@ pub enum SecretsCommand {
 /// Commands about flows
 #[derive(Debug, Subcommand)]
 pub enum FlowsCommand {
-    /// Check it: each error is named with file and line
+    /// Check the file: each error is reported with file and line
     Validate,
     /// Print the JSON Schema of the file, for editors
     Schema,
@@ -412,6 +411,6 @@ pub enum FlowsCommand {
 /// Commands about connectors
 #[derive(Debug, Subcommand)]
 pub enum ConnectorsCommand {
-    /// All, what each can do, and what is unverified
+    /// List all connectors, their operations, and what is unverified
     List,
 }

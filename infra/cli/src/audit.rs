@@ -10,15 +10,15 @@ use thiserror::Error;
 use crate::format::{OutputFormat, lines, moment, span, table};
 use crate::reasons::next_step;
 
-/// Nothing was ever filed under it.
+/// The ledger has no entry for it.
 #[derive(Debug, Error)]
 #[error(
-    "the ledger knows no event, instance, device or person `{0}`: the event never came, no flow is for its \
-     approval, its first attempt is under way, or it ended before greenlight filed such things (账本中没有记录)"
+    "the ledger knows no event, instance, device or person `{0}`: the event was not received, no flow is for its \
+     approval, or its first attempt has not ended (账本中没有记录)"
 )]
 pub struct NotFound(pub String);
 
-/// Requests, in the order that is given.
+/// Renders requests, in the given order.
 #[must_use]
 pub fn render(histories: &[RequestHistory], now: Timestamp, format: OutputFormat) -> String {
     let histories = histories.iter();
@@ -51,7 +51,7 @@ fn to_text(history: &RequestHistory, now: Timestamp) -> String {
     lines(head.into_iter().chain(steps))
 }
 
-/// What happened, in order; without a moment: how it stands.
+/// The steps of a request, in order; the step without a time is the current status.
 #[must_use]
 pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>, String)> {
     let mut steps = Vec::new();
@@ -64,7 +64,7 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
     for (key, effect) in &history.effects {
         let outcome = match effect.outcome {
             EffectOutcome::Done => "done (已完成)",
-            EffectOutcome::AlreadyExists => "was so before (原已如此)",
+            EffectOutcome::AlreadyExists => "no change needed (原已如此)",
         };
         let step = match key.parts() {
             Some((target, operation, device)) => {
@@ -90,7 +90,7 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
     match history.status(now) {
         RequestStatus::Succeeded => {}
         RequestStatus::Running => {
-            steps.push((None, format!("a worker is at it, {attempts} (处理中)")));
+            steps.push((None, format!("in progress, {attempts} (处理中)")));
         }
         RequestStatus::Retrying => {
             let next = history
@@ -102,10 +102,7 @@ pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>
         RequestStatus::Failed => {
             let class =
                 history.last_failure.as_ref().map_or("unknown", |last_failure| &last_failure.class);
-            let step = format!(
-                "is in the dead-letter queue after {attempts}, or was (死信); next: {}",
-                next_step(class)
-            );
+            let step = format!("dead-lettered after {attempts} (死信); next: {}", next_step(class));
             steps.push((None, step));
         }
     }
@@ -148,7 +145,7 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
     })
 }
 
-/// Grants; `of` is what was asked for.
+/// Renders grants; `of` is the search text.
 #[must_use]
 pub fn render_grants(grants: &[Grant], of: Option<&str>, format: OutputFormat) -> String {
     if format == OutputFormat::Json {

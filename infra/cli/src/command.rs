@@ -35,13 +35,13 @@ use crate::secrets::{self, Secrets};
 use crate::send_test::{TestEvent, send_test};
 use crate::{audit, connectors, demo, dlq, feishu, flows, replay, serve, status, ui};
 
-/// What was asked for is not there.
+/// The exit status if the object of the command was not found.
 const NOT_FOUND: u8 = 3;
 
-/// It was done in part.
+/// The exit status of a partial success.
 const IN_PART: u8 = 4;
 
-/// Why it could not be done, and the exit status.
+/// The text of an error, and the exit status.
 struct Failed {
     text: String,
     status: u8,
@@ -71,23 +71,23 @@ impl Failed {
     }
 }
 
-/// What goes to standard output.
+/// The text for standard output.
 type Output = Result<String, Failed>;
 
-/// Blocking calls that hang, such as the lookup of a name, are not waited for at the end.
+/// The wait at exit for blocking calls that hang, such as a DNS lookup.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The last lines of the log, and of an error, are written within this time.
+/// The wait at exit for the last lines of the log and of an error.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// More is no secret document.
+/// The maximum size of a secret document.
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
-/// Runs the command line, and ends the process with its exit status; [`ExitCode::FAILURE`] where it
-/// cannot even begin.
+/// Runs the command line, and ends the process with its exit status; [`ExitCode::FAILURE`] if the
+/// runtime cannot start.
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
-    // Commands print their answer, and serve's log is its output.
+    // Commands print a result; the log is the output of `serve`.
     let is_serving = matches!(arguments.command, Command::Serve { .. });
     let is_quiet = matches!(arguments.command, Command::Demo { .. });
     let log = log_to_stderr(match (is_serving, is_quiet) {
@@ -115,7 +115,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         drop(log);
         let _ = ended.send(());
     });
-    // A standard error without a reader holds up the end no longer than this.
+    // The exit must not hang if standard error has no reader.
     let _ = end.recv_timeout(LAST_LINES_TIMEOUT);
     std::process::exit(i32::from(status))
 }
@@ -152,7 +152,7 @@ async fn answer(command: Command) -> Output {
         Command::Dlq { command } => dlq(command).await,
         Command::Replay { instance, backend, decision, definition_id, force, json, yes } => {
             let backend = Backend::open(&backend.address()).await?;
-            let question = "Forget what was done, and do all of it once more?";
+            let question = "Discard the recorded effects, and perform all of them again?";
             if force && !is_confirmed(question, yes)? {
                 return Ok("nothing is done\n".to_owned());
             }
@@ -224,7 +224,7 @@ fn write_manual(folder: &Path) -> Output {
     Ok(format!("the manual pages are in {}\n", folder.display()))
 }
 
-/// What is written by libraries, as by SQLite, is for the owner alone, too.
+/// Makes all new files private to the user, also those of libraries such as SQLite.
 fn keep_files_private() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -351,7 +351,7 @@ async fn carry_out_dlq(command: DlqCommand) -> Result<Result<String, DeadLetterE
     })
 }
 
-/// With a bar on a terminal, which goes when it is over, and a line per dead letter in any case.
+/// Prints a line per dead letter, and on a terminal a progress bar until the end.
 async fn redrive(
     backend: &Backend,
     which: &Which,
@@ -370,18 +370,18 @@ async fn redrive(
     result.map(|()| String::new())
 }
 
-/// For a script.
+/// A line of JSON.
 fn line(value: &Value) -> String {
     format!("{value}\n")
 }
 
-/// Asks on a terminal. Where there is none, `--yes` must have said so.
+/// Asks for confirmation on a terminal; without one, `--yes` is required.
 fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
     if is_said {
         return Ok(true);
     }
     if !io::stdin().is_terminal() {
-        let text = "there is no terminal to ask on: say --yes (请加 --yes)".to_owned();
+        let text = "no terminal to ask for confirmation: use --yes (请加 --yes)".to_owned();
         return Err(Failed { text, status: 1 });
     }
     print_question(&format!("{question} [y/N] "));
@@ -389,7 +389,7 @@ fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
     Ok(io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y")))
 }
 
-/// What is piped in, as far as a secret document can be long.
+/// Reads standard input, up to [`MAX_INPUT_BYTES`].
 fn read_input() -> io::Result<String> {
     io::read_to_string(io::stdin().take(MAX_INPUT_BYTES))
 }
@@ -401,7 +401,7 @@ fn ask(path: &str, is_set: bool) -> io::Result<String> {
     rpassword::prompt_password(format!("{path}{kept}: "))
 }
 
-/// The place of the secret: a stack's own, or `file`, for which nothing need have been served yet.
+/// The secret of a stack, or `file`, which needs no database.
 async fn secrets_at(
     address: &Address,
     file: Option<PathBuf>,

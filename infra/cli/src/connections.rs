@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use tower_service::Service as _;
 
 /// The most connections at a time. With one more, the oldest that has not sent a whole request yet
-/// is closed, so that connections which send nothing never keep a sender out.
+/// is closed, so that connections which send nothing never block a sender.
 pub(crate) const MAX_CONNECTIONS: usize = 512;
 
-/// A request's header section takes no longer than this, and neither does the wait for a next
-/// request on the same connection.
+/// The time limit for the header section of a request, and for the next request on the same
+/// connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest header section, in bytes. Events have about one kilobyte.
@@ -36,16 +36,16 @@ const RESERVED_FILES: u64 = 64;
 /// The fewest connections that are allowed, however low the limit of open files is.
 const MIN_CONNECTIONS: u64 = 16;
 
-/// The wait for a connection that was closed to be gone.
+/// The wait for a closed connection to release its file.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Requests that are being answered when the listener stops are waited for this long.
+/// The time for running requests to finish after the listener stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The wait after a failure to accept when no connection could be closed instead.
 const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
-/// A failure to accept is logged no more often than this.
+/// The shortest interval between log lines about failures to accept.
 const ACCEPT_ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether the connection of a request may be closed for another one: it may until the whole
@@ -124,11 +124,11 @@ pub(crate) async fn serve(
     drop(listener);
     connections.close_idle();
     let ends = async { while connections.tasks.join_next().await.is_some() {} };
-    // What is still open after that is dropped with its tasks.
+    // Connections that are still open after that are dropped with their tasks.
     let _ = tokio::time::timeout(STOP_TIMEOUT, ends).await;
 }
 
-/// As many connections as the limit of open files leaves room for, which is raised first.
+/// The number of connections that the limit of open files allows; raises the limit first.
 pub(crate) fn max_connections() -> usize {
     #[cfg(unix)]
     let allowed = {
@@ -172,7 +172,7 @@ impl Connections {
         }
     }
 
-    /// `false` when all are being answered.
+    /// Closes the oldest connection that is not protected; `false` if there is none.
     fn close_oldest_idle(&mut self) -> bool {
         let oldest = self.open.iter().find(|(_, (busy, _))| !busy.is_protected());
         let Some(number) = oldest.map(|(number, _)| *number) else { return false };
@@ -191,7 +191,7 @@ impl Connections {
     }
 }
 
-/// One connection, until it ends or the listener stops.
+/// Serves one connection until it ends or the listener stops.
 async fn answer(stream: TcpStream, app: Router, busy: Busy, mut stopped: watch::Receiver<bool>) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(busy.clone());
@@ -219,7 +219,7 @@ async fn is_stopped(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// Whether only the connection that was about to be accepted is gone.
+/// Whether an error concerns only the connection that was about to be accepted.
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

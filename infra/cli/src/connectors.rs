@@ -1,15 +1,15 @@
-//! `greenlight connectors list`: the products that greenlight can speak to.
+//! `greenlight connectors list`: the connectors, one per product.
 
 use std::path::Path;
 
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{AnyConnector, Connectors};
 
-/// The connectors that are built in, and those of `folder`: what each can do, and what was not yet
-/// verified against a real one do yet.
+/// Lists the built-in connectors and those of `folder`: their operations, and what was not yet
+/// verified against a real product.
 ///
 /// # Errors
-/// [`ConnectorError`] when one is wrong, or the folder cannot be read.
+/// [`ConnectorError`] if a connector is invalid, or the folder cannot be read.
 pub fn list(folder: Option<&Path>) -> Result<String, ConnectorError> {
     let mut lines = Vec::new();
     for (name, text) in Connectors::built_in_and(folder)?.iter() {

@@ -1,4 +1,4 @@
-//! `greenlight dlq`: how dead letters and what was done with them are shown.
+//! `greenlight dlq`: renders dead letters, and the results of commands on them.
 
 use greenlight_admin::dead_letters::{DeadLetterError, RedriveResult, Redriven, Seen};
 use greenlight_core::Request;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::format::{OutputFormat, facts, lines, moment, table};
 use crate::reasons::next_step;
 
-/// The error, with what to do.
+/// Renders the error, with advice.
 #[must_use]
 pub fn render_error(error: &DeadLetterError) -> String {
     match error {
@@ -41,7 +41,7 @@ fn not_all(Elsewhere { count, until }: Elsewhere) -> String {
     )
 }
 
-/// All dead letters that could be seen, each with the reason why it is one.
+/// Renders the visible dead letters, each with its reason.
 #[must_use]
 pub fn render_list(Seen { letters, elsewhere }: &Seen, format: OutputFormat) -> String {
     match format {
@@ -68,7 +68,7 @@ fn to_table(letters: &[StoredDeadLetter], are_all: bool) -> String {
     lines([head].into_iter().chain(rows))
 }
 
-/// One dead letter, with the next step to take.
+/// Renders one dead letter, with the next step to take.
 #[must_use]
 pub fn render(letter: &StoredDeadLetter, format: OutputFormat) -> String {
     if format == OutputFormat::Json {
@@ -95,7 +95,7 @@ pub fn render(letter: &StoredDeadLetter, format: OutputFormat) -> String {
     ])
 }
 
-/// What became of a dead letter.
+/// Renders the result of a redrive.
 #[must_use]
 pub fn render_redriven(redriven: &Redriven, format: OutputFormat) -> String {
     let Redriven { id, result, number, of } = redriven;
@@ -110,7 +110,7 @@ pub fn render_redriven(redriven: &Redriven, format: OutputFormat) -> String {
     }
 }
 
-/// That a dead letter was discarded.
+/// Renders the result of a discard.
 #[must_use]
 pub fn render_discarded(id: &str, reason: &str, format: OutputFormat) -> String {
     match format {

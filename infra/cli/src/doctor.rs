@@ -1,4 +1,4 @@
-//! `greenlight doctor`: everything that must be right for an approval to come through, a line each.
+//! `greenlight doctor`: checks the set-up that approvals need, a line per check.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -26,11 +26,11 @@ use crate::flows::{self, Checked, Files, read_with};
 use crate::format::{lines, moment, span};
 use crate::secrets::Secrets;
 
-/// Feishu's events are refused when clocks differ by more than the replay window; this much is
-/// worth a word before.
+/// The difference of clocks that is reported. Feishu's events are rejected when clocks differ by
+/// more than the replay window, which is longer.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
 
-/// What to look at.
+/// The options of `greenlight doctor`.
 #[derive(Clone, Debug)]
 pub struct DoctorOptions {
     /// Where greenlight runs.
@@ -43,13 +43,13 @@ pub struct DoctorOptions {
     pub feishu_base_url: String,
 }
 
-/// What was checks.
+/// The results of the checks.
 #[derive(Debug, Default)]
 pub struct Checks {
     lines: Vec<(bool, String, String)>,
 }
 
-/// Something is not as it must be.
+/// Checks failed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("{0} checks failed (有 {0} 项检查未通过)")]
 pub struct ChecksFailed(pub usize);
@@ -63,7 +63,7 @@ impl Checks {
         self.lines.push((false, what.to_owned(), detail.to_string()));
     }
 
-    /// The value, or a line about why there is none.
+    /// Returns the value, or records a failed check with the error.
     fn take<T, E: Display>(&mut self, what: &str, result: Result<T, E>, advice: &str) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -101,13 +101,13 @@ impl Checks {
     }
 }
 
-/// Looks at everything. Nothing is changed anywhere.
+/// Runs all checks. They change nothing.
 pub async fn run_checks(options: &DoctorOptions) -> Checks {
     let mut checks = Checks::default();
     let backend = Backend::open(&options.address).await;
     let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
     let backend = match &options.address {
-        // Before the first `serve` there is no folder, and that is no fault.
+        // Before the first `serve` there is no folder, which is no error.
         Address::Folder(folder)
             if matches!(backend, Err(BackendError::Open(OpenError::Absent(_)))) =>
         {
@@ -126,7 +126,7 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
             }
             checks.take("data folder", backend, "")
         }
-        // Without it there is nothing that could be looked at.
+        // Without the stack there is nothing else to check.
         Address::Stack(_) => match checks.take("stack", backend, advice) {
             None => return checks,
             backend => backend,
@@ -161,7 +161,7 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
     checks
 }
 
-/// What corrects a secret that cannot be used, where its error does not say so itself.
+/// The advice for a secret that cannot be used, if its error contains none.
 const fn advice_for(error: &SecretError) -> &'static str {
     match error {
         SecretError::Empty(_) => {
@@ -183,7 +183,7 @@ async fn queues(backend: &Backend, checks: &mut Checks) {
     }
 }
 
-/// The flows to look at: those that were given, else those that run there.
+/// The flows to check: the given ones, else the deployed ones.
 async fn deployed(backend: &Backend, files: &Files, checks: &mut Checks) -> Files {
     let of_backend = flows::of_backend(backend, files.clone()).await;
     let Some(of_backend) = checks.take("deployed flows", of_backend, "") else {
@@ -192,7 +192,7 @@ async fn deployed(backend: &Backend, files: &Files, checks: &mut Checks) -> File
     match (of_backend.warning(), of_backend.since) {
         (Some(warning), _) => checks.bad("deployed flows", warning),
         (None, Some(since)) => {
-            let text = format!("as looked at, since {} (与已部署的配置一致)", moment(since));
+            let text = format!("as checked, since {} (与已部署的配置一致)", moment(since));
             checks.ok("deployed flows", text);
         }
         (None, None) => {
@@ -212,11 +212,11 @@ fn variables(flows: &Checked, checks: &mut Checks) {
     }
 }
 
-/// Whether our clock and Feishu's agree, by the `Date` of any answer.
+/// Compares our clock with Feishu's, by the `Date` header of any answer.
 async fn clock(base_url: &str, checks: &mut Checks) {
     let request = http::Request::get(base_url).body(Bytes::new());
     let (Ok(client), Ok(request)) = (Client::new(None), request) else { return };
-    // Whether Feishu can be reached at all is what the login shows.
+    // The check of the login reports if Feishu cannot be reached.
     let Ok(answer) = client.send(request).await else { return };
     let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
     let theirs = date.and_then(|date| httpdate::parse_http_date(date).ok());
@@ -272,7 +272,7 @@ async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, check
     }
 }
 
-/// Fields of a flow of which none of the places is in the form.
+/// The required fields of a flow that the form does not contain.
 fn missing(flow: &Flow, definition: &Definition) -> Vec<String> {
     let is_there = |place: &FormPlace| {
         let has = |widget: &&Widget, name: &String| widget.names.contains(name);
@@ -302,16 +302,16 @@ async fn targets(flows: Checked, secret: Secret, checks: &mut Checks) {
         let what = format!("target {name}");
         match targets.reach(&name).await {
             Ok(Reached::LoggedIn) => {
-                checks.ok(&what, "reached from here, and takes our credentials (已登录)");
+                checks.ok(&what, "reachable from here, and accepts our credentials (已登录)");
             }
             Ok(Reached::Answers) => {
                 checks.ok(
                     &what,
-                    "reached from here; it has no login to try before the first device (可访问)",
+                    "reachable from here; it has no login to try before the first device (可访问)",
                 );
             }
             Err(failure) => {
-                let text = format!("{}; from here, at least (本机无法访问)", failure.reason());
+                let text = format!("{}; seen from this machine (本机无法访问)", failure.reason());
                 checks.bad(&what, text);
             }
         }

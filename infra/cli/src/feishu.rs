@@ -1,4 +1,4 @@
-//! `greenlight subscribe`, and the client that the operator's commands ask Feishu with.
+//! `greenlight subscribe`, and the Feishu client of the operator's commands.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use thiserror::Error;
 
 use crate::secrets::Secrets;
 
-/// Feishu cannot be asked.
+/// The request to Feishu failed.
 #[derive(Debug, Error)]
 pub enum FeishuError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// There is no client.
+    /// The client cannot be built.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Feishu says no.
+    /// Feishu did not answer, or rejected the request.
     #[error("{0}")]
     Feishu(Reason),
 }
@@ -37,10 +37,10 @@ pub fn client(secret: Secret, base_url: &str) -> Result<Feishu<FixedSecret>, Sta
     source(base_url, FixedSecret(Arc::new(secret)))
 }
 
-/// Subscribes the app to the events of an approval: without it no event ever comes.
+/// Subscribes the app to the events of an approval: without it Feishu sends none.
 ///
 /// # Errors
-/// [`FeishuError`] says why not.
+/// [`FeishuError`] if the secret cannot be read, or Feishu rejects the request.
 pub async fn subscribe(
     secrets: &Secrets,
     base_url: &str,

@@ -1,4 +1,4 @@
-//! How answers are laid out: moments, spans of time and tables, the same everywhere.
+//! The layout of times, durations and tables, the same for all commands.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
-    /// As the flag `--json` says.
+    /// The format for the flag `--json`.
     #[must_use]
     pub const fn of_flag(json: bool) -> Self {
         if json { Self::Json } else { Self::Text }
     }
 }
 
-/// A moment, to the second: `2026-11-28T07:24:10Z`.
+/// A time, to the second: `2026-11-28T07:24:10Z`.
 #[must_use]
 pub fn moment(at: Timestamp) -> String {
     let millis = at.as_millis();
@@ -32,7 +32,7 @@ pub fn moment(at: Timestamp) -> String {
         .map_or_else(|_| "?".to_owned(), |moment| moment.to_string())
 }
 
-/// A span of time in one or two units: `850 ms`, `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`.
+/// A duration in one or two units: `850 ms`, `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`.
 #[must_use]
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -45,7 +45,7 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// Lines as one text. A line feed within one is shown, so that foreign text begins no line.
+/// Joins lines. A line feed within a line is escaped, so that untrusted text cannot begin a line.
 #[must_use]
 pub fn lines(lines: impl IntoIterator<Item = String>) -> String {
     lines.into_iter().map(|line| one_line(&line).into_owned() + "\n").collect()

@@ -2,14 +2,14 @@
 //!
 //! * [`serve`]: both use cases in one process, on one machine.
 //! * [`backend`]: where greenlight runs, a data folder or a stack; all that follows works on both.
-//! * [`status`], [`audit`], [`dlq`], [`replay`]: how things stand, what happened, and put right.
-//! * [`ui`]: the same as a page.
-//! * [`doctor`], [`feishu`], [`secrets`]: is everything set up, and set it up.
-//! * [`flows`], [`connectors`]: is flows.toml right, what would it do, and what can be spoken to.
-//! * [`simulator`], [`send_test`]: sends what Feishu would send.
-//! * [`stub`]: stands in for Feishu's OpenAPI and for a NAC.
-//! * [`format`], [`output`]: how it is laid out, and the one way to a terminal.
-//! * [`demo`]: all of them together, step by step.
+//! * [`status`], [`audit`], [`dlq`], [`replay`]: show status, history and dead letters; retry.
+//! * [`ui`]: the same as a page in the browser.
+//! * [`doctor`], [`feishu`], [`secrets`]: check the set-up, and complete it.
+//! * [`flows`], [`connectors`]: validate and plan flows, list connectors.
+//! * [`simulator`], [`send_test`]: send test events as Feishu would.
+//! * [`stub`]: stubs of Feishu's OpenAPI and of a NAC.
+//! * [`format`], [`output`]: layout of texts, and safe output to a terminal.
+//! * [`demo`]: all parts together, step by step.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,8 +1,7 @@
-//! The one way to a terminal, a pipe or a log: foreign text cannot steer what shows it.
+//! All output to a terminal, a pipe or a log, with control characters escaped.
 //!
-//! Forms, targets and queue messages bring text that is not ours. A terminal obeys control
-//! characters in it (`ESC [ 2 J` clears the screen), and direction marks make it read otherwise
-//! than it is.
+//! Forms, targets and queue messages contain untrusted text. A terminal interprets control
+//! characters in it (`ESC [ 2 J` clears the screen), and direction marks change how it reads.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,8 +9,8 @@ use std::io::{self, Write};
 
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// `text` with every character that a terminal would obey written as `\uXXXX`, which in a JSON
-/// document is the same character. Line feeds stay.
+/// `text` with every character that a terminal would interpret written as `\uXXXX`, which in a
+/// JSON document is the same character. Line feeds stay.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |character| character != '\n' && is_unsafe(character))
@@ -45,10 +44,10 @@ fn escape(text: &str, is_unsafe: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Prints a finished text. A reader that has gone, as `head` does, is no error.
+/// Prints a finished text. A closed pipe, as after `head`, is no error.
 ///
 /// # Errors
-/// As standard output has them: a full disk, where it is a file.
+/// Errors of standard output, such as a full disk if it is a file.
 pub fn try_print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let printed = stdout.write_all(escaped(text).as_bytes()).and_then(|()| stdout.flush());
@@ -58,7 +57,7 @@ pub fn try_print(text: &str) -> io::Result<()> {
     }
 }
 
-/// As [`try_print`], where what is done does not depend on who reads of it.
+/// As [`try_print`], but ignores errors.
 pub fn print(text: &str) {
     let _ = try_print(text);
 }
@@ -76,8 +75,8 @@ pub fn print_line(line: &str) {
     print(&format!("{}\n", one_line(line)));
 }
 
-/// Prints `greenlight: ` and why something could not be done. Further lines are indented, so that
-/// none can be taken for a line of ours.
+/// Prints `greenlight: ` and an error. Further lines are indented, so that untrusted text cannot
+/// imitate one of our lines.
 pub fn print_error(text: &str) {
     let text = text.replace('\n', "\n  ");
     let _ = io::stderr().lock().write_all(format!("greenlight: {}\n", escaped(&text)).as_bytes());
@@ -89,11 +88,11 @@ pub fn print_question(question: &str) {
     let _ = stderr.write_all(one_line(question).as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// Log lines that wait for standard error, at most; more are dropped.
+/// The most log lines that wait for standard error; further ones are dropped.
 const MAX_LOG_LINES: usize = 4_096;
 
-/// Standard error for log lines, by a thread of its own: a reader that stalls, or a disk that is
-/// full, costs lines and holds up nothing. What waits is written while the guard is dropped.
+/// A writer of log lines to standard error, on a thread of its own: a stalled reader or a full disk
+/// loses lines and blocks no other thread. Dropping the guard writes the waiting lines.
 pub fn log_writer() -> (NonBlocking, WorkerGuard) {
     NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LOG_LINES).finish(LogWriter)
 }
@@ -122,7 +121,7 @@ impl Write for StandardError {
 struct LogWriter;
 
 impl Write for LogWriter {
-    /// `tracing_subscriber` writes one whole event at a time. An error has no other place to go to.
+    /// `tracing_subscriber` writes one whole event at a time. Errors cannot be reported elsewhere.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);

@@ -1,18 +1,18 @@
-//! What an operator does about a reason.
+//! The operator's next step, by the class of a reason.
 
 use greenlight_core::Class;
 
 /// The class of a dead letter without a reason.
 const UNKNOWN: &str = "unknown";
 
-/// What an operator does about a reason of this class.
+/// The operator's next step for a reason of this class.
 #[must_use]
 pub fn next_step(class: &str) -> &'static str {
     if class == UNKNOWN {
         return "SQS moved it by itself after 1000 receives: look at the worker's log, then redrive (查看日志后重投)";
     }
     let Ok(class) = serde_json::from_value::<Class>(class.into()) else {
-        return "written by another greenlight: look into its README (由其他版本写入)";
+        return "written by another version of greenlight: see its README (由其他版本写入)";
     };
     match class {
         Class::InvalidForm => {

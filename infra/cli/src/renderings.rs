@@ -1,4 +1,4 @@
-//! What commands print, over fixed data: one snapshot for each rendering.
+//! The output of commands for fixed data: one snapshot for each rendering.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -156,7 +156,7 @@ fn dead_letters() {
     insta::assert_snapshot!("dlq_list", both(|format| dlq::render_list(&seen, format)));
     let elsewhere = Some(Elsewhere { count: 2, until: NOW });
     let hidden = Seen { letters: Vec::new(), elsewhere };
-    assert_eq!(dlq::render_list(&hidden, Text), "", "an empty list is not said to be all");
+    assert_eq!(dlq::render_list(&hidden, Text), "", "a hidden list is not reported as empty");
     insta::assert_snapshot!("dlq_show", both(|format| dlq::render(&letters()[0], format)));
     let results = [RedriveResult::Back, RedriveResult::WouldGoBack, RedriveResult::TakenMeanwhile]
         .map(|result| {

@@ -1,4 +1,4 @@
-//! `greenlight replay`: the answer, and what to do where it cannot be done.
+//! `greenlight replay`: renders the result, or the error with advice.
 
 use greenlight_admin::replay::ReplayError;
 use greenlight_core::Request;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::format::OutputFormat;
 
-/// The answer.
+/// Renders the request that was enqueued.
 #[must_use]
 pub fn render(request: &Request, format: OutputFormat) -> String {
     let Request { instance_id, event_id, .. } = request;
@@ -18,16 +18,16 @@ pub fn render(request: &Request, format: OutputFormat) -> String {
     }
 }
 
-/// The error, with what to do.
+/// Renders the error, with advice.
 #[must_use]
 pub fn render_error(error: &ReplayError) -> String {
     match error {
-        ReplayError::Unknown(_) => format!("{error}: say --definition-id (请指定 --definition-id)"),
+        ReplayError::Unknown(_) => format!("{error}: use --definition-id (请指定 --definition-id)"),
         ReplayError::Completed(_) => {
-            format!("{error}; --force forgets that and does all of it once more (已全部完成)")
+            format!("{error}; --force performs all effects again (已全部完成)")
         }
         ReplayError::Retrying(instance) => format!(
-            "{error}: `greenlight audit {instance}` says for what; --force starts it anew (已在等待重试)"
+            "{error}: `greenlight audit {instance}` shows the reason; --force starts it again (已在等待重试)"
         ),
         ReplayError::Running(_) => format!("{error}: wait for it (正在处理)"),
         ReplayError::Store(_) | ReplayError::Bad(_) => error.to_string(),

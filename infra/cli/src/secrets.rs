@@ -12,13 +12,13 @@ use greenlight_stores::aws::SecretsManager;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// What the app's page in the Feishu console shows.
+/// The keys of the Feishu app, as its page in the console shows them.
 const FEISHU: [&str; 4] = ["app_id", "app_secret", "encrypt_key", "verification_token"];
 
-/// A certificate authority of a target's own; every target may have one.
+/// The optional key for the certificate authority of a target.
 const CA_PEM: &str = "ca_pem";
 
-/// Where the secret is kept.
+/// The store of the secret.
 #[derive(Clone, Debug)]
 pub enum Secrets {
     /// A file.
@@ -41,21 +41,21 @@ impl FetchSecret for Secrets {
 /// The secret cannot be set. No error quotes a value.
 #[derive(Debug, Error)]
 pub enum SecretsError {
-    /// It cannot be read or written, or is not complete.
+    /// The secret cannot be read or written, or is not complete.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// What is there is no JSON object, so nothing can be added to it.
+    /// The current secret is no JSON object, so no field can be added to it.
     #[error(
-        "the secret in {place} is not a JSON object, and is left alone: to replace it pipe a whole document in, \
+        "the secret in {place} is not a JSON object, and is unchanged: to replace it pipe a whole document in, \
          `greenlight secrets set < secrets.json` (密钥不是 JSON 对象，请用完整文档覆盖)"
     )]
     NotJson {
-        /// Where it is.
+        /// The location of the secret.
         place: String,
     },
-    /// What was piped in begins like JSON and is none.
+    /// The piped input begins like JSON, but is invalid.
     #[error(
-        "what was piped in is no JSON document: a syntax error at line {line} column {column}; nothing is written"
+        "the piped input is no JSON document: a syntax error at line {line} column {column}; nothing is written"
     )]
     BadDocument {
         /// Counted from 1.
@@ -63,7 +63,7 @@ pub enum SecretsError {
         /// Counted from 1.
         column: usize,
     },
-    /// A line that was piped in sets nothing.
+    /// A line of the piped input is invalid.
     #[error(
         "line {line} {problem}: pipe NAME=VALUE lines, such as `feishu.app_id=cli_…`, or a whole JSON document in; \
          nothing is written (请传入 NAME=VALUE 或完整 JSON)"
@@ -74,10 +74,10 @@ pub enum SecretsError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Fields are needed and neither given nor there.
+    /// Required fields are neither given nor set.
     #[error("{} needed: nothing is written (缺少必填项)", are(.0))]
     Missing(Vec<String>),
-    /// A target's authority is none.
+    /// The certificate authority of a target is invalid.
     #[error("targets.{target}.ca_pem: {cause}; nothing is written (证书格式有误)")]
     BadAuthority {
         /// The target.
@@ -85,7 +85,7 @@ pub enum SecretsError {
         /// What is wrong.
         cause: ClientError,
     },
-    /// No answer can be had.
+    /// The answer cannot be read.
     #[error("the answer cannot be read: {0}")]
     Ask(#[from] io::Error),
 }
@@ -104,7 +104,7 @@ impl Secrets {
         Secret::parse(&self.fetch().await?)
     }
 
-    /// Where it is, for people.
+    /// The location, for people.
     #[must_use]
     pub fn place(&self) -> String {
         match self {
@@ -122,11 +122,11 @@ impl Secrets {
         }
     }
 
-    /// What is there now, or an empty document where there is none.
+    /// The current document, or an empty one if there is none.
     async fn document(&self) -> Result<Value, SecretsError> {
         let text = match self.fetch().await {
             Err(SecretError::Absent(_)) => return Ok(Value::Object(Map::new())),
-            // What cannot be read now must not be written over.
+            // An unreadable secret must not be overwritten.
             text => text?,
         };
         let document = serde_json::from_str(&text).ok().filter(Value::is_object);
@@ -152,7 +152,7 @@ impl Secrets {
     }
 }
 
-/// A field of the secret: the keys down to it.
+/// A field of the secret, as the keys that lead to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field(Vec<String>);
 
@@ -166,7 +166,7 @@ impl Field {
         of_feishu.into_iter().chain(of_targets).collect()
     }
 
-    /// As people name it: `feishu.app_secret`, `targets.nac.token`.
+    /// The path in dotted form: `feishu.app_secret`, `targets.nac.token`.
     #[must_use]
     pub fn path(&self) -> String {
         self.0.join(".")
@@ -177,7 +177,7 @@ impl Field {
         value.and_then(Value::as_str).is_some_and(|value| !value.is_empty())
     }
 
-    /// Sets the value; objects above it are made.
+    /// Sets the value, and creates missing objects above it.
     fn set(&self, document: &mut Value, text: String) {
         let place = self.0.iter().fold(document, |value, key| {
             if !value.is_object() {
@@ -189,7 +189,7 @@ impl Field {
     }
 }
 
-/// What was written, and where to.
+/// The written fields, and the location of the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The fields that have a new value, by their paths.
@@ -214,12 +214,11 @@ impl Written {
     }
 }
 
-/// Asks for every field that Feishu and the flows need, and puts the secret in. An empty answer
-/// leaves a value as it is; what is not asked for stays. `ask` is given the field and whether it
-/// has a value.
+/// Asks for every field that Feishu and the flows need, and writes the secret. An empty answer
+/// keeps a value, and all other fields stay. `ask` gets the field and whether it has a value.
 ///
 /// # Errors
-/// [`SecretsError`]; nothing is put in then.
+/// [`SecretsError`]; nothing is written then.
 pub async fn set(
     secrets: &Secrets,
     needed: &[(String, String)],
@@ -242,11 +241,11 @@ pub async fn set(
     Ok(Written { fields, place: secrets.place() })
 }
 
-/// Puts in what was piped: a whole JSON document, which replaces what is there, or `NAME=VALUE`
-/// lines, which change what they name.
+/// Writes the piped input: a whole JSON document, which replaces the current one, or `NAME=VALUE`
+/// lines, which set the fields that they name.
 ///
 /// # Errors
-/// [`SecretsError`]; nothing is put in then.
+/// [`SecretsError`]; nothing is written then.
 pub async fn set_from(
     secrets: &Secrets,
     needed: &[(String, String)],
@@ -257,7 +256,7 @@ pub async fn set_from(
         let document: Value = serde_json::from_str(text).map_err(|error| {
             SecretsError::BadDocument { line: error.line(), column: error.column() }
         })?;
-        // Other keys are not named: a secret may stand where a key should.
+        // Other keys are not reported: a key may be a misplaced secret.
         let is_set = |field: &&Field| field.is_set_in(&document);
         let fields = needed.iter().filter(is_set).map(Field::path).collect();
         (document, fields)

@@ -1,4 +1,4 @@
-//! `greenlight send-test`: what Feishu would send, to any URL.
+//! `greenlight send-test`: sends a test event to a URL, as Feishu would.
 
 use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_core::secret::{Secret, SecretError};
@@ -24,16 +24,16 @@ pub enum TestEvent {
     },
 }
 
-/// It was not sent, or not answered as it should be.
+/// The event was not sent, or got a wrong answer.
 #[derive(Debug, Error)]
 pub enum SendError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// There is no HTTP client.
+    /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The URL is none.
+    /// The URL is invalid.
     #[error("`{url}` is no URL: {cause}")]
     Url {
         /// What was given.
@@ -44,7 +44,7 @@ pub enum SendError {
     /// No answer came.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// The answer is not the right one.
+    /// The answer is wrong.
     #[error(
         "answered HTTP {status}: {body}; Feishu would take that for a failure (飞书会视为失败)"
     )]
@@ -56,7 +56,7 @@ pub enum SendError {
     },
 }
 
-/// Sends `event` to `url`, encrypted and signed as the app in `secrets` has it.
+/// Sends `event` to `url`, encrypted and signed with the keys in `secrets`.
 ///
 /// # Errors
 /// [`SendError`] says why Feishu's own event would fail.
@@ -88,7 +88,7 @@ pub async fn send_test(
     }
     Ok(match event {
         TestEvent::UrlCheck => {
-            "the challenge came back: Feishu would take the URL (网址校验通过)\n".to_owned()
+            "the challenge was returned: Feishu would accept the URL (网址校验通过)\n".to_owned()
         }
         TestEvent::Approved { .. } => format!("event {event_id}: answered HTTP 200 {body}\n"),
     })

@@ -1,9 +1,9 @@
-//! Being asked to stop.
+//! Signals that stop the process.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT and SIGTERM, listened for from when this is made: a process that listens can be stopped
-/// at once.
+/// A listener for SIGINT and SIGTERM, active from its creation. Create it before the server
+/// listens, so that no signal is missed.
 pub(crate) struct StopSignals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
@@ -15,7 +15,7 @@ impl StopSignals {
         Self { interrupt: of(SignalKind::interrupt()), terminate: of(SignalKind::terminate()) }
     }
 
-    /// Returns when one came.
+    /// Returns after the first signal.
     pub(crate) async fn received(&mut self) {
         tokio::select! {
             () = received(self.interrupt.as_mut()) => {}

@@ -1,4 +1,4 @@
-//! Sends what Feishu would send: encrypted and signed events, and URL checks.
+//! Creates requests as Feishu sends them: encrypted and signed events, and URL checks.
 
 use greenlight_sources::feishu::{encrypt, header, signature};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ impl Default for FeishuApp {
     }
 }
 
-/// One HTTP request of Feishu's.
+/// An HTTP request as Feishu sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// Name and value, lower case names.
@@ -124,7 +124,7 @@ fn content_type() -> (&'static str, String) {
 }
 
 impl Sent {
-    /// The same with another signature, as from someone who does not know the key.
+    /// The same with a wrong signature, as from a sender without the key.
     #[must_use]
     pub fn forged(mut self) -> Self {
         for (name, value) in &mut self.headers {
@@ -138,7 +138,7 @@ impl Sent {
     /// As an HTTP request to `url`.
     ///
     /// # Errors
-    /// [`http::Error`] when `url` is none.
+    /// [`http::Error`] when `url` is invalid.
     pub fn to_request(&self, url: &str) -> Result<http::Request<bytes::Bytes>, http::Error> {
         let mut request = http::Request::post(url);
         for (name, value) in &self.headers {

@@ -151,7 +151,7 @@ pub fn metrics(status: &SystemStatus, now: Timestamp) -> String {
     gauge("queue_in_flight", "Messages that are being processed.", &plain(status.queue.in_flight));
     gauge(
         "queue_oldest_seconds",
-        "Since the event of the first message was received.",
+        "Seconds since the event of the oldest message was received.",
         &plain(seconds),
     );
     let waiting = status.waiting_by_class.iter();
@@ -168,13 +168,13 @@ pub fn metrics(status: &SystemStatus, now: Timestamp) -> String {
     });
     gauge(
         "breaker_open",
-        "1 while the circuit of a target is open.",
+        "1 if the circuit breaker of the target is open, else 0.",
         &breakers.collect::<Vec<_>>(),
     );
     text
 }
 
-/// Whether calls are kept back, now.
+/// Whether the circuit breaker rejects calls now.
 #[must_use]
 pub fn is_open(breaker: &Breaker, now: Timestamp) -> bool {
     match breaker.state {
@@ -183,25 +183,25 @@ pub fn is_open(breaker: &Breaker, now: Timestamp) -> bool {
     }
 }
 
-/// As a label's value.
+/// Escapes the value of a label.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// A target's health in words.
+/// The state of a circuit breaker in words.
 #[must_use]
 pub fn to_text(breaker: &Breaker, now: Timestamp) -> String {
     match &breaker.state {
         BreakerState::Closed if breaker.failures == 0 => "answers (正常)".to_owned(),
         BreakerState::Closed => format!("failed {} time(s) in a row", breaker.failures),
         _ if !is_open(breaker, now) => {
-            format!("may be asked again, after {} failures in a row", breaker.failures)
+            format!("may be called again, after {} failures in a row", breaker.failures)
         }
         BreakerState::Open { until } => format!(
             "circuit open for {} more, after {} failures in a row (熔断)",
             span(until.since(now)),
             breaker.failures
         ),
-        BreakerState::HalfOpen { .. } => "a probe looks whether it is back (探测中)".to_owned(),
+        BreakerState::HalfOpen { .. } => "half-open: a probe is running (探测中)".to_owned(),
     }
 }

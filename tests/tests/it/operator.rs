@@ -269,7 +269,7 @@ async fn a_test_event_goes_the_whole_way() {
     let file = secrets(&scene, folder.path());
     let secrets = Secrets::File(SecretFile::new(&file));
     let shown = send_test(serving.url(), &secrets, &TestEvent::UrlCheck).await.unwrap();
-    assert!(shown.starts_with("the challenge came back"), "{shown}");
+    assert!(shown.starts_with("the challenge was returned"), "{shown}");
     scene.approve("I-1", &[&device(1)]);
     let approved =
         TestEvent::Approved { definition_id: APPROVAL_CODE.into(), instance_id: "I-1".into() };

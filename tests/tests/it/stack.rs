@@ -85,7 +85,7 @@ async fn setting_up(stack: &Stack) {
     let api = stack.output("ApiId");
     let url = format!("{}/_aws/execute-api/{api}/$default/api/event", stack.aws.url());
     let answer = ok(stack, &["send-test", &url]).await;
-    assert!(answer.starts_with("the challenge came back"), "{answer}");
+    assert!(answer.starts_with("the challenge was returned"), "{answer}");
     // The default URL is that of the stack, whose name cannot be resolved here.
     let unknown = stack.greenlight(&["send-test"], "").await;
     let host = format!("no connection to {api}.execute-api.localhost");
@@ -94,7 +94,7 @@ async fn setting_up(stack: &Stack) {
 
 /// `doctor` checks that the deployed flows are the given ones, and reports a difference.
 async fn the_deployed_flows_are_looked_at(stack: &Stack) {
-    let healthy = until(stack, &["doctor"], "as looked at, since").await;
+    let healthy = until(stack, &["doctor"], "as checked, since").await;
     assert!(healthy.contains("ok    deployed flows"), "{healthy}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("flows.toml");
@@ -377,7 +377,7 @@ async fn what_is_not_found_has_an_exit_status_of_its_own(stack: &Stack) {
         (["audit", "I-9"].as_slice(), 3, "knows no event, instance, device or person"),
         (&["dlq", "show", "absent"], 3, "there is no dead letter absent"),
         (&["dlq", "redrive", "--class", "internal_error", "--yes"], 3, "there is: invalid_form"),
-        (&["dlq", "discard", "x", "--reason", "y"], 1, "say --yes"),
+        (&["dlq", "discard", "x", "--reason", "y"], 1, "use --yes"),
         (&["replay", "I-1"], 1, "I-1 has succeeded already"),
         (
             &["status", "--stack", "another"],

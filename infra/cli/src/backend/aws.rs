@@ -11,7 +11,7 @@ use greenlight_stores::aws::{
 use super::{Backend, BackendError, Deployment, StackAddress};
 use crate::secrets::Secrets;
 
-/// Finds the stack, by its name.
+/// Finds the stack by its name.
 pub(super) async fn open(address: &StackAddress) -> Result<Backend, BackendError> {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
     if let Some(profile) = &address.profile {

@@ -21,10 +21,10 @@ use thiserror::Error;
 
 use crate::secrets::Secrets;
 
-/// Where to look.
+/// The address of a backend.
 #[derive(Clone, Debug)]
 pub enum Address {
-    /// The folder that `greenlight serve` was given.
+    /// The data folder of `greenlight serve`.
     Folder(PathBuf),
     /// A stack on AWS.
     Stack(StackAddress),
@@ -39,13 +39,13 @@ impl Address {
     pub fn secrets_file(&self, given: Option<PathBuf>) -> PathBuf {
         given.unwrap_or_else(|| match self {
             Self::Folder(folder) => folder.join(SECRETS_FILE),
-            // A stack has its own.
+            // A stack has its secret in Secrets Manager.
             Self::Stack(_) => PathBuf::from(SECRETS_FILE),
         })
     }
 }
 
-/// A stack on AWS. Whatever is left out is as the AWS CLI has it: `AWS_PROFILE`, `AWS_REGION`,
+/// A stack on AWS. The defaults are those of the AWS CLI: `AWS_PROFILE`, `AWS_REGION`,
 /// `AWS_ENDPOINT_URL`, the files in `~/.aws`.
 #[derive(Clone, Debug, Default)]
 pub struct StackAddress {
@@ -57,13 +57,13 @@ pub struct StackAddress {
     pub region: Option<String>,
 }
 
-/// It cannot be opened.
+/// The backend cannot be opened.
 #[derive(Debug, Error)]
 pub enum BackendError {
-    /// There is no database, or it is none of ours.
+    /// The database is absent, or not one of greenlight's.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Nothing says where the stack is.
+    /// No region is configured.
     #[error("no region: set AWS_REGION, or name it with --region (请指定区域)")]
     NoRegion,
     /// There is no such stack.
@@ -79,23 +79,23 @@ pub enum BackendError {
     NoAws,
 }
 
-/// The stores of a data folder or a stack, by what an operator's command asks of them.
+/// The stores of a data folder or a stack, by capability.
 #[derive(Clone, Debug)]
 pub struct Backend {
-    /// What the ledger knows of requests.
+    /// The requests in the ledger.
     pub audit: Arc<dyn AuditReader>,
-    /// How full the queues are.
+    /// The status of the queues.
     pub queue: Arc<dyn QueueReader>,
     /// The dead-letter queue.
     pub dead_letters: Arc<dyn DeadLetterQueue>,
-    /// Which device is granted at which target.
+    /// The granted devices, by target.
     pub grants: Arc<dyn GrantStore>,
     /// Starts requests.
     pub requests: Arc<dyn RequestStore>,
     deployment: Deployment,
 }
 
-/// What the template of a stack says; a data folder says none of it.
+/// Outputs and parameters of a stack; a data folder has none.
 #[derive(Clone, Debug, Default)]
 struct Deployment {
     webhook_url: Option<String>,
@@ -104,7 +104,7 @@ struct Deployment {
 }
 
 impl Backend {
-    /// Opens it.
+    /// Opens the stores.
     ///
     /// # Errors
     /// [`BackendError`] says what is missing.
@@ -118,10 +118,10 @@ impl Backend {
         }
     }
 
-    /// How full the queues are, what waits, and the state of the targets.
+    /// The status of the queues, the waiting requests, and the targets.
     ///
     /// # Errors
-    /// [`StoreError`] says who did not answer.
+    /// [`StoreError`] names the store that did not answer.
     pub async fn status(&self, now: Timestamp) -> Result<SystemStatus, StoreError> {
         read_status(&*self.audit, &*self.queue, now).await
     }
@@ -134,26 +134,26 @@ impl Backend {
         text.filter(|text| !text.trim().is_empty())
     }
 
-    /// Where the office system's events go; `None` for a data folder, which does not say.
+    /// The webhook URL for the office system's events; `None` for a data folder.
     #[must_use]
     pub fn webhook_url(&self) -> Option<&str> {
         self.deployment.webhook_url.as_deref()
     }
 
-    /// Where the secret is kept; `file` for a data folder, which holds none.
+    /// The store of the secret; `file` for a data folder.
     #[must_use]
     pub fn secrets(&self, file: PathBuf) -> Secrets {
         self.deployment.secrets.clone().unwrap_or_else(|| Secrets::File(SecretFile::new(file)))
     }
 
-    /// As [`Backend::variable`], where there may be no backend yet.
+    /// As [`Backend::variable`], for a backend that may not exist yet.
     #[must_use]
     pub fn variable_of(backend: Option<&Self>, name: &str) -> Option<String> {
         backend.map_or_else(|| flow_variable(name), |backend| backend.variable(name))
     }
 
-    /// What flows take from the environment: that of the functions, or that of this process. A
-    /// function has the parameter of that name, or its entry in the parameter `FlowVariables`.
+    /// The value of a variable of the flows: the stack's parameter of that name or its entry in the
+    /// parameter `FlowVariables`, else the variable of this process.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
         let words = name.split('_').map(|word| {

@@ -1,5 +1,5 @@
 //! `cargo demo`: the command `greenlight demo` as a program of its own. It is built without the AWS
-//! SDK, and must not stand where the whole `greenlight` is built.
+//! SDK, and must not overwrite the full `greenlight`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! See it work: serve, with a stub of Feishu and of a NAC beside it, and each step in a line.
+//! The demonstration: serve, with stubs of Feishu and of a NAC, and a line per step.
 
 mod radius;
 mod scenario;
@@ -25,10 +25,10 @@ pub use radius::run_radius;
 const APPROVAL_CODE: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
 const NAC_TOKEN: &str = "demo-nac-token";
 
-/// However slow the machine: the scenario takes less than a second on most.
+/// Enough for a slow machine: the scenario takes less than a second on most.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The demonstration could not run, or did not go as it should.
+/// The demonstration could not run, or a step failed.
 #[derive(Debug, Error)]
 pub enum DemoError {
     /// Loopback or the temporary folder cannot be used.
@@ -40,13 +40,13 @@ pub enum DemoError {
     /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// An answer did not come.
+    /// A request got no answer.
     #[error(transparent)]
     Http(#[from] HttpError),
     /// A request could not be built.
     #[error(transparent)]
     Request(#[from] http::Error),
-    /// The queue cannot be asked.
+    /// The queue cannot be read.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// There is no RADIUS server.
@@ -55,15 +55,15 @@ pub enum DemoError {
     /// Requests are left in the queue.
     #[error("the queue was not empty after {} s", TIMEOUT.as_secs())]
     NotDrained,
-    /// What was seen is not what should be.
-    #[error("the demonstration went wrong: {0} of its lines are not as they should be")]
+    /// Steps had an unexpected result.
+    #[error("the demonstration failed: {0} step(s) had an unexpected result")]
     Wrong(usize),
 }
 
 /// Runs the scenario; `keep` leaves everything running until it is interrupted.
 ///
 /// # Errors
-/// [`DemoError::Wrong`] when a step went wrong, the others when it could not run.
+/// [`DemoError::Wrong`] when a step failed, the others when it could not run.
 pub async fn run(keep: bool) -> Result<(), DemoError> {
     let mut stage = Stage::set().await?;
     outln!("greenlight demo: Feishu and the NAC are stubs on loopback, everything else is real");

@@ -1,5 +1,4 @@
-//! A real RADIUS server says yes: FreeRADIUS keeps a device out, an approval ends, and it lets it
-//! in.
+//! The demonstration with FreeRADIUS: it rejects a device, and accepts it after the approval.
 
 use super::{APPROVAL_CODE, DemoError, Stage};
 use crate::output::outln;
@@ -19,8 +18,8 @@ const OTHER: &str = "00:00:5e:00:53:02";
 /// The scenario, once over FreeRADIUS's SQL tables, and once over an HTTP service that it asks.
 ///
 /// # Errors
-/// [`DemoError::Radius`] when FreeRADIUS is not installed, [`DemoError::Wrong`] when a step went
-/// wrong.
+/// [`DemoError::Radius`] when FreeRADIUS is not installed, [`DemoError::Wrong`] when a step
+/// failed.
 pub async fn run_radius() -> Result<(), DemoError> {
     outln!("greenlight demo: FreeRADIUS is real, and so is everything else but Feishu");
     outln!("                 FreeRADIUS 及其余流程均为真实运行，仅飞书为本机桩服务");

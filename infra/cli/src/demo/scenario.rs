@@ -12,7 +12,7 @@ impl Stage {
         let check = self.app.url_check("are-you-there");
         let (status, body) = self.send(&check).await?;
         let is_right = status == 200 && body == r#"{"challenge":"are-you-there"}"#;
-        self.report("URL check 请求网址校验", is_right, "the challenge came back");
+        self.report("URL check 请求网址校验", is_right, "the challenge was returned");
 
         let table = [
             "00-00-5E-00-53-02",

@@ -1,4 +1,4 @@
-//! What a flow would do for an instance: the worker's plan with every request, and nothing is sent.
+//! Dry run of a flow for an instance: the worker's plan with every request; nothing is sent.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use super::{Checked, Files, FlowsProblem, read, say, taken_for_granted};
 use crate::format::OutputFormat;
 
-/// Where instances are read when they are named by their code.
+/// The access to Feishu, to read an instance by its code.
 #[derive(Clone, Debug)]
 pub struct Feishu {
     /// The secret document.
@@ -31,7 +31,7 @@ pub struct Feishu {
     pub base_url: String,
 }
 
-/// Is never asked: nothing is sent.
+/// An HTTP client that is never called: a dry run sends nothing.
 #[derive(Clone, Copy, Debug)]
 struct NoNetwork;
 
@@ -46,11 +46,11 @@ type DryTargets = Targets<NoNetwork, FixedSecret, SystemClock>;
 /// What a flow would do for an instance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DryRun {
-    /// Variables of the flows that are not set here; a stand-in was taken for each.
+    /// Variables of the flows that are not set here; each has a stand-in.
     pub unset: Vec<String>,
-    /// What is wrong with the instance or its form.
+    /// Problems of the instance or its form.
     pub problems: Vec<String>,
-    /// What would be done, in the order of the flow's actions.
+    /// The planned effects, in the order of the flow's actions.
     pub effects: Vec<DryEffect>,
 }
 
@@ -63,11 +63,11 @@ pub struct DryEffect {
     pub operation: String,
     /// The device.
     pub device: String,
-    /// All that the operation might send, in order.
+    /// All requests that the operation might send, in order.
     pub requests: Vec<Preview>,
 }
 
-/// Plans what `flow` would do for an instance, as the worker plans it, and sends none of it.
+/// Plans `flow` for an instance, as the worker does, and sends nothing.
 /// `instance` is a file with Feishu's answer, or the code of an instance, which is then read from
 /// `feishu`.
 ///
@@ -101,7 +101,7 @@ pub async fn dry_run(
     Ok(DryRun { unset: unset.into_iter().collect(), problems, effects })
 }
 
-/// A dry run, as people or scripts read it.
+/// Renders a dry run.
 #[must_use]
 pub fn render_dry_run(run: &DryRun, format: OutputFormat) -> String {
     if format == OutputFormat::Json {
@@ -133,7 +133,7 @@ fn find<'a>(flows: &'a Flows, name: &str) -> Result<&'a Flow, FlowsProblem> {
     })
 }
 
-/// Codes of instances have neither.
+/// Codes of instances have neither of these characters.
 fn is_path(instance: &str) -> bool {
     instance.contains(['/', '.'])
 }

@@ -1,4 +1,4 @@
-//! `greenlight flows`: is flows.toml right, and what would it do?
+//! `greenlight flows`: validates flows.toml, and plans without sending.
 
 mod dry_run;
 mod of_backend;
@@ -20,7 +20,7 @@ use thiserror::Error;
 pub use dry_run::{DryEffect, DryRun, Feishu, dry_run, render_dry_run};
 pub use of_backend::{OfBackend, OfBackendError, of_backend};
 
-/// Adds a line to a text, which takes everything.
+/// Appends a line to a text.
 macro_rules! say {
     ($text:expr, $($line:tt)*) => {{
         $text.push_str(&format!($($line)*));
@@ -29,12 +29,12 @@ macro_rules! say {
 }
 use say;
 
-/// The files that say what is done.
+/// The configuration files.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    /// `flows.toml`; those that run, or else those that are built in, if left out.
+    /// `flows.toml`; if left out the deployed flows, else the built-in ones.
     pub flows: Option<PathBuf>,
-    /// The flows that run where the command looks, as they were kept there.
+    /// The text of the flows that are deployed at the backend.
     pub deployed: Option<String>,
     /// A folder of connectors, besides those that are built in.
     pub connectors: Option<PathBuf>,
@@ -89,7 +89,7 @@ pub enum FlowsProblem {
     Secret(#[from] SecretError),
 }
 
-/// What is wrong with the file, what to do, and where.
+/// An error in `flows.toml`, with its line.
 #[derive(Clone, Debug, Error)]
 #[error("{file}:{line}: {problem}")]
 pub struct LocatedError {
@@ -99,7 +99,7 @@ pub struct LocatedError {
     problem: String,
 }
 
-/// Flows that are right, and what they need.
+/// Valid flows, with their setup.
 pub(crate) struct Checked {
     pub(crate) flows: Flows,
     pub(crate) setup: Setup,
@@ -115,7 +115,7 @@ fn taken_for_granted(unset: &[String]) -> String {
     format!("not set here, and taken for granted: {}\n", unset.join(", "))
 }
 
-/// Checks the flows and their connectors, and tells what they need.
+/// Checks the flows and their connectors, and lists the credentials they need.
 ///
 /// # Errors
 /// [`FlowsProblem::Wrong`] with file and line of each error.

@@ -1,4 +1,4 @@
-//! The flows of a stack or a data folder: those that run there, and whether a file is another one.
+//! The flows of a backend: the deployed ones, and whether given files differ from them.
 
 use greenlight_connectors::Connectors;
 use greenlight_connectors::connector::ConnectorError;
@@ -13,16 +13,16 @@ use crate::backend::Backend;
 /// The flows to look at for a backend.
 #[derive(Clone, Debug)]
 pub struct OfBackend {
-    /// With the flows that run there, where no file was given.
+    /// The files, with the deployed flows if no file was given.
     pub files: Files,
-    /// Since when they run there; `None` before the first start, or when a file was given.
+    /// The start of the deployment; `None` before it, or if a file was given that differs.
     pub since: Option<Timestamp>,
-    /// What is not as it runs there: the flows that were given, or the connectors.
+    /// Differences from the deployment: the given flows, or the connectors.
     pub differences: Vec<&'static str>,
 }
 
-/// The flows to look at for a backend: those of the file that was given, else those that run there.
-/// A stack's parameter goes before what its worker kept when it started last.
+/// The flows to look at for a backend: those of the given file, else the deployed ones. A stack's
+/// parameter takes precedence over the flows that its worker recorded at its last start.
 ///
 /// # Errors
 /// [`OfBackendError`] when the ledger or a file cannot be read.
@@ -48,19 +48,19 @@ pub async fn of_backend(backend: &Backend, mut files: Files) -> Result<OfBackend
 }
 
 impl OfBackend {
-    /// What is not as it runs there, as a sentence; `None` where all is.
+    /// The differences as a sentence; `None` if there are none.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let what = self.differences.join(" and ");
         (!what.is_empty())
-            .then(|| format!("{what} are not those that run there (与已部署的配置不一致)"))
+            .then(|| format!("{what} differ from the deployed ones (与已部署的配置不一致)"))
     }
 }
 
 /// The flows of a backend cannot be read.
 #[derive(Debug, Error)]
 pub enum OfBackendError {
-    /// The ledger says no.
+    /// The ledger cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The file cannot be read.

@@ -1,10 +1,10 @@
-//! Where in `flows.toml` an error is.
+//! The location of an error in `flows.toml`.
 
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_core::flow::{Flows, FlowsError};
 use toml::de::{DeTable, DeValue};
 
-/// Where in the file an error is: the keys down to it; a flow is named by its name.
+/// The keys that lead to an error; a flow is identified by its name.
 pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     match error {
         FlowsError::Toml { .. } => Vec::new(),
@@ -29,7 +29,7 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     }
 }
 
-/// An error in a connector file is where a target names it.
+/// As [`in_flows`]. An error in a connector file is located at a target that uses the connector.
 pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&'a str> {
     match error {
         ConnectorError::UnknownConnector { target, .. } => vec!["targets", target, "connector"],
@@ -67,7 +67,7 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
     }
 }
 
-/// The line of the deepest of the keys in `place` that is there.
+/// The line of the deepest key of `place` that exists.
 pub(super) fn line_of(text: &str, place: &[&str]) -> usize {
     let mut offset = 0;
     if let Ok(document) = DeTable::parse(text) {

@@ -50,7 +50,7 @@ impl Consumer {
         Self { database, processor, arrived, completed, running: JoinSet::new() }
     }
 
-    /// Works until it is stopped, and then finishes what has begun.
+    /// Runs until it is stopped, and then finishes the running attempts.
     pub(super) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
             let pause = match self.start_what_is_due().await {
@@ -71,8 +71,8 @@ impl Consumer {
         while self.running.join_next().await.is_some() {}
     }
 
-    /// Starts what is due, as far as there is room, and gives the time until more is.
-    /// `None`: nothing will be due before something arrives or ends.
+    /// Starts attempts for due messages, up to [`MAX_CONCURRENCY`], and returns the time until the
+    /// next message is due. `None`: none is due before a message arrives or an attempt ends.
     async fn start_what_is_due(&mut self) -> Result<Option<Duration>, QueueError> {
         while self.running.try_join_next().is_some() {}
         let room = MAX_CONCURRENCY - self.running.len();
@@ -129,7 +129,7 @@ async fn attempt(
         }
     };
     if let Err(error) = result {
-        tracing::warn!(%error, "the message is given out again after its visibility timeout");
+        tracing::warn!(%error, "the message becomes visible again after its visibility timeout");
     }
     completed.notify_waiters();
 }

@@ -1,5 +1,4 @@
-//! The figures of a process that runs for long, for a monitoring system that asks: the text format
-//! of Prometheus.
+//! The counters of the process, in the text format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,11 +8,11 @@ use greenlight_core::metrics::{Measure, Metric, Value};
 
 use crate::status::escaped;
 
-/// The figures since the start.
+/// The counters since the start.
 #[derive(Debug, Default)]
 pub(super) struct Counters(Mutex<BTreeMap<&'static str, Family>>);
 
-/// All of one name, by labels.
+/// The samples of one metric, by labels.
 #[derive(Debug, Default)]
 struct Family {
     /// Whether it is a time: exported as a sum of seconds and a count.

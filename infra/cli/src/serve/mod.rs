@@ -54,10 +54,10 @@ pub struct Options {
     pub ui: Option<u16>,
 }
 
-/// It cannot be served.
+/// The server cannot start, or ended by itself.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// Flows, connectors, secret or clients are not as they must be.
+    /// Flows, connectors, secret or clients are invalid.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The database cannot be opened.
@@ -82,18 +82,18 @@ pub enum ServeError {
     },
 }
 
-/// What has begun is finished within this time after a signal to stop; the rest is abandoned, as by
-/// a crash, and done after the next start. Containers are killed after 10 s.
+/// The time for running attempts to finish after a signal to stop. The rest is abandoned, as by a
+/// crash, and processed after the next start. Containers are killed after 10 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// Closing the database takes a moment; a disk that hangs must not hold up the end.
+/// The wait for the database to close: a disk that hangs must not block the exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Secret = SharedSecret<SecretFile>;
 type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
 type LocalProcessor = Processor<OnOneMachine>;
 
-/// On one machine.
+/// The ports on one machine: SQLite, and the secret in a file.
 #[derive(Clone, Copy, Debug)]
 struct OnOneMachine;
 
@@ -139,7 +139,7 @@ pub async fn run(options: Options) -> Result<(), ServeError> {
     if let Some(page) = page {
         page.abort();
     }
-    tracing::info!("stopping: what has begun is finished first");
+    tracing::info!("stopping: running attempts are finished first");
     server.stop().await;
     result
 }
@@ -158,7 +158,7 @@ async fn show_page(server: &Server, port: u16, data: &Path) -> Result<JoinHandle
 }
 
 impl Server {
-    /// Opens everything, listens and begins to work.
+    /// Opens the database, and starts the listener and the consumer.
     ///
     /// # Errors
     /// [`ServeError`] names what is missing or wrong.
@@ -224,7 +224,7 @@ impl Server {
         Ok(Self { address, database, completed, stop, tasks })
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -252,7 +252,7 @@ impl Server {
         }
     }
 
-    /// Returns when the listener or the consumer has ended, which neither should.
+    /// Returns if the listener or the consumer ends, which is an error.
     async fn ended(&mut self) {
         let [listener, consumer] = &mut self.tasks;
         tokio::select! {
@@ -268,7 +268,7 @@ impl Server {
         for mut task in self.tasks.into_iter().filter(|task| !task.is_finished()) {
             if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
                 tracing::warn!(
-                    "not everything ended in time: the rest is done after the next start"
+                    "not all tasks ended in time: the rest is done after the next start"
                 );
                 task.abort();
                 let _ = task.await;

@@ -28,7 +28,7 @@ use super::LocalReceiver;
 
 use super::counters::Counters;
 
-/// An event's body arrives within this time.
+/// The time limit for the body of an event.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A body up to this size is always read. Events are of about one kilobyte.
@@ -58,15 +58,15 @@ impl Enqueue for SignallingQueue {
     }
 }
 
-/// The receiver, and what bounds the memory of bodies that are being read.
+/// The receiver, and the limit on large bodies in memory.
 struct Inlet {
     receiver: LocalReceiver,
     large_bodies: Semaphore,
 }
 
 impl Inlet {
-    /// Reads a body. One that turns out larger than events are is read only while few others are,
-    /// and holds its permit as long as it is in memory.
+    /// Reads a body. A body above [`SMALL_BODY_BYTES`] needs a permit, which is held while the body
+    /// is in memory.
     async fn read(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Rejection> {
         let mut chunks = body.into_data_stream();
         let (mut read, mut permit) = (BytesMut::new(), None);
@@ -85,14 +85,14 @@ impl Inlet {
     }
 }
 
-/// What a monitoring system reads.
+/// The data for a monitoring system.
 #[derive(Clone, Debug)]
 pub(super) struct Watched {
     pub(super) database: Database,
     pub(super) counters: Arc<Counters>,
 }
 
-/// Answers deliveries until it is stopped.
+/// Answers webhook requests until it is stopped.
 pub(super) async fn listen(
     listener: TcpListener,
     receiver: LocalReceiver,
@@ -131,7 +131,7 @@ async fn event(
     (status, [(CONTENT_TYPE, "application/json")], answer.body()).into_response()
 }
 
-/// Whether the database answers. A disk that takes no more shows when an event is written.
+/// Checks that the database answers. A full disk shows only when an event is written.
 async fn ready(State(Watched { database, .. }): State<Watched>) -> Response {
     match database.next_visible().await {
         Ok(_) => "ready\n".into_response(),

@@ -1,4 +1,4 @@
-//! Feishu's OpenAPI, as far as it is asked.
+//! A stub of the parts of Feishu's OpenAPI that greenlight uses.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -73,7 +73,7 @@ impl StubFeishu {
         format!("http://{}", self.address)
     }
 
-    /// Keeps an instance with a form, see [`form_of`].
+    /// Adds an instance with a form, see [`form_of`].
     pub fn put_instance(&self, code: &str, approval_code: &str, status: &str, form: &Value) {
         let instance = json!({
             "approval_name": "Device access",
@@ -94,7 +94,7 @@ impl StubFeishu {
         lock(&self.state).instances.insert(code.to_owned(), instance);
     }
 
-    /// Takes an approval back.
+    /// Revokes an approval.
     pub fn revert(&self, code: &str) {
         if let Some(instance) = lock(&self.state).instances.get_mut(code) {
             instance["status"] = "CANCELED".into();
@@ -102,17 +102,17 @@ impl StubFeishu {
         }
     }
 
-    /// Makes every token that was given out invalid.
+    /// Invalidates all tokens.
     pub fn expire_tokens(&self) {
         lock(&self.state).token_number += 1;
     }
 
-    /// Answers every read of an instance with 503, or no longer.
+    /// If `down`, answers every read of an instance with 503.
     pub fn set_down(&self, down: bool) {
         lock(&self.state).down = down;
     }
 
-    /// How often an instance was read.
+    /// The number of reads of instances.
     #[must_use]
     pub fn reads(&self) -> usize {
         lock(&self.state).reads
@@ -141,7 +141,7 @@ pub fn form_of(single: &str, table: &[&str]) -> Value {
     ])
 }
 
-/// Feishu reads the body as JSON whatever its content type says.
+/// As Feishu, reads the body as JSON with any content type.
 async fn log_in(State(state): State<Shared>, body: Bytes) -> Json<Value> {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let state = lock(&state);
@@ -151,7 +151,7 @@ async fn log_in(State(state): State<Shared>, body: Bytes) -> Json<Value> {
     Json(json!({"code": 0, "msg": "ok", "tenant_access_token": state.token(), "expire": 7200}))
 }
 
-/// Feishu says what is wrong in `code`; the HTTP status is 400 for most of it.
+/// Feishu reports an error in `code`; the HTTP status is mostly 400.
 fn error(code: i64, msg: &str) -> (StatusCode, Json<Value>) {
     (StatusCode::BAD_REQUEST, Json(json!({"code": code, "msg": msg})))
 }

@@ -1,5 +1,5 @@
-//! Stands in for Feishu's OpenAPI and for a NAC, on loopback, faults on request; and runs a real
-//! RADIUS server.
+//! Stubs of Feishu's OpenAPI and of a NAC, on loopback, with faults on request; and a real RADIUS
+//! server.
 
 mod feishu;
 mod nac;

@@ -1,4 +1,4 @@
-//! A NAC with a whitelist behind a plain HTTP API, as the `generic` connector speaks to it.
+//! A stub of a NAC with a whitelist behind a plain HTTP API, for the `generic` connector.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -33,7 +33,7 @@ struct Inside {
     token: String,
     whitelist: BTreeSet<String>,
     calls: Vec<NacCall>,
-    /// Answers to give before working again.
+    /// Faults to answer before the next normal answer.
     faults: Vec<StatusCode>,
     fault_rate: f64,
     down: bool,
@@ -41,7 +41,7 @@ struct Inside {
     silent_about: BTreeSet<String>,
 }
 
-/// A call that it was asked to add a device with.
+/// A call to add a device.
 #[derive(Clone, Debug)]
 pub struct NacCall {
     /// The device, as it was sent.
@@ -55,7 +55,7 @@ pub struct NacCall {
 }
 
 impl NacCall {
-    /// Whether the device is on the whitelist since, or was there before.
+    /// Whether the device is on the whitelist after the call.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         matches!(self.status, StatusCode::CREATED | StatusCode::CONFLICT)
@@ -67,7 +67,7 @@ fn lock(state: &Shared) -> MutexGuard<'_, Inside> {
 }
 
 impl StubNac {
-    /// Starts it; `token` is what it wants as bearer token.
+    /// Starts it with the bearer token that it requires.
     ///
     /// # Errors
     /// When loopback has no free port.
@@ -94,12 +94,12 @@ impl StubNac {
         lock(&self.state).whitelist.iter().cloned().collect()
     }
 
-    /// Returns when the whitelist is `devices`, which are in order.
+    /// Returns when the whitelist is `devices`, which must be sorted.
     pub async fn wait_for_whitelist(&self, devices: &[String]) {
         self.wait_until(|| self.whitelist() == devices).await;
     }
 
-    /// Returns when it was asked `calls` times or more.
+    /// Returns after `calls` or more calls.
     pub async fn wait_for_calls(&self, calls: usize) {
         self.wait_until(|| self.calls() >= calls).await;
     }
@@ -116,7 +116,7 @@ impl StubNac {
         }
     }
 
-    /// How often it was asked to add a device.
+    /// The number of calls to add a device.
     #[must_use]
     pub fn calls(&self) -> usize {
         lock(&self.state).calls.len()
@@ -128,7 +128,7 @@ impl StubNac {
         lock(&self.state).calls.clone()
     }
 
-    /// How often each device was asked for.
+    /// The number of calls per device.
     #[must_use]
     pub fn calls_per_device(&self) -> BTreeMap<String, usize> {
         let mut calls = BTreeMap::new();
@@ -143,17 +143,17 @@ impl StubNac {
         lock(&self.state).faults.extend(statuses);
     }
 
-    /// Answers this share of the calls with 500; by chance.
+    /// Answers this share of the calls with 500, at random.
     pub fn set_fault_rate(&self, rate: f64) {
         lock(&self.state).fault_rate = rate;
     }
 
-    /// Takes so long for each answer.
+    /// Delays each answer by `latency`.
     pub fn set_latency(&self, latency: Duration) {
         lock(&self.state).latency = latency;
     }
 
-    /// Takes calls about `mac` and never answers them, or no longer.
+    /// If `silent`, never answers calls about `mac`.
     pub fn set_silent_about(&self, mac: &str, silent: bool) {
         let silent_about = &mut lock(&self.state).silent_about;
         if silent {
@@ -163,7 +163,7 @@ impl StubNac {
         }
     }
 
-    /// Answers everything with 503, or no longer.
+    /// If `down`, answers everything with 503.
     pub fn set_down(&self, down: bool) {
         lock(&self.state).down = down;
     }
@@ -246,8 +246,7 @@ async fn list(State(state): State<Shared>, headers: HeaderMap) -> StubAnswer {
     }
 }
 
-/// What `rlm_rest` of `FreeRADIUS` asks: 200 for a device that is on the whitelist, 404 for
-/// another.
+/// The request of `FreeRADIUS`'s `rlm_rest`: 200 for a device that is on the whitelist, else 404.
 async fn authorize(State(state): State<Shared>, Json(body): Json<Value>) -> StatusCode {
     let mac = body["User-Name"]["value"][0].as_str().unwrap_or_default();
     if lock(&state).whitelist.contains(mac) { StatusCode::OK } else { StatusCode::NOT_FOUND }

@@ -11,22 +11,22 @@ use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// Where the packages of Debian keep it.
+/// The configuration folder of Debian's packages.
 const PACKAGE: &str = "/etc/freeradius/3.0";
 
-/// What its clients and it share: it listens on loopback only.
+/// The shared secret of clients and server; the server listens on loopback only.
 const SHARED_SECRET: &str = "testing123";
 
-/// What FreeRADIUS looks devices up in.
+/// The whitelist in which FreeRADIUS looks devices up.
 #[derive(Clone, Debug)]
 pub enum Whitelist {
-    /// Its own tables in SQLite; the file is made with its own schema.
+    /// Its own tables in SQLite; the file is created with its own schema.
     Sqlite(PathBuf),
     /// An HTTP service, at this address.
     Http(String),
 }
 
-/// A RADIUS server, ended with this value.
+/// A RADIUS server that ends when this value is dropped.
 #[derive(Debug)]
 pub struct Radius {
     port: u16,
@@ -34,27 +34,27 @@ pub struct Radius {
     _process: Child,
 }
 
-/// How a RADIUS server answers.
+/// The answer of a RADIUS server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The device is let in.
+    /// The device gets access.
     Accept,
-    /// It is not.
+    /// The device gets no access.
     Reject,
 }
 
-/// There is no RADIUS server to ask.
+/// The RADIUS server cannot be used.
 #[derive(Debug, Error)]
 pub enum RadiusError {
-    /// Debian's packages are not there.
+    /// Debian's packages are not installed.
     #[error(
-        "{0} is not here: `apt-get install freeradius freeradius-utils freeradius-rest` (Debian 12) brings it (未安装 FreeRADIUS)"
+        "{0} is absent: install it with `apt-get install freeradius freeradius-utils freeradius-rest` (Debian 12) (未安装 FreeRADIUS)"
     )]
     NotInstalled(&'static str),
-    /// A file cannot be written, or a program not be started.
+    /// A file cannot be written, or a program cannot be started.
     #[error("FreeRADIUS: {0}")]
     Io(#[from] io::Error),
-    /// It ended by itself; its last words.
+    /// It ended by itself; the text is its output.
     #[error("FreeRADIUS does not start:\n{0}")]
     Ended(String),
     /// It answered neither Accept nor Reject.
@@ -100,8 +100,8 @@ impl Radius {
         Ok(Self { port, _folder: folder, _process: process })
     }
 
-    /// Asks whether a device may in, as a switch does that spells it like this: what a port says of
-    /// itself, and where it is plugged in.
+    /// Sends an access request, as a switch does: the device's user name, and the address that the
+    /// switch reports.
     ///
     /// # Errors
     /// [`RadiusError`] when there is no answer.
@@ -235,8 +235,8 @@ fn sql_module(file: &Path) -> String {
     )
 }
 
-/// A device is who it says it is when both names are the same address, and it is let in when it is
-/// on the whitelist, before its access ends.
+/// Accepts a device if user name and station id are the same address, and the address is on the
+/// whitelist and has not expired.
 const SITE: &str = r#"
 server mab {
   listen {

@@ -1,5 +1,4 @@
-//! Who may see the page and press its buttons: the operator alone, and not the pages of other
-//! sites.
+//! Access control of the page: the operator only, and no requests from other origins.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,17 +13,16 @@ use subtle::ConstantTimeEq;
 
 use super::Inside;
 
-/// What opens the page: 128 random bits that only the operator has seen.
+/// A secret of 128 random bits that only the operator knows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// A new one.
+    /// Draws a new token.
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 16];
-        // There is no operator's machine without a source of randomness; a page without one does
-        // not open.
+        // Without a source of randomness the token is empty, and an empty token opens nothing.
         let is_random = getrandom::fill(&mut bytes).is_ok();
         let token = format!("{:032x}", u128::from_be_bytes(bytes));
         Self(if is_random { token } else { String::new() })
@@ -35,7 +33,7 @@ impl Token {
     }
 }
 
-/// For the operator's terminal and for a file that is theirs.
+/// Shows the token: only for the operator's terminal and for a private file.
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -48,14 +46,14 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What is known of the operator's browser.
+/// The tokens of a page, and its port.
 #[derive(Debug)]
 pub(super) struct Guard {
     /// Opens the page, once per browser.
     token: Token,
-    /// Stands in the browser's cookie from then on.
+    /// In the browser's cookie after the login.
     session: Token,
-    /// Stands in the page's forms, where other sites cannot read it.
+    /// In the page's forms, where pages of other origins cannot read it.
     form: Token,
     port: u16,
 }
@@ -73,8 +71,8 @@ impl Guard {
         self.form.is(token)
     }
 
-    /// Cookies of one host go to all its ports: each page has its own. A person who opens another
-    /// user's server on loopback in the same browser hands it over, which the README says.
+    /// A browser sends the cookies of a host to all its ports, so the name contains the port. The
+    /// cookie also reaches another user's server on loopback that the same browser opens.
     fn cookie(&self) -> String {
         format!("greenlight_{}", self.port)
     }
@@ -87,7 +85,7 @@ impl Guard {
         pairs.any(|(key, value)| key.trim() == name && self.session.is(value.trim()))
     }
 
-    /// Another name that leads to loopback is not ours.
+    /// Rejects other names that resolve to loopback (DNS rebinding).
     pub(super) fn is_our_host(&self, headers: &HeaderMap) -> bool {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         ["127.0.0.1", "localhost"].iter().any(|name| host == format!("{name}:{}", self.port))
@@ -107,7 +105,7 @@ pub(super) struct Login {
     token: Option<String>,
 }
 
-/// Lets the operator pass, and the holder of the token become one.
+/// Lets the operator pass; a valid token starts a session.
 pub(super) async fn only_the_operator(
     State(inside): State<Arc<Inside>>,
     Query(login): Query<Login>,
@@ -116,7 +114,7 @@ pub(super) async fn only_the_operator(
 ) -> Response {
     let guard = &inside.guard;
     if !guard.is_our_origin(request.headers()) {
-        return (StatusCode::FORBIDDEN, "asked by another backend\n").into_response();
+        return (StatusCode::FORBIDDEN, "the request is from another origin\n").into_response();
     }
     if login.token.is_some_and(|token| guard.token.is(&token)) {
         let session = &guard.session;

@@ -1,8 +1,7 @@
 //! `greenlight ui` and `serve --ui`: a page for people, on loopback only.
 //!
-//! Who may open it may put dead letters back, so it asks for a token that only the operator has,
-//! takes nothing from another backend's pages, and says in its headers that it runs no script but
-//! its own.
+//! The page can redrive dead letters. It therefore requires a token that only the operator has,
+//! accepts no requests from other origins, and allows no script but its own.
 
 mod guard;
 mod page;
@@ -51,7 +50,7 @@ pub enum UiError {
     },
 }
 
-/// One person's browser needs no more connections.
+/// Enough connections for the browser of one operator.
 const MAX_CONNECTIONS: usize = 32;
 
 /// The page of a backend, on a port of loopback.
@@ -88,10 +87,10 @@ pub async fn run(backend: Backend, port: u16) -> Result<(), UiError> {
 }
 
 impl Ui {
-    /// Takes the port, on loopback alone.
+    /// Binds the port, on loopback only.
     ///
     /// # Errors
-    /// [`UiError`] when it is taken.
+    /// [`UiError`] when the port is taken.
     pub async fn bind(backend: Backend, port: u16, token: Token) -> Result<Self, UiError> {
         let failed = |cause| UiError::Listen { port, cause };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
@@ -99,13 +98,13 @@ impl Ui {
         Ok(Self { listener, address, guard: Guard::new(token, address.port()), backend })
     }
 
-    /// Where it is.
+    /// The address of the page.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until it is dropped.
+    /// Serves the page until the future is dropped.
     pub async fn serve(self) {
         let inside = Arc::new(Inside { backend: self.backend, guard: self.guard });
         let app = Router::new()
@@ -117,13 +116,13 @@ impl Ui {
             .route("/page.js", get(async || asset("text/javascript", include_str!("page.js"))))
             .layer(from_fn_with_state(Arc::clone(&inside), headers))
             .with_state(inside);
-        // It ends when it is dropped.
+        // Never set: the future ends when it is dropped.
         let (_running, stopped) = watch::channel(false);
         connections::serve(self.listener, app, MAX_CONNECTIONS, stopped).await;
     }
 }
 
-/// Nothing but what is ours may run, no page may frame it, nothing of it is kept by the browser.
+/// Allows only our own scripts and styles, and forbids framing and caching.
 async fn headers(State(inside): Shared, request: Request, next: Next) -> Response {
     if !inside.guard.is_our_host(request.headers()) {
         return (StatusCode::MISDIRECTED_REQUEST, "this is 127.0.0.1's page\n").into_response();
@@ -136,7 +135,7 @@ async fn headers(State(inside): Shared, request: Request, next: Next) -> Respons
              form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
         ("x-content-type-options", "nosniff"),
-        // Without a referrer a form of ours would come from nowhere (`Origin: null`).
+        // With `no-referrer` the browser would send our own form with `Origin: null`.
         ("referrer-policy", "same-origin"),
     ] {
         response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
@@ -153,15 +152,15 @@ fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
     ([(CONTENT_TYPE, kind)], text)
 }
 
-/// What the page is asked for.
+/// The query of the page.
 #[derive(Debug, Default, Deserialize)]
 struct Asked {
-    /// What to look for.
+    /// The text to search for.
     #[serde(default)]
     q: String,
     /// `en` or `zh`; what the browser prefers if left out.
     lang: Option<String>,
-    /// What was done before this page was asked for.
+    /// The action before this page, as the key of a text.
     done: Option<String>,
 }
 
@@ -176,7 +175,7 @@ async fn show(State(inside): Shared, Query(asked): Query<Asked>, sent: HeaderMap
     }
 }
 
-/// The figures of the picture, for a page that is open.
+/// The figures of the pipeline, which an open page polls.
 async fn counts(State(inside): Shared) -> Response {
     let now = SystemClock.now();
     match inside.backend.status(now).await {

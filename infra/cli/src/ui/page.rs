@@ -21,7 +21,7 @@ use crate::format::moment;
 use crate::reasons::next_step;
 use crate::status::{is_open, to_text};
 
-/// So many requests, and so many grants, are on the page.
+/// The maximum number of requests, and of grants, on the page.
 const ROWS: usize = 50;
 
 /// The page cannot be shown.
@@ -33,7 +33,7 @@ pub(super) enum PageError {
     Render(#[from] minijinja::Error),
 }
 
-/// What is on the page.
+/// The content of the page.
 pub(super) struct Page {
     wanted: String,
     now: Timestamp,
@@ -83,13 +83,13 @@ struct TargetRow {
     breaker: String,
 }
 
-/// What the template shows.
+/// The values for the template.
 #[derive(Serialize)]
 struct View<'a> {
     lang: &'static str,
     other: &'static str,
     done: Option<&'static str>,
-    /// The words.
+    /// The texts in the language of the page.
     w: &'a BTreeMap<&'static str, &'static str>,
     form_token: String,
     wanted: &'a str,
@@ -107,7 +107,7 @@ struct View<'a> {
 }
 
 impl Page {
-    /// Asks for everything that is on the page; `wanted` narrows requests and grants.
+    /// Reads everything that is on the page; `wanted` filters requests and grants.
     pub(super) async fn of(
         backend: &Backend,
         wanted: &str,

@@ -1,4 +1,4 @@
-//! The page's words, in Chinese and English.
+//! The page's texts, in Chinese and English.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl Language {
         WORDS.iter().map(word).collect()
     }
 
-    /// Where a request stands, as a word.
+    /// The status of a request, as a word.
     pub(super) const fn status(
         self,
         status: greenlight_core::audit::RequestStatus,
@@ -71,7 +71,7 @@ const WORDS: &[(&str, &str, &str)] = &[
         "事件 ID、审批实例、MAC 地址或人员",
     ),
     ("found", "Found", "搜索结果"),
-    ("nothing_found", "Nothing is filed under this.", "没有相关记录。"),
+    ("nothing_found", "Nothing was found.", "没有相关记录。"),
     ("recent", "Recent requests", "最近的请求"),
     ("no_requests", "No request yet.", "暂无请求。"),
     ("instance", "Instance", "审批实例"),
@@ -93,17 +93,17 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("redrive", "Redrive", "重投"),
     (
         "redriven",
-        "The dead letter is back in the queue: only what was not done yet is done.",
+        "The dead letter is back in the queue: completed effects are not repeated.",
         "已重新入队：只会执行尚未完成的部分。",
     ),
-    ("gone", "The dead letter was not there any more.", "该死信已不存在。"),
+    ("gone", "The dead letter is no longer in the queue.", "该死信已不存在。"),
     ("grants", "Grants", "授权"),
     ("no_grants", "No device is granted.", "没有授权的设备。"),
     ("device", "Device", "设备"),
     ("target", "Target", "目标"),
     ("because", "Because of", "依据"),
     ("breakers", "Targets", "目标系统状态"),
-    ("no_breakers", "No target was ever in trouble.", "没有目标系统出过问题。"),
+    ("no_breakers", "No target has failed so far.", "没有目标系统出过问题。"),
 ];
 
 #[cfg(test)]
