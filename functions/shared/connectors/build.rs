@@ -1,4 +1,4 @@
-//! Builds every file of `infra/connectors` in, so that a new NAC is one new file and no Rust.
+//! Builds every file of `infra/connectors` in, so that a new NAC needs one file and no Rust code.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What one effect costs in CPU: rendering the request, sending it, judging the answer; HTTP
-//! without TLS, to a server in another thread of this process.
+//! CPU time of one effect: rendering the request, sending it and evaluating the response, over HTTP
+//! without TLS to a server in another thread of this process.
 //!
 //! `cargo bench -p greenlight-connectors --bench effect`
 
@@ -126,7 +126,7 @@ fn measure_effect(
     })
 }
 
-/// The CPU time of one turn, after some to warm up.
+/// CPU time of one iteration, after a warm-up.
 fn measure(runtime: &tokio::runtime::Runtime, turn: impl AsyncFn()) -> Duration {
     runtime.block_on(async {
         for _ in 0..EFFECTS / 10 {

@@ -1,4 +1,4 @@
-//! What connectors of all kinds have in common, and how they go with flows.
+//! Common parts of all connectors, and their checks against flows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,17 +15,17 @@ use crate::template::condition_needs;
 /// How far a target was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
-    /// Something answers there. Whether it takes our credentials shows with the first effect.
+    /// It responds. Whether it accepts the credentials is known after the first effect.
     Answers,
-    /// It took our credentials.
+    /// It accepted the credentials.
     LoggedIn,
 }
 
-/// The variables about the request: templates and conditions may use them.
+/// Variables about the request, for templates and conditions.
 const OF_REQUEST: [&str; 5] =
     ["definition_id", "instance_id", "event_id", "applicant", "form_number"];
 
-/// The variables that only templates may use, as they are about the call.
+/// Variables about the call, for templates only.
 const OF_CALL: [&str; 3] = ["mac", "params", "now"];
 
 /// The protocol between a connector and its targets.
@@ -39,17 +39,17 @@ pub enum Protocol {
     Sql,
 }
 
-/// What a target says of itself.
+/// A parameter of a target.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Param {
-    /// What it is, for people.
+    /// Description, for people.
     pub description: String,
-    /// Its value when a target does not say. None: it must.
+    /// Default value; without one the target must set it.
     pub default: Option<toml::Value>,
 }
 
-/// The keys of the first edition.
+/// Keys of the first edition.
 const RENAMES: &[Rename] = &[
     Rename { at: &[], old: "speaks", new: "protocol" },
     Rename { at: &["params", "*"], old: "about", new: "description" },
@@ -65,7 +65,7 @@ const RENAMES: &[Rename] = &[
     Rename { at: &["operations", "*", "outcomes"], old: "because", new: "reason" },
 ];
 
-/// Reads a connector file, as far as `T` goes.
+/// Parses a connector file into `T`.
 pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ConnectorError> {
     toml::from_str(text).map_err(|error| {
         let connector = name.to_owned();
@@ -76,17 +76,17 @@ pub(crate) fn read<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Con
     })
 }
 
-/// `params.site`: the first word is the variable.
+/// Returns the first name of a path such as `params.site`: the variable.
 pub(crate) fn variable(needed: &str) -> &str {
     needed.split('.').next().unwrap_or(needed)
 }
 
-/// The variables that a call's templates may use whatever the flow's fields are.
+/// Returns the variables that are defined for every call.
 pub(crate) fn always_there() -> impl Iterator<Item = &'static str> {
     OF_REQUEST.into_iter().chain(OF_CALL)
 }
 
-/// The values that a call's templates may use to begin with.
+/// Returns the initial values for a call's templates.
 pub(crate) fn variables(
     call: &Call<'_>,
     mac: String,
@@ -108,7 +108,7 @@ fn gives(flow: &Flow, variable: &str) -> bool {
     flow.fields.get(variable).is_some_and(|rule| rule.kind != Kind::Mac)
 }
 
-/// Whether the flow gives what an operation needs besides what is always there.
+/// Checks that the flow defines the variables that an operation needs.
 pub(crate) fn check_needs(
     flow: &Flow,
     action: &Action,
@@ -127,7 +127,7 @@ pub(crate) fn check_needs(
     }
 }
 
-/// Whether the parameters that templates name are declared.
+/// Checks that the parameters that templates use are declared.
 pub(crate) fn check_params(
     connector: &str,
     declared: &BTreeMap<String, Param>,
@@ -143,7 +143,7 @@ pub(crate) fn check_params(
     }
 }
 
-/// `action` names an operation that is not among `known`.
+/// Returns the error that `action` names an operation that is not in `known`.
 pub(crate) fn unknown_operation<'a>(
     flow: &Flow,
     action: &Action,
@@ -158,7 +158,7 @@ pub(crate) fn unknown_operation<'a>(
     }
 }
 
-/// What is wrong with the conditions of `flow`: they compile, and are over what the flow gives.
+/// Checks that the conditions of `flow` compile and use only its variables.
 pub(crate) fn check_conditions(flow: &Flow) -> Vec<ConnectorError> {
     let of_actions = flow.actions.iter().filter_map(|action| action.when.as_deref());
     let conditions = flow.when.as_deref().into_iter().chain(of_actions);
@@ -184,7 +184,7 @@ pub(crate) fn check_conditions(flow: &Flow) -> Vec<ConnectorError> {
         .collect()
 }
 
-/// The parameters of a target, with the connector's defaults.
+/// Returns the parameters of a target, with the connector's defaults.
 pub(crate) fn params(
     name: &str,
     target: &flow::Target,

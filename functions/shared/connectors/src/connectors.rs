@@ -1,4 +1,4 @@
-//! The connectors that are there: those that are built in, and those of a folder.
+//! The available connectors: the built-in ones, and those of a folder.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,27 +21,27 @@ const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/connectors
 #[derive(Clone, Debug)]
 pub struct Connectors(BTreeMap<Cow<'static, str>, Cow<'static, str>>);
 
-/// A connector of whatever kind.
+/// A connector for either protocol.
 #[derive(Clone, Debug)]
 pub enum AnyConnector {
-    /// To systems with an HTTP API.
+    /// For systems with an HTTP API.
     Http(Box<Connector>),
-    /// To databases.
+    /// For databases.
     Sql(SqlConnector),
 }
 
 impl Connectors {
-    /// Those of `infra/connectors`.
+    /// The built-in connectors of `infra/connectors`.
     #[must_use]
     pub fn built_in() -> Self {
         let files = BUILT_IN.iter();
         Self(files.map(|(name, text)| (Cow::from(*name), Cow::from(*text))).collect())
     }
 
-    /// These, and those of `folder` if there is one: its files come before those that are built in.
+    /// Adds the files of `folder`, if there is one; they override built-in files of the same name.
     ///
     /// # Errors
-    /// [`ConnectorError::Unreadable`] when the folder or a file of it cannot be read.
+    /// [`ConnectorError::Unreadable`] when the folder or one of its files cannot be read.
     pub fn built_in_and(folder: Option<&Path>) -> Result<Self, ConnectorError> {
         let mut connectors = Self::built_in();
         let Some(folder) = folder else { return Ok(connectors) };
@@ -62,16 +62,16 @@ impl Connectors {
         Ok(connectors)
     }
 
-    /// Their names and texts, in order.
+    /// Returns names and texts, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, text)| (name.as_ref(), text.as_ref()))
     }
 
-    /// The SHA-256 of all connectors, in hexadecimal digits.
+    /// Returns the SHA-256 of all connectors, in hexadecimal.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut digest = Sha256::new();
-        // Lengths keep one text from running into the next.
+        // The length prefixes keep different files from hashing alike.
         for text in self.iter().flat_map(|(name, text)| [name, text]) {
             digest.update((text.len() as u64).to_be_bytes());
             digest.update(text);
@@ -82,7 +82,7 @@ impl Connectors {
         })
     }
 
-    /// The connector that `target` names.
+    /// Returns the connector that `target` names.
     pub(crate) fn of_target(
         &self,
         name: &str,
@@ -99,10 +99,10 @@ impl Connectors {
 }
 
 impl AnyConnector {
-    /// Reads a connector file and checks its templates or statements.
+    /// Parses a connector file and checks its templates or statements.
     ///
     /// # Errors
-    /// [`ConnectorError`] with the line or the place.
+    /// [`ConnectorError`] with the line or the part of the file.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
         #[derive(Deserialize)]
         struct Head {
@@ -116,7 +116,7 @@ impl AnyConnector {
         }
     }
 
-    /// What it is for, for people.
+    /// Returns the description, for people.
     #[must_use]
     pub fn title(&self) -> &str {
         match self {
@@ -125,7 +125,7 @@ impl AnyConnector {
         }
     }
 
-    /// What it can do.
+    /// Returns the operations.
     #[must_use]
     pub fn operations(&self) -> Vec<&str> {
         match self {
@@ -134,7 +134,7 @@ impl AnyConnector {
         }
     }
 
-    /// What was not yet verified against a real one.
+    /// Returns the behaviour not yet verified against a real system.
     #[must_use]
     pub fn unverified(&self) -> &[String] {
         match self {
@@ -143,7 +143,7 @@ impl AnyConnector {
         }
     }
 
-    /// The keys of a target's part of the secret that it needs.
+    /// Returns the keys that it needs in the target's part of the secret.
     pub(crate) fn secret_keys(&self, target: &flow::Target) -> BTreeSet<String> {
         match self {
             Self::Http(connector) => connector.auth.secret_keys().collect(),

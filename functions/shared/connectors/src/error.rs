@@ -1,19 +1,19 @@
-//! What can be wrong with a connector, or with how a flow and the secret go with it.
+//! Errors of a connector, and of its combination with flows and the secret.
 
 use greenlight_core::renamed::RenamedKey;
 use thiserror::Error;
 
-/// Something is wrong with a connector, or with how a flow or the secret goes with it.
+/// An error of a connector, or of its combination with a flow or the secret.
 #[derive(Debug, Error)]
 pub enum ConnectorError {
-    /// A target names a connector that is not there.
+    /// A target names an unknown connector.
     #[error("target `{target}`: there is no connector `{connector}`; there is: {known}")]
     UnknownConnector {
         /// The target.
         target: String,
         /// The connector.
         connector: String,
-        /// The connectors that are there.
+        /// The known connectors.
         known: String,
     },
     /// A folder of connectors, or a file in it, cannot be read.
@@ -21,7 +21,7 @@ pub enum ConnectorError {
     Unreadable {
         /// The folder or file.
         path: String,
-        /// Why.
+        /// The cause.
         cause: std::io::Error,
     },
     /// Not TOML, or a key that is unknown, missing or of the wrong type.
@@ -29,18 +29,18 @@ pub enum ConnectorError {
     Toml {
         /// The connector.
         connector: String,
-        /// What is wrong, with its line.
+        /// The error, with its line.
         problem: String,
     },
-    /// A key of an earlier name.
+    /// A key of the first edition.
     #[error("connector `{connector}`: {key}")]
     Renamed {
         /// The connector.
         connector: String,
-        /// The key, and its name now.
+        /// The key, and its new name.
         key: RenamedKey,
     },
-    /// A template that is none.
+    /// A template that does not compile.
     #[error(
         "connector `{connector}`, operation `{operation}`: the template {template:?} does not compile: {problem}"
     )]
@@ -51,7 +51,7 @@ pub enum ConnectorError {
         operation: String,
         /// The template.
         template: String,
-        /// What is wrong.
+        /// The error.
         problem: String,
     },
     /// A step with two bodies.
@@ -64,7 +64,7 @@ pub enum ConnectorError {
         /// The operation.
         operation: String,
     },
-    /// An `INSERT` that would insert twice.
+    /// A statement that is not idempotent.
     #[error(
         "connector `{connector}`, operation `{operation}`: the statement {statement:?} is not harmless when it runs twice: \
          use NOT EXISTS or an upsert, or say in `repeatable` why it is"
@@ -77,7 +77,7 @@ pub enum ConnectorError {
         /// The statement.
         statement: String,
     },
-    /// A statement names a value that is not there.
+    /// A statement uses an undefined value.
     #[error("connector `{connector}`, operation `{operation}`: `:{value}` is not in `values`")]
     UnknownValue {
         /// The connector.
@@ -87,22 +87,22 @@ pub enum ConnectorError {
         /// The value.
         value: String,
     },
-    /// A database with settings that are for HTTP.
+    /// A database with settings for HTTP.
     #[error(
         "target `{0}`: `tls` is for HTTP; a database takes `?sslmode=verify-full&sslrootcert=…` in its url"
     )]
     DatabaseTls(String),
-    /// A file of one machine, as the target of a function.
+    /// A local file as the database of a function.
     #[error(
         "target `{0}`: SQLite is for `greenlight serve`, as a function on AWS has no files that last"
     )]
     NoSqlite(String),
-    /// A target's URL is none of a database, or says who we are.
+    /// A target's URL is not a database URL.
     #[error(
         "target `{0}`: `url` must look like postgres://db.example.com/radius, mysql://… or sqlite:///…"
     )]
     BadDatabaseUrl(String),
-    /// A database's url that says who we are.
+    /// A database URL with credentials.
     #[error(
         "target `{0}`: `url` must not say who we are: `username` and `password` stand in the secret"
     )]
@@ -117,12 +117,12 @@ pub enum ConnectorError {
         /// The operation.
         operation: String,
     },
-    /// More operations at the same time than the ledger can record together.
+    /// A concurrency above the number of effects that the ledger records in one update.
     #[error("connector `{connector}`: `limits.concurrency` is {asked}, and may be 64 at most")]
     Concurrency {
         /// The connector.
         connector: String,
-        /// What it asks for.
+        /// The configured value.
         asked: usize,
     },
     /// An operation without a step.
@@ -141,17 +141,17 @@ pub enum ConnectorError {
         /// The parameter.
         param: String,
     },
-    /// A target lacks a parameter, or has one that its connector does not know.
+    /// A target lacks a required parameter, or has an unknown one.
     #[error("target `{target}`: `params.{param}` {problem}")]
     Param {
         /// The target.
         target: String,
         /// The parameter.
         param: String,
-        /// What is wrong, and what it is for.
+        /// The error, and the parameter's description.
         problem: String,
     },
-    /// A template of `auth` names what is not there.
+    /// A template of `auth` uses an undefined variable.
     #[error(
         "connector `{connector}`: `auth` uses `{variable}`, which neither is there nor is saved by the login"
     )]
@@ -161,17 +161,17 @@ pub enum ConnectorError {
         /// The variable.
         variable: String,
     },
-    /// A condition that does not compile, or is over what is not there.
+    /// A condition that does not compile, or uses an undefined variable.
     #[error("flow `{flow}`: the condition {condition:?}: {problem}")]
     Condition {
         /// The flow.
         flow: String,
         /// The condition.
         condition: String,
-        /// What is wrong.
+        /// The error.
         problem: String,
     },
-    /// A template needs a variable that the flow does not give.
+    /// A template needs a variable that the flow does not define.
     #[error(
         "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`, which is no field of the flow"
     )]
@@ -185,7 +185,7 @@ pub enum ConnectorError {
         /// The variable.
         variable: String,
     },
-    /// A flow names an operation that the connector does not have.
+    /// A flow names an unknown operation.
     #[error("flow `{flow}`: target `{target}` cannot `{operation}`; it can: {known}")]
     UnknownOperation {
         /// The flow.
@@ -194,13 +194,13 @@ pub enum ConnectorError {
         target: String,
         /// The operation.
         operation: String,
-        /// The operations of the connector.
+        /// The known operations.
         known: String,
     },
-    /// A target's URL is no base URL.
+    /// A target's URL is not a base URL.
     #[error("target `{0}`: `url` must look like https://nac.example.com:9999, with a path at most")]
     BadUrl(String),
-    /// A target over HTTP that is not on this machine.
+    /// A target over plain HTTP on another machine.
     #[error(
         "target `{0}`: `url` is http://, so anybody on the way can read its credentials: use https://, or say \
          `plaintext = true` where the network is trusted"
@@ -214,10 +214,10 @@ pub enum ConnectorError {
     UnverifiedTls {
         /// The target.
         target: String,
-        /// What the url lacks.
+        /// The setting that the URL lacks.
         setting: &'static str,
     },
-    /// The secret does not hold what the connector logs in with.
+    /// The secret lacks a credential of the connector.
     #[error("the secret lacks `targets.{target}.{key}`, which the connector logs in with")]
     MissingCredential {
         /// The target.

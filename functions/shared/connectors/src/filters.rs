@@ -1,4 +1,4 @@
-//! What templates can do to a value besides MiniJinja's own filters: what whitelist APIs ask for.
+//! MiniJinja filters that whitelist APIs need.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -18,7 +18,7 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// Adds all of them.
+/// Registers all filters.
 pub(crate) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("md5", |text: &str| hex(&Md5::digest(text)));
     environment.add_filter("sha256", |text: &str| hex(&Sha256::digest(text)));
@@ -43,7 +43,7 @@ fn unfit(text: &'static str) -> Error {
     Error::new(ErrorKind::InvalidOperation, text)
 }
 
-/// `text | hmac_sha256(key)`: in hexadecimal digits.
+/// `text | hmac_sha256(key)`: in hexadecimal.
 fn hmac_sha256(text: &str, key: &str) -> Result<String, Error> {
     let mut hmac =
         Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|_| unfit("the key is no key"))?;
@@ -55,7 +55,7 @@ fn device(value: &Value) -> Option<Eui48> {
     Eui48::parse(value.as_str()?).ok()
 }
 
-/// `mac | format_mac('dash', 'upper')`: for an API that wants an address in two spellings.
+/// `mac | format_mac('dash', 'upper')`: for an API that needs a second address format.
 fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
     let spelling = json!({ "separator": separator, "case": case });
     let spelling: Spelling = serde_json::from_value(spelling)
@@ -64,10 +64,10 @@ fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
     Ok(mac.spelled(spelling))
 }
 
-/// `items | select_mac('mac', mac)`: those whose attribute is this device, or a list that holds it,
-/// in any spelling. Lookups of many NACs are fuzzy; only an exact match is a match. Without an
-/// attribute the items themselves are compared. With one, a mapping is a list of one: XML does not
-/// say whether there could be more.
+/// `items | select_mac('mac', mac)`: the items whose attribute is this device, or a list that
+/// contains it, in any format. Lookups of many NACs are fuzzy; only an exact match counts. Without
+/// an attribute the items themselves are compared. With one, a mapping is a list of one item,
+/// because XML does not show whether there could be more.
 fn select_mac(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Value>, Error> {
     let wanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
     if items.is_undefined() || items.is_none() {
@@ -90,18 +90,18 @@ fn select_mac(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<V
     Ok(items.try_iter()?.filter(is_it).collect())
 }
 
-/// `list | add_mac(mac)`: a list of addresses, and this one at its end.
+/// `list | add_mac(mac)`: the list with this address appended.
 fn add_mac(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
     Ok(remove_mac(list, mac.clone())?.into_iter().chain([mac]).collect())
 }
 
-/// `list | remove_mac(mac)`: a list of addresses without this one, however it is spelled there.
+/// `list | remove_mac(mac)`: the list without this address, in any format.
 fn remove_mac(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
     let unwanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
     Ok(list.try_iter()?.filter(|item| device(item) != Some(unwanted)).collect())
 }
 
-/// A moment: RFC 3339, as forms give dates, or milliseconds since the Unix epoch, as `now` is.
+/// Parses a time: RFC 3339, as in forms, or milliseconds since the Unix epoch, as in `now`.
 fn moment(value: &Value) -> Result<Timestamp, Error> {
     let no_moment = || unfit("that is no moment");
     if let Some(text) = value.as_str() {
@@ -111,7 +111,7 @@ fn moment(value: &Value) -> Result<Timestamp, Error> {
     Timestamp::from_millisecond(millis).map_err(|_| no_moment())
 }
 
-/// `time | datetime('%Y-%m-%d %H:%M:%S', '+08:00')`: as clocks at that offset show it.
+/// `time | datetime('%Y-%m-%d %H:%M:%S', '+08:00')`: the local time at that offset.
 fn datetime(time: Value, format: &str, offset: &str) -> Result<String, Error> {
     let no_offset = || unfit("the offset looks like +08:00");
     let (sign, rest) = match offset.split_at_checked(1) {
@@ -131,7 +131,7 @@ fn datetime(time: Value, format: &str, offset: &str) -> Result<String, Error> {
         .map_err(|_| unfit("the format is no strftime format"))
 }
 
-/// How many units of `seconds` lie between two moments, rounded up, and 0 if the first is earlier.
+/// Returns the units of `seconds` between two times, rounded up; 0 if the first is earlier.
 fn after(time: &Value, start: &Value, seconds: i64) -> Result<i64, Error> {
     let between = moment(time)?.as_second() - moment(start)?.as_second();
     Ok((between.max(0) + seconds - 1) / seconds)

@@ -1,10 +1,10 @@
-//! How to act on a target. How each product is spoken to is data: one TOML file per product in
+//! Executes operations on targets. The API of each product is data: one TOML file per product in
 //! `infra/connectors`.
 //!
 //! * [`http`]: whitelists behind HTTP APIs.
 //! * [`sql`]: records in databases.
-//! * [`Connectors`]: the files; [`Setup`]: flows and connectors that go together.
-//! * [`Targets`], with the feature `act`: performs the operations. The build, which only checks
+//! * [`Connectors`]: the files; [`Setup`]: flows with their connectors.
+//! * [`Targets`], with the feature `act`: executes the operations. The build, which only checks
 //!   files, needs no driver.
 
 pub mod connector;

@@ -1,5 +1,5 @@
-//! Targets that would be spoken to in clear text: anybody on the way could read their credentials
-//! and change what is done.
+//! Rejects targets in clear text: others on the network could read the credentials and change the
+//! data.
 
 use greenlight_core::flow::{self, Target};
 use greenlight_core::transport::{is_clear_text, is_loopback};
@@ -8,19 +8,18 @@ use url::Url;
 
 use crate::connector::ConnectorError;
 
-/// Values of `sslmode` (`PostgreSQL`) and `ssl-mode` (`MySQL`) with which the server's certificate
-/// and its name are verified.
-/// <https://www.postgresql.org/docs/current/libpq-ssl.html>,
+/// Values of `sslmode` (`PostgreSQL`) and `ssl-mode` (`MySQL`) that verify the server's certificate
+/// and its name. <https://www.postgresql.org/docs/current/libpq-ssl.html>,
 /// <https://dev.mysql.com/doc/refman/8.4/en/connection-options.html>
 const VERIFIED: [&str; 2] = ["verify-full", "verify_identity"];
 
-/// What a driver's URL says of the way to the database.
+/// How a driver reads the connection settings of its URL.
 struct Driver {
-    /// The setting that a URL without verified TLS lacks.
+    /// The setting for verified TLS, for the error message.
     setting: &'static str,
-    /// Parameters that name another host, which can be the folder of a socket.
+    /// Parameters that override the host; a value can be the folder of a socket.
     hosts: &'static [&'static str],
-    /// The parameter that names a socket.
+    /// The parameter for a socket.
     socket: &'static [&'static str],
     /// Whether the host is percent-decoded, so that it can be the folder of a socket.
     decodes_host: bool,
@@ -39,8 +38,8 @@ const MYSQL: Driver = Driver {
     decodes_host: false,
 };
 
-/// Refuses a target whose traffic others could read or change, unless it says `plaintext = true`
-/// or is on this machine.
+/// Rejects a target whose traffic others could read or change, unless it sets `plaintext = true` or
+/// is on this machine.
 pub(crate) fn check(name: &str, target: &Target) -> Option<ConnectorError> {
     if target.plaintext || flow::is_stand_in(&target.url) {
         return None;
@@ -51,7 +50,7 @@ pub(crate) fn check(name: &str, target: &Target) -> Option<ConnectorError> {
         "mysql" | "mariadb" => &MYSQL,
         _ => return is_clear_text(&target.url).then(|| ConnectorError::Plaintext(name.to_owned())),
     };
-    // The driver parses it with the same crate.
+    // The driver uses the same crate.
     let Ok(url) = Url::parse(&target.url) else {
         return Some(ConnectorError::BadDatabaseUrl(name.to_owned()));
     };
@@ -77,7 +76,7 @@ fn is_verified(url: &Url) -> bool {
     VERIFIED.contains(&mode.to_ascii_lowercase().as_str())
 }
 
-/// The last value of a parameter, by any of its names: drivers take that one.
+/// Returns the last value of a parameter, under any of its names, as drivers do.
 fn last(url: &Url, names: &[&str]) -> Option<String> {
     let found = url.query_pairs().filter(|(name, _)| names.contains(&name.as_ref())).last();
     found.map(|(_, value)| value.into_owned())

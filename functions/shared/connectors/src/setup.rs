@@ -1,4 +1,4 @@
-//! Flows and connectors that go together.
+//! Flows with their connectors.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::connector::{ConnectorError, check_conditions};
 use crate::connectors::{AnyConnector, Connectors};
 use crate::plaintext;
 
-/// The targets of `flows.toml`, each with its connector: they go together, and with the flows.
+/// The targets of `flows.toml` with their connectors, validated against each other and the flows.
 #[derive(Clone, Debug)]
 pub struct Setup(pub(crate) BTreeMap<String, (flow::Target, AnyConnector)>);
 
 impl Setup {
-    /// Puts them together.
+    /// Validates the flows with the connectors.
     ///
     /// # Errors
-    /// Everything that is wrong with the targets, their connectors, and the flows that use them.
+    /// All errors of the targets, their connectors and the flows that use them.
     pub fn new(
         flows: &Flows,
         connectors: &Connectors,
@@ -44,7 +44,7 @@ impl Setup {
         ValidationErrors::into_result(errors).map(|()| Self(targets))
     }
 
-    /// What the secret must hold: target and key.
+    /// Returns the required entries of the secret: target and key.
     pub fn credentials(&self) -> impl Iterator<Item = (&str, String)> {
         self.0.iter().flat_map(|(name, (target, connector))| {
             connector.secret_keys(target).into_iter().map(|key| (name.as_str(), key))

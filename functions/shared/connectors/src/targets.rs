@@ -1,4 +1,4 @@
-//! All targets, whatever their protocol.
+//! All targets, for every protocol.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::setup::Setup;
 use crate::sql::{Databases, StatementPreview};
 use crate::template::{self, condition_needs};
 
-/// Acts on all targets of `flows.toml`, each by its connector.
+/// Executes effects on all targets of `flows.toml`, each with its connector.
 #[derive(Debug)]
 pub struct Targets<H, S, C> {
     http: HttpConnector<H, S, C>,
@@ -30,10 +30,10 @@ where
     S: ReadSecret + Clone,
     C: Clock + Clone,
 {
-    /// For the targets of `setup`; `client_for` gives each that speaks HTTP its client.
+    /// Creates the targets of `setup`; `client_for` returns the HTTP client of a target.
     ///
     /// # Errors
-    /// [`ConnectorError::MissingCredential`], or why there is no client.
+    /// [`ConnectorError::MissingCredential`], or the reason why a client cannot be built.
     pub fn new<E: From<ConnectorError>>(
         setup: Setup,
         secret: S,
@@ -61,7 +61,7 @@ where
         Ok(Self { http, databases })
     }
 
-    /// All that an effect might send or change, in order: nothing is sent.
+    /// Returns all requests or statements of an effect, in order, without sending them.
     ///
     /// # Errors
     /// [`Failure`] when one of them cannot be rendered.
@@ -75,10 +75,10 @@ where
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> Targets<H, S, C> {
-    /// How far `target` can be reached; nothing is changed there.
+    /// Checks how far `target` can be reached; changes nothing there.
     ///
     /// # Errors
-    /// [`Failure`] says why it cannot.
+    /// [`Failure`] with the reason.
     pub async fn reach(&self, target: &str) -> Result<Reached, Failure> {
         if self.databases.has(target) {
             return self.databases.reach(target).await.map(|()| Reached::LoggedIn);
@@ -90,7 +90,7 @@ impl<H: Http, S: ReadSecret, C: Clock> Targets<H, S, C> {
     }
 }
 
-/// What an effect might send or change.
+/// A request or statement of an effect.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Preview {
@@ -110,8 +110,8 @@ impl fmt::Display for Preview {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> Conditions for Targets<H, S, C> {
-    /// One over a field that is left out, or that is wrong, does not hold: MiniJinja has nothing
-    /// smaller than any number, and `days <= 30` would let everybody in.
+    /// A condition over a field that is missing or invalid is false: MiniJinja sorts undefined
+    /// below every number, so `days <= 30` would admit every request.
     fn holds(&self, condition: &str, variables: &Map<String, Value>) -> Result<bool, Failure> {
         let needed = condition_needs(condition).unwrap_or_default(); // Compiled before.
         let is_there =
@@ -142,7 +142,7 @@ impl<H: Http, S: ReadSecret, C: Clock> Act for Targets<H, S, C> {
         self.http.is_exclusive(target)
     }
 
-    /// Of databases, one: serializable transactions over the same table stand in each other's way.
+    /// For databases 1: serializable transactions over the same table conflict with each other.
     fn concurrency(&self, target: &str) -> usize {
         self.http.concurrency(target)
     }

@@ -1,4 +1,4 @@
-//! Templates and conditions: MiniJinja, with bounded steps.
+//! Templates and conditions: MiniJinja with a limit on the steps.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -9,14 +9,14 @@ use thiserror::Error;
 
 use crate::filters;
 
-/// Steps that a template may take, so that no form value can make one run on.
+/// The most steps of a template, so that no form value can keep one running.
 const FUEL: u64 = 20_000;
 
-/// For requests: what is missing is an error.
+/// For requests: an undefined value is an error.
 static STRICT: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(UndefinedBehavior::Strict));
 
-/// For answers, which may lack anything: what is missing is nothing.
+/// For answers, which may lack anything: an undefined value is empty.
 static LENIENT: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(UndefinedBehavior::Chainable));
 
@@ -29,7 +29,7 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
     environment
 }
 
-/// A template that fails. Says the template and never a value.
+/// A template that fails at run time. The error names the template, never a value.
 #[derive(Debug, Error)]
 #[error("the template {template:?} fails: {kind}")]
 pub(crate) struct TemplateError {
@@ -43,12 +43,12 @@ impl TemplateError {
     }
 }
 
-/// Values as templates see them.
+/// Converts values for templates.
 pub(crate) fn context(variables: &Map<String, Value>) -> Context {
     Context::from(minijinja::value::Serde(variables))
 }
 
-/// The variables that a template needs, members included: `params.site`.
+/// Returns the variables that a template uses, members included: `params.site`.
 pub(crate) fn needs(template: &str) -> Result<BTreeSet<String>, minijinja::Error> {
     let names = match expression(template) {
         Some(expression) => STRICT.compile_expression(expression)?.undeclared_variables(true),
@@ -57,19 +57,19 @@ pub(crate) fn needs(template: &str) -> Result<BTreeSet<String>, minijinja::Error
     Ok(names.into_iter().collect())
 }
 
-/// The variables that a condition needs, members included.
+/// Returns the variables that a condition uses, members included.
 pub(crate) fn condition_needs(condition: &str) -> Result<BTreeSet<String>, minijinja::Error> {
     let names = STRICT.compile_expression(condition)?.undeclared_variables(true);
     Ok(names.into_iter().collect())
 }
 
-/// The expression of a template that is nothing but `{{ expression }}`.
+/// Returns the expression of a template that is only `{{ expression }}`.
 fn expression(template: &str) -> Option<&str> {
     let inner = template.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     (!inner.contains("{{") && !inner.contains("}}") && !inner.contains("{%")).then_some(inner)
 }
 
-/// The text of a template.
+/// Renders a template as text.
 pub(crate) fn text(template: &str, context: &Context) -> Result<String, TemplateError> {
     if !template.contains('{') {
         return Ok(template.to_owned());
@@ -80,7 +80,7 @@ pub(crate) fn text(template: &str, context: &Context) -> Result<String, Template
         .map_err(|error| TemplateError::new(template, error.kind()))
 }
 
-/// The value of a template: one that is nothing but an expression keeps its type.
+/// Renders a template; one that is only an expression keeps its type.
 pub(crate) fn value(template: &str, context: &Context) -> Result<Value, TemplateError> {
     let Some(expression) = expression(template) else {
         return text(template, context).map(Value::String);
@@ -92,7 +92,7 @@ pub(crate) fn value(template: &str, context: &Context) -> Result<Value, Template
     json_of(template, value)
 }
 
-/// The value of a template over an answer: `null` for what is not there.
+/// Renders a template over an answer: `null` for an undefined value.
 pub(crate) fn value_of_answer(template: &str, context: &Context) -> Result<Value, TemplateError> {
     match expression(template) {
         Some(expression) => json_of(template, evaluate(&LENIENT, expression, context)?),
@@ -104,7 +104,7 @@ pub(crate) fn value_of_answer(template: &str, context: &Context) -> Result<Value
     }
 }
 
-/// Whether a condition holds; what is not there is false.
+/// Evaluates a condition; undefined is false.
 pub(crate) fn holds(condition: &str, context: &Context) -> Result<bool, TemplateError> {
     evaluate(&LENIENT, condition, context).map(|value| value.is_true())
 }

@@ -1,12 +1,11 @@
-//! Addresses that no target has: those of the cloud's metadata services, which hand out
-//! credentials.
+//! Forbidden target addresses: the metadata services of clouds, which return credentials.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
-/// A name stands for an address that is no target.
+/// A host resolves to a forbidden address.
 #[derive(Debug, Error)]
 #[error("{0} is an address of a metadata service, and no target")]
 pub(crate) struct Forbidden(IpAddr);
@@ -18,16 +17,15 @@ const METADATA: [IpAddr; 3] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
 ];
 
-/// Refuses the addresses of metadata services, however they are written: all link-local IPv4
-/// addresses are none that a target has.
+/// Rejects the addresses of metadata services in every notation, and all link-local IPv4 addresses.
 pub(crate) fn check(address: IpAddr) -> Result<(), Forbidden> {
     let plain = address.to_canonical();
     let is_link_local = matches!(plain, IpAddr::V4(address) if address.is_link_local());
     if is_link_local || METADATA.contains(&plain) { Err(Forbidden(plain)) } else { Ok(()) }
 }
 
-/// Resolves as the machine does, and refuses what no target is: at each connection, so that a name
-/// that changes its address gains nothing.
+/// Resolves names with the system's resolver and rejects forbidden addresses. Runs at each
+/// connection, so that a changed DNS record (DNS rebinding) does not bypass the check.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resolver;
 

@@ -1,8 +1,7 @@
 //! The outbound [`Http`] port over reqwest and rustls.
 //!
-//! One client per system: it carries that system's trust anchors. It follows no redirects, because
-//! a redirect would carry credentials to a place that is not configured, and it reads bounded
-//! answers.
+//! One client per system, with that system's trust anchors. It follows no redirects, which could
+//! send credentials to a host that is not configured, and it limits the size of answers.
 
 mod address;
 mod trust;
@@ -18,43 +17,43 @@ use greenlight_core::secret::Secret;
 use reqwest::redirect;
 use thiserror::Error;
 
-/// How long to wait for a connection.
+/// Timeout of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long to wait for a whole answer.
+/// Timeout of a whole exchange.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest answer that is read, in bytes: an approval instance with its whole history fits.
+/// The largest answer, in bytes: enough for an approval instance with its whole history.
 pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// An HTTP client for one system.
 #[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
 
-/// The client cannot be built.
+/// Why a client cannot be built.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// Not one or more certificates in PEM form.
+    /// The custom CA is not one or more certificates in PEM form.
     #[error("the custom CA is not one or more certificates in PEM form")]
     BadCa,
     /// Credentials would be sent in clear text.
     #[error("{0} is clear text, and credentials are sent there: use https://")]
     ClearText(String),
-    /// Not a SHA-256.
+    /// The pin is not a SHA-256.
     #[error("`tls.pin_sha256` is not 64 hexadecimal digits")]
     BadPin,
-    /// A pin where there is no certificate.
+    /// A pin without TLS.
     #[error("`tls.pin_sha256` needs an https:// `url`")]
     PinWithoutTls,
-    /// Two ways to trust that exclude each other.
+    /// Two exclusive trust settings.
     #[error("`tls` has both `pin_sha256` and `insecure`")]
     PinnedAndInsecure,
-    /// The client of a target.
+    /// An error of a target's client.
     #[error("target `{target}`: {error}")]
     Target {
         /// The target.
         target: String,
-        /// Why.
+        /// The error.
         error: Box<ClientError>,
     },
     /// The TLS library or the trust anchors of the machine are missing.
@@ -63,11 +62,10 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// A client that trusts the machine's certificate authorities and, besides them, those in
-    /// `ca_pem`.
+    /// Creates a client that trusts the machine's certificate authorities and those in `ca_pem`.
     ///
     /// # Errors
-    /// [`ClientError`] when `ca_pem` holds no certificate, or the machine has no trust anchors.
+    /// [`ClientError`] when `ca_pem` contains no certificate, or the machine has no trust anchors.
     pub fn new(ca_pem: Option<&str>) -> Result<Self, ClientError> {
         let mut builder = builder();
         if let Some(pem) = ca_pem {
@@ -81,11 +79,11 @@ impl Client {
         build(builder)
     }
 
-    /// The client of a target: with its own authority from the secret (`targets.<name>.ca_pem`), or
-    /// with what `tls` in `flows.toml` says.
+    /// Creates the client of a target: with its CA from the secret (`targets.<name>.ca_pem`), or
+    /// with the `tls` settings of `flows.toml`.
     ///
     /// # Errors
-    /// [`ClientError::Target`] says which target, and why.
+    /// [`ClientError::Target`] with the target and the reason.
     pub fn of_target(name: &str, target: &Target, secret: &Secret) -> Result<Self, ClientError> {
         let client = match (&target.tls.pin_sha256, target.tls.insecure) {
             (Some(_), true) => Err(ClientError::PinnedAndInsecure),
@@ -109,8 +107,8 @@ impl Client {
     }
 }
 
-/// The proxy of the environment, for `https://` only: one would read what goes to `http://`, which is
-/// this machine or a network that is trusted.
+/// Returns the proxy of the environment, for `https://` only: a proxy could read `http://` traffic,
+/// which is meant for this machine or a trusted network.
 fn proxy() -> Option<reqwest::Proxy> {
     let names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let value = |name: &&str| std::env::var(name).ok().filter(|url| !url.is_empty());
@@ -142,8 +140,8 @@ fn build(builder: reqwest::ClientBuilder) -> Result<Client, ClientError> {
     builder.build().map(Client).map_err(|error| ClientError::Build(innermost(&error)))
 }
 
-/// An address that is written out is never resolved. `url` is as it is asked, every spelling of an
-/// address made plain.
+/// Checks an IP address in the URL, because the resolver is not called for it. `url` is parsed, so
+/// every notation of the address is normalised.
 fn check_literal(url: &reqwest::Url, host: &str) -> Result<(), HttpError> {
     let literal = url.host_str().map(|host| host.trim_matches(['[', ']']).trim_end_matches('.'));
     let Some(address) = literal.and_then(|host| host.parse::<IpAddr>().ok()) else { return Ok(()) };
@@ -186,7 +184,8 @@ fn failure(host: &str, error: &reqwest::Error) -> HttpError {
     }
 }
 
-/// The innermost cause: the outer ones repeat the URL, whose query may hold a credential.
+/// Returns the innermost cause: the outer ones repeat the URL, whose query may contain a
+/// credential.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause.and_then(std::error::Error::source) {

@@ -1,4 +1,4 @@
-//! Whom the client trusts, beyond the machine's certificate authorities.
+//! Trust settings of a target, beyond the machine's certificate authorities.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ClientError;
 
-/// A TLS configuration that takes one certificate for right, by any issuer, and no other.
+/// Accepts exactly one certificate, by its SHA-256, from any issuer.
 pub(crate) fn pinned(pin: &str) -> Result<ClientConfig, ClientError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = Pinned { digest: parse(pin)?, provider: Arc::clone(&provider) };
@@ -49,7 +49,7 @@ impl fmt::Debug for Pinned {
 }
 
 impl ServerCertVerifier for Pinned {
-    /// Name and date do not matter: the certificate itself was named.
+    /// Name and validity are not checked: the pin identifies the certificate.
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

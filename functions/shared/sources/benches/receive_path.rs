@@ -1,4 +1,4 @@
-//! The receive path without the network, as `cargo verify guards` counts its instructions.
+//! The receive path without the network; `cargo verify guards` counts its instructions.
 //!
 //! `cargo bench -p greenlight-sources --bench receive_path -- verify|decrypt|authenticate|receive TIMES`
 
@@ -26,7 +26,7 @@ const NONCE: &str = "0123456789abcdef";
 
 const FLOWS: &str = include_str!("../../../../infra/flows.toml");
 
-/// A queue that takes everything, written out as it would be sent.
+/// A queue that serializes every message and discards it.
 struct Taking;
 
 impl Enqueue for Taking {

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The environment variable with the text of `flows.toml`: a parameter of template.yaml, for those
-/// who deploy without building.
+/// The environment variable with the text of `flows.toml`: a parameter of template.yaml, for
+/// deployments without a build.
 const FLOWS: &str = "FLOWS";
 
 /// The environment variable with the path of `flows.toml`.
 const FLOWS_FILE: &str = "FLOWS_FILE";
 
-/// The environment variable with values for `${NAME}` that have no variable of their own:
+/// The environment variable with values for `${NAME}` without a variable of their own:
 /// `NAME=VALUE`, separated by commas.
 const FLOW_VARIABLES: &str = "FLOW_VARIABLES";
 
@@ -23,7 +23,7 @@ pub struct BadFlowsFile {
     cause: std::io::Error,
 }
 
-/// The text of the file at `path`, else `built_in`.
+/// Returns the text of the file at `path`, else `built_in`.
 ///
 /// # Errors
 /// [`BadFlowsFile`] when there is a path and no such file.
@@ -35,8 +35,8 @@ pub fn flows_text(path: Option<&Path>, built_in: &str) -> Result<String, BadFlow
     }
 }
 
-/// The flows of a function: the text in `FLOWS`, else the file that `FLOWS_FILE` names, else
-/// `built_in`.
+/// Returns the flows of a function: the text in `FLOWS`, else the file that `FLOWS_FILE` names,
+/// else `built_in`.
 ///
 /// # Errors
 /// [`BadFlowsFile`] when `FLOWS_FILE` names no file.
@@ -47,15 +47,15 @@ pub fn flows_of_function(built_in: &str) -> Result<String, BadFlowsFile> {
     }
 }
 
-/// The value of `${NAME}` in `flows.toml`: the environment variable of that name, else its entry in
-/// `FLOW_VARIABLES`. `None` when neither has one, or an empty one.
+/// Returns the value of `${NAME}` in `flows.toml`: the environment variable of that name, else its
+/// entry in `FLOW_VARIABLES`. `None` when both are missing or empty.
 #[must_use]
 pub fn flow_variable(name: &str) -> Option<String> {
     let own = std::env::var(name).ok().filter(|value| !value.is_empty());
     own.or_else(|| variable_in(&std::env::var(FLOW_VARIABLES).ok()?, name))
 }
 
-/// The value of `name` in a list of `NAME=VALUE`, separated by commas.
+/// Returns the value of `name` in a list of `NAME=VALUE`, separated by commas.
 #[must_use]
 pub fn variable_in(list: &str, name: &str) -> Option<String> {
     let pairs = list.split(',').filter_map(|pair| pair.trim().split_once('='));

@@ -1,4 +1,4 @@
-//! Files and folders that only their owner may read.
+//! Files and folders that only their owner can read.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-/// Something that holds secrets or people's names can be read by other users of the machine.
+/// A file with secrets or personal data is readable for other users of the machine.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
     "{path} can be read by other users of this machine: correct it with `chmod {mode} {quoted}`"
@@ -17,7 +17,7 @@ pub struct NotPrivate {
     mode: &'static str,
 }
 
-/// Refuses a file or folder with any right for its group or for others.
+/// Rejects a file or folder with any permission for its group or for others.
 ///
 /// # Errors
 /// [`NotPrivate`] with the command that corrects it.
@@ -45,16 +45,17 @@ fn is_private(metadata: &fs::Metadata) -> bool {
     of_others == 0
 }
 
-/// Elsewhere a file has no such mode.
+/// Other systems have no such mode.
 #[cfg(not(unix))]
 fn is_private(_: &fs::Metadata) -> bool {
     true
 }
 
-/// Makes a folder, and those above it, for their owner alone. A folder that exists is not changed.
+/// Creates a folder and its parents, accessible for their owner only. An existing folder is not
+/// changed.
 ///
 /// # Errors
-/// As the file system has them.
+/// Those of the file system.
 pub fn create_private_folder(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -63,13 +64,13 @@ pub fn create_private_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Reads a file, unless its group or others have any right to it.
+/// Reads a file, unless its group or others have any permission.
 ///
 /// # Errors
-/// As the file system has them, and [`NotPrivate`] with the command that corrects it.
+/// Those of the file system, and [`NotPrivate`] with the command that corrects it.
 pub fn read_private(path: &Path) -> io::Result<Result<String, NotPrivate>> {
     let mut file = File::open(path)?;
-    // Of the file that is read, whatever stands at its path by now.
+    // Of the opened file, because the path may point to another one by now.
     if let Err(error) = check(path, &file.metadata()?) {
         return Ok(Err(error));
     }
@@ -78,15 +79,15 @@ pub fn read_private(path: &Path) -> io::Result<Result<String, NotPrivate>> {
     Ok(Ok(text))
 }
 
-/// Writes a file for its owner alone, at once: a reader finds the old content or the new one, also
-/// after a crash. A link is followed; what is there and no regular file, such as a device, is left
-/// alone.
+/// Writes a file atomically, accessible for its owner only: a reader gets the old or the new
+/// content, also after a crash. A link is followed; anything but a regular file, such as a device,
+/// is left unchanged.
 ///
 /// # Errors
-/// As the file system has them. The old file is as it was then, unless only the folder could not be
-/// synchronised: the new file is there then, and a power cut may lose it.
+/// Those of the file system. The old file is then unchanged, unless only the synchronisation of the
+/// folder failed: the new file is in place, but a power failure may lose it.
 pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    // A link to a file that is yet to be made cannot be resolved further.
+    // A link to a file that does not exist yet cannot be resolved further.
     let of_link = || Some(path.parent()?.join(fs::read_link(path).ok()?));
     let path = fs::canonicalize(path).ok().or_else(of_link).unwrap_or_else(|| path.to_owned());
     if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
@@ -103,7 +104,7 @@ pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written?;
-    // The new name must outlast a power cut, too.
+    // The new name must survive a power failure, too.
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     Ok(())

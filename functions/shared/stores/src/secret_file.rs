@@ -8,27 +8,26 @@ use greenlight_core::secret::SecretError;
 
 use crate::private::{read_private, write_private};
 
-/// The secret document in a file; it is read again when it may have changed.
+/// The secret document in a file; read again when it may have changed.
 #[derive(Clone, Debug)]
 pub struct SecretFile(PathBuf);
 
 impl SecretFile {
-    /// The secret in the file at `path`.
+    /// Creates a store for the secret in the file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// Where it is.
+    /// Returns the path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Writes another document, for its owner alone; there is the old one or the new one, and no
-    /// half.
+    /// Writes another document atomically, readable for the file's owner only.
     ///
     /// # Errors
-    /// [`SecretError::Unavailable`] says why the file cannot be written.
+    /// [`SecretError::Unavailable`] with the reason.
     pub fn put(&self, document: &str) -> Result<(), SecretError> {
         write_private(&self.0, document).map_err(|error| self.unavailable(&error))
     }
@@ -43,7 +42,7 @@ impl SecretFile {
 }
 
 impl FetchSecret for SecretFile {
-    /// Refuses a file that other users of the machine may read.
+    /// Rejects a file that other users of the machine can read.
     async fn fetch(&self) -> Result<String, SecretError> {
         let text = read_private(&self.0).map_err(|error| self.unavailable(&error))?;
         text.map_err(|error| SecretError::NotPrivate(error.to_string()))
@@ -63,7 +62,7 @@ mod tests {
         Some(fs::metadata(path).ok()?.permissions().mode() & 0o777)
     }
 
-    /// It never waits.
+    /// Never waits.
     fn fetched(file: &SecretFile) -> Result<String, SecretError> {
         let waits = || Err(SecretError::Absent("it waits".to_owned()));
         file.fetch().now_or_never().unwrap_or_else(waits)

@@ -1,4 +1,4 @@
-//! An answer, as conditions and `capture` look at it.
+//! An answer, as conditions and `capture` see it.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -8,18 +8,18 @@ use serde_json::{Map, Value};
 use super::xml;
 use crate::template;
 
-/// What the body of an answer looks like, whatever its content type says.
+/// The detected type of an answer's body; the content type is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     Empty,
     Json,
     Xml,
-    /// HTML, as of a login page or of a web server that is no API.
+    /// HTML: a login page, or a web server without the API.
     WebPage,
     Text,
 }
 
-/// An answer that was read.
+/// A parsed answer.
 #[derive(Debug)]
 pub(super) struct TargetAnswer {
     pub(super) status: StatusCode,
@@ -30,7 +30,7 @@ pub(super) struct TargetAnswer {
 }
 
 impl TargetAnswer {
-    /// Reads the body as what it looks like: content types of NACs are not to be relied on.
+    /// Parses the body by its detected type: the content types of NACs are unreliable.
     pub(super) fn of(response: http::Response<Bytes>) -> Self {
         let (head, body) = response.into_parts();
         let text = String::from_utf8_lossy(&body);
@@ -51,7 +51,7 @@ impl TargetAnswer {
         Self { status: head.status, headers: head.headers, shape, body }
     }
 
-    /// `variables`, and besides them `answer`, `status` and `headers` (names in lower case).
+    /// Returns `variables` plus `answer`, `status` and `headers` (names in lower case).
     pub(super) fn context(&self, variables: &Map<String, Value>) -> Context {
         let mut variables = variables.clone();
         let headers: Map<String, Value> = self
@@ -69,11 +69,11 @@ impl TargetAnswer {
     }
 }
 
-/// Elements that a web page can begin with.
+/// Elements at the start of a web page.
 const PAGE_ELEMENTS: [&str; 8] =
     ["<!doctype html", "<html", "<head", "<body", "<title", "<meta", "<script", "<style"];
 
-/// Whether a body is HTML, by its beginning or by its content type.
+/// Returns whether a body is HTML, by its start or by its content type.
 fn is_web_page(text: &str, headers: &HeaderMap) -> bool {
     let start = without_prologue(text);
     let starts_with =
@@ -86,7 +86,7 @@ fn is_web_page(text: &str, headers: &HeaderMap) -> bool {
     PAGE_ELEMENTS.iter().any(starts_with) || content_type.is_some_and(is_html)
 }
 
-/// A text without the XML declaration and the comments that it begins with.
+/// Strips the XML declaration and comments from the start of a text.
 fn without_prologue(text: &str) -> &str {
     let mut rest = text.trim_start();
     loop {

@@ -1,9 +1,9 @@
-//! How a connector says who we are. The credentials themselves stand in the secret.
+//! How a connector authenticates. The credentials are in the secret.
 //!
 //! One mechanism for all: templates over `secret` (the target's part of the secret document), over
-//! what a login gave, and over `random` and `now`. A bearer token, a key in a query, `OAuth2`
-//! client credentials, a login for a token or for cookies, a CSRF token fetched first and a salted
-//! hash are all data.
+//! the values that the login captured, and over `random` and `now`. A bearer token, a key in a
+//! query, `OAuth2` client credentials, a login for a token or for cookies, a CSRF token fetched
+//! first and a salted hash are all data.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +22,7 @@ use super::render::{Draft, RenderError};
 use crate::template::{self, TemplateError, holds, needs, text};
 
 impl Auth {
-    /// All templates in it but those over the login's answer.
+    /// Returns all templates but those over the login's answer.
     pub(super) fn templates(&self) -> Vec<&str> {
         let maps = [&self.headers, &self.query, &self.json];
         let mut templates: Vec<&str> =
@@ -31,7 +31,7 @@ impl Auth {
         templates
     }
 
-    /// The keys of the target's part of the secret that it needs.
+    /// Returns the keys that it needs in the target's part of the secret.
     pub(crate) fn secret_keys(&self) -> impl Iterator<Item = String> {
         let needed = self.templates().into_iter().flat_map(|template| {
             needs(template).unwrap_or_default() // Compiled before.
@@ -43,30 +43,30 @@ impl Auth {
             .chain(of_digest.flat_map(|keys| [keys.username.clone(), keys.password.clone()]))
     }
 
-    /// Whether `step` is the login.
+    /// Returns whether `step` is the login.
     pub(super) fn is_login(&self, step: &Step) -> bool {
         self.login.as_ref().is_some_and(|login| std::ptr::eq(login, step))
     }
 
-    /// Whether there is anything that could be renewed.
+    /// Returns whether the connector authenticates at all.
     pub(super) fn is_some(&self) -> bool {
         self.digest.is_some() || !self.templates().is_empty()
     }
 }
 
-/// What is known of a target between two requests; another one takes its place when it is refused.
+/// Authentication state of a target between requests; replaced when the target rejects it.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    /// What the login saved.
+    /// Values that the login captured.
     pub(super) saved: Map<String, Value>,
     pub(super) cookies: BTreeMap<String, String>,
-    /// When the login is over; `None`: until it is refused.
+    /// When the session expires; `None`: not before the target rejects it.
     pub(super) until: Option<Timestamp>,
-    /// The last challenge of HTTP digest.
+    /// The last HTTP digest challenge.
     pub(super) challenge: Option<Challenge>,
-    /// How often the challenge was answered.
+    /// The number of responses to the challenge (`nc`).
     pub(super) answered: AtomicU32,
-    /// Whether there was a login, where one is needed.
+    /// Whether the login was done, if one is needed.
     pub(super) is_logged_in: bool,
 }
 
@@ -76,8 +76,8 @@ impl Session {
     }
 }
 
-/// The cookies that an answer sets. Their attributes do not matter: they go back to the one target
-/// that set them, for as long as the login is good.
+/// Returns the cookies that an answer sets. Attributes are ignored: cookies are sent only to the
+/// target that set them, until the session ends.
 pub(super) fn cookies(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut cookies = BTreeMap::new();
     for cookie in headers.get_all(header::SET_COOKIE) {
@@ -90,10 +90,10 @@ pub(super) fn cookies(headers: &HeaderMap) -> BTreeMap<String, String> {
     cookies
 }
 
-/// The names that templates of `auth` may use, besides those that the login saves.
+/// Names that templates of `auth` may use, besides the captured values.
 pub(super) const ALWAYS_THERE: [&str; 4] = ["secret", "params", "random", "now"];
 
-/// The values that templates of `auth` may use.
+/// Returns the values that templates of `auth` may use.
 pub(super) fn context(
     target: &str,
     secret: &Secret,
@@ -117,7 +117,7 @@ pub(super) fn context(
 }
 
 impl Auth {
-    /// Adds to `draft` what says who we are.
+    /// Adds the credentials to `draft`.
     pub(super) fn apply(
         &self,
         draft: &mut Draft,
@@ -152,14 +152,14 @@ impl Auth {
         Ok(())
     }
 
-    /// For how long the login is good, by its answer.
+    /// Returns how long the session is valid, in seconds, by the login's answer.
     pub(super) fn lifetime(&self, context: &Context) -> Result<Option<u64>, TemplateError> {
         self.expires_in.as_ref().map_or(Ok(None), |template| {
             text(template, context).map(|text| text.trim().parse().ok())
         })
     }
 
-    /// Whether an answer says that we are not, or no longer, known.
+    /// Returns whether an answer says that the credentials or the session are not valid.
     pub(super) fn is_refused(
         &self,
         answer: &TargetAnswer,

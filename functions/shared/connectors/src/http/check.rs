@@ -1,4 +1,4 @@
-//! What can be known to be wrong before anything is sent.
+//! Checks that need no request.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use crate::connector::{
 };
 use crate::template::{condition_needs, needs};
 
-/// The variables that only templates over an answer may use.
+/// Variables that only templates over an answer may use.
 const OF_ANSWER: [&str; 3] = ["answer", "status", "headers"];
 
 impl Connector {
-    /// Reads a connector file and checks its templates.
+    /// Parses a connector file and checks its templates.
     ///
     /// # Errors
-    /// [`ConnectorError`] with the line, or the template that does not compile.
+    /// [`ConnectorError`] with the line, or with the template that does not compile.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
         let connector: Self = read(name, text)?;
         for (operation_name, operation) in &connector.operations {
@@ -42,7 +42,7 @@ impl Connector {
         Ok(connector)
     }
 
-    /// Whether `action` of `flow` names an operation and gives it what it needs.
+    /// Checks that `action` names an operation and that `flow` defines all its variables.
     pub(crate) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
         let operation = self
             .operations
@@ -51,7 +51,7 @@ impl Connector {
         check_needs(flow, action, operation.needs_of_flow(self))
     }
 
-    /// All that is wrong with a target of this connector.
+    /// Returns all errors of a target of this connector.
     pub(crate) fn check_target(&self, name: &str, target: &flow::Target) -> Vec<ConnectorError> {
         let url = base_url(name, &target.url).err();
         url.into_iter().chain(params(name, target, &self.params).err()).collect()
@@ -109,18 +109,19 @@ impl Connector {
 }
 
 impl Step {
-    /// Whether what the step makes of an answer of this status depends on the answer's body.
+    /// Returns whether evaluating an answer of this status needs the answer's body.
     pub(super) fn reads_answer(&self, status: u16) -> bool {
         let is_read = |needed: BTreeSet<String>| needed.iter().any(|it| variable(it) == "answer");
         let rules = self.outcomes.iter().filter(|rule| rule.is_for(status));
-        // A rule without a condition matches, and those behind it are not looked at.
+        // A rule without a condition always matches, so that later rules are not evaluated.
         let mut conditions = rules.map_while(|rule| rule.when.as_ref());
         // All of them were compiled before.
         self.capture.values().any(|template| is_read(needs(template).unwrap_or_default()))
             || conditions.any(|condition| is_read(condition_needs(condition).unwrap_or_default()))
     }
 
-    /// What its templates and conditions need, members included; or the one that does not compile.
+    /// Returns the variables of its templates and conditions, members included; an error names the
+    /// one that does not compile.
     fn needs(&self) -> Result<BTreeSet<String>, (String, minijinja::Error)> {
         let mut needed = BTreeSet::new();
         let mut templates = self.templates();
@@ -138,14 +139,14 @@ impl Step {
 }
 
 impl Operation {
-    /// Whether a template or condition of a step names this variable.
+    /// Returns whether a template or condition of a step uses this variable.
     pub(super) fn uses(&self, name: &str) -> bool {
         let of_step = |step: &Step| step.needs().unwrap_or_default(); // Compiled before.
         self.steps.iter().flat_map(of_step).any(|needed| variable(&needed) == name)
     }
 
-    /// The variables that the flow must give: all that are needed and neither always there nor
-    /// saved.
+    /// Returns the variables that the flow must define: all used ones that are neither built in nor
+    /// captured.
     fn needs_of_flow(&self, connector: &Connector) -> BTreeSet<String> {
         let mut given: BTreeSet<&str> = always_there().chain(OF_ANSWER).collect();
         given.extend(connector.optional.iter().map(String::as_str));
@@ -160,7 +161,7 @@ impl Operation {
     }
 }
 
-/// The URL of a target, without a slash at its end.
+/// Returns the URL of a target, without a trailing slash.
 pub(super) fn base_url(target: &str, url: &str) -> Result<String, ConnectorError> {
     let is_base = |uri: &http::Uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))

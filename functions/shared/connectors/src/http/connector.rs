@@ -1,4 +1,4 @@
-//! A connector file: how to speak to one kind of target.
+//! Connector files: the HTTP API of one kind of target.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,40 +13,40 @@ use super::limits::Limits;
 use super::outcome::Rule;
 use crate::connector::{Param, Protocol};
 
-/// How to speak to one kind of target.
+/// A connector for one kind of target.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Connector {
-    /// `http`, which need not be said.
+    /// `http`, which is the default.
     #[serde(default)]
     pub protocol: Protocol,
     /// The product, for people.
     #[serde(default)]
     pub title: String,
-    /// What was not yet verified against a real one, a sentence each.
+    /// Behaviour not yet verified against a real system, one sentence each.
     #[serde(default)]
     pub unverified: Vec<String>,
-    /// How addresses are spelled. Default: lower case, colons.
+    /// Format of MAC addresses. Default: lower case, colons.
     #[serde(default)]
     pub mac: Spelling,
-    /// What a target says of itself in `[targets.NAME.params]`: name and default; one without a
-    /// default is required.
+    /// Parameters that a target sets in `[targets.NAME.params]`: name and default; a parameter
+    /// without a default is required.
     #[serde(default)]
     pub params: BTreeMap<String, Param>,
-    /// Fields that a flow may give and need not: `none` in templates when it does not.
+    /// Fields that a flow may leave out; templates then see `none`.
     #[serde(default)]
     pub optional: Vec<String>,
-    /// How we say who we are. Default: not at all.
+    /// Authentication. Default: none.
     #[serde(default)]
     pub auth: Auth,
     /// The limits of a target.
     #[serde(default)]
     pub limits: Limits,
-    /// What can be done: `add`, `remove`, `find`.
+    /// Operations: `add`, `remove`, `find`.
     pub operations: BTreeMap<String, Operation>,
 }
 
-/// How a connector says who we are.
+/// How a connector authenticates.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
@@ -56,18 +56,18 @@ pub struct Auth {
     pub query: BTreeMap<String, String>,
     /// Members of every JSON body.
     pub json: BTreeMap<String, String>,
-    /// HTTP digest (RFC 7616): the target's challenge is answered.
+    /// HTTP digest (RFC 7616).
     pub digest: Option<DigestKeys>,
-    /// Whether cookies of the login go with every request.
+    /// Whether the login's cookies are sent with every request.
     pub cookies: bool,
-    /// A request that is made first; what it `capture`s is there for the templates above.
+    /// The login request; the templates above may use the values that it captures.
     pub login: Option<Step>,
-    /// For how many seconds a login is good: a template over its answer. Default: until it is
-    /// refused.
+    /// How long the session is valid, in seconds: a template over the login's answer. Default:
+    /// until the target rejects it.
     pub expires_in: Option<String>,
-    /// The statuses that say that a login is no longer good. Default: 401.
+    /// The statuses that mean that the session is not valid. Default: 401.
     pub unauthorized_status: Vec<u16>,
-    /// A condition over an answer that says so too, for errors inside a 200.
+    /// A condition over an answer with the same meaning, for errors inside a 200.
     pub unauthorized_when: Option<String>,
 }
 
@@ -87,60 +87,60 @@ impl Default for Auth {
     }
 }
 
-/// Where the credentials of HTTP digest stand in the secret.
+/// The keys of the HTTP digest credentials in the secret.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DigestKeys {
-    /// Key of the user's name.
+    /// Key of the user name.
     pub username: String,
     /// Key of the password.
     pub password: String,
 }
 
-/// Steps, in order: one table, or a list of them.
+/// Steps, in order: one table, or a list of tables.
 #[derive(Clone, Debug)]
 pub struct Operation {
     /// At least one.
     pub steps: Vec<Step>,
 }
 
-/// One request, as templates, and what its answers mean.
+/// One request, as templates, and the meaning of its answers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// For error messages.
     #[serde(default)]
     pub name: String,
-    /// A condition; the step is left out when it does not hold.
+    /// A condition; the step is skipped when it is false.
     pub when: Option<String>,
-    /// Values to begin with, for steps that are done again.
+    /// Initial values, for steps that repeat.
     #[serde(default)]
     pub vars: BTreeMap<String, toml::Value>,
     /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
     pub method: Method,
-    /// Segments after the target's `url`; each is one segment whatever its values hold.
+    /// Path segments after the target's `url`; a value cannot add another segment.
     #[serde(default)]
     pub path: Vec<String>,
     /// Query parameters.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
-    /// Headers, besides those of the body and of `auth`.
+    /// Headers, besides those for the body and of `auth`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A JSON body whose strings are templates; one that is a single `{{ expression }}` keeps its
-    /// type.
+    /// A JSON body whose strings are templates; a string that is a single `{{ expression }}` keeps
+    /// the expression's type.
     pub json: Option<toml::Value>,
     /// A form body (`application/x-www-form-urlencoded`).
     pub form: Option<BTreeMap<String, String>>,
     /// An XML body: one element, as a tree.
     pub xml: Option<toml::Value>,
-    /// The type of a successful answer's body. Default: that of the `Accept` header, or that of the
-    /// request's own body; JSON or XML where neither says.
+    /// The type of a successful answer's body. Default: that of the `Accept` header, else that of
+    /// the request's body, else JSON or XML.
     pub answer: Option<AnswerType>,
-    /// Values for what follows, templates over `answer`, `status` and `headers`.
+    /// Values for later steps: templates over `answer`, `status` and `headers`.
     #[serde(default)]
     pub capture: BTreeMap<String, String>,
-    /// What the answers mean; the first match wins.
+    /// The meaning of answers; the first match wins.
     #[serde(default)]
     pub outcomes: Vec<Rule>,
 }
@@ -153,7 +153,7 @@ pub enum AnswerType {
     Json,
     /// XML.
     Xml,
-    /// Any text but a web page.
+    /// Any text except a web page.
     Text,
 }
 
@@ -182,7 +182,7 @@ impl From<Method> for http::Method {
 }
 
 impl Step {
-    /// All templates of its request.
+    /// Returns all templates of the request.
     pub(super) fn templates(&self) -> Vec<&str> {
         let mut templates: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let maps = [Some(&self.query), Some(&self.headers), self.form.as_ref()];
@@ -194,7 +194,7 @@ impl Step {
     }
 }
 
-/// All strings in a tree.
+/// Collects all strings in a tree.
 pub(super) fn strings<'a>(value: &'a toml::Value, into: &mut Vec<&'a str>) {
     match value {
         toml::Value::String(text) => into.push(text),
@@ -204,7 +204,7 @@ pub(super) fn strings<'a>(value: &'a toml::Value, into: &mut Vec<&'a str>) {
     }
 }
 
-/// One value or a list of them. By hand, as an untagged enum would forget the line of a mistake.
+/// One value or a list. Deserialized by hand: an untagged enum would lose the line of an error.
 struct OneOrMany<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {

@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256};
 
 use crate::filters::hex;
 
-/// Who logs in.
+/// User name and password.
 #[derive(Debug)]
 pub(super) struct Login<'a> {
     pub(super) username: &'a str,
     pub(super) password: &'a str,
 }
 
-/// What a target asks for.
+/// The parameters of a digest challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Challenge {
     realm: String,
@@ -26,7 +26,7 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    /// Reads `WWW-Authenticate: Digest …`; `None` when it asks for something else.
+    /// Parses `WWW-Authenticate: Digest …`; `None` for another scheme.
     pub(super) fn parse(header: &str) -> Option<Self> {
         let (scheme, rest) = header.trim().split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("digest") {
@@ -59,8 +59,8 @@ impl Challenge {
         if self.is_sha256 { hex(&Sha256::digest(text)) } else { hex(&Md5::digest(text)) }
     }
 
-    /// The value of `Authorization` for a request; `count` is the how-manieth answer to this
-    /// challenge it is.
+    /// Returns the value of `Authorization` for a request; `count` is the nonce count (`nc`), from
+    /// 1.
     pub(super) fn answer(
         &self,
         login: &Login<'_>,
@@ -115,7 +115,7 @@ fn fields(text: &str) -> BTreeMap<String, String> {
     fields
 }
 
-/// A quoted string without its first quote: the text, and what comes after it.
+/// Splits a quoted string, without its first quote, into its text and the rest.
 fn unquoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut chars = text.char_indices();

@@ -1,4 +1,4 @@
-//! One request and its answer, authenticated, within the target's limits.
+//! Sends one request with authentication, within the target's limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use super::render::RenderError;
 use crate::connector::Reached;
 use crate::template::{self, value_of_answer};
 
-/// A system acted upon.
+/// A system with an HTTP API.
 #[derive(Debug)]
 pub(super) struct HttpTarget<H> {
     pub(super) name: String,
@@ -36,22 +36,21 @@ pub(super) struct HttpTarget<H> {
     session: Mutex<Slot>,
 }
 
-/// A wait that the target asks for (`Retry-After`) is waited for here up to this long.
+/// The longest wait (`Retry-After`) that is spent here; longer ones go to the queue.
 pub(super) const LONGEST_QUICK_WAIT: Duration = Duration::from_secs(2);
 
-/// The session that is good for all, and the last login that failed.
+/// The session shared by all calls, and the last failed login.
 #[derive(Debug, Default)]
 struct Slot {
     current: Arc<Session>,
-    /// With which secret, and until when it is not tried again.
+    /// The secret used, when the login may be retried, and the failure.
     failed: Option<(Arc<Secret>, Timestamp, Failure)>,
 }
 
-/// A login that failed is not tried again for so long: NACs lock accounts, and each request that
-/// waits for it would wait for each.
+/// Wait after a failed login. NACs lock accounts, and every waiting request would log in again.
 const LOGIN_RESTS: Duration = Duration::from_secs(20);
 
-/// The largest answer that is looked into, in bytes: as a tree it takes forty times as much.
+/// The largest answer that is parsed, in bytes: its tree takes forty times as much memory.
 const LARGEST_ANSWER: usize = 512 * 1024;
 
 impl<H> HttpTarget<H> {
@@ -67,7 +66,7 @@ impl<H> HttpTarget<H> {
         Self { name, url, params, connector, http, limiter, session: Mutex::default() }
     }
 
-    /// A request that cannot be rendered cannot be sent later either.
+    /// A failure without retry: a retry would render the same request.
     pub(super) fn unrenderable(&self, step: &Step, error: impl Into<RenderError>) -> Failure {
         let error = error.into();
         let text = format!("target `{}`{}: {error}", self.name, step.in_words());
@@ -76,15 +75,15 @@ impl<H> HttpTarget<H> {
 }
 
 impl Step {
-    /// Its name, for a sentence.
+    /// Returns the step's name as part of an error message.
     pub(super) fn in_words(&self) -> String {
         if self.name.is_empty() { String::new() } else { format!(", step `{}`", self.name) }
     }
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
-    /// Logs in where there is a login, else looks whether anything answers: whatever it says is an
-    /// answer.
+    /// Logs in if the connector has a login, else sends a GET: any response proves that the target
+    /// is reachable.
     pub(super) async fn reach_target(&self, target: &HttpTarget<H>) -> Result<Reached, Failure> {
         if target.connector.auth.login.is_some() {
             self.session(target, &self.secret.current(), None).await?;
@@ -99,8 +98,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Ok(Reached::Answers)
     }
 
-    /// The answer to a step. Who is refused logs in again, or has the secret read again, and is
-    /// heard once more.
+    /// Sends a step and returns the answer. After an authentication error it logs in again, or
+    /// reads the secret again, and resends once.
     pub(super) async fn exchange(
         &self,
         target: &HttpTarget<H>,
@@ -129,7 +128,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             secret = self.secret.current();
             answer = self.send(target, step, variables, &secret, &session).await?;
         } else if let Some(renewed) = self.secret.renewed(&secret).await {
-            // A challenge that came with the refusal is the one to answer.
+            // Use the challenge of the 401, if there is one.
             session = self.challenged(target, &session, &answer).await.unwrap_or(session);
             answer = self.send(target, step, variables, &renewed, &session).await?;
         }
@@ -142,7 +141,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Ok(answer)
     }
 
-    /// Another session, if the answer is a challenge of HTTP digest that was not answered yet.
+    /// Returns a new session if the answer carries an HTTP digest challenge that was not used yet.
     async fn challenged(
         &self,
         target: &HttpTarget<H>,
@@ -163,8 +162,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Some(session)
     }
 
-    /// A session that is good; `refused` is one that is not. A call that comes during a login waits
-    /// for it, and takes what it brought.
+    /// Returns a valid session; `refused` is one that the target rejected. Calls during a login
+    /// wait for it and share its result.
     async fn session(
         &self,
         target: &HttpTarget<H>,
@@ -304,7 +303,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     }
 }
 
-/// A login that fails is never about one device.
+/// Marks a failure of the login as one of the whole target, not of one device.
 fn about_whole_target(failure: Failure) -> Failure {
     match failure {
         Failure::Retry { after, mut reason } if !reason.class.is_about_whole_target() => {
@@ -320,11 +319,11 @@ impl<H: Http> HttpTarget<H> {
         self.http.send(request).await.map_err(|error| {
             let text = format!("target `{}`: {error}", self.name);
             match error {
-                // The answer would be as large the next time.
+                // A retry would get an equally large answer.
                 HttpError::TooLarge { .. } => Failure::give_up(Class::TargetRejected, text),
                 HttpError::Connect { .. } => Failure::retry(Class::TargetUnavailable, text),
                 HttpError::Broken { .. } => Failure::retry(Class::TargetTimeout, text),
-                // It took its time already: not again within this attempt.
+                // The request used up its timeout: do not repeat it within this attempt.
                 HttpError::Timeout { .. } => {
                     let after = Some(LONGEST_QUICK_WAIT.saturating_mul(2));
                     Failure::retry_after(after, Class::TargetTimeout, text)

@@ -8,21 +8,21 @@ use greenlight_core::ports::Clock;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The largest `concurrency`. As many effects can end at the same moment, and the ledger records
-/// them together.
+/// The largest `concurrency`: as many effects can end at once, and the ledger records them in one
+/// update.
 pub(super) const MAX_CONCURRENCY: usize = 64;
 
-/// The limits of a target. Each worker process has them for itself.
+/// The limits of a target, per worker process.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Operations at the same time, [`MAX_CONCURRENCY`] at most. Default: 10, as many as a batch of
-    /// messages has.
+    /// Concurrent operations, at most [`MAX_CONCURRENCY`]. Default: 10, the size of a batch of
+    /// messages.
     pub concurrency: usize,
-    /// Requests in a second; 0 for any number. Default: 0.
+    /// Requests per second; 0 means unlimited. Default: 0.
     pub per_second: u32,
-    /// One operation at a time, over all workers: for operations that read a list, change it and
-    /// write it back, where the other's change would be lost. Default: false.
+    /// One operation at a time across all workers: for operations that read a list, change it and
+    /// write it back, where concurrent changes would be lost. Default: false.
     pub exclusive: bool,
 }
 
@@ -32,11 +32,11 @@ impl Default for Limits {
     }
 }
 
-/// Keeps to the limits of one target.
+/// Enforces the limits of one target.
 #[derive(Debug)]
 pub(super) struct Limiter {
     permits: Semaphore,
-    /// Between the starts of two requests.
+    /// Interval between the starts of two requests.
     interval: Duration,
     next: Mutex<Timestamp>,
 }
@@ -51,9 +51,8 @@ impl Limiter {
         Self { permits, interval, next: Mutex::default() }
     }
 
-    /// Waits until an operation may begin, which holds the permit until it is over. `None` when its
-    /// first request could not go before `deadline`: a call that waited long must not begin when
-    /// its attempt ends.
+    /// Waits for a permit, which the operation holds until it is complete. `None` when its first
+    /// request could not be sent before `deadline`.
     pub(super) async fn admit(
         &self,
         clock: &impl Clock,
@@ -64,7 +63,7 @@ impl Limiter {
         (first < deadline).then_some(permit)
     }
 
-    /// Waits until a request may go.
+    /// Waits until the rate limit allows a request.
     pub(super) async fn wait(&self, clock: &impl Clock) {
         let wait = self.turn(clock.now());
         if !wait.is_zero() {
@@ -72,7 +71,7 @@ impl Limiter {
         }
     }
 
-    /// The time until the turn of the caller.
+    /// Reserves the caller's turn and returns the wait until then.
     fn turn(&self, now: Timestamp) -> Duration {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = now.max(*next);

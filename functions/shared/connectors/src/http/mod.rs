@@ -1,4 +1,4 @@
-//! The HTTP connector: calls any whitelist API that a connector file describes.
+//! The HTTP connector: calls any API that a connector file describes.
 
 mod answer;
 mod auth;
@@ -31,7 +31,7 @@ use crate::connector::{ConnectorError, Reached, params, variables};
 use check::base_url;
 use exchange::HttpTarget;
 
-/// Acts on the targets of `flows.toml` over HTTP.
+/// Executes effects on the targets of `flows.toml` over HTTP.
 #[derive(Debug)]
 pub struct HttpConnector<H, S, C> {
     targets: BTreeMap<String, HttpTarget<H>>,
@@ -40,15 +40,15 @@ pub struct HttpConnector<H, S, C> {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
-    /// Without any target yet.
+    /// Creates a connector without targets.
     pub const fn new(secret: S, clock: C) -> Self {
         Self { targets: BTreeMap::new(), secret, clock }
     }
 
-    /// Adds a target, which is spoken to as `connector` says; `client` gives its HTTP client.
+    /// Adds a target with its `connector`; `client` returns its HTTP client.
     ///
     /// # Errors
-    /// [`ConnectorError`] when connector and target do not go together.
+    /// [`ConnectorError`] when connector and target do not match.
     pub fn add<E: From<ConnectorError>>(
         &mut self,
         name: &str,
@@ -63,21 +63,21 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Ok(())
     }
 
-    /// Whether `target` allows one operation at a time only.
+    /// Returns whether `target` allows only one operation at a time.
     #[must_use]
     pub fn is_exclusive(&self, target: &str) -> bool {
         self.targets.get(target).is_some_and(|target| target.connector.limits.exclusive)
     }
 
-    /// The concurrency limit of `target`; each request also waits for its turn.
+    /// Returns the concurrency limit of `target`; the rate limit applies to each request besides.
     #[must_use]
     pub fn concurrency(&self, target: &str) -> usize {
         let limits = self.targets.get(target).map(|target| target.connector.limits);
         limits.map_or(1, |limits| if limits.exclusive { 1 } else { limits.concurrency.max(1) })
     }
 
-    /// Whether what `operation` sends to `target` depends on the value of a field; that of an
-    /// operation which is not configured cannot be known, and is taken to.
+    /// Returns whether the requests of `operation` to `target` depend on a field. An operation that
+    /// is not configured counts as dependent.
     #[must_use]
     pub fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         let target = self.targets.get(target);
@@ -85,10 +85,10 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         operation.is_none_or(|operation| operation.uses(field))
     }
 
-    /// How far `target` can be reached; `None` when it is none of these.
+    /// Checks how far `target` can be reached; `None` when it is not an HTTP target.
     ///
     /// # Errors
-    /// [`Failure`] says why it cannot.
+    /// [`Failure`] with the reason.
     pub async fn reach(&self, target: &str) -> Option<Result<Reached, Failure>> {
         Some(self.reach_target(self.targets.get(target)?).await)
     }
@@ -96,7 +96,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// Performs one effect.
     ///
     /// # Errors
-    /// [`Failure`] says what follows from it.
+    /// [`Failure`] says whether to retry.
     pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let (target, operation) = self.find(call)?;
         let Some(_room) = target.limiter.admit(&self.clock, call.deadline).await else {
@@ -120,7 +120,7 @@ impl<H, S, C> HttpConnector<H, S, C> {
 }
 
 impl<H> HttpTarget<H> {
-    /// The values that an operation's templates may use to begin with.
+    /// Returns the initial variables of an operation's templates.
     fn variables(&self, call: &Call<'_>, clock: &impl Clock) -> Map<String, Value> {
         let mac = call.device.spelled(self.connector.mac);
         let optional = &self.connector.optional;

@@ -1,4 +1,4 @@
-//! What a target's answer means.
+//! The meaning of a target's answer.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,53 +15,53 @@ use crate::template::{TemplateError, holds};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The HTTP statuses that it is for. Default: all.
+    /// The HTTP statuses that it matches. Default: all.
     #[serde(default)]
     pub status: Vec<u16>,
     /// A condition over the answer. Default: none.
     pub when: Option<String>,
-    /// What they mean.
+    /// The meaning of a match.
     pub result: RuleResult,
-    /// With `repeat` and `retry`: how long to wait, in milliseconds. Default: none, or what
-    /// `Retry-After` says.
+    /// With `repeat` and `retry`: the wait in milliseconds. Default: that of `Retry-After`, else
+    /// none.
     pub after_ms: Option<u64>,
-    /// For people: what such an answer means.
+    /// The meaning of such an answer, for people.
     #[serde(default)]
     pub reason: String,
 }
 
-/// What an answer means.
+/// The meaning of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleResult {
-    /// The target did it, and the operation is over.
+    /// The target applied the change; the operation is complete.
     Done,
-    /// It was so before, which is as good; the operation is over.
+    /// Nothing to change; the operation is complete and counts as a success.
     AlreadyExists,
-    /// The step is over: on with the next one.
+    /// The step is complete; continue with the next one.
     Next,
-    /// The same step once more: the next page, or a look whether it is ready.
+    /// Repeat the step: the next page, or polling.
     Repeat,
-    /// It may work later.
+    /// Transient failure.
     Retry,
-    /// It cannot work.
+    /// Permanent failure.
     Fail,
-    /// What was looked for is not there.
+    /// The object does not exist.
     NotFound,
 }
 
-/// What an answer means, and how long to wait.
+/// The meaning of an answer, and how long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Judgement<'a> {
     pub(super) result: RuleResult,
     pub(super) reason: &'a str,
     pub(super) after: Option<Duration>,
-    /// What kind of failure it is, if it is one.
+    /// The class of the failure, if it is one.
     pub(super) class: Class,
 }
 
-/// What `answer` means by `rules`; what no rule names: 2xx is a step that is over, 401 (credentials
-/// can be corrected), 408, 425, 429 and 5xx may work later, everything else cannot.
+/// Evaluates `answer` by `rules`. If no rule matches: 2xx continues; 401 (credentials can be
+/// corrected), 408, 425, 429 and 5xx are transient; all others are permanent.
 pub(super) fn judge<'a>(
     rules: &'a [Rule],
     answer: &TargetAnswer,
@@ -99,23 +99,23 @@ pub(super) fn judge<'a>(
 }
 
 impl Rule {
-    /// Whether the rule is for answers of this status.
+    /// Returns whether the rule matches this status.
     pub(super) fn is_for(&self, status: u16) -> bool {
         self.status.is_empty() || self.status.contains(&status)
     }
 }
 
-/// Whether an answer of this status may be another one the next time.
+/// Returns whether a status is transient.
 pub(super) fn may_pass(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 425 | 429)
 }
 
-/// Whether the target as a whole has no time, or failed over this one device.
+/// Returns whether the whole target is overloaded, or failed for this device.
 fn class(status: StatusCode) -> Class {
     match status {
         StatusCode::UNAUTHORIZED => Class::TargetAuthFailed,
         StatusCode::TOO_MANY_REQUESTS => Class::TargetUnavailable,
-        // A gateway that waits in vain may wait for this one device.
+        // A gateway timeout may be caused by this one device.
         StatusCode::REQUEST_TIMEOUT
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
@@ -124,10 +124,10 @@ fn class(status: StatusCode) -> Class {
     }
 }
 
-/// `Retry-After`: seconds or a date (RFC 9110, section 10.2.3), [`MAX_ASKED_WAIT`] at most.
+/// Parses `Retry-After`: seconds or a date (RFC 9110, section 10.2.3), at most [`MAX_ASKED_WAIT`].
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    // More digits than a number holds are seconds, too.
+    // A number that overflows is still a number of seconds.
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = text.parse().map_or(Duration::MAX, Duration::from_secs);
         return Some(seconds.min(MAX_ASKED_WAIT));

@@ -1,4 +1,4 @@
-//! What an operation would send, without sending anything.
+//! Renders the requests of an operation without sending them.
 
 use std::fmt;
 
@@ -15,19 +15,19 @@ use super::connector::Step;
 use super::exchange::HttpTarget;
 use crate::template::{self, needs};
 
-/// One request that would be made. Credentials are masked; what an earlier answer would tell stands
-/// in angle brackets.
+/// One request that would be sent. Credentials are masked; values from earlier answers are shown in
+/// angle brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestPreview {
     /// The step's name, empty if it has none.
     pub step: String,
-    /// The condition under which it is made, as the connector has it.
+    /// The condition of the step, as the connector has it.
     pub when: Option<String>,
     /// The HTTP method.
     pub method: String,
-    /// The whole address.
+    /// The full URL.
     pub url: String,
-    /// Name and value, in order of the names.
+    /// Name and value, sorted by name.
     pub headers: Vec<(String, String)>,
     /// The body; empty when there is none.
     pub body: String,
@@ -36,10 +36,10 @@ pub struct RequestPreview {
 const MASK: &str = "***";
 
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
-    /// The requests that `call` would make, whatever is answered: those of all its steps.
+    /// Returns the requests of all steps of `call`, whatever the answers would be.
     ///
     /// # Errors
-    /// [`Failure`] when one of them cannot be rendered.
+    /// [`Failure`] when a request cannot be rendered.
     pub fn preview(&self, call: &Call<'_>) -> Result<Vec<RequestPreview>, Failure> {
         let (target, operation) = self.find(call)?;
         let mut variables = target.variables(call, &self.clock);
@@ -85,7 +85,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Ok(preview)
     }
 
-    /// The values of `auth`'s templates, masked.
+    /// Returns masked values for the templates of `auth`.
     fn masked(&self, target: &HttpTarget<H>) -> Context {
         let auth = &target.connector.auth;
         let secret: Map<String, Value> = auth.secret_keys().map(|key| (key, json!(MASK))).collect();

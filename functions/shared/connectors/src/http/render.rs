@@ -1,9 +1,8 @@
-//! From a step's templates and a call's values to a request.
+//! Renders a step's templates and a call's values into a request.
 //!
-//! A value never leaves its place, because no text is ever pasted: a path segment is
-//! percent-encoded as one, a query or form value as one, a header value is refused when it could
-//! end the header, a JSON string is put into a tree that is written out as a whole, and so is an
-//! XML text.
+//! A value cannot break out of its place, because text is never concatenated: a path segment and a
+//! query or form value are percent-encoded, a header value with control characters is rejected, and
+//! JSON strings and XML texts are set in a tree that is serialized as a whole.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +17,12 @@ use super::connector::Step;
 use super::xml;
 use crate::template::{TemplateError, text, value};
 
-/// All but the unreserved characters of RFC 3986, section 2.3, and the colon, which may stand in a
-/// segment and in a query, and which addresses are full of.
+/// All but the unreserved characters of RFC 3986, section 2.3, and the colon, which is allowed in a
+/// segment and in a query, and is frequent in addresses.
 const RESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-/// A request that cannot be rendered. Says the place and never the value.
+/// A request that cannot be rendered. The error names the place, never the value.
 #[derive(Debug, Error)]
 pub(super) enum RenderError {
     #[error(transparent)]
@@ -38,11 +37,11 @@ pub(super) enum RenderError {
     Address,
 }
 
-/// A request before it is written out.
+/// A request before serialization.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) method: Method,
-    /// With the target's base URL and the path.
+    /// Base URL and path.
     address: String,
     query: Vec<(String, String)>,
     pub(super) headers: HeaderMap,
@@ -58,7 +57,7 @@ enum Body {
 }
 
 impl Step {
-    /// The request to the target at `url`, without credentials.
+    /// Renders the request to the target at `url`, without credentials.
     pub(super) fn render(&self, url: &str, context: &Context) -> Result<Draft, RenderError> {
         let mut address = url.to_owned();
         for template in &self.path {
@@ -119,7 +118,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds members to a JSON body; other bodies stay as they are.
+    /// Adds members to a JSON body; leaves other bodies unchanged.
     pub(super) fn add_json(
         &mut self,
         templates: &BTreeMap<String, String>,
@@ -133,7 +132,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Path and query, as they stand in the request's first line.
+    /// Returns path and query, as in the request line.
     pub(super) fn target(&self) -> Result<String, RenderError> {
         let uri: http::Uri = self.url().parse().map_err(|_| RenderError::Address)?;
         Ok(uri.path_and_query().map_or("/", |target| target.as_str()).to_owned())
@@ -146,7 +145,7 @@ impl Draft {
         format!("{}?{}", self.address, encoded(&self.query))
     }
 
-    /// The request as it is sent.
+    /// Returns the request to send.
     pub(super) fn into_request(self) -> Result<http::Request<Bytes>, RenderError> {
         let url = self.url();
         let (content_type, body) = match self.body {
@@ -190,7 +189,7 @@ fn encoded(pairs: &[(String, String)]) -> String {
     text
 }
 
-/// The tree with its strings rendered. A member whose expression gives `none` is left out.
+/// Renders the strings of a tree. A member whose expression is `none` is left out.
 pub(super) fn json(tree: &toml::Value, context: &Context) -> Result<Value, RenderError> {
     Ok(match tree {
         toml::Value::String(template) => value(template, context)?,

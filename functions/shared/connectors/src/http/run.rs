@@ -1,4 +1,4 @@
-//! An operation: its steps in order, until one of them says what became of it.
+//! Runs an operation: its steps in order, until one of them determines the outcome.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use super::outcome::{RuleResult, judge};
 use super::render;
 use crate::template::{context, holds, value_of_answer};
 
-/// How often one step is sent within an attempt; longer waits are the queue's.
+/// The most requests per step within an attempt; longer waits go to the queue.
 const QUICK_TRIES: u32 = 3;
 
-/// The wait before the second try; doubled before the third.
+/// The wait before the second request; doubled before the third.
 const QUICK_WAIT: Duration = Duration::from_millis(200);
 
-/// How often a step can `repeat`: pages of a list, looks whether it is ready.
+/// How often a step can `repeat`, for pages of a list and for polling.
 const MAX_REPEATS: u32 = 200;
 
-/// What a step came to.
+/// The result of a step.
 enum StepEnd {
     Next,
     Over(EffectOutcome),
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
-    /// The steps in order. When they are all over without a word: done, or, if none of them changed
-    /// anything, it was so before.
+    /// Runs the steps in order. If no step determines the outcome: `Done`, or `AlreadyExists` if
+    /// all steps were GET requests.
     pub(super) async fn run(
         &self,
         target: &HttpTarget<H>,
@@ -61,7 +61,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Ok(outcome)
     }
 
-    /// One step; what may pass by itself in a moment is tried again at once.
+    /// Runs one step; repeats it at once after a transient failure.
     async fn run_step(
         &self,
         target: &HttpTarget<H>,
@@ -137,7 +137,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
                 target.sentence(step, call, &format!("was answered HTTP {status}: {misfit}"));
             return Err(Failure::give_up(Class::TargetRejected, text));
         }
-        // The answer of a step that is retried has no values: the page is still the same.
+        // The answer of a retried step is not captured: the retry requests the same page.
         if !matches!(judged.result, RuleResult::Retry | RuleResult::Fail) {
             variables.extend(saved);
         }
@@ -164,7 +164,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     }
 }
 
-/// What one answer came to.
+/// The result of one answer.
 enum Tried {
     End(StepEnd),
     Repeat(Duration),
@@ -181,7 +181,7 @@ impl<H> HttpTarget<H> {
     }
 }
 
-/// Whether a step's condition holds.
+/// Returns whether a step's condition holds.
 fn applies<H>(
     target: &HttpTarget<H>,
     step: &Step,
@@ -191,7 +191,7 @@ fn applies<H>(
     holds(when, &context(variables)).map_err(|error| target.unrenderable(step, error))
 }
 
-/// Puts the values there that a step begins with.
+/// Sets the initial values of a step.
 fn start<H>(
     target: &HttpTarget<H>,
     step: &Step,

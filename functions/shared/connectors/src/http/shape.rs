@@ -1,4 +1,4 @@
-//! Whether an answer is of the shape that its step expects: one that is not is never a success.
+//! Checks that an answer has the type that its step expects; any other is never a success.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::answer::{Shape, TargetAnswer};
 use super::connector::{AnswerType, Connector, Step};
 use super::outcome::{RuleResult, may_pass};
 
-/// Why an answer is refused, in words for people.
+/// Why an answer is rejected, in words for people.
 pub(super) type Misfit = &'static str;
 
 const WEB_PAGE: Misfit = "the answer is a web page: is this the API's address and port? (返回的是网页，请检查地址和端口是否为 API)";
@@ -18,11 +18,12 @@ const NOT_XML: Misfit = "the answer is no XML";
 const NOT_DATA: Misfit = "the answer is neither JSON nor XML";
 
 impl Connector {
-    /// What is wrong with the shape of `answer`, which the step's rules take for `outcome`.
+    /// Returns the mismatch between `answer` and the expected type; `outcome` is the result by the
+    /// step's rules.
     ///
-    /// A web page says nothing of the device, whatever its status; only what may pass by itself is
-    /// left to the rules. An answer that was to be tried again, or refuses the device by its
-    /// status, need not be of any shape.
+    /// A web page says nothing about the device, whatever its status; only transient statuses are
+    /// left to the rules. The type does not matter for an answer that is retried, or that rejects
+    /// the device by its status.
     pub(super) fn misfit(
         &self,
         step: &Step,
@@ -49,7 +50,7 @@ impl Connector {
         }
     }
 
-    /// The type that a step asks for; `None` where it does not say.
+    /// Returns the type that a step expects; `None` if it is not defined.
     fn expected(&self, step: &Step) -> Option<AnswerType> {
         let accepted = accepted(&step.headers).or_else(|| accepted(&self.auth.headers));
         let of_body = match (&step.json, &step.xml) {
@@ -61,7 +62,7 @@ impl Connector {
     }
 }
 
-/// The type in an `Accept` header.
+/// Returns the type of an `Accept` header.
 fn accepted(headers: &BTreeMap<String, String>) -> Option<AnswerType> {
     let is_accept = |name: &&String| name.eq_ignore_ascii_case(header::ACCEPT.as_str());
     let accept = headers.get(headers.keys().find(is_accept)?)?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::*;
 use crate::{AnyConnector, Connectors, Setup, Targets};
 
-/// Answers from a list, and keeps what was asked.
+/// Returns prepared answers in order, and records the requests.
 #[derive(Clone, Default)]
 struct Wire(Arc<Mutex<WireState>>);
 
@@ -159,7 +159,7 @@ fn body(status: u16, text: &str) -> Result<http::Response<Bytes>, HttpError> {
 #[tokio::test]
 async fn g18_a_web_page_is_refused_with_a_question_after_the_address() {
     let page = "<!doctype html><title>Login</title>";
-    // 409 is `already_exists` by its status alone.
+    // 409 means `already_exists`, by its status alone.
     for status in [200, 201, 302, 400, 403, 404, 409] {
         let Err(Failure::GiveUp { reason }) = add([body(status, page)]).await.result else {
             panic!("HTTP {status} is not given up")
@@ -194,7 +194,7 @@ async fn g18_a_body_of_another_type_is_no_success() {
     }
 }
 
-/// What comes of `answers` with a connector whose only step has these keys.
+/// Returns the result of `answers` with a connector whose only step has these keys.
 async fn act_with(
     keys: &str,
     answers: impl IntoIterator<Item = Result<http::Response<Bytes>, HttpError>>,
@@ -340,7 +340,7 @@ async fn a_refused_credential_is_read_again_once() {
         add_with([answer(401), answer(201)], Some(secret("new")), Duration::from_mins(1)).await;
     assert_eq!(run.result, Ok(EffectOutcome::Done));
     assert_eq!(run.asked[1].headers()["authorization"], "Bearer new");
-    // The operator corrects it: the request waits until the credential is right.
+    // Retried until the operator corrects the credential.
     let run = add([answer(401)]).await;
     assert!(
         matches!(run.result, Err(Failure::Retry { reason, .. }) if reason.class == Class::TargetAuthFailed)
@@ -392,7 +392,7 @@ fn conditions_are_over_what_the_flow_gives() {
     assert!(
         holds("applicant == 'ou_1'") && !holds("applicant == 'ou_2'") && !holds("absent.member")
     );
-    // Nothing is smaller than any number: a field that is left out must not let everybody in.
+    // MiniJinja sorts undefined below every number: a missing field must not satisfy the condition.
     for left_out in [json!({}), json!({"form_number": null})] {
         let condition = "form_number <= 30";
         assert!(!connector.holds(condition, left_out.as_object().unwrap()).unwrap());
@@ -403,7 +403,7 @@ fn conditions_are_over_what_the_flow_gives() {
     assert!(problem("os ==").contains("flow `devices`: the condition"));
 }
 
-/// A target with a connector of its own, the wire to it, and its secret.
+/// A target with its own connector, its HTTP client and its secret.
 fn one(
     text: &str,
     renewed: Option<Arc<Secret>>,
@@ -445,7 +445,7 @@ fn challenge(nonce: &str) -> Result<http::Response<Bytes>, HttpError> {
     Ok(response.body(Bytes::new()).unwrap())
 }
 
-/// A server that sends another nonce with each refusal must not keep the old password in use.
+/// A server that sends a new nonce with each 401 must not keep the old password in use.
 #[tokio::test]
 async fn a_rotated_password_is_read_again_for_digest_too() {
     let text = "[auth]\ndigest = { username = \"token\", password = \"token\" }\n[operations.add]\nmethod = \"PUT\"";
@@ -457,7 +457,7 @@ async fn a_rotated_password_is_read_again_for_digest_too() {
     assert!(last.contains("username=\"new\"") && last.contains("nonce=\"2\""), "{last}");
 }
 
-/// NACs lock accounts: a login that was refused is not tried again at once, for whomever.
+/// NACs lock accounts: a rejected login is not repeated at once, for any call.
 #[tokio::test]
 async fn a_login_that_was_refused_rests() {
     let text = r#"
@@ -507,7 +507,7 @@ fn context(variables: Value) -> Context {
     Context::from(minijinja::value::Serde(variables))
 }
 
-/// Guarantee 14: whatever a form holds, it arrives whole in its place and changes nothing else.
+/// Guarantee 14: a form value arrives unchanged in its place and changes nothing else.
 #[test]
 fn g14_values_cannot_leave_their_place() {
     let connector = Connector::parse(

@@ -1,19 +1,20 @@
-//! XML as a tree: requests are written from one, answers are read into one.
+//! XML as a tree: requests are written from a tree, answers are parsed into one.
 //!
-//! Elements only: none of the APIs that are spoken to here has its data in attributes.
+//! Elements only: none of the supported APIs keeps its data in attributes.
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::reader::Reader;
 use serde_json::{Map, Value};
 
-/// Deeper answers are not read.
+/// The deepest nesting that is parsed.
 const DEEPEST: usize = 64;
 
-/// The text of an element that also has elements in it.
+/// Key of the text of an element that also contains elements.
 const TEXT: &str = "#text";
 
-/// Writes the one element that `tree` holds. `None` when a value cannot stand in XML 1.0 (a control
+/// Writes the single element of `tree`. `None` when a value contains a control character, which XML
+/// 1.0 does not allow, or `tree` is not a single element.
 /// character), or `tree` is not one element.
 pub(super) fn write(tree: &Value) -> Option<Vec<u8>> {
     let root = tree.as_object().filter(|root| root.len() == 1)?;
@@ -45,16 +46,17 @@ fn element(writer: &mut Writer<Vec<u8>>, name: &str, value: &Value) -> Option<()
     writer.write_event(Event::End(BytesEnd::new(name))).ok()
 }
 
-/// XML 1.0, section 2.2. A carriage return may stand there, and would be read as another character.
+/// XML 1.0, section 2.2. A carriage return is allowed there, but parsers normalise it to a line
+/// feed.
 fn may_stand(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Reads XML: an element is its text, or its elements by name; repeated ones are a list. `None`
-/// when it is no XML.
+/// Parses XML: an element becomes its text, or a map of its elements by name; repeated ones become
+/// a list. `None` when the text is not XML.
 pub(super) fn read(text: &str) -> Option<Value> {
     let mut reader = Reader::from_str(text);
-    // The document itself is the lowest element.
+    // The bottom of the stack is the document itself.
     let mut open = vec![(String::new(), Map::new(), String::new())];
     loop {
         match reader.read_event().ok()? {

@@ -1,4 +1,4 @@
-//! How to change the records of one kind of database, as a file says it.
+//! Connector files for databases: the operations on the records of one kind of database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,42 +10,42 @@ use super::statement::{Marks, Statement};
 use crate::connector::{self, ConnectorError, Param};
 use crate::template::needs;
 
-/// How to change the records of one kind of database.
+/// A connector for one kind of database.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlConnector {
     /// Always `sql`.
     #[allow(dead_code, reason = "it was read before, to know that this is one")]
     protocol: connector::Protocol,
-    /// What it is for, for people.
+    /// Description, for people.
     #[serde(default)]
     pub title: String,
-    /// What was not yet verified against a real one.
+    /// Behaviour not yet verified against a real database.
     #[serde(default)]
     pub unverified: Vec<String>,
-    /// How addresses are spelled.
+    /// Format of MAC addresses.
     #[serde(default)]
     pub mac: Spelling,
-    /// What a target says of itself.
+    /// Parameters that a target sets.
     #[serde(default)]
     pub params: BTreeMap<String, Param>,
-    /// Fields that a flow may give and need not.
+    /// Fields that a flow may leave out.
     #[serde(default)]
     pub optional: Vec<String>,
-    /// What can be done.
+    /// Operations by name.
     pub operations: BTreeMap<String, SqlOperation>,
 }
 
-/// Statements, in one transaction.
+/// Statements of one transaction.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlOperation {
-    /// In order. The last one may only look: whether it found a row is the outcome then.
+    /// In order. A `SELECT` can only be the last one: whether it finds a row is then the outcome.
     pub statements: Vec<Statement>,
 }
 
 impl SqlOperation {
-    /// The variables that its values are made of.
+    /// Returns the variables that the values use.
     fn needs(&self) -> BTreeSet<String> {
         let templates = self.statements.iter().flat_map(|statement| statement.values.values());
         templates
@@ -54,13 +54,13 @@ impl SqlOperation {
             .collect()
     }
 
-    /// Whether a value is made of this variable.
+    /// Returns whether a value uses this variable.
     #[cfg(feature = "act")]
     pub(super) fn uses(&self, name: &str) -> bool {
         self.needs().contains(name)
     }
 
-    /// Whether it does nothing but insert.
+    /// Returns whether the operation consists of inserts only.
     #[cfg(feature = "act")]
     pub(super) fn only_inserts(&self) -> bool {
         self.statements.iter().all(Statement::is_insert)
@@ -68,10 +68,10 @@ impl SqlOperation {
 }
 
 impl SqlConnector {
-    /// Reads a connector file and checks its statements.
+    /// Parses a connector file and checks its statements.
     ///
     /// # Errors
-    /// [`ConnectorError`] with the line, or the statement that is not harmless when it runs twice.
+    /// [`ConnectorError`] with the line, or with the statement that is not idempotent.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
         let connector: Self = connector::read(name, text)?;
         for (operation_name, operation) in &connector.operations {
@@ -113,7 +113,7 @@ impl SqlConnector {
         Ok(connector)
     }
 
-    /// Whether an action of `flow` can be done.
+    /// Checks that `action` of `flow` can be executed.
     pub(crate) fn check(&self, flow: &Flow, action: &Action) -> Result<(), ConnectorError> {
         let operation = self
             .operations
@@ -124,7 +124,7 @@ impl SqlConnector {
         connector::check_needs(flow, action, needed)
     }
 
-    /// All that is wrong with a target of this connector.
+    /// Returns all errors of a target of this connector.
     pub(crate) fn check_target(&self, name: &str, target: &flow::Target) -> Vec<ConnectorError> {
         let url = marks(name, target).err();
         let params = connector::params(name, target, &self.params).err();
@@ -134,12 +134,12 @@ impl SqlConnector {
     }
 }
 
-/// Whether the database is a file of this machine.
+/// Returns whether the database is a local file.
 pub(super) fn is_file(url: &str) -> bool {
     url.starts_with("sqlite:")
 }
 
-/// Refuses a database that is a file, for a host that has no lasting files.
+/// Rejects a SQLite database on a host without persistent files.
 ///
 /// # Errors
 /// [`ConnectorError::NoSqlite`] with the target's name.
@@ -147,12 +147,12 @@ pub fn refuse_file(target: &str, url: &str) -> Result<(), ConnectorError> {
     if is_file(url) { Err(ConnectorError::NoSqlite(target.to_owned())) } else { Ok(()) }
 }
 
-/// The keys of the secret that a target of this url needs: a file needs none.
+/// Returns the keys of the secret that a target with this URL needs; SQLite needs none.
 pub(crate) fn secret_keys(url: &str) -> &'static [&'static str] {
     if is_file(url) { &[] } else { &["username", "password"] }
 }
 
-/// How the database of a target marks values; its url must not say who we are.
+/// Returns the placeholder style of the target's database; rejects a URL with credentials.
 pub(super) fn marks(name: &str, target: &flow::Target) -> Result<Marks, ConnectorError> {
     let (url, query) = target.url.split_once('?').unwrap_or((&target.url, ""));
     let is_login = |pair: &str| {

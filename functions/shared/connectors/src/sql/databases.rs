@@ -1,4 +1,4 @@
-//! The databases among the targets, and what is done in them.
+//! Executes operations in the databases among the targets.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,22 +22,22 @@ use super::statement::{Marks, Prepared, Statement};
 use crate::connector::{self, ConnectorError};
 use crate::template;
 
-/// How long to wait for a connection.
+/// Timeout of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an operation may take.
+/// Timeout of an operation.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// So often an operation runs that another transaction was in the way of.
+/// The most attempts of an operation that conflicts with another transaction.
 const TRIES: u64 = 8;
 
 const SERIALIZABLE: &str = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE";
 
-/// Why an operation did not come to its end.
+/// Why an operation did not complete.
 #[derive(Debug)]
 enum StatementError {
     Failed(Failure),
-    /// Another transaction was in the way, or was there before.
+    /// A concurrent transaction conflicts, or has already inserted the row.
     Conflict {
         is_duplicate: bool,
         failure: Failure,
@@ -50,7 +50,7 @@ impl From<Failure> for StatementError {
     }
 }
 
-/// Acts on the databases among the targets of `flows.toml`.
+/// Executes effects on the databases among the targets of `flows.toml`.
 #[derive(Debug)]
 pub struct Databases<S, C> {
     targets: BTreeMap<String, DatabaseTarget>,
@@ -68,12 +68,12 @@ struct DatabaseTarget {
     pool: Mutex<Option<AnyPool>>,
 }
 
-/// A statement that would run.
+/// A statement that would be executed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatementPreview {
-    /// As the database takes it.
+    /// In the database's syntax.
     pub sql: String,
-    /// What is bound, in order, with the name that stands for it in the connector.
+    /// The bound values in order, each with its placeholder's name in the connector.
     pub values: Vec<(String, Value)>,
 }
 
@@ -88,16 +88,16 @@ impl fmt::Display for StatementPreview {
 }
 
 impl<S: ReadSecret, C: Clock> Databases<S, C> {
-    /// Without any target yet.
+    /// Creates an executor without targets.
     pub fn new(secret: S, clock: C) -> Self {
         sqlx::any::install_default_drivers();
         Self { targets: BTreeMap::new(), secret, clock }
     }
 
-    /// Adds a target, whose records are changed as `connector` says.
+    /// Adds a target, whose records are changed as `connector` defines.
     ///
     /// # Errors
-    /// [`ConnectorError`] when connector and target do not go together.
+    /// [`ConnectorError`] when connector and target do not match.
     pub fn add(
         &mut self,
         name: &str,
@@ -116,14 +116,14 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         Ok(())
     }
 
-    /// Whether the target is a database.
+    /// Returns whether the target is a database.
     #[must_use]
     pub fn has(&self, target: &str) -> bool {
         self.targets.contains_key(target)
     }
 
-    /// The connections to a target, made when they are needed, and anew when the login is refused
-    /// and the secret is another one by now.
+    /// Returns the target's connection pool. It is created on first use, and again when the login
+    /// is rejected and the secret has changed since.
     async fn pool(&self, target: &DatabaseTarget) -> Result<AnyPool, Failure> {
         let mut pool = target.pool.lock().await;
         if let Some(pool) = &*pool {
@@ -143,7 +143,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         Ok(connected)
     }
 
-    /// Runs the operation, and again when another transaction was in its way.
+    /// Runs the operation, and again after a conflict with another transaction.
     async fn run(
         &self,
         target: &DatabaseTarget,
@@ -157,7 +157,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
             match target.run_once(&pool, operation, &variables, call).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(StatementError::Failed(failure)) => return Err(failure),
-                // A unique index has a row already: is it the one of this device?
+                // A unique constraint failed: check whether the existing row is for this device.
                 Err(StatementError::Conflict { is_duplicate: true, .. })
                     if operation.only_inserts()
                         && target.finds(&pool, &variables, call).await? =>
@@ -183,8 +183,8 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         })
     }
 
-    /// Whether the values of `operation` depend on a field; those of an operation which is not
-    /// configured cannot be known, and are taken to.
+    /// Returns whether the values of `operation` depend on a field. An operation that is not
+    /// configured counts as dependent.
     #[must_use]
     pub fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         let target = self.targets.get(target);
@@ -192,7 +192,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         operation.is_none_or(|operation| operation.uses(field))
     }
 
-    /// The statements that would run for `call`, in order: nothing is connected to.
+    /// Returns the statements that would be executed for `call`, in order, without connecting.
     ///
     /// # Errors
     /// [`Failure`] when a value cannot be rendered.
@@ -207,10 +207,10 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         target.operation(call)?.statements.iter().map(preview).collect()
     }
 
-    /// Connects to `target`, within the time of an effect.
+    /// Connects to `target`, within the timeout of an effect.
     ///
     /// # Errors
-    /// [`Failure`] says why it cannot be connected to.
+    /// [`Failure`] with the reason.
     pub async fn reach(&self, target: &str) -> Result<(), Failure> {
         let Some(target) = self.targets.get(target) else { return Ok(()) };
         let connected = tokio::time::timeout(TIMEOUT, self.pool(target)).await;
@@ -220,13 +220,13 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
     /// Performs one effect.
     ///
     /// # Errors
-    /// [`Failure`] says what follows from it.
+    /// [`Failure`] says whether to retry.
     pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let target = self.target(call)?;
         let result = tokio::time::timeout(TIMEOUT, self.run(target, call)).await;
         let result = result.unwrap_or_else(|_| Err(target.too_slow()));
         if matches!(&result, Err(failure) if failure.reason().class == Class::TargetAuthFailed) {
-            // The next call connects with the secret as it is then.
+            // The next call connects with the secret that is current then.
             target.pool.lock().await.take();
         }
         result
@@ -253,8 +253,8 @@ impl DatabaseTarget {
         let url = with_credentials(&self.url, get("username"), get("password"));
         let is_mysql = self.marks == Marks::Question;
         AnyPoolOptions::new()
-            // A call that was given up while BEGIN was on its way leaves a transaction that sqlx
-            // does not know of, in which MySQL takes no other isolation level.
+            // A call cancelled during BEGIN leaves a transaction open that sqlx does not know of;
+            // MySQL then rejects a change of the isolation level.
             .after_release(move |connection, _| {
                 Box::pin(async move {
                     if is_mysql {
@@ -270,8 +270,8 @@ impl DatabaseTarget {
             .map_err(|error| self.failure(&error))
     }
 
-    /// Runs the statements in one transaction, as if no other ran at the same time: two that both
-    /// find nothing there must not both insert.
+    /// Runs the statements in one serializable transaction: two concurrent operations that both
+    /// find no row must not both insert one.
     async fn run_once(
         &self,
         pool: &AnyPool,
@@ -281,7 +281,7 @@ impl DatabaseTarget {
     ) -> Result<EffectOutcome, StatementError> {
         let failed = |error: sqlx::Error| self.error(&error);
         let mut connection = pool.acquire().await.map_err(failed)?;
-        // MySQL takes it before the transaction, PostgreSQL in it; SQLite has one writer.
+        // MySQL sets it before the transaction, PostgreSQL inside; SQLite has a single writer.
         let is_mysql = self.marks == Marks::Question;
         if is_mysql {
             sqlx::query(SERIALIZABLE).execute(&mut *connection).await.map_err(failed)?;
@@ -294,10 +294,10 @@ impl DatabaseTarget {
         for statement in &operation.statements {
             let Prepared { sql, names } = statement.prepare(self.marks);
             let arguments = self.bind(self.values(statement, &names, variables)?)?;
-            // Text of the connector file, which holds no value.
+            // The SQL of the connector file, which contains no values.
             let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments);
             if statement.is_query() {
-                // The last one: files are checked to have none before another.
+                // The last statement: the check of the files ensures it.
                 if query.fetch_optional(&mut *transaction).await.map_err(failed)?.is_none() {
                     let text = format!("{} is not there", self.sentence(call));
                     return Err(Failure::give_up(Class::NotFound, text).into());
@@ -311,7 +311,7 @@ impl DatabaseTarget {
         Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyExists })
     }
 
-    /// Whether the connector's `find` sees the device.
+    /// Returns whether the connector's `find` finds the device.
     async fn finds(
         &self,
         pool: &AnyPool,
@@ -334,10 +334,10 @@ impl DatabaseTarget {
         let failure = self.failure(error);
         let Some(database) = error.as_database_error() else { return failure.into() };
         let code = database.code().unwrap_or_default();
-        // Serialization failure, deadlock; SQLite: what was read is not what is there any more.
+        // Serialization failure, deadlock; in SQLite, a snapshot that is out of date.
         let conflicts: &[&str] = if self.is_sqlite() { &["517"] } else { &["40001", "40P01"] };
         if conflicts.contains(&&*code) {
-            // The database works: its breaker records no failure.
+            // The database works: the circuit breaker must not count this as a failure.
             let text =
                 format!("target `{}`: other transactions were in the way ({code})", self.name);
             let failure = Failure::retry(Class::TargetFailed, text);
@@ -355,7 +355,7 @@ impl DatabaseTarget {
         template::context(&connector::variables(call, mac, &self.params, optional, now))
     }
 
-    /// The values of `names`, which are bound in this order.
+    /// Renders the values of `names`, in the order in which they are bound.
     fn values(
         &self,
         statement: &Statement,
@@ -410,7 +410,7 @@ impl DatabaseTarget {
         format!("`{}` of {} at target `{}`", call.operation, call.device.masked(), self.name)
     }
 
-    /// What follows from an error, by its type and its SQLSTATE (or SQLite's result code).
+    /// Classifies an error by its type and its SQLSTATE (or SQLite's result code).
     fn failure(&self, error: &sqlx::Error) -> Failure {
         let text = |what: &str| format!("target `{}`: {what}", self.name);
         let Some(database) = error.as_database_error() else {
@@ -426,16 +426,17 @@ impl DatabaseTarget {
         let code = database.code().unwrap_or_default();
         let text = text(&format!("the database answered with the error {code}"));
         let is_hopeless = if self.is_sqlite() {
-            // The last byte of an extended result code: a wrong statement, a constraint, a value.
+            // The low byte of an extended result code: a wrong statement, a constraint, a value.
             let code: u32 = code.parse().unwrap_or_default();
             matches!(code & 0xff, 1 | 18 | 19 | 20 | 25)
         } else {
-            // Data, constraints, and what is not there or not allowed; MySQL has numbers of its own
-            // for a field without a value, and for characters that a column cannot hold.
+            // Data errors, constraint violations, missing objects or privileges. MySQL has its own
+            // codes for a field without a value, and for characters that a column cannot store.
             let mysql = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
             match mysql.map(sqlx::mysql::MySqlDatabaseError::number) {
                 Some(1267 | 1364 | 1366) => true,
-                // Too many connections of this user, with the SQLSTATE of a wrong statement.
+                // Too many connections of this user, which MySQL reports with the SQLSTATE of a
+                // wrong statement.
                 Some(1203 | 1226) => false,
                 _ => matches!(code.get(..2), Some("22" | "23" | "42")),
             }
@@ -445,7 +446,7 @@ impl DatabaseTarget {
         } else if is_hopeless {
             Failure::give_up(Class::TargetRejected, text)
         } else if self.is_sqlite() || matches!(code.get(..2), Some("08" | "53" | "57" | "HY")) {
-            // The connection, a lack of resources, an operator's intervention: not about this
+            // Connection errors, exhausted resources, operator intervention: not caused by this
             // record.
             Failure::retry(Class::TargetUnavailable, text)
         } else {
@@ -454,7 +455,7 @@ impl DatabaseTarget {
     }
 }
 
-/// `url` with who we are before the host, where that is given.
+/// Returns `url` with the credentials before the host, if there are any.
 fn with_credentials(url: &str, username: Option<&str>, password: Option<&str>) -> String {
     let encoded = |text: &str| {
         percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()

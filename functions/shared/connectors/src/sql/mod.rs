@@ -1,5 +1,5 @@
-//! The SQL action: changes records in some system's database. How is data, as with the HTTP
-//! connector.
+//! Changes records in databases. The statements are data, as the requests of the HTTP connector
+//! are.
 
 mod connector;
 #[cfg(feature = "act")]

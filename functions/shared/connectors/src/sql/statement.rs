@@ -1,4 +1,4 @@
-//! A statement with named values: `:mac` stands for one, which is bound and never pasted.
+//! A statement with named values: `:mac` is a placeholder; values are bound, never interpolated.
 
 use std::collections::BTreeMap;
 
@@ -8,33 +8,33 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statement {
-    /// The statement; `:name` stands for a value.
+    /// The statement; `:name` is a placeholder.
     pub sql: String,
-    /// The values, as templates. `mac` need not be named. Default: none.
+    /// The values, as templates. `mac` is predefined. Default: none.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
-    /// Why it is harmless when it runs twice, if that does not show.
+    /// Why the statement is idempotent, if the SQL does not show it.
     #[serde(default)]
     pub repeatable: String,
 }
 
-/// How a database marks a bound value.
+/// The placeholder style of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marks {
-    /// `$1`: the same mark can stand twice.
+    /// `$1`: one placeholder may occur several times.
     Numbered,
-    /// `?`: one for each place.
+    /// `?`: one per occurrence.
     Question,
 }
 
-/// A statement as a database takes it, and the names of its values in order.
+/// A statement in the database's syntax, and the names of its values in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Prepared {
     pub(super) sql: String,
     pub(super) names: Vec<String>,
 }
 
-/// What makes a statement harmless when it runs twice.
+/// SQL clauses that make a statement idempotent.
 const HARMLESS: [&str; 6] = [
     "NOT EXISTS",
     "ON CONFLICT",
@@ -45,7 +45,7 @@ const HARMLESS: [&str; 6] = [
 ];
 
 impl Statement {
-    /// Whether it is harmless when it runs twice, or says why it is.
+    /// Returns whether the statement is idempotent, by its SQL or by a stated reason.
     pub(super) fn is_repeatable(&self) -> bool {
         let sql = self.sql.to_ascii_uppercase();
         let words = sql.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
@@ -54,7 +54,7 @@ impl Statement {
         is_harmless || is_plain || self.is_query() || !self.repeatable.is_empty()
     }
 
-    /// Whether it only looks.
+    /// Returns whether the statement is a `SELECT`.
     pub(super) fn is_query(&self) -> bool {
         self.begins_with("SELECT")
     }
@@ -69,8 +69,8 @@ impl Statement {
         first.eq_ignore_ascii_case(word)
     }
 
-    /// With the database's own marks for `:name`; what stands in quotes or comments is left alone,
-    /// and so is `::`.
+    /// Replaces `:name` by the database's placeholders. Quoted text, comments and `::` are
+    /// unchanged.
     pub(super) fn prepare(&self, marks: Marks) -> Prepared {
         let mut prepared = Prepared { sql: String::new(), names: Vec::new() };
         let mut rest = self.sql.as_str();
@@ -114,12 +114,13 @@ impl Prepared {
     }
 }
 
-/// The length of what is quoted at the beginning of `text`; a doubled quote is two quoted texts.
+/// Returns the length of the quoted text at the start of `text`; a doubled quote counts as two
+/// quoted texts.
 fn quoted(text: &str, quote: char) -> usize {
     text[1..].find(quote).map_or(text.len(), |end| end + 2)
 }
 
-/// The name at the beginning of `text`.
+/// Returns the name at the start of `text`.
 fn name(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
     &text[..end]

@@ -1,4 +1,4 @@
-//! What an operator sets up and checks at Feishu, beside the two use cases.
+//! Setup and checks in Feishu, for the operator's commands.
 
 use greenlight_core::Failure;
 use greenlight_core::ports::{Clock, Http, ReadSecret};
@@ -8,27 +8,27 @@ use serde::de::IgnoredAny;
 
 use super::client::{ApiError, FeishuClient};
 
-/// Subscribed before: as good as now.
+/// Already subscribed: counts as a success.
 const SUBSCRIBED_ALREADY: i64 = 1_390_007;
 
-/// An approval definition, as far as flows need it.
+/// An approval definition, reduced to what flows need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// Whether it can be used.
+    /// Whether the definition is active.
     pub is_active: bool,
-    /// Every name that a widget can be found by: `custom_id`, `id` and name; of columns in tables
-    /// too.
+    /// Every name by which flows can refer to a widget: `custom_id`, `id` and name, also of table
+    /// columns.
     pub widgets: Vec<Widget>,
 }
 
 /// A field of a form, or a column of a table in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Widget {
-    /// `custom_id`, `id` and name, those that it has.
+    /// `custom_id`, `id` and name, as far as defined.
     pub names: Vec<String>,
-    /// The columns, where it is a table.
+    /// The columns, if the field is a table.
     pub columns: Vec<Widget>,
 }
 
@@ -70,20 +70,20 @@ impl From<RawWidget> for Widget {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
-    /// Logs in, and does nothing else.
+    /// Logs in without any other call.
     ///
     /// # Errors
-    /// [`Failure`] says why not.
+    /// [`Failure`] with the reason.
     pub async fn check_login(&self) -> Result<(), Failure> {
         self.token().await.map(drop)
     }
 
-    /// Subscribes the app to the events of an approval; `false` when it was before. Per app, once;
-    /// needs the scope `approval:approval` or `approval:definition`.
+    /// Subscribes the app to the events of an approval; returns `false` if it was already
+    /// subscribed. Once per app; needs the scope `approval:approval` or `approval:definition`.
     /// `POST /open-apis/approval/v4/approvals/:code/subscribe`.
     ///
     /// # Errors
-    /// [`Failure`] says why not.
+    /// [`Failure`] with the reason.
     pub async fn subscribe(&self, approval_code: &str) -> Result<bool, Failure> {
         let path = format!("/open-apis/approval/v4/approvals/{approval_code}/subscribe");
         match self.ask::<IgnoredAny>(Method::POST, &path).await? {
@@ -93,10 +93,10 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         }
     }
 
-    /// An approval definition. `GET /open-apis/approval/v4/approvals/:code`, 100 a minute.
+    /// Reads an approval definition. `GET /open-apis/approval/v4/approvals/:code`, 100 a minute.
     ///
     /// # Errors
-    /// [`Failure`] says why it cannot be read.
+    /// [`Failure`] with the reason.
     pub async fn definition(&self, approval_code: &str) -> Result<Definition, Failure> {
         let path = format!("/open-apis/approval/v4/approvals/{approval_code}");
         let DefinitionAnswer { data } = self.get(&path).await?;

@@ -1,4 +1,4 @@
-//! Asking Feishu's OpenAPI for approval instances.
+//! Client for approval instances in Feishu's OpenAPI.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,14 +19,15 @@ use thiserror::Error;
 /// Feishu's OpenAPI; Lark's is `https://open.larksuite.com`.
 pub const BASE_URL: &str = "https://open.feishu.cn";
 
-/// A tenant access token lives up to two hours; a call within its last half hour gives a new one.
+/// A tenant access token is valid for up to two hours; a call in its last half hour returns a new
+/// one.
 const TOKEN_MARGIN: Duration = Duration::from_mins(10);
 
 /// Codes of the OpenAPI, from its "Server-side error codes" page.
 mod code {
-    /// Rate limited; the wait stands in the header `x-ogw-ratelimit-reset`, in seconds.
+    /// Rate limited; the header `x-ogw-ratelimit-reset` gives the wait in seconds.
     pub(super) const RATE_LIMITED: i64 = 99_991_400;
-    /// The token is invalid, expired or of the wrong kind: seen with HTTP 200 and with HTTP 400.
+    /// The token is invalid, expired or of the wrong kind: returned with HTTP 200 or HTTP 400.
     pub(super) const TOKEN_REFUSED: [i64; 4] = [99_991_663, 99_991_664, 99_991_665, 99_991_671];
     /// Internal error, or busy.
     pub(super) const BUSY: [i64; 2] = [2_200, 1_395_001];
@@ -48,7 +49,7 @@ struct Token {
     good_until: Timestamp,
 }
 
-/// What the OpenAPI answered instead of data.
+/// An error response of the OpenAPI.
 #[derive(Debug, Error)]
 pub(super) enum ApiError {
     #[error("{0}")]
@@ -80,7 +81,7 @@ impl ApiError {
             {
                 Failure::retry(Class::SourceUnavailable, self)
             }
-            // An answer that is too large would be as large the next time.
+            // A retry would get an equally large answer.
             Self::Code { .. } | Self::Shape { .. } | Self::Http(HttpError::TooLarge { .. }) => {
                 Failure::give_up(Class::SourceRejected, self)
             }
@@ -92,7 +93,7 @@ impl ApiError {
 #[derive(Deserialize)]
 struct TokenAnswer {
     tenant_access_token: String,
-    /// Seconds that are left.
+    /// Remaining validity in seconds.
     expire: u64,
 }
 
@@ -129,7 +130,7 @@ impl InstanceData {
         })
     }
 
-    /// The OpenAPI never says `REVERTED`: it says `CANCELED`, or sets `reverted`.
+    /// The OpenAPI has no status `REVERTED`: it returns `CANCELED`, or sets `reverted`.
     fn status(&self) -> Status {
         match (self.status.as_str(), self.reverted.unwrap_or(false)) {
             (_, true) | ("CANCELED", _) => Status::Revoked,
@@ -150,10 +151,10 @@ impl<H: Http, S: ReadSecret, C: Clock> ReadInstance for FeishuClient<H, S, C> {
     }
 }
 
-/// The instance in an answer of the OpenAPI that was kept, with or without the `data` around it.
+/// Parses the instance in a recorded answer of the OpenAPI, with or without the surrounding `data`.
 ///
 /// # Errors
-/// [`Failure`] says what is missing.
+/// [`Failure`] with the missing part.
 pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -170,7 +171,7 @@ pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
-    /// A client of the OpenAPI at `base_url`, such as [`BASE_URL`].
+    /// Creates a client of the OpenAPI at `base_url`, such as [`BASE_URL`].
     pub fn new(http: H, secret: S, clock: C, base_url: &str) -> Self {
         Self {
             http,
@@ -181,12 +182,12 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         }
     }
 
-    /// Gets with a token.
+    /// Sends a GET request with a token.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.ask(Method::GET, path).await?.map_err(ApiError::into_failure)
     }
 
-    /// Asks with a token; one that is refused is replaced, and the call made once more.
+    /// Sends a request with a token; replaces a rejected token and resends once.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -218,8 +219,7 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
             },
             result => result,
         };
-        // A login that fails is no fault of the request: it is tried again when the secret is
-        // corrected.
+        // A failed login is not caused by the request: retry until the secret is corrected.
         let answer = answer.map_err(|error| {
             Failure::retry(Class::SourceUnavailable, format!("login to Feishu failed: {error}"))
         })?;
@@ -246,7 +246,7 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets `token`, unless another one is cached by now.
+    /// Removes `token` from the cache, unless it was replaced meanwhile.
     fn forget(&self, token: &SecretString) {
         let mut cached = self.cached_token();
         if cached
@@ -257,7 +257,7 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         }
     }
 
-    /// One call: success is `code` 0, whatever the HTTP status.
+    /// Sends one request: success is `code` 0, whatever the HTTP status.
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,

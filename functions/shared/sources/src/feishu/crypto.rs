@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use greenlight_core::Rejection;
 
-/// `lower_hex(SHA256(timestamp || nonce || encrypt_key || raw body))`: a plain hash, no HMAC, no
-/// separators.
+/// Returns `lower_hex(SHA256(timestamp || nonce || encrypt_key || raw body))`: a plain hash without
+/// separators, not an HMAC.
 #[must_use]
 pub fn signature(timestamp: &str, nonce: &str, encrypt_key: &str, body: &[u8]) -> String {
     let mut hash = Sha256::new();
@@ -19,7 +19,8 @@ pub fn signature(timestamp: &str, nonce: &str, encrypt_key: &str, body: &[u8]) -
     hex(&hash.finalize())
 }
 
-/// AES-256-CBC with PKCS#7; the key is `SHA256(encrypt_key)`, the first 16 bytes are the IV.
+/// Decrypts AES-256-CBC with PKCS#7; the key is `SHA256(encrypt_key)`, the first 16 bytes are the
+/// IV.
 ///
 /// # Errors
 /// [`Rejection::NotBase64`] or [`Rejection::NotDecryptable`].
@@ -34,7 +35,7 @@ pub fn decrypt(encrypt_key: &str, encrypted: &str) -> Result<Vec<u8>, Rejection>
     Ok(bytes[16..16 + length].to_vec())
 }
 
-/// What [`decrypt`] reads: for tests and tools that send what Feishu would send.
+/// The inverse of [`decrypt`], for tests and tools that send events as Feishu does.
 #[must_use]
 pub fn encrypt(encrypt_key: &str, iv: [u8; 16], plain: &[u8]) -> String {
     let key: [u8; 32] = Sha256::digest(encrypt_key).into();
@@ -53,7 +54,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// The vector of the platform's own documentation.
+    /// The test vector of the platform's documentation.
     #[test]
     fn decrypts_the_documented_example() {
         let plain = decrypt("test key", "P37w+VZImNgPEO1RBhJ6RtKl7n6zymIbEG1pReEzghk=");

@@ -1,4 +1,4 @@
-//! Feishu's event envelopes, version 1 and 2, and the two approval events that matter.
+//! Feishu's event envelopes, version 1 and 2, and the two approval events.
 
 use greenlight_core::event::{ApprovalEvent, Inbound};
 use greenlight_core::{Decision, Timestamp};
@@ -14,7 +14,7 @@ pub(super) struct Envelope<'a> {
     /// `url_verification`, or `event_callback` in version 1.
     #[serde(default, rename = "type")]
     kind: Option<String>,
-    /// Of a URL check.
+    /// Only in a URL check.
     #[serde(default)]
     challenge: Option<String>,
     /// The verification token of a URL check or a version 1 event.
@@ -44,7 +44,7 @@ struct Header {
     tenant_key: String,
 }
 
-/// What every version 1 event carries.
+/// The common part of version 1 events.
 #[derive(Debug, Deserialize)]
 struct EventHead {
     #[serde(default)]
@@ -61,13 +61,13 @@ struct StatusChange {
     approval_code: String,
     instance_code: String,
     status: String,
-    /// A string of milliseconds, and an integer when the status is `REVERTED`.
+    /// Milliseconds as a string, or as an integer when the status is `REVERTED`.
     #[serde(default, deserialize_with = "text_or_nothing")]
     operate_time: String,
 }
 
-/// A text, or a number as one; nothing for what is of another type. Nothing depends on such a
-/// member, so that an odd one must not cost the approval.
+/// Reads a string or a number as text; any other type as empty. These members are optional, so a
+/// malformed one must not reject the approval.
 fn text_or_nothing<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(value)? {
         Value::String(text) => text,
@@ -81,7 +81,7 @@ impl<'a> Envelope<'a> {
         serde_json::from_slice(json)
     }
 
-    /// The text to send back, if this is a URL check.
+    /// Returns the challenge to echo, if this is a URL check.
     pub(super) fn challenge(&self) -> Option<&str> {
         match self.kind.as_deref() {
             Some("url_verification") => self.challenge.as_deref(),
@@ -89,7 +89,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The verification token, wherever the version keeps it.
+    /// Returns the verification token, from either version's place.
     pub(super) fn token(&self) -> &str {
         match &self.header {
             Some(header) => &header.token,
@@ -97,7 +97,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The app that the event is for, and the event.
+    /// Returns the app that the event is for, and the event.
     pub(super) fn event(&self) -> (String, Inbound) {
         let head = self.head();
         let event = match head.event_type.as_str() {
@@ -112,7 +112,7 @@ impl<'a> Envelope<'a> {
         (head.app_id, event)
     }
 
-    /// The head of either version.
+    /// Returns event id, event type, app and tenant for either version.
     fn head(&self) -> EventHead {
         if let Some(header) = &self.header {
             return EventHead {

@@ -1,12 +1,12 @@
-//! Feishu's form widgets as core's form fields.
+//! Converts Feishu's form widgets into core's form fields.
 
 use greenlight_core::form::{Content, Field, Form};
 use serde_json::{Map, Value};
 
-/// Reads `form`, a JSON string that holds an array of widgets.
+/// Parses `form`, a JSON string with an array of widgets.
 ///
-/// Widgets of the type `text` are the designer's instructions and not what the applicant filled in:
-/// an example address in them must not end on a whitelist.
+/// Widgets of the type `text` are the designer's instructions, not input of the applicant: an
+/// example address in them must not be added to a whitelist.
 pub(super) fn parse(json: &str) -> Result<Form, serde_json::Error> {
     let widgets: Vec<Value> = serde_json::from_str(json)?;
     Ok(Form { fields: fields(widgets) })
@@ -21,8 +21,8 @@ fn fields(widgets: Vec<Value>) -> Vec<Field> {
     filled_in.map(field).collect()
 }
 
-/// The members that are needed, of whatever type they are: one odd widget is a field without text,
-/// and must not cost the others. `ext` and `option` have many shapes and are not needed.
+/// The required members, of any type: an unexpected type makes one field empty and does not affect
+/// the others. `ext` and `option` vary in shape and are not needed.
 fn field(mut widget: Map<String, Value>) -> Field {
     let value = widget.remove("value").unwrap_or_default();
     let is_table = text(&widget, "type").as_deref() == Some("fieldList");
@@ -35,8 +35,8 @@ fn field(mut widget: Map<String, Value>) -> Field {
     }
 }
 
-/// The rows of a table. One of another shape stays the value that it is: it is filled in, and
-/// cannot be read.
+/// Returns the rows of a table. A value of another shape is kept: the field is not empty, but it
+/// cannot be parsed.
 fn table(value: Value) -> Content {
     let is_row = |row: &Value| match row {
         Value::Null => true,
@@ -105,8 +105,8 @@ mod tests {
         assert!(parse("[").is_err());
     }
 
-    /// One that is filled in with something else must not look empty: an optional field would be
-    /// left out.
+    /// A table with an unexpected value must not count as empty: an optional field would be
+    /// skipped.
     #[test]
     fn a_table_of_another_shape_stays_the_value_that_it_is() {
         let content = |value: &str| {

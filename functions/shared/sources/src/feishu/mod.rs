@@ -1,6 +1,6 @@
-//! Feishu (and Lark, whose paths are the same).
+//! Feishu, and Lark, which has the same API paths.
 //!
-//! Protocol facts: the open platform's documentation, "Send notifications to developers' server",
+//! Protocol: the open platform's documentation, "Send notifications to developers' server",
 //! "Encrypt Key", "Approval instance status change" and "Obtain a single approval instance".
 
 mod admin;

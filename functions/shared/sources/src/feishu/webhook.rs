@@ -1,4 +1,4 @@
-//! Telling Feishu's deliveries from everybody else's.
+//! Authenticates Feishu's webhooks.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use subtle::ConstantTimeEq;
 use super::crypto::{decrypt, signature};
 use super::envelope::Envelope;
 
-/// How old a signed webhook may be.
+/// The maximum age of a signed webhook.
 ///
-/// Feishu retries after 15 s, 5 min, 1 h and 6 h; whether it signs a retry anew is not documented,
-/// so the window holds the whole sequence of 7.1 h. Duplicates inside it are the ledger's to find.
+/// Feishu retries after 15 s, 5 min, 1 h and 6 h; whether it signs a retry again is not documented,
+/// so the window covers the whole sequence of 7.1 h. The ledger detects duplicates inside it.
 pub const REPLAY_WINDOW: Duration = Duration::from_hours(8);
 
-/// How far Feishu's clock may be ahead of ours.
+/// How far Feishu's clock may be ahead of the local clock.
 const CLOCK_AHEAD: Duration = Duration::from_mins(5);
 
-/// The names of the headers of a signed webhook.
+/// Header names of a signed webhook.
 pub mod header {
-    /// Unix seconds; in practice, as no document gives the unit.
+    /// Unix seconds in practice; the unit is not documented.
     pub const TIMESTAMP: &str = "x-lark-request-timestamp";
     /// A random text.
     pub const NONCE: &str = "x-lark-request-nonce";
@@ -33,10 +33,10 @@ pub mod header {
     pub const SIGNATURE: &str = "x-lark-signature";
 }
 
-/// Feishu's side of the receiver.
+/// Authentication of Feishu's webhooks.
 #[derive(Clone, Copy, Debug)]
 pub struct FeishuWebhook {
-    /// How old a signed webhook may be.
+    /// The maximum age of a signed webhook.
     pub replay_window: Duration,
 }
 
@@ -52,8 +52,9 @@ struct Encrypted {
 }
 
 impl Authenticate for FeishuWebhook {
-    /// Signed: the signature over the raw bytes first, then decryption, then token and app.
-    /// Not signed, as Feishu's URL checks are: only a URL check with the right token passes.
+    /// Signed: verifies the signature over the raw bytes first, then decrypts, then checks token
+    /// and app. Not signed, as Feishu's URL checks are: accepts only a URL check with the right
+    /// token.
     fn authenticate(
         &self,
         webhook: &WebhookRequest,
@@ -81,7 +82,7 @@ fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection
     let json = decrypt(secret.encrypt_key.expose_secret(), &encrypt)?;
     let envelope = match Envelope::parse(&json) {
         Ok(envelope) => envelope,
-        // Signed, so authentic; to refuse it would hold back what comes after it.
+        // The signature is valid, so the event is authentic: a rejection would block later events.
         Err(error) if error.is_data() && json.starts_with(b"{") => {
             return Ok(Inbound::Unreadable { event_type: "unknown".to_owned() });
         }
@@ -100,10 +101,10 @@ fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection
     Ok(event)
 }
 
-/// Feishu checks a URL without signing, encrypted or not.
+/// Handles a URL check, which Feishu sends unsigned, encrypted or not.
 ///
-/// From the decryption on every failure is the same one: who does not know the key must not learn
-/// from our answers whether a padding was right.
+/// From the decryption on every failure gives the same rejection: the responses must not reveal
+/// whether a padding was valid.
 fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection> {
     let decrypted = match serde_json::from_slice(body) {
         Ok(Encrypted { encrypt }) => {
@@ -132,7 +133,7 @@ struct SignatureHeaders<'a> {
 }
 
 impl<'a> SignatureHeaders<'a> {
-    /// All three or none; some of them is a forgery's mistake.
+    /// Requires all three headers or none; a partial set is a forgery.
     fn of(headers: &'a HeaderMap) -> Result<Option<Self>, Rejection> {
         let get = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         match (get(header::TIMESTAMP), get(header::NONCE), get(header::SIGNATURE)) {
@@ -153,7 +154,8 @@ impl<'a> SignatureHeaders<'a> {
         }
     }
 
-    /// Seconds in practice; milliseconds are taken too, as no document gives the unit.
+    /// Checks the age. Seconds in practice; milliseconds are accepted too, as the unit is not
+    /// documented.
     fn check_age(&self, now: Timestamp, window: Duration) -> Result<(), Rejection> {
         const SECONDS_END: i64 = 1_000_000_000_000;
         let number: i64 = self.timestamp.parse().map_err(|_| Rejection::OutsideReplayWindow)?;

@@ -1,4 +1,4 @@
-//! What an attempt found out, filed in DynamoDB so that its request can be found.
+//! Index items in DynamoDB by which an operator finds the requests of an attempt.
 
 use std::collections::HashMap;
 
@@ -12,17 +12,17 @@ use super::dynamodb::{DynamoLedger, is_refused};
 use super::item::{GRANTS, GSI_PK, GSI_SK, VERSION, expiry, new_item, number, text};
 use super::{describe, pause_before};
 
-/// So many items DynamoDB takes in one batch.
+/// The largest batch of DynamoDB.
 const BATCH: usize = 25;
 
-/// So often a batch is sent, less what was taken of it.
+/// The most attempts of a batch; each sends only the unprocessed items.
 const BATCH_TRIES: u32 = 4;
 
-/// So many grants are written at the same time.
+/// The most grants written concurrently.
 const AT_ONCE: usize = 25;
 
 impl DynamoLedger {
-    /// Files what a request can be found by, and who has its devices. Filed again it is as it was.
+    /// Writes the lookup items of a request and the grants of its devices. Idempotent.
     pub(super) async fn file(
         &self,
         request: &Request,
@@ -73,7 +73,7 @@ impl DynamoLedger {
         self.write_batch(writes.map_err(|error| LedgerError(error.to_string()))?).await
     }
 
-    /// Writes up to [`BATCH`] items, and what was not taken of them again.
+    /// Writes up to [`BATCH`] items; repeats the unprocessed ones.
     pub(super) async fn write_batch(&self, writes: Vec<WriteRequest>) -> Result<(), LedgerError> {
         let mut left = HashMap::from([(self.table.clone(), writes)]);
         for number in 0..BATCH_TRIES {
@@ -91,8 +91,8 @@ impl DynamoLedger {
         Err(LedgerError("the table takes no more for now".to_owned()))
     }
 
-    /// A grant is that of the first approval, and one that was ended is granted anew by a later
-    /// effect only: an attempt that is late changes nothing.
+    /// Grants or revokes. A grant keeps the time of its first approval; only a later effect renews
+    /// a revoked grant, so that a late attempt changes nothing.
     async fn change_grant(
         &self,
         request: &Request,

@@ -1,5 +1,4 @@
-//! The circuit breakers in DynamoDB: one item per target, changed under the condition that no other
-//! worker has.
+//! The circuit breakers in DynamoDB: one item per target, changed with optimistic locking.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use greenlight_core::breaker::Breaker;
@@ -9,7 +8,7 @@ use super::describe;
 use super::dynamodb::DynamoLedger;
 use super::item::{BREAKERS, GSI_PK, GSI_SK, check_version, new_item, number, text, unreadable};
 
-/// So often a change is tried when others change the item at the same moment.
+/// The most attempts of a change when other workers change the item concurrently.
 const TRIES: usize = 8;
 
 impl DynamoLedger {
@@ -38,7 +37,7 @@ impl DynamoLedger {
         Ok((breaker, revision))
     }
 
-    /// `false` when another worker wrote since `revision` was read.
+    /// Returns `false` if another worker changed the item after `revision` was read.
     async fn write_breaker(
         &self,
         target: &str,
@@ -54,7 +53,7 @@ impl DynamoLedger {
                 (GSI_SK.to_owned(), number(0)),
                 ("target".to_owned(), text(target)),
                 ("breaker".to_owned(), text(&json)),
-                // For people who look at the table.
+                // For people who read the table.
                 ("state".to_owned(), text(breaker.as_str())),
                 ("revision".to_owned(), number(revision + 1)),
             ],

@@ -1,5 +1,5 @@
-//! The dead-letter queue in SQS, as an operator looks into it: SQS gives messages out and lists
-//! none, so to look is to hold them for a while.
+//! The dead-letter queue in SQS for an operator. SQS cannot list messages: reading them means
+//! receiving them, which hides them for a while.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -21,17 +21,17 @@ use greenlight_core::{Request, Timestamp};
 use super::dynamodb::DynamoLedger;
 use super::{describe, is_denied};
 
-/// How long dead letters are hidden from others while they are looked at, in seconds. Those of an
-/// operator whose command was killed are visible again after it.
+/// How long received dead letters stay hidden from other receivers, in seconds. If the operator's
+/// command is killed, they become visible again after this time.
 const HOLD_SECONDS: u16 = 120;
 
-/// The most messages that SQS gives out, or takes back, in one call.
+/// The largest batch of SQS.
 const BATCH: usize = 10;
 
-/// SQS answers from a part of its machines: this many empty answers in a row mean an empty queue.
+/// SQS queries a subset of its servers: this many empty answers in a row mean an empty queue.
 const EMPTY_ANSWERS: u32 = 3;
 
-/// No receipt handle: AWS looks at the caller's rights before it looks at a call's parameters.
+/// An invalid receipt handle: AWS checks the permission before the parameters.
 const NO_HANDLE: &str = "none";
 
 /// The dead-letter queue of a stack.
@@ -43,7 +43,7 @@ pub struct SqsDeadLetters {
     ledger: DynamoLedger,
 }
 
-/// How a queue stood, about: SQS's counts lag by up to a minute.
+/// Approximate counts of a queue: SQS updates them up to a minute late.
 struct Counts {
     visible: usize,
     hidden: usize,
@@ -57,7 +57,8 @@ impl Counts {
 }
 
 impl SqsDeadLetters {
-    /// The one at `url`, whose dead letters came from the queue at `queue_url`.
+    /// Creates a reader of the queue at `url`, whose dead letters came from the queue at
+    /// `queue_url`.
     pub fn new(
         config: &aws_types::SdkConfig,
         url: impl Into<String>,
@@ -68,8 +69,8 @@ impl SqsDeadLetters {
         Self { client: Client::new(config), url, queue_url, ledger }
     }
 
-    /// Nothing is received without the right to give it back: without it the dead letters would be
-    /// hidden from all receivers for two minutes.
+    /// Receives all dead letters. Checks first that they can be made visible again: without the
+    /// permission they would be hidden from all receivers for two minutes.
     async fn hold_all(&self, now: Timestamp) -> Result<HeldDeadLetters, QueueError> {
         self.check_may_give_back().await?;
         let before = self.counts().await?;
@@ -86,19 +87,19 @@ impl SqsDeadLetters {
         let after = match after.await {
             Ok(after) => after,
             Err(error) => {
-                // The first error is the one that says why.
+                // The first error is the cause.
                 let _ = self.change_visibilities(&held, 0).await;
                 return Err(error);
             }
         };
-        // A count lags behind what was just sent or deleted; both are seldom wrong in the same way.
+        // The counts lag behind sends and deletes; the lower one is more likely to be right.
         let count = before.total().min(after.total()).saturating_sub(held.len());
         let longest = after.visibility_timeout.max(Duration::from_secs(HOLD_SECONDS.into()));
         let elsewhere = Elsewhere { count, until: now.plus(longest) };
         Ok(HeldDeadLetters { held, elsewhere: (count > 0).then_some(elsewhere) })
     }
 
-    /// By when it was sent, and its id.
+    /// Receives into `held`, ordered by sent time and id.
     async fn hold_into(
         &self,
         held: &mut BTreeMap<(i64, String), HeldDeadLetter>,
@@ -116,14 +117,14 @@ impl SqsDeadLetters {
                 let (sent, one) = read(message);
                 has_new |= held.insert((sent, one.letter.id.clone()), one).is_none();
             }
-            // Those of the beginning are visible again: everything was seen.
+            // The first messages are visible again: all were received.
             if !has_new {
                 return Ok(());
             }
         }
     }
 
-    /// Asks for what every look needs afterwards, with a handle that is none.
+    /// Checks the permission to change visibilities, with an invalid receipt handle.
     async fn check_may_give_back(&self) -> Result<(), QueueError> {
         match self.change_visibility(NO_HANDLE, 0).await {
             Err(error) if is_denied(&error) || error.as_service_error().is_none() => {
@@ -162,7 +163,8 @@ impl SqsDeadLetters {
         })
     }
 
-    /// Waits for a second: without that SQS asks a part of its machines only.
+    /// Receives with a wait of one second: without long polling SQS queries only a subset of its
+    /// servers.
     async fn receive(&self) -> Result<Vec<Message>, QueueError> {
         let answer = self
             .client
@@ -179,7 +181,7 @@ impl SqsDeadLetters {
         Ok(answer.messages.unwrap_or_default())
     }
 
-    /// Whether the dead letter is still held by us; if so, for long enough to do something with it.
+    /// Returns whether the dead letter is still held by this receiver, and extends the hold.
     async fn is_ours(&self, held: &HeldDeadLetter) -> Result<bool, QueueError> {
         match self.change_visibility(&held.receipt, HOLD_SECONDS.into()).await {
             Ok(()) => Ok(true),
@@ -207,7 +209,7 @@ impl SqsDeadLetters {
             let answer = call.set_entries(Some(entries)).send().await;
             let answer = answer
                 .map_err(|error| QueueError(describe("sqs:ChangeMessageVisibility", &error)))?;
-            // A dead letter that was put back or taken out meanwhile has no handle any more.
+            // The handle of a dead letter that was redriven or deleted meanwhile is invalid.
             let failed = answer.failed().iter().find(|failed| !failed.sender_fault());
             if let Some(failed) = failed {
                 let text = format!("a dead letter's visibility was not changed: {}", failed.code());
@@ -239,7 +241,7 @@ impl SqsDeadLetters {
         Ok(())
     }
 
-    /// A dead letter that SQS moved by itself carries no reason: the ledger has it.
+    /// Adds the reason from the ledger to a dead letter that SQS moved by itself.
     async fn add_reason(&self, letter: &mut StoredDeadLetter) -> Result<(), QueueError> {
         let request = Request::parse(&letter.body);
         let (None, Ok(request)) = (&letter.last_failure, request) else { return Ok(()) };
@@ -258,18 +260,18 @@ impl DeadLetterQueue for SqsDeadLetters {
         Box::pin(async move { Ok(self.hold_all(now).await?) })
     }
 
-    /// For another two minutes, before they are visible again.
+    /// Hides them for another two minutes.
     fn hold_longer<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.change_visibilities(letters, HOLD_SECONDS.into()).await?) })
     }
 
-    /// So that others see them at once.
+    /// Makes them visible at once.
     fn give_back<'a>(&'a self, letters: &'a [HeldDeadLetter]) -> StoreFuture<'a, ()> {
         Box::pin(async move { Ok(self.change_visibilities(letters, 0).await?) })
     }
 
-    /// Sends it to the queue, and then deletes it here: a crash between the two leaves it in both,
-    /// and what it asks for is done once all the same.
+    /// Sends the message to the queue, then deletes it here. A crash between the two leaves it in
+    /// both queues; the request is still executed once.
     fn redrive<'a>(&'a self, letter: &'a HeldDeadLetter) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let is_ours = self.is_ours(letter).await?;
@@ -298,7 +300,7 @@ impl DeadLetterQueue for SqsDeadLetters {
     }
 }
 
-/// A dead letter, and when it was sent.
+/// Returns a dead letter and its sent time.
 fn read(message: Message) -> (i64, HeldDeadLetter) {
     let attributes = message.message_attributes.unwrap_or_default();
     let text = |name: &str| attributes.get(name).and_then(|value| value.string_value.clone());
@@ -321,7 +323,7 @@ fn read(message: Message) -> (i64, HeldDeadLetter) {
     (sent, HeldDeadLetter { letter, receipt: message.receipt_handle.unwrap_or_default() })
 }
 
-/// Whether a handle is of no use any more: another receiver has the dead letter by now.
+/// Returns whether the handle is invalid: another receiver has the dead letter.
 fn is_gone(error: &ChangeMessageVisibilityError) -> bool {
     error.is_message_not_inflight() || error.is_receipt_handle_is_invalid()
 }

@@ -24,12 +24,12 @@ use super::item::{
     timestamp, unreadable,
 };
 
-/// A request may be claimed when it was not yet, when it failed, or when the last lease is void.
-/// The expiry stands in the condition: DynamoDB's own deletion of old items is days late.
+/// A request can be claimed if it is new, has failed, or its lease expired. The condition checks
+/// the expiry, because DynamoDB deletes expired items days late.
 const CLAIMABLE: &str = "attribute_not_exists(pk) OR (v = :v AND (#state = :failed \
      OR (#state = :running AND lease_until <= :now)))";
 
-/// The writer must hold the lease, now.
+/// The lease is held and has not expired.
 const HELD: &str = "#state = :running AND #lease = :me AND lease_until > :now";
 
 /// The ledger in one DynamoDB table with the string key `pk`.
@@ -41,7 +41,7 @@ pub struct DynamoLedger {
 }
 
 impl DynamoLedger {
-    /// The ledger in `table`.
+    /// Creates a ledger over `table`.
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
         Self { client: Client::new(config), table: table.into(), effects: Arc::default() }
     }
@@ -98,8 +98,8 @@ impl Claim for DynamoLedger {
     }
 }
 
-/// The old item says why the claim was refused; that of our own claim, sent again after its answer
-/// was lost, is no refusal.
+/// Returns why the claim was rejected, from the old item. If the lease is this claim's own, the SDK
+/// has repeated a call whose answer was lost, and the claim succeeded.
 fn refused(
     error: &SdkError<UpdateItemError>,
     lease: &Lease,
@@ -134,8 +134,8 @@ impl RecordEffect for DynamoLedger {
 }
 
 impl DynamoLedger {
-    /// All of them with one update, whose price is the size of the item and not that of what is
-    /// added.
+    /// Records all effects with one update: DynamoDB charges for the item's size, not for the added
+    /// part.
     async fn write_effects(
         &self,
         request: &RequestKey,
@@ -143,7 +143,7 @@ impl DynamoLedger {
         effects: Vec<(EffectKey, Effect)>,
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
-        // The lease is held when the last of them ended, and not only when the first did.
+        // The lease must be held at the end of the last effect, not only of the first.
         let now = effects.iter().map(|(_, effect)| effect.at).fold(now, Timestamp::max);
         let mut update = self
             .client
@@ -176,7 +176,7 @@ impl DynamoLedger {
     }
 }
 
-/// Whether the condition of the update did not hold.
+/// Returns whether the condition of the update failed.
 pub(super) fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
@@ -236,7 +236,7 @@ impl Complete for DynamoLedger {
             Ok(_) => Ok(Ok(())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    // The SDK sends a call again whose answer was lost.
+                    // The SDK repeats a call whose answer was lost.
                     let old = refused.item();
                     let is_ours =
                         old.is_some_and(|old| completed_by(old, lease_id, completion, now));
@@ -256,7 +256,7 @@ const fn end_state(completion: &Completion) -> &'static str {
     }
 }
 
-/// Whether the item is as this completion left it.
+/// Returns whether the item is in the state after this completion.
 fn completed_by(item: &Item, lease_id: &LeaseId, completion: &Completion, now: Timestamp) -> bool {
     let is = |name: &str, at: Timestamp| timestamp(item, name).is_ok_and(|found| found == at);
     let is_as_left = match completion {
@@ -310,8 +310,8 @@ impl FileAudit for DynamoLedger {
 }
 
 impl DynamoLedger {
-    /// Adds to the request what its source said of it. An attempt that did not get that far leaves
-    /// what is there.
+    /// Adds the source's data to the request. An attempt that ended before reading it leaves
+    /// earlier data unchanged.
     async fn describe_request(
         &self,
         request: &RequestKey,
@@ -401,7 +401,7 @@ fn taken(item: &Item) -> Result<Claimed, LedgerError> {
     Ok(Claimed { attempt: attempt(item)?, effects: effects(item)?, retry: retry(item)? })
 }
 
-/// What the last attempt that ended left, as JSON.
+/// Reads what the last attempt left, as JSON.
 pub(super) fn retry(item: &Item) -> Result<Option<RetryState>, LedgerError> {
     if !item.contains_key("retry") {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! Effects of one request that end while another is being recorded are recorded together.
+//! Batches effects of one request: effects that end during a write are recorded by the next one.
 //!
-//! All stand in the item of their request, and DynamoDB takes 1,000 units a second of one item, a
-//! KiB each: one update per effect would be too much for a form of hundreds of devices.
+//! They are all in their request's item, and DynamoDB allows 1,000 write units a second per item,
+//! one per KiB: one update per effect would exceed this for a form with hundreds of devices.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,15 +11,15 @@ use greenlight_core::ledger::{Effect, EffectKey, LeaseId, LeaseLost};
 use greenlight_core::ports::LedgerError;
 use tokio::sync::oneshot;
 
-/// The largest number of effects in one update: DynamoDB takes update expressions of 4 KB, and each
-/// takes up to 70 bytes of it.
+/// The most effects in one update: DynamoDB allows update expressions of 4 KB, and an effect takes
+/// up to 70 bytes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 const MAX_EFFECTS_PER_UPDATE: usize = 48;
 
 type Recorded = Result<Result<(), LeaseLost>, LedgerError>;
 
-/// Who waits for a record, by request. A request with an entry here has a writer, which writes for
-/// those in it next.
+/// Effects that wait to be recorded, by request. An entry means that a writer is active, which
+/// records the waiting effects next.
 #[derive(Debug, Default)]
 pub(super) struct EffectsOfAMoment(Mutex<HashMap<(RequestKey, LeaseId), Vec<Waiting>>>);
 
@@ -30,7 +30,7 @@ struct Waiting {
     sender: oneshot::Sender<Recorded>,
 }
 
-/// A writer that is dropped leaves no other waiting for ever.
+/// Removes the entry when the writer is dropped, so that no effect waits for ever.
 struct Writing<'a> {
     effects: &'a EffectsOfAMoment,
     of: (RequestKey, LeaseId),
@@ -50,8 +50,7 @@ impl EffectsOfAMoment {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records an effect with `write`, or has it recorded by the present writer of the same
-    /// request.
+    /// Records an effect with `write`, or waits until the request's active writer has recorded it.
     pub(super) async fn record<W, F>(
         &self,
         request: &RequestKey,
@@ -88,7 +87,7 @@ impl EffectsOfAMoment {
 }
 
 impl Writing<'_> {
-    /// Until no one waits any more.
+    /// Records waiting effects until there are none.
     async fn write_for_others<W, F>(mut self, write: W)
     where
         W: Fn(Vec<(EffectKey, Effect)>) -> F,
@@ -103,7 +102,7 @@ impl Writing<'_> {
                 });
                 let line = line.unwrap_or_default();
                 if line.is_empty() {
-                    // While none can join: who comes now writes.
+                    // Under the lock no effect can join; the next one starts a new writer.
                     waiting.remove(&self.of);
                     self.is_over = true;
                     return;

@@ -1,16 +1,16 @@
-//! Where AWS is and who we are, as the Lambda environment says.
+//! Region and credentials from the Lambda environment.
 
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use thiserror::Error;
 
-/// An environment variable that is needed is not set.
+/// A required environment variable is not set.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("the environment variable {0} is not set or is empty")]
 pub struct MissingVariable(pub &'static str);
 
-/// The value of a variable that is needed.
+/// Returns the value of a required variable.
 ///
 /// # Errors
 /// [`MissingVariable`] when it is not set or is empty.
@@ -18,23 +18,24 @@ pub fn variable(name: &'static str) -> Result<String, MissingVariable> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or(MissingVariable(name))
 }
 
-/// How long to wait for AWS.
+/// Timeouts of AWS calls.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutConfig {
-    /// For a connection.
+    /// Of connecting.
     pub connect: Duration,
-    /// For one attempt.
+    /// Of one attempt.
     pub attempt: Duration,
-    /// For a call with all its attempts.
+    /// Of a call with all its attempts.
     pub operation: Duration,
-    /// How many attempts a call has.
+    /// The most attempts of a call.
     pub max_attempts: u32,
 }
 
 /// Region, credentials and endpoint.
+/// Region, credentials and endpoint.
 ///
-/// Lambda hands them over in the environment and never changes them during a process's life, so
-/// there is no chain of providers to walk and nothing to ask over the network.
+/// Lambda sets them in the environment and never changes them during a process's life, so no
+/// provider chain and no network call is needed.
 #[derive(Clone, Debug)]
 pub struct AwsEnvironment {
     pub(super) region: String,
@@ -43,7 +44,7 @@ pub struct AwsEnvironment {
 }
 
 impl AwsEnvironment {
-    /// With lasting credentials; `endpoint` is that of a local AWS.
+    /// Creates an environment with long-term credentials; `endpoint` is that of a local AWS.
     #[must_use]
     pub fn new(region: &str, key_id: &str, key: &str, endpoint: Option<&str>) -> Self {
         Self {

@@ -1,5 +1,5 @@
-//! The flows that the worker runs, kept in DynamoDB so that an operator's command can look at the
-//! deployed ones.
+//! The worker's flows, stored in DynamoDB so that the operator's command can read the deployed
+//! ones.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use greenlight_core::Timestamp;
@@ -15,10 +15,10 @@ use super::item::{new_item, number, text};
 const PK: &str = "config#current";
 
 impl DynamoLedger {
-    /// Keeps the flows that this worker runs, if they are others than those that are kept.
+    /// Stores the worker's flows, if they differ from the stored ones.
     ///
     /// # Errors
-    /// [`LedgerError`] when DynamoDB says no.
+    /// [`LedgerError`] when DynamoDB returns an error.
     pub async fn keep_flows(&self, flows: &DeployedFlows) -> Result<(), LedgerError> {
         let item = new_item(
             PK,
@@ -51,7 +51,7 @@ impl DynamoLedger {
         }
     }
 
-    /// The flows that the worker ran when it started last; `None` before its first start.
+    /// Returns the flows of the worker's last start; `None` before the first one.
     #[cfg(feature = "operator")]
     pub(super) async fn read_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
         let get = self.client.get_item().table_name(&self.table).key("pk", text(PK));

@@ -1,4 +1,4 @@
-//! What an operator asks of the ledger in DynamoDB: keys and one index, never a scan.
+//! The operator's queries over the ledger in DynamoDB: keys and one index, never a scan.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -21,16 +21,16 @@ use super::item::{
 };
 use super::{describe, pause_before};
 
-/// So many items DynamoDB gives by their keys in one call.
+/// The largest batch of keys in DynamoDB.
 const BATCH: usize = 100;
 
-/// So often they are asked for, less what was given.
+/// The most attempts of a batch; each requests only the unprocessed keys.
 const BATCH_TRIES: u32 = 6;
 
-/// So many days back recent requests are looked for.
+/// How many days back recent requests are searched.
 const DAYS_BACK: i64 = 14;
 
-/// Of an index: which part of it, and how much.
+/// A range of the index and the most items to return.
 struct Range {
     from: Timestamp,
     before: Timestamp,
@@ -62,7 +62,7 @@ impl AuditReader for DynamoLedger {
         })
     }
 
-    /// As far as two weeks back.
+    /// Searches up to two weeks back.
     fn recent_requests(
         &self,
         at_most: usize,
@@ -90,7 +90,7 @@ impl AuditReader for DynamoLedger {
     ) -> StoreFuture<'_, Vec<RequestHistory>> {
         Box::pin(async move {
             let mut keys = BTreeSet::new();
-            // No queue keeps a message for longer; what is left over from before is not read.
+            // No queue keeps a message for longer; older items are stale.
             let from = now.minus(Duration::from_hours(24 * DAYS_BACK.unsigned_abs()));
             let soonest = Range { from, is_newest_first: false, ..Range::newest(at_most) };
             for item in self.query(WAITING, &soonest).await? {
@@ -166,7 +166,7 @@ impl GrantStore for DynamoLedger {
 }
 
 impl DynamoLedger {
-    /// Keeps a dead letter that an operator discards, with the reason.
+    /// Stores a dead letter that an operator discards, with the reason.
     pub(super) async fn keep_discarded(
         &self,
         letter: &StoredDeadLetter,
@@ -191,7 +191,7 @@ impl DynamoLedger {
         Ok(())
     }
 
-    /// Items of the index under `gsi_pk`, in the order that the range asks for.
+    /// Returns items of the index under `gsi_pk`, in the order of the range.
     async fn query(&self, gsi_pk: &str, range: &Range) -> Result<Vec<Item>, LedgerError> {
         let mut items = Vec::new();
         let mut start: Option<Item> = None;
@@ -221,7 +221,7 @@ impl DynamoLedger {
         Ok(items)
     }
 
-    /// The requests with these keys, newest first; what is not there is left out.
+    /// Returns the requests with these keys, newest first; skips missing ones.
     async fn histories(
         &self,
         keys: impl IntoIterator<Item = String>,
@@ -234,7 +234,7 @@ impl DynamoLedger {
         Ok(histories)
     }
 
-    /// The items with these keys; what is not there is left out.
+    /// Returns the items with these keys; skips missing ones.
     async fn get_all(
         &self,
         keys: impl IntoIterator<Item = String>,

@@ -12,7 +12,7 @@
 //! | `discarded#MESSAGE` | a dead letter that was discarded | `discarded`, when |
 
 //!
-//! Each item has its version in `v`. Items of another version are refused, and never changed.
+//! Each item has its version in `v`. Items of another version are rejected and never changed.
 
 use std::collections::HashMap;
 
@@ -63,7 +63,7 @@ pub(super) fn new_item<const N: usize>(
     key.into_iter().chain(attributes).collect()
 }
 
-/// Refuses an item that another version of greenlight wrote.
+/// Rejects an item that another version of greenlight wrote.
 pub(super) fn check_version(item: &Item) -> Result<(), LedgerError> {
     let found = item.get("v").and_then(|value| value.as_n().ok());
     if found.is_some_and(|found| *found == VERSION.to_string()) {
@@ -85,7 +85,7 @@ pub(super) fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// Seconds since the Unix epoch, as DynamoDB's time to live wants them.
+/// Returns seconds since the Unix epoch, as DynamoDB's time to live needs them.
 pub(super) fn expiry(now: Timestamp) -> AttributeValue {
     number(now.plus(REMEMBERED_FOR).as_seconds())
 }

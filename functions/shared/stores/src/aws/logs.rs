@@ -1,13 +1,12 @@
-//! A function's log, as Lambda's logging controls say.
+//! Logging of a function, by Lambda's logging controls.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html>
 
 use tracing::level_filters::LevelFilter;
 
-/// Writes what is logged to the standard output, one line each, from now on: as JSON where
-/// `AWS_LAMBDA_LOG_FORMAT` says so, at the level of `AWS_LAMBDA_LOG_LEVEL` or else `RUST_LOG` or
-/// else `INFO`.
+/// Logs to standard output, one line per event: as JSON if `AWS_LAMBDA_LOG_FORMAT` is `JSON`, at
+/// the level of `AWS_LAMBDA_LOG_LEVEL`, else `RUST_LOG`, else `INFO`.
 ///
-/// One level for all: a filter per module would bring a regular-expression engine into the
+/// One level for all modules: a filter per module would add a regular-expression engine to the
 /// receiver.
 pub fn log_to_stdout() {
     let variable = |name| std::env::var(name).ok();
@@ -19,7 +18,7 @@ pub fn log_to_stdout() {
     if is_json { log.json().init() } else { log.init() }
 }
 
-/// Lambda has one level more than the log: FATAL.
+/// Lambda has an additional level FATAL.
 fn level_filter(level: &str) -> Option<LevelFilter> {
     let is_fatal = level.eq_ignore_ascii_case("fatal");
     if is_fatal { Some(LevelFilter::ERROR) } else { level.parse().ok() }

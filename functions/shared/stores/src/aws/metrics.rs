@@ -1,5 +1,5 @@
-//! Figures in CloudWatch's embedded metric format: a JSON line on standard output, which Lambda
-//! hands to CloudWatch Logs, which makes metrics of it. Nothing is called.
+//! Metrics in CloudWatch's embedded metric format: JSON lines on standard output, from which
+//! CloudWatch Logs extracts the metrics without an API call.
 //!
 //! Format: "Embedded metric format specification" in the CloudWatch user guide.
 
@@ -11,25 +11,25 @@ use serde_json::{Map, json};
 
 use crate::SystemClock;
 
-/// The namespace of all figures.
+/// The namespace of all metrics.
 const NAMESPACE: &str = "greenlight";
 
-/// Writes figures to standard output.
+/// Writes metrics to standard output.
 #[derive(Clone, Debug)]
 pub struct EmbeddedMetrics {
     function: String,
 }
 
 impl EmbeddedMetrics {
-    /// Of this function, as Lambda names it.
+    /// The function's name, from Lambda's environment.
     #[must_use]
     pub fn of_this_function() -> Metrics {
         let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
         std::sync::Arc::new(Self { function })
     }
 
-    /// The line. One set of dimensions per label, and one without: alarms add nothing up, and every
-    /// set is a metric that costs.
+    /// Returns the line. One set of dimensions per label, and one without: alarms do not sum over
+    /// dimensions, and every set is a metric with a price.
     fn line(&self, metric: &Metric<'_>, now: i64) -> String {
         let (value, unit) = match metric.value {
             Value::Once => (1, "Count"),
@@ -61,7 +61,7 @@ impl EmbeddedMetrics {
 impl Measure for EmbeddedMetrics {
     fn measure(&self, metric: &Metric<'_>) {
         let line = self.line(metric, SystemClock.now().as_millis());
-        // Our output is closed: there is no reader of figures.
+        // Standard output is closed: there is no reader of the metrics.
         let _ = writeln!(std::io::stdout().lock(), "{line}");
     }
 }

@@ -57,7 +57,7 @@ use sdk::describe;
 #[cfg(feature = "operator")]
 use sdk::is_denied;
 
-/// Waits before try `number` (the first is 0) of what AWS took in part only.
+/// Waits before attempt `number` (the first is 0) of a batch that AWS processed in part.
 #[cfg(feature = "dynamodb")]
 async fn pause_before(number: u32) {
     if number > 0 {

@@ -1,4 +1,4 @@
-//! The AWS SDK, set up from the environment.
+//! Configuration of the AWS SDK from the environment.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use aws_types::region::Region;
 
 use super::{AwsEnvironment, TimeoutConfig};
 
-/// What the clients of all services share: clients with the same `connect` in their
-/// [`TimeoutConfig`] share their connections, too.
+/// Shared by the clients of all services: clients with the same `connect` in their
+/// [`TimeoutConfig`] also share connections.
 #[derive(Clone, Debug)]
 pub struct Sdk {
     environment: AwsEnvironment,
-    /// One for all services: the roots of trust are read and the TLS set-up is made once.
+    /// One for all services: root certificates and TLS are set up once.
     http: SharedHttpClient,
 }
 
 impl Sdk {
-    /// Asks AWS where `environment` says, and as whom it says.
+    /// Uses region, endpoint and credentials of `environment`.
     #[must_use]
     pub fn new(environment: AwsEnvironment) -> Self {
         let http = aws_smithy_http_client::Builder::new()
@@ -35,7 +35,7 @@ impl Sdk {
         Self { environment, http }
     }
 
-    /// The configuration of a client that waits as long as `timeouts` says.
+    /// Returns the configuration of a client with these timeouts.
     #[must_use]
     pub fn config(&self, timeouts: TimeoutConfig) -> SdkConfig {
         let AwsEnvironment { region, credentials, endpoint } = self.environment.clone();
@@ -43,7 +43,7 @@ impl Sdk {
             .connect_timeout(timeouts.connect)
             .operation_attempt_timeout(timeouts.attempt)
             .operation_timeout(timeouts.operation);
-        // A back-off of seconds, which is the default, would outlast each of these timeouts.
+        // The default back-off takes seconds, which would exceed each of these timeouts.
         let retries = RetryConfig::standard()
             .with_max_attempts(timeouts.max_attempts)
             .with_initial_backoff(Duration::from_millis(50))
@@ -60,16 +60,16 @@ impl Sdk {
     }
 }
 
-/// Codes with which services of AWS say that a policy does not allow a call.
+/// AWS error codes for a call that a policy does not allow.
 const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
 
-/// Whether a policy does not allow the call.
+/// Returns whether a policy denies the call.
 pub(super) fn is_denied<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.as_service_error().and_then(E::code).is_some_and(|code| DENIED.contains(&code))
 }
 
-/// What went wrong with the call that needs the IAM action `action`, in a few words and without the
-/// request. An action that is not allowed is named: not every service says which one it is.
+/// Describes the failure of the call that needs the IAM action `action`, without the request. A
+/// denied action is named, because not every service names it.
 pub(super) fn describe<E: ProvideErrorMetadata, R>(
     action: &'static str,
     error: &SdkError<E, R>,

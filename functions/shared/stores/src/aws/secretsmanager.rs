@@ -14,23 +14,23 @@ pub struct SecretsManager {
 }
 
 impl SecretsManager {
-    /// The secret with the name or ARN `secret_id`.
+    /// Creates a store for the secret with the name or ARN `secret_id`.
     pub fn new(config: &aws_types::SdkConfig, secret_id: impl Into<String>) -> Self {
         Self { client: Client::new(config), secret_id: secret_id.into() }
     }
 }
 
 impl SecretsManager {
-    /// Its name or ARN.
+    /// Returns its name or ARN.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.secret_id
     }
 
-    /// Puts another document in, as the current version of the secret.
+    /// Writes another document as the current version of the secret.
     ///
     /// # Errors
-    /// [`SecretError::Unavailable`] when Secrets Manager says no.
+    /// [`SecretError::Unavailable`] when Secrets Manager returns an error.
     pub async fn put(&self, document: &str) -> Result<(), SecretError> {
         self.client
             .put_secret_value()

@@ -17,7 +17,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at `url`.
+    /// Creates a client of the queue at `url`.
     pub fn new(config: &aws_types::SdkConfig, url: impl Into<String>) -> Self {
         Self { client: Client::new(config), url: url.into() }
     }
@@ -42,7 +42,8 @@ impl ChangeVisibility for SqsQueue {
         receipt_handle: &str,
         after: Duration,
     ) -> Result<(), QueueError> {
-        // SQS counts in whole seconds, up to 12 hours from the receive, which was some time ago.
+        // SQS takes whole seconds, and limits the visibility to 12 hours from the receive, which
+        // was earlier.
         let seconds = after.as_millis().div_ceil(1000).min(42_600);
         self.client
             .change_message_visibility()
@@ -57,7 +58,8 @@ impl ChangeVisibility for SqsQueue {
 }
 
 impl SendDeadLetter for SqsQueue {
-    /// The body as it came; class, reason, target, receive count and times as message attributes.
+    /// Sends the body unchanged; class, reason, target, receive count and times as message
+    /// attributes.
     async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         let text = |value: &str| attribute("String", value);
         let number = |value: String| attribute("Number", value);

@@ -14,22 +14,22 @@ pub struct Stack {
     parameters: HashMap<String, String>,
 }
 
-/// The stack cannot be found or looked into.
+/// Why a stack cannot be read.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StackError {
-    /// CloudFormation says no.
+    /// CloudFormation returned an error.
     #[error("the stack `{stack}` cannot be described in {region}, profile {profile}: {cause}")]
     NotDescribed {
         /// The stack.
         stack: String,
         /// The region that was asked.
         region: String,
-        /// The profile whose credentials were used, `default` if none was named.
+        /// The profile of the credentials, `default` if none was named.
         profile: String,
-        /// What it said.
+        /// The error.
         cause: String,
     },
-    /// It has no such output.
+    /// The template has no such output.
     #[error("the stack `{stack}` puts no {output} out: is it one of greenlight's?")]
     NoOutput {
         /// The stack.
@@ -40,10 +40,10 @@ pub enum StackError {
 }
 
 impl Stack {
-    /// The stack of that name.
+    /// Reads the stack of that name.
     ///
     /// # Errors
-    /// [`StackError::NotDescribed`] when there is none, or it may not be looked at.
+    /// [`StackError::NotDescribed`] when it does not exist, or the permission is missing.
     pub async fn find(
         config: &aws_types::SdkConfig,
         name: &str,
@@ -72,13 +72,13 @@ impl Stack {
         Ok(Self { name: name.to_owned(), outputs, parameters: parameters.collect() })
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// An output of the template.
+    /// Returns an output of the template.
     ///
     /// # Errors
     /// [`StackError::NoOutput`] when it has none of that name.
@@ -87,7 +87,7 @@ impl Stack {
         found.ok_or_else(|| StackError::NoOutput { stack: self.name.clone(), output })
     }
 
-    /// The parameters of the template, as they were deployed.
+    /// Returns the deployed parameters of the template.
     #[must_use]
     pub const fn parameters(&self) -> &HashMap<String, String> {
         &self.parameters

@@ -1,4 +1,4 @@
-//! How full the queues of a stack are, and how an operator starts requests there.
+//! Depth of a stack's queues, and sending requests to them for an operator.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use super::dynamodb::DynamoLedger;
 use super::sqs::SqsQueue;
 use super::{describe, is_denied};
 
-/// CloudWatch's figures are some minutes late.
+/// CloudWatch's metrics are some minutes late.
 const AGE_WITHIN: Duration = Duration::from_mins(15);
 
 /// Queue and dead-letter queue of a stack, as SQS and CloudWatch count them.
@@ -26,14 +26,14 @@ pub struct StackQueues {
     dead_letters_url: String,
 }
 
-/// How full a queue is; SQS says "approximate" of all of it.
+/// Depth of a queue; all of SQS's counts are approximate.
 struct Counts {
     waiting: u64,
     in_flight: u64,
 }
 
 impl StackQueues {
-    /// The queues at these URLs.
+    /// Creates a reader of the queues at these URLs.
     pub fn new(
         config: &aws_types::SdkConfig,
         queue_url: impl Into<String>,
@@ -63,8 +63,8 @@ impl StackQueues {
         Ok(Counts { waiting: count(Visible) + count(Delayed), in_flight: count(Hidden) })
     }
 
-    /// How long the oldest message is in the queue, by CloudWatch, which is minutes behind. `None`
-    /// when it has no figure, or does not answer; an error when these credentials may not ask.
+    /// Returns the age of the oldest message by CloudWatch, which is minutes late. `None` when it
+    /// has no data or does not answer; an error when the credentials lack the permission.
     async fn oldest(&self) -> Result<Option<Duration>, QueueError> {
         let name = self.queue_url.rsplit('/').next().unwrap_or(&self.queue_url);
         let queue = Dimension::builder().name("QueueName").value(name).build();

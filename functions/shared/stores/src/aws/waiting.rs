@@ -1,6 +1,5 @@
-//! Requests that wait for their next attempt, in DynamoDB: an item for each, so that they are found
-//! without going through all requests. An item that outlived its wait does no harm, as the request
-//! itself says how it stands.
+//! Requests that wait for their next attempt, in DynamoDB: an item each, so that they are found
+//! without a scan. A stale item does no harm, because the request's own item has the current state.
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use greenlight_core::ports::LedgerError;
@@ -12,7 +11,7 @@ use super::dynamodb::DynamoLedger;
 use super::item::{GSI_PK, GSI_SK, WAITING, expiry, new_item, number, text};
 
 impl DynamoLedger {
-    /// Files a request under its next attempt.
+    /// Stores a request under its next attempt.
     pub(super) async fn put_waiting(
         &self,
         request: &Request,
@@ -33,8 +32,8 @@ impl DynamoLedger {
         Ok(())
     }
 
-    /// Takes a request that ended out again. A batch of one: the worker may write batches, and
-    /// needs no right to delete items beside it.
+    /// Deletes the item of a request that ended, as a batch of one: the worker has the permission
+    /// for batches, and so needs none for single deletes.
     pub(super) async fn delete_waiting(&self, request: &RequestKey) -> Result<(), LedgerError> {
         let delete = DeleteRequest::builder().key("pk", text(&pk(request))).build();
         let delete = delete.map_err(|error| LedgerError(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! What an attempt found out, filed so that its request can be found.
+//! Index rows by which an operator finds the requests of an attempt.
 
 use greenlight_core::Request;
 use greenlight_core::audit::{AttemptRecord, Change, Subject};
@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::failed;
 
-/// Files what a request can be found by, and who has its devices. Filed again it is as it was.
+/// Writes the lookup rows of a request and the grants of its devices. Idempotent.
 pub(super) async fn file(
     connection: &mut SqliteConnection,
     request: &Request,
@@ -22,7 +22,7 @@ pub(super) async fn file(
     Ok(())
 }
 
-/// Files what a request can be found by.
+/// Writes the lookup rows of a request.
 pub(super) async fn file_under(
     connection: &mut SqliteConnection,
     subject: &Subject,
@@ -38,8 +38,8 @@ pub(super) async fn file_under(
     Ok(())
 }
 
-/// A grant is that of the first approval, and one that was ended is granted anew by a later effect
-/// only: an attempt that is late changes nothing.
+/// Grants or revokes. A grant keeps the time of its first approval; only a later effect renews a
+/// revoked grant, so that a late attempt changes nothing.
 async fn change_grant(
     connection: &mut SqliteConnection,
     request: &Request,

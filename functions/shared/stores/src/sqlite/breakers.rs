@@ -1,4 +1,4 @@
-//! The circuit breakers of one machine.
+//! The circuit breakers in SQLite.
 
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ports::{KeepBreakers, LedgerError};

@@ -1,4 +1,4 @@
-//! The flows that `greenlight serve` runs, kept so that an operator's command can look at them.
+//! The flows of `greenlight serve`, stored so that the operator's command can read them.
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::DeployedFlows;
@@ -7,10 +7,10 @@ use greenlight_core::ports::LedgerError;
 use super::{Database, failed};
 
 impl Database {
-    /// Keeps the flows that this process runs, if they are others than those that are kept.
+    /// Stores the flows of this process, if they differ from the stored ones.
     ///
     /// # Errors
-    /// [`LedgerError`] when SQLite says no.
+    /// [`LedgerError`] when SQLite returns an error.
     pub async fn keep_flows(&self, flows: &DeployedFlows) -> Result<(), LedgerError> {
         sqlx::query(
             "INSERT INTO flows (id, text, connectors, since) VALUES (1, ?, ?, ?)
@@ -27,7 +27,7 @@ impl Database {
         Ok(())
     }
 
-    /// The flows that `serve` ran when it started last; `None` before its first start.
+    /// Returns the flows of the last start of `serve`; `None` before the first one.
     pub(super) async fn read_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
         let row: Option<(String, String, i64)> =
             sqlx::query_as("SELECT text, connectors, since FROM flows")

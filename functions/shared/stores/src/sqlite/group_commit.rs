@@ -1,8 +1,8 @@
-//! Group commit: writes at the same time share a commit, as a disk takes longer to be sure of one
-//! than of what is in it.
+//! Group commit: concurrent writes share a commit, because synchronising the disk takes longer than
+//! the writes themselves.
 //!
-//! No write is reported before the commit that holds it. A write that fails takes nothing else with
-//! it.
+//! A write is reported only after its commit. A failed write does not affect the others of its
+//! commit.
 
 use std::panic::AssertUnwindSafe;
 
@@ -14,39 +14,39 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failed;
 
-/// So many messages share a commit at most.
+/// The most messages in a commit.
 const MESSAGES: usize = 256;
 
-/// So many other writes share a commit, where there is no message.
+/// The most other writes in a commit without messages.
 const OTHERS: usize = 64;
 
-/// And so many, where there are: Feishu waits three seconds for an answer, and no sender waits for
-/// the rest.
+/// The most other writes in a commit with messages: Feishu waits three seconds for an answer, while
+/// other writes can wait.
 const OTHERS_BESIDE_MESSAGES: usize = 4;
 
-/// Writes in the background, as long as there is a clone of it.
+/// Writes in the background, as long as a clone of it exists.
 #[derive(Clone, Debug)]
 pub(super) struct GroupCommit {
     messages: mpsc::Sender<Message>,
     others: mpsc::Sender<Box<dyn Job>>,
 }
 
-/// A message for the queue: all of a commit go in with one statement.
+/// A message for the queue: one statement inserts all messages of a commit.
 #[derive(Debug)]
 struct Message {
     body: String,
     sender: oneshot::Sender<Result<(), LedgerError>>,
 }
 
-/// A write, whatever comes of it.
+/// A write with any type of result.
 trait Job: Send {
-    /// Writes. `false` when it failed, and what it wrote must be taken back.
+    /// Executes the write. Returns `false` on failure; the savepoint is then rolled back.
     fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
     /// Reports the result to the caller.
     fn answer(self: Box<Self>, committed: Result<(), LedgerError>);
 }
 
-/// A write, and who waits for it.
+/// A write, and the channel to its caller.
 struct Asked<T, W> {
     work: Option<W>,
     result: Option<Result<T, LedgerError>>,
@@ -61,7 +61,7 @@ where
     fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
         async move {
             let Some(work) = self.work.take() else { return false };
-            // A panic must not end the writing of everybody else.
+            // A panic in one write must not stop the writer for the others.
             let result = AssertUnwindSafe(work(connection)).catch_unwind().await;
             let result = result.unwrap_or_else(|_| Err(failed("a write panicked")));
             self.result.insert(result).is_ok()
@@ -80,7 +80,7 @@ fn closed() -> LedgerError {
 }
 
 impl GroupCommit {
-    /// Writes over `pool`.
+    /// Starts a writer over `pool`.
     pub(super) fn over(pool: SqlitePool) -> Self {
         let (messages, arrived_messages) = mpsc::channel(MESSAGES);
         let (others, arrived_others) = mpsc::channel(OTHERS);
@@ -94,14 +94,14 @@ impl GroupCommit {
         Self { messages, others }
     }
 
-    /// Puts a message into the queue.
+    /// Adds a message to the queue.
     pub(super) async fn message(&self, body: String) -> Result<(), LedgerError> {
         let (sender, receiver) = oneshot::channel();
         self.messages.send(Message { body, sender }).await.map_err(|_| closed())?;
         receiver.await.map_err(|_| closed())?
     }
 
-    /// Does `work` as if it were alone: all of it, or nothing.
+    /// Runs `work` atomically.
     pub(super) async fn write<T, W>(&self, work: W) -> Result<T, LedgerError>
     where
         T: Send + 'static,
@@ -116,14 +116,14 @@ impl GroupCommit {
     }
 }
 
-/// Who waits, in two lines.
+/// The two queues of waiting writes.
 struct Arrived {
     messages: mpsc::Receiver<Message>,
     others: mpsc::Receiver<Box<dyn Job>>,
 }
 
 impl Arrived {
-    /// The heads of both lines, once there is a write. `None` when none will come any more.
+    /// Waits for a write and returns the next commit. `None` when all senders are dropped.
     async fn next(&mut self) -> Option<Commit> {
         let mut commit = Commit::default();
         tokio::select! {
@@ -146,7 +146,7 @@ impl Arrived {
     }
 }
 
-/// What shares a commit.
+/// The writes of one commit.
 #[derive(Default)]
 struct Commit {
     messages: Vec<Message>,
@@ -177,7 +177,7 @@ impl Commit {
 
     fn answer(self, committed: &Result<(), LedgerError>) {
         for message in self.messages {
-            // A caller that is gone got no answer, and sends it again.
+            // A caller that was cancelled got no answer, and sends the message again.
             drop(message.sender.send(committed.clone()));
         }
         for job in self.others {
@@ -240,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_told_of_what_was_not_committed() {
         let database = Database::in_memory().await.unwrap();
-        // A deferred constraint is looked at when the transaction ends.
+        // A deferred constraint is checked at the commit.
         sqlx::raw_sql(
             "PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER REFERENCES queue DEFERRABLE INITIALLY DEFERRED)",
         )
@@ -261,8 +261,7 @@ mod tests {
         assert_eq!(bodies(&database).await, ["b"]);
     }
 
-    /// How many commits a write-ahead log holds: the frames that say how large the database is
-    /// after them.
+    /// Counts the commits of a write-ahead log: the frames with a database size.
     /// <https://sqlite.org/fileformat2.html#the_write_ahead_log>
     fn commits(log: &[u8]) -> usize {
         let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());

@@ -1,4 +1,4 @@
-//! What an operator asks of the ledger of one machine.
+//! The operator's queries over the ledger in SQLite.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{Database, failed};
 
-/// From a row of the table `requests`.
+/// Parses a row of the table `requests`.
 fn history(row: &SqliteRow) -> Result<RequestHistory, LedgerError> {
     let text = |name: &str| row.try_get::<Option<String>, _>(name).map_err(failed);
     let moment = |name: &str| {
@@ -60,7 +60,7 @@ const SINCE: &str = "SELECT (SELECT key FROM json_each(record, '$.state')) AS st
 
 const GRANTS: &str = "SELECT * FROM grants WHERE is_held = 1 AND at < ? ORDER BY at DESC LIMIT ?";
 
-// Without the `+` SQLite would go through all that are held.
+// Without the `+` SQLite would scan all held grants.
 const GRANTS_OF: &str = "SELECT * FROM grants WHERE +is_held = 1
      AND (target, device) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 
@@ -192,7 +192,7 @@ impl Database {
     }
 }
 
-/// From a row of the table `grants`.
+/// Parses a row of the table `grants`.
 fn grant(row: &SqliteRow) -> Result<Grant, LedgerError> {
     let text = |name: &str| row.try_get::<String, _>(name).map_err(failed);
     Ok(Grant {
@@ -208,7 +208,7 @@ fn grant(row: &SqliteRow) -> Result<Grant, LedgerError> {
 mod tests {
     use super::*;
 
-    /// A ledger of 100,000 requests is asked as quickly as one of ten.
+    /// Queries over 100,000 requests are as fast as over ten: they use indexes.
     #[tokio::test]
     async fn no_question_goes_through_a_whole_table() {
         let database = Database::in_memory().await.unwrap();

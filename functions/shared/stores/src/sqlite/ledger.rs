@@ -1,4 +1,4 @@
-//! The ledger of one machine: the state machine itself, inside a transaction.
+//! The ledger in SQLite: runs the state machine inside a transaction.
 
 use futures_util::FutureExt;
 use greenlight_core::audit::{AttemptRecord, LastFailure, Subject};
@@ -12,12 +12,12 @@ use sqlx::SqliteConnection;
 
 use super::{Database, attempt_records, failed};
 
-/// What else stands in the request's row.
+/// Further columns of the request's row.
 #[derive(Default)]
 struct Columns {
-    /// The request, where the command has it whole.
+    /// The request, if the command contains it.
     request: Option<Request>,
-    /// What went wrong in the attempt.
+    /// The failure of the attempt.
     reason: Option<Reason>,
 }
 
@@ -100,8 +100,8 @@ async fn save(
     Ok(())
 }
 
-/// Adds to the request what its source said of it. An attempt that did not get that far leaves what
-/// is there.
+/// Adds the source's data to the request. An attempt that ended before reading it leaves earlier
+/// data unchanged.
 async fn describe_request(
     connection: &mut SqliteConnection,
     request: &RequestKey,

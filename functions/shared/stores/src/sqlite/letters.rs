@@ -1,4 +1,4 @@
-//! The dead-letter queue of one machine.
+//! The dead-letter queue in SQLite.
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{LastFailure, StoredDeadLetter};
@@ -30,7 +30,7 @@ impl SendDeadLetter for Database {
     }
 }
 
-/// From a row of the table `dead_letters`.
+/// Parses a row of the table `dead_letters`.
 fn letter(row: &SqliteRow) -> Result<StoredDeadLetter, sqlx::Error> {
     let moment = Timestamp::from_millis;
     let last_failure = LastFailure {
@@ -49,10 +49,10 @@ fn letter(row: &SqliteRow) -> Result<StoredDeadLetter, sqlx::Error> {
 }
 
 impl Database {
-    /// The dead letters, oldest first.
+    /// Returns the dead letters, oldest first.
     ///
     /// # Errors
-    /// [`QueueError`] when SQLite says no.
+    /// [`QueueError`] when SQLite returns an error.
     pub async fn dead_letters(&self) -> Result<Vec<StoredDeadLetter>, QueueError> {
         let rows = sqlx::query(
             "SELECT id, body, class, reason, target, receive_count, failed_at, first_received
@@ -64,7 +64,7 @@ impl Database {
         rows.iter().map(letter).collect::<Result<_, _>>().map_err(|error| queue_error(&error))
     }
 
-    /// Both in one step.
+    /// Moves the message in one transaction.
     async fn move_to_queue(&self, letter: &str) -> Result<bool, QueueError> {
         let mut transaction =
             self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| queue_error(&error))?;
@@ -116,7 +116,7 @@ impl Database {
     }
 }
 
-/// Dead letters are taken in one step each, so none need be held.
+/// Each dead letter is moved in one transaction, so that none needs to be held.
 impl DeadLetterQueue for Database {
     fn hold(&self, _: Timestamp) -> StoreFuture<'_, HeldDeadLetters> {
         Box::pin(async move {

@@ -1,4 +1,4 @@
-//! The stores of one machine: queue, dead-letter queue and ledger in one SQLite file.
+//! The SQLite backend: queue, dead-letter queue and ledger in one file.
 
 mod attempt_records;
 mod breakers;
@@ -28,36 +28,36 @@ use group_commit::GroupCommit;
 
 pub use queue::Received;
 
-/// The database's file in the data folder.
+/// The database file in the data folder.
 const FILE: &str = "greenlight.db";
 
-/// The file that the process which works on the folder has locked.
+/// The lock file of the process that serves the data folder.
 const LOCK: &str = "lock";
 
 /// The database cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The folder cannot be made or written.
+    /// The folder cannot be created or written.
     #[error("the data folder {folder} cannot be used: {cause}")]
     Folder {
         /// The folder.
         folder: String,
-        /// Why.
+        /// The cause.
         cause: std::io::Error,
     },
-    /// Another process works on it.
+    /// Another process serves the data folder.
     #[error("the data folder {0} is in use by another greenlight")]
     InUse(String),
-    /// Nothing was ever served from it.
+    /// The folder has no database.
     #[error(
         "the data folder {0} holds no database: name the folder of `greenlight serve` with --data-dir, or a stack on AWS \
          with --stack"
     )]
     Absent(String),
-    /// Other users of the machine may look into it.
+    /// Other users of the machine can read the folder.
     #[error("the data folder {0}")]
     NotPrivate(#[from] NotPrivate),
-    /// SQLite says no.
+    /// SQLite returned an error.
     #[error("the database cannot be opened: {0}")]
     Sqlite(#[from] sqlx::Error),
     /// Written by the first edition of greenlight.
@@ -66,20 +66,20 @@ pub enum OpenError {
          name another folder with --data-dir"
     )]
     FirstEdition,
-    /// Written by a newer greenlight.
+    /// Written by a newer version of greenlight.
     #[error("the database has version {found}; this greenlight knows version {known}")]
     TooNew {
-        /// The version it has.
+        /// Its version.
         found: usize,
-        /// The newest version that is known.
+        /// The newest supported version.
         known: usize,
     },
-    /// Written by an older greenlight, and not brought up to date yet.
+    /// Written by an older version of greenlight and not migrated yet.
     #[error("the database has version {found}; `greenlight serve` brings it to version {known}")]
     TooOld {
-        /// The version it has.
+        /// Its version.
         found: usize,
-        /// The version that is needed.
+        /// The required version.
         known: usize,
     },
 }
@@ -87,29 +87,30 @@ pub enum OpenError {
 /// Queue, dead-letter queue and ledger of one machine.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// One connection: SQLite writes one at a time anyway, and none waits for a lock.
+    /// One connection: SQLite allows one writer at a time, and so no write waits for a lock.
     pool: SqlitePool,
-    /// For what every request writes. Circuit breakers and dead letters, which are rare, have
-    /// commits of their own.
+    /// For the writes of every request. Circuit breakers and dead letters are rarer and have their
+    /// own commits.
     group_commit: GroupCommit,
     /// Held as long as any clone lives.
     _lock: Option<Arc<File>>,
-    /// The lock of the process that works on the folder.
+    /// The lock of the process that serves the folder.
     beside: Option<PathBuf>,
 }
 
 impl Database {
-    /// Opens the database in `folder`, which is made if need be and belongs to this process alone.
+    /// Opens the database in `folder`, creates it if necessary, and locks the folder for this
+    /// process.
     ///
     /// # Errors
     /// [`OpenError`] when the folder cannot be used or another process uses it.
     pub async fn open(folder: &Path) -> Result<Self, OpenError> {
         let name = || folder.display().to_string();
         let unusable = |cause| OpenError::Folder { folder: name(), cause };
-        // Devices and people are in it.
+        // The database contains data about devices and people.
         create_private_folder(folder).map_err(unusable)?;
         check_private(folder).map_err(unusable)??;
-        // Not truncated: it may be a link to something else.
+        // Not truncated: the path may be a link to another file.
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(LOCK));
         let lock = lock.map_err(unusable)?;
@@ -124,7 +125,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Opens the database in `folder` beside the process that works on it, to look and to redrive.
+    /// Opens the database in `folder` beside the process that serves it, for queries and redrives.
     ///
     /// # Errors
     /// [`OpenError`] when there is none.
@@ -135,15 +136,15 @@ impl Database {
         })?;
         let mut database = Self::connect(file(folder), None).await?;
         database.beside = Some(folder.join(LOCK));
-        // The tables are those of the process that works on it.
+        // The serving process migrates the schema.
         schema::check(&database.pool, schema::STEPS).await?;
         Ok(database)
     }
 
-    /// A database in memory, for tests and tries.
+    /// Opens a database in memory, for tests and trials.
     ///
     /// # Errors
-    /// [`OpenError`] when SQLite says no.
+    /// [`OpenError`] when SQLite returns an error.
     pub async fn in_memory() -> Result<Self, OpenError> {
         let database = Self::connect(SqliteConnectOptions::new().in_memory(true), None).await?;
         schema::migrate(&database.pool, schema::STEPS).await?;
@@ -157,8 +158,8 @@ impl Database {
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
-            // A commit that failed, as on a full disk, has rolled back, and sqlx does not know:
-            // such a connection can begin no other transaction.
+            // A failed commit, as on a full disk, has rolled back, but sqlx does not know: this
+            // connection cannot begin another transaction.
             .before_acquire(|connection, _| {
                 let is_usable = !connection.is_in_transaction();
                 Box::pin(async move { Ok(is_usable) })
@@ -170,17 +171,17 @@ impl Database {
         Ok(Self { pool, group_commit, _lock: lock, beside: None })
     }
 
-    /// Whether a process works on the folder: no other takes what is put into its queue.
+    /// Returns whether a process serves the folder, and so reads its queue.
     #[must_use]
     pub fn is_served(&self) -> bool {
         let Some(lock) = &self.beside else { return true };
-        // Shared, and let go of at once.
+        // A shared lock, released at once.
         let file = File::open(lock);
         file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// The folder is ours alone, so the process that held a message or a lease is dead: both are
-    /// free at once. What need not be remembered any longer goes.
+    /// Releases messages and leases of a previous process, which is dead because this one holds the
+    /// folder's lock, and deletes expired rows.
     async fn take_over(&self) -> Result<(), OpenError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(
@@ -196,13 +197,13 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    /// Closes the database: everything is in its file then.
+    /// Closes the database, after which all data is in its main file.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// What the ledger says when SQLite says no.
+/// Converts an error of SQLite into one of the ledger.
 fn failed(error: impl std::fmt::Display) -> LedgerError {
     LedgerError(error.to_string())
 }
@@ -211,9 +212,9 @@ fn file(folder: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(folder.join(FILE))
         .journal_mode(SqliteJournalMode::Wal)
-        // FULL: what was answered 200 must survive a power cut, not only a crash of ours. NORMAL
-        // would let the last commits before a power cut go, as WAL is then written through at
-        // checkpoints only.
+        // FULL: an event answered with 200 must survive a power failure, not only a crash of the
+        // process. With NORMAL the WAL is synchronised at checkpoints only, and the last commits
+        // could be lost.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
 }

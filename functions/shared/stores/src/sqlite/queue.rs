@@ -1,4 +1,4 @@
-//! The queue of one machine, with the semantics of SQS: visibility timeout, receive count.
+//! The queue in SQLite, with the semantics of SQS: visibility timeout, receive count.
 
 use std::time::Duration;
 
@@ -8,35 +8,34 @@ use greenlight_core::{Request, Timestamp};
 
 use super::Database;
 
-/// Hides what is visible at `?2` until `?1`, at most `?3` of it.
+/// Hides up to `?3` messages visible at `?2` until `?1`.
 const GIVE_OUT: &str =
     "UPDATE queue SET visible_at = ?1, hidden_at = ?2, in_flight = 1, receive_count = receive_count + 1,
          first_received = coalesce(first_received, ?2)
      WHERE id IN (SELECT id FROM queue WHERE visible_at <= ?2 ORDER BY visible_at, id LIMIT ?3)
      RETURNING id, body, receive_count, first_received";
 
-/// Makes visible what was hidden at a time that is yet to come: the clock has been set back since,
-/// and the time until which a message is hidden may be years away.
+/// Makes messages visible that were hidden at a future time: the clock was set back since, and
+/// their visibility timeout may end years from now.
 const FIND_AGAIN: &str =
     "UPDATE queue SET visible_at = 0, hidden_at = NULL, in_flight = 0 WHERE hidden_at > ?";
 
-/// How far the clock may be set back before that matters: clocks are corrected by less all the
-/// time.
+/// The clock correction that is ignored: smaller ones happen all the time.
 const CLOCK_CORRECTION: Duration = Duration::from_mins(1);
 
-/// A message that was given out. Until its visibility timeout ends no other consumer gets it.
+/// A received message. Until its visibility timeout ends no other consumer receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     id: i64,
     /// The body.
     pub body: String,
-    /// How often it was given out, this time included.
+    /// How often it was received, this time included.
     pub receive_count: u32,
     first_received_at: i64,
 }
 
 impl Received {
-    /// When it was given out for the first time.
+    /// Returns when it was first received.
     #[must_use]
     pub const fn first_received(&self) -> Timestamp {
         Timestamp::from_millis(self.first_received_at)
@@ -58,11 +57,11 @@ impl Enqueue for Database {
 }
 
 impl Database {
-    /// Gives out up to `at_most` messages that are visible at `now`, and hides them until
+    /// Receives up to `at_most` messages that are visible at `now`, and hides them until
     /// `hidden_until`.
     ///
     /// # Errors
-    /// [`QueueError`] when SQLite says no.
+    /// [`QueueError`] when SQLite returns an error.
     pub async fn receive(
         &self,
         at_most: u32,
@@ -98,10 +97,10 @@ impl Database {
         Ok(rows.into_iter().map(received).collect())
     }
 
-    /// Deletes a message, unless it was given out again since.
+    /// Deletes a message, unless it was received again since.
     ///
     /// # Errors
-    /// [`QueueError`] when SQLite says no.
+    /// [`QueueError`] when SQLite returns an error.
     pub async fn delete(&self, message: &Received) -> Result<(), QueueError> {
         let (id, receive_count) = (message.id, message.receive_count);
         self.group_commit
@@ -116,10 +115,10 @@ impl Database {
             .map_err(not_written)
     }
 
-    /// Makes a message visible `after` from `now`, unless it was given out again since.
+    /// Makes a message visible `after` from `now`, unless it was received again since.
     ///
     /// # Errors
-    /// [`QueueError`] when SQLite says no.
+    /// [`QueueError`] when SQLite returns an error.
     pub async fn retry_after(
         &self,
         message: &Received,
@@ -143,10 +142,10 @@ impl Database {
             .map_err(not_written)
     }
 
-    /// When the next message becomes visible; `None` when the queue is empty.
+    /// Returns when the next message becomes visible; `None` when the queue is empty.
     ///
     /// # Errors
-    /// [`QueueError`] when SQLite says no.
+    /// [`QueueError`] when SQLite returns an error.
     pub async fn next_visible(&self) -> Result<Option<Timestamp>, QueueError> {
         let next: Option<i64> = sqlx::query_scalar("SELECT min(visible_at) FROM queue")
             .fetch_one(&self.pool)

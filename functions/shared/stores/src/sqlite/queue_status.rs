@@ -1,4 +1,4 @@
-//! How full the queues of one machine are, and how an operator starts requests there.
+//! Depth of the queues in SQLite, and adding requests for an operator.
 
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{QueueReader, QueueStatus, RequestStore, StoreFuture};
@@ -9,8 +9,8 @@ use super::Database;
 use super::queue::queue_error;
 
 impl QueueReader for Database {
-    /// The age of the oldest message counts from when its event was received; a redriven message is
-    /// a new one.
+    /// The age of the oldest message counts from the receipt of its event; a redriven message
+    /// counts as new.
     fn queue_status(&self, now: Timestamp) -> StoreFuture<'_, QueueStatus> {
         Box::pin(async move {
             let status = self.read_status(now).await;

@@ -1,4 +1,4 @@
-//! The tables, and the steps that led to them.
+//! The tables, as migrations.
 
 use std::cmp::Ordering;
 
@@ -6,11 +6,11 @@ use sqlx::SqlitePool;
 
 use super::OpenError;
 
-/// The versions of the first edition end here: its databases are not read.
+/// The last version of the first edition, whose databases are not supported.
 const FIRST_EDITION: usize = 5;
 
-/// Step `n` leads to version [`FIRST_EDITION`] + `n` + 1; the version stands in SQLite's
-/// `user_version`. A step that was released is never changed: folders in use have gone it.
+/// Migration `n` leads to version [`FIRST_EDITION`] + `n` + 1, which is stored in SQLite's
+/// `user_version`. A released migration is never changed, because existing databases have run it.
 pub(super) const STEPS: &[&str] = &["
     CREATE TABLE queue (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -95,7 +95,7 @@ pub(super) const STEPS: &[&str] = &["
     ) STRICT;
 "];
 
-/// Whether the database has gone all steps, and no more.
+/// Checks that the database has run exactly these migrations.
 pub(super) async fn check(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {
     let found: u32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
     let (found, known) = (found as usize, FIRST_EDITION + steps.len());
@@ -107,7 +107,7 @@ pub(super) async fn check(pool: &SqlitePool, steps: &[&'static str]) -> Result<(
     }
 }
 
-/// Goes the steps that the database has not gone yet, all of them or none.
+/// Runs the missing migrations in one transaction.
 pub(super) async fn migrate(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let found: u32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;

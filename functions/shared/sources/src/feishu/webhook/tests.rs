@@ -208,7 +208,7 @@ fn every_other_status_and_type_is_authentic_all_the_same() {
     assert_eq!(of(&odd), Ok(Inbound::Unreadable { event_type: "approval_instance".into() }));
 }
 
-/// The instance is what an approval is known by: nothing else in the event must cost it.
+/// The instance id identifies an approval: other malformed members must not reject the event.
 #[test]
 fn an_approval_with_an_odd_id_tenant_or_time_is_an_approval() {
     let odd =

@@ -1,4 +1,4 @@
-//! One signed call, tried again while that may help.
+//! One signed call, with retries.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ use crate::aws::TimeoutConfig;
 
 const TARGET: &str = "x-amz-target";
 
-/// How long to wait before the second attempt, and twice as long before each further one.
+/// The wait before the second attempt; doubled before each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 
 /// An operation of a service.
@@ -40,7 +40,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Calls `operation` with `input`, and gives the answer's body.
+    /// Calls `operation` with `input`, and returns the answer's body.
     pub(super) async fn call(
         &self,
         operation: Operation,
@@ -81,7 +81,7 @@ impl Service {
         }
     }
 
-    /// `None` when it cannot be signed.
+    /// Returns `None` when the request cannot be signed.
     fn request(&self, operation: Operation, body: Bytes) -> Option<Request<Full<Bytes>>> {
         let origin = &self.connection.origin;
         let signed = [

@@ -1,4 +1,4 @@
-//! A connection that is kept.
+//! A reused connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -17,11 +17,11 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::error::CallError;
 
-/// A secret has up to 64 KiB, and JSON may double it.
+/// A secret has up to 64 KiB; JSON escapes may double it.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// A connection that was idle for so long is not trusted: a middlebox may have dropped it silently,
-/// and the function may have been frozen meanwhile.
+/// Idle connections older than this are discarded: a NAT or load balancer may have dropped them
+/// silently, and the function may have been frozen meanwhile.
 const IDLE_AT_MOST: Duration = Duration::from_secs(30);
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -29,21 +29,21 @@ type Sender = SendRequest<Full<Bytes>>;
 /// An idle connection.
 struct Idle {
     sender: Sender,
-    /// By the wall clock: others stand still while a function is frozen.
+    /// Wall-clock time: a monotonic clock stops while a function is frozen.
     since: SystemTime,
 }
 
-/// A clock that was set back says nothing of how long it was.
+/// Returns whether an idle connection may be reused; not if the clock was set back.
 fn is_fresh(since: SystemTime, now: SystemTime) -> bool {
     now.duration_since(since).is_ok_and(|idle| idle <= IDLE_AT_MOST)
 }
 
-/// Whom to connect to.
+/// The server to connect to.
 #[derive(Clone)]
 pub(super) struct Origin {
-    /// The host as it was written, with the port if there was one.
+    /// The host as configured, with the port if there was one.
     pub(super) authority: String,
-    /// With a scheme, for the signature.
+    /// With the scheme, for the signature.
     pub(super) url: String,
     host: String,
     port: u16,
@@ -51,7 +51,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// `None` when `url` is no address, or one with TLS and there is no connector.
+    /// Parses an origin. `None` when `url` is not a URL, or needs TLS and `tls` is `None`.
     pub(super) fn parse(url: &str, tls: Option<&TlsConnector>) -> Option<Self> {
         let uri: Uri = url.parse().ok()?;
         let authority = uri.authority()?;
@@ -74,8 +74,8 @@ impl Origin {
     }
 }
 
-/// One connection to an origin, kept between calls and opened anew when it is gone. Of calls at the
-/// same time, each has one of its own, and one of these is kept.
+/// One connection to an origin, kept between calls and reopened when it is closed. Concurrent calls
+/// use one connection each, and one of these is kept.
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) origin: Arc<Origin>,
@@ -87,15 +87,14 @@ impl Connection {
         Self { origin: Arc::new(origin), idle: Arc::default() }
     }
 
-    /// Opens it ahead of the first request.
+    /// Opens the connection ahead of the first request.
     pub(super) async fn open(&self, within: Duration) -> Result<(), CallError> {
         let sender = self.connect(within).await?;
         self.keep(sender);
         Ok(())
     }
 
-    /// Sends a request, and reads the whole answer. A caller that stops waiting closes the
-    /// connection.
+    /// Sends a request, and reads the whole answer. Cancelling the call closes the connection.
     pub(super) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
@@ -107,7 +106,7 @@ impl Connection {
             match sender.try_send_request(request).await {
                 Ok(answer) => return self.read(answer, sender).await,
                 Err(mut error) => match error.take_message() {
-                    // It was closed while it was idle, and nothing was sent.
+                    // The server closed the idle connection before anything was sent.
                     Some(unsent) => request = unsent,
                     None => return Err(CallError::Broken),
                 },
@@ -156,13 +155,13 @@ impl Connection {
     }
 }
 
-/// Reads and writes a connection in the background, until one side closes it.
+/// Drives a connection in the background, until one side closes it.
 async fn drive<S>(stream: S) -> hyper::Result<Sender>
 where
     TokioIo<S>: Read + Write + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // How it ends is reported to the call that waits for an answer.
+    // The call that waits for an answer gets the error.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

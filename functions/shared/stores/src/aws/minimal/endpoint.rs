@@ -1,6 +1,6 @@
-//! Where a service is.
+//! Endpoints of services.
 
-/// What stands behind the region in a host's name, by what the region begins with.
+/// The host's domain, by the prefix of the region.
 /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
 const SUFFIXES: [(&str, &str); 7] = [
     ("cn-", "amazonaws.com.cn"),
@@ -12,7 +12,7 @@ const SUFFIXES: [(&str, &str); 7] = [
     ("", "amazonaws.com"),
 ];
 
-/// The endpoint of a service in a region.
+/// Returns the endpoint of a service in a region.
 pub(super) fn of(service: &str, region: &str) -> String {
     let suffix = SUFFIXES.iter().find(|(start, _)| region.starts_with(start));
     let suffix = suffix.map_or("amazonaws.com", |(_, suffix)| suffix);

@@ -1,11 +1,11 @@
-//! What AWS says no with.
+//! Errors of AWS calls.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// What passes by itself, besides whatever has a status of 500 and above.
+/// Codes of transient errors, besides every status of 500 and above.
 const PASSING: [&str; 11] = [
     "KmsThrottled",
     "RequestLimitExceeded",
@@ -20,10 +20,10 @@ const PASSING: [&str; 11] = [
     "TooManyRequestsException",
 ];
 
-/// So much of what AWS says goes into the log.
+/// The longest error message that is logged.
 const MESSAGE_CHARS: usize = 300;
 
-/// AWS did not do what it was asked for.
+/// An AWS call failed.
 #[derive(Debug, Error)]
 pub(super) enum CallError {
     #[error("no answer in time")]
@@ -39,11 +39,11 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    /// From an answer that is no success.
+    /// Creates the error from an unsuccessful answer.
     pub(super) fn refused(answer: &Response<Bytes>) -> Self {
         let ErrorBody { kind, message } = serde_json::from_slice(answer.body()).unwrap_or_default();
         let header = answer.headers().get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-        // `namespace#Code:http://...`, where only the code is sure to be there.
+        // `namespace#Code:http://...`, where only the code is always present.
         let kind = kind.as_deref().or(header);
         let code = kind.and_then(|kind| kind.rsplit('#').next()?.split(':').next());
         let message = message.as_deref().unwrap_or("no message");
@@ -54,7 +54,7 @@ impl CallError {
         }
     }
 
-    /// Whether another attempt may have more luck.
+    /// Returns whether the error is transient.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::TooLate | Self::NoConnection(_) | Self::Broken => true,
@@ -68,8 +68,8 @@ impl CallError {
     }
 }
 
-/// What an error's body says: `{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": ..}`.
-/// The message has a upper-case character in some services.
+/// The body of an error: `{"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": ..}`. Some
+/// services write `Message`.
 #[derive(Default, Deserialize)]
 struct ErrorBody {
     #[serde(rename = "__type")]

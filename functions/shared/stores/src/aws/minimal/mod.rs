@@ -1,8 +1,8 @@
-//! The two calls that the receiver makes, without the SDK: `GetSecretValue` and `SendMessage`
+//! The receiver's two AWS calls without the SDK: `GetSecretValue` and `SendMessage`
 //! (docs/adr/0007).
 //!
-//! Both are AWS JSON: an object is posted to `/`, the operation stands in `X-Amz-Target`, and the
-//! request is signed with Signature Version 4.
+//! Both use the AWS JSON protocol: a JSON object is posted to `/`, the header `X-Amz-Target` names
+//! the operation, and the request is signed with Signature Version 4.
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
 
 mod call;
@@ -26,40 +26,40 @@ use connection::{Connection, Origin};
 pub use secretsmanager::SecretsManager;
 pub use sqs::SqsQueue;
 
-/// AWS cannot be called from here.
+/// Why the client cannot be set up.
 #[derive(Debug, Error)]
 pub enum SetupError {
-    /// The endpoint in the environment is none.
+    /// The endpoint in the environment is not a URL.
     #[error("AWS_ENDPOINT_URL is not an http:// or https:// address: {0}")]
     BadEndpoint(String),
-    /// There is no file with roots of trust.
+    /// The file with the root certificates cannot be read.
     #[error("the roots of trust in {path} cannot be read: {cause}")]
     NoRoots {
-        /// Where they should be.
+        /// The path.
         path: PathBuf,
-        /// Why they are not.
+        /// The cause.
         cause: std::io::Error,
     },
-    /// The file with the roots of trust holds none.
+    /// The file contains no usable root certificate.
     #[error("{0} holds no certificate that can be trusted")]
     EmptyRoots(PathBuf),
-    /// The TLS library is not what it should be.
+    /// The TLS library cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
 }
 
-/// AWS, as its services are called from here.
+/// Shared settings of the AWS clients.
 #[derive(Clone)]
 pub struct Aws {
     region: String,
     credentials: Credentials,
     endpoint: Option<String>,
-    /// Read once for all services; none where the endpoint is a local one without TLS.
+    /// Read once for all services; `None` for a local endpoint without TLS.
     tls: Option<TlsConnector>,
 }
 
 impl Aws {
-    /// Reads the roots of trust, from `SSL_CERT_FILE` or where the system has them.
+    /// Reads the root certificates from `SSL_CERT_FILE` or the system's default path.
     ///
     /// # Errors
     /// [`SetupError`] when there are none.
@@ -70,7 +70,7 @@ impl Aws {
         Ok(Self { region, credentials, endpoint, tls })
     }
 
-    /// A service by the name that requests to it are signed for, which is that of its host, too.
+    /// Returns a service by its signing name, which is also its host name.
     fn service(&self, name: &'static str) -> Result<Service, SetupError> {
         let url = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),

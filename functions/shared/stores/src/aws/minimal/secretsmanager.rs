@@ -24,15 +24,15 @@ pub struct SecretsManager {
 }
 
 impl SecretsManager {
-    /// The secret with the name or ARN `secret_id`.
+    /// Creates a reader of the secret with the name or ARN `secret_id`.
     ///
     /// # Errors
-    /// [`SetupError`] when the environment's endpoint is none.
+    /// [`SetupError`] when the environment's endpoint is not a URL.
     pub fn new(aws: &Aws, secret_id: String, timeouts: TimeoutConfig) -> Result<Self, SetupError> {
         Ok(Self { service: aws.service("secretsmanager")?, secret_id, timeouts })
     }
 
-    /// The same, over the same connection, with another timeouts.
+    /// Uses the same connection with other timeouts.
     #[must_use]
     pub fn with_timeouts(&self, timeouts: TimeoutConfig) -> Self {
         Self { timeouts, ..self.clone() }

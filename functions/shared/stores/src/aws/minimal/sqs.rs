@@ -21,15 +21,16 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// The queue at `url`.
+    /// Creates a sender to the queue at `url`.
     ///
     /// # Errors
-    /// [`SetupError`] when the environment's endpoint is none.
+    /// [`SetupError`] when the environment's endpoint is not a URL.
     pub fn new(aws: &Aws, url: String, timeouts: TimeoutConfig) -> Result<Self, SetupError> {
         Ok(Self { service: aws.service("sqs")?, url, timeouts })
     }
 
-    /// Opens the connection ahead of the first request. What does not work now is tried again then.
+    /// Opens the connection ahead of the first request. A failure here is only logged; the request
+    /// retries.
     pub async fn open(&self) {
         if let Err(error) = self.service.connection.open(self.timeouts.connect).await {
             tracing::warn!(%error, "the queue cannot be reached yet");

@@ -1,8 +1,8 @@
-//! The roots of trust.
+//! The root certificates.
 //!
-//! Reading 140 certificates in PEM form was half of all instructions until the first answer, as the
-//! usual reader decodes them in constant time, as if they were keys (docs/performance.md). They are
-//! public.
+//! Parsing 140 certificates in PEM form took half of all instructions until the first answer,
+//! because the usual parser decodes them in constant time like keys (docs/performance.md).
+//! Certificates are public, so this parser need not.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::SetupError;
 
-/// Where Amazon Linux has them, and where Debian does.
+/// Paths of Amazon Linux and Debian.
 const PLACES: [&str; 2] =
     ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Connects to servers with a certificate from one of the roots.
+/// Connects to servers whose certificate chains to one of the roots.
 pub(super) fn connector() -> Result<TlsConnector, SetupError> {
     let path = file();
     let text = std::fs::read_to_string(&path)
         .map_err(|cause| SetupError::NoRoots { path: path.clone(), cause })?;
     let mut roots = RootCertStore::empty();
-    // A few of a system's certificates are of a kind that is not read any more.
+    // Some certificates of a system have an unsupported format.
     roots.add_parsable_certificates(certificates(&text).map(Into::into));
     if roots.is_empty() {
         return Err(SetupError::EmptyRoots(path));
@@ -48,7 +48,7 @@ fn file() -> PathBuf {
     given.map(PathBuf::from).or_else(found).unwrap_or_else(|| PLACES[0].into())
 }
 
-/// The certificates in a text of PEM blocks; what is none is left out.
+/// Returns the certificates of a text with PEM blocks; skips invalid blocks.
 fn certificates(text: &str) -> impl Iterator<Item = Vec<u8>> {
     let blocks = text.split(BEGIN).skip(1).filter_map(|block| Some(block.split_once(END)?.0));
     let mut digits = Vec::new();
