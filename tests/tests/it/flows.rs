@@ -100,9 +100,14 @@ fn each_error_is_named_with_file_and_line() {
             "when = \"os != 'Windows'\"",
             "when = \"so != 'Windows'\"",
             10,
-            "`so` is no field of the flow",
+            "`so` is not a field of the flow",
         ),
-        ("operation = \"add\"", "operation = \"ad\"", 16, "cannot `ad`; it can: add, find, remove"),
+        (
+            "operation = \"add\"",
+            "operation = \"ad\"",
+            16,
+            "has no operation `ad`; available: add, find, remove",
+        ),
         (
             "for_each = \"mac\"",
             "for_each = \"macs\"",
@@ -168,7 +173,7 @@ fn a_database_whose_url_is_not_known_yet_is_right() {
         let flows = flows.replace("postgres://db.example.com/radius?sslmode=verify-full", login);
         let problem = check(&files.with_flows(&flows)).unwrap_err().to_string();
         assert!(
-            problem.contains("flows.toml:4: target `nac`: `url` must not say who we are"),
+            problem.contains("flows.toml:4: target `nac`: `url` must not contain credentials"),
             "{problem}"
         );
     }

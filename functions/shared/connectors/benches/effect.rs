@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p greenlight-connectors --bench effect`
 
-#![allow(clippy::expect_used, reason = "what does not begin cannot be measured")]
+#![allow(clippy::expect_used, reason = "a benchmark without its set-up cannot run")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -56,7 +56,7 @@ fn answer(stream: TcpStream) -> Option<()> {
 }
 
 fn main() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
     let url = format!("http://{}", listener.local_addr().expect("a listener has an address"));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -66,8 +66,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("there is a runtime");
-    let client = Client::new(None).expect("there is a client");
+        .expect("a tokio runtime");
+    let client = Client::new(None).expect("an HTTP client");
     let ping =
         || http::Request::post(&url).body(bytes::Bytes::from_static(b"{}")).expect("a request");
     let bare = measure(&runtime, async || {
@@ -79,7 +79,7 @@ fn main() {
         if !is_one_step {
             continue;
         }
-        let connector = Connector::parse(name, text).expect("it is sound");
+        let connector = Connector::parse(name, text).expect("a valid connector");
         let effect = measure_effect(&runtime, &url, &client, connector);
         let ratio = effect.as_secs_f64() / bare.as_secs_f64();
         println!(
@@ -99,7 +99,7 @@ fn measure_effect(
         "feishu": {"app_id": "a", "app_secret": "b", "encrypt_key": "c", "verification_token": "d"},
         "targets": {"nac": {"token": "t", "api_key": "k"}},
     });
-    let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).expect("it is complete")));
+    let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).expect("a valid secret")));
     let params = BTreeMap::from([("network_id".to_owned(), toml::Value::from("n-1"))]);
     let params = if connector.params.is_empty() { BTreeMap::new() } else { params };
     let target = Target {
@@ -112,7 +112,7 @@ fn measure_effect(
     let clock = TestClock::standing(Timestamp::from_millis(1_800_000_000_000));
     let mut http = HttpConnector::new(secret, clock.clone());
     let client = || Ok::<_, ConnectorError>(client.clone());
-    http.add("nac", &target, connector, client).expect("they go together");
+    http.add("nac", &target, connector, client).expect("connector and target match");
     let variables = json!({"instance_id": "I-1", "form_number": "7", "applicant": "ou_1"});
     let call = Call {
         target: "nac",
@@ -122,7 +122,7 @@ fn measure_effect(
         deadline: clock.now().plus(Duration::from_mins(1)),
     };
     measure(runtime, async || {
-        http.act(&call).await.expect("it is done");
+        http.act(&call).await.expect("the effect succeeds");
     })
 }
 

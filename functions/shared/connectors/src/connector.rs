@@ -172,7 +172,7 @@ pub(crate) fn check_conditions(flow: &Flow) -> Vec<ConnectorError> {
             OF_REQUEST.contains(&variable) || gives(flow, variable)
         };
         let unknown = needed.iter().find(|needed| !is_given(needed))?;
-        Some(format!("`{unknown}` is no field of the flow but its devices"))
+        Some(format!("`{unknown}` is not a field of the flow, or is a device"))
     };
     let wrong = conditions.filter_map(|condition| Some((condition, problem(condition)?)));
     wrong
@@ -197,7 +197,7 @@ pub(crate) fn params(
         let known: Vec<_> = declared.keys().map(String::as_str).collect();
         return wrong(
             unknown,
-            format!("is unknown to the connector; it knows: {}", known.join(", ")),
+            format!("is unknown to the connector; available: {}", known.join(", ")),
         );
     }
     let mut values = Map::new();

@@ -7,7 +7,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ConnectorError {
     /// A target names an unknown connector.
-    #[error("target `{target}`: there is no connector `{connector}`; there is: {known}")]
+    #[error("target `{target}`: there is no connector `{connector}`; available: {known}")]
     UnknownConnector {
         /// The target.
         target: String,
@@ -66,8 +66,8 @@ pub enum ConnectorError {
     },
     /// A statement that is not idempotent.
     #[error(
-        "connector `{connector}`, operation `{operation}`: the statement {statement:?} is not harmless when it runs twice: \
-         use NOT EXISTS or an upsert, or say in `repeatable` why it is"
+        "connector `{connector}`, operation `{operation}`: the statement {statement:?} is not idempotent: \
+         use NOT EXISTS or an upsert, or give the reason in `repeatable` if it is"
     )]
     NotRepeatable {
         /// The connector.
@@ -94,7 +94,7 @@ pub enum ConnectorError {
     DatabaseTls(String),
     /// A local file as the database of a function.
     #[error(
-        "target `{0}`: SQLite is for `greenlight serve`, as a function on AWS has no files that last"
+        "target `{0}`: SQLite needs `greenlight serve`: a function on AWS has no persistent files"
     )]
     NoSqlite(String),
     /// A target's URL is not a database URL.
@@ -104,12 +104,12 @@ pub enum ConnectorError {
     BadDatabaseUrl(String),
     /// A database URL with credentials.
     #[error(
-        "target `{0}`: `url` must not say who we are: `username` and `password` stand in the secret"
+        "target `{0}`: `url` must not contain credentials: put `username` and `password` into the secret"
     )]
     LoginInUrl(String),
     /// A `SELECT` before another statement.
     #[error(
-        "connector `{connector}`, operation `{operation}`: a SELECT is the last statement, as its row is the outcome"
+        "connector `{connector}`, operation `{operation}`: a SELECT must be the last statement, because its row is the outcome"
     )]
     QueryNotLast {
         /// The connector.
@@ -118,7 +118,7 @@ pub enum ConnectorError {
         operation: String,
     },
     /// A concurrency above the number of effects that the ledger records in one update.
-    #[error("connector `{connector}`: `limits.concurrency` is {asked}, and may be 64 at most")]
+    #[error("connector `{connector}`: `limits.concurrency` is {asked}, but the maximum is 64")]
     Concurrency {
         /// The connector.
         connector: String,
@@ -153,7 +153,7 @@ pub enum ConnectorError {
     },
     /// A template of `auth` uses an undefined variable.
     #[error(
-        "connector `{connector}`: `auth` uses `{variable}`, which neither is there nor is saved by the login"
+        "connector `{connector}`: `auth` uses `{variable}`, which is neither defined nor captured by the login"
     )]
     UnknownInAuth {
         /// The connector.
@@ -173,7 +173,7 @@ pub enum ConnectorError {
     },
     /// A template needs a variable that the flow does not define.
     #[error(
-        "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`, which is no field of the flow"
+        "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`, which is not a field of the flow"
     )]
     MissingVariable {
         /// The flow.
@@ -186,7 +186,7 @@ pub enum ConnectorError {
         variable: String,
     },
     /// A flow names an unknown operation.
-    #[error("flow `{flow}`: target `{target}` cannot `{operation}`; it can: {known}")]
+    #[error("flow `{flow}`: target `{target}` has no operation `{operation}`; available: {known}")]
     UnknownOperation {
         /// The flow.
         flow: String,
@@ -202,14 +202,14 @@ pub enum ConnectorError {
     BadUrl(String),
     /// A target over plain HTTP on another machine.
     #[error(
-        "target `{0}`: `url` is http://, so anybody on the way can read its credentials: use https://, or say \
+        "target `{0}`: `url` is http://, so its credentials are sent in clear text: use https://, or set \
          `plaintext = true` where the network is trusted"
     )]
     Plaintext(String),
     /// A database over the network whose certificate is not verified.
     #[error(
-        "target `{target}`: the database's certificate is not verified, so anybody on the way can be it: add \
-         `?{setting}` to `url`, or say `plaintext = true` where the network is trusted"
+        "target `{target}`: the database's certificate is not verified, so another server can impersonate it: add \
+         `?{setting}` to `url`, or set `plaintext = true` where the network is trusted"
     )]
     UnverifiedTls {
         /// The target.
@@ -218,7 +218,7 @@ pub enum ConnectorError {
         setting: &'static str,
     },
     /// The secret lacks a credential of the connector.
-    #[error("the secret lacks `targets.{target}.{key}`, which the connector logs in with")]
+    #[error("the secret lacks `targets.{target}.{key}`, which the connector needs to log in")]
     MissingCredential {
         /// The target.
         target: String,

@@ -45,8 +45,8 @@ fn unfit(text: &'static str) -> Error {
 
 /// `text | hmac_sha256(key)`: in hexadecimal.
 fn hmac_sha256(text: &str, key: &str) -> Result<String, Error> {
-    let mut hmac =
-        Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|_| unfit("the key is no key"))?;
+    let mut hmac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
+        .map_err(|_| unfit("the key is not valid"))?;
     hmac.update(text.as_bytes());
     Ok(hex(&hmac.finalize().into_bytes()))
 }
@@ -59,8 +59,8 @@ fn device(value: &Value) -> Option<Eui48> {
 fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
     let spelling = json!({ "separator": separator, "case": case });
     let spelling: Spelling = serde_json::from_value(spelling)
-        .map_err(|_| unfit("a spelling is a separator and a case, as those of `mac`"))?;
-    let mac = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
+        .map_err(|_| unfit("the format needs a separator and a case, as in `mac`"))?;
+    let mac = device(&mac).ok_or_else(|| unfit("not a MAC address"))?;
     Ok(mac.spelled(spelling))
 }
 
@@ -69,7 +69,7 @@ fn spelled(mac: Value, separator: &str, case: &str) -> Result<String, Error> {
 /// an attribute the items themselves are compared. With one, a mapping is a list of one item,
 /// because XML does not show whether there could be more.
 fn select_mac(items: Value, attribute: Option<&str>, mac: Value) -> Result<Vec<Value>, Error> {
-    let wanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
+    let wanted = device(&mac).ok_or_else(|| unfit("not a MAC address"))?;
     if items.is_undefined() || items.is_none() {
         return Ok(Vec::new());
     }
@@ -97,13 +97,13 @@ fn add_mac(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
 
 /// `list | remove_mac(mac)`: the list without this address, in any format.
 fn remove_mac(list: Value, mac: Value) -> Result<Vec<Value>, Error> {
-    let unwanted = device(&mac).ok_or_else(|| unfit("that is no MAC address"))?;
+    let unwanted = device(&mac).ok_or_else(|| unfit("not a MAC address"))?;
     Ok(list.try_iter()?.filter(|item| device(item) != Some(unwanted)).collect())
 }
 
 /// Parses a time: RFC 3339, as in forms, or milliseconds since the Unix epoch, as in `now`.
 fn moment(value: &Value) -> Result<Timestamp, Error> {
-    let no_moment = || unfit("that is no moment");
+    let no_moment = || unfit("not a time");
     if let Some(text) = value.as_str() {
         return text.parse().map_err(|_| no_moment());
     }
@@ -113,7 +113,7 @@ fn moment(value: &Value) -> Result<Timestamp, Error> {
 
 /// `time | datetime('%Y-%m-%d %H:%M:%S', '+08:00')`: the local time at that offset.
 fn datetime(time: Value, format: &str, offset: &str) -> Result<String, Error> {
-    let no_offset = || unfit("the offset looks like +08:00");
+    let no_offset = || unfit("the offset must look like +08:00");
     let (sign, rest) = match offset.split_at_checked(1) {
         Some(("+", rest)) => (1, rest),
         Some(("-", rest)) => (-1, rest),
@@ -127,8 +127,7 @@ fn datetime(time: Value, format: &str, offset: &str) -> Result<String, Error> {
     let offset =
         Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).map_err(|_| no_offset())?;
     let zoned = moment(&time)?.to_zoned(TimeZone::fixed(offset));
-    jiff::fmt::strtime::format(format, &zoned)
-        .map_err(|_| unfit("the format is no strftime format"))
+    jiff::fmt::strtime::format(format, &zoned).map_err(|_| unfit("not a strftime format"))
 }
 
 /// Returns the units of `seconds` between two times, rounded up; 0 if the first is earlier.

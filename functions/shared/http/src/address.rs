@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// A host resolves to a forbidden address.
 #[derive(Debug, Error)]
-#[error("{0} is an address of a metadata service, and no target")]
+#[error("{0} is the address of a metadata service, which is not allowed as a target")]
 pub(crate) struct Forbidden(IpAddr);
 
 /// Alibaba Cloud, and EC2 over IPv6; all others are link-local.

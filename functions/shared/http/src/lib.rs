@@ -37,7 +37,7 @@ pub enum ClientError {
     #[error("the custom CA is not one or more certificates in PEM form")]
     BadCa,
     /// Credentials would be sent in clear text.
-    #[error("{0} is clear text, and credentials are sent there: use https://")]
+    #[error("{0} would send credentials in clear text: use https://")]
     ClearText(String),
     /// The pin is not a SHA-256.
     #[error("`tls.pin_sha256` is not 64 hexadecimal digits")]
@@ -95,7 +95,7 @@ impl Client {
             (None, true) => {
                 tracing::warn!(
                     target = name,
-                    "`tls.insecure`: anybody in between can be this target, and gets its credentials"
+                    "`tls.insecure`: any server can impersonate this target and read its credentials"
                 );
                 build(builder().tls_danger_accept_invalid_certs(true))
             }
@@ -116,7 +116,7 @@ fn proxy() -> Option<reqwest::Proxy> {
     match reqwest::Proxy::https(url) {
         Ok(proxy) => Some(proxy.no_proxy(reqwest::NoProxy::from_env())),
         Err(error) => {
-            tracing::error!(%error, "the proxy of the environment is no URL, and is not used");
+            tracing::error!(%error, "the proxy of the environment is not a URL and is ignored");
             None
         }
     }
@@ -191,5 +191,5 @@ fn innermost(error: &reqwest::Error) -> String {
     while let Some(inner) = cause.and_then(std::error::Error::source) {
         cause = Some(inner);
     }
-    cause.map_or_else(|| "no cause is known".to_owned(), ToString::to_string)
+    cause.map_or_else(|| "unknown cause".to_owned(), ToString::to_string)
 }

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p greenlight-sources --bench receive_path -- verify|decrypt|authenticate|receive TIMES`
 
-#![allow(clippy::expect_used, reason = "what does not begin cannot be counted")]
+#![allow(clippy::expect_used, reason = "a benchmark without its set-up cannot run")]
 
 use std::hint::black_box;
 use std::pin::pin;
@@ -79,7 +79,7 @@ fn secret() -> Secret {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
     let [function, times] = arguments.as_slice() else {
-        println!("receive_path: which function, and how often?");
+        println!("usage: receive_path FUNCTION TIMES");
         return;
     };
     let times: u32 = times.parse().expect("TIMES is a number");
@@ -116,7 +116,7 @@ fn main() {
                 };
                 assert_eq!((response.status(), response.outcome.as_str()), (200, "enqueued"));
             }
-            unknown => panic!("there is no {unknown}"),
+            unknown => panic!("unknown function {unknown}"),
         }
     }
 }

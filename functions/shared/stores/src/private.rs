@@ -91,7 +91,7 @@ pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
     let of_link = || Some(path.parent()?.join(fs::read_link(path).ok()?));
     let path = fs::canonicalize(path).ok().or_else(of_link).unwrap_or_else(|| path.to_owned());
     if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -160,7 +160,7 @@ pub enum AnswerType {
 /// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs, reason = "they are what they are called")]
+#[allow(missing_docs, reason = "the names are those of the methods")]
 pub enum Method {
     Get,
     Post,

@@ -91,7 +91,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         }
         let request = http::Request::get(&target.url).body(Bytes::new());
         let request = request.map_err(|error| {
-            let text = format!("target `{}`: its URL cannot be asked: {error}", target.name);
+            let text = format!("target `{}`: its URL is not usable: {error}", target.name);
             Failure::give_up(Class::NotConfigured, text)
         })?;
         target.send(request).await?;
@@ -134,8 +134,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         }
         if is_refused(&answer)? {
             let status = answer.status.as_u16();
-            let text =
-                format!("target `{}` does not take our credentials (HTTP {status})", target.name);
+            let text = format!("target `{}` rejected the credentials (HTTP {status})", target.name);
             return Err(Failure::retry(Class::TargetAuthFailed, text));
         }
         Ok(answer)
@@ -244,7 +243,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         for (name, template) in &login.capture {
             let value = value_of_answer(template, &context);
             let value = value.ok().filter(|value| !value.is_null() && value.as_str() != Some(""));
-            let value = value.ok_or_else(|| refused(&format!("gave no `{name}`")))?;
+            let value = value.ok_or_else(|| refused(&format!("returned no `{name}`")))?;
             session.saved.insert(name.clone(), value);
         }
         let auth = &target.connector.auth;

@@ -27,13 +27,13 @@ const RESERVED: &AsciiSet =
 pub(super) enum RenderError {
     #[error(transparent)]
     Template(#[from] TemplateError),
-    #[error("a value in the path is empty or made of dots")]
+    #[error("a value in the path is empty or consists of dots")]
     Segment,
-    #[error("a value cannot stand in the header `{0}`")]
+    #[error("a value is not allowed in the header `{0}`")]
     Header(String),
-    #[error("a value cannot stand in XML")]
+    #[error("a value is not allowed in XML")]
     Xml,
-    #[error("the request's address is not valid")]
+    #[error("the request's URL is not valid")]
     Address,
 }
 

@@ -76,11 +76,11 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
                 Ok(Tried::End(end)) => return Ok(end),
                 Ok(Tried::Repeat(wait)) if repeats < MAX_REPEATS => {
                     repeats += 1;
-                    let text = "was not done with after as long as there was time";
+                    let text = "did not finish before the deadline";
                     (wait, target.failed(step, call, Class::TargetFailed, text))
                 }
                 Ok(Tried::Repeat(_)) => {
-                    let text = "was not done with after 200 answers";
+                    let text = "did not finish after 200 answers";
                     return Err(target.failed(step, call, Class::TargetFailed, text));
                 }
                 Err(Failure::Retry { after, reason }) => {

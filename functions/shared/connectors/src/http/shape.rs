@@ -12,9 +12,9 @@ use super::outcome::{RuleResult, may_pass};
 pub(super) type Misfit = &'static str;
 
 const WEB_PAGE: Misfit = "the answer is a web page: is this the API's address and port? (返回的是网页，请检查地址和端口是否为 API)";
-const EMPTY: Misfit = "the answer is empty, and is needed (返回内容为空)";
-const NOT_JSON: Misfit = "the answer is no JSON";
-const NOT_XML: Misfit = "the answer is no XML";
+const EMPTY: Misfit = "the answer is empty, but its data is needed (返回内容为空)";
+const NOT_JSON: Misfit = "the answer is not JSON";
+const NOT_XML: Misfit = "the answer is not XML";
 const NOT_DATA: Misfit = "the answer is neither JSON nor XML";
 
 impl Connector {

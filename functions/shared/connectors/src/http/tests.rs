@@ -77,12 +77,12 @@ fn flows(operation: &str, url: &str) -> Flows {
     Flows::parse(&text, &|_| None).unwrap()
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "it is what the wire gives")]
+#[allow(clippy::unnecessary_wraps, reason = "the type of an HTTP client's result")]
 fn answer(status: u16) -> Result<http::Response<Bytes>, HttpError> {
     Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap())
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "it is what the wire gives")]
+#[allow(clippy::unnecessary_wraps, reason = "the type of an HTTP client's result")]
 fn busy(retry_after: &str) -> Result<http::Response<Bytes>, HttpError> {
     let response = http::Response::builder().status(429).header("retry-after", retry_after);
     Ok(response.body(Bytes::new()).unwrap())
@@ -151,7 +151,7 @@ async fn the_request_is_what_the_connector_file_says() {
     assert_eq!(body, json!({"mac": "00:00:5e:00:53:01", "approval": "I-1"}));
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "it is what the wire gives")]
+#[allow(clippy::unnecessary_wraps, reason = "the type of an HTTP client's result")]
 fn body(status: u16, text: &str) -> Result<http::Response<Bytes>, HttpError> {
     Ok(http::Response::builder().status(status).body(Bytes::from(text.to_owned())).unwrap())
 }
@@ -361,7 +361,7 @@ fn what_does_not_go_together_is_said_at_the_start() {
         .unwrap()
     };
     let said = problem(flows("ad", "https://nac"), "t");
-    assert!(said.contains("cannot `ad`; it can: add"), "{said}");
+    assert!(said.contains("has no operation `ad`; available: add"), "{said}");
     for url in ["nac", "ftp://nac", "https://user:pass@nac", "https://nac?x=1"] {
         let said = problem(flows("add", url), "t");
         assert!(said.contains("target `nac`: `url` must"), "{said}");
@@ -398,7 +398,7 @@ fn conditions_are_over_what_the_flow_gives() {
         assert!(!connector.holds(condition, left_out.as_object().unwrap()).unwrap());
     }
     let problem = |when| with(when).err().unwrap();
-    assert!(problem("os == 'macOS'").contains("`os` is no field of the flow"));
+    assert!(problem("os == 'macOS'").contains("`os` is not a field of the flow"));
     assert!(problem("mac == 1").contains("`mac` is no field"), "conditions are not over devices");
     assert!(problem("os ==").contains("flow `devices`: the condition"));
 }
@@ -438,7 +438,7 @@ async fn add_at(connector: &HttpConnector<Wire, TestSecret, TestClock>) -> Strin
     }
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "it is what the wire gives")]
+#[allow(clippy::unnecessary_wraps, reason = "the type of an HTTP client's result")]
 fn challenge(nonce: &str) -> Result<http::Response<Bytes>, HttpError> {
     let header = format!("Digest realm=\"r\", qop=\"auth\", nonce=\"{nonce}\"");
     let response = http::Response::builder().status(401).header("www-authenticate", header);

@@ -15,7 +15,7 @@ use crate::template::needs;
 #[serde(deny_unknown_fields)]
 pub struct SqlConnector {
     /// Always `sql`.
-    #[allow(dead_code, reason = "it was read before, to know that this is one")]
+    #[allow(dead_code, reason = "read earlier, to choose the parser")]
     protocol: connector::Protocol,
     /// Description, for people.
     #[serde(default)]
@@ -191,9 +191,9 @@ mod tests {
         };
         let statement = |sql: &str| format!("[[operations.add.statements]]\nsql = \"{sql}\"\n");
         let after = statement("SELECT 1") + &statement("DELETE FROM t WHERE m = :mac");
-        assert!(problem(&after).contains("a SELECT is the last statement"));
+        assert!(problem(&after).contains("a SELECT must be the last statement"));
         assert!(problem("operations.add.statements = []").contains("has no step"));
-        assert!(problem(&statement("INSERT INTO t VALUES (:mac)")).contains("runs twice"));
+        assert!(problem(&statement("INSERT INTO t VALUES (:mac)")).contains("is not idempotent"));
         assert!(problem(&statement("DELETE FROM t WHERE g = :g")).contains("`:g` is not in"));
         let misspelt =
             statement("DELETE FROM t WHERE g = :g") + "values = { g = \"{{ params.grup }}\" }";

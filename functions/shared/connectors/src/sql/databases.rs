@@ -299,7 +299,7 @@ impl DatabaseTarget {
             if statement.is_query() {
                 // The last statement: the check of the files ensures it.
                 if query.fetch_optional(&mut *transaction).await.map_err(failed)?.is_none() {
-                    let text = format!("{} is not there", self.sentence(call));
+                    let text = format!("{} found no row", self.sentence(call));
                     return Err(Failure::give_up(Class::NotFound, text).into());
                 }
                 changed += 1;
@@ -339,7 +339,7 @@ impl DatabaseTarget {
         if conflicts.contains(&&*code) {
             // The database works: the circuit breaker must not count this as a failure.
             let text =
-                format!("target `{}`: other transactions were in the way ({code})", self.name);
+                format!("target `{}`: conflicts with other transactions ({code})", self.name);
             let failure = Failure::retry(Class::TargetFailed, text);
             StatementError::Conflict { is_duplicate: false, failure }
         } else if database.is_unique_violation() {
@@ -370,10 +370,10 @@ impl DatabaseTarget {
             let template = statement.values.get(name).map_or("{{ mac }}", String::as_str);
             match template::value(template, variables) {
                 Ok(Value::String(text)) if text.contains('\0') => {
-                    Err(unusable(format!("`:{name}` holds a NUL")))
+                    Err(unusable(format!("`:{name}` contains a NUL character")))
                 }
                 Ok(Value::Array(_) | Value::Object(_)) => {
-                    Err(unusable(format!("`:{name}` is no single value")))
+                    Err(unusable(format!("`:{name}` is not a single value")))
                 }
                 Ok(value) => Ok(value),
                 Err(error) => Err(unusable(error.to_string())),

@@ -101,7 +101,7 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         let path = format!("/open-apis/approval/v4/approvals/{approval_code}");
         let DefinitionAnswer { data } = self.get(&path).await?;
         let widgets: Vec<RawWidget> = serde_json::from_str(&data.form).map_err(|_| {
-            ApiError::Shape { part: "the definition's form is no list of widgets" }.into_failure()
+            ApiError::Shape { part: "the form is not a list of widgets" }.into_failure()
         })?;
         Ok(Definition {
             name: data.approval_name,

@@ -54,9 +54,9 @@ struct Token {
 pub(super) enum ApiError {
     #[error("{0}")]
     Http(#[from] HttpError),
-    #[error("Feishu answered HTTP {status} with what is not its JSON")]
+    #[error("Feishu answered HTTP {status} with an unexpected body")]
     NotJson { status: u16 },
-    #[error("Feishu's answer is not of the documented shape: {part}")]
+    #[error("Feishu's answer does not have the documented shape: {part}")]
     Shape { part: &'static str },
     #[error("Feishu answered code {code} (HTTP {status}, log id {log_id})")]
     Code { code: i64, status: u16, log_id: String, reset: Option<Duration> },
@@ -119,7 +119,7 @@ struct InstanceData {
 impl InstanceData {
     fn into_instance(self) -> Result<Instance, ApiError> {
         let form = super::form::parse(&self.form)
-            .map_err(|_| ApiError::Shape { part: "the form is no list of widgets" })?;
+            .map_err(|_| ApiError::Shape { part: "the form is not a list of widgets" })?;
         Ok(Instance {
             status: self.status(),
             definition_id: self.approval_code,
@@ -163,7 +163,7 @@ pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
         Data(InstanceData),
     }
     let kept = serde_json::from_str(json).map_err(|_| {
-        let part = "it is no answer to \"obtain a single approval instance\"";
+        let part = "it is not an answer to \"obtain a single approval instance\"";
         ApiError::Shape { part }.into_failure()
     })?;
     let (Kept::Answer(InstanceAnswer { data }) | Kept::Data(data)) = kept;

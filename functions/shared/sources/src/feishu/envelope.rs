@@ -112,7 +112,7 @@ impl<'a> Envelope<'a> {
         (head.app_id, event)
     }
 
-    /// Returns event id, event type, app and tenant for either version.
+    /// Returns app, event type and tenant, for either version.
     fn head(&self) -> EventHead {
         if let Some(header) = &self.header {
             return EventHead {

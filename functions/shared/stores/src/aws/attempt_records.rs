@@ -88,7 +88,7 @@ impl DynamoLedger {
                 return Ok(());
             }
         }
-        Err(LedgerError("the table takes no more for now".to_owned()))
+        Err(LedgerError("DynamoDB throttles the writes".to_owned()))
     }
 
     /// Grants or revokes. A grant keeps the time of its first approval; only a later effect renews

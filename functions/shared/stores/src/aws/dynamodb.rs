@@ -108,7 +108,7 @@ fn refused(
     else {
         return Err(LedgerError(describe("dynamodb:UpdateItem", error)));
     };
-    let old = failed.item().ok_or_else(|| unreadable("the refused item"))?;
+    let old = failed.item().ok_or_else(|| unreadable("the rejected item"))?;
     check_version(old)?;
     if string(old, "state")? == "done" {
         return Ok(Err(ClaimError::Completed));

@@ -76,7 +76,7 @@ impl EffectsOfAMoment {
             }
         };
         if is_written_for {
-            let gone = || LedgerError("its writer was stopped".to_owned());
+            let gone = || LedgerError("the writer of its batch was cancelled".to_owned());
             return receiver.await.unwrap_or_else(|_| Err(gone()));
         }
         let writing = Writing { effects: self, of, is_over: false };

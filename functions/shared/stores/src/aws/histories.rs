@@ -254,7 +254,7 @@ impl DynamoLedger {
                 }
             }
             if !left.is_empty() {
-                return Err(LedgerError("the table gives no more for now".to_owned()));
+                return Err(LedgerError("DynamoDB throttles the reads".to_owned()));
             }
         }
         Ok(items)

@@ -10,7 +10,6 @@
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
 //! | `discarded#MESSAGE` | a dead letter that was discarded | `discarded`, when |
-
 //!
 //! Each item has its version in `v`. Items of another version are rejected and never changed.
 
@@ -101,5 +100,5 @@ pub(super) fn timestamp(item: &Item, name: &str) -> Result<Timestamp, LedgerErro
 }
 
 pub(super) fn unreadable(what: &str) -> LedgerError {
-    LedgerError(format!("{what} is not of the shape that greenlight writes"))
+    LedgerError(format!("{what} is not in greenlight's format"))
 }

@@ -86,7 +86,7 @@ pub(super) fn describe<E: ProvideErrorMetadata, R>(
             "no answer in time".to_owned()
         }
         SdkError::DispatchFailure(failure) if failure.is_other() => {
-            "no credentials, or none that can be had: does `aws sts get-caller-identity` work?"
+            "no credentials, or they cannot be loaded: does `aws sts get-caller-identity` work?"
                 .to_owned()
         }
         SdkError::DispatchFailure(_) => "no connection".to_owned(),

@@ -56,7 +56,7 @@ impl FetchSecret for SecretsManager {
             .await
             .map_err(|error| unavailable(describe("secretsmanager:GetSecretValue", &error)))?;
         answer.secret_string.ok_or_else(|| {
-            unavailable("it holds bytes and not the documented JSON text".to_owned())
+            unavailable("it is binary data, not the documented JSON text".to_owned())
         })
     }
 }

@@ -30,7 +30,7 @@ pub enum StackError {
         cause: String,
     },
     /// The template has no such output.
-    #[error("the stack `{stack}` puts no {output} out: is it one of greenlight's?")]
+    #[error("the stack `{stack}` has no output {output}: is it a greenlight stack?")]
     NoOutput {
         /// The stack.
         stack: String,
@@ -62,7 +62,7 @@ impl Stack {
             .await
             .map_err(|error| not_described(describe("cloudformation:DescribeStacks", &error)))?;
         let stack = answer.stacks.unwrap_or_default().pop();
-        let stack = stack.ok_or_else(|| not_described("there is none".to_owned()))?;
+        let stack = stack.ok_or_else(|| not_described("it does not exist".to_owned()))?;
         let outputs = stack.outputs.unwrap_or_default().into_iter();
         let outputs =
             outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect();

@@ -46,11 +46,11 @@ pub enum OpenError {
         cause: std::io::Error,
     },
     /// Another process serves the data folder.
-    #[error("the data folder {0} is in use by another greenlight")]
+    #[error("the data folder {0} is in use by another greenlight process")]
     InUse(String),
     /// The folder has no database.
     #[error(
-        "the data folder {0} holds no database: name the folder of `greenlight serve` with --data-dir, or a stack on AWS \
+        "the data folder {0} contains no database: name the folder of `greenlight serve` with --data-dir, or a stack on AWS \
          with --stack"
     )]
     Absent(String),

@@ -33,7 +33,7 @@ pub enum SetupError {
     #[error("AWS_ENDPOINT_URL is not an http:// or https:// address: {0}")]
     BadEndpoint(String),
     /// The file with the root certificates cannot be read.
-    #[error("the roots of trust in {path} cannot be read: {cause}")]
+    #[error("the root certificates in {path} cannot be read: {cause}")]
     NoRoots {
         /// The path.
         path: PathBuf,

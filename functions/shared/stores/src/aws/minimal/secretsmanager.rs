@@ -54,6 +54,6 @@ impl FetchSecret for SecretsManager {
         let Ok(Value { text }) = serde_json::from_slice(&answer) else {
             return Err(unavailable("the answer could not be read"));
         };
-        text.ok_or_else(|| unavailable("it holds bytes and not the documented JSON text"))
+        text.ok_or_else(|| unavailable("it is binary data, not the documented JSON text"))
     }
 }
