@@ -370,7 +370,7 @@ fn what_does_not_go_together_is_said_at_the_start() {
     assert!(said.contains("`targets.nac.token`"), "{said}");
     let mut unknown = flows("add", "https://nac");
     unknown.targets.get_mut("nac").unwrap().connector = "genreic".into();
-    assert!(problem(unknown, "t").contains("there is: clearpass, "));
+    assert!(problem(unknown, "t").contains("available: clearpass, "));
 }
 
 #[test]
@@ -399,7 +399,10 @@ fn conditions_are_over_what_the_flow_gives() {
     }
     let problem = |when| with(when).err().unwrap();
     assert!(problem("os == 'macOS'").contains("`os` is not a field of the flow"));
-    assert!(problem("mac == 1").contains("`mac` is no field"), "conditions are not over devices");
+    assert!(
+        problem("mac == 1").contains("`mac` is not a field of the flow"),
+        "conditions are not over devices"
+    );
     assert!(problem("os ==").contains("flow `devices`: the condition"));
 }
 
