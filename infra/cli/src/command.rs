@@ -74,6 +74,9 @@ impl Failed {
 /// The text for standard output.
 type Output = Result<String, Failed>;
 
+/// The output after a confirmation was declined.
+const NOTHING_DONE: &str = "nothing is done\n";
+
 /// The wait at exit for blocking calls that hang, such as a DNS lookup.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -154,7 +157,7 @@ async fn answer(command: Command) -> Output {
             let backend = Backend::open(&backend.address()).await?;
             let question = "Discard the recorded effects, and perform all of them again?";
             if force && !is_confirmed(question, yes)? {
-                return Ok("nothing is done\n".to_owned());
+                return Ok(NOTHING_DONE.to_owned());
             }
             let decision = match decision {
                 DecisionArgument::Approved => Decision::Approved,
@@ -293,10 +296,6 @@ async fn set_secrets(address: &Address, files: flows::Files, file: Option<PathBu
     Ok(written.to_text())
 }
 
-async fn dlq(command: DlqCommand) -> Output {
-    carry_out_dlq(command).await?.map_err(|error| Failed::of_dlq(&error))
-}
-
 async fn audit_request(wanted: String, address: &Address, format: OutputFormat) -> Output {
     let backend = Backend::open(address).await?;
     let histories = find_requests(&*backend.audit, &wanted).await?;
@@ -306,9 +305,8 @@ async fn audit_request(wanted: String, address: &Address, format: OutputFormat) 
     Ok(audit::render(&histories, SystemClock.now(), format))
 }
 
-async fn carry_out_dlq(command: DlqCommand) -> Result<Result<String, DeadLetterError>, Failed> {
-    let nothing = || Ok(Ok("nothing is done\n".to_owned()));
-    Ok(match command {
+async fn dlq(command: DlqCommand) -> Output {
+    match command {
         DlqCommand::List { backend, json } => {
             let backend = Backend::open(&backend.address()).await?;
             let seen = dead_letters::look(&*backend.dead_letters, &SystemClock).await?;
@@ -317,14 +315,16 @@ async fn carry_out_dlq(command: DlqCommand) -> Result<Result<String, DeadLetterE
                 None => Ok(text),
                 Some(elsewhere) => {
                     print(&text);
-                    Err(DeadLetterError::NotAll(elsewhere))
+                    Err(Failed::of_dlq(&DeadLetterError::NotAll(elsewhere)))
                 }
             }
         }
         DlqCommand::Show { id, backend, json } => {
             let backend = Backend::open(&backend.address()).await?;
-            let letter = dead_letters::find(&*backend.dead_letters, &id, &SystemClock).await;
-            letter.map(|letter| dlq::render(&letter, OutputFormat::of_flag(json)))
+            let letter = dead_letters::find(&*backend.dead_letters, &id, &SystemClock)
+                .await
+                .map_err(|error| Failed::of_dlq(&error))?;
+            Ok(dlq::render(&letter, OutputFormat::of_flag(json)))
         }
         DlqCommand::Redrive { ids, class, backend, dry_run, rate, json, yes } => {
             let backend = Backend::open(&backend.address()).await?;
@@ -334,21 +334,25 @@ async fn carry_out_dlq(command: DlqCommand) -> Result<Result<String, DeadLetterE
                 Which::OfClass(class) => format!("Put all dead letters of `{class}` back?"),
             };
             if !dry_run && !is_confirmed(&question, yes)? {
-                return nothing();
+                return Ok(NOTHING_DONE.to_owned());
             }
             let pace = Pace { is_dry: dry_run, per_second: rate };
-            redrive(&backend, &which, pace, OutputFormat::of_flag(json)).await
+            redrive(&backend, &which, pace, OutputFormat::of_flag(json))
+                .await
+                .map_err(|error| Failed::of_dlq(&error))?;
+            Ok(String::new())
         }
         DlqCommand::Discard { id, reason, json, backend, yes } => {
             let backend = Backend::open(&backend.address()).await?;
             if !is_confirmed(&format!("Discard {id} for good?"), yes)? {
-                return nothing();
+                return Ok(NOTHING_DONE.to_owned());
             }
-            let queue = &*backend.dead_letters;
-            let discarded = dead_letters::discard(queue, &id, &reason, &SystemClock).await;
-            discarded.map(|()| dlq::render_discarded(&id, &reason, OutputFormat::of_flag(json)))
+            dead_letters::discard(&*backend.dead_letters, &id, &reason, &SystemClock)
+                .await
+                .map_err(|error| Failed::of_dlq(&error))?;
+            Ok(dlq::render_discarded(&id, &reason, OutputFormat::of_flag(json)))
         }
-    })
+    }
 }
 
 /// Prints a line per dead letter, and on a terminal a progress bar until the end.
@@ -357,7 +361,7 @@ async fn redrive(
     which: &Which,
     pace: Pace,
     format: OutputFormat,
-) -> Result<String, DeadLetterError> {
+) -> Result<(), DeadLetterError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let queue = &*backend.dead_letters;
     let result = dead_letters::redrive(queue, which, pace, &SystemClock, |redriven| {
@@ -367,7 +371,7 @@ async fn redrive(
     });
     let result = result.await;
     bar.finish_and_clear();
-    result.map(|()| String::new())
+    result
 }
 
 /// A line of JSON.

@@ -129,9 +129,9 @@ pub struct RequestHistory {
     pub definition_id: String,
     /// The last event about it.
     pub event_id: String,
-    /// When that event was received; `None` for a request of an older greenlight.
+    /// When that event was received; `None` if no claim of the request is stored.
     pub received_at: Option<Timestamp>,
-    /// When it was claimed for the first time; `None` for a request of an older greenlight.
+    /// When it was claimed for the first time; `None` if no claim of it is stored.
     pub first_claimed_at: Option<Timestamp>,
     /// The flow, once an attempt has ended.
     pub flow: Option<String>,
@@ -209,6 +209,14 @@ impl RequestHistory {
     }
 }
 
+/// Keeps the requests that wait for an attempt, the one with the next attempt first.
+#[must_use]
+pub fn waiting_at(mut histories: Vec<RequestHistory>, now: Timestamp) -> Vec<RequestHistory> {
+    histories.retain(|history| history.next_attempt(now).is_some());
+    histories.sort_by_key(|history| history.next_attempt(now));
+    histories
+}
+
 /// The status of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RequestStatus {
@@ -225,6 +233,17 @@ pub enum RequestStatus {
 impl RequestStatus {
     /// Every status.
     pub const ALL: [Self; 4] = [Self::Running, Self::Retrying, Self::Succeeded, Self::Failed];
+
+    /// The status for the stored name of a [`State`]; a request that has not ended counts as
+    /// running, as its name alone does not tell whether the lease is still held.
+    #[must_use]
+    pub fn of_state_name(name: &str) -> Self {
+        match name {
+            "done" => Self::Succeeded,
+            "failed" => Self::Failed,
+            _ => Self::Running,
+        }
+    }
 
     /// The name in tables, metrics and JSON.
     #[must_use]

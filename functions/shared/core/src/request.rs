@@ -40,7 +40,7 @@ pub struct Request {
     pub occurred_at: Option<Timestamp>,
     /// When the event was received; ms since the Unix epoch.
     pub received_at: Timestamp,
-    /// Links log lines about it; `None` in a message of an older greenlight.
+    /// Links log lines about it; `None` if the queue message has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use greenlight_core::audit::{AttemptRecord, Subject, day};
 #[cfg(feature = "operator")]
@@ -119,6 +120,27 @@ fn refused(
     Ok(Err(ClaimError::Held { until: timestamp(old, "lease_until")? }))
 }
 
+impl DynamoLedger {
+    /// An update of a request under the condition that the lease is held at `now`.
+    fn update_held(
+        &self,
+        request: &RequestKey,
+        lease_id: &LeaseId,
+        now: Timestamp,
+    ) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", request_pk(request))
+            .condition_expression(HELD)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#lease", "lease_id")
+            .expression_attribute_values(":running", text("running"))
+            .expression_attribute_values(":me", text(lease_id.as_str()))
+            .expression_attribute_values(":now", number(now.as_millis()))
+    }
+}
+
 impl RecordEffect for DynamoLedger {
     async fn record_effect(
         &self,
@@ -145,17 +167,7 @@ impl DynamoLedger {
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         // The lease must be held at the end of the last effect, not only of the first.
         let now = effects.iter().map(|(_, effect)| effect.at).fold(now, Timestamp::max);
-        let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", request_pk(request))
-            .condition_expression(HELD)
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#lease", "lease_id")
-            .expression_attribute_values(":running", text("running"))
-            .expression_attribute_values(":me", text(lease_id.as_str()))
-            .expression_attribute_values(":now", number(now.as_millis()));
+        let mut update = self.update_held(request, lease_id, now);
         let mut sets = Vec::new();
         for (place, (key, effect)) in effects.iter().enumerate() {
             let (name, value) = (format!("#effect{place}"), format!(":effect{place}"));
@@ -190,17 +202,7 @@ impl Complete for DynamoLedger {
         now: Timestamp,
     ) -> Result<Result<(), LeaseLost>, LedgerError> {
         let mut sets = Vec::new();
-        let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", request_pk(request))
-            .condition_expression(HELD)
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_names("#lease", "lease_id")
-            .expression_attribute_values(":running", text("running"))
-            .expression_attribute_values(":me", text(lease_id.as_str()))
-            .expression_attribute_values(":now", number(now.as_millis()));
+        let mut update = self.update_held(request, lease_id, now);
         if completion.is_final() {
             sets.extend(["#state = :ended", "completed_at = :now", "expires_at = :expires_at"]);
             update = update

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use greenlight_core::audit::{
     DeployedFlows, Grant, LastFailure, RequestHistory, RequestStatus, StoredDeadLetter, Subject,
-    day,
+    day, waiting_at,
 };
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{Lease, LeaseId, State};
@@ -96,10 +96,7 @@ impl AuditReader for DynamoLedger {
             for item in self.query(WAITING, &soonest).await? {
                 keys.insert(format!("request#{}", string(&item, "request")?));
             }
-            let mut histories = self.histories(keys).await?;
-            histories.retain(|history| history.next_attempt(now).is_some());
-            histories.sort_by_key(|history| history.next_attempt(now));
-            Ok(histories)
+            Ok(waiting_at(self.histories(keys).await?, now))
         })
     }
 
@@ -117,11 +114,7 @@ impl AuditReader for DynamoLedger {
             for day in day(since)..=day(now) {
                 let range = Range { from: since, ..Range::newest(usize::MAX) };
                 for item in self.query(&of_day(day), &range).await? {
-                    let status = match string(&item, "state")? {
-                        "done" => RequestStatus::Succeeded,
-                        "failed" => RequestStatus::Failed,
-                        _ => RequestStatus::Running,
-                    };
+                    let status = RequestStatus::of_state_name(string(&item, "state")?);
                     *counts.entry(status).or_default() += 1;
                 }
             }

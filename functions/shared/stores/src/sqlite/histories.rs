@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_core::audit::{DeployedFlows, Grant, RequestHistory, RequestStatus, Subject};
+use greenlight_core::audit::{
+    DeployedFlows, Grant, RequestHistory, RequestStatus, Subject, waiting_at,
+};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::Record;
 use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture};
@@ -101,10 +103,7 @@ impl AuditReader for Database {
             let keys = bodies.iter().filter_map(|body| Some(Request::parse(body).ok()?.key()));
             let keys: Vec<_> = keys.map(|key| key.to_string()).collect();
             let keys = serde_json::json!(keys).to_string();
-            let mut histories = self.histories(BY_KEYS, keys, at_most).await?;
-            histories.retain(|history| history.next_attempt(now).is_some());
-            histories.sort_by_key(|history| history.next_attempt(now));
-            Ok(histories)
+            Ok(waiting_at(self.histories(BY_KEYS, keys, at_most).await?, now))
         })
     }
 
@@ -123,13 +122,10 @@ impl AuditReader for Database {
                 .fetch_all(&self.pool)
                 .await
                 .map_err(failed)?;
-            let status = |state: &str| match state {
-                "done" => RequestStatus::Succeeded,
-                "failed" => RequestStatus::Failed,
-                _ => RequestStatus::Running,
-            };
             let counts = counts.iter();
-            Ok(counts.map(|(state, count)| (status(state), count.unsigned_abs())).collect())
+            let of_status = counts
+                .map(|(state, count)| (RequestStatus::of_state_name(state), count.unsigned_abs()));
+            Ok(of_status.collect())
         })
     }
 
