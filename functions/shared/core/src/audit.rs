@@ -319,6 +319,7 @@ impl StoredDeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Lease;
 
     #[test]
     fn a_mac_address_in_any_spelling_means_a_device() {
@@ -326,6 +327,44 @@ mod tests {
         assert_eq!(Subject::guess(" 0000.5E00.5301 "), [device]);
         let keys: Vec<_> = Subject::guess("I-1").iter().map(Subject::key).collect();
         assert_eq!(keys, ["event#I-1", "instance#I-1", "person#I-1"]);
+    }
+
+    fn history(key: &str, state: State, retry: Option<RetryState>) -> RequestHistory {
+        RequestHistory {
+            key: key.to_owned(),
+            definition_id: String::new(),
+            event_id: String::new(),
+            received_at: None,
+            first_claimed_at: None,
+            flow: None,
+            applicant: None,
+            form_number: None,
+            state,
+            attempt: 1,
+            effects: BTreeMap::new(),
+            last_failure: None,
+            retry,
+        }
+    }
+
+    #[test]
+    fn requests_that_wait_are_those_with_a_next_attempt_the_soonest_first() {
+        let running =
+            |until| State::Running(Lease { id: "a".into(), until: Timestamp::from_millis(until) });
+        let done = State::Done { at: Timestamp::default(), by: "a".into() };
+        let waits = |wait_ms| Some(RetryState { wait_ms, ..RetryState::default() });
+        let gave_up = waits(1).map(|retry| RetryState { gave_up: true, ..retry });
+        let histories = vec![
+            history("late", running(0), waits(20)),
+            history("held", running(9), waits(1)),
+            history("gave up", running(0), gave_up),
+            history("done", done, waits(1)),
+            history("never released", running(0), None),
+            history("soon", running(0), waits(10)),
+        ];
+        let waiting = waiting_at(histories, Timestamp::from_millis(5));
+        let keys: Vec<_> = waiting.iter().map(|history| history.key.as_str()).collect();
+        assert_eq!(keys, ["soon", "late"]);
     }
 
     #[test]

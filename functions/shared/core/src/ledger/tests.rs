@@ -120,6 +120,17 @@ fn complete_that_is_sent_again_gets_the_same_answer() {
 }
 
 #[test]
+fn release_with_another_retry_state_is_not_the_same_release() {
+    let release = |attempt| {
+        let retry = RetryState { attempt, ..RetryState::default() };
+        Command::Complete("a".into(), Completion::Released { reason: reason(), retry })
+    };
+    let (record, answers) = run([(0, claim_by("a", 10)), (1, release(1)), (1, release(2))]);
+    assert_eq!(answers[2], CommandResult::Write(Err(LeaseLost)));
+    assert_eq!(record.unwrap().retry.map(|retry| retry.attempt), Some(1));
+}
+
+#[test]
 fn done_is_done() {
     let (_, answers) = run([
         (0, claim_by("a", 10)),
