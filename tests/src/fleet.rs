@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use greenlight::simulator::Sent;
-use greenlight::stub::NacCall;
+use greenlight_sources::feishu::Sent;
+use greenlight_testkit::stub::NacCall;
 use tokio::sync::watch;
 
 use crate::faults::FaultyAws;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::lambda::Function;
 use crate::local_aws::{CREDENTIALS, LocalAws};
 use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
+use greenlight_testkit::stub::secret_document;
 
 /// The attributes that the template's index projects besides the keys.
 const PROJECTED: [&str; 7] = ["v", "request", "state", "target", "device", "applicant", "breaker"];
@@ -82,7 +83,7 @@ impl Resources {
     pub async fn create(aws: &LocalAws, scene: &Scene) -> Self {
         create_table(aws, "ledger").await;
         let secrets = aws_sdk_secretsmanager::Client::new(&aws.config());
-        let document = scene.app.secret_document(NAC_TOKEN).to_string();
+        let document = secret_document(&scene.app, NAC_TOKEN).to_string();
         let made = secrets.create_secret().name("greenlight").secret_string(document).send().await;
         made.expect("the secret can be made");
         Self {

@@ -1,10 +1,10 @@
 //! The world around the functions: events from Feishu, Feishu's OpenAPI, and a NAC.
 
-use greenlight::simulator::{FeishuApp, Sent};
-use greenlight::stub::{StubFeishu, StubNac, form_of};
 use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_http::Client;
+use greenlight_sources::feishu::{FeishuApp, Sent};
 use greenlight_stores::SystemClock;
+use greenlight_testkit::stub::{StubFeishu, StubNac, demo_app, form_of};
 
 /// The approval definition in the flows of the suite.
 pub const APPROVAL_CODE: &str = greenlight_testkit::request::DEFINITION_ID;
@@ -40,7 +40,7 @@ impl Scene {
     /// # Panics
     /// When loopback has no free port.
     pub async fn set() -> Self {
-        let app = FeishuApp::default();
+        let app = demo_app();
         Self {
             feishu: StubFeishu::start(app.clone()).await.expect("the stub of Feishu starts"),
             nac: StubNac::start(NAC_TOKEN).await.expect("the stub of the NAC starts"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use greenlight_stores::private::write_private;
+use greenlight_testkit::stub::secret_document;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -27,7 +28,7 @@ pub struct Serving {
 #[must_use]
 pub fn secrets(scene: &Scene, folder: &Path) -> PathBuf {
     let path = folder.join("secrets.json");
-    write_private(&path, &scene.app.secret_document(NAC_TOKEN).to_string())
+    write_private(&path, &secret_document(&scene.app, NAC_TOKEN).to_string())
         .expect("the secret can be written");
     path
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
-use greenlight::simulator::Sent;
+use greenlight_sources::feishu::Sent;
+use greenlight_testkit::stub::secret_document;
 use tokio::io::AsyncWriteExt;
 
 use crate::local_aws::{CREDENTIALS, LocalAws};
@@ -38,7 +39,7 @@ impl Stack {
     /// When it cannot be deployed.
     pub async fn deploy() -> Self {
         let scene = Scene::set().await;
-        let secret = scene.app.secret_document(NAC_TOKEN);
+        let secret = secret_document(&scene.app, NAC_TOKEN);
         let template = built_template();
         Self::deploy_with(scene, LocalAws::start().await, &template, &Parameters::new(), &secret)
             .await

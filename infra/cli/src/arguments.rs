@@ -8,7 +8,6 @@ use clap_complete::Shell;
 
 use crate::backend::{Address, StackAddress};
 use crate::flows::Files;
-use crate::serve;
 
 /// An approval turns green; greenlight does the rest.
 ///
@@ -78,7 +77,7 @@ pub struct AskFeishu {
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
     /// Feishu's OpenAPI; Lark's is <https://open.larksuite.com>
-    #[arg(long, env = "FEISHU_BASE_URL", default_value = serve::FEISHU_BASE_URL, value_name = "URL")]
+    #[arg(long, env = "FEISHU_BASE_URL", default_value = greenlight_sources::feishu::BASE_URL, value_name = "URL")]
     pub feishu_base_url: String,
 }
 
@@ -264,15 +263,6 @@ pub enum Command {
         /// The port of loopback; 0 takes any free one
         #[arg(long, default_value_t = 8081)]
         port: u16,
-    },
-    /// Run a demonstration: serve, with stubs of Feishu and of a NAC
-    Demo {
-        /// Leave it running afterwards, and print commands to try
-        #[arg(long)]
-        keep: bool,
-        /// With a real RADIUS server instead of the stub of a NAC; needs FreeRADIUS
-        #[arg(long, conflicts_with = "keep")]
-        radius: bool,
     },
     /// Print the completion script of a shell
     Completions {

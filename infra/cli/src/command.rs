@@ -14,6 +14,12 @@ use greenlight_admin::replay::{Replay, ReplayError};
 use greenlight_admin::status::MAX_WAITING;
 use greenlight_core::Decision;
 use greenlight_core::ports::Clock;
+use greenlight_render::format::OutputFormat;
+use greenlight_render::output::{
+    log_writer, one_line, print, print_error, print_line, print_question, try_print,
+};
+use greenlight_render::{audit, dlq, replay, status};
+use greenlight_server::server::Options;
 use greenlight_sources::feishu::SOURCE;
 use greenlight_stores::{SecretFile, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -27,13 +33,9 @@ use crate::arguments::{
 use crate::backend::{Address, Backend, BackendError};
 use crate::doctor::{DoctorOptions, run_checks};
 use crate::flows::OfBackend;
-use crate::format::OutputFormat;
-use crate::output::{
-    log_writer, one_line, print, print_error, print_line, print_question, try_print,
-};
 use crate::secrets::{self, Secrets};
 use crate::send_test::{TestEvent, send_test};
-use crate::{audit, connectors, demo, dlq, feishu, flows, replay, serve, status, ui};
+use crate::{connectors, feishu, flows, serve, ui};
 
 /// The exit status if the object of the command was not found.
 const NOT_FOUND: u8 = 3;
@@ -92,13 +94,8 @@ const MAX_INPUT_BYTES: u64 = 64 * 1024;
 pub fn run(arguments: Arguments) -> ExitCode {
     // Commands print a result; the log is the output of `serve`.
     let is_serving = matches!(arguments.command, Command::Serve { .. });
-    let is_quiet = matches!(arguments.command, Command::Demo { .. });
-    let log = log_to_stderr(match (is_serving, is_quiet) {
-        (true, _) => "info",
-        (_, true) => "off",
-        // The AWS SDK warns of every place where it found no credentials; the error says so once.
-        _ => "error",
-    });
+    // The AWS SDK warns of every place where it found no credentials; the error says so once.
+    let log = log_to_stderr(if is_serving { "info" } else { "error" });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -129,27 +126,27 @@ async fn answer(command: Command) -> Output {
             let AskFeishu { secrets, feishu_base_url } = feishu;
             let secrets = Address::Folder(data.clone()).secrets_file(secrets);
             let flows::Files { flows, connectors, .. } = files.into();
-            let options =
-                serve::Options { listen, data, secrets, flows, connectors, feishu_base_url, ui };
+            let options = Options { listen, data, secrets, flows, connectors, feishu_base_url };
             keep_files_private();
-            serve::run(options).await?;
+            serve::run(options, ui).await?;
             Ok(String::new())
         }
         Command::Status { waiting, backend, json } => {
             let backend = Backend::open(&backend.address()).await?;
             let (now, format) = (SystemClock.now(), OutputFormat::of_flag(json));
             if waiting {
-                let histories = backend.audit.waiting_requests(MAX_WAITING, now).await?;
+                let histories = backend.stores.audit.waiting_requests(MAX_WAITING, now).await?;
                 return Ok(status::render_waiting(&histories, now, format));
             }
-            Ok(status::render(&backend.status(now).await?, now, format))
+            Ok(status::render(&backend.stores.status(now).await?, now, format))
         }
         Command::Audit { wanted, backend, json } => {
             audit_request(wanted, &backend.address(), OutputFormat::of_flag(json)).await
         }
         Command::Grants { of, backend, limit, json } => {
             let (backend, of) = (Backend::open(&backend.address()).await?, of.as_deref());
-            let grants = find_grants(&*backend.audit, &*backend.grants, of, limit).await?;
+            let grants =
+                find_grants(&*backend.stores.audit, &*backend.stores.grants, of, limit).await?;
             Ok(audit::render_grants(&grants, of, OutputFormat::of_flag(json)))
         }
         Command::Dlq { command } => dlq(command).await,
@@ -165,7 +162,7 @@ async fn answer(command: Command) -> Output {
             };
             let (instance_id, source) = (instance, SOURCE.to_owned());
             let asked = Replay { source, instance_id, decision, definition_id, force };
-            let (audit, requests) = (&*backend.audit, &*backend.requests);
+            let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
             let request = admin::replay::replay(audit, requests, &asked, SystemClock.now()).await;
             let request = request.map_err(|error| Failed::of_replay(&error))?;
             Ok(replay::render(&request, OutputFormat::of_flag(json)))
@@ -201,15 +198,7 @@ async fn answer(command: Command) -> Output {
             Ok(connectors::list(connectors.as_deref())?)
         }
         Command::Ui { backend, port } => {
-            ui::run(Backend::open(&backend.address()).await?, port).await?;
-            Ok(String::new())
-        }
-        Command::Demo { radius: true, .. } => {
-            demo::run_radius().await?;
-            Ok(String::new())
-        }
-        Command::Demo { keep, .. } => {
-            demo::run(keep).await?;
+            ui::run(Backend::open(&backend.address()).await?.stores, port).await?;
             Ok(String::new())
         }
         Command::Completions { shell } => {
@@ -298,7 +287,7 @@ async fn set_secrets(address: &Address, files: flows::Files, file: Option<PathBu
 
 async fn audit_request(wanted: String, address: &Address, format: OutputFormat) -> Output {
     let backend = Backend::open(address).await?;
-    let histories = find_requests(&*backend.audit, &wanted).await?;
+    let histories = find_requests(&*backend.stores.audit, &wanted).await?;
     if histories.is_empty() {
         return Err(Failed { status: NOT_FOUND, ..audit::NotFound(wanted).into() });
     }
@@ -309,7 +298,7 @@ async fn dlq(command: DlqCommand) -> Output {
     match command {
         DlqCommand::List { backend, json } => {
             let backend = Backend::open(&backend.address()).await?;
-            let seen = dead_letters::look(&*backend.dead_letters, &SystemClock).await?;
+            let seen = dead_letters::look(&*backend.stores.dead_letters, &SystemClock).await?;
             let text = dlq::render_list(&seen, OutputFormat::of_flag(json));
             match seen.elsewhere {
                 None => Ok(text),
@@ -321,7 +310,7 @@ async fn dlq(command: DlqCommand) -> Output {
         }
         DlqCommand::Show { id, backend, json } => {
             let backend = Backend::open(&backend.address()).await?;
-            let letter = dead_letters::find(&*backend.dead_letters, &id, &SystemClock)
+            let letter = dead_letters::find(&*backend.stores.dead_letters, &id, &SystemClock)
                 .await
                 .map_err(|error| Failed::of_dlq(&error))?;
             Ok(dlq::render(&letter, OutputFormat::of_flag(json)))
@@ -347,7 +336,7 @@ async fn dlq(command: DlqCommand) -> Output {
             if !is_confirmed(&format!("Discard {id} for good?"), yes)? {
                 return Ok(NOTHING_DONE.to_owned());
             }
-            dead_letters::discard(&*backend.dead_letters, &id, &reason, &SystemClock)
+            dead_letters::discard(&*backend.stores.dead_letters, &id, &reason, &SystemClock)
                 .await
                 .map_err(|error| Failed::of_dlq(&error))?;
             Ok(dlq::render_discarded(&id, &reason, OutputFormat::of_flag(json)))
@@ -363,7 +352,7 @@ async fn redrive(
     format: OutputFormat,
 ) -> Result<(), DeadLetterError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let queue = &*backend.dead_letters;
+    let queue = &*backend.stores.dead_letters;
     let result = dead_letters::redrive(queue, which, pace, &SystemClock, |redriven| {
         bar.set_length(u64::try_from(redriven.of).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(redriven.number).unwrap_or(u64::MAX));

@@ -23,8 +23,8 @@ use thiserror::Error;
 use crate::backend::{Address, Backend, BackendError};
 use crate::feishu;
 use crate::flows::{self, Checked, Files, read_with};
-use crate::format::{lines, moment, span};
 use crate::secrets::Secrets;
+use greenlight_render::format::{lines, moment, span};
 
 /// The difference of clocks that is reported. Feishu's events are rejected when clocks differ by
 /// more than the replay window, which is longer.
@@ -175,7 +175,7 @@ const fn advice_for(error: &SecretError) -> &'static str {
 }
 
 async fn queues(backend: &Backend, checks: &mut Checks) {
-    let status = backend.status(SystemClock.now()).await;
+    let status = backend.stores.status(SystemClock.now()).await;
     let advice = "; may these credentials read queue, table and metrics? (检查权限)";
     if let Some(status) = checks.take("queue and ledger", status, advice) {
         let dead = status.queue.dead_letters;

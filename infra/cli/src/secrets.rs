@@ -7,7 +7,6 @@ use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::{Secret, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_stores::SecretFile;
-#[cfg(feature = "aws")]
 use greenlight_stores::aws::SecretsManager;
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -24,7 +23,6 @@ pub enum Secrets {
     /// A file.
     File(SecretFile),
     /// Secrets Manager.
-    #[cfg(feature = "aws")]
     Manager(SecretsManager),
 }
 
@@ -32,7 +30,6 @@ impl FetchSecret for Secrets {
     async fn fetch(&self) -> Result<String, SecretError> {
         match self {
             Self::File(file) => file.fetch().await,
-            #[cfg(feature = "aws")]
             Self::Manager(manager) => manager.fetch().await,
         }
     }
@@ -109,7 +106,6 @@ impl Secrets {
     pub fn place(&self) -> String {
         match self {
             Self::File(file) => format!("the file {}", file.path().display()),
-            #[cfg(feature = "aws")]
             Self::Manager(manager) => format!("Secrets Manager, {}", manager.id()),
         }
     }
@@ -117,7 +113,6 @@ impl Secrets {
     async fn put(&self, document: &str) -> Result<(), SecretError> {
         match self {
             Self::File(file) => file.put(document),
-            #[cfg(feature = "aws")]
             Self::Manager(manager) => manager.put(document).await,
         }
     }

@@ -3,12 +3,12 @@
 use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_core::secret::{Secret, SecretError};
 use greenlight_http::{Client, ClientError};
+use greenlight_sources::feishu::FeishuApp;
 use greenlight_stores::SystemClock;
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
 use crate::secrets::Secrets;
-use crate::simulator::FeishuApp;
 
 /// What to send.
 #[derive(Clone, Debug)]
@@ -101,6 +101,6 @@ async fn app(secrets: &Secrets) -> Result<FeishuApp, SecretError> {
         app_secret: feishu.app_secret.expose_secret().to_owned(),
         encrypt_key: feishu.encrypt_key.expose_secret().to_owned(),
         verification_token: feishu.verification_token.expose_secret().to_owned(),
-        ..FeishuApp::default()
+        tenant_key: "test".to_owned(),
     })
 }

@@ -4,3 +4,5 @@ pub mod clock;
 pub mod hook;
 pub mod memory;
 pub mod request;
+#[cfg(feature = "stubs")]
+pub mod stub;

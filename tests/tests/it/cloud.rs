@@ -2,9 +2,9 @@
 //! enforced, Feishu and the NAC as stubs.
 
 use aws_sdk_sqs::types::Message;
-use greenlight::stub::StubNac;
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
+use greenlight_testkit::stub::{StubNac, secret_document};
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
 use greenlight_tests::stack::{Parameters, Stack, TIMEOUT, built_template, make_boundary};
@@ -171,7 +171,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
         ("PermissionsBoundaryArn", boundary),
         ("OperatorArns", "arn:aws:iam::000000000000:root".to_owned()),
     ]);
-    let secret = scene.app.secret_document(NAC_TOKEN);
+    let secret = secret_document(&scene.app, NAC_TOKEN);
     let stack = Stack::deploy_with(scene, aws, &built_template(), &parameters, &secret).await;
     // Before a worker has started, the command prompts for the secrets that the flows need.
     let lines = format!("targets.office.token={NAC_TOKEN}\ntargets.lab.token=lab-token\n");

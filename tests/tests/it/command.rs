@@ -144,7 +144,7 @@ async fn json_is_one_object_per_line() {
 async fn flows_plan_ends_with_status_1_when_the_instance_has_problems() {
     let folder = tempfile::tempdir().unwrap();
     let instance = |devices: &[&str]| {
-        let form = greenlight::stub::form_of("", devices);
+        let form = greenlight_testkit::stub::form_of("", devices);
         let answer = json!({"code": 0, "data": {"approval_code": "A", "instance_code": "I-1",
             "status": "APPROVED", "open_id": "ou_1", "serial_number": "7", "form": form.to_string()}});
         let path = folder.path().join("instance.json");

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use greenlight::stub::form_of;
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Connectors, Setup, Targets};
 use greenlight_core::budget::AttemptBudget;
@@ -24,6 +23,7 @@ use greenlight_stores::sqlite::Database;
 use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::hook::{Hook, Hooked, PortCall};
 use greenlight_testkit::request::request;
+use greenlight_testkit::stub::{form_of, secret_document};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use tokio::sync::Notify;
 
@@ -132,7 +132,7 @@ impl Case {
     }
 
     fn processor(&self, fate: &Fate) -> Processor<Mortal> {
-        let secret = self.scene.app.secret_document(NAC_TOKEN).to_string();
+        let secret = secret_document(&self.scene.app, NAC_TOKEN).to_string();
         let secret = FixedSecret(Arc::new(Secret::parse(&secret).unwrap()));
         let clock = self.clock.clone();
         let environment = |name: &str| match name {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use greenlight::flows::{self, DryRun, Feishu, FlowsProblem, check, render_dry_run};
-use greenlight::format::OutputFormat;
-use greenlight::stub::form_of;
 use greenlight_core::flow::Flows;
+use greenlight_render::format::OutputFormat;
+use greenlight_testkit::stub::form_of;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::serving::secrets;
 use serde_json::json;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight_testkit::request::request;
+use greenlight_testkit::stub::secret_document;
 use greenlight_tests::faults::{FAULTS, Fault};
 use greenlight_tests::fleet::{Fleet, Sending, deliver, repetitions};
 use greenlight_tests::lambda::{Function, Kill, http_api_event, sqs_event};
@@ -240,7 +241,7 @@ async fn g01_a_rotation_while_the_secret_is_away_loses_nothing() {
     deliver(&mut receiver, || fleet.scene.event("e-1", "I-1", "APPROVED")).await;
 
     fleet.scene.app.encrypt_key = "the-next-encrypt-key".into();
-    fleet.resources.rotate_secret(&fleet.scene.app.secret_document(NAC_TOKEN)).await;
+    fleet.resources.rotate_secret(&secret_document(&fleet.scene.app, NAC_TOKEN)).await;
     let mut away = 2;
     fleet.faulty.plan(move |operation| {
         let is_away = operation.ends_with("GetSecretValue") && away > 0;

@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use greenlight::backend::{Address, Backend};
-use greenlight::dlq;
-use greenlight::format::OutputFormat;
-use greenlight::reasons::next_step;
 use greenlight::secrets::{Secrets, SecretsError, set, set_from};
 use greenlight::send_test::{SendError, TestEvent, send_test};
 use greenlight_admin::audit::{find_grants, find_requests};
@@ -21,6 +18,9 @@ use greenlight_core::ledger::EffectKey;
 use greenlight_core::operator::QueueStatus;
 use greenlight_core::ports::{Clock, DeadLetter, Http, SendDeadLetter};
 use greenlight_core::{Class, Decision, Reason, Request};
+use greenlight_render::dlq;
+use greenlight_render::format::OutputFormat;
+use greenlight_render::reasons::next_step;
 use greenlight_stores::private::write_private;
 use greenlight_stores::sqlite::Database;
 use greenlight_stores::{SecretFile, SystemClock};
@@ -47,7 +47,7 @@ async fn send_dead_letter(database: &Database, instance: &str, class: Class) {
 }
 
 async fn ids(backend: &Backend) -> Vec<String> {
-    let seen = dead_letters::look(&*backend.dead_letters, &SystemClock).await.unwrap();
+    let seen = dead_letters::look(&*backend.stores.dead_letters, &SystemClock).await.unwrap();
     seen.letters.into_iter().map(|letter| letter.id).collect()
 }
 
@@ -71,7 +71,7 @@ async fn every_class_of_reason_has_a_next_step() {
     for class in Class::ALL {
         send_dead_letter(&database, class.as_str(), class).await;
     }
-    let queue = &*backend.dead_letters;
+    let queue = &*backend.stores.dead_letters;
     let seen = dead_letters::look(queue, &SystemClock).await.unwrap();
     let listed = dlq::render_list(&seen, OutputFormat::Text);
     let show = async |id: &str, format| {
@@ -116,7 +116,7 @@ async fn redrive_by_class_moves_those_and_a_dry_run_none() {
     let which = Which::OfClass("target_unavailable".into());
     let mut redriven = Vec::new();
     let dry = Pace { is_dry: true, ..AT_ONCE };
-    let queue = &*backend.dead_letters;
+    let queue = &*backend.stores.dead_letters;
     redrive(queue, &which, dry, &SystemClock, |one| redriven.push(one)).await.unwrap();
     let would_go_back = |id: &str, number| Redriven {
         id: id.to_owned(),
@@ -146,7 +146,7 @@ async fn redrive_by_class_moves_those_and_a_dry_run_none() {
 async fn a_discarded_letter_is_gone_once() {
     let (_folder, database, backend) = open().await;
     send_dead_letter(&database, "1", Class::NotApproved).await;
-    let queue = &*backend.dead_letters;
+    let queue = &*backend.stores.dead_letters;
     dead_letters::discard(queue, "1", "was taken back", &SystemClock).await.unwrap();
     assert!(ids(&backend).await.is_empty());
     let again = dead_letters::discard(queue, "1", "again", &SystemClock).await.unwrap_err();
@@ -356,20 +356,21 @@ async fn status_and_metrics_agree() {
 }
 
 async fn status(backend: &Backend) -> SystemStatus {
-    backend.status(SystemClock.now()).await.unwrap()
+    backend.stores.status(SystemClock.now()).await.unwrap()
 }
 
 async fn find(backend: &Backend, wanted: &str) -> Vec<RequestHistory> {
-    find_requests(&*backend.audit, wanted).await.unwrap()
+    find_requests(&*backend.stores.audit, wanted).await.unwrap()
 }
 
 async fn grants(backend: &Backend, of: Option<&str>) -> Vec<Grant> {
-    find_grants(&*backend.audit, &*backend.grants, of, 9).await.unwrap()
+    find_grants(&*backend.stores.audit, &*backend.stores.grants, of, 9).await.unwrap()
 }
 
 async fn replay(backend: &Backend, asked: &Replay) -> Result<Request, ReplayError> {
     let now = SystemClock.now();
-    greenlight_admin::replay::replay(&*backend.audit, &*backend.requests, asked, now).await
+    greenlight_admin::replay::replay(&*backend.stores.audit, &*backend.stores.requests, asked, now)
+        .await
 }
 
 /// Returns when `is_so` is true; a minute suffices on any machine.
@@ -498,7 +499,8 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start(&scene, folder.path()).await;
     let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
-    let waiting = async || backend.audit.waiting_requests(9, SystemClock.now()).await.unwrap();
+    let waiting =
+        async || backend.stores.audit.waiting_requests(9, SystemClock.now()).await.unwrap();
     assert_eq!(waiting().await, []);
     scene.nac.set_down(true);
     scene.approve("I-1", &[&device(1)]);
@@ -540,7 +542,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
         let letter = DeadLetter { body, reason: &reason, receive_count, first_received, failed_at };
         database.send_dead_letter(&letter).await.unwrap();
     }
-    let seen = dead_letters::look(&*backend.dead_letters, &SystemClock).await.unwrap();
+    let seen = dead_letters::look(&*backend.stores.dead_letters, &SystemClock).await.unwrap();
     let listed = dlq::render_list(&seen, OutputFormat::Text);
     assert_eq!(listed.lines().count(), 5, "a header, and two lines each: {listed}");
     drop(database);

@@ -3,13 +3,13 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use greenlight::stub::form_of;
 use greenlight_core::WebhookRequest;
 use greenlight_core::event::Inbound;
 use greenlight_core::ports::{Authenticate, Clock};
 use greenlight_core::secret::Secret;
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::SystemClock;
+use greenlight_testkit::stub::{form_of, secret_document};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::{tool, workspace};
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ async fn the_receiver_accepts_what_is_encrypted_beside_the_sdk() {
         headers: headers.collect(),
         body: answer["body"].as_str().unwrap().to_owned().into(),
     };
-    let secret = Secret::parse(&app.secret_document(NAC_TOKEN).to_string()).unwrap();
+    let secret = Secret::parse(&secret_document(app, NAC_TOKEN).to_string()).unwrap();
     let event = FeishuWebhook::default().authenticate(&delivery, &secret, now);
     assert!(matches!(event, Ok(Inbound::Approval(event)) if event.event_id == "event-1"));
 }

@@ -1,7 +1,7 @@
 //! A real RADIUS server: an approval passes the whole pipeline, and FreeRADIUS then accepts a
 //! device that it rejected before, over its SQL tables and over an HTTP service that it queries.
 
-use greenlight::demo;
+use greenlight_demo as demo;
 
 /// The demonstration prints its results, and fails if one is not the expected one.
 #[tokio::test(flavor = "multi_thread")]

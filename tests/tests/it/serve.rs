@@ -5,14 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use greenlight::serve::{Options, ServeError, Server};
-use greenlight::simulator::Sent;
 use greenlight_core::operator::DeadLetterQueue;
 use greenlight_core::ports::Clock;
 use greenlight_http::ClientError;
 use greenlight_runtime::StartError;
+use greenlight_server::server::{Options, ServeError, Server};
+use greenlight_sources::feishu::Sent;
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
+use greenlight_testkit::stub::secret_document;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::{Value, json};
@@ -62,7 +63,6 @@ async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, Serve
         flows: None,
         connectors: None,
         feishu_base_url: scene.feishu.url(),
-        ui: None,
     };
     let nac_url = scene.nac.url();
     let environment = move |name: &str| match name {
@@ -196,7 +196,7 @@ async fn g12_nothing_is_done_unless_the_source_says_approved_now() {
     machine.scene.feishu.revert("I-reverted");
     assert_eq!(machine.send(&machine.scene.event("e-1", "I-reverted", "APPROVED")).await, 200);
     machine.drained().await;
-    let form = greenlight::stub::form_of(&device(2), &[]);
+    let form = greenlight_testkit::stub::form_of(&device(2), &[]);
     machine.scene.feishu.put_instance("I-other", "ANOTHER-APPROVAL", "APPROVED", &form);
     assert_eq!(machine.send(&machine.scene.event("e-2", "I-other", "APPROVED")).await, 200);
     machine.drained().await;
@@ -306,7 +306,6 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
         flows: None,
         connectors: None,
         feishu_base_url: scene.feishu.url(),
-        ui: None,
     };
     let complete = |name: &str| match name {
         "NAC_URL" => Some("https://nac".to_owned()),
@@ -318,7 +317,7 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
     let path = secrets(&scene, folder.path());
     let unset = said(Server::start_with(options("secrets.json"), &|_| None).await);
     assert!(unset.contains("NAC_URL"), "{unset}");
-    let mut document = scene.app.secret_document("");
+    let mut document = secret_document(&scene.app, "");
     std::fs::write(&path, document.to_string()).unwrap();
     let empty = said(Server::start_with(options("secrets.json"), &complete).await);
     assert!(empty.contains("`targets.nac.token`"), "{empty}");
@@ -482,7 +481,6 @@ async fn feishu_is_not_spoken_to_in_clear_text() {
         flows: None,
         connectors: None,
         feishu_base_url: "http://feishu.example.com".to_owned(),
-        ui: None,
     };
     let anything = |_: &str| Some("https://nac".to_owned());
     let error = Server::start_with(options, &anything).await.unwrap_err();

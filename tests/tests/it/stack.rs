@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use greenlight_testkit::stub::secret_document;
 use greenlight_tests::browser::Browser;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, device};
 use greenlight_tests::stack::{Ran, Stack, TIMEOUT};
@@ -80,7 +81,7 @@ async fn setting_up(stack: &Stack) {
     stack.put_secret(&"no object".into()).await;
     let refused = stack.greenlight(&["secrets", "set"], "feishu.app_id=a\n").await;
     assert!(refused.status == 1 && refused.stderr.contains("secrets.json`"), "{}", refused.stderr);
-    let document = scene.app.secret_document(NAC_TOKEN).to_string();
+    let document = secret_document(&scene.app, NAC_TOKEN).to_string();
     assert_eq!(stack.greenlight(&["secrets", "set"], &document).await.status, 0);
     let api = stack.output("ApiId");
     let url = format!("{}/_aws/execute-api/{api}/$default/api/event", stack.aws.url());

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
+use greenlight_testkit::stub::secret_document;
 use greenlight_tests::lambda::{RuntimeApi, http_api_event};
 use greenlight_tests::process::peak_memory;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN};
@@ -53,10 +54,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_answer_is_quick_and_small() {
-    let app = greenlight::simulator::FeishuApp::default();
+    let app = greenlight_testkit::stub::demo_app();
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("roots.pem");
-    let mut aws = StubAws::start(&app.secret_document(NAC_TOKEN), &bundle).await;
+    let mut aws = StubAws::start(&secret_document(&app, NAC_TOKEN), &bundle).await;
     let url = aws.url();
     let (mut first, mut warm, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..STARTS {
@@ -99,10 +100,10 @@ fn millis(duration: Duration) -> f64 {
 /// A direct invocation, without the API, can have any shape.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_event_is_answered_400_and_the_function_lives_on() {
-    let app = greenlight::simulator::FeishuApp::default();
+    let app = greenlight_testkit::stub::demo_app();
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("roots.pem");
-    let aws = StubAws::start(&app.secret_document(NAC_TOKEN), &bundle).await;
+    let aws = StubAws::start(&secret_document(&app, NAC_TOKEN), &bundle).await;
     let mut api = RuntimeApi::start().await;
     let _process = bootstrap(&api, &aws.url(), &bundle);
     let mut event = http_api_event(&[], "no base64!");
@@ -149,8 +150,8 @@ async fn a_start_without_a_complete_secret_fails_and_names_the_field() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aws_that_nobody_vouches_for_is_told_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let app = greenlight::simulator::FeishuApp::default();
-    let secret = app.secret_document(NAC_TOKEN);
+    let app = greenlight_testkit::stub::demo_app();
+    let secret = secret_document(&app, NAC_TOKEN);
     let aws = StubAws::start(&secret, &folder.path().join("roots.pem")).await;
     let said = failed_start(&aws, Path::new("/etc/ssl/certs/ca-certificates.crt")).await;
     assert!(said.contains("no connection: invalid peer certificate"), "{said}");

@@ -20,7 +20,8 @@ pub(crate) fn guards(output: Output) -> Result<Tally, Problem> {
     baseline::compare(output, &found)
 }
 
-/// Checks that the receiver's dependency tree has the required crates and no forbidden one.
+/// Checks that the receiver's dependency tree has the required crates and no forbidden one, and
+/// that no program in production has stubs.
 pub(crate) fn tree(output: Output) -> Result<Tally, Problem> {
     let crates = crates("receiver")?;
     output.line(&format!("cargo tree -p receiver: {} crates", crates.len()));
@@ -32,6 +33,11 @@ pub(crate) fn tree(output: Output) -> Result<Tally, Problem> {
     }
     if let Some(unwanted) = unwanted.iter().find(|unwanted| has(unwanted)) {
         return Err(Problem::new(format!("the receiver's tree has {unwanted}")));
+    }
+    for program in ["greenlight", "worker", "receiver"] {
+        if self::crates(program)?.iter().any(|name| name == "greenlight-testkit") {
+            return Err(Problem::new(format!("the tree of {program} has stubs of tests")));
+        }
     }
     // A Lambda function has no persistent disk for SQLite.
     if self::crates("worker")?.iter().any(|name| name == "libsqlite3-sys") {

@@ -54,7 +54,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("servers", "the servers are installed", &[], tools::install_servers),
     part("licences", "licences and sources of all crates are allowed", &[TOOLS], supply::licences),
     part("yanked", "no crate is yanked", &[TOOLS], supply::yanked),
-    part("tree", "the receiver's dependencies have no forbidden crate", &[], guards::tree),
+    part("tree", "the programs' dependencies have no forbidden crate", &[], guards::tree),
     part("unit", "unit and integration tests of each crate", &[BUILD], unit),
     part("template", "template.yaml is valid", &[TOOLS, BUILD], template),
     part("crash", "crashes at every await, panics, hangs, retries", &[BUILD], suite),
@@ -157,8 +157,8 @@ fn unit(output: Output) -> Result<Tally, Problem> {
     output.tests(UNIT, &[])
 }
 
-/// The demonstration is built without the feature `aws`, a build that clippy does not check, so
-/// compiler warnings fail this part.
+/// The demonstration is built with its own set of features, a build that clippy does not check,
+/// so compiler warnings fail this part.
 fn demo(output: Output) -> Result<Tally, Problem> {
     let mut has_warnings = false;
     let mut demo = command("cargo");

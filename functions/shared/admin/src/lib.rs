@@ -5,3 +5,4 @@ pub mod audit;
 pub mod dead_letters;
 pub mod replay;
 pub mod status;
+pub mod stores;

@@ -123,6 +123,15 @@ impl Breaker {
         }
     }
 
+    /// Whether calls are rejected at `now`, by the recorded times alone.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        match self.state {
+            BreakerState::Closed => false,
+            BreakerState::Open { until } | BreakerState::HalfOpen { until, .. } => now < until,
+        }
+    }
+
     /// Requests a permit for a call. The first one after the open time becomes the probe.
     #[must_use]
     pub fn try_acquire(self, lease_id: &LeaseId, now: Timestamp) -> (Self, Permit) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
 use aws_types::region::Region;
+use greenlight_admin::stores::Stores;
 use greenlight_stores::aws::{
     DynamoLedger, SecretsManager, SqsAndLedger, SqsDeadLetters, SqsQueue, Stack, StackQueues,
 };
@@ -31,11 +32,13 @@ pub(super) async fn open(address: &StackAddress) -> Result<Backend, BackendError
     let (queue, secret) = (SqsQueue::new(&config, queue_url), stack.output("SecretArn")?);
     let dead_letters = SqsDeadLetters::new(&config, dead_letters_url, queue_url, ledger.clone());
     Ok(Backend {
-        audit: Arc::new(ledger.clone()),
-        queue: Arc::new(StackQueues::new(&config, queue_url, dead_letters_url)),
-        dead_letters: Arc::new(dead_letters),
-        grants: Arc::new(ledger.clone()),
-        requests: Arc::new(SqsAndLedger { queue, ledger }),
+        stores: Stores {
+            audit: Arc::new(ledger.clone()),
+            queue: Arc::new(StackQueues::new(&config, queue_url, dead_letters_url)),
+            dead_letters: Arc::new(dead_letters),
+            grants: Arc::new(ledger.clone()),
+            requests: Arc::new(SqsAndLedger { queue, ledger }),
+        },
         deployment: Deployment {
             webhook_url: Some(stack.output("WebhookUrl")?.to_owned()),
             secrets: Some(Secrets::Manager(SecretsManager::new(&config, secret))),

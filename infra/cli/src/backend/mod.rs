@@ -1,19 +1,12 @@
 //! Where greenlight runs: a stack on AWS, or a data folder of this machine. Every command works on
 //! both.
 
-#[cfg(feature = "aws")]
 mod aws;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use greenlight_admin::status::{SystemStatus, read_status};
-use greenlight_core::Timestamp;
-use greenlight_core::operator::{
-    AuditReader, DeadLetterQueue, GrantStore, QueueReader, RequestStore, StoreError,
-};
-#[cfg(feature = "aws")]
+use greenlight_admin::stores::Stores;
 use greenlight_stores::aws::StackError;
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, flow_variable, variable_in};
@@ -67,31 +60,15 @@ pub enum BackendError {
     #[error("no region: set AWS_REGION, or name it with --region (请指定区域)")]
     NoRegion,
     /// There is no such stack.
-    #[cfg(feature = "aws")]
     #[error(transparent)]
     Stack(#[from] StackError),
-    /// The command was built for the demonstration, without the AWS SDK.
-    #[cfg(not(feature = "aws"))]
-    #[error(
-        "this greenlight was built without AWS, as `cargo demo` builds it: \
-         `cargo build --package greenlight` builds all of it"
-    )]
-    NoAws,
 }
 
-/// The stores of a data folder or a stack, by capability.
+/// A data folder or a stack: its stores, and what is known of its deployment.
 #[derive(Clone, Debug)]
 pub struct Backend {
-    /// The requests in the ledger.
-    pub audit: Arc<dyn AuditReader>,
-    /// The status of the queues.
-    pub queue: Arc<dyn QueueReader>,
-    /// The dead-letter queue.
-    pub dead_letters: Arc<dyn DeadLetterQueue>,
-    /// The granted devices, by target.
-    pub grants: Arc<dyn GrantStore>,
-    /// Starts requests.
-    pub requests: Arc<dyn RequestStore>,
+    /// The stores.
+    pub stores: Stores,
     deployment: Deployment,
 }
 
@@ -111,19 +88,8 @@ impl Backend {
     pub async fn open(address: &Address) -> Result<Self, BackendError> {
         match address {
             Address::Folder(folder) => Ok(Database::open_beside(folder).await?.into()),
-            #[cfg(feature = "aws")]
             Address::Stack(address) => aws::open(address).await,
-            #[cfg(not(feature = "aws"))]
-            Address::Stack(_) => Err(BackendError::NoAws),
         }
-    }
-
-    /// The status of the queues, the waiting requests, and the targets.
-    ///
-    /// # Errors
-    /// [`StoreError`] names the store that did not answer.
-    pub async fn status(&self, now: Timestamp) -> Result<SystemStatus, StoreError> {
-        read_status(&*self.audit, &*self.queue, now).await
     }
 
     /// The text of flows.toml as a parameter of the stack; `None` for a data folder, and where the
@@ -170,14 +136,6 @@ impl Backend {
 
 impl From<Database> for Backend {
     fn from(database: Database) -> Self {
-        let database = Arc::new(database);
-        Self {
-            audit: Arc::clone(&database) as _,
-            queue: Arc::clone(&database) as _,
-            dead_letters: Arc::clone(&database) as _,
-            grants: Arc::clone(&database) as _,
-            requests: database,
-            deployment: Deployment::default(),
-        }
+        Self { stores: Stores::of(database), deployment: Deployment::default() }
     }
 }

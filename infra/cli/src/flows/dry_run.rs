@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Checked, Files, FlowsProblem, read, say, taken_for_granted};
-use crate::format::OutputFormat;
+use greenlight_render::format::OutputFormat;
 
 /// The access to Feishu, to read an instance by its code.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ pub struct OfBackend {
 /// # Errors
 /// [`OfBackendError`] when the ledger or a file cannot be read.
 pub async fn of_backend(backend: &Backend, mut files: Files) -> Result<OfBackend, OfBackendError> {
-    let kept = backend.audit.deployed_flows().await?;
+    let kept = backend.stores.audit.deployed_flows().await?;
     let parameter = backend.flows_parameter();
     let running =
         parameter.map(str::to_owned).or_else(|| kept.as_ref().map(|kept| kept.text.clone()));

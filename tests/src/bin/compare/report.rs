@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use greenlight::format::aligned;
+use greenlight_render::format::aligned;
 use greenlight_tests::workspace;
 use serde_json::{Value, json};
 

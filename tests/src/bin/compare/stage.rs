@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use greenlight_testkit::stub::secret_document;
 use greenlight_tests::lambda::RuntimeApi;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::stub_aws::StubAws;
@@ -22,7 +23,7 @@ impl Stage {
         let scene = Scene::set().await;
         let folder = tempfile::tempdir().expect("a folder can be made");
         let bundle = folder.path().join("roots.pem");
-        let aws = StubAws::start(&scene.app.secret_document(NAC_TOKEN), &bundle).await;
+        let aws = StubAws::start(&secret_document(&scene.app, NAC_TOKEN), &bundle).await;
         Self { scene, aws, bundle, _folder: folder }
     }
 

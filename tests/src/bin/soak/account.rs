@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use greenlight::stub::NacCall;
+use greenlight_testkit::stub::NacCall;
 use greenlight_tests::fleet::repetitions;
 use serde_json::Value;
 

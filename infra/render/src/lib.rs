@@ -1,0 +1,18 @@
+//! What operators see: renderings of the data that [`greenlight_admin`] returns, for the command
+//! and the page.
+//!
+//! * [`status`], [`audit`], [`dlq`], [`replay`]: as text and as JSON.
+//! * [`reasons`]: the next step for a failure.
+//! * [`format`], [`output`]: layout of texts, and safe output to a terminal.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod audit;
+pub mod dlq;
+pub mod format;
+pub mod output;
+pub mod reasons;
+#[cfg(test)]
+mod renderings;
+pub mod replay;
+pub mod status;

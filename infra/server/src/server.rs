@@ -1,0 +1,221 @@
+//! The server: wires both use cases to SQLite, the office system and the targets.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_connectors::Connectors;
+use greenlight_core::flow::Approvals;
+use greenlight_core::ports::{Clock, LedgerError, Ports, QueueError};
+use greenlight_core::{Processor, Receiver};
+use greenlight_runtime::{
+    Configuration, Feishu, HttpTargets, SharedSecret, StartError, load_secret, source, targets,
+};
+use greenlight_sources::feishu::FeishuWebhook;
+use greenlight_stores::sqlite::{Database, OpenError};
+use greenlight_stores::{SecretFile, SystemClock, flow_variable, flows_text};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::consumer::Consumer;
+use crate::counters::Counters;
+use crate::webhook::{self, SignallingQueue};
+
+/// The options of `greenlight serve`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The folder for queue and ledger.
+    pub data: PathBuf,
+    /// The secret document.
+    pub secrets: PathBuf,
+    /// `flows.toml`; built in if left out.
+    pub flows: Option<PathBuf>,
+    /// A folder of connectors, besides those that are built in.
+    pub connectors: Option<PathBuf>,
+    /// Feishu's OpenAPI.
+    pub feishu_base_url: String,
+}
+
+/// The server cannot start, or ended by itself.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// Flows, connectors, secret or clients are invalid.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The database cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+}
+
+/// The time for running attempts to finish after a signal to stop. The rest is abandoned, as by a
+/// crash, and processed after the next start. Containers are killed after 10 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// The wait for the database to close: a disk that hangs must not block the exit.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+type Secret = SharedSecret<SecretFile>;
+pub(crate) type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
+pub(crate) type LocalProcessor = Processor<OnOneMachine>;
+
+/// The ports on one machine: SQLite, and the secret in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OnOneMachine;
+
+impl Ports for OnOneMachine {
+    type Ledger = Database;
+    type Source = Feishu<Secret>;
+    type Targets = HttpTargets<Secret>;
+    type DeadLetters = Database;
+    type Clock = SystemClock;
+}
+
+/// Both use cases, running.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    database: Database,
+    completed: Arc<Notify>,
+    stop: watch::Sender<bool>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Server {
+    /// Opens the database, and starts the listener and the consumer.
+    ///
+    /// # Errors
+    /// [`ServeError`] names what is missing or wrong.
+    pub async fn start(options: Options) -> Result<Self, ServeError> {
+        Self::start_with(options, &flow_variable).await
+    }
+
+    /// As [`Server::start`], with the values for `${NAME}` in the flows from `environment`.
+    ///
+    /// # Errors
+    /// [`ServeError`] names what is missing or wrong.
+    pub async fn start_with(
+        options: Options,
+        environment: &(dyn Fn(&str) -> Option<String> + Sync),
+    ) -> Result<Self, ServeError> {
+        let text = flows_text(options.flows.as_deref(), include_str!("../../flows.toml"));
+        let text = text.map_err(StartError::from)?;
+        let connectors = Connectors::built_in_and(options.connectors.as_deref());
+        let connectors = connectors.map_err(StartError::from)?;
+        let Configuration { flows, setup, deployed } =
+            Configuration::parse(text, &connectors, environment, SystemClock.now())?;
+        let approvals = Approvals::parse(&deployed.text, environment).map_err(StartError::from)?;
+        let secret = load_secret(SecretFile::new(options.secrets)).await?;
+        let source = source(&options.feishu_base_url, Arc::clone(&secret))?;
+        let targets = targets(setup, &secret)?;
+        let database = Database::open(&options.data).await?;
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;
+        let address = listener
+            .local_addr()
+            .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;
+
+        database.keep_flows(&deployed).await?;
+
+        let arrived = Arc::new(Notify::new());
+        let completed = Arc::new(Notify::new());
+        let (stop, stopped) = watch::channel(false);
+        let counters = Counters::new();
+        let receiver = Receiver {
+            source: FeishuWebhook::default(),
+            secret: Arc::clone(&secret),
+            queue: SignallingQueue::new(database.clone(), Arc::clone(&arrived)),
+            clock: SystemClock,
+            approvals,
+            metrics: counters.clone(),
+        };
+        let processor = Processor {
+            ledger: database.clone(),
+            source,
+            targets,
+            dead_letters: database.clone(),
+            clock: SystemClock,
+            flows,
+            metrics: counters.clone(),
+        };
+        let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&completed));
+        let watched = webhook::Watched { database: database.clone(), counters };
+        let tasks = [
+            tokio::spawn(webhook::listen(listener, receiver, watched, stopped.clone())),
+            tokio::spawn(consumer.run(stopped)),
+        ];
+        Ok(Self { address, database, completed, stop, tasks })
+    }
+
+    /// The address of the listener.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Queue, dead-letter queue and ledger.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Returns when the queue is empty.
+    ///
+    /// # Errors
+    /// [`QueueError`] when the queue cannot be asked.
+    pub async fn drained(&self) -> Result<(), QueueError> {
+        loop {
+            let completed = self.completed.notified();
+            tokio::pin!(completed);
+            completed.as_mut().enable();
+            if self.database.next_visible().await?.is_none() {
+                return Ok(());
+            }
+            completed.await;
+        }
+    }
+
+    /// Returns if the listener or the consumer ends, which is an error.
+    pub async fn ended(&mut self) {
+        let [listener, consumer] = &mut self.tasks;
+        tokio::select! {
+            _ = listener => {}
+            _ = consumer => {}
+        }
+    }
+
+    /// Stops listening, finishes what ends within [`STOP_TIMEOUT`], and closes the database.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
+        for mut task in self.tasks.into_iter().filter(|task| !task.is_finished()) {
+            if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+                tracing::warn!(
+                    "not all tasks ended in time: the rest is done after the next start"
+                );
+                task.abort();
+                let _ = task.await;
+            }
+        }
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.database.close());
+        if closed.await.is_err() {
+            tracing::warn!("the database was not closed in time: the next start reads its log");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The page's texts, in Chinese and English.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT_LANGUAGE;
+
+/// The language of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    English,
+    Chinese,
+}
+
+impl Language {
+    /// The one that was asked for, else the one that the browser prefers.
+    pub(crate) fn of(asked: Option<&str>, headers: &HeaderMap) -> Self {
+        let preferred = || headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        match asked.or_else(preferred) {
+            Some(language) if language.trim_start().starts_with("zh") => Self::Chinese,
+            _ => Self::English,
+        }
+    }
+
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
+    pub(crate) fn words(self) -> BTreeMap<&'static str, &'static str> {
+        let word = |&(key, english, chinese): &(&'static str, &'static str, &'static str)| {
+            (key, if self == Self::English { english } else { chinese })
+        };
+        WORDS.iter().map(word).collect()
+    }
+
+    /// The status of a request, as a word.
+    pub(crate) const fn status(
+        self,
+        status: greenlight_core::audit::RequestStatus,
+    ) -> &'static str {
+        use greenlight_core::audit::RequestStatus;
+        match (self, status) {
+            (Self::English, status) => status.as_str(),
+            (Self::Chinese, RequestStatus::Running) => "处理中",
+            (Self::Chinese, RequestStatus::Retrying) => "等待重试",
+            (Self::Chinese, RequestStatus::Succeeded) => "已完成",
+            (Self::Chinese, RequestStatus::Failed) => "失败",
+        }
+    }
+}
+
+const WORDS: &[(&str, &str, &str)] = &[
+    ("other", "中文", "English"),
+    ("pipeline", "Pipeline", "流程"),
+    ("receiver", "receiver", "接收"),
+    ("received", "in the last hour", "最近一小时"),
+    ("queue", "queue", "队列"),
+    ("waiting", "waiting", "等待中"),
+    ("worker", "worker", "处理"),
+    ("in_flight", "in flight", "处理中"),
+    ("targets", "targets", "目标系统"),
+    ("circuit_open", "circuit open", "熔断"),
+    ("dead", "dead letters", "死信"),
+    ("search", "Search", "搜索"),
+    (
+        "search_for",
+        "Event id, instance, MAC address or person",
+        "事件 ID、审批实例、MAC 地址或人员",
+    ),
+    ("found", "Found", "搜索结果"),
+    ("nothing_found", "Nothing was found.", "没有相关记录。"),
+    ("recent", "Recent requests", "最近的请求"),
+    ("no_requests", "No request yet.", "暂无请求。"),
+    ("instance", "Instance", "审批实例"),
+    ("applicant", "Applicant", "申请人"),
+    ("state", "State", "状态"),
+    ("attempts", "Attempts", "尝试次数"),
+    ("since", "Since", "时间"),
+    ("history", "History", "经过"),
+    ("now", "now", "现在"),
+    ("letters", "Dead letters", "死信队列"),
+    ("no_letters", "The dead-letter queue is empty.", "死信队列为空。"),
+    (
+        "elsewhere",
+        "Held by another receiver, such as a poll in the console, and hidden for now",
+        "正被其他使用者接收（如控制台轮询），暂不可见",
+    ),
+    ("reason", "Reason", "原因"),
+    ("next", "Next step", "下一步"),
+    ("redrive", "Redrive", "重投"),
+    (
+        "redriven",
+        "The dead letter is back in the queue: completed effects are not repeated.",
+        "已重新入队：只会执行尚未完成的部分。",
+    ),
+    ("gone", "The dead letter is no longer in the queue.", "该死信已不存在。"),
+    ("grants", "Grants", "授权"),
+    ("no_grants", "No device is granted.", "没有授权的设备。"),
+    ("device", "Device", "设备"),
+    ("target", "Target", "目标"),
+    ("because", "Because of", "依据"),
+    ("breakers", "Targets", "目标系统状态"),
+    ("no_breakers", "No target has failed so far.", "没有目标系统出过问题。"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_in_what_is_asked_for_or_what_the_browser_prefers() {
+        let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, "zh-CN,zh;q=0.9".parse().unwrap())]);
+        assert_eq!(Language::of(None, &headers), Language::Chinese);
+        assert_eq!(Language::of(Some("en"), &headers), Language::English);
+        assert_eq!(Language::of(None, &HeaderMap::new()), Language::English);
+    }
+}

@@ -1,0 +1,177 @@
+//! The demonstration: serve, with stubs of Feishu and of a NAC, and a line per step.
+
+mod radius;
+mod scenario;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use greenlight_core::ports::{Clock, Http, HttpError, QueueError};
+use greenlight_http::{Client, ClientError};
+use greenlight_stores::SystemClock;
+use greenlight_stores::private::write_private;
+use tempfile::TempDir;
+use thiserror::Error;
+
+use greenlight_render::outln;
+use greenlight_server::server::{Options, ServeError, Server};
+use greenlight_server::signals::StopSignals;
+use greenlight_sources::feishu::{FeishuApp, Sent};
+use greenlight_testkit::stub::{RadiusError, StubFeishu, StubNac, demo_app, secret_document};
+
+pub use radius::run_radius;
+
+const APPROVAL_CODE: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
+const NAC_TOKEN: &str = "demo-nac-token";
+
+/// Enough for a slow machine: the scenario takes less than a second on most.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The demonstration could not run, or a step failed.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// Loopback or the temporary folder cannot be used.
+    #[error("the stubs cannot be started: {0}")]
+    Stub(#[from] io::Error),
+    /// Serving failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The HTTP client cannot be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A request got no answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// A request could not be built.
+    #[error(transparent)]
+    Request(#[from] http::Error),
+    /// The queue cannot be read.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// There is no RADIUS server.
+    #[error(transparent)]
+    Radius(#[from] RadiusError),
+    /// Requests are left in the queue.
+    #[error("the queue was not empty after {} s", TIMEOUT.as_secs())]
+    NotDrained,
+    /// Steps had an unexpected result.
+    #[error("the demonstration failed: {0} step(s) had an unexpected result")]
+    Wrong(usize),
+}
+
+/// Runs the scenario; `keep` leaves everything running until it is interrupted.
+///
+/// # Errors
+/// [`DemoError::Wrong`] when a step failed, the others when it could not run.
+pub async fn run(keep: bool) -> Result<(), DemoError> {
+    let mut stage = Stage::set().await?;
+    outln!("greenlight demo: Feishu and the NAC are stubs on loopback, everything else is real");
+    outln!("                 飞书与 NAC 为本机桩服务，其余均为真实流程\n");
+    stage.play().await?;
+    stage.figures().await?;
+    if keep {
+        stage.invite();
+        StopSignals::listen().received().await;
+    }
+    stage.end().await
+}
+
+struct Stage {
+    app: FeishuApp,
+    feishu: StubFeishu,
+    nac: StubNac,
+    server: Server,
+    client: Client,
+    events: usize,
+    answers: Vec<Duration>,
+    wrong: usize,
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// With the flows that are built in.
+    async fn set() -> Result<Self, DemoError> {
+        let (feishu, nac) = Self::stubs().await?;
+        Self::set_with(feishu, nac, tempfile::tempdir()?, None).await
+    }
+
+    async fn stubs() -> io::Result<(StubFeishu, StubNac)> {
+        Ok((StubFeishu::start(demo_app()).await?, StubNac::start(NAC_TOKEN).await?))
+    }
+
+    async fn set_with(
+        feishu: StubFeishu,
+        nac: StubNac,
+        folder: TempDir,
+        flows: Option<&str>,
+    ) -> Result<Self, DemoError> {
+        let app = demo_app();
+        let secrets = folder.path().join("secrets.json");
+        write_private(&secrets, &secret_document(&app, NAC_TOKEN).to_string())?;
+        let file = folder.path().join("flows.toml");
+        flows.map_or(Ok(()), |flows| std::fs::write(&file, flows))?;
+        let options = Options {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data: folder.path().join("data"),
+            secrets,
+            flows: flows.map(|_| file),
+            connectors: None,
+            feishu_base_url: feishu.url(),
+        };
+        let nac_url = nac.url();
+        let environment = move |name: &str| match name {
+            "NAC_URL" => Some(nac_url.clone()),
+            "APPROVAL_CODE" => Some(APPROVAL_CODE.to_owned()),
+            _ => None,
+        };
+        Ok(Self {
+            server: Server::start_with(options, &environment).await?,
+            client: Client::new(None)?,
+            app,
+            feishu,
+            nac,
+            events: 0,
+            answers: Vec::new(),
+            wrong: 0,
+            _folder: folder,
+        })
+    }
+
+    fn approval(&self, event_id: &str, instance_id: &str, status: &str) -> Sent {
+        let now = SystemClock.now().as_millis();
+        self.app.approval_instance(event_id, APPROVAL_CODE, instance_id, status, now)
+    }
+
+    async fn send(&mut self, sent: &Sent) -> Result<(u16, String), DemoError> {
+        let request = sent.to_request(&self.url())?;
+        let start = Instant::now();
+        let response: http::Response<Bytes> = self.client.send(request).await?;
+        self.answers.push(start.elapsed());
+        self.events += 1;
+        let body = String::from_utf8_lossy(response.body()).into_owned();
+        Ok((response.status().as_u16(), body))
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/api/event", self.server.address())
+    }
+
+    async fn drained(&self) -> Result<(), DemoError> {
+        match tokio::time::timeout(TIMEOUT, self.server.drained()).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(DemoError::NotDrained),
+        }
+    }
+
+    fn report(&mut self, what: &str, is_right: bool, said: &str) {
+        let mark = if is_right { "ok " } else { "BAD" };
+        self.wrong += usize::from(!is_right);
+        outln!("{mark}  {what}: {said}");
+    }
+
+    async fn end(self) -> Result<(), DemoError> {
+        self.server.stop().await;
+        if self.wrong > 0 { Err(DemoError::Wrong(self.wrong)) } else { Ok(()) }
+    }
+}

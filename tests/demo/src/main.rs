@@ -1,0 +1,32 @@
+//! `cargo demo`: an approval from its event to the whitelist, on this machine.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use greenlight_render::output::print_error;
+
+/// Run greenlight with stubs of Feishu and of a NAC, and print a line per step
+#[derive(Debug, Parser)]
+#[command(name = "cargo demo", version)]
+struct Arguments {
+    /// Leave it running afterwards, and print commands to try
+    #[arg(long)]
+    keep: bool,
+    /// With a real RADIUS server instead of the stub of a NAC; needs FreeRADIUS
+    #[arg(long, conflicts_with = "keep")]
+    radius: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { keep, radius } = Arguments::parse();
+    let result =
+        if radius { greenlight_demo::run_radius().await } else { greenlight_demo::run(keep).await };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The demonstration with FreeRADIUS: it rejects a device, and accepts it after the approval.
+
+use crate::{APPROVAL_CODE, DemoError, Stage};
+use greenlight_render::outln;
+use greenlight_testkit::stub::{Access, Radius, Whitelist, form_of};
+
+/// The same device, as different switches spell it.
+const SPELLINGS: [&str; 5] = [
+    "00:00:5e:00:53:01",
+    "00:00:5E:00:53:01",
+    "0000.5e00.5301",
+    "00-00-5E-00-53-01",
+    "00005e005301",
+];
+
+const OTHER: &str = "00:00:5e:00:53:02";
+
+/// The scenario, once over FreeRADIUS's SQL tables, and once over an HTTP service that it asks.
+///
+/// # Errors
+/// [`DemoError::Radius`] when FreeRADIUS is not installed, [`DemoError::Wrong`] when a step
+/// failed.
+pub async fn run_radius() -> Result<(), DemoError> {
+    outln!("greenlight demo: FreeRADIUS is real, and so is everything else but Feishu");
+    outln!("                 FreeRADIUS 及其余流程均为真实运行，仅飞书为本机桩服务");
+    over_sql().await?;
+    over_http().await
+}
+
+async fn over_sql() -> Result<(), DemoError> {
+    outln!("\nover its SQL tables 通过其数据库表");
+    let (feishu, nac) = Stage::stubs().await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("radius.db");
+    let radius = Radius::start(&Whitelist::Sqlite(file.clone())).await?;
+    let flows = flows("freeradius-sql", &format!("sqlite://{}", file.display()));
+    Stage::set_with(feishu, nac, folder, Some(&flows)).await?.let_in(&radius).await
+}
+
+async fn over_http() -> Result<(), DemoError> {
+    outln!("\nover an HTTP service that it asks 通过 HTTP 白名单服务（rlm_rest）");
+    let (feishu, nac) = Stage::stubs().await?;
+    let radius = Radius::start(&Whitelist::Http(nac.url())).await?;
+    let flows = flows("freeradius-rest", &nac.url());
+    Stage::set_with(feishu, nac, tempfile::tempdir()?, Some(&flows)).await?.let_in(&radius).await
+}
+
+fn flows(connector: &str, url: &str) -> String {
+    format!(
+        r#"
+        [targets.nac]
+        connector = "{connector}"
+        url = "{url}"
+        [[flows]]
+        name = "device-whitelist"
+        definition_id = "{APPROVAL_CODE}"
+        fields.mac = {{ kind = "mac", from = [{{ field = "devices", column = "mac" }}] }}
+        fields.valid_until = {{ kind = "date", from = [{{ field = "有效期" }}], optional = true }}
+        actions = [{{ target = "nac", operation = "add", for_each = "mac" }}]
+        "#
+    )
+}
+
+impl Stage {
+    async fn let_in(mut self, radius: &Radius) -> Result<(), DemoError> {
+        let device = SPELLINGS[0];
+        let is_kept_out = radius.ask(device, device).await? == Access::Reject;
+        self.report(
+            "before the approval 审批前",
+            is_kept_out,
+            &format!("Access-Reject for {device}"),
+        );
+
+        let form = form_of("", &["0000-5E00-5301"]);
+        self.feishu.put_instance("INSTANCE-1", APPROVAL_CODE, "APPROVED", &form);
+        let (status, _) = self.send(&self.approval("event-1", "INSTANCE-1", "APPROVED")).await?;
+        self.drained().await?;
+        let is_done = status == 200 && self.server.database().dead_letters().await?.is_empty();
+        self.report("the approval 审批通过", is_done, "in the queue, read, done");
+
+        for spelling in SPELLINGS {
+            let is_let_in = radius.ask(spelling, spelling).await? == Access::Accept;
+            self.report("after it 审批后", is_let_in, &format!("Access-Accept for {spelling}"));
+        }
+        let is_kept_out = radius.ask(OTHER, OTHER).await? == Access::Reject;
+        self.report("another device 其他设备", is_kept_out, &format!("Access-Reject for {OTHER}"));
+        let is_kept_out = radius.ask(device, OTHER).await? == Access::Reject;
+        let said = format!("Access-Reject for {OTHER} that says it is {device}");
+        self.report("a pretender 冒名设备", is_kept_out, &said);
+        self.end().await
+    }
+}

@@ -1,0 +1,241 @@
+//! A stub of the parts of Feishu's OpenAPI that greenlight uses.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use greenlight_sources::feishu::FeishuApp;
+use serde_json::{Value, json};
+
+/// A stub of Feishu's OpenAPI.
+#[derive(Clone, Debug)]
+pub struct StubFeishu {
+    address: SocketAddr,
+    state: Arc<Mutex<Inside>>,
+}
+
+#[derive(Debug)]
+struct Inside {
+    app: FeishuApp,
+    instances: HashMap<String, Value>,
+    subscribed: HashSet<String>,
+    token_number: u32,
+    reads: usize,
+    down: bool,
+}
+
+type Shared = Arc<Mutex<Inside>>;
+
+fn lock(state: &Shared) -> MutexGuard<'_, Inside> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inside {
+    fn token(&self) -> String {
+        format!("t-stub-{}", self.token_number)
+    }
+}
+
+impl StubFeishu {
+    /// Starts it for `app`.
+    ///
+    /// # Errors
+    /// When loopback has no free port.
+    pub async fn start(app: FeishuApp) -> io::Result<Self> {
+        let state = Arc::new(Mutex::new(Inside {
+            app,
+            instances: HashMap::new(),
+            subscribed: HashSet::new(),
+            token_number: 1,
+            reads: 0,
+            down: false,
+        }));
+        let routes = Router::new()
+            .route("/open-apis/auth/v3/tenant_access_token/internal", post(log_in))
+            .route("/open-apis/approval/v4/instances/{code}", get(instance))
+            .route("/open-apis/approval/v4/approvals/{code}", get(definition))
+            .route("/open-apis/approval/v4/approvals/{code}/subscribe", post(subscribe))
+            .with_state(Arc::clone(&state));
+        let address = super::serve(routes).await?;
+        Ok(Self { address, state })
+    }
+
+    /// Its base URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Adds an instance with a form, see [`form_of`].
+    pub fn put_instance(&self, code: &str, approval_code: &str, status: &str, form: &Value) {
+        let instance = json!({
+            "approval_name": "Device access",
+            "approval_code": approval_code,
+            "instance_code": code,
+            "status": status,
+            "reverted": false,
+            "serial_number": "202611240001",
+            "open_id": "ou_stub",
+            "user_id": "stub",
+            "start_time": "1564590532967",
+            "end_time": "1564590532967",
+            "form": form.to_string(),
+            "task_list": [],
+            "comment_list": [],
+            "timeline": [],
+        });
+        lock(&self.state).instances.insert(code.to_owned(), instance);
+    }
+
+    /// Revokes an approval.
+    pub fn revert(&self, code: &str) {
+        if let Some(instance) = lock(&self.state).instances.get_mut(code) {
+            instance["status"] = "CANCELED".into();
+            instance["reverted"] = true.into();
+        }
+    }
+
+    /// Invalidates all tokens.
+    pub fn expire_tokens(&self) {
+        lock(&self.state).token_number += 1;
+    }
+
+    /// If `down`, answers every read of an instance with 503.
+    pub fn set_down(&self, down: bool) {
+        lock(&self.state).down = down;
+    }
+
+    /// The number of reads of instances.
+    #[must_use]
+    pub fn reads(&self) -> usize {
+        lock(&self.state).reads
+    }
+}
+
+/// The app of tests and of the demonstration.
+#[must_use]
+pub fn demo_app() -> FeishuApp {
+    FeishuApp {
+        app_id: "cli_demo".into(),
+        app_secret: "demo-app-secret".into(),
+        encrypt_key: "demo-encrypt-key".into(),
+        verification_token: "demo-verification-token".into(),
+        tenant_key: "demo-tenant".into(),
+    }
+}
+
+/// The secret document for `app`, with `token` for the target `nac`.
+#[must_use]
+pub fn secret_document(app: &FeishuApp, token: &str) -> Value {
+    json!({
+        "feishu": {
+            "app_id": app.app_id,
+            "app_secret": app.app_secret,
+            "encrypt_key": app.encrypt_key,
+            "verification_token": app.verification_token,
+        },
+        "targets": { "nac": { "token": token } },
+    })
+}
+
+/// A form in the shape of a real one: instructions, a text field, and a table with a device per
+/// row.
+#[must_use]
+pub fn form_of(single: &str, table: &[&str]) -> Value {
+    let row = |(number, mac): (usize, &&str)| {
+        json!([
+            {"id": "widget31", "name": "设备", "type": "radioV2", "ext": null, "value": format!("电脑 {number}"),
+             "option": {"key": "k-1", "text": "电脑"}},
+            {"id": "widget32", "custom_id": "mac", "name": "MAC", "type": "input", "ext": null, "value": mac},
+        ])
+    };
+    let rows: Vec<Value> = table.iter().enumerate().map(row).collect();
+    json!([
+        {"id": "widget1", "name": "说明 1", "type": "text", "ext": null, "value": "格式示例 00:00:5e:00:53:ff"},
+        {"id": "widget2", "custom_id": "device_mac", "name": "MAC 地址", "type": "input", "ext": null, "value": single},
+        {"id": "widget3", "custom_id": "devices", "name": "设备明细", "type": "fieldList", "ext": [], "value": rows,
+         "option": {"input_type": "LIST", "mobile_detail_type": "CARD", "print_type": "FORM"}},
+        {"id": "widget4", "name": "有效期", "type": "date", "ext": null, "value": "2027-12-31T00:00:00+08:00",
+         "timezoneOffset": -480},
+    ])
+}
+
+/// As Feishu, reads the body as JSON with any content type.
+async fn log_in(State(state): State<Shared>, body: Bytes) -> Json<Value> {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let state = lock(&state);
+    if body["app_id"] != state.app.app_id || body["app_secret"] != state.app.app_secret {
+        return Json(json!({"code": 10014, "msg": "app secret invalid"}));
+    }
+    Json(json!({"code": 0, "msg": "ok", "tenant_access_token": state.token(), "expire": 7200}))
+}
+
+/// Feishu reports an error in `code`; the HTTP status is mostly 400.
+fn error(code: i64, msg: &str) -> (StatusCode, Json<Value>) {
+    (StatusCode::BAD_REQUEST, Json(json!({"code": code, "msg": msg})))
+}
+
+fn is_logged_in(state: &Inside, headers: &HeaderMap) -> bool {
+    let expected = format!("Bearer {}", state.token());
+    headers.get(header::AUTHORIZATION).is_some_and(|value| value.as_bytes() == expected.as_bytes())
+}
+
+async fn instance(
+    State(state): State<Shared>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+) -> (StatusCode, Json<Value>) {
+    let mut state = lock(&state);
+    if !is_logged_in(&state, &headers) {
+        return error(99_991_663, "Invalid access token for authorization");
+    }
+    state.reads += 1;
+    if state.down {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"msg": "service unavailable"})));
+    }
+    match state.instances.get(&code) {
+        None => error(1_390_003, "instance code not found"),
+        Some(instance) => {
+            (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": instance})))
+        }
+    }
+}
+
+async fn subscribe(
+    State(state): State<Shared>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+) -> (StatusCode, Json<Value>) {
+    let mut state = lock(&state);
+    if !is_logged_in(&state, &headers) {
+        return error(99_991_663, "Invalid access token for authorization");
+    }
+    if !state.subscribed.insert(code) {
+        return error(1_390_007, "subscription existed");
+    }
+    (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": {}})))
+}
+
+/// Every approval has the form of [`form_of`]; in a definition the columns of a table are its
+/// `children`.
+async fn definition(State(state): State<Shared>, headers: HeaderMap) -> (StatusCode, Json<Value>) {
+    if !is_logged_in(&lock(&state), &headers) {
+        return error(99_991_663, "Invalid access token for authorization");
+    }
+    let form = json!([
+        {"id": "widget2", "custom_id": "device_mac", "name": "MAC 地址", "type": "input", "required": false},
+        {"id": "widget3", "custom_id": "devices", "name": "设备明细", "type": "fieldList", "children": [
+            {"id": "widget31", "name": "设备", "type": "radioV2"},
+            {"id": "widget32", "custom_id": "mac", "name": "MAC", "type": "input"},
+        ]},
+    ]);
+    let data =
+        json!({"approval_name": "Device access", "status": "ACTIVE", "form": form.to_string()});
+    (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": data})))
+}

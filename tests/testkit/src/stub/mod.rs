@@ -1,0 +1,24 @@
+//! Stubs of Feishu's OpenAPI and of a NAC, on loopback, with faults on request; and a real RADIUS
+//! server.
+
+mod feishu;
+mod nac;
+mod radius;
+
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+pub use feishu::{StubFeishu, demo_app, form_of, secret_document};
+pub use nac::{NacCall, StubNac};
+pub use radius::{Access, Radius, RadiusError, Whitelist};
+
+/// Serves `app` on a free port of loopback for as long as the process lives.
+async fn serve(app: Router) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(address)
+}
