@@ -16,9 +16,21 @@ use crate::flows::Files;
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, propagate_version = true)]
 pub struct Arguments {
+    /// The language of texts: `en` or `zh` [default: that of the locale]
+    #[arg(long, env = "GREENLIGHT_LANG", global = true, value_name = "LANGUAGE")]
+    pub lang: Option<LanguageArgument>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// A language
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LanguageArgument {
+    /// English
+    En,
+    /// Chinese
+    Zh,
 }
 
 /// The backend: a stack on AWS, with your own credentials, or a data folder of this machine
@@ -84,11 +96,7 @@ pub struct AskFeishu {
 /// Rejects an empty text.
 fn not_empty(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.is_empty() {
-        Err("must not be empty (不能为空)".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// The commands

@@ -6,24 +6,25 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use clap::CommandFactory;
 use greenlight_admin as admin;
 use greenlight_admin::audit::{find_grants, find_requests};
 use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
 use greenlight_admin::replay::{Replay, ReplayError};
 use greenlight_admin::status::MAX_WAITING;
 use greenlight_core::Decision;
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ports::Clock;
 use greenlight_render::format::OutputFormat;
+use greenlight_render::language::Language;
 use greenlight_render::output::{
     log_writer, one_line, print, print_error, print_line, print_question, try_print,
 };
-use greenlight_render::{audit, dlq, replay, status};
+use greenlight_render::{audit, dlq, replay, status, text};
 use greenlight_server::server::Options;
 use greenlight_sources::feishu::SOURCE;
 use greenlight_stores::{SecretFile, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use serde_json::{Value, json};
+use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{
@@ -32,10 +33,9 @@ use crate::arguments::{
 };
 use crate::backend::{Address, Backend, BackendError};
 use crate::doctor::{DoctorOptions, run_checks};
-use crate::flows::OfBackend;
 use crate::secrets::{self, Secrets};
-use crate::send_test::{TestEvent, send_test};
-use crate::{connectors, feishu, flows, serve, ui};
+use crate::send_test::{self, TestEvent, send_test};
+use crate::{connectors, feishu, flows, help, serve, ui};
 
 /// The exit status if the object of the command was not found.
 const NOT_FOUND: u8 = 3;
@@ -43,20 +43,32 @@ const NOT_FOUND: u8 = 3;
 /// The exit status of a partial success.
 const IN_PART: u8 = 4;
 
-/// The text of an error, and the exit status.
+/// The reason of a failure, and the exit status.
 struct Failed {
-    text: String,
+    cause: Explanation,
     status: u8,
 }
 
-impl<E: std::error::Error> From<E> for Failed {
+impl<E: Explain> From<E> for Failed {
     fn from(error: E) -> Self {
-        Self { text: error.to_string(), status: 1 }
+        Self { cause: error.explain(), status: 1 }
     }
 }
 
+/// The errors of the command line itself.
+#[derive(Debug, Error, Explain)]
+#[explain("command")]
+enum CommandError {
+    #[error("no URL: name it, or a stack with --stack")]
+    NoUrl,
+    #[error("{count} problem(s) with the instance")]
+    Problems { count: usize },
+    #[error("no terminal to ask for confirmation: use --yes")]
+    NoTerminal,
+}
+
 impl Failed {
-    fn of_dlq(error: &DeadLetterError) -> Self {
+    fn of_dlq(error: &DeadLetterError, language: Language) -> Self {
         let status = match error {
             DeadLetterError::NotFound(_) | DeadLetterError::NoneOfClass { .. } => NOT_FOUND,
             DeadLetterError::NotAll(_)
@@ -64,12 +76,13 @@ impl Failed {
             | DeadLetterError::TakenMeanwhile(_) => IN_PART,
             DeadLetterError::Store(_) => 1,
         };
-        Self { status, text: dlq::render_error(error) }
+        Self { status, cause: Explanation::quoted(dlq::render_error(error, language)) }
     }
 
-    fn of_replay(error: &ReplayError) -> Self {
+    fn of_replay(error: &ReplayError, language: Language) -> Self {
         let is_absent = matches!(error, ReplayError::Unknown(_));
-        Self { status: if is_absent { NOT_FOUND } else { 1 }, text: replay::render_error(error) }
+        let status = if is_absent { NOT_FOUND } else { 1 };
+        Self { status, cause: Explanation::quoted(replay::render_error(error, language)) }
     }
 }
 
@@ -77,7 +90,9 @@ impl Failed {
 type Output = Result<String, Failed>;
 
 /// The output after a confirmation was declined.
-const NOTHING_DONE: &str = "nothing is done\n";
+fn nothing_done(language: Language) -> String {
+    language.pick("nothing is done\n", "未执行任何操作\n").to_owned()
+}
 
 /// The wait at exit for blocking calls that hang, such as a DNS lookup.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
@@ -91,7 +106,7 @@ const MAX_INPUT_BYTES: u64 = 64 * 1024;
 /// Runs the command line, and ends the process with its exit status; [`ExitCode::FAILURE`] if the
 /// runtime cannot start.
 #[must_use]
-pub fn run(arguments: Arguments) -> ExitCode {
+pub fn run(arguments: Arguments, language: Language) -> ExitCode {
     // Commands print a result; the log is the output of `serve`.
     let is_serving = matches!(arguments.command, Command::Serve { .. });
     // The AWS SDK warns of every place where it found no credentials; the error says so once.
@@ -103,14 +118,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let shown = runtime.block_on(answer(arguments.command));
+    let shown = runtime.block_on(answer(arguments.command, language));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     let failed = shown.and_then(|text| Ok(try_print(&text)?)).err();
     let status = failed.as_ref().map_or(0, |failed| failed.status);
     let (ended, end) = mpsc::channel();
     std::thread::spawn(move || {
         if let Some(failed) = failed {
-            print_error(&failed.text);
+            print_error(&language.explain(&failed.cause));
         }
         drop(log);
         let _ = ended.send(());
@@ -120,7 +135,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
     std::process::exit(i32::from(status))
 }
 
-async fn answer(command: Command) -> Output {
+async fn answer(command: Command, language: Language) -> Output {
+    let format = |json: bool| OutputFormat::of_flag(json, language);
     match command {
         Command::Serve { listen, data_dir: data, files, feishu, ui } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
@@ -133,7 +149,7 @@ async fn answer(command: Command) -> Output {
         }
         Command::Status { waiting, backend, json } => {
             let backend = Backend::open(&backend.address()).await?;
-            let (now, format) = (SystemClock.now(), OutputFormat::of_flag(json));
+            let (now, format) = (SystemClock.now(), format(json));
             if waiting {
                 let histories = backend.stores.audit.waiting_requests(MAX_WAITING, now).await?;
                 return Ok(status::render_waiting(&histories, now, format));
@@ -141,20 +157,23 @@ async fn answer(command: Command) -> Output {
             Ok(status::render(&backend.stores.status(now).await?, now, format))
         }
         Command::Audit { wanted, backend, json } => {
-            audit_request(wanted, &backend.address(), OutputFormat::of_flag(json)).await
+            audit_request(wanted, &backend.address(), format(json)).await
         }
         Command::Grants { of, backend, limit, json } => {
             let (backend, of) = (Backend::open(&backend.address()).await?, of.as_deref());
             let grants =
                 find_grants(&*backend.stores.audit, &*backend.stores.grants, of, limit).await?;
-            Ok(audit::render_grants(&grants, of, OutputFormat::of_flag(json)))
+            Ok(audit::render_grants(&grants, of, format(json)))
         }
-        Command::Dlq { command } => dlq(command).await,
+        Command::Dlq { command } => dlq(command, language).await,
         Command::Replay { instance, backend, decision, definition_id, force, json, yes } => {
             let backend = Backend::open(&backend.address()).await?;
-            let question = "Discard the recorded effects, and perform all of them again?";
+            let question = language.pick(
+                "Discard the recorded effects, and perform all of them again?",
+                "丢弃已记录的结果，并重新执行全部操作？",
+            );
             if force && !is_confirmed(question, yes)? {
-                return Ok(NOTHING_DONE.to_owned());
+                return Ok(nothing_done(language));
             }
             let decision = match decision {
                 DecisionArgument::Approved => Decision::Approved,
@@ -164,8 +183,8 @@ async fn answer(command: Command) -> Output {
             let asked = Replay { source, instance_id, decision, definition_id, force };
             let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
             let request = admin::replay::replay(audit, requests, &asked, SystemClock.now()).await;
-            let request = request.map_err(|error| Failed::of_replay(&error))?;
-            Ok(replay::render(&request, OutputFormat::of_flag(json)))
+            let request = request.map_err(|error| Failed::of_replay(&error, language))?;
+            Ok(replay::render(&request, format(json)))
         }
         Command::Doctor { json, backend, files, feishu } => {
             let AskFeishu { secrets, feishu_base_url } = feishu;
@@ -173,16 +192,16 @@ async fn answer(command: Command) -> Output {
             let secrets = address.secrets_file(secrets);
             let found =
                 run_checks(&DoctorOptions { address, files, secrets, feishu_base_url }).await;
-            print(&if json { found.to_json() } else { found.to_text() });
+            print(&found.render(format(json)));
             found.result()?;
             Ok(String::new())
         }
         Command::Subscribe { code, json, backend, feishu } => {
-            let shown = subscribe(&code, &backend.address(), feishu).await?;
-            Ok(if json { line(&json!({"definition_id": code, "subscribed": true})) } else { shown })
+            let is_new = subscribe(&code, &backend.address(), feishu).await?;
+            Ok(feishu::render_subscribed(&code, is_new, format(json)))
         }
         Command::Secrets { command: SecretsCommand::Set { backend, files, secrets } } => {
-            set_secrets(&backend.address(), files.into(), secrets).await
+            set_secrets(&backend.address(), files.into(), secrets, language).await
         }
         Command::SendTest { url, backend, secrets, instance, definition_id } => {
             let event = match (instance, definition_id) {
@@ -191,29 +210,30 @@ async fn answer(command: Command) -> Output {
                 }
                 _ => TestEvent::UrlCheck,
             };
-            send(url, &backend.address(), secrets, &event).await
+            send(url, &backend.address(), secrets, &event, language).await
         }
-        Command::Flows { files, command } => tell_of_flows(&files.into(), command).await,
+        Command::Flows { files, command } => flows(&files.into(), command, language).await,
         Command::Connectors { connectors_dir: connectors, command: ConnectorsCommand::List } => {
-            Ok(connectors::list(connectors.as_deref())?)
+            Ok(connectors::render(&connectors::list(connectors.as_deref())?, language))
         }
         Command::Ui { backend, port } => {
-            ui::run(Backend::open(&backend.address()).await?.stores, port).await?;
+            ui::run(Backend::open(&backend.address()).await?.stores, port, language).await?;
             Ok(String::new())
         }
         Command::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "greenlight", &mut text);
+            clap_complete::generate(shell, &mut help::command(language), "greenlight", &mut text);
             Ok(String::from_utf8_lossy(&text).into_owned())
         }
-        Command::Man { folder } => write_manual(&folder),
+        Command::Man { folder } => write_manual(&folder, language),
     }
 }
 
-fn write_manual(folder: &Path) -> Output {
+fn write_manual(folder: &Path, language: Language) -> Output {
     std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Arguments::command(), folder)?;
-    Ok(format!("the manual pages are in {}\n", folder.display()))
+    clap_mangen::generate_to(help::command(language), folder)?;
+    let folder = folder.display();
+    Ok(text!(language, "the manual pages are in {folder}\n", "手册页已写入 {folder}\n"))
 }
 
 /// Makes all new files private to the user, also those of libraries such as SQLite.
@@ -227,45 +247,49 @@ async fn send(
     address: &Address,
     secrets: Option<PathBuf>,
     event: &TestEvent,
+    language: Language,
 ) -> Output {
     let (backend, secrets) = secrets_at(address, secrets).await?;
     let of_backend = backend.as_ref().and_then(Backend::webhook_url);
     let Some(url) = url.or_else(|| of_backend.map(str::to_owned)) else {
-        let text = "no URL: name it, or a stack with --stack (请指定地址)".to_owned();
-        return Err(Failed { text, status: 2 });
+        return Err(Failed { status: 2, ..CommandError::NoUrl.into() });
     };
-    Ok(send_test(&url, &secrets, event).await?)
+    let answer = send_test(&url, &secrets, event).await?;
+    Ok(send_test::render(&answer, language))
 }
 
-async fn tell_of_flows(files: &flows::Files, command: FlowsCommand) -> Output {
+async fn flows(files: &flows::Files, command: FlowsCommand, language: Language) -> Output {
     Ok(match command {
-        FlowsCommand::Validate => flows::check(files)?,
+        FlowsCommand::Validate => flows::render_checked(&flows::check(files)?, language),
         FlowsCommand::Schema => flows::schema(),
         FlowsCommand::Plan { flow, instance, feishu, json } => {
             let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
             let secrets = Address::Folder(".greenlight".into()).secrets_file(secrets);
             let feishu = flows::Feishu { secrets, base_url };
             let run = flows::dry_run(files, &flow, &instance, feishu).await?;
-            let text = flows::render_dry_run(&run, OutputFormat::of_flag(json));
+            let text = flows::render_dry_run(&run, OutputFormat::of_flag(json, language));
             if run.problems.is_empty() {
                 return Ok(text);
             }
             print(&text);
-            let text =
-                format!("{} problem(s) with the instance (审批实例有问题)", run.problems.len());
-            return Err(Failed { text, status: 1 });
+            return Err(CommandError::Problems { count: run.problems.len() }.into());
         }
     })
 }
 
-async fn subscribe(code: &str, address: &Address, feishu: AskFeishu) -> Output {
+async fn subscribe(code: &str, address: &Address, feishu: AskFeishu) -> Result<bool, Failed> {
     let (backend, secrets) = secrets_at(address, feishu.secrets).await?;
     let of_backend = backend.and_then(|backend| backend.variable("FEISHU_BASE_URL"));
     let base_url = of_backend.unwrap_or(feishu.feishu_base_url);
     Ok(feishu::subscribe(&secrets, &base_url, code).await?)
 }
 
-async fn set_secrets(address: &Address, files: flows::Files, file: Option<PathBuf>) -> Output {
+async fn set_secrets(
+    address: &Address,
+    files: flows::Files,
+    file: Option<PathBuf>,
+    language: Language,
+) -> Output {
     let (backend, secrets) = secrets_at(address, file).await?;
     let known = |name: &str| Backend::variable_of(backend.as_ref(), name);
     let of_backend = match &backend {
@@ -274,37 +298,39 @@ async fn set_secrets(address: &Address, files: flows::Files, file: Option<PathBu
     };
     let files = of_backend.as_ref().map_or(&files, |of_backend| &of_backend.files);
     let needed = flows::credentials(files, &known)?;
-    if let Some(warning) = of_backend.as_ref().and_then(OfBackend::warning) {
-        print_line(&warning);
+    if let Some(difference) = of_backend.as_ref().and_then(|of_backend| of_backend.difference) {
+        print_line(&language.explain(&difference.explain()));
     }
     let written = if io::stdin().is_terminal() {
-        secrets::set(&secrets, &needed, ask).await?
+        secrets::set(&secrets, &needed, |path, is_set| ask(path, is_set, language)).await?
     } else {
         secrets::set_from(&secrets, &needed, &read_input()?).await?
     };
-    Ok(written.to_text())
+    Ok(written.render(language))
 }
 
 async fn audit_request(wanted: String, address: &Address, format: OutputFormat) -> Output {
     let backend = Backend::open(address).await?;
     let histories = find_requests(&*backend.stores.audit, &wanted).await?;
     if histories.is_empty() {
-        return Err(Failed { status: NOT_FOUND, ..audit::NotFound(wanted).into() });
+        return Err(Failed { status: NOT_FOUND, ..audit::NotFound { wanted }.into() });
     }
     Ok(audit::render(&histories, SystemClock.now(), format))
 }
 
-async fn dlq(command: DlqCommand) -> Output {
+async fn dlq(command: DlqCommand, language: Language) -> Output {
+    let format = |json: bool| OutputFormat::of_flag(json, language);
+    let failed = |error: DeadLetterError| Failed::of_dlq(&error, language);
     match command {
         DlqCommand::List { backend, json } => {
             let backend = Backend::open(&backend.address()).await?;
             let seen = dead_letters::look(&*backend.stores.dead_letters, &SystemClock).await?;
-            let text = dlq::render_list(&seen, OutputFormat::of_flag(json));
+            let text = dlq::render_list(&seen, format(json));
             match seen.elsewhere {
                 None => Ok(text),
                 Some(elsewhere) => {
                     print(&text);
-                    Err(Failed::of_dlq(&DeadLetterError::NotAll(elsewhere)))
+                    Err(failed(DeadLetterError::NotAll(elsewhere)))
                 }
             }
         }
@@ -312,34 +338,42 @@ async fn dlq(command: DlqCommand) -> Output {
             let backend = Backend::open(&backend.address()).await?;
             let letter = dead_letters::find(&*backend.stores.dead_letters, &id, &SystemClock)
                 .await
-                .map_err(|error| Failed::of_dlq(&error))?;
-            Ok(dlq::render(&letter, OutputFormat::of_flag(json)))
+                .map_err(failed)?;
+            Ok(dlq::render(&letter, format(json)))
         }
         DlqCommand::Redrive { ids, class, backend, dry_run, rate, json, yes } => {
             let backend = Backend::open(&backend.address()).await?;
             let which = class.map_or(Which::Ids(ids), Which::OfClass);
             let question = match &which {
-                Which::Ids(ids) => format!("Put {} dead letter(s) back into the queue?", ids.len()),
-                Which::OfClass(class) => format!("Put all dead letters of `{class}` back?"),
+                Which::Ids(ids) => text!(
+                    language,
+                    "Put {count} dead letter(s) back into the queue?",
+                    "将 {count} 条死信重新入队？",
+                    count = ids.len()
+                ),
+                Which::OfClass(class) => text!(
+                    language,
+                    "Put all dead letters of `{class}` back?",
+                    "将类别为 `{class}` 的全部死信重新入队？"
+                ),
             };
             if !dry_run && !is_confirmed(&question, yes)? {
-                return Ok(NOTHING_DONE.to_owned());
+                return Ok(nothing_done(language));
             }
             let pace = Pace { is_dry: dry_run, per_second: rate };
-            redrive(&backend, &which, pace, OutputFormat::of_flag(json))
-                .await
-                .map_err(|error| Failed::of_dlq(&error))?;
+            redrive(&backend, &which, pace, format(json)).await.map_err(failed)?;
             Ok(String::new())
         }
         DlqCommand::Discard { id, reason, json, backend, yes } => {
             let backend = Backend::open(&backend.address()).await?;
-            if !is_confirmed(&format!("Discard {id} for good?"), yes)? {
-                return Ok(NOTHING_DONE.to_owned());
+            let question = text!(language, "Discard {id} for good?", "彻底移出死信 {id}？");
+            if !is_confirmed(&question, yes)? {
+                return Ok(nothing_done(language));
             }
             dead_letters::discard(&*backend.stores.dead_letters, &id, &reason, &SystemClock)
                 .await
-                .map_err(|error| Failed::of_dlq(&error))?;
-            Ok(dlq::render_discarded(&id, &reason, OutputFormat::of_flag(json)))
+                .map_err(failed)?;
+            Ok(dlq::render_discarded(&id, &reason, format(json)))
         }
     }
 }
@@ -363,19 +397,13 @@ async fn redrive(
     result
 }
 
-/// A line of JSON.
-fn line(value: &Value) -> String {
-    format!("{value}\n")
-}
-
 /// Asks for confirmation on a terminal; without one, `--yes` is required.
 fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
     if is_said {
         return Ok(true);
     }
     if !io::stdin().is_terminal() {
-        let text = "no terminal to ask for confirmation: use --yes (请加 --yes)".to_owned();
-        return Err(Failed { text, status: 1 });
+        return Err(CommandError::NoTerminal.into());
     }
     print_question(&format!("{question} [y/N] "));
     let mut answer = String::new();
@@ -388,9 +416,10 @@ fn read_input() -> io::Result<String> {
 }
 
 /// Asks for a credential without echo.
-fn ask(path: &str, is_set: bool) -> io::Result<String> {
+fn ask(path: &str, is_set: bool, language: Language) -> io::Result<String> {
     let path = one_line(path);
-    let kept = if is_set { " (Enter keeps it)" } else { "" };
+    let kept =
+        if is_set { language.pick(" (Enter keeps it)", "（回车保留原值）") } else { "" };
     rpassword::prompt_password(format!("{path}{kept}: "))
 }
 

@@ -4,21 +4,55 @@ use std::path::Path;
 
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{AnyConnector, Connectors};
+use greenlight_render::format::padded;
+use greenlight_render::language::Language;
+use greenlight_render::text;
 
-/// Lists the built-in connectors and those of `folder`: their operations, and what was not yet
-/// verified against a real product.
+/// The width of the names; a longer name moves its title.
+const NAME_WIDTH: usize = 20;
+
+/// A connector of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedConnector {
+    /// The name in `flows.toml`.
+    pub name: String,
+    /// The product.
+    pub title: String,
+    /// The operations, by name.
+    pub operations: Vec<String>,
+    /// The parts that were not yet verified against a real product.
+    pub unverified: Vec<String>,
+}
+
+/// Lists the built-in connectors and those of `folder`.
 ///
 /// # Errors
 /// [`ConnectorError`] if a connector is invalid, or the folder cannot be read.
-pub fn list(folder: Option<&Path>) -> Result<String, ConnectorError> {
-    let mut lines = Vec::new();
-    for (name, text) in Connectors::built_in_and(folder)?.iter() {
+pub fn list(folder: Option<&Path>) -> Result<Vec<ListedConnector>, ConnectorError> {
+    let connectors = Connectors::built_in_and(folder)?;
+    let listed = |(name, text): (&str, &str)| {
         let connector = AnyConnector::parse(name, text)?;
-        let (title, operations) = (connector.title(), connector.operations().join(", "));
-        lines.push(format!("{name:<19} {title}\n{:19} {operations}\n", ""));
-        for unverified in connector.unverified() {
-            lines.push(format!("{:19} unverified (未验证): {unverified}\n", ""));
+        Ok(ListedConnector {
+            name: name.to_owned(),
+            title: connector.title().to_owned(),
+            operations: connector.operations().into_iter().map(str::to_owned).collect(),
+            unverified: connector.unverified().to_vec(),
+        })
+    };
+    connectors.iter().map(listed).collect()
+}
+
+/// Renders the list.
+#[must_use]
+pub fn render(list: &[ListedConnector], language: Language) -> String {
+    let mut lines = Vec::new();
+    let indented = |line: &str| padded("", NAME_WIDTH) + line + "\n";
+    for ListedConnector { name, title, operations, unverified } in list {
+        lines.push(padded(name, NAME_WIDTH) + title + "\n");
+        lines.push(indented(&operations.join(", ")));
+        for part in unverified {
+            lines.push(indented(&text!(language, "unverified: {part}", "未验证：{part}")));
         }
     }
-    Ok(lines.concat())
+    lines.concat()
 }

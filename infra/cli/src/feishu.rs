@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
+use greenlight_core::Failure;
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
-use greenlight_core::{Failure, Reason};
+use greenlight_render::format::OutputFormat;
+use greenlight_render::text;
 use greenlight_runtime::{Feishu, StartError, source};
+use serde_json::json;
 use thiserror::Error;
 
 use crate::secrets::Secrets;
 
 /// The request to Feishu failed.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("subscribe")]
 pub enum FeishuError {
     /// The secret cannot be read.
     #[error(transparent)]
@@ -20,12 +25,12 @@ pub enum FeishuError {
     Start(#[from] StartError),
     /// Feishu did not answer, or rejected the request.
     #[error("{0}")]
-    Feishu(Reason),
+    Feishu(Explanation),
 }
 
 impl From<Failure> for FeishuError {
     fn from(failure: Failure) -> Self {
-        Self::Feishu(failure.reason().clone())
+        Self::Feishu(failure.reason().cause.clone())
     }
 }
 
@@ -37,7 +42,8 @@ pub fn client(secret: Secret, base_url: &str) -> Result<Feishu<FixedSecret>, Sta
     source(base_url, FixedSecret(Arc::new(secret)))
 }
 
-/// Subscribes the app to the events of an approval: without it Feishu sends none.
+/// Subscribes the app to the events of an approval: without it Feishu sends none. `false` if it was
+/// subscribed before.
 ///
 /// # Errors
 /// [`FeishuError`] if the secret cannot be read, or Feishu rejects the request.
@@ -45,9 +51,25 @@ pub async fn subscribe(
     secrets: &Secrets,
     base_url: &str,
     approval_code: &str,
-) -> Result<String, FeishuError> {
+) -> Result<bool, FeishuError> {
     let feishu = client(secrets.read().await?, base_url)?;
-    let is_new = feishu.subscribe(approval_code).await?;
-    let when = if is_new { "(已订阅)" } else { "before (之前已订阅)" };
-    Ok(format!("subscribed to {approval_code} {when}\n"))
+    Ok(feishu.subscribe(approval_code).await?)
+}
+
+/// Renders the result of [`subscribe`].
+#[must_use]
+pub fn render_subscribed(approval_code: &str, is_new: bool, format: OutputFormat) -> String {
+    match (format, is_new) {
+        (OutputFormat::Json, _) => {
+            format!("{}\n", json!({"definition_id": approval_code, "subscribed": true}))
+        }
+        (OutputFormat::Text(language), true) => {
+            text!(language, "subscribed to {approval_code}\n", "已订阅审批 {approval_code}\n")
+        }
+        (OutputFormat::Text(language), false) => text!(
+            language,
+            "subscribed to {approval_code} before\n",
+            "此前已订阅审批 {approval_code}\n"
+        ),
+    }
 }

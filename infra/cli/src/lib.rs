@@ -1,5 +1,6 @@
 //! The operator's command, as a library: the binary parses [`arguments`] and calls [`command`].
 //!
+//! * [`help`]: the help, and the errors of the command line, in both languages.
 //! * [`serve`]: runs the server on this machine.
 //! * [`ui`]: serves the operator's page.
 //! * [`backend`]: where greenlight runs, a data folder or a stack; the other commands work on both.
@@ -15,6 +16,7 @@ pub mod connectors;
 pub mod doctor;
 pub mod feishu;
 pub mod flows;
+pub mod help;
 pub mod secrets;
 pub mod send_test;
 pub mod serve;

@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use greenlight::arguments::Arguments;
+use greenlight::help::{language, parse};
 
 fn main() -> ExitCode {
-    greenlight::command::run(Arguments::parse())
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let language = language(&arguments, |name| std::env::var(name).ok());
+    match parse(arguments, language) {
+        Ok(arguments) => greenlight::command::run(arguments, language),
+        Err(status) => status,
+    }
 }

@@ -1,11 +1,15 @@
 //! `greenlight secrets set`: the credentials, asked for without echo or read from a pipe, into
 //! Secrets Manager or a file.
 
+use std::fmt;
 use std::io;
 
+use greenlight_core::explain::Explain;
 use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::{Secret, SecretError};
 use greenlight_http::{Client, ClientError};
+use greenlight_render::language::Language;
+use greenlight_render::text;
 use greenlight_stores::SecretFile;
 use greenlight_stores::aws::SecretsManager;
 use serde_json::{Map, Value};
@@ -35,8 +39,27 @@ impl FetchSecret for Secrets {
     }
 }
 
+/// The location of a secret.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("secret_place")]
+pub enum Place {
+    /// A file.
+    #[error("the file {path}")]
+    File {
+        /// The path.
+        path: String,
+    },
+    /// Secrets Manager.
+    #[error("Secrets Manager, {id}")]
+    Manager {
+        /// The secret.
+        id: String,
+    },
+}
+
 /// The secret cannot be set. No error quotes a value.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("secrets")]
 pub enum SecretsError {
     /// The secret cannot be read or written, or is not complete.
     #[error(transparent)]
@@ -44,11 +67,11 @@ pub enum SecretsError {
     /// The current secret is no JSON object, so no field can be added to it.
     #[error(
         "the secret in {place} is not a JSON object, and is unchanged: to replace it pipe a whole document in, \
-         `greenlight secrets set < secrets.json` (密钥不是 JSON 对象，请用完整文档覆盖)"
+         `greenlight secrets set < secrets.json`"
     )]
     NotJson {
         /// The location of the secret.
-        place: String,
+        place: Place,
     },
     /// The piped input begins like JSON, but is invalid.
     #[error(
@@ -63,19 +86,19 @@ pub enum SecretsError {
     /// A line of the piped input is invalid.
     #[error(
         "line {line} {problem}: pipe NAME=VALUE lines, such as `feishu.app_id=cli_…`, or a whole JSON document in; \
-         nothing is written (请传入 NAME=VALUE 或完整 JSON)"
+         nothing is written"
     )]
     BadLine {
         /// Counted from 1.
         line: usize,
         /// What is wrong with it.
-        problem: String,
+        problem: LineProblem,
     },
     /// Required fields are neither given nor set.
-    #[error("{} needed: nothing is written (缺少必填项)", are(.0))]
-    Missing(Vec<String>),
+    #[error("nothing is written, as values are missing: {0}")]
+    Missing(Names),
     /// The certificate authority of a target is invalid.
-    #[error("targets.{target}.ca_pem: {cause}; nothing is written (证书格式有误)")]
+    #[error("targets.{target}.ca_pem: {cause}; nothing is written")]
     BadAuthority {
         /// The target.
         target: String,
@@ -87,9 +110,35 @@ pub enum SecretsError {
     Ask(#[from] io::Error),
 }
 
-/// `a is`, `a, b are`.
-fn are(names: &[String]) -> String {
-    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+/// Names of fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+/// What is wrong with a line of the piped input.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("secrets_line")]
+pub enum LineProblem {
+    /// There is no `=`.
+    #[error("is not NAME=VALUE")]
+    NoName,
+    /// Nothing follows the `=`.
+    #[error("has no value")]
+    NoValue,
+    /// The name is not one of those that the flows need.
+    #[error("has a NAME that is not needed; needed: {needed}")]
+    NotNeeded {
+        /// The names that are needed.
+        needed: Names,
+    },
+    /// The input is empty.
+    #[error("is missing: there is no input")]
+    NoInput,
 }
 
 impl Secrets {
@@ -101,12 +150,12 @@ impl Secrets {
         Secret::parse(&self.fetch().await?)
     }
 
-    /// The location, for people.
+    /// The location.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn place(&self) -> Place {
         match self {
-            Self::File(file) => format!("the file {}", file.path().display()),
-            Self::Manager(manager) => format!("Secrets Manager, {}", manager.id()),
+            Self::File(file) => Place::File { path: file.path().display().to_string() },
+            Self::Manager(manager) => Place::Manager { id: manager.id().to_owned() },
         }
     }
 
@@ -133,7 +182,7 @@ impl Secrets {
         let is_missing = |field: &&Field| !field.is_set_in(document);
         let missing: Vec<_> = needed.iter().filter(is_missing).map(Field::path).collect();
         if !missing.is_empty() {
-            return Err(SecretsError::Missing(missing));
+            return Err(SecretsError::Missing(Names(missing)));
         }
         let text = document.to_string();
         let secret = Secret::parse(&text)?;
@@ -190,21 +239,24 @@ pub struct Written {
     /// The fields that have a new value, by their paths.
     pub fields: Vec<String>,
     /// Where the secret is.
-    pub place: String,
+    pub place: Place,
 }
 
 impl Written {
     /// For people.
     #[must_use]
-    pub fn to_text(&self) -> String {
+    pub fn render(&self, language: Language) -> String {
         let Self { fields, place } = self;
+        let place = language.explain(&place.explain());
         if fields.is_empty() {
-            return format!("nothing is changed in {place} (未更改)\n");
+            return text!(language, "nothing is changed in {place}\n", "{place}未更改\n");
         }
-        format!(
-            "set in {place}: {} (已写入)\na running greenlight reads it within seconds of the next signature or login \
-             that fails\n",
-            fields.join(", ")
+        text!(
+            language,
+            "set in {place}: {fields}\na running greenlight reads it within seconds of the next \
+             signature or login that fails\n",
+            "已写入{place}：{fields}\n运行中的 greenlight 会在下一次验签或登录失败后的数秒内读取新值\n",
+            fields = fields.join(language.pick(", ", "、"))
         )
     }
 }
@@ -229,7 +281,7 @@ pub async fn set(
             field.set(&mut document, answer);
             fields.push(field.path());
         } else if !is_set {
-            return Err(SecretsError::Missing(vec![field.path()]));
+            return Err(SecretsError::Missing(Names(vec![field.path()])));
         }
     }
     secrets.write(&document, &needed).await?;
@@ -273,16 +325,15 @@ fn read_lines(text: &str, needed: &[Field]) -> Result<Vec<(Field, String)>, Secr
     let lines = (1..).zip(text.lines());
     let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let read = |(number, line): (usize, &str)| {
-        let bad =
-            |problem: &str| SecretsError::BadLine { line: number, problem: problem.to_owned() };
-        let (name, value) = line.split_once('=').ok_or_else(|| bad("is no NAME=VALUE"))?;
+        let bad = |problem| SecretsError::BadLine { line: number, problem };
+        let (name, value) = line.split_once('=').ok_or_else(|| bad(LineProblem::NoName))?;
         let field = Field(name.trim().split('.').map(str::to_owned).collect());
         if value.is_empty() {
-            return Err(bad("has no value"));
+            return Err(bad(LineProblem::NoValue));
         }
         if !needed.contains(&field) && !is_ca(&field) {
-            let known: Vec<_> = needed.iter().map(Field::path).collect();
-            return Err(bad(&format!("has a NAME that is not needed ({} are)", known.join(", "))));
+            let needed = Names(needed.iter().map(Field::path).collect());
+            return Err(bad(LineProblem::NotNeeded { needed }));
         }
         let value = value.trim_end_matches('\r');
         // A certificate has several lines.
@@ -291,10 +342,7 @@ fn read_lines(text: &str, needed: &[Field]) -> Result<Vec<(Field, String)>, Secr
     };
     let read: Vec<_> = lines.map(read).collect::<Result<_, _>>()?;
     if read.is_empty() {
-        return Err(SecretsError::BadLine {
-            line: 1,
-            problem: "is missing: there is no input".to_owned(),
-        });
+        return Err(SecretsError::BadLine { line: 1, problem: LineProblem::NoInput });
     }
     Ok(read)
 }

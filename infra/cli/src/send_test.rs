@@ -1,8 +1,11 @@
 //! `greenlight send-test`: sends a test event to a URL, as Feishu would.
 
+use greenlight_core::explain::Explain;
 use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_core::secret::{Secret, SecretError};
 use greenlight_http::{Client, ClientError};
+use greenlight_render::language::Language;
+use greenlight_render::text;
 use greenlight_sources::feishu::FeishuApp;
 use greenlight_stores::SystemClock;
 use secrecy::ExposeSecret;
@@ -25,7 +28,8 @@ pub enum TestEvent {
 }
 
 /// The event was not sent, or got a wrong answer.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("send_test")]
 pub enum SendError {
     /// The secret cannot be read.
     #[error(transparent)]
@@ -34,7 +38,7 @@ pub enum SendError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The URL is invalid.
-    #[error("`{url}` is no URL: {cause}")]
+    #[error("`{url}` is not a URL: {cause}")]
     Url {
         /// What was given.
         url: String,
@@ -45,15 +49,45 @@ pub enum SendError {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// The answer is wrong.
-    #[error(
-        "answered HTTP {status}: {body}; Feishu would take that for a failure (飞书会视为失败)"
-    )]
+    #[error("answered HTTP {status}: {body}; Feishu would take that for a failure")]
     Answer {
         /// The status.
         status: u16,
         /// The body.
         body: String,
     },
+}
+
+/// The answer to a test event, as Feishu expects it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestAnswer {
+    /// The challenge was returned.
+    Challenge,
+    /// The event was accepted.
+    Event {
+        /// Its id.
+        event_id: String,
+        /// The body of the answer.
+        body: String,
+    },
+}
+
+/// Renders the answer.
+#[must_use]
+pub fn render(answer: &TestAnswer, language: Language) -> String {
+    match answer {
+        TestAnswer::Challenge => language
+            .pick(
+                "the challenge was returned: Feishu would accept the URL\n",
+                "已正确返回校验码：飞书会接受该网址\n",
+            )
+            .to_owned(),
+        TestAnswer::Event { event_id, body } => text!(
+            language,
+            "event {event_id}: answered HTTP 200 {body}\n",
+            "事件 {event_id}：应答 HTTP 200 {body}\n"
+        ),
+    }
 }
 
 /// Sends `event` to `url`, encrypted and signed with the keys in `secrets`.
@@ -64,7 +98,7 @@ pub async fn send_test(
     url: &str,
     secrets: &Secrets,
     event: &TestEvent,
-) -> Result<String, SendError> {
+) -> Result<TestAnswer, SendError> {
     let app = app(secrets).await?;
     let now = SystemClock.now().as_millis();
     let challenge = format!("{:016x}", fastrand::u64(..));
@@ -87,10 +121,8 @@ pub async fn send_test(
         return Err(SendError::Answer { status, body });
     }
     Ok(match event {
-        TestEvent::UrlCheck => {
-            "the challenge was returned: Feishu would accept the URL (网址校验通过)\n".to_owned()
-        }
-        TestEvent::Approved { .. } => format!("event {event_id}: answered HTTP 200 {body}\n"),
+        TestEvent::UrlCheck => TestAnswer::Challenge,
+        TestEvent::Approved { .. } => TestAnswer::Event { event_id, body },
     })
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use greenlight_admin::stores::Stores;
+use greenlight_core::explain::Explain;
 use greenlight_core::secret::SecretError;
 use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_server::signals::StopSignals;
@@ -14,7 +15,8 @@ use tokio::task::JoinHandle;
 use crate::ui::{Ui, UiError};
 
 /// The server cannot start, or ended by itself.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("serve")]
 pub enum RunError {
     /// It cannot start.
     #[error(transparent)]

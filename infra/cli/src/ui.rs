@@ -4,6 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use greenlight_admin::stores::Stores;
+use greenlight_core::explain::Explain;
+use greenlight_render::language::Language;
 use greenlight_render::outln;
 use greenlight_server::connections;
 use greenlight_server::signals::StopSignals;
@@ -13,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// The page cannot be shown.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("ui")]
 pub enum UiError {
     /// The port is taken.
     #[error("the page cannot listen on 127.0.0.1:{port}: {cause}")]
@@ -41,12 +44,16 @@ pub(crate) struct Ui {
 ///
 /// # Errors
 /// [`UiError`] when the port is taken.
-pub async fn run(stores: Stores, port: u16) -> Result<(), UiError> {
+pub async fn run(stores: Stores, port: u16, language: Language) -> Result<(), UiError> {
     let mut signals = StopSignals::listen();
     let token = Token::random();
     let ui = Ui::bind(stores, port, token.clone()).await?;
     outln!("http://{}/?token={token}", ui.address());
-    outln!("Open it in a browser of this machine; Ctrl-C ends it. 请在本机浏览器中打开。");
+    let advice = language.pick(
+        "Open it in a browser of this machine; Ctrl-C ends it.",
+        "请在本机浏览器中打开；按 Ctrl-C 结束。",
+    );
+    outln!("{advice}");
     tokio::select! {
         () = ui.serve() => {}
         () = signals.received() => {}

@@ -2,21 +2,28 @@
 //! device.
 
 use greenlight_core::Timestamp;
-use greenlight_core::audit::{Grant, RequestHistory, RequestStatus};
+use greenlight_core::audit::{Grant, LastFailure, RequestHistory, RequestStatus};
+use greenlight_core::explain::Explain;
 use greenlight_core::ledger::{EffectOutcome, State};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::format::{OutputFormat, lines, moment, span, table};
+use crate::format::{OutputFormat, lines, moment, padded, span, table};
+use crate::language::Language;
 use crate::reasons::next_step;
+use crate::text;
 
 /// The ledger has no entry for it.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("not_found")]
 #[error(
-    "the ledger knows no event, instance, device or person `{0}`: the event was not received, no flow is for its \
-     approval, or its first attempt has not ended (账本中没有记录)"
+    "the ledger knows no event, instance, device or person `{wanted}`: the event was not received, \
+     no flow is for its approval, or its first attempt has not ended"
 )]
-pub struct NotFound(pub String);
+pub struct NotFound {
+    /// The text that was searched for.
+    pub wanted: String,
+}
 
 /// Renders requests, in the given order.
 #[must_use]
@@ -24,89 +31,127 @@ pub fn render(histories: &[RequestHistory], now: Timestamp, format: OutputFormat
     let histories = histories.iter();
     match format {
         OutputFormat::Json => lines(histories.map(|history| to_json(history, now).to_string())),
-        OutputFormat::Text => {
-            histories.map(|history| to_text(history, now)).collect::<Vec<_>>().join("\n")
+        OutputFormat::Text(language) => {
+            histories.map(|history| to_text(history, now, language)).collect::<Vec<_>>().join("\n")
         }
     }
 }
 
 /// A request, a line per step.
-fn to_text(history: &RequestHistory, now: Timestamp) -> String {
+fn to_text(history: &RequestHistory, now: Timestamp, language: Language) -> String {
     let [source, instance, decision] = history.key_parts().unwrap_or(["?"; 3]);
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
+    let (definition, event) = (&history.definition_id, &history.event_id);
     let head = [
-        format!("{instance} {decision} ({source}, approval {})", history.definition_id),
-        format!(
-            "  applicant {}, form {}, flow {}, event {}",
-            or(&history.applicant),
-            or(&history.form_number),
-            or(&history.flow),
-            history.event_id
+        text!(
+            language,
+            "{instance} {decision} ({source}, approval {definition})",
+            "{instance} {decision}（{source}，审批定义 {definition}）"
+        ),
+        text!(
+            language,
+            "  applicant {applicant}, form {form}, flow {flow}, event {event}",
+            "  申请人 {applicant}，表单编号 {form}，流程 {flow}，事件 {event}",
+            applicant = or(&history.applicant),
+            form = or(&history.form_number),
+            flow = or(&history.flow)
         ),
     ];
-    let steps = steps(history, now).into_iter().map(|(at, step)| {
-        let at = at.map_or_else(|| "now".to_owned(), moment);
-        format!("  {at:<20}  {step}")
+    let steps = steps(history, now, language).into_iter().map(|(at, step)| {
+        let at = at.map_or_else(|| language.pick("now", "现在").to_owned(), moment);
+        format!("  {}  {step}", padded(&at, 20))
     });
     lines(head.into_iter().chain(steps))
 }
 
 /// The steps of a request, in order; the step without a time is the current status.
 #[must_use]
-pub fn steps(history: &RequestHistory, now: Timestamp) -> Vec<(Option<Timestamp>, String)> {
+pub fn steps(
+    history: &RequestHistory,
+    now: Timestamp,
+    language: Language,
+) -> Vec<(Option<Timestamp>, String)> {
     let mut steps = Vec::new();
     if let Some(at) = history.received_at {
-        steps.push((Some(at), "event received, request enqueued (收到事件)".to_owned()));
+        let step = language.pick("event received, request enqueued", "收到事件，请求已入队");
+        steps.push((Some(at), step.to_owned()));
     }
     if let Some(at) = history.first_claimed_at {
-        steps.push((Some(at), "first attempt began (首次处理)".to_owned()));
+        let step = language.pick("first attempt began", "开始首次处理");
+        steps.push((Some(at), step.to_owned()));
     }
     for (key, effect) in &history.effects {
         let outcome = match effect.outcome {
-            EffectOutcome::Done => "done (已完成)",
-            EffectOutcome::AlreadyExists => "no change needed (原已如此)",
+            EffectOutcome::Done => language.pick("done", "已完成"),
+            EffectOutcome::AlreadyExists => language.pick("no change needed", "原已如此，无需更改"),
         };
         let step = match key.parts() {
-            Some((target, operation, device)) => {
-                format!("{operation} {device} at {target}: {outcome}")
-            }
+            Some((target, operation, device)) => text!(
+                language,
+                "{operation} {device} at {target}: {outcome}",
+                "在 {target} 对 {device} 执行 {operation}：{outcome}"
+            ),
             None => format!("{}: {outcome}", key.as_str()),
         };
         steps.push((Some(effect.at), step));
     }
-    if let Some(last_failure) = &history.last_failure {
-        let step =
-            format!("attempt failed: {}: {} (失败)", last_failure.class, last_failure.reason);
-        steps.push((Some(last_failure.at), step));
+    if let Some(LastFailure { class, cause, at, .. }) = &history.last_failure {
+        let step = text!(
+            language,
+            "attempt failed: {class}: {cause}",
+            "处理失败：{class}：{cause}",
+            cause = language.explain(cause)
+        );
+        steps.push((Some(*at), step));
     }
     if let State::Done { at, .. } = history.state {
-        let took = history
-            .took()
-            .map_or_else(String::new, |took| format!(", {} after the event", span(took)));
-        steps.push((Some(at), format!("everything is done{took} (完成)")));
+        let step = match history.took().map(|took| span(took, language)) {
+            None => language.pick("everything is done", "全部完成").to_owned(),
+            Some(took) => text!(
+                language,
+                "everything is done, {took} after the event",
+                "全部完成，距事件 {took}"
+            ),
+        };
+        steps.push((Some(at), step));
     }
     steps.sort_by_key(|(at, _)| *at);
-    let attempts = format!("{} attempt(s)", history.attempt);
+    steps.extend(current(history, now, language).map(|step| (None, step)));
+    steps
+}
+
+/// The current status, as a step; `None` if everything is done.
+fn current(history: &RequestHistory, now: Timestamp, language: Language) -> Option<String> {
+    let attempts = history.attempt;
     match history.status(now) {
-        RequestStatus::Succeeded => {}
-        RequestStatus::Running => {
-            steps.push((None, format!("in progress, {attempts} (处理中)")));
-        }
-        RequestStatus::Retrying => {
-            let next = history
-                .next_attempt(now)
-                .map_or_else(String::new, |at| format!(" at {}", moment(at)));
-            let step = format!("waits for its next attempt{next}, {attempts} so far (等待重试)");
-            steps.push((None, step));
-        }
+        RequestStatus::Succeeded => None,
+        RequestStatus::Running => Some(text!(
+            language,
+            "in progress, {attempts} attempt(s)",
+            "正在处理，第 {attempts} 次尝试"
+        )),
+        RequestStatus::Retrying => Some(match history.next_attempt(now).map(moment) {
+            Some(next) => text!(
+                language,
+                "waits for its next attempt at {next}, {attempts} attempt(s) so far",
+                "等待 {next} 重试，已尝试 {attempts} 次"
+            ),
+            None => text!(
+                language,
+                "waits for its next attempt, {attempts} attempt(s) so far",
+                "等待重试，已尝试 {attempts} 次"
+            ),
+        }),
         RequestStatus::Failed => {
-            let class =
-                history.last_failure.as_ref().map_or("unknown", |last_failure| &last_failure.class);
-            let step = format!("dead-lettered after {attempts} (死信); next: {}", next_step(class));
-            steps.push((None, step));
+            let class = history.last_failure.as_ref().map_or("unknown", |it| &it.class);
+            Some(text!(
+                language,
+                "dead-lettered after {attempts} attempt(s); next: {next}",
+                "尝试 {attempts} 次后进入死信队列；下一步：{next}",
+                next = next_step(class, language)
+            ))
         }
     }
-    steps
 }
 
 fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
@@ -137,10 +182,11 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
         "effects": effects,
         "last_failure": history.last_failure.as_ref().map(|last_failure| json!({
             "class": last_failure.class,
-            "reason": last_failure.reason,
+            "code": last_failure.cause.code,
+            "reason": last_failure.cause.text,
             "target": last_failure.target,
             "at": moment(last_failure.at),
-            "next_step": next_step(&last_failure.class),
+            "next_step": next_step(&last_failure.class, Language::English),
         })),
     })
 }
@@ -148,19 +194,29 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
 /// Renders grants; `of` is the search text.
 #[must_use]
 pub fn render_grants(grants: &[Grant], of: Option<&str>, format: OutputFormat) -> String {
-    if format == OutputFormat::Json {
+    let OutputFormat::Text(language) = format else {
         return lines(grants.iter().map(|grant| grant_json(grant).to_string()));
-    }
+    };
     if grants.is_empty() {
-        let of = of.map_or_else(String::new, |of| format!(" to or because of `{of}`"));
-        return format!("No device is granted{of}. 没有授权的设备。\n");
+        return match of {
+            None => language.pick("No device is granted.\n", "没有授权的设备。\n").to_owned(),
+            Some(of) => text!(
+                language,
+                "No device is granted to or because of `{of}`.\n",
+                "没有因 `{of}` 授权或授权给 `{of}` 的设备。\n"
+            ),
+        };
     }
     let row = |grant: &Grant| {
         let Grant { device, target, applicant, request, .. } = grant;
         [device, target, &moment(grant.since), applicant, request].map(Clone::clone)
     };
     let rows: Vec<_> = grants.iter().map(row).collect();
-    table(["DEVICE", "TARGET", "SINCE", "APPLICANT", "BECAUSE OF"], &rows)
+    let heads = match language {
+        Language::English => ["DEVICE", "TARGET", "SINCE", "APPLICANT", "BECAUSE OF"],
+        Language::Chinese => ["设备", "目标系统", "授权时间", "申请人", "依据"],
+    };
+    table(heads, &rows)
 }
 
 fn grant_json(grant: &Grant) -> Value {

@@ -3,6 +3,7 @@
 //!
 //! * [`status`], [`audit`], [`dlq`], [`replay`]: as text and as JSON.
 //! * [`reasons`]: the next step for a failure.
+//! * [`language`]: English and Chinese; `zh.toml` has the Chinese texts of errors.
 //! * [`format`], [`output`]: layout of texts, and safe output to a terminal.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -10,6 +11,7 @@
 pub mod audit;
 pub mod dlq;
 pub mod format;
+pub mod language;
 pub mod output;
 pub mod reasons;
 #[cfg(test)]

@@ -1,21 +1,28 @@
 //! The output of commands for fixed data: one snapshot for each rendering.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use greenlight_admin::dead_letters::{RedriveResult, Redriven, Seen};
+use greenlight_admin::dead_letters::{DeadLetterError, RedriveResult, Redriven, Seen};
+use greenlight_admin::replay::ReplayError;
 use greenlight_admin::status::SystemStatus;
-use greenlight_core::Timestamp;
 use greenlight_core::audit::{
     Elsewhere, Grant, LastFailure, RequestHistory, RequestStatus, StoredDeadLetter,
 };
 use greenlight_core::breaker::{Breaker, BreakerState};
+use greenlight_core::explain::{Explain, Explanation};
+use greenlight_core::extract::Problem;
 use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, State};
+use greenlight_core::mac::MacError;
 use greenlight_core::operator::QueueStatus;
 use greenlight_core::retry::RetryState;
+use greenlight_core::{Class, Timestamp};
+use greenlight_testkit::prose::english_runs;
 
 use crate::format::OutputFormat::{self, Json, Text};
-use crate::{audit, dlq, status};
+use crate::language::Language::{Chinese, English};
+use crate::reasons::next_step;
+use crate::{audit, dlq, replay, status};
 
 /// 2026-11-28T07:24:10Z.
 const NOW: Timestamp = Timestamp::from_millis(1_795_850_650_000);
@@ -24,9 +31,9 @@ fn ago(seconds: u64) -> Timestamp {
     NOW.minus(Duration::from_secs(seconds))
 }
 
-fn last_failure(class: &str, reason: &str) -> LastFailure {
+fn last_failure(class: &str, cause: Explanation) -> LastFailure {
     let target = Some("nac".to_owned());
-    LastFailure { class: class.to_owned(), reason: reason.to_owned(), target, at: ago(30) }
+    LastFailure { class: class.to_owned(), cause, target, at: ago(30) }
 }
 
 /// A request for two devices, of which one was done.
@@ -54,15 +61,22 @@ fn succeeded() -> RequestHistory {
 }
 
 fn failed() -> RequestHistory {
-    let reason = "field `mac`, device 2: letter O at position 16".to_owned();
-    let failure = last_failure("invalid_form", &reason);
-    let state = State::Failed { at: ago(30), by: "lease".into(), reason };
+    let error = MacError::LookAlike { letter: 'O', digit: '0', position: 16 };
+    let problem = Problem::Device { field: "mac".into(), number: 2, position: 1, error };
+    let failure = last_failure("invalid_form", problem.explain());
+    let state = State::Failed { at: ago(30), by: "lease".into(), reason: problem.to_string() };
     history("I-2", state, Some(failure))
 }
 
 fn retrying() -> RequestHistory {
     let released = Lease { id: "lease".into(), until: Timestamp::default() };
-    let failure = last_failure("target_timeout", "step `add` at `nac` was answered HTTP 503");
+    let step = r#"{"code": "step.only", "values": {"target": "nac"}}"#;
+    let at = format!(
+        r#"{{"code": "operation", "values": {{"operation": "add", "device": "00:00:5e:**", "step": {step}}}}}"#
+    );
+    let data = format!(r#"{{"code": "call.answered", "values": {{"at": {at}, "status": "503"}}}}"#);
+    let text = "`add` of 00:00:5e:** at target `nac` was answered HTTP 503".to_owned();
+    let failure = last_failure("target_timeout", Explanation::stored(text, Some(&data)));
     let retry = RetryState { ended_at: ago(30), wait_ms: 90_000, ..RetryState::default() };
     let history = history("I-3", State::Running(released), Some(failure));
     RequestHistory { retry: Some(retry), ..history }
@@ -81,22 +95,27 @@ fn letters() -> Vec<StoredDeadLetter> {
         receive_count: Some(7),
         first_received: Some(ago(3_600)),
     };
-    let failure = last_failure("target_auth_failed", "the NAC did not take the token");
+    let data = r#"{"code": "call.unauthorized", "values": {"target": "nac", "status": "401"}}"#;
+    let text = "target `nac` rejected the credentials (HTTP 401)".to_owned();
+    let failure = last_failure("target_auth_failed", Explanation::stored(text, Some(data)));
     vec![
         letter("11", Some(failure)),
         StoredDeadLetter { receive_count: None, ..letter("12", None) },
     ]
 }
 
-/// Both formats of a rendering.
-fn both(render: impl Fn(OutputFormat) -> String) -> String {
-    format!("{}\n{}", render(Text), render(Json))
+/// Compares a rendering with its snapshots: English and JSON, and Chinese, which has no English.
+fn check(name: &str, render: impl Fn(OutputFormat) -> String) {
+    let (english, chinese) = (render(Text(English)), render(Text(Chinese)));
+    insta::assert_snapshot!(name, format!("{english}\n{}", render(Json)));
+    insta::assert_snapshot!(format!("{name}_zh"), chinese);
+    assert_eq!(english_runs(&chinese), [""; 0], "{chinese}");
 }
 
 #[test]
 fn audit() {
     let histories = [succeeded(), failed(), retrying(), running()];
-    insta::assert_snapshot!(both(|format| audit::render(&histories, NOW, format)));
+    check("audit", |format| audit::render(&histories, NOW, format));
 }
 
 #[test]
@@ -109,9 +128,8 @@ fn grants() {
         since: ago(40),
     };
     let grants = [grant.clone(), Grant { target: "无线控制器".into(), ..grant }];
-    insta::assert_snapshot!(both(|format| audit::render_grants(&grants, None, format)));
-    let none = audit::render_grants(&[], Some("ou_2"), Text);
-    insta::assert_snapshot!("no_grants", none);
+    check("grants", |format| audit::render_grants(&grants, None, format));
+    check("no_grants", |format| audit::render_grants(&[], Some("ou_2"), format));
 }
 
 #[test]
@@ -138,30 +156,76 @@ fn status() {
         .into(),
         last_hour: [(RequestStatus::Succeeded, 5), (RequestStatus::Retrying, 3)].into(),
     };
-    insta::assert_snapshot!(both(|format| status::render(&full, NOW, format)));
-    let empty = both(|format| status::render(&SystemStatus::default(), NOW, format));
-    insta::assert_snapshot!("status_of_an_empty_system", empty);
+    check("status", |format| status::render(&full, NOW, format));
+    check("status_of_an_empty_system", |format| {
+        status::render(&SystemStatus::default(), NOW, format)
+    });
 }
 
 #[test]
 fn waiting() {
-    insta::assert_snapshot!(both(|format| status::render_waiting(&[retrying()], NOW, format)));
-    insta::assert_snapshot!("nothing_waits", status::render_waiting(&[], NOW, Text));
+    check("waiting", |format| status::render_waiting(&[retrying()], NOW, format));
+    check("nothing_waits", |format| status::render_waiting(&[], NOW, format));
 }
 
 #[test]
 fn dead_letters() {
     let seen = Seen { letters: letters(), elsewhere: None };
-    insta::assert_snapshot!("dlq_list", both(|format| dlq::render_list(&seen, format)));
+    check("dlq_list", |format| dlq::render_list(&seen, format));
     let elsewhere = Some(Elsewhere { count: 2, until: NOW });
     let hidden = Seen { letters: Vec::new(), elsewhere };
-    assert_eq!(dlq::render_list(&hidden, Text), "", "a hidden list is not reported as empty");
-    insta::assert_snapshot!("dlq_show", both(|format| dlq::render(&letters()[0], format)));
-    let results = [RedriveResult::Back, RedriveResult::WouldGoBack, RedriveResult::TakenMeanwhile]
-        .map(|result| {
+    let shown = dlq::render_list(&hidden, Text(English));
+    assert_eq!(shown, "", "a hidden list is not reported as empty");
+    check("dlq_show", |format| dlq::render(&letters()[0], format));
+    check("dlq_redrive", |format| {
+        let results =
+            [RedriveResult::Back, RedriveResult::WouldGoBack, RedriveResult::TakenMeanwhile];
+        let results = results.map(|result| {
             let redriven = Redriven { id: "11".into(), result, number: 1, of: 3 };
-            both(|format| dlq::render_redriven(&redriven, format))
+            dlq::render_redriven(&redriven, format)
         });
-    insta::assert_snapshot!("dlq_redrive", results.join("\n"));
-    insta::assert_snapshot!("dlq_discard", both(|f| dlq::render_discarded("11", "taken back", f)));
+        results.join("\n")
+    });
+    check("dlq_discard", |format| dlq::render_discarded("11", "withdrawn", format));
+}
+
+#[test]
+fn errors() {
+    let elsewhere = Elsewhere { count: 2, until: NOW };
+    let of_dlq = [
+        DeadLetterError::NotFound("1".into()),
+        DeadLetterError::NotSeen { id: "1".into(), elsewhere },
+        DeadLetterError::NotAll(elsewhere),
+        DeadLetterError::TakenMeanwhile(3),
+        DeadLetterError::NoneOfClass { class: "x".into(), known: Vec::new() },
+        DeadLetterError::NoneOfClass { class: "x".into(), known: vec!["invalid_form".into()] },
+    ];
+    let of_replay: [fn(String) -> ReplayError; 4] =
+        [ReplayError::Unknown, ReplayError::Completed, ReplayError::Retrying, ReplayError::Running];
+    for language in [English, Chinese] {
+        let of_dlq = of_dlq.iter().map(|error| dlq::render_error(error, language));
+        let of_replay =
+            of_replay.iter().map(|of| replay::render_error(&of("I-1".into()), language));
+        let texts: Vec<_> = of_dlq.chain(of_replay).collect();
+        insta::assert_snapshot!(format!("errors_{}", language.code()), texts.join("\n"));
+        if language == Chinese {
+            assert_eq!(english_runs(&texts.join("\n")), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn next_steps_in_chinese_have_no_english() {
+    let classes = Class::ALL.map(Class::as_str).into_iter().chain(["unknown", "of the future"]);
+    let steps: Vec<_> = classes.map(|class| next_step(class, Chinese)).collect();
+    assert_eq!(english_runs(&steps.join("\n")), [""; 0]);
+    assert!(steps.iter().all(|step| !step.is_ascii()), "{steps:?}");
+}
+
+#[test]
+fn the_catalogue_has_no_english() {
+    let texts: HashMap<String, String> = toml::from_str(include_str!("zh.toml")).unwrap();
+    // Names of values in braces are not shown.
+    let runs: Vec<_> = texts.values().flat_map(|text| english_runs(text)).collect();
+    assert_eq!(runs, [""; 0]);
 }

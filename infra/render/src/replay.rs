@@ -2,9 +2,12 @@
 
 use greenlight_admin::replay::ReplayError;
 use greenlight_core::Request;
+use greenlight_core::explain::Explain;
 use serde_json::json;
 
 use crate::format::OutputFormat;
+use crate::language::Language;
+use crate::text;
 
 /// Renders the request that was enqueued.
 #[must_use]
@@ -12,24 +15,40 @@ pub fn render(request: &Request, format: OutputFormat) -> String {
     let Request { instance_id, event_id, .. } = request;
     match format {
         OutputFormat::Json => format!("{}\n", json!({"instance": instance_id, "enqueued": true})),
-        OutputFormat::Text => {
-            format!("a request for {instance_id} is in the queue, event {event_id} (已入队)\n")
-        }
+        OutputFormat::Text(language) => text!(
+            language,
+            "a request for {instance_id} is in the queue, event {event_id}\n",
+            "{instance_id} 的请求已入队，事件 {event_id}\n"
+        ),
     }
 }
 
 /// Renders the error, with advice.
 #[must_use]
-pub fn render_error(error: &ReplayError) -> String {
+pub fn render_error(error: &ReplayError, language: Language) -> String {
     match error {
-        ReplayError::Unknown(_) => format!("{error}: use --definition-id (请指定 --definition-id)"),
-        ReplayError::Completed(_) => {
-            format!("{error}; --force performs all effects again (已全部完成)")
-        }
-        ReplayError::Retrying(instance) => format!(
-            "{error}: `greenlight audit {instance}` shows the reason; --force starts it again (已在等待重试)"
+        ReplayError::Unknown(instance) => text!(
+            language,
+            "the ledger does not know the instance {instance}: use --definition-id",
+            "账本中没有审批实例 {instance}：请用 --definition-id 指定审批定义"
         ),
-        ReplayError::Running(_) => format!("{error}: wait for it (正在处理)"),
-        ReplayError::Store(_) | ReplayError::Bad(_) => error.to_string(),
+        ReplayError::Completed(instance) => text!(
+            language,
+            "{instance} has succeeded already; --force performs all effects again",
+            "{instance} 已全部完成；加 --force 可重新执行全部操作"
+        ),
+        ReplayError::Retrying(instance) => text!(
+            language,
+            "{instance} is waiting for its next attempt: `greenlight audit {instance}` shows the \
+             reason; --force starts it again",
+            "{instance} 正在等待重试：原因见 `greenlight audit {instance}`；加 --force 可立即重新开始"
+        ),
+        ReplayError::Running(instance) => text!(
+            language,
+            "a worker is processing {instance}: wait for it",
+            "{instance} 正在处理，请稍候"
+        ),
+        ReplayError::Store(error) => language.explain(&error.explain()),
+        ReplayError::Bad(error) => language.explain(&error.explain()),
     }
 }

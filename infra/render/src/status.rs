@@ -8,54 +8,67 @@ use greenlight_core::operator::QueueStatus;
 use serde_json::{Map, Value, json};
 
 use crate::format::{OutputFormat, facts, lines, moment, span, table};
+use crate::language::Language;
+use crate::text;
 
 /// The status of queue, dead letters, targets and the last hour.
 #[must_use]
 pub fn render(status: &SystemStatus, now: Timestamp, format: OutputFormat) -> String {
     match format {
-        OutputFormat::Text => to_table(status, now),
+        OutputFormat::Text(language) => to_table(status, now, language),
         OutputFormat::Json => format!("{}\n", to_json(status, now)),
     }
 }
 
-fn to_table(status: &SystemStatus, now: Timestamp) -> String {
+fn to_table(status: &SystemStatus, now: Timestamp, language: Language) -> String {
     let QueueStatus { waiting, in_flight, oldest, dead_letters, .. } = &status.queue;
-    let oldest = oldest.map_or_else(
-        || "none, or not known (无)".to_owned(),
-        |age| format!("{} ago (最早)", span(age)),
-    );
+    let oldest = match oldest {
+        None => language.pick("none, or not known", "无，或未知").to_owned(),
+        Some(age) => text!(language, "{age} ago", "{age}前", age = span(*age, language)),
+    };
     let by_class = status.queue.dead_letters_by_class.iter();
     let by_class: Vec<_> = by_class.map(|(class, n)| format!("{n} {class}")).collect();
     let letters = match (*dead_letters, by_class.as_slice()) {
-        (0, _) => "none (无死信)".to_owned(),
-        (n, []) => format!("{n} (死信)"),
-        _ => format!("{} (死信)", by_class.join(", ")),
+        (0, _) => language.pick("none", "无").to_owned(),
+        (n, []) => n.to_string(),
+        _ => by_class.join(language.pick(", ", "，")),
     };
     let count = |of: RequestStatus| status.last_hour.get(&of).copied().unwrap_or(0);
-    let last_hour = format!(
-        "{} succeeded, {} failed, {} not ended yet (最近一小时)",
-        count(RequestStatus::Succeeded),
-        count(RequestStatus::Failed),
-        count(RequestStatus::Running) + count(RequestStatus::Retrying)
+    let last_hour = text!(
+        language,
+        "{succeeded} succeeded, {failed} failed, {open} not ended yet",
+        "成功 {succeeded}，失败 {failed}，未结束 {open}",
+        succeeded = count(RequestStatus::Succeeded),
+        failed = count(RequestStatus::Failed),
+        open = count(RequestStatus::Running) + count(RequestStatus::Retrying)
     );
     let mut rows = Vec::new();
     if status.queue.is_served == Some(false) {
-        let text = "is not running on this folder: nothing is taken from the queue (未运行)";
+        let text = language.pick(
+            "is not running on this folder: nothing is taken from the queue",
+            "未在此数据目录上运行：队列中的请求不会被处理",
+        );
         rows.push(("serve".to_owned(), text.to_owned()));
     }
+    let name = |english, chinese| language.pick(english, chinese).to_owned();
     rows.extend([
-        ("waiting".to_owned(), format!("{waiting} (等待中)")),
-        ("in flight".to_owned(), format!("{in_flight} (处理中)")),
-        ("oldest".to_owned(), oldest),
-        ("dead letters".to_owned(), letters),
-        ("last hour".to_owned(), last_hour),
+        (name("waiting", "等待中"), waiting.to_string()),
+        (name("in flight", "处理中"), in_flight.to_string()),
+        (name("oldest", "最早的请求"), oldest),
+        (name("dead letters", "死信"), letters),
+        (name("last hour", "最近一小时"), last_hour),
     ]);
     for (source, waiting) in &status.unreachable_sources {
-        let text = format!("cannot be reached, {waiting} request(s) wait for it (无法访问)");
-        rows.push((format!("source {source}"), text));
+        let text = text!(
+            language,
+            "cannot be reached, {waiting} request(s) wait for it",
+            "无法访问，有 {waiting} 个请求在等待"
+        );
+        rows.push((text!(language, "source {source}", "办公系统 {source}"), text));
     }
     for (target, breaker) in &status.breakers {
-        rows.push((format!("target {target}"), to_text(breaker, now)));
+        let text = to_text(breaker, now, language);
+        rows.push((text!(language, "target {target}", "目标系统 {target}"), text));
     }
     facts(rows)
 }
@@ -67,11 +80,13 @@ pub fn render_waiting(
     now: Timestamp,
     format: OutputFormat,
 ) -> String {
-    if format == OutputFormat::Json {
+    let OutputFormat::Text(language) = format else {
         return lines(histories.iter().map(|history| waiting_json(history, now).to_string()));
-    }
+    };
     if histories.is_empty() {
-        return "No request waits for its next attempt. 没有等待重试的请求。\n".to_owned();
+        let none =
+            language.pick("No request waits for its next attempt.\n", "没有等待重试的请求。\n");
+        return none.to_owned();
     }
     let row = |history: &RequestHistory| {
         let last_failure = history.last_failure.as_ref();
@@ -81,12 +96,21 @@ pub fn render_waiting(
             next,
             history.attempt.to_string(),
             last_failure.and_then(|it| it.target.clone()).unwrap_or_else(|| "-".to_owned()),
-            last_failure
-                .map_or_else(|| "?".to_owned(), |it| format!("{}: {}", it.class, it.reason)),
+            last_failure.map_or_else(
+                || "?".to_owned(),
+                |it| {
+                    let (class, cause) = (&it.class, language.explain(&it.cause));
+                    text!(language, "{class}: {cause}", "{class}：{cause}")
+                },
+            ),
         ]
     };
     let rows: Vec<_> = histories.iter().map(row).collect();
-    table(["INSTANCE", "NEXT ATTEMPT", "TRIES", "TARGET", "LAST FAILURE"], &rows)
+    let heads = match language {
+        Language::English => ["INSTANCE", "NEXT ATTEMPT", "TRIES", "TARGET", "LAST FAILURE"],
+        Language::Chinese => ["审批实例", "下次尝试", "次数", "目标系统", "上次失败"],
+    };
+    table(heads, &rows)
 }
 
 fn waiting_json(history: &RequestHistory, now: Timestamp) -> Value {
@@ -98,7 +122,8 @@ fn waiting_json(history: &RequestHistory, now: Timestamp) -> Value {
         "attempts": history.attempt,
         "target": last_failure.and_then(|last_failure| last_failure.target.clone()),
         "class": last_failure.map(|last_failure| &last_failure.class),
-        "reason": last_failure.map(|last_failure| &last_failure.reason),
+        "code": last_failure.map(|last_failure| &last_failure.cause.code),
+        "reason": last_failure.map(|last_failure| &last_failure.cause.text),
         "failed_at": last_failure.map(|last_failure| moment(last_failure.at)),
     })
 }
@@ -135,18 +160,26 @@ pub fn to_json(status: &SystemStatus, now: Timestamp) -> Value {
 
 /// The state of a circuit breaker in words.
 #[must_use]
-pub fn to_text(breaker: &Breaker, now: Timestamp) -> String {
+pub fn to_text(breaker: &Breaker, now: Timestamp, language: Language) -> String {
+    let failures = breaker.failures;
     match &breaker.state {
-        BreakerState::Closed if breaker.failures == 0 => "answers (正常)".to_owned(),
-        BreakerState::Closed => format!("failed {} time(s) in a row", breaker.failures),
-        _ if !breaker.is_open(now) => {
-            format!("may be called again, after {} failures in a row", breaker.failures)
+        BreakerState::Closed if failures == 0 => language.pick("answers", "正常").to_owned(),
+        BreakerState::Closed => {
+            text!(language, "failed {failures} time(s) in a row", "连续失败 {failures} 次")
         }
-        BreakerState::Open { until } => format!(
-            "circuit open for {} more, after {} failures in a row (熔断)",
-            span(until.since(now)),
-            breaker.failures
+        _ if !breaker.is_open(now) => text!(
+            language,
+            "may be called again, after {failures} failures in a row",
+            "连续失败 {failures} 次后，可以再次调用"
         ),
-        BreakerState::HalfOpen { .. } => "half-open: a probe is running (探测中)".to_owned(),
+        BreakerState::Open { until } => text!(
+            language,
+            "circuit open for {left} more, after {failures} failures in a row",
+            "连续失败 {failures} 次，已熔断，{left}后再试",
+            left = span(until.since(now), language)
+        ),
+        BreakerState::HalfOpen { .. } => {
+            language.pick("half-open: a probe is running", "半开：正在探测").to_owned()
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenlight_connectors::Connectors;
+use greenlight_core::explain::Explain;
 use greenlight_core::flow::Approvals;
 use greenlight_core::ports::{Clock, LedgerError, Ports, QueueError};
 use greenlight_core::{Processor, Receiver};
@@ -42,7 +43,8 @@ pub struct Options {
 }
 
 /// The server cannot start, or ended by itself.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("server")]
 pub enum ServeError {
     /// Flows, connectors, secret or clients are invalid.
     #[error(transparent)]

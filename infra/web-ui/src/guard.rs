@@ -7,11 +7,12 @@ use axum::extract::{Query, Request, State};
 use axum::http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use crate::Inside;
+use crate::words::language;
+use crate::{Inside, html, page};
 
 /// A secret of 128 random bits that only the operator knows.
 #[derive(Clone, PartialEq, Eq)]
@@ -125,5 +126,6 @@ pub(crate) async fn only_the_operator(
     if guard.is_operator(request.headers()) {
         return next.run(request).await;
     }
-    (StatusCode::UNAUTHORIZED, Html(include_str!("login.html"))).into_response()
+    let language = language(None, request.headers());
+    (StatusCode::UNAUTHORIZED, html(page::login(language), language)).into_response()
 }

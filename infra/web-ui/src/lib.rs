@@ -18,15 +18,17 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use greenlight_admin::dead_letters::{DeadLetterError, Pace, Which, redrive as redrive_letters};
 use greenlight_admin::stores::Stores;
+use greenlight_core::explain::Explain;
 use greenlight_core::ports::Clock;
+use greenlight_render::language::Language;
 use greenlight_render::status::to_json;
 use greenlight_stores::SystemClock;
 use serde::Deserialize;
 
 use guard::Guard;
 pub use guard::Token;
-use page::Page;
-use words::Language;
+use page::{Page, PageError};
+use words::language;
 
 /// The state of the page's handlers.
 #[derive(Debug)]
@@ -94,14 +96,24 @@ struct Asked {
 }
 
 async fn show(State(inside): Shared, Query(asked): Query<Asked>, sent: HeaderMap) -> Response {
-    let language = Language::of(asked.lang.as_deref(), &sent);
+    let language = language(asked.lang.as_deref(), &sent);
     let page = Page::of(&inside.stores, &asked.q, SystemClock.now()).await;
-    let html = page
+    let rendered = page
         .and_then(|page| page.render(language, inside.guard.form_token(), asked.done.as_deref()));
-    match html {
-        Ok(html) => Html(html).into_response(),
-        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
+    html(rendered, language)
+}
+
+/// A page, or the reason for which there is none.
+fn html(page: Result<String, PageError>, language: Language) -> Response {
+    match page {
+        Ok(page) => Html(page).into_response(),
+        Err(error) => bad_gateway(&error, language),
     }
+}
+
+fn bad_gateway(error: &impl Explain, language: Language) -> Response {
+    let text = language.explain(&error.explain()) + "\n";
+    (StatusCode::BAD_GATEWAY, text).into_response()
 }
 
 /// The figures of the pipeline, which an open page polls.
@@ -109,7 +121,7 @@ async fn counts(State(inside): Shared) -> Response {
     let now = SystemClock.now();
     match inside.stores.status(now).await {
         Ok(status) => Json(to_json(&status, now)).into_response(),
-        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
+        Err(error) => bad_gateway(&error, Language::English),
     }
 }
 
@@ -124,6 +136,7 @@ async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response 
     if !inside.guard.is_our_form(&asked.form_token) {
         return (StatusCode::FORBIDDEN, "the form is not of this page\n").into_response();
     }
+    let language = language(Some(&asked.lang), &HeaderMap::new());
     let which = Which::Ids(vec![asked.id]);
     let pace = Pace { is_dry: false, per_second: u32::MAX };
     let queue = &*inside.stores.dead_letters;
@@ -133,11 +146,11 @@ async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response 
             DeadLetterError::NotFound(_)
             | DeadLetterError::NotAll(_)
             | DeadLetterError::NotSeen { .. }
-            | DeadLetterError::TakenMeanwhile(_),
+            | DeadLetterError::TakenMeanwhile(_)
+            | DeadLetterError::NoneOfClass { .. },
         ) => "gone",
-        Err(error) => return (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
+        Err(DeadLetterError::Store(error)) => return bad_gateway(&error, language),
     };
-    let language = Language::of(Some(&asked.lang), &HeaderMap::new());
     let back = format!("/?lang={}&done={done}", language.code());
     (StatusCode::SEE_OTHER, [(LOCATION, back)]).into_response()
 }

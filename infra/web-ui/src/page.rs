@@ -8,10 +8,12 @@ use greenlight_admin::status::SystemStatus;
 use greenlight_admin::stores::Stores;
 use greenlight_core::audit::{Grant, RequestHistory, RequestStatus, StoredDeadLetter, Subject};
 use greenlight_core::breaker::Breaker;
+use greenlight_core::explain::Explain;
 use greenlight_core::operator::StoreError;
 use greenlight_core::{Request, Timestamp};
 use greenlight_render::audit::steps;
 use greenlight_render::format::moment;
+use greenlight_render::language::Language;
 use greenlight_render::reasons::next_step;
 use greenlight_render::status::to_text;
 use greenlight_stores::SystemClock;
@@ -20,13 +22,14 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::guard::Token;
-use crate::words::Language;
+use crate::words::{status, words};
 
 /// The maximum number of requests, and of grants, on the page.
 const ROWS: usize = 50;
 
 /// The page cannot be shown.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("page")]
 pub(crate) enum PageError {
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -139,12 +142,10 @@ impl Page {
         form_token: &Token,
         done: Option<&str>,
     ) -> Result<String, PageError> {
-        let mut templates = Environment::new();
-        templates.add_template("page.html", include_str!("page.html"))?;
-        let words = language.words();
+        let words = words(language);
         let history = |history: &RequestHistory| self.history(history, language);
         let count = |status| self.status.last_hour.get(&status).copied().unwrap_or(0);
-        let targets = self.targets();
+        let targets = self.targets(language);
         let view = View {
             lang: language.code(),
             other: if language == Language::English { "zh" } else { "en" },
@@ -159,53 +160,66 @@ impl Page {
             open: targets.iter().filter(|target| target.is_open).count(),
             found: self.found.as_ref().map(|found| found.iter().map(history).collect()),
             recent: self.recent.iter().map(history).collect(),
-            letters: self.letters.iter().map(letter).collect(),
+            letters: self.letters.iter().map(|it| letter(it, language)).collect(),
             elsewhere: self.elsewhere,
             grants: self.grants.iter().map(grant).collect(),
             targets,
         };
-        let page = templates.get_template("page.html")?.render(minijinja::value::Serde(view))?;
-        Ok(page)
+        render(include_str!("page.html"), view)
     }
 
-    fn targets(&self) -> Vec<TargetRow> {
+    fn targets(&self, language: Language) -> Vec<TargetRow> {
         let breakers = self.status.breakers.iter();
         let target = |(name, breaker): (&String, &Breaker)| TargetRow {
             name: name.clone(),
             is_open: breaker.is_open(self.now),
-            breaker: to_text(breaker, self.now),
+            breaker: to_text(breaker, self.now, language),
         };
         breakers.map(target).collect()
     }
 
     fn history(&self, history: &RequestHistory, language: Language) -> RequestRow {
-        let status = history.status(self.now);
-        let words = language.words();
+        let of_now = history.status(self.now);
         let step = |(at, step): (Option<Timestamp>, String)| {
-            let at = at.map_or_else(|| words["now"].to_owned(), moment);
-            (at, step)
+            (at.map_or_else(|| language.pick("now", "现在").to_owned(), moment), step)
         };
         RequestRow {
             instance: history.instance_id().to_owned(),
             applicant: history.applicant.clone().unwrap_or_default(),
-            status: language.status(status),
-            class: status.as_str(),
+            status: status(of_now, language),
+            class: of_now.as_str(),
             attempts: history.attempt,
             since: history.received_at.map_or_else(String::new, moment),
-            steps: steps(history, self.now).into_iter().map(step).collect(),
+            steps: steps(history, self.now, language).into_iter().map(step).collect(),
         }
     }
 }
 
-fn letter(letter: &StoredDeadLetter) -> LetterRow {
+/// The page for those who have no session.
+pub(crate) fn login(language: Language) -> Result<String, PageError> {
+    #[derive(Serialize)]
+    struct Login {
+        lang: &'static str,
+        w: BTreeMap<&'static str, &'static str>,
+    }
+    render(include_str!("login.html"), Login { lang: language.code(), w: words(language) })
+}
+
+fn render(template: &str, values: impl Serialize) -> Result<String, PageError> {
+    let mut templates = Environment::new();
+    templates.add_template("page.html", template)?;
+    Ok(templates.get_template("page.html")?.render(minijinja::value::Serde(values))?)
+}
+
+fn letter(letter: &StoredDeadLetter, language: Language) -> LetterRow {
     let last_failure = letter.last_failure.as_ref();
     let instance = Request::parse(&letter.body).map(|request| request.instance_id);
     LetterRow {
         id: letter.id.clone(),
         instance: instance.unwrap_or_else(|_| "?".to_owned()),
         class: letter.class().to_owned(),
-        reason: last_failure.map_or_else(String::new, |last_failure| last_failure.reason.clone()),
-        next: next_step(letter.class()),
+        reason: last_failure.map_or_else(String::new, |it| language.explain(&it.cause)),
+        next: next_step(letter.class(), language),
         at: last_failure.map_or_else(String::new, |last_failure| moment(last_failure.at)),
     }
 }

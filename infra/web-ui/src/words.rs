@@ -4,55 +4,39 @@ use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
+use greenlight_core::audit::RequestStatus;
+use greenlight_render::language::Language;
 
-/// The language of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Language {
-    English,
-    Chinese,
+/// The language that was asked for, else the one that the browser prefers.
+pub(crate) fn language(asked: Option<&str>, headers: &HeaderMap) -> Language {
+    let preferred = || headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    asked.or_else(preferred).map_or(Language::English, Language::of_tag)
 }
 
-impl Language {
-    /// The one that was asked for, else the one that the browser prefers.
-    pub(crate) fn of(asked: Option<&str>, headers: &HeaderMap) -> Self {
-        let preferred = || headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        match asked.or_else(preferred) {
-            Some(language) if language.trim_start().starts_with("zh") => Self::Chinese,
-            _ => Self::English,
-        }
-    }
+/// All texts by their names in the template.
+pub(crate) fn words(language: Language) -> BTreeMap<&'static str, &'static str> {
+    WORDS.iter().map(|&(key, english, chinese)| (key, language.pick(english, chinese))).collect()
+}
 
-    pub(crate) const fn code(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::Chinese => "zh",
-        }
-    }
-
-    pub(crate) fn words(self) -> BTreeMap<&'static str, &'static str> {
-        let word = |&(key, english, chinese): &(&'static str, &'static str, &'static str)| {
-            (key, if self == Self::English { english } else { chinese })
-        };
-        WORDS.iter().map(word).collect()
-    }
-
-    /// The status of a request, as a word.
-    pub(crate) const fn status(
-        self,
-        status: greenlight_core::audit::RequestStatus,
-    ) -> &'static str {
-        use greenlight_core::audit::RequestStatus;
-        match (self, status) {
-            (Self::English, status) => status.as_str(),
-            (Self::Chinese, RequestStatus::Running) => "处理中",
-            (Self::Chinese, RequestStatus::Retrying) => "等待重试",
-            (Self::Chinese, RequestStatus::Succeeded) => "已完成",
-            (Self::Chinese, RequestStatus::Failed) => "失败",
-        }
-    }
+/// The status of a request, as a word.
+pub(crate) const fn status(status: RequestStatus, language: Language) -> &'static str {
+    let chinese = match status {
+        RequestStatus::Running => "处理中",
+        RequestStatus::Retrying => "等待重试",
+        RequestStatus::Succeeded => "已完成",
+        RequestStatus::Failed => "失败",
+    };
+    language.pick(status.as_str(), chinese)
 }
 
 const WORDS: &[(&str, &str, &str)] = &[
+    ("owner_only", "The page is for the user who started it.", "此页面仅供启动者使用。"),
+    (
+        "token",
+        "Token, as `greenlight ui` printed it or `ui-token` in the data folder holds it",
+        "令牌，见 `greenlight ui` 的输出，或数据目录中的 `ui-token`",
+    ),
+    ("open", "Open", "打开"),
     ("other", "中文", "English"),
     ("pipeline", "Pipeline", "流程"),
     ("receiver", "receiver", "接收"),
@@ -108,13 +92,22 @@ const WORDS: &[(&str, &str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
+    use greenlight_testkit::prose::english_runs;
+
     use super::*;
 
     #[test]
     fn the_page_is_in_what_is_asked_for_or_what_the_browser_prefers() {
         let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, "zh-CN,zh;q=0.9".parse().unwrap())]);
-        assert_eq!(Language::of(None, &headers), Language::Chinese);
-        assert_eq!(Language::of(Some("en"), &headers), Language::English);
-        assert_eq!(Language::of(None, &HeaderMap::new()), Language::English);
+        assert_eq!(language(None, &headers), Language::Chinese);
+        assert_eq!(language(Some("en"), &headers), Language::English);
+        assert_eq!(language(None, &HeaderMap::new()), Language::English);
+    }
+
+    #[test]
+    fn the_chinese_page_has_no_english() {
+        let texts = words(Language::Chinese);
+        let runs: Vec<_> = texts.values().flat_map(|text| english_runs(text)).collect();
+        assert_eq!(runs, [""; 0]);
     }
 }

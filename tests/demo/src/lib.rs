@@ -7,6 +7,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use greenlight_core::explain::Explain;
 use greenlight_core::ports::{Clock, Http, HttpError, QueueError};
 use greenlight_http::{Client, ClientError};
 use greenlight_stores::SystemClock;
@@ -14,6 +15,7 @@ use greenlight_stores::private::write_private;
 use tempfile::TempDir;
 use thiserror::Error;
 
+use greenlight_render::language::Language;
 use greenlight_render::outln;
 use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_server::signals::StopSignals;
@@ -29,7 +31,8 @@ const NAC_TOKEN: &str = "demo-nac-token";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The demonstration could not run, or a step failed.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("demo")]
 pub enum DemoError {
     /// Loopback or the temporary folder cannot be used.
     #[error("the stubs cannot be started: {0}")]
@@ -44,7 +47,7 @@ pub enum DemoError {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// A request could not be built.
-    #[error(transparent)]
+    #[error("a request cannot be built: {0}")]
     Request(#[from] http::Error),
     /// The queue cannot be read.
     #[error(transparent)]
@@ -53,8 +56,8 @@ pub enum DemoError {
     #[error(transparent)]
     Radius(#[from] RadiusError),
     /// Requests are left in the queue.
-    #[error("the queue was not empty after {} s", TIMEOUT.as_secs())]
-    NotDrained,
+    #[error("the queue was not empty after {0} s")]
+    NotDrained(u64),
     /// Steps had an unexpected result.
     #[error("the demonstration failed: {0} step(s) had an unexpected result")]
     Wrong(usize),
@@ -64,10 +67,13 @@ pub enum DemoError {
 ///
 /// # Errors
 /// [`DemoError::Wrong`] when a step failed, the others when it could not run.
-pub async fn run(keep: bool) -> Result<(), DemoError> {
-    let mut stage = Stage::set().await?;
-    outln!("greenlight demo: Feishu and the NAC are stubs on loopback, everything else is real");
-    outln!("                 飞书与 NAC 为本机桩服务，其余均为真实流程\n");
+pub async fn run(keep: bool, language: Language) -> Result<(), DemoError> {
+    let mut stage = Stage::set(language).await?;
+    let title = language.pick(
+        "greenlight demo: Feishu and the NAC are stubs on loopback, everything else is real",
+        "greenlight 演示：飞书与 NAC 为本机桩服务，其余均为真实流程",
+    );
+    outln!("{title}\n");
     stage.play().await?;
     stage.figures().await?;
     if keep {
@@ -78,6 +84,7 @@ pub async fn run(keep: bool) -> Result<(), DemoError> {
 }
 
 struct Stage {
+    language: Language,
     app: FeishuApp,
     feishu: StubFeishu,
     nac: StubNac,
@@ -91,9 +98,9 @@ struct Stage {
 
 impl Stage {
     /// With the flows that are built in.
-    async fn set() -> Result<Self, DemoError> {
+    async fn set(language: Language) -> Result<Self, DemoError> {
         let (feishu, nac) = Self::stubs().await?;
-        Self::set_with(feishu, nac, tempfile::tempdir()?, None).await
+        Self::set_with(feishu, nac, tempfile::tempdir()?, None, language).await
     }
 
     async fn stubs() -> io::Result<(StubFeishu, StubNac)> {
@@ -105,6 +112,7 @@ impl Stage {
         nac: StubNac,
         folder: TempDir,
         flows: Option<&str>,
+        language: Language,
     ) -> Result<Self, DemoError> {
         let app = demo_app();
         let secrets = folder.path().join("secrets.json");
@@ -126,6 +134,7 @@ impl Stage {
             _ => None,
         };
         Ok(Self {
+            language,
             server: Server::start_with(options, &environment).await?,
             client: Client::new(None)?,
             app,
@@ -160,14 +169,16 @@ impl Stage {
     async fn drained(&self) -> Result<(), DemoError> {
         match tokio::time::timeout(TIMEOUT, self.server.drained()).await {
             Ok(result) => Ok(result?),
-            Err(_) => Err(DemoError::NotDrained),
+            Err(_) => Err(DemoError::NotDrained(TIMEOUT.as_secs())),
         }
     }
 
-    fn report(&mut self, what: &str, is_right: bool, said: &str) {
+    /// Prints a step and its result, each in English and Chinese.
+    fn report(&mut self, step: (&'static str, &'static str), is_right: bool, result: &str) {
         let mark = if is_right { "ok " } else { "BAD" };
         self.wrong += usize::from(!is_right);
-        outln!("{mark}  {what}: {said}");
+        let (colon, step) = (self.language.pick(": ", "："), self.language.pick(step.0, step.1));
+        outln!("{mark}  {step}{colon}{result}");
     }
 
     async fn end(self) -> Result<(), DemoError> {

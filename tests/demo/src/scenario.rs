@@ -3,7 +3,8 @@
 use http::StatusCode;
 
 use crate::{APPROVAL_CODE, DemoError, NAC_TOKEN, Stage};
-use greenlight_render::outln;
+use greenlight_core::explain::Explanation;
+use greenlight_render::{outln, text};
 use greenlight_sources::feishu::Sent;
 use greenlight_testkit::stub::form_of;
 
@@ -12,7 +13,8 @@ impl Stage {
         let check = self.app.url_check("are-you-there");
         let (status, body) = self.send(&check).await?;
         let is_right = status == 200 && body == r#"{"challenge":"are-you-there"}"#;
-        self.report("URL check 请求网址校验", is_right, "the challenge was returned");
+        let returned = self.language.pick("the challenge was returned", "已返回校验码");
+        self.report(("URL check", "请求网址校验"), is_right, returned);
 
         let table = [
             "00-00-5E-00-53-02",
@@ -25,18 +27,22 @@ impl Stage {
         let approved = self.approval("event-1", "INSTANCE-1", "APPROVED");
         let (status, _) = self.send(&approved).await?;
         self.report(
-            "approval with 4 devices 审批通过，含 4 台设备",
+            ("approval with 4 devices", "审批通过，含 4 台设备"),
             status == 200,
-            "in the queue, then 200",
+            self.language.pick("in the queue, then 200", "先入队，再回答 200"),
         );
         self.drained().await?;
         let expected =
             ["00:00:5e:00:53:01", "00:00:5e:00:53:02", "00:00:5e:00:53:03", "00:00:5e:00:53:04"];
         let calls = self.nac.calls();
         self.report(
-            "the whitelist 白名单",
+            ("the whitelist", "白名单"),
             self.nac.whitelist() == expected,
-            &format!("4 devices of 4 spellings in {calls} calls, one of them answered 503"),
+            &text!(
+                self.language,
+                "4 devices of 4 spellings in {calls} calls, one of them answered 503",
+                "4 种写法的 4 台设备，共 {calls} 次调用，其中一次返回 503"
+            ),
         );
 
         self.send(&approved).await?;
@@ -44,18 +50,23 @@ impl Stage {
         self.send(&other_id).await?;
         self.drained().await?;
         self.report(
-            "the same again, twice 重复事件",
+            ("the same again, twice", "重复事件"),
             self.nac.calls() == calls,
-            "same event id and another one: no further call",
+            self.language.pick(
+                "same event id and another one: no further call",
+                "相同与不同的事件 ID 各一次：没有新的调用",
+            ),
         );
 
         let pending = self.approval("event-3", "INSTANCE-1", "PENDING");
         let (status, _) = self.send(&pending).await?;
-        self.report("a PENDING event 无关事件", status == 200, "200 and ignored");
+        let ignored = self.language.pick("200 and ignored", "回答 200 并忽略");
+        self.report(("a PENDING event", "PENDING 事件"), status == 200, ignored);
 
         let (status, _) =
             self.send(&self.approval("event-4", "INSTANCE-1", "APPROVED").forged()).await?;
-        self.report("a forged signature 伪造签名", status == 401, "401, nothing enqueued");
+        let refused = self.language.pick("401, nothing enqueued", "回答 401，不入队");
+        self.report(("a forged signature", "伪造签名"), status == 401, refused);
 
         let form = form_of("00:00:5e:00:53:0O", &["00:00:5e:00:53:05"]);
         self.feishu.put_instance("INSTANCE-2", APPROVAL_CODE, "APPROVED", &form);
@@ -64,16 +75,18 @@ impl Stage {
         self.drained().await?;
         let letters = self.server.database().dead_letters().await?;
         let reason = letters.first().and_then(|letter| letter.last_failure.as_ref());
-        let reason = reason.map(|last_failure| last_failure.reason.clone()).unwrap_or_default();
+        let cause = reason.map(|last_failure| last_failure.cause.clone());
+        let cause = cause.unwrap_or_else(|| Explanation::quoted(""));
         let is_right = letters.len() == 1
-            && reason.contains("letter O at position 17")
+            && cause.text.contains("letter O at position 17")
             && self.nac.whitelist().last().is_some_and(|mac| mac == "00:00:5e:00:53:05");
         self.report(
-            "one good device, one mistyped 一对一错",
+            ("one good device, one mistyped", "一台正确，一台填错"),
             is_right,
-            "the good one is on the whitelist",
+            self.language.pick("the good one is on the whitelist", "正确的一台已加入白名单"),
         );
-        outln!("     dead-letter queue 死信: {reason}");
+        let cause = self.language.explain(&cause);
+        outln!("     {}", text!(self.language, "dead-letter queue: {cause}", "死信队列：{cause}"));
         Ok(())
     }
 
@@ -81,27 +94,36 @@ impl Stage {
         self.answers.sort();
         let median = self.answers[self.answers.len() / 2].as_secs_f64() * 1_000.0;
         let dead = self.server.database().dead_letters().await?.len();
-        outln!(
-            "\nevents {}, answered in {median:.1} ms (median), whitelisted {}, NAC calls {}, \
-             instance reads {}, dead letters {dead}, wrong {}",
-            self.events,
-            self.nac.whitelist().len(),
-            self.nac.calls(),
-            self.feishu.reads(),
-            self.wrong
+        let (events, wrong, calls) = (self.events, self.wrong, self.nac.calls());
+        let (whitelisted, reads) = (self.nac.whitelist().len(), self.feishu.reads());
+        let figures = text!(
+            self.language,
+            "events {events}, answered in {median:.1} ms (median), whitelisted {whitelisted}, NAC \
+             calls {calls}, instance reads {reads}, dead letters {dead}, wrong {wrong}",
+            "事件 {events}，应答 {median:.1} 毫秒（中位数），白名单 {whitelisted} 台，NAC 调用 \
+             {calls} 次，读取实例 {reads} 次，死信 {dead} 条，不符合预期 {wrong}"
         );
+        outln!("\n{figures}");
         Ok(())
     }
 
     pub(crate) fn invite(&self) {
-        outln!("\nIt goes on running; Ctrl-C ends it. To try 可以试试:\n");
-        outln!("# the whitelist");
+        let title = self.language.pick(
+            "It goes on running; Ctrl-C ends it. To try:",
+            "服务继续运行，按 Ctrl-C 结束。可以试试：",
+        );
+        outln!("\n{title}\n");
+        let comment = |english, chinese| outln!("# {}", self.language.pick(english, chinese));
+        comment("the whitelist", "白名单");
         outln!("curl -s -H 'Authorization: Bearer {NAC_TOKEN}' {}/api/macs\n", self.nac.url());
-        outln!("# Feishu's URL check, encrypted as Feishu does");
+        comment("Feishu's URL check, encrypted as Feishu does", "飞书的网址校验，与飞书一样加密");
         outln!("{}\n", curl(&self.app.url_check("hello"), &self.url()));
-        outln!("# the approval once more: answered 200, and nothing happens twice");
+        comment(
+            "the approval once more: answered 200, and nothing happens twice",
+            "再次发送同一审批：回答 200，不会重复执行",
+        );
         outln!("{}\n", curl(&self.approval("event-6", "INSTANCE-1", "APPROVED"), &self.url()));
-        outln!("# a forged event: answered 401");
+        comment("a forged event: answered 401", "伪造的事件：回答 401");
         outln!("curl -s -i {} -d '{{\"type\":\"event_callback\"}}'", self.url());
     }
 }

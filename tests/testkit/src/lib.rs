@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod hook;
 pub mod memory;
+pub mod prose;
 pub mod request;
 #[cfg(feature = "stubs")]
 pub mod stub;

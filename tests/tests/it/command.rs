@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use greenlight_core::ports::{DeadLetter, Enqueue, SendDeadLetter};
+use greenlight_core::explain::Explain;
+use greenlight_core::extract::Problem;
+use greenlight_core::ports::{DeadLetter, Enqueue, HttpError, SendDeadLetter};
 use greenlight_core::{Class, Reason, Timestamp};
 use greenlight_stores::sqlite::Database;
+use greenlight_testkit::prose::english_runs;
 use greenlight_testkit::request::request;
 use serde_json::{Value, json};
 
@@ -27,7 +30,13 @@ impl Ran {
 
 /// Runs the command without a terminal; `folder` is its data folder.
 async fn run(folder: &Path, arguments: &[&str]) -> Ran {
+    run_in("en", folder, arguments).await
+}
+
+/// As [`run`], in the locale `language`.
+async fn run_in(language: &str, folder: &Path, arguments: &[&str]) -> Ran {
     let output = tokio::process::Command::new(greenlight_tests::built("greenlight"))
+        .env("LC_ALL", language)
         .args(arguments)
         .arg("--data-dir")
         .arg(folder)
@@ -48,8 +57,13 @@ async fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
     let data = folder.path().join("data");
     let database = Database::open(&data).await.unwrap();
     database.enqueue(&request("I-0")).await.unwrap();
-    for (instance, class) in [("I-1", Class::InvalidForm), ("I-2", Class::TargetUnavailable)] {
-        let (body, reason) = (request(instance).to_json(), Reason::new(class, "for the test"));
+    let problem = Problem::NoAddress { field: "mac".into() };
+    let timeout = HttpError::Timeout { host: "nac.example.com".into() };
+    for (instance, class, cause) in [
+        ("I-1", Class::InvalidForm, problem.explain()),
+        ("I-2", Class::TargetUnavailable, timeout.explain()),
+    ] {
+        let (body, reason) = (request(instance).to_json(), Reason::new(class, cause));
         let letter = DeadLetter {
             body: &body,
             reason: &reason,
@@ -137,6 +151,47 @@ async fn json_is_one_object_per_line() {
     for (arguments, lines) in [(["grants", "--json"], 0), (["status", "--json"], 1)] {
         assert_eq!(run(&data, &arguments).await.json().len(), lines, "{arguments:?}");
     }
+}
+
+/// The locale and `--lang` decide, for results, for reasons that another process recorded, and for
+/// errors; JSON is the same in every language.
+#[tokio::test]
+async fn texts_are_in_the_language_of_the_reader() {
+    let (_folder, data) = folder().await;
+    let english = run_in("zh_CN.UTF-8", &data, &["dlq", "list", "--lang", "en"]).await.stdout;
+    assert!(english.contains("no MAC address was found"), "{english}");
+    for (locale, flag) in [("zh_CN.UTF-8", &[][..]), ("C", &["--lang", "zh"])] {
+        let said = async |arguments: &[&str], status| {
+            let ran = run_in(locale, &data, &[arguments, flag].concat()).await;
+            assert_eq!(ran.status, status, "{arguments:?}: {ran:?}");
+            let said = ran.stdout + &ran.stderr;
+            // The usage names commands.
+            let texts: Vec<_> = said.lines().filter(|line| !line.contains("用法")).collect();
+            assert_eq!(english_runs(&texts.join("\n")), [""; 0], "{arguments:?}: {said}");
+            said
+        };
+        let listed = said(&["dlq", "list"], 0).await;
+        assert!(listed.contains("字段 `mac`：填写内容中没有找到 MAC 地址"), "{listed}");
+        assert!(listed.contains("nac.example.com 未在时限内应答"), "{listed}");
+        for (arguments, status, expected) in [
+            (["dlq", "show", "1"].as_slice(), 0, "告知申请人"),
+            (&["status"], 0, "等待中"),
+            (&["status", "--waiting"], 0, "没有等待重试的请求"),
+            (&["grants"], 0, "没有授权的设备"),
+            (&["audit", "I-99"], 3, "账本中没有"),
+            (&["replay", "I-99"], 3, "--definition-id"),
+            (&["dlq", "redrive", "1"], 1, "请加 --yes"),
+            (&["connectors", "list", "--no-such-flag"], 2, "没有参数"),
+        ] {
+            let arguments: Vec<_> = arguments.to_vec();
+            let said = said(&arguments, status).await;
+            assert!(said.contains(expected), "{arguments:?}: {said}");
+        }
+    }
+    let letters = async |language| run_in(language, &data, &["dlq", "list", "--json"]).await.json();
+    let (english, chinese) = (letters("C").await, letters("zh_CN.UTF-8").await);
+    assert_eq!(english, chinese);
+    assert_eq!(english[0]["code"], "form.no_address", "{english:?}");
 }
 
 /// Problems of an instance are in the output and in the exit status.

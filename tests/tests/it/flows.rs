@@ -2,9 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use greenlight::flows::{self, DryRun, Feishu, FlowsProblem, check, render_dry_run};
+use greenlight::connectors::{self, ListedConnector};
+use greenlight::flows::{
+    self, CheckedFlow, DryRun, Feishu, FlowsProblem, check, render_checked, render_dry_run,
+};
+use greenlight_core::Decision;
 use greenlight_core::flow::Flows;
 use greenlight_render::format::OutputFormat;
+use greenlight_render::language::Language;
 use greenlight_testkit::stub::form_of;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::serving::secrets;
@@ -72,14 +77,18 @@ async fn try_laptops(files: &flows::Files, instance: &Path) -> Result<DryRun, Fl
 #[test]
 fn what_is_right_says_what_it_needs() {
     let files = Files::new();
-    let said = check(&files.with_flows(FLOWS)).unwrap();
-    assert!(said.contains("flow laptops: feishu A-1 approved"), "{said}");
-    assert!(
-        said.contains("the secret must hold: targets.nac.password, targets.nac.username"),
-        "{said}"
-    );
-    let said = check(&flows::Files::default()).unwrap();
-    assert!(said.contains("not set here, and taken for granted: APPROVAL_CODE, NAC_URL"), "{said}");
+    let checked = check(&files.with_flows(FLOWS)).unwrap();
+    let [flow] = checked.flows.as_slice() else { panic!("{checked:?}") };
+    let CheckedFlow { name, source, definition_id, decision, actions } = flow;
+    assert_eq!([name, source, definition_id], ["laptops", "feishu", "A-1"]);
+    assert_eq!((*decision, actions.len()), (Decision::Approved, 1));
+    assert_eq!(checked.credentials, ["targets.nac.password", "targets.nac.username"]);
+    for language in Language::ALL {
+        let name = format!("checked_{}", language.code());
+        insta::assert_snapshot!(name, render_checked(&checked, language));
+    }
+    let built_in = check(&flows::Files::default()).unwrap();
+    assert_eq!(built_in.unset, ["APPROVAL_CODE", "NAC_URL"]);
 }
 
 #[test]
@@ -166,8 +175,8 @@ fn a_database_whose_url_is_not_known_yet_is_right() {
     let flows = RADIUS.iter().fold(FLOWS.to_owned(), |text, (from, to)| text.replace(from, to));
     for url in ["${RADIUS_URL}", "postgres://${RADIUS_HOST}/radius"] {
         let flows = flows.replace("postgres://db.example.com/radius?sslmode=verify-full", url);
-        let said = check(&files.with_flows(&flows)).unwrap();
-        assert!(said.contains("targets.nac.password, targets.nac.username"), "{said}");
+        let checked = check(&files.with_flows(&flows)).unwrap();
+        assert_eq!(checked.credentials, ["targets.nac.password", "targets.nac.username"]);
     }
     for login in ["postgres://u:p@db/radius", "postgres://db/radius?password=p"] {
         let flows = flows.replace("postgres://db.example.com/radius?sslmode=verify-full", login);
@@ -183,24 +192,25 @@ fn a_database_whose_url_is_not_known_yet_is_right() {
 #[test]
 fn connectors_of_a_folder_are_there_too() {
     let files = Files::new();
-    let connectors = files.0.path().join("connectors");
-    std::fs::create_dir(&connectors).unwrap();
+    let folder = files.0.path().join("connectors");
+    std::fs::create_dir(&folder).unwrap();
     let generic = include_str!("../../../infra/connectors/generic.toml");
     let own = generic.replacen("title = \"", "title = \"Our own: ", 1);
-    std::fs::write(connectors.join("ours.toml"), own).unwrap();
+    std::fs::write(folder.join("ours.toml"), own).unwrap();
     let flows =
         FLOWS.replace("\"packetfence\"", "\"ours\"").replace("params = { role_id = 3 }", "");
     let mut files = files.with_flows(&flows);
     let problem = check(&files).unwrap_err().to_string();
     assert!(problem.contains("there is no connector `ours`"), "{problem}");
-    files.connectors = Some(connectors.clone());
-    assert!(check(&files).unwrap().contains("add at nac (ours, "));
-    let listed = greenlight::connectors::list(Some(&connectors)).unwrap();
-    assert!(listed.contains("ours                Our own: "), "{listed}");
-    std::fs::write(connectors.join("ours.toml"), "title = 7").unwrap();
+    files.connectors = Some(folder.clone());
+    assert_eq!(check(&files).unwrap().flows[0].actions[0].connector, "ours");
+    let listed = connectors::list(Some(&folder)).unwrap();
+    let ours = listed.iter().find(|connector| connector.name == "ours").unwrap();
+    assert!(ours.title.starts_with("Our own: "), "{ours:?}");
+    std::fs::write(folder.join("ours.toml"), "title = 7").unwrap();
     let problem = check(&files).unwrap_err().to_string();
     assert!(problem.contains("flows.toml:3: connector `ours`: "), "{problem}");
-    files.connectors = Some(connectors.join("absent"));
+    files.connectors = Some(folder.join("absent"));
     let problem = check(&files).unwrap_err().to_string();
     assert!(problem.contains("absent: No such file"), "{problem}");
 }
@@ -219,7 +229,7 @@ async fn dry_run_has_every_request_and_no_secret() {
     let flows = files.with_flows(FLOWS);
     let run = try_laptops(&flows, &instance).await.unwrap();
     insta::assert_json_snapshot!("dry_run", run);
-    let text = render_dry_run(&run, OutputFormat::Text);
+    let text = render_dry_run(&run, OutputFormat::Text(Language::English));
     insta::assert_snapshot!("dry_run_as_text", text);
     let windows = FLOWS.replace("default = \"macOS\"", "default = \"Windows\"");
     let run = try_laptops(&files.with_flows(&windows), &instance).await.unwrap();
@@ -259,12 +269,15 @@ async fn dry_run_reads_an_instance_from_feishu() {
     let effects = run.effects.iter().map(|it| (it.operation.as_str(), it.device.as_str()));
     assert_eq!(effects.collect::<Vec<_>>(), [("add", "00:00:5e:00:53:01")]);
     assert_eq!(scene.nac.calls(), 0, "nothing is sent");
-    let said = render_dry_run(&run, OutputFormat::Text);
+    let said = render_dry_run(&run, OutputFormat::Text(Language::English));
     for secret in [NAC_TOKEN, &scene.app.app_secret, &scene.app.encrypt_key] {
         assert!(!said.contains(secret), "{said}");
     }
     let problem = flows::dry_run(&flows, "laptops", "I-2", feishu()).await.unwrap_err().to_string();
-    assert!(problem.starts_with("the instance cannot be read: source_rejected"), "{problem}");
+    assert!(
+        problem.starts_with("the instance cannot be read: Feishu answered code 1390003"),
+        "{problem}"
+    );
     let problem =
         flows::dry_run(&flows, "laptops", "I-1", nowhere()).await.unwrap_err().to_string();
     assert!(problem.contains("secrets.json"), "{problem}");
@@ -302,10 +315,16 @@ fn the_schema_says_what_the_program_takes() {
 
 #[test]
 fn connectors_are_listed_with_what_is_unverified() {
-    let said = greenlight::connectors::list(None).unwrap();
-    for expected in
-        ["ise                 Cisco ISE (ERS)", "add, find, remove", "unverified (未验证): "]
-    {
-        assert!(said.contains(expected), "{said}");
+    let listed = connectors::list(None).unwrap();
+    let ise = listed.iter().find(|connector| connector.name == "ise").unwrap();
+    assert_eq!(
+        (ise.title.as_str(), &*ise.operations),
+        ("Cisco ISE (ERS)", &["add".to_owned(), "find".to_owned(), "remove".to_owned(),][..])
+    );
+    assert!(listed.iter().any(|connector| !connector.unverified.is_empty()));
+    let one = [ListedConnector { unverified: vec!["pages of lists".to_owned()], ..ise.clone() }];
+    for language in Language::ALL {
+        let name = format!("connectors_{}", language.code());
+        insta::assert_snapshot!(name, connectors::render(&one, language));
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::audit::{AttemptRecord, Grant, RequestHistory, RequestStatus, Subject};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
+use greenlight_core::explain::Explanation;
+use greenlight_core::extract::Problem;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome,
     Lease, LeaseId, LeaseLost, Record, ResetError, apply,
@@ -143,7 +145,7 @@ async fn g07_expired_lease_cannot_record_effects<L: Ledger>(ledger: &L) {
 }
 
 fn failed() -> Completion {
-    let reason = Reason::new(Class::InvalidForm, "no device");
+    let reason = Reason::new(Class::InvalidForm, Problem::NoAddress { field: "mac".into() });
     Completion::Failed { reason, retry: retry(0, 0) }
 }
 
@@ -153,7 +155,8 @@ fn retry(wait_ms: u64, spent_ms: u64) -> RetryState {
 }
 
 fn released() -> Completion {
-    let reason = Reason::new(Class::TargetUnavailable, "the NAC is unreachable");
+    let reason =
+        Reason::new(Class::TargetUnavailable, Explanation::quoted("the NAC is unreachable"));
     let reason = Reason { target: Some("nac".into()), ..reason };
     Completion::Released { reason, retry: retry(30_000, 90_000) }
 }
@@ -435,7 +438,7 @@ async fn an_item_of_the_first_edition_is_refused_and_left_alone(
     let put = dynamodb.put_item().table_name("ledger").set_item(Some(old.clone()));
     put.send().await.unwrap();
     let LedgerError(error) = ledger.claim(&request, &lease("new", 10), at(0)).await.unwrap_err();
-    assert!(error.contains("has version none, and this greenlight reads version 2"), "{error}");
+    assert_eq!(error.code, "table.version");
     let get = dynamodb.get_item().table_name("ledger").key("pk", old["pk"].clone());
     assert_eq!(get.send().await.unwrap().item, Some(old));
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use greenlight::backend::{Address, Backend};
-use greenlight::secrets::{Secrets, SecretsError, set, set_from};
-use greenlight::send_test::{SendError, TestEvent, send_test};
+use greenlight::secrets::{Names, Place, Secrets, SecretsError, set, set_from};
+use greenlight::send_test::{SendError, TestAnswer, TestEvent, send_test};
 use greenlight_admin::audit::{find_grants, find_requests};
 use greenlight_admin::dead_letters::{
     self, DeadLetterError, Pace, RedriveResult, Redriven, Which, redrive,
@@ -14,12 +14,14 @@ use greenlight_admin::replay::{Replay, ReplayError};
 use greenlight_admin::status::SystemStatus;
 use greenlight_core::audit::{Grant, RequestHistory, RequestStatus};
 use greenlight_core::breaker::Breaker;
+use greenlight_core::explain::Explanation;
 use greenlight_core::ledger::EffectKey;
 use greenlight_core::operator::QueueStatus;
 use greenlight_core::ports::{Clock, DeadLetter, Http, SendDeadLetter};
 use greenlight_core::{Class, Decision, Reason, Request};
 use greenlight_render::dlq;
 use greenlight_render::format::OutputFormat;
+use greenlight_render::language::Language;
 use greenlight_render::reasons::next_step;
 use greenlight_stores::private::write_private;
 use greenlight_stores::sqlite::Database;
@@ -29,11 +31,14 @@ use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::Value;
 
+const TEXT: OutputFormat = OutputFormat::Text(Language::English);
+
 /// Puts a dead letter for `instance` into the dead-letter queue of `database`.
 async fn send_dead_letter(database: &Database, instance: &str, class: Class) {
     let now = SystemClock.now();
     let request = Request { received_at: now, ..request(instance) };
-    let (body, reason) = (request.to_json(), Reason::new(class, "because of the test"));
+    let (body, reason) =
+        (request.to_json(), Reason::new(class, Explanation::quoted("because of the test")));
     let reason = Reason { target: Some("nac".into()), ..reason };
     let first_received = now.minus(Duration::from_hours(24));
     let letter = DeadLetter {
@@ -73,18 +78,21 @@ async fn every_class_of_reason_has_a_next_step() {
     }
     let queue = &*backend.stores.dead_letters;
     let seen = dead_letters::look(queue, &SystemClock).await.unwrap();
-    let listed = dlq::render_list(&seen, OutputFormat::Text);
+    let listed = dlq::render_list(&seen, TEXT);
     let show = async |id: &str, format| {
         let letter = dead_letters::find(queue, id, &SystemClock).await;
         letter.map(|letter| dlq::render(&letter, format))
     };
     for (class, id) in Class::ALL.map(Class::as_str).into_iter().zip(1..) {
         assert!(listed.contains(&format!("  {class:<29}  7      {class}\n")), "{listed}");
-        let shown = show(&format!("{id}"), OutputFormat::Text).await.unwrap();
-        assert!(shown.contains(&format!("next step        {}", next_step(class))), "{shown}");
+        let shown = show(&format!("{id}"), TEXT).await.unwrap();
+        assert!(
+            shown.contains(&format!("next step        {}", next_step(class, Language::English))),
+            "{shown}"
+        );
     }
     let login = Class::ALL.iter().position(|class| *class == Class::TargetAuthFailed).unwrap() + 1;
-    let shown = show(&login.to_string(), OutputFormat::Text).await.unwrap();
+    let shown = show(&login.to_string(), TEXT).await.unwrap();
     for expected in [
         "class            target_auth_failed\n",
         "reason           because of the test\n",
@@ -99,7 +107,7 @@ async fn every_class_of_reason_has_a_next_step() {
     assert!(shown["next_step"].as_str().unwrap().starts_with("tell the applicant"));
     let (first, last) = (shown["first_tried_at"].as_str(), shown["given_up_at"].as_str());
     assert!(first.unwrap() < last.unwrap(), "{shown}");
-    let absent = show("99", OutputFormat::Text).await.unwrap_err();
+    let absent = show("99", TEXT).await.unwrap_err();
     assert!(matches!(absent, DeadLetterError::NotFound(id) if id == "99"));
 }
 
@@ -199,7 +207,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     assert_eq!(effects, ["nac/add/00:00:5e:00:53:03"]);
     let last_failure = history.last_failure.as_ref().unwrap();
     assert_eq!(last_failure.class, "invalid_form");
-    assert!(last_failure.reason.contains("letter O at position 16"), "{last_failure:?}");
+    assert!(last_failure.cause.text.contains("letter O at position 16"), "{last_failure:?}");
     assert_eq!(find(&backend, "I-9").await, []);
 
     // Grants: which person has which device, and why.
@@ -255,7 +263,7 @@ async fn a_request_that_waits_says_what_it_waits_for() {
     let history = find(&backend, &device(1)).await.remove(0);
     let last_failure = history.last_failure.as_ref().unwrap();
     assert_eq!(last_failure.class, "target_timeout");
-    assert!(last_failure.reason.contains("HTTP 503"), "{last_failure:?}");
+    assert!(last_failure.cause.text.contains("HTTP 503"), "{last_failure:?}");
     assert_eq!(history.status(SystemClock.now()), RequestStatus::Retrying);
     assert_eq!(grants(&backend, None).await, []);
     serving.stop().await;
@@ -268,13 +276,13 @@ async fn a_test_event_goes_the_whole_way() {
     let serving = Serving::start(&scene, folder.path()).await;
     let file = secrets(&scene, folder.path());
     let secrets = Secrets::File(SecretFile::new(&file));
-    let shown = send_test(serving.url(), &secrets, &TestEvent::UrlCheck).await.unwrap();
-    assert!(shown.starts_with("the challenge was returned"), "{shown}");
+    let answer = send_test(serving.url(), &secrets, &TestEvent::UrlCheck).await.unwrap();
+    assert_eq!(answer, TestAnswer::Challenge);
     scene.approve("I-1", &[&device(1)]);
     let approved =
         TestEvent::Approved { definition_id: APPROVAL_CODE.into(), instance_id: "I-1".into() };
-    let shown = send_test(serving.url(), &secrets, &approved).await.unwrap();
-    assert!(shown.contains("answered HTTP 200"), "{shown}");
+    let answer = send_test(serving.url(), &secrets, &approved).await.unwrap();
+    assert!(matches!(answer, TestAnswer::Event { .. }), "{answer:?}");
     scene.nac.wait_for_whitelist(&[device(1)]).await;
     // Feishu's own event for the instance is the same request.
     let own = scene.event("e-1", "I-1", "APPROVED");
@@ -398,7 +406,7 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
     };
     let written = set(&secrets, &needed, answer).await.unwrap();
     assert_eq!(written.fields.len(), 5);
-    assert_eq!(written.place, format!("the file {}", file.display()));
+    assert_eq!(written.place, Place::File { path: file.display().to_string() });
     let paths: Vec<_> = asked.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(
         paths,
@@ -436,7 +444,7 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
     std::fs::remove_file(&file).unwrap();
     let nothing = set(&secrets, &needed, |_, _| Ok(String::new())).await.unwrap_err();
     assert!(
-        matches!(&nothing, SecretsError::Missing(paths) if paths == &["feishu.app_id"]),
+        matches!(&nothing, SecretsError::Missing(Names(paths)) if paths == &["feishu.app_id"]),
         "{nothing}"
     );
     assert!(!file.exists());
@@ -475,14 +483,17 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
     assert_eq!(read(), document);
 
     for (bad, why) in [
-        ("s3cret\n", "line 1 is no NAME=VALUE"),
-        ("s3cret", "line 1 is no NAME=VALUE"),
-        ("feishu.app_id=s3cret\ns3cret\n", "line 2 is no NAME=VALUE"),
+        ("s3cret\n", "line 1 is not NAME=VALUE"),
+        ("s3cret", "line 1 is not NAME=VALUE"),
+        ("feishu.app_id=s3cret\ns3cret\n", "line 2 is not NAME=VALUE"),
         ("s3cret=s3cret", "line 1 has a NAME that is not needed"),
         ("feishu.app_id=", "line 1 has no value"),
         ("", "line 1 is missing"),
         ("targets.nac.ca_pem=s3cret", "targets.nac.ca_pem: the custom CA is not"),
-        ("{\"feishu\": {\"app_id\": \"s3cret\"}}", "targets.nac.token are needed"),
+        (
+            "{\"feishu\": {\"app_id\": \"s3cret\"}}",
+            "feishu.app_secret, feishu.encrypt_key, feishu.verification_token, targets.nac.token",
+        ),
         ("{\"feishu\": \"s3cret\"", "a syntax error at line 1"),
     ] {
         let error = set_from(&secrets, &needed, bad).await.unwrap_err().to_string();
@@ -534,8 +545,10 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
     let (folder, database, backend) = open().await;
     let request = Request { received_at: SystemClock.now(), ..request("I-1") };
     for (body, reason) in [(request.to_json(), evil), (evil.to_owned(), "because")] {
-        let reason =
-            Reason { target: Some(evil.into()), ..Reason::new(Class::InvalidForm, reason) };
+        let reason = Reason {
+            target: Some(evil.into()),
+            ..Reason::new(Class::InvalidForm, Explanation::quoted(reason))
+        };
         let now = SystemClock.now();
         let (receive_count, first_received, failed_at) = (1, now, now);
         let body = body.as_str();
@@ -543,7 +556,7 @@ async fn foreign_text_steers_no_terminal_and_begins_no_line() {
         database.send_dead_letter(&letter).await.unwrap();
     }
     let seen = dead_letters::look(&*backend.stores.dead_letters, &SystemClock).await.unwrap();
-    let listed = dlq::render_list(&seen, OutputFormat::Text);
+    let listed = dlq::render_list(&seen, TEXT);
     assert_eq!(listed.lines().count(), 5, "a header, and two lines each: {listed}");
     drop(database);
     let run = async |arguments: &[&str]| {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use greenlight_core::explain::Explanation;
+use greenlight_core::extract::Problem;
 use greenlight_core::ports::{ChangeVisibility, DeadLetter, Enqueue, SendDeadLetter};
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::SqsQueue;
@@ -21,7 +23,7 @@ trait Queue: Enqueue + SendDeadLetter {
     async fn show_at_once(&self, message: &Self::Message);
     async fn delete(&self, message: &Self::Message);
     /// Body, class, reason and receive count of each dead letter.
-    async fn letters(&self) -> Vec<(String, String, String, u32)>;
+    async fn letters(&self) -> Vec<(String, String, Explanation, u32)>;
 }
 
 const HIDDEN: Duration = Duration::from_hours(1);
@@ -49,14 +51,14 @@ impl Queue for Database {
         Database::delete(self, message).await.unwrap();
     }
 
-    async fn letters(&self) -> Vec<(String, String, String, u32)> {
+    async fn letters(&self) -> Vec<(String, String, Explanation, u32)> {
         let letters = self.dead_letters().await.unwrap().into_iter();
         letters
             .map(|letter| {
                 (letter.body, letter.last_failure.unwrap(), letter.receive_count.unwrap())
             })
             .map(|(body, last_failure, count)| {
-                (body, last_failure.class, last_failure.reason, count)
+                (body, last_failure.class, last_failure.cause, count)
             })
             .collect()
     }
@@ -129,13 +131,14 @@ impl Queue for Sqs {
         delete.receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
     }
 
-    async fn letters(&self) -> Vec<(String, String, String, u32)> {
+    async fn letters(&self) -> Vec<(String, String, Explanation, u32)> {
         let letters = self.receive_from(&self.urls[1]).await;
         let letter = |message: &Message| {
             let attributes = message.message_attributes().unwrap();
             let text = |name| attributes[name].string_value().unwrap().to_owned();
             let count = text("receive_count").parse().unwrap();
-            (message.body().unwrap().to_owned(), text("class"), text("reason"), count)
+            let cause = Explanation::stored(text("reason"), Some(&text("cause")));
+            (message.body().unwrap().to_owned(), text("class"), cause, count)
         };
         letters.iter().map(letter).collect()
     }
@@ -199,7 +202,7 @@ async fn a_message_is_hidden_until_it_is_shown_and_gone_when_it_is_deleted<Q: Qu
 }
 
 async fn a_dead_letter_says_why<Q: Queue>(queue: &Q) {
-    let reason = Reason::new(Class::InvalidForm, "MAC 地址：字母 O");
+    let reason = Reason::new(Class::InvalidForm, Problem::NoAddress { field: "MAC 地址".into() });
     let letter = DeadLetter {
         body: "as it came",
         reason: &reason,
@@ -209,6 +212,6 @@ async fn a_dead_letter_says_why<Q: Queue>(queue: &Q) {
     };
     queue.send_dead_letter(&letter).await.unwrap();
     let letters = queue.letters().await;
-    let expected = ("as it came".to_owned(), "invalid_form".to_owned(), reason.text.clone(), 3);
+    let expected = ("as it came".to_owned(), "invalid_form".to_owned(), reason.cause.clone(), 3);
     assert_eq!(letters, [expected]);
 }

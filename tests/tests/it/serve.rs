@@ -51,7 +51,7 @@ impl Machine {
     async fn dead_letters(&self) -> Vec<(String, String)> {
         let letters = self.server.database().dead_letters().await.unwrap();
         let failures = letters.into_iter().filter_map(|letter| letter.last_failure);
-        failures.map(|last_failure| (last_failure.class, last_failure.reason)).collect()
+        failures.map(|last_failure| (last_failure.class, last_failure.cause.text)).collect()
     }
 }
 

@@ -13,6 +13,8 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use greenlight_core::audit::{AttemptRecord, Subject};
 use greenlight_core::breaker::{Breaker, Health};
+use greenlight_core::explain::Explanation;
+use greenlight_core::extract::Problem;
 use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId};
 use greenlight_core::mac::Eui48;
 use greenlight_core::operator::{AuditReader, GrantStore};
@@ -152,7 +154,7 @@ async fn requests_to_aws() {
         ..request("instance")
     };
     let lease_id = LeaseId::from("me");
-    let reason = Reason::new(Class::InvalidForm, "no device");
+    let reason = Reason::new(Class::InvalidForm, Problem::NoAddress { field: "mac".into() });
 
     let ledger = DynamoLedger::new(&config, "ledger");
     let lease = Lease { id: lease_id.clone(), until: at(90_000) };
@@ -170,7 +172,7 @@ async fn requests_to_aws() {
         effects: [(key, effect)].into(),
         has_waited: false,
     };
-    let away = Reason::new(Class::TargetUnavailable, "away");
+    let away = Reason::new(Class::TargetUnavailable, Explanation::quoted("away"));
     let away = Reason { target: Some("nac".into()), ..away };
     let retry =
         RetryState { attempt: 1, ended_at: at(2), wait_ms: 30_000, ..RetryState::default() };

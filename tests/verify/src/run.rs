@@ -153,6 +153,8 @@ impl Output {
         self.line(&format!("$ {shown}"));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         command
+            // The texts of the command are compared in English.
+            .env("LC_ALL", "C")
             .arg("--show-output")
             .arg(format!("--test-threads={}", threads.max(MIN_TEST_THREADS)));
         if self.is_whole_run {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-pub use crate::error::ConnectorError;
+pub use crate::error::{ConditionProblem, ConnectorError, ParamProblem};
 use crate::template::condition_needs;
 
 /// How far a target was reached.
@@ -165,14 +165,14 @@ pub(crate) fn check_conditions(flow: &Flow) -> Vec<ConnectorError> {
     let problem = |condition: &str| {
         let needed = match condition_needs(condition) {
             Ok(needed) => needed,
-            Err(error) => return Some(error.to_string()),
+            Err(error) => return Some(ConditionProblem::NotCompiled(error.to_string())),
         };
         let is_given = |needed: &&String| {
             let variable = variable(needed);
             OF_REQUEST.contains(&variable) || gives(flow, variable)
         };
         let unknown = needed.iter().find(|needed| !is_given(needed))?;
-        Some(format!("`{unknown}` is not a field of the flow, or is a device"))
+        Some(ConditionProblem::Unknown { variable: unknown.clone() })
     };
     let wrong = conditions.filter_map(|condition| Some((condition, problem(condition)?)));
     wrong
@@ -190,20 +190,18 @@ pub(crate) fn params(
     target: &flow::Target,
     declared: &BTreeMap<String, Param>,
 ) -> Result<Value, ConnectorError> {
-    let wrong = |param: &str, problem: String| {
+    let wrong = |param: &str, problem: ParamProblem| {
         Err(ConnectorError::Param { target: name.to_owned(), param: param.to_owned(), problem })
     };
     if let Some(unknown) = target.params.keys().find(|key| !declared.contains_key(*key)) {
         let known: Vec<_> = declared.keys().map(String::as_str).collect();
-        return wrong(
-            unknown,
-            format!("is unknown to the connector; available: {}", known.join(", ")),
-        );
+        return wrong(unknown, ParamProblem::Unknown { known: known.join(", ") });
     }
     let mut values = Map::new();
     for (key, param) in declared {
         let Some(value) = target.params.get(key).or(param.default.as_ref()) else {
-            return wrong(key, format!("is missing: {}", param.description));
+            let description = param.description.clone();
+            return wrong(key, ParamProblem::Missing { description });
         };
         values.insert(key.clone(), serde_json::to_value(value).unwrap_or_default());
     }

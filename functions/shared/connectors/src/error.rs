@@ -1,10 +1,12 @@
 //! Errors of a connector, and of its combination with flows and the secret.
 
+use greenlight_core::explain::Explain;
 use greenlight_core::renamed::RenamedKey;
 use thiserror::Error;
 
 /// An error of a connector, or of its combination with a flow or the secret.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("connector")]
 pub enum ConnectorError {
     /// A target names an unknown connector.
     #[error("target `{target}`: there is no connector `{connector}`; available: {known}")]
@@ -148,8 +150,8 @@ pub enum ConnectorError {
         target: String,
         /// The parameter.
         param: String,
-        /// The error, and the parameter's description.
-        problem: String,
+        /// The error.
+        problem: ParamProblem,
     },
     /// A template of `auth` uses an undefined variable.
     #[error(
@@ -169,7 +171,7 @@ pub enum ConnectorError {
         /// The condition.
         condition: String,
         /// The error.
-        problem: String,
+        problem: ConditionProblem,
     },
     /// A template needs a variable that the flow does not define.
     #[error(
@@ -225,4 +227,46 @@ pub enum ConnectorError {
         /// The key.
         key: String,
     },
+}
+
+/// The error of a condition.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("condition")]
+pub enum ConditionProblem {
+    /// It does not compile.
+    #[error("{0}")]
+    NotCompiled(String),
+    /// It uses a variable that it cannot have.
+    #[error("`{variable}` is not a field of the flow, or is a device")]
+    Unknown {
+        /// The variable.
+        variable: String,
+    },
+}
+
+/// The error of a parameter.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("param")]
+pub enum ParamProblem {
+    /// The connector does not declare it.
+    #[error("is unknown to the connector; available: {known}")]
+    Unknown {
+        /// The declared parameters.
+        known: String,
+    },
+    /// The connector requires it.
+    #[error("is missing: {description}")]
+    Missing {
+        /// The parameter's description in the connector file.
+        description: String,
+    },
+}
+
+/// A call to a target that `flows.toml` does not have.
+#[cfg(feature = "act")]
+#[derive(Debug, Error, Explain)]
+#[explain("target_not_configured")]
+#[error("target `{target}` is not configured")]
+pub(crate) struct NotConfigured {
+    pub(crate) target: String,
 }

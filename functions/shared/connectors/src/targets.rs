@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::connector::{ConnectorError, Reached, variable};
 use crate::connectors::AnyConnector;
+use crate::error::NotConfigured;
 use crate::http::{HttpConnector, RequestPreview};
 use crate::setup::Setup;
 use crate::sql::{Databases, StatementPreview};
@@ -84,7 +85,8 @@ impl<H: Http, S: ReadSecret, C: Clock> Targets<H, S, C> {
             return self.databases.reach(target).await.map(|()| Reached::LoggedIn);
         }
         let unknown = || {
-            Failure::give_up(Class::NotConfigured, format!("target `{target}` is not configured"))
+            let error = NotConfigured { target: target.to_owned() };
+            Failure::give_up(Class::NotConfigured, error)
         };
         self.http.reach(target).await.ok_or_else(unknown)?
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use greenlight_core::explain::Explain;
 use minijinja::{Environment, UndefinedBehavior, Value as Context};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -30,7 +31,8 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
 }
 
 /// A template that fails at run time. The error names the template, never a value.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("template_fails")]
 #[error("the template {template:?} fails: {kind}")]
 pub(crate) struct TemplateError {
     template: String,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::explain::Explanation;
 use crate::ledger::{Effect, EffectKey, State};
 use crate::mac::Eui48;
 use crate::request::Request;
@@ -156,8 +157,8 @@ pub struct RequestHistory {
 pub struct LastFailure {
     /// The class of the reason, see [`crate::Class`].
     pub class: String,
-    /// The reason, with the response of the target.
-    pub reason: String,
+    /// The cause, with the response of the target.
+    pub cause: Explanation,
     /// The target that caused it, if one did.
     pub target: Option<String>,
     /// When the attempt ended.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::explain::Explain;
 
 /// An authenticated event, independent of the office system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +47,17 @@ pub struct ApprovalEvent {
 
 /// The two decisions on an approval instance that can start a flow.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Explain,
+)]
 #[serde(rename_all = "snake_case")]
+#[explain("decision")]
 pub enum Decision {
     /// The approval ended, and it was granted.
+    #[error("approved")]
     Approved,
     /// A granted approval was revoked.
+    #[error("revoked")]
     Revoked,
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::explain::Explain;
 use crate::failure::{Class, Reason};
 use crate::flow::{FieldRule, Flow, Kind, Place, RandomMac};
 use crate::form::{Content, Field, Form, find};
@@ -31,10 +32,11 @@ pub struct Extracted {
 }
 
 /// A problem of a form. Names the place, and never quotes the content.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("form")]
 pub enum Problem {
     /// None of the places is in the form.
-    #[error("field `{field}`: the form has none of {places} (表单中没有该控件)")]
+    #[error("field `{field}`: the form has none of {places}")]
     Absent {
         /// The field of the flow.
         field: String,
@@ -42,13 +44,13 @@ pub enum Problem {
         places: String,
     },
     /// The places exist, and nothing is filled in.
-    #[error("field `{field}` is empty (未填写)")]
+    #[error("field `{field}` is empty")]
     Empty {
         /// The field of the flow.
         field: String,
     },
     /// The value at a place is not a text.
-    #[error("field `{field}`: the widget `{place}` is not a text (控件内容不是文本)")]
+    #[error("field `{field}`: the widget `{place}` is not a text")]
     NotText {
         /// The field of the flow.
         field: String,
@@ -56,27 +58,25 @@ pub enum Problem {
         place: String,
     },
     /// The value is not a number.
-    #[error("field `{field}` is not a number (不是数字)")]
+    #[error("field `{field}` is not a number")]
     NotNumber {
         /// The field of the flow.
         field: String,
     },
     /// The value is not a date.
-    #[error("field `{field}` is not a date (不是日期)")]
+    #[error("field `{field}` is not a date")]
     NotDate {
         /// The field of the flow.
         field: String,
     },
     /// More than one value where one is expected.
-    #[error("field `{field}` has several values, but takes one (只能有一个值)")]
+    #[error("field `{field}` has several values, but takes one")]
     Several {
         /// The field of the flow.
         field: String,
     },
     /// A text without an address.
-    #[error(
-        "field `{field}`: no MAC address was found in what was filled in (填写内容中没有找到 MAC 地址)"
-    )]
+    #[error("field `{field}`: no MAC address was found in what was filled in")]
     NoAddress {
         /// The field of the flow.
         field: String,
@@ -96,8 +96,7 @@ pub enum Problem {
     /// The address of a device is random, and the flow rejects those.
     #[error(
         "field `{field}`, device {number} at character {position}: a random (private) address, which the device will change: \
-         switch it off for this network and use the hardware address \
-         (随机 MAC 地址会变化：请在设备的 Wi-Fi 设置中关闭“随机/专用 Wi-Fi 地址”，再填写硬件地址)"
+         switch it off for this network and use the hardware address"
     )]
     RandomMac {
         /// The field of the flow.
@@ -109,15 +108,14 @@ pub enum Problem {
     },
     /// The field is in the same table as the devices, under another name of the table.
     #[error(
-        "field `{field}` stands in the same table as devices: which row's value a device would get is not known \
-         (与设备在同一明细表中，无法确定对应关系)"
+        "field `{field}` stands in the same table as devices: which row's value a device would get is not known"
     )]
     SameTable {
         /// The field of the flow.
         field: String,
     },
     /// More devices than [`MAX_DEVICES`].
-    #[error("field `{field}` names more than {MAX_DEVICES} devices (设备数量过多)")]
+    #[error("field `{field}` names more than {MAX_DEVICES} devices")]
     TooMany {
         /// The field of the flow.
         field: String,

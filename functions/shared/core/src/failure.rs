@@ -4,6 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::explain::{Explain, Explanation};
 
 /// A failure, and whether to retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,19 +29,23 @@ pub enum Failure {
 impl Failure {
     /// A failure to retry after the usual wait.
     #[must_use]
-    pub fn retry(class: Class, cause: impl fmt::Display) -> Self {
+    pub fn retry(class: Class, cause: impl Into<Explanation>) -> Self {
         Self::Retry { after: None, reason: Reason::new(class, cause) }
     }
 
     /// A failure to retry, not before `after` from now.
     #[must_use]
-    pub fn retry_after(after: Option<Duration>, class: Class, cause: impl fmt::Display) -> Self {
+    pub fn retry_after(
+        after: Option<Duration>,
+        class: Class,
+        cause: impl Into<Explanation>,
+    ) -> Self {
         Self::Retry { after, reason: Reason::new(class, cause) }
     }
 
     /// A failure that no retry can fix.
     #[must_use]
-    pub fn give_up(class: Class, cause: impl fmt::Display) -> Self {
+    pub fn give_up(class: Class, cause: impl Into<Explanation>) -> Self {
         Self::GiveUp { reason: Reason::new(class, cause) }
     }
 
@@ -59,49 +66,63 @@ impl Failure {
     }
 }
 
-/// The reason of a failure: a class for machines and a sentence for people.
+/// The reason of a failure: a class for machines and a text for people.
 ///
-/// The sentence never quotes form content, a secret or a whole MAC address.
+/// The text never quotes form content, a secret or a whole MAC address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// For filters, metrics and the runbook.
     pub class: Class,
     /// For people.
-    pub text: String,
+    pub cause: Explanation,
     /// The target that caused it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
 }
 
+/// The part of a list of reasons that is left out.
+#[derive(Debug, Error, Explain)]
+#[explain("and_more")]
+#[error("and {count} more")]
+struct AndMore {
+    count: usize,
+}
+
 impl Reason {
-    /// The maximum length of the sentence, in characters: a form with hundreds of invalid devices
-    /// must still fit into a message attribute.
+    /// The maximum length of the text, in characters: a form with hundreds of invalid devices must
+    /// still fit into a message attribute.
     pub const MAX_CHARS: usize = 1_000;
+
+    /// The maximum number of reasons in a joined one.
+    const MAX_JOINED: usize = 10;
 
     /// A reason of `class` with the text of `cause`.
     #[must_use]
-    pub fn new(class: Class, cause: impl fmt::Display) -> Self {
-        let mut text = cause.to_string();
-        if let Some((end, _)) = text.char_indices().nth(Self::MAX_CHARS) {
-            text.truncate(end);
-            text.push('…');
-        }
-        Self { class, text, target: None }
+    pub fn new(class: Class, cause: impl Into<Explanation>) -> Self {
+        Self { class, cause: cause.into().bounded(Self::MAX_CHARS), target: None }
     }
 
-    /// Joins several reasons: class and target of the first, the sentences of all. `None` for an
-    /// empty list.
+    /// Joins several reasons: class and target of the first, the texts of all. `None` for an empty
+    /// list.
     #[must_use]
     pub fn joined(reasons: &[Self]) -> Option<Self> {
         let first = reasons.first()?;
-        let texts: Vec<_> = reasons.iter().map(|reason| reason.text.as_str()).collect();
-        Some(Self { target: first.target.clone(), ..Self::new(first.class, texts.join("; ")) })
+        if reasons.len() == 1 {
+            return Some(first.clone());
+        }
+        let mut causes: Vec<_> =
+            reasons.iter().take(Self::MAX_JOINED).map(|reason| reason.cause.clone()).collect();
+        if let Some(count @ 1..) = reasons.len().checked_sub(Self::MAX_JOINED) {
+            causes.push(AndMore { count }.explain());
+        }
+        let joined = Self::new(first.class, Explanation::list(causes));
+        Some(Self { target: first.target.clone(), ..joined })
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.class, self.text)
+        write!(f, "{}: {}", self.class, self.cause)
     }
 }
 
@@ -222,8 +243,18 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_cut_at_a_character() {
-        let reason = Reason::new(Class::InvalidForm, "字".repeat(2_000));
-        assert_eq!(reason.text.chars().count(), Reason::MAX_CHARS + 1);
+        let reason = Reason::new(Class::InvalidForm, Explanation::quoted("字".repeat(2_000)));
+        assert_eq!(reason.cause.text.chars().count(), Reason::MAX_CHARS + 1);
+    }
+
+    #[test]
+    fn joined_reasons_are_ten_and_bounded() {
+        let joined = |reason| Reason::joined(&vec![reason; 1_000]).unwrap();
+        let short = joined(Reason::new(Class::InvalidForm, Explanation::quoted("empty")));
+        assert!(short.cause.text.ends_with("empty; and 990 more"), "{short}");
+        let long = Reason::new(Class::InvalidForm, Explanation::quoted("字".repeat(999)));
+        let stored = serde_json::to_string(&joined(long)).unwrap();
+        assert!(stored.chars().count() < 3 * Reason::MAX_CHARS, "{}", stored.len());
     }
 
     #[test]

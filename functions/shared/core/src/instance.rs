@@ -1,6 +1,9 @@
 //! An approval instance, read at its source: the authority on what was approved.
 
+use std::fmt;
+
 use crate::Decision;
+use crate::explain::Explain;
 use crate::form::Form;
 
 /// The current state of one approval at the source.
@@ -21,17 +24,23 @@ pub struct Instance {
 }
 
 /// The status of an approval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Explain)]
+#[explain("status")]
 pub enum Status {
     /// Not decided yet.
+    #[error("pending")]
     Pending,
     /// Granted, and not revoked.
+    #[error("approved")]
     Approved,
     /// Ended without being granted.
+    #[error("refused")]
     Refused,
     /// Revoked after it was granted, or withdrawn by the applicant.
+    #[error("revoked")]
     Revoked,
     /// A status that greenlight does not know.
+    #[error("unknown")]
     Unknown,
 }
 
@@ -55,5 +64,11 @@ impl Status {
             Self::Revoked => "revoked",
             Self::Unknown => "unknown",
         }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -14,20 +14,26 @@
 //! * [`extract`]: from a form, through a flow's fields, to devices and values.
 //! * [`ledger`]: the recorded effects and the lease of a request, as a pure state machine.
 //! * [`audit`]: the history of requests and the grants of devices.
+//! * [`explain`]: texts for people as data, which a catalogue renders in another language.
 //! * [`failure`], [`retry`], [`breaker`]: why an attempt failed, when it is retried, and when a
 //!   target is not called.
 //! * [`metrics`], [`trace`]: metrics, and the id that links log lines.
 //! * [`secret`]: the secret, cached and read again when it may have been rotated.
 
+// The derive macro names the crate by its name.
+extern crate self as greenlight_core;
+
 pub mod audit;
 pub mod breaker;
 pub mod budget;
 pub mod event;
+pub mod explain;
 pub mod extract;
 pub mod failure;
 pub mod flow;
 pub mod form;
 pub mod instance;
+pub mod key_path;
 pub mod ledger;
 pub mod mac;
 pub mod metrics;

@@ -13,13 +13,15 @@ use crate::audit::{
     DeployedFlows, Elsewhere, Grant, RequestHistory, RequestStatus, StoredDeadLetter, Subject,
 };
 use crate::breaker::Breaker;
+use crate::explain::Explain;
 use crate::ledger::ResetError;
 use crate::ports::{LedgerError, QueueError};
 use crate::request::{Request, RequestKey};
 use crate::time::Timestamp;
 
 /// A store did not answer.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Error, Explain)]
+#[explain("store")]
 pub enum StoreError {
     /// The ledger did not answer.
     #[error(transparent)]

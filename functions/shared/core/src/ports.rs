@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::audit::AttemptRecord;
 use crate::breaker::Breaker;
 use crate::event::Inbound;
+use crate::explain::{Explain, Explanation};
 use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
 use crate::ledger::{
@@ -116,14 +117,16 @@ pub struct DeadLetter<'a> {
 }
 
 /// The queue did not take a message.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Error, Explain)]
+#[explain("queue_error")]
 #[error("the queue did not accept the message: {0}")]
-pub struct QueueError(pub String);
+pub struct QueueError(pub Explanation);
 
 /// The ledger could not be read or written.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Error, Explain)]
+#[explain("ledger_error")]
 #[error("the ledger did not answer: {0}")]
-pub struct LedgerError(pub String);
+pub struct LedgerError(pub Explanation);
 
 /// Claims requests.
 pub trait Claim: Send + Sync {
@@ -301,7 +304,8 @@ pub trait Http: Send + Sync {
 }
 
 /// An HTTP exchange without a readable response.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("http")]
 pub enum HttpError {
     /// The connection failed: nothing was sent.
     #[error("no connection to {host}: {cause}")]

@@ -9,6 +9,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::event::{ApprovalEvent, Inbound};
+use crate::explain::Explanation;
 use crate::flow::Approvals;
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Authenticate, Clock, Enqueue, QueueError, ReadSecret};
@@ -218,7 +219,9 @@ where
     let limit = pin!(receiver.clock.sleep(ANSWER_WITHIN));
     let outcome = match select(handled, limit).await {
         Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => Outcome::NotEnqueued(QueueError("no response in time".to_owned())),
+        Either::Right(_) => {
+            Outcome::NotEnqueued(QueueError(Explanation::quoted("no response in time")))
+        }
     };
     WebhookResponse::of(outcome, &receiver.metrics)
 }

@@ -1,5 +1,7 @@
 //! Renamed keys of configuration files: an old key is an error that names the new one.
 
+use crate::explain::Explain;
+use crate::key_path::KeyPath;
 use thiserror::Error;
 use toml::{Table, Value};
 
@@ -16,11 +18,12 @@ pub struct Rename {
 }
 
 /// An old key in a file.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{}` was renamed to `{new}`", path.join("."))]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("renamed_key")]
+#[error("`{path}` was renamed to `{new}`")]
 pub struct RenamedKey {
-    /// The path of keys to it. An element of an array is identified by its `name`, if it has one.
-    pub path: Vec<String>,
+    /// The place of the key.
+    pub path: KeyPath,
     /// The new name.
     pub new: &'static str,
 }
@@ -32,7 +35,7 @@ pub fn find_renamed(text: &str, renames: &[Rename]) -> Option<RenamedKey> {
     renames.iter().find_map(|rename| {
         let mut path = Vec::new();
         let is_there = descend(&table, rename.at, rename.old, &mut path);
-        is_there.then_some(RenamedKey { path, new: rename.new })
+        is_there.then_some(RenamedKey { path: KeyPath(path), new: rename.new })
     })
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::event::ApprovalEvent;
+use crate::explain::Explain;
 use crate::trace::TraceId;
 use crate::{Decision, Timestamp};
 
@@ -46,7 +47,8 @@ pub struct Request {
 }
 
 /// A queue message that is not a valid request.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("message")]
 pub enum BadRequest {
     /// Not JSON, or not an object with a version.
     #[error("the queue message is not a greenlight request: {position}")]

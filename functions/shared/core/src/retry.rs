@@ -7,6 +7,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Timestamp;
+use crate::flow::RetryProblem;
 use crate::mac::Eui48;
 
 /// The waits between attempts, and the retry budget: `[retry]` in `flows.toml`.
@@ -107,19 +108,17 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The setting that no queue could keep to, if there is one.
-    pub(crate) const fn problem(&self) -> Option<&'static str> {
+    pub(crate) const fn problem(&self) -> Option<RetryProblem> {
         if self.initial_interval.is_zero()
             || self.initial_interval.as_millis() > self.max_interval.as_millis()
         {
-            Some("`initial_interval` is at least 1ms and no longer than `max_interval`")
+            Some(RetryProblem::InitialInterval)
         } else if self.max_interval.as_millis() > LONGEST_WAIT.as_millis() {
-            Some(
-                "`max_interval` is 11h 50min at most: no queue hides a message for longer than 12h",
-            )
+            Some(RetryProblem::MaxInterval)
         } else if self.max_elapsed.as_millis() < self.initial_interval.as_millis() {
-            Some("`max_elapsed` is no shorter than `initial_interval`")
+            Some(RetryProblem::TooShort)
         } else if self.max_elapsed.as_millis() > LONGEST_PATIENCE.as_millis() {
-            Some("`max_elapsed` is 13days at most: the queue keeps a message for 14")
+            Some(RetryProblem::TooLong)
         } else {
             None
         }

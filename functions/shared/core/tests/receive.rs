@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greenlight_core::event::{ApprovalEvent, Inbound};
+use greenlight_core::explain::Explanation;
 use greenlight_core::flow::Approvals;
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{Authenticate, QueueError, ReadSecret};
@@ -186,7 +187,7 @@ async fn what_is_not_enqueued_in_time_is_answered_503() {
         first: Ok(approval("A", "I-1", Some(Decision::Approved))),
         renewed: Err(Rejection::WrongSignature),
     };
-    let failing = MemoryQueue::failing(QueueError("throttled".into()));
+    let failing = MemoryQueue::failing(QueueError(Explanation::quoted("throttled")));
     assert_eq!(answer(source(), &failing, clock(), 1).await, (503, "not_enqueued"));
     let hanging = clock();
     hanging.end_sleeps(Duration::from_millis(2_300));

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use greenlight_core::explain::Explain;
 use greenlight_core::flow::Target;
 use greenlight_core::ports::{Http, HttpError};
 use greenlight_core::secret::Secret;
@@ -31,7 +32,8 @@ pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub struct Client(reqwest::Client);
 
 /// Why a client cannot be built.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("client")]
 pub enum ClientError {
     /// The custom CA is not one or more certificates in PEM form.
     #[error("the custom CA is not one or more certificates in PEM form")]

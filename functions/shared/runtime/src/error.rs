@@ -1,5 +1,6 @@
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_core::ValidationErrors;
+use greenlight_core::explain::Explain;
 use greenlight_core::flow::FlowsError;
 use greenlight_core::secret::SecretError;
 use greenlight_http::ClientError;
@@ -7,7 +8,8 @@ use greenlight_stores::BadFlowsFile;
 use thiserror::Error;
 
 /// The reason for which a host cannot start.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("start")]
 pub enum StartError {
     /// The flows file cannot be read.
     #[error(transparent)]

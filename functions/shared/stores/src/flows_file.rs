@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use greenlight_core::explain::Explain;
 use thiserror::Error;
 
 /// The environment variable with the text of `flows.toml`: a parameter of template.yaml, for
@@ -16,10 +17,11 @@ const FLOWS_FILE: &str = "FLOWS_FILE";
 const FLOW_VARIABLES: &str = "FLOW_VARIABLES";
 
 /// The flows file cannot be read.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("flows_file")]
 #[error("the flows file {path} cannot be read: {cause}")]
 pub struct BadFlowsFile {
-    path: PathBuf,
+    path: String,
     cause: std::io::Error,
 }
 
@@ -31,7 +33,7 @@ pub fn flows_text(path: Option<&Path>, built_in: &str) -> Result<String, BadFlow
     match path.filter(|path| !path.as_os_str().is_empty()) {
         None => Ok(built_in.to_owned()),
         Some(path) => std::fs::read_to_string(path)
-            .map_err(|cause| BadFlowsFile { path: path.to_owned(), cause }),
+            .map_err(|cause| BadFlowsFile { path: path.display().to_string(), cause }),
     }
 }
 

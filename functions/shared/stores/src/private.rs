@@ -4,10 +4,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use greenlight_core::explain::Explain;
 use thiserror::Error;
 
 /// A file with secrets or personal data is readable for other users of the machine.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("not_private")]
 #[error(
     "{path} can be read by other users of this machine: correct it with `chmod {mode} {quoted}`"
 )]

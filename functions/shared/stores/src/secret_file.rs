@@ -3,8 +3,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::SecretError;
+use thiserror::Error;
 
 use crate::private::{read_private, write_private};
 
@@ -33,19 +35,28 @@ impl SecretFile {
     }
 
     fn unavailable(&self, error: &std::io::Error) -> SecretError {
-        let text = format!("{}: {error}", self.0.display());
+        let path = self.0.display().to_string();
         match error.kind() {
-            ErrorKind::NotFound => SecretError::Absent(text),
-            _ => SecretError::Unavailable(text),
+            ErrorKind::NotFound => SecretError::Absent(path),
+            _ => SecretError::Unavailable(FileError { path, cause: error.explain() }.explain()),
         }
     }
+}
+
+/// A file that cannot be read or written.
+#[derive(Debug, Error, Explain)]
+#[explain("file")]
+#[error("{path}: {cause}")]
+struct FileError {
+    path: String,
+    cause: Explanation,
 }
 
 impl FetchSecret for SecretFile {
     /// Rejects a file that other users of the machine can read.
     async fn fetch(&self) -> Result<String, SecretError> {
         let text = read_private(&self.0).map_err(|error| self.unavailable(&error))?;
-        text.map_err(|error| SecretError::NotPrivate(error.to_string()))
+        text.map_err(|error| SecretError::NotPrivate(error.explain()))
     }
 }
 
@@ -117,7 +128,7 @@ mod tests {
         for bits in [0o604, 0o640, 0o660] {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(bits)).unwrap();
             let Err(SecretError::NotPrivate(text)) = fetched(&file) else { panic!("{bits:o}") };
-            let command = text.split('`').nth(1).unwrap();
+            let command = text.text.split('`').nth(1).unwrap();
             let status = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
             assert!(status.success() && fetched(&file).is_ok(), "{command}");
         }

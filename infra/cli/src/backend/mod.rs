@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use greenlight_admin::stores::Stores;
+use greenlight_core::explain::Explain;
 use greenlight_stores::aws::StackError;
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, flow_variable, variable_in};
@@ -51,13 +52,14 @@ pub struct StackAddress {
 }
 
 /// The backend cannot be opened.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("backend")]
 pub enum BackendError {
     /// The database is absent, or not one of greenlight's.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// No region is configured.
-    #[error("no region: set AWS_REGION, or name it with --region (请指定区域)")]
+    #[error("no region: set AWS_REGION, or name it with --region")]
     NoRegion,
     /// There is no such stack.
     #[error(transparent)]

@@ -8,18 +8,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Preview, Targets};
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::{Flow, Flows};
-use greenlight_core::instance::Instance;
+use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{Failure, PlannedEffect, Reason, plan};
+use greenlight_core::{Decision, Failure, PlannedEffect, plan};
+use greenlight_render::text;
 use greenlight_runtime::{load_secret, source};
 use greenlight_sources::feishu::parse_instance;
 use greenlight_stores::{SecretFile, SystemClock};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use thiserror::Error;
 
-use super::{Checked, Files, FlowsProblem, read, say, taken_for_granted};
+use super::{Checked, Files, FlowsProblem, read, render_unset};
 use greenlight_render::format::OutputFormat;
 
 /// The access to Feishu, to read an instance by its code.
@@ -49,7 +52,7 @@ pub struct DryRun {
     /// Variables of the flows that are not set here; each has a stand-in.
     pub unset: Vec<String>,
     /// Problems of the instance or its form.
-    pub problems: Vec<String>,
+    pub problems: Vec<Explanation>,
     /// The planned effects, in the order of the flow's actions.
     pub effects: Vec<DryEffect>,
 }
@@ -97,33 +100,49 @@ pub async fn dry_run(
     let no_client = |_: &str, _: &_| Ok::<_, ConnectorError>(NoNetwork);
     let targets = Targets::new(setup, secret, SystemClock, no_client)?;
     let (problems, effects) = preview(flow, &instance, &targets)
-        .map_err(|failure| FlowsProblem::NotPlanned(reason(failure)))?;
+        .map_err(|failure| FlowsProblem::NotPlanned(cause(failure)))?;
     Ok(DryRun { unset: unset.into_iter().collect(), problems, effects })
 }
 
 /// Renders a dry run.
 #[must_use]
 pub fn render_dry_run(run: &DryRun, format: OutputFormat) -> String {
-    if format == OutputFormat::Json {
-        return format!("{}\n", json!(run));
-    }
-    let mut text = taken_for_granted(&run.unset);
+    let OutputFormat::Text(language) = format else { return format!("{}\n", json!(run)) };
+    let mut text = render_unset(&run.unset, language);
     for problem in &run.problems {
-        say!(text, "! {problem}");
+        text.extend(["! ", &language.explain(problem), "\n"]);
     }
     for DryEffect { target, operation, device, requests } in &run.effects {
-        say!(text, "\n{operation} {device} at {target}");
+        text += &text!(
+            language,
+            "\n{operation} {device} at {target}\n",
+            "\n在 {target} 对 {device} 执行 {operation}\n"
+        );
         for request in requests {
-            text.push_str(&request.to_string());
+            text += &request.to_string();
         }
     }
-    say!(text, "\n{} effect(s); nothing was sent. 未发送任何请求。", run.effects.len());
-    text
+    let effects = run.effects.len();
+    text + &text!(
+        language,
+        "\n{effects} effect(s); nothing was sent.\n",
+        "\n共 {effects} 个操作，未发送任何请求。\n"
+    )
 }
 
-fn reason(failure: Failure) -> Reason {
+/// A problem of the instance itself.
+#[derive(Debug, Error, Explain)]
+#[explain("instance")]
+enum InstanceProblem {
+    #[error("the instance is of the approval {definition_id}")]
+    OtherApproval { definition_id: String },
+    #[error("the instance is {status}, not {decision}")]
+    NotConfirmed { status: Status, decision: Decision },
+}
+
+fn cause(failure: Failure) -> Explanation {
     let (Failure::Retry { reason, .. } | Failure::GiveUp { reason }) = failure;
-    reason
+    reason.cause
 }
 
 fn find<'a>(flows: &'a Flows, name: &str) -> Result<&'a Flow, FlowsProblem> {
@@ -140,14 +159,14 @@ fn is_path(instance: &str) -> bool {
 
 fn instance_in(file: &str) -> Result<Instance, FlowsProblem> {
     let unreadable = |problem| FlowsProblem::Instance { file: file.to_owned(), problem };
-    let text = fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
-    parse_instance(&text).map_err(|failure| unreadable(reason(failure).text))
+    let text = fs::read_to_string(file).map_err(|error| unreadable(error.explain()))?;
+    parse_instance(&text).map_err(|failure| unreadable(cause(failure)))
 }
 
 async fn instance_at(feishu: Feishu, code: &str) -> Result<Instance, FlowsProblem> {
     let secret = load_secret(SecretFile::new(feishu.secrets)).await?;
     let instance = source(&feishu.base_url, secret)?.read_instance(code).await;
-    instance.map_err(|failure| FlowsProblem::Unread(reason(failure)))
+    instance.map_err(|failure| FlowsProblem::Unread(cause(failure)))
 }
 
 /// The problems and the effects.
@@ -155,16 +174,18 @@ fn preview(
     flow: &Flow,
     instance: &Instance,
     targets: &DryTargets,
-) -> Result<(Vec<String>, Vec<DryEffect>), Failure> {
+) -> Result<(Vec<Explanation>, Vec<DryEffect>), Failure> {
     let mut problems = Vec::new();
     if instance.definition_id != flow.definition_id {
-        problems.push(format!("the instance is of the approval {}", instance.definition_id));
+        let definition_id = instance.definition_id.clone();
+        problems.push(InstanceProblem::OtherApproval { definition_id }.explain());
     }
     if !instance.status.confirms(flow.on) {
-        problems.push(format!("the instance is {}, not {}", instance.status.as_str(), flow.on));
+        let (status, decision) = (instance.status, flow.on);
+        problems.push(InstanceProblem::NotConfirmed { status, decision }.explain());
     }
     let mut plan = plan(flow, instance, targets)?;
-    problems.extend(plan.problems.iter().map(ToString::to_string));
+    problems.extend(plan.problems.iter().map(Explain::explain));
     plan.variables.insert("event_id".to_owned(), json!("dry-run"));
     let effect = |&PlannedEffect { action, device }: &PlannedEffect<'_>| {
         let (target, operation) = (action.target.as_str(), action.operation.as_str());

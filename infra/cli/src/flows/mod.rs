@@ -6,28 +6,23 @@ mod place;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Connectors, Setup};
-use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError};
+use greenlight_core::explain::{Explain, Explanation};
+use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError, Target};
 use greenlight_core::secret::SecretError;
-use greenlight_core::{Reason, Timestamp, ValidationErrors};
+use greenlight_core::{Decision, Timestamp, ValidationErrors};
+use greenlight_render::language::Language;
+use greenlight_render::text;
 use greenlight_runtime::{Configuration, StartError};
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
 pub use dry_run::{DryEffect, DryRun, Feishu, dry_run, render_dry_run};
-pub use of_backend::{OfBackend, OfBackendError, of_backend};
-
-/// Appends a line to a text.
-macro_rules! say {
-    ($text:expr, $($line:tt)*) => {{
-        $text.push_str(&format!($($line)*));
-        $text.push('\n');
-    }};
-}
-use say;
+pub use of_backend::{Difference, OfBackend, OfBackendError, of_backend};
 
 /// The configuration files.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +43,8 @@ impl Files {
 }
 
 /// The flows are wrong, or the instance cannot be planned.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("plan")]
 pub enum FlowsProblem {
     /// The file cannot be read.
     #[error(transparent)]
@@ -57,8 +53,8 @@ pub enum FlowsProblem {
     #[error(transparent)]
     Connectors(#[from] ConnectorError),
     /// The file is wrong.
-    #[error("the flows are wrong (配置有误):\n{0:#}")]
-    Wrong(ValidationErrors<LocatedError>),
+    #[error("the flows are wrong:\n{0}")]
+    Wrong(LocatedErrors),
     /// No flow has that name.
     #[error("there is no flow `{name}`; there is: {known}")]
     NoFlow {
@@ -73,30 +69,49 @@ pub enum FlowsProblem {
         /// The file.
         file: String,
         /// Why.
-        problem: String,
+        problem: Explanation,
     },
     /// The instance cannot be read from Feishu.
     #[error("the instance cannot be read: {0}")]
-    Unread(Reason),
+    Unread(Explanation),
     /// Targets or the office system cannot be set up.
     #[error(transparent)]
     Start(#[from] StartError),
     /// A request cannot be rendered.
     #[error("{0}")]
-    NotPlanned(Reason),
+    NotPlanned(Explanation),
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
 
 /// An error in `flows.toml`, with its line.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Error, Explain)]
+#[explain("located")]
 #[error("{file}:{line}: {problem}")]
 pub struct LocatedError {
     file: String,
     /// Counted from 1.
     line: usize,
-    problem: String,
+    problem: Explanation,
+}
+
+/// All errors in `flows.toml`, a line each.
+#[derive(Clone, Debug)]
+pub struct LocatedErrors(ValidationErrors<LocatedError>);
+
+impl fmt::Display for LocatedErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl Explain for LocatedErrors {
+    const TEXTS: &'static [(&'static str, &'static str)] = LocatedError::TEXTS;
+
+    fn explain(&self) -> Explanation {
+        Explanation::lines(self.0.iter().map(Explain::explain).collect())
+    }
 }
 
 /// Valid flows, with their setup.
@@ -107,44 +122,120 @@ pub(crate) struct Checked {
     pub(crate) unset: BTreeSet<String>,
 }
 
-/// A line about variables that are not set here, if there are any.
-fn taken_for_granted(unset: &[String]) -> String {
+/// A line about variables that are not set here; nothing if there are none.
+fn render_unset(unset: &[String], language: Language) -> String {
     if unset.is_empty() {
         return String::new();
     }
-    format!("not set here, and taken for granted: {}\n", unset.join(", "))
+    text!(
+        language,
+        "not set here, and taken for granted: {names}\n",
+        "此处未设置，暂按已设置处理：{names}\n",
+        names = unset.join(", ")
+    )
+}
+
+/// Valid flows, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedFlows {
+    /// The flows.
+    pub flows: Vec<CheckedFlow>,
+    /// The credentials that the secret must hold: `targets.nac.token`.
+    pub credentials: Vec<String>,
+    /// Variables that are not set here.
+    pub unset: Vec<String>,
+}
+
+/// A valid flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedFlow {
+    /// The name.
+    pub name: String,
+    /// The office system.
+    pub source: String,
+    /// The approval definition.
+    pub definition_id: String,
+    /// The decision that starts it.
+    pub decision: Decision,
+    /// The actions.
+    pub actions: Vec<CheckedAction>,
+}
+
+/// An action of a valid flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedAction {
+    /// The operation.
+    pub operation: String,
+    /// The target.
+    pub target: String,
+    /// Its connector.
+    pub connector: String,
+    /// Its URL.
+    pub url: String,
+    /// The field with the devices.
+    pub for_each: String,
 }
 
 /// Checks the flows and their connectors, and lists the credentials they need.
 ///
 /// # Errors
 /// [`FlowsProblem::Wrong`] with file and line of each error.
-pub fn check(files: &Files) -> Result<String, FlowsProblem> {
-    let checked = read(files)?;
-    let mut text = String::new();
-    for flow in &checked.flows.flows {
-        let Flow { name, source, definition_id, on: decision, .. } = flow;
-        say!(text, "flow {name}: {source} {definition_id} {decision}");
-        for action in &flow.actions {
-            let target = &checked.flows.targets[&action.target];
-            let Action { operation, target: name, for_each, .. } = action;
-            say!(
-                text,
-                "  {operation} at {name} ({}, {}), for each {for_each}",
-                target.connector,
-                target.url
-            );
+pub fn check(files: &Files) -> Result<CheckedFlows, FlowsProblem> {
+    let Checked { flows, setup, unset } = read(files)?;
+    let action = |action: &Action| {
+        let Target { connector, url, .. } = &flows.targets[&action.target];
+        CheckedAction {
+            operation: action.operation.clone(),
+            target: action.target.clone(),
+            connector: connector.clone(),
+            url: url.clone(),
+            for_each: action.for_each.clone(),
+        }
+    };
+    let flow = |flow: &Flow| CheckedFlow {
+        name: flow.name.clone(),
+        source: flow.source.clone(),
+        definition_id: flow.definition_id.clone(),
+        decision: flow.on,
+        actions: flow.actions.iter().map(action).collect(),
+    };
+    let credentials = setup.credentials();
+    Ok(CheckedFlows {
+        flows: flows.flows.iter().map(flow).collect(),
+        credentials: credentials.map(|(target, key)| format!("targets.{target}.{key}")).collect(),
+        unset: unset.into_iter().collect(),
+    })
+}
+
+/// Renders valid flows.
+#[must_use]
+pub fn render_checked(checked: &CheckedFlows, language: Language) -> String {
+    let mut lines = Vec::new();
+    for CheckedFlow { name, source, definition_id, decision, actions } in &checked.flows {
+        lines.push(text!(
+            language,
+            "flow {name}: {source} {definition_id} {decision}\n",
+            "流程 {name}：{source} {definition_id} {decision}\n"
+        ));
+        for CheckedAction { operation, target, connector, url, for_each } in actions {
+            lines.push(text!(
+                language,
+                "  {operation} at {target} ({connector}, {url}), for each {for_each}\n",
+                "  在 {target}（{connector}，{url}）执行 {operation}，逐个处理 {for_each}\n"
+            ));
         }
     }
-    let credentials = checked.setup.credentials();
-    let credentials: Vec<_> =
-        credentials.map(|(target, key)| format!("targets.{target}.{key}")).collect();
-    if !credentials.is_empty() {
-        say!(text, "the secret must hold: {}", credentials.join(", "));
+    if !checked.credentials.is_empty() {
+        lines.push(text!(
+            language,
+            "the secret must hold: {names}\n",
+            "密钥须包含：{names}\n",
+            names = checked.credentials.join(", ")
+        ));
     }
-    text.push_str(&taken_for_granted(&Vec::from_iter(checked.unset)));
-    say!(text, "right. 正确。");
-    Ok(text)
+    lines.push(render_unset(&checked.unset, language));
+    lines.push(language.pick("right.\n", "正确。\n").to_owned());
+    lines.concat()
 }
 
 /// The credentials that the flows need, as target and key, with the values of variables from
@@ -187,7 +278,7 @@ pub(crate) fn read_with(
     };
     let name = match (&files.flows, &files.deployed) {
         (Some(path), _) => path.display().to_string(),
-        (None, Some(_)) => "flows.toml, as deployed".to_owned(),
+        (None, Some(_)) => "flows.toml".to_owned(),
         (None, None) => "infra/flows.toml".to_owned(),
     };
     let located = |line, problem| LocatedError { file: name.clone(), line, problem };
@@ -198,16 +289,16 @@ pub(crate) fn read_with(
             Ok(Checked { flows, setup, unset: unset.into_inner() })
         }
         Err(StartError::Flows(errors)) => {
-            Err(FlowsProblem::Wrong(errors.map(|error| match error {
-                FlowsError::Toml { line, problem } => located(line, problem),
-                error => at(&place::in_flows(&error), error.to_string()),
-            })))
+            Err(FlowsProblem::Wrong(LocatedErrors(errors.map(|error| match error {
+                FlowsError::Toml { line, problem } => located(line, Explanation::quoted(problem)),
+                error => at(&place::in_flows(&error), error.explain()),
+            }))))
         }
         Err(StartError::Setup(errors)) => {
             let flows = Flows::parse(&text, &environment).map_err(StartError::from)?;
-            Err(FlowsProblem::Wrong(
-                errors.map(|error| at(&place::in_setup(&error, &flows), error.to_string())),
-            ))
+            Err(FlowsProblem::Wrong(LocatedErrors(
+                errors.map(|error| at(&place::in_setup(&error, &flows), error.explain())),
+            )))
         }
         Err(error) => Err(error.into()),
     }

@@ -3,6 +3,7 @@
 use greenlight_connectors::Connectors;
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_core::Timestamp;
+use greenlight_core::explain::Explain;
 use greenlight_core::operator::StoreError;
 use greenlight_stores::BadFlowsFile;
 use thiserror::Error;
@@ -17,8 +18,8 @@ pub struct OfBackend {
     pub files: Files,
     /// The start of the deployment; `None` before it, or if a file was given that differs.
     pub since: Option<Timestamp>,
-    /// Differences from the deployment: the given flows, or the connectors.
-    pub differences: Vec<&'static str>,
+    /// The difference from the deployment.
+    pub difference: Option<Difference>,
 }
 
 /// The flows to look at for a backend: those of the given file, else the deployed ones. A stack's
@@ -35,30 +36,40 @@ pub async fn of_backend(backend: &Backend, mut files: Files) -> Result<OfBackend
         files.deployed.clone_from(&running);
     }
     let connectors = Connectors::built_in_and(files.connectors.as_deref())?.digest();
-    let mut differences = Vec::new();
     let text = files.text()?;
-    if running.as_ref().is_some_and(|running| *running != text) {
-        differences.push("the flows of --flows");
-    }
-    if kept.as_ref().is_some_and(|kept| kept.connectors != connectors) {
-        differences.push("the connectors of this command and --connectors-dir");
-    }
+    let has_other_flows = running.as_ref().is_some_and(|running| *running != text);
+    let has_other_connectors = kept.as_ref().is_some_and(|kept| kept.connectors != connectors);
+    let difference = match (has_other_flows, has_other_connectors) {
+        (false, false) => None,
+        (true, false) => Some(Difference::Flows),
+        (false, true) => Some(Difference::Connectors),
+        (true, true) => Some(Difference::Both),
+    };
     let since = kept.filter(|kept| kept.text == text).map(|kept| kept.since);
-    Ok(OfBackend { files, since, differences })
+    Ok(OfBackend { files, since, difference })
 }
 
-impl OfBackend {
-    /// The differences as a sentence; `None` if there are none.
-    #[must_use]
-    pub fn warning(&self) -> Option<String> {
-        let what = self.differences.join(" and ");
-        (!what.is_empty())
-            .then(|| format!("{what} differ from the deployed ones (与已部署的配置不一致)"))
-    }
+/// The difference of the given files from the deployment.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("difference")]
+pub enum Difference {
+    /// The flows differ.
+    #[error("the flows of --flows differ from the deployed ones")]
+    Flows,
+    /// The connectors differ.
+    #[error("the connectors of this command and --connectors-dir differ from the deployed ones")]
+    Connectors,
+    /// Both differ.
+    #[error(
+        "the flows of --flows, and the connectors of this command and --connectors-dir, differ \
+         from the deployed ones"
+    )]
+    Both,
 }
 
 /// The flows of a backend cannot be read.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("of_backend")]
 pub enum OfBackendError {
     /// The ledger cannot be read.
     #[error(transparent)]

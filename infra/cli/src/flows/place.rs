@@ -8,13 +8,13 @@ use toml::de::{DeTable, DeValue};
 pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     match error {
         FlowsError::Toml { .. } => Vec::new(),
-        FlowsError::Renamed(key) => key.path.iter().map(String::as_str).collect(),
+        FlowsError::Renamed(key) => key.path.0.iter().map(String::as_str).collect(),
         FlowsError::Unset { place, .. } | FlowsError::Placeholder { place } => {
             place.0.iter().map(String::as_str).collect()
         }
-        FlowsError::Unknown { flow, .. } | FlowsError::Idle(flow) => {
-            vec!["flows", flow, "actions"]
-        }
+        FlowsError::UnknownTarget { flow, .. }
+        | FlowsError::UnknownField { flow, .. }
+        | FlowsError::Idle(flow) => vec!["flows", flow, "actions"],
         FlowsError::Tls { target, .. } => vec!["targets", target, "tls"],
         FlowsError::Unreachable { second: flow, .. } | FlowsError::SameName(flow) => {
             vec!["flows", flow]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::{fs, io};
 
+use greenlight_core::explain::Explain;
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -44,11 +45,12 @@ pub enum Access {
 }
 
 /// The RADIUS server cannot be used.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("radius")]
 pub enum RadiusError {
     /// Debian's packages are not installed.
     #[error(
-        "{0} is absent: install it with `apt-get install freeradius freeradius-utils freeradius-rest` (Debian 12) (未安装 FreeRADIUS)"
+        "{0} is absent: install it with `apt-get install freeradius freeradius-utils freeradius-rest` (Debian 12)"
     )]
     NotInstalled(&'static str),
     /// A file cannot be written, or a program cannot be started.

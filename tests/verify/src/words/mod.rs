@@ -1,5 +1,7 @@
-//! Plain words: comments, strings and pages use the field's terms, in lines of 100 columns.
+//! Plain words: comments, strings and pages use the field's terms, in lines of 100 columns, and the
+//! catalogue has all texts in Chinese.
 
+mod catalogue;
 mod prose;
 
 use std::fs;
@@ -74,6 +76,7 @@ pub(crate) fn words(output: Output) -> Result<Tally, Problem> {
             }
         }
     }
+    found.extend(untranslated(&files));
     output.line(&format!("{} files, {} lines to correct", files.len(), found.len()));
     if found.is_empty() {
         return Ok(Tally::CHECK);
@@ -82,6 +85,19 @@ pub(crate) fn words(output: Output) -> Result<Tally, Problem> {
         output.line(line);
     }
     Err(Problem::new(format!("{} lines are not in plain words, or too wide", found.len())))
+}
+
+/// The differences between the sources in production and the catalogue.
+fn untranslated(files: &[String]) -> Vec<String> {
+    let read = |file: &String| fs::read_to_string(workspace().join(file)).ok();
+    let is_source = |file: &&String| {
+        file.rsplit('.').next() == Some("rs") && !file.starts_with("tests/verify/")
+    };
+    let sources: Vec<String> = files.iter().filter(is_source).filter_map(read).collect();
+    // Unit tests have errors of their own.
+    let sources = sources.iter().map(|text| text.split("#[cfg(test)]").next().unwrap_or_default());
+    let catalogue = fs::read_to_string(workspace().join(catalogue::FILE)).unwrap_or_default();
+    catalogue::differences(sources, &catalogue)
 }
 
 /// The files that git tracks, and new files that it does not ignore.

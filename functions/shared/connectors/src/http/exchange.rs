@@ -18,6 +18,7 @@ use super::answer::TargetAnswer;
 use super::auth::{self, Session};
 use super::connector::{Connector, Step};
 use super::digest::Challenge;
+use super::error::{CallError, LoginError, StepAt};
 use super::limits::Limiter;
 use super::outcome::{RuleResult, judge};
 use super::render::RenderError;
@@ -68,16 +69,8 @@ impl<H> HttpTarget<H> {
 
     /// A failure without retry: a retry would render the same request.
     pub(super) fn unrenderable(&self, step: &Step, error: impl Into<RenderError>) -> Failure {
-        let error = error.into();
-        let text = format!("target `{}`{}: {error}", self.name, step.in_words());
-        Failure::give_up(Class::InvalidForm, text)
-    }
-}
-
-impl Step {
-    /// Returns the step's name as part of an error message.
-    pub(super) fn in_words(&self) -> String {
-        if self.name.is_empty() { String::new() } else { format!(", step `{}`", self.name) }
+        let (at, cause) = (StepAt::of(&self.name, step), error.into());
+        Failure::give_up(Class::InvalidForm, CallError::NotRendered { at, cause })
     }
 }
 
@@ -90,9 +83,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             return Ok(Reached::LoggedIn);
         }
         let request = http::Request::get(&target.url).body(Bytes::new());
-        let request = request.map_err(|error| {
-            let text = format!("target `{}`: its URL is not usable: {error}", target.name);
-            Failure::give_up(Class::NotConfigured, text)
+        let request = request.map_err(|cause| {
+            let error = CallError::UrlNotUsable { target: target.name.clone(), cause };
+            Failure::give_up(Class::NotConfigured, error)
         })?;
         target.send(request).await?;
         Ok(Reached::Answers)
@@ -133,9 +126,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             answer = self.send(target, step, variables, &renewed, &session).await?;
         }
         if is_refused(&answer)? {
-            let status = answer.status.as_u16();
-            let text = format!("target `{}` rejected the credentials (HTTP {status})", target.name);
-            return Err(Failure::retry(Class::TargetAuthFailed, text));
+            let (target, status) = (target.name.clone(), answer.status.as_u16());
+            let error = CallError::Unauthorized { target, status };
+            return Err(Failure::retry(Class::TargetAuthFailed, error));
         }
         Ok(answer)
     }
@@ -214,10 +207,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         login: &Step,
         secret: &Arc<Secret>,
     ) -> Result<Session, Failure> {
-        let refused = |text: &str| {
-            let text = format!("target `{}`: the login {text}", target.name);
-            Failure::retry(Class::TargetAuthFailed, text)
-        };
+        let failed = |error: LoginError| Failure::retry(Class::TargetAuthFailed, error);
+        let name = || target.name.clone();
         let now = self.clock.now();
         let nobody = Map::new();
         let context = auth::context(&target.name, secret, &target.params, &nobody, now);
@@ -225,32 +216,32 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             self.send_with(target, login, &context, secret, &Session::default(), None).await?;
         let context = answer.context(&nobody);
         let judged = judge(&login.outcomes, &answer, &context, now);
-        let judged = judged.map_err(|_| refused("has a rule that fails"))?;
+        let judged = judged.map_err(|_| failed(LoginError::Rule { target: name() }))?;
         let status = answer.status.as_u16();
         if let Some(misfit) = target.connector.misfit(login, &answer, judged.result) {
-            return Err(refused(&format!("was answered HTTP {status}: {misfit}")));
+            return Err(failed(LoginError::Misfit { target: name(), status, misfit }));
         }
         match judged.result {
             RuleResult::Done | RuleResult::Next | RuleResult::AlreadyExists => {}
             RuleResult::Retry if status != 401 => {
-                let text =
-                    format!("target `{}`: the login was answered HTTP {status}", target.name);
-                return Err(Failure::retry_after(judged.after, judged.class, text));
+                let error = LoginError::Answered { target: name(), status };
+                return Err(Failure::retry_after(judged.after, judged.class, error));
             }
-            _ => return Err(refused(&format!("was answered HTTP {status}"))),
+            _ => return Err(failed(LoginError::Answered { target: name(), status })),
         }
         let mut session = Session { is_logged_in: true, ..Session::default() };
-        for (name, template) in &login.capture {
+        for (key, template) in &login.capture {
             let value = value_of_answer(template, &context);
             let value = value.ok().filter(|value| !value.is_null() && value.as_str() != Some(""));
-            let value = value.ok_or_else(|| refused(&format!("returned no `{name}`")))?;
-            session.saved.insert(name.clone(), value);
+            let missing = || LoginError::NotCaptured { target: name(), name: key.clone() };
+            session.saved.insert(key.clone(), value.ok_or_else(|| failed(missing()))?);
         }
         let auth = &target.connector.auth;
         if auth.cookies {
             session.cookies = auth::cookies(&answer.headers);
         }
-        let lifetime = auth.lifetime(&context).map_err(|_| refused("has a bad `expires_in`"))?;
+        let lifetime = auth.lifetime(&context);
+        let lifetime = lifetime.map_err(|_| failed(LoginError::ExpiresIn { target: name() }))?;
         session.until = lifetime.map(|seconds| now.plus(Duration::from_secs(seconds / 10 * 9)));
         Ok(session)
     }
@@ -284,7 +275,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             let now = self.clock.now();
             let context = auth::context(&target.name, secret, &target.params, &session.saved, now);
             auth.apply(&mut draft, &context, session, secret.targets.get(&target.name))
-                .map_err(|error| target.unusable(&error))?;
+                .map_err(|error| target.unusable(error))?;
         }
         let request = draft.into_request();
         let mut request = request.map_err(|error| target.unrenderable(step, error))?;
@@ -295,8 +286,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         target.limiter.wait(&self.clock).await;
         let response = target.send(request).await?;
         if response.body().len() > LARGEST_ANSWER {
-            let text = format!("target `{}`: the answer is larger than 512 KiB", target.name);
-            return Err(Failure::give_up(Class::TargetRejected, text));
+            let error = CallError::TooLarge { target: target.name.clone() };
+            return Err(Failure::give_up(Class::TargetRejected, error));
         }
         Ok(TargetAnswer::of(response))
     }
@@ -315,24 +306,28 @@ fn about_whole_target(failure: Failure) -> Failure {
 
 impl<H: Http> HttpTarget<H> {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Failure> {
-        self.http.send(request).await.map_err(|error| {
-            let text = format!("target `{}`: {error}", self.name);
-            match error {
+        self.http.send(request).await.map_err(|cause| {
+            let failure = match cause {
                 // A retry would get an equally large answer.
-                HttpError::TooLarge { .. } => Failure::give_up(Class::TargetRejected, text),
-                HttpError::Connect { .. } => Failure::retry(Class::TargetUnavailable, text),
-                HttpError::Broken { .. } => Failure::retry(Class::TargetTimeout, text),
-                // The request used up its timeout: do not repeat it within this attempt.
-                HttpError::Timeout { .. } => {
-                    let after = Some(LONGEST_QUICK_WAIT.saturating_mul(2));
-                    Failure::retry_after(after, Class::TargetTimeout, text)
+                HttpError::TooLarge { .. } => {
+                    |error| Failure::give_up(Class::TargetRejected, error)
                 }
-            }
+                HttpError::Connect { .. } => {
+                    |error| Failure::retry(Class::TargetUnavailable, error)
+                }
+                HttpError::Broken { .. } => |error| Failure::retry(Class::TargetTimeout, error),
+                // The request used up its timeout: do not repeat it within this attempt.
+                HttpError::Timeout { .. } => |error| {
+                    let after = Some(LONGEST_QUICK_WAIT.saturating_mul(2));
+                    Failure::retry_after(after, Class::TargetTimeout, error)
+                },
+            };
+            failure(CallError::NoAnswer { target: self.name.clone(), cause })
         })
     }
 
-    fn unusable(&self, error: &RenderError) -> Failure {
-        let text = format!("target `{}`: `auth` cannot be used: {error}", self.name);
-        Failure::give_up(Class::NotConfigured, text)
+    fn unusable(&self, cause: RenderError) -> Failure {
+        let error = CallError::AuthNotUsable { target: self.name.clone(), cause };
+        Failure::give_up(Class::NotConfigured, error)
     }
 }

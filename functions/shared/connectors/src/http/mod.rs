@@ -5,6 +5,7 @@ mod auth;
 mod check;
 mod connector;
 mod digest;
+mod error;
 mod exchange;
 mod limits;
 mod outcome;
@@ -29,6 +30,7 @@ pub use preview::RequestPreview;
 
 use crate::connector::{ConnectorError, Reached, params, variables};
 use check::base_url;
+use error::CallError;
 use exchange::HttpTarget;
 
 /// Executes effects on the targets of `flows.toml` over HTTP.
@@ -100,8 +102,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         let (target, operation) = self.find(call)?;
         let Some(_room) = target.limiter.admit(&self.clock, call.deadline).await else {
-            let text = format!("target `{}` had no permit for another call in time", call.target);
-            return Err(Failure::retry(Class::DeadlineExceeded, text));
+            let error = CallError::NoPermit { target: call.target.to_owned() };
+            return Err(Failure::retry(Class::DeadlineExceeded, error));
         };
         self.run(target, operation, call).await
     }
@@ -112,9 +114,9 @@ impl<H, S, C> HttpConnector<H, S, C> {
         let target = self.targets.get(call.target);
         let operation = target.and_then(|target| target.connector.operations.get(call.operation));
         target.zip(operation).ok_or_else(|| {
-            let text =
-                format!("`{}` of target `{}` is not configured", call.operation, call.target);
-            Failure::give_up(Class::NotConfigured, text)
+            let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
+            let error = CallError::NotConfigured { target, operation };
+            Failure::give_up(Class::NotConfigured, error)
         })
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use greenlight_core::explain::Explain;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use minijinja::Value as Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -23,7 +24,8 @@ const RESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// A request that cannot be rendered. The error names the place, never the value.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("request")]
 pub(super) enum RenderError {
     #[error(transparent)]
     Template(#[from] TemplateError),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::HttpConnector;
 use super::connector::{Method, Operation, Step};
+use super::error::{CallError, OperationAt};
 use super::exchange::{HttpTarget, LONGEST_QUICK_WAIT};
 use super::outcome::{RuleResult, judge};
 use super::render;
@@ -46,8 +48,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
                 continue;
             }
             if number > 0 && self.clock.now() >= call.deadline {
-                let text = target.sentence(step, call, "could not be started in time");
-                return Err(Failure::retry(Class::DeadlineExceeded, text));
+                let error = CallError::NotStarted { at: OperationAt::of(call, step) };
+                return Err(Failure::retry(Class::DeadlineExceeded, error));
             }
             start(target, step, &mut variables)?;
             if step.method != Method::Get {
@@ -76,12 +78,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
                 Ok(Tried::End(end)) => return Ok(end),
                 Ok(Tried::Repeat(wait)) if repeats < MAX_REPEATS => {
                     repeats += 1;
-                    let text = "did not finish before the deadline";
-                    (wait, target.failed(step, call, Class::TargetFailed, text))
+                    let error = CallError::NotFinished { at: OperationAt::of(call, step) };
+                    (wait, Failure::retry(Class::TargetFailed, error))
                 }
                 Ok(Tried::Repeat(_)) => {
-                    let text = "did not finish after 200 answers";
-                    return Err(target.failed(step, call, Class::TargetFailed, text));
+                    let error = CallError::Endless { at: OperationAt::of(call, step) };
+                    return Err(Failure::retry(Class::TargetFailed, error));
                 }
                 Err(Failure::Retry { after, reason }) => {
                     let wait = after.unwrap_or_else(|| {
@@ -131,23 +133,24 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         };
         let judged = judge(&step.outcomes, &answer, &context, self.clock.now())
             .map_err(|error| target.unrenderable(step, error))?;
+        let status = answer.status.as_u16();
+        let answered_with = |reason: Explanation| CallError::AnsweredWith {
+            at: OperationAt::of(call, step),
+            status,
+            reason,
+        };
         if let Some(misfit) = target.connector.misfit(step, &answer, judged.result) {
-            let status = answer.status.as_u16();
-            let text =
-                target.sentence(step, call, &format!("was answered HTTP {status}: {misfit}"));
-            return Err(Failure::give_up(Class::TargetRejected, text));
+            let error = answered_with(misfit.explain());
+            return Err(Failure::give_up(Class::TargetRejected, error));
         }
         // The answer of a retried step is not captured: the retry requests the same page.
         if !matches!(judged.result, RuleResult::Retry | RuleResult::Fail) {
             variables.extend(saved);
         }
-        let failure = || {
-            let status = answer.status.as_u16();
-            let reason = match judged.reason {
-                "" => String::new(),
-                reason => format!(": {reason}"),
-            };
-            target.sentence(step, call, &format!("was answered HTTP {status}{reason}"))
+        let error = || match judged.reason {
+            "" => CallError::Answered { at: OperationAt::of(call, step), status },
+            // A connector file has its texts in one language.
+            reason => answered_with(Explanation::quoted(reason)),
         };
         match judged.result {
             RuleResult::Done => Ok(Tried::End(StepEnd::Over(EffectOutcome::Done))),
@@ -156,10 +159,8 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             }
             RuleResult::Next => Ok(Tried::End(StepEnd::Next)),
             RuleResult::Repeat => Ok(Tried::Repeat(judged.after.unwrap_or_default())),
-            RuleResult::Retry => Err(Failure::retry_after(judged.after, judged.class, failure())),
-            RuleResult::Fail | RuleResult::NotFound => {
-                Err(Failure::give_up(judged.class, failure()))
-            }
+            RuleResult::Retry => Err(Failure::retry_after(judged.after, judged.class, error())),
+            RuleResult::Fail | RuleResult::NotFound => Err(Failure::give_up(judged.class, error())),
         }
     }
 }
@@ -168,17 +169,6 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
 enum Tried {
     End(StepEnd),
     Repeat(Duration),
-}
-
-impl<H> HttpTarget<H> {
-    fn sentence(&self, step: &Step, call: &Call<'_>, what: &str) -> String {
-        let (device, step) = (call.device.masked(), step.in_words());
-        format!("`{}` of {device} at target `{}`{step} {what}", call.operation, self.name)
-    }
-
-    fn failed(&self, step: &Step, call: &Call<'_>, class: Class, what: &str) -> Failure {
-        Failure::retry(class, self.sentence(step, call, what))
-    }
 }
 
 /// Returns whether a step's condition holds.

@@ -2,20 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use greenlight_core::explain::Explain;
 use http::header;
+use thiserror::Error;
 
 use super::answer::{Shape, TargetAnswer};
 use super::connector::{AnswerType, Connector, Step};
 use super::outcome::{RuleResult, may_pass};
 
-/// Why an answer is rejected, in words for people.
-pub(super) type Misfit = &'static str;
-
-const WEB_PAGE: Misfit = "the answer is a web page: is this the API's address and port? (返回的是网页，请检查地址和端口是否为 API)";
-const EMPTY: Misfit = "the answer is empty, but its data is needed (返回内容为空)";
-const NOT_JSON: Misfit = "the answer is not JSON";
-const NOT_XML: Misfit = "the answer is not XML";
-const NOT_DATA: Misfit = "the answer is neither JSON nor XML";
+/// Why an answer is rejected.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("answer")]
+pub(super) enum Misfit {
+    #[error("the answer is a web page: is this the API's address and port?")]
+    WebPage,
+    #[error("the answer is empty, but its data is needed")]
+    Empty,
+    #[error("the answer is not JSON")]
+    NotJson,
+    #[error("the answer is not XML")]
+    NotXml,
+    #[error("the answer is neither JSON nor XML")]
+    NotData,
+}
 
 impl Connector {
     /// Returns the mismatch between `answer` and the expected type; `outcome` is the result by the
@@ -32,21 +41,21 @@ impl Connector {
     ) -> Option<Misfit> {
         let is_refusal = matches!(outcome, RuleResult::Retry | RuleResult::Fail);
         if answer.shape == Shape::WebPage && !(is_refusal && may_pass(answer.status)) {
-            return Some(WEB_PAGE);
+            return Some(Misfit::WebPage);
         }
         let gives_a_reason = outcome == RuleResult::Fail && answer.status.is_success();
         if is_refusal && !gives_a_reason {
             return None;
         }
         match (answer.shape, self.expected(step)) {
-            (Shape::Empty, _) => step.reads_answer(answer.status.as_u16()).then_some(EMPTY),
-            (Shape::WebPage, _) => Some(WEB_PAGE),
+            (Shape::Empty, _) => step.reads_answer(answer.status.as_u16()).then_some(Misfit::Empty),
+            (Shape::WebPage, _) => Some(Misfit::WebPage),
             (Shape::Json, None | Some(AnswerType::Json))
             | (Shape::Xml, None | Some(AnswerType::Xml))
             | (_, Some(AnswerType::Text)) => None,
-            (_, Some(AnswerType::Json)) => Some(NOT_JSON),
-            (_, Some(AnswerType::Xml)) => Some(NOT_XML),
-            (_, None) => Some(NOT_DATA),
+            (_, Some(AnswerType::Json)) => Some(Misfit::NotJson),
+            (_, Some(AnswerType::Xml)) => Some(Misfit::NotXml),
+            (_, None) => Some(Misfit::NotData),
         }
     }
 

@@ -165,7 +165,7 @@ async fn g18_a_web_page_is_refused_with_a_question_after_the_address() {
             panic!("HTTP {status} is not given up")
         };
         assert_eq!(reason.class, Class::TargetRejected);
-        assert!(reason.text.contains("is this the API's address and port?"), "{reason}");
+        assert!(reason.cause.text.contains("is this the API's address and port?"), "{reason}");
     }
     for status in [429, 500, 502, 503, 504] {
         let run = add([body(status, page), body(status, page), body(status, page)]).await;
@@ -329,8 +329,8 @@ async fn a_refusal_is_given_up_and_its_reason_names_no_device() {
             panic!("{status} is given up");
         };
         assert_eq!(reason.class, Class::TargetRejected);
-        assert!(reason.text.contains(&format!("HTTP {status}")), "{reason}");
-        assert!(!reason.text.contains("00:00:5e:00:53:01"), "{reason}");
+        assert!(reason.cause.text.contains(&format!("HTTP {status}")), "{reason}");
+        assert!(!reason.cause.text.contains("00:00:5e:00:53:01"), "{reason}");
     }
 }
 

@@ -18,8 +18,10 @@ use sqlx::{AnyPool, Arguments, Connection};
 use tokio::sync::Mutex;
 
 use super::connector::{SqlConnector, SqlOperation, is_file, marks, refuse_file};
+use super::error::{SqlError, ValueError};
 use super::statement::{Marks, Prepared, Statement};
 use crate::connector::{self, ConnectorError};
+use crate::error::NotConfigured;
 use crate::template;
 
 /// Timeout of connecting.
@@ -178,8 +180,8 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
 
     fn target(&self, call: &Call<'_>) -> Result<&DatabaseTarget, Failure> {
         self.targets.get(call.target).ok_or_else(|| {
-            let text = format!("target `{}` is not configured", call.target);
-            Failure::give_up(Class::NotConfigured, text)
+            let error = NotConfigured { target: call.target.to_owned() };
+            Failure::give_up(Class::NotConfigured, error)
         })
     }
 
@@ -235,14 +237,13 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
 
 impl DatabaseTarget {
     fn too_slow(&self) -> Failure {
-        let text = format!("target `{}` did not answer in time", self.name);
-        Failure::retry(Class::TargetTimeout, text)
+        Failure::retry(Class::TargetTimeout, SqlError::Timeout { target: self.name.clone() })
     }
 
     fn operation(&self, call: &Call<'_>) -> Result<&SqlOperation, Failure> {
         self.connector.operations.get(call.operation).ok_or_else(|| {
-            let text = format!("`{}` of target `{}` is not configured", call.operation, self.name);
-            Failure::give_up(Class::NotConfigured, text)
+            let (target, operation) = (self.name.clone(), call.operation.to_owned());
+            Failure::give_up(Class::NotConfigured, SqlError::NotConfigured { target, operation })
         })
     }
 
@@ -299,8 +300,12 @@ impl DatabaseTarget {
             if statement.is_query() {
                 // The last statement: the check of the files ensures it.
                 if query.fetch_optional(&mut *transaction).await.map_err(failed)?.is_none() {
-                    let text = format!("{} found no row", self.sentence(call));
-                    return Err(Failure::give_up(Class::NotFound, text).into());
+                    let error = SqlError::NoRow {
+                        operation: call.operation.to_owned(),
+                        device: call.device.masked(),
+                        target: self.name.clone(),
+                    };
+                    return Err(Failure::give_up(Class::NotFound, error).into());
                 }
                 changed += 1;
             } else {
@@ -338,9 +343,9 @@ impl DatabaseTarget {
         let conflicts: &[&str] = if self.is_sqlite() { &["517"] } else { &["40001", "40P01"] };
         if conflicts.contains(&&*code) {
             // The database works: the circuit breaker must not count this as a failure.
-            let text =
-                format!("target `{}`: conflicts with other transactions ({code})", self.name);
-            let failure = Failure::retry(Class::TargetFailed, text);
+            let (target, code) = (self.name.clone(), code.into_owned());
+            let error = SqlError::Conflict { target, code };
+            let failure = Failure::retry(Class::TargetFailed, error);
             StatementError::Conflict { is_duplicate: false, failure }
         } else if database.is_unique_violation() {
             StatementError::Conflict { is_duplicate: true, failure }
@@ -362,21 +367,21 @@ impl DatabaseTarget {
         names: &[String],
         variables: &Context,
     ) -> Result<Vec<Value>, Failure> {
-        let unusable = |error: String| {
-            let text = format!("target `{}`: {error}", self.name);
-            Failure::give_up(Class::InvalidForm, text)
+        let unusable = |cause: ValueError| {
+            let error = SqlError::Value { target: self.name.clone(), cause };
+            Failure::give_up(Class::InvalidForm, error)
         };
         let value = |name: &String| {
             let template = statement.values.get(name).map_or("{{ mac }}", String::as_str);
             match template::value(template, variables) {
                 Ok(Value::String(text)) if text.contains('\0') => {
-                    Err(unusable(format!("`:{name}` contains a NUL character")))
+                    Err(unusable(ValueError::Nul { name: name.clone() }))
                 }
                 Ok(Value::Array(_) | Value::Object(_)) => {
-                    Err(unusable(format!("`:{name}` is not a single value")))
+                    Err(unusable(ValueError::NotSingle { name: name.clone() }))
                 }
                 Ok(value) => Ok(value),
-                Err(error) => Err(unusable(error.to_string())),
+                Err(error) => Err(unusable(error.into())),
             }
         };
         names.iter().map(value).collect()
@@ -394,9 +399,9 @@ impl DatabaseTarget {
                 Value::String(text) => arguments.add(text),
                 _ => arguments.add(None::<String>),
             };
-            added.map_err(|error| {
-                let text = format!("target `{}`: a value cannot be bound: {error}", self.name);
-                Failure::give_up(Class::InvalidForm, text)
+            added.map_err(|cause| {
+                let (target, cause) = (self.name.clone(), cause.to_string());
+                Failure::give_up(Class::InvalidForm, SqlError::NotBound { target, cause })
             })?;
         }
         Ok(arguments)
@@ -406,25 +411,19 @@ impl DatabaseTarget {
         is_file(&self.url)
     }
 
-    fn sentence(&self, call: &Call<'_>) -> String {
-        format!("`{}` of {} at target `{}`", call.operation, call.device.masked(), self.name)
-    }
-
     /// Classifies an error by its type and its SQLSTATE (or SQLite's result code).
     fn failure(&self, error: &sqlx::Error) -> Failure {
-        let text = |what: &str| format!("target `{}`: {what}", self.name);
+        let target = self.name.clone();
         let Some(database) = error.as_database_error() else {
             return match error {
                 sqlx::Error::Configuration(_) => {
-                    Failure::give_up(Class::NotConfigured, text("its `url` cannot be used"))
+                    Failure::give_up(Class::NotConfigured, SqlError::BadUrl { target })
                 }
-                _ => {
-                    Failure::retry(Class::TargetUnavailable, text("no connection to the database"))
-                }
+                _ => Failure::retry(Class::TargetUnavailable, SqlError::NoConnection { target }),
             };
         };
         let code = database.code().unwrap_or_default();
-        let text = text(&format!("the database answered with the error {code}"));
+        let error = SqlError::Answered { target, code: code.clone().into_owned() };
         let is_hopeless = if self.is_sqlite() {
             // The low byte of an extended result code: a wrong statement, a constraint, a value.
             let code: u32 = code.parse().unwrap_or_default();
@@ -442,15 +441,15 @@ impl DatabaseTarget {
             }
         };
         if code.starts_with("28") && !self.is_sqlite() {
-            Failure::retry(Class::TargetAuthFailed, text)
+            Failure::retry(Class::TargetAuthFailed, error)
         } else if is_hopeless {
-            Failure::give_up(Class::TargetRejected, text)
+            Failure::give_up(Class::TargetRejected, error)
         } else if self.is_sqlite() || matches!(code.get(..2), Some("08" | "53" | "57" | "HY")) {
             // Connection errors, exhausted resources, operator intervention: not caused by this
             // record.
-            Failure::retry(Class::TargetUnavailable, text)
+            Failure::retry(Class::TargetUnavailable, error)
         } else {
-            Failure::retry(Class::TargetFailed, text)
+            Failure::retry(Class::TargetFailed, error)
         }
     }
 }

@@ -4,6 +4,8 @@
 mod connector;
 #[cfg(feature = "act")]
 mod databases;
+#[cfg(feature = "act")]
+mod error;
 mod statement;
 
 pub(crate) use connector::secret_keys;

@@ -1,29 +1,14 @@
 //! The validation errors of `flows.toml`.
 
-use std::fmt;
-
 use thiserror::Error;
 
+use crate::explain::Explain;
+use crate::key_path::KeyPath;
 use crate::renamed::RenamedKey;
 
-/// The keys that lead to a value in `flows.toml`; a flow is identified by its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPath(pub Vec<String>);
-
-impl KeyPath {
-    pub(super) fn of(keys: &[&str]) -> Self {
-        Self(keys.iter().map(|key| (*key).to_owned()).collect())
-    }
-}
-
-impl fmt::Display for KeyPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
-    }
-}
-
 /// A validation error in `flows.toml`.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("flows")]
 pub enum FlowsError {
     /// Not TOML, a key that is unknown or missing, or a value of the wrong type.
     #[error("{problem}")]
@@ -50,14 +35,24 @@ pub enum FlowsError {
         /// The key.
         place: KeyPath,
     },
-    /// A reference to something that does not exist.
-    #[error("flow `{flow}` names the {what} `{name}`, which does not exist; known: {known}")]
-    Unknown {
+    /// A target that does not exist.
+    #[error("flow `{flow}` names the target `{name}`, which does not exist; known: {known}")]
+    UnknownTarget {
         /// The flow.
         flow: String,
-        /// The kind of the reference.
-        what: &'static str,
-        /// Its name.
+        /// The name.
+        name: String,
+        /// The existing names.
+        known: String,
+    },
+    /// A field of devices that does not exist.
+    #[error(
+        "flow `{flow}` names the field of kind `mac` `{name}`, which does not exist; known: {known}"
+    )]
+    UnknownField {
+        /// The flow.
+        flow: String,
+        /// The name.
         name: String,
         /// The existing names.
         known: String,
@@ -98,14 +93,14 @@ pub enum FlowsError {
     Idle(String),
     /// A retry policy that no queue could keep to.
     #[error("`retry`: {0}")]
-    Retry(&'static str),
+    Retry(RetryProblem),
     /// An invalid combination of TLS settings.
     #[error("target `{target}`: `tls`: {problem}")]
     Tls {
         /// The target.
         target: String,
         /// The reason.
-        problem: &'static str,
+        problem: TlsProblem,
     },
     /// A default that a form could not contain.
     #[error("the default of field `{field}` of flow `{flow}`: {problem}")]
@@ -115,7 +110,7 @@ pub enum FlowsError {
         /// The field.
         field: String,
         /// The expected value.
-        problem: &'static str,
+        problem: DefaultProblem,
     },
     /// A field without a place to read from.
     #[error("field `{field}` of flow `{flow}` has an empty `from`")]
@@ -125,4 +120,58 @@ pub enum FlowsError {
         /// The field.
         field: String,
     },
+}
+
+/// A retry policy that no queue could keep to.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("flows_retry")]
+pub enum RetryProblem {
+    /// The first wait is longer than the longest, or nothing.
+    #[error("`initial_interval` is at least 1ms and no longer than `max_interval`")]
+    InitialInterval,
+    /// The longest wait is longer than a queue can hide a message.
+    #[error("`max_interval` is 11h 50min at most: no queue hides a message for longer than 12h")]
+    MaxInterval,
+    /// The budget is shorter than one wait.
+    #[error("`max_elapsed` is no shorter than `initial_interval`")]
+    TooShort,
+    /// The budget is longer than a queue keeps a message.
+    #[error("`max_elapsed` is 13days at most: the queue keeps a message for 14")]
+    TooLong,
+}
+
+/// TLS settings that exclude each other, or cannot be used.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("flows_tls")]
+pub enum TlsProblem {
+    /// Both settings are there.
+    #[error("`pin_sha256` and `insecure` exclude each other")]
+    PinAndInsecure,
+    /// The pin is not a SHA-256.
+    #[error("`pin_sha256` is not 64 hexadecimal digits")]
+    Pin,
+    /// A pin without TLS.
+    #[error("`pin_sha256` needs an https:// `url`")]
+    PlainHttp,
+}
+
+/// A default that a form could not contain.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("flows_default")]
+pub enum DefaultProblem {
+    /// Devices have no default.
+    #[error("a `mac` field cannot have one")]
+    Mac,
+    /// The field has several values.
+    #[error("it must be a list of such values, as the field is `multiple`")]
+    List,
+    /// The field is a number.
+    #[error("it must be a number")]
+    Number,
+    /// The field is a date.
+    #[error("it must be a quoted moment, \"2027-12-31T00:00:00+08:00\"")]
+    Date,
+    /// The field is a text.
+    #[error("it must be a quoted text")]
+    Text,
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Approvals, Environment, FieldRule, Flow, Flows, FlowsError, KeyPath, Kind, Target, Tls,
+    Approvals, DefaultProblem, Environment, FieldRule, Flow, Flows, FlowsError, Kind, Target, Tls,
+    TlsProblem,
 };
+use crate::key_path::KeyPath;
 use crate::renamed::{Rename, find_renamed};
 use crate::retry::RetryPolicy;
 use crate::time::is_moment;
@@ -152,14 +154,13 @@ impl Flow {
         let devices: Vec<&str> = devices.map(|(name, _)| name.as_str()).collect();
         let targets: Vec<&str> = targets.keys().map(String::as_str).collect();
         for action in &self.actions {
-            for (what, name, known) in [
-                ("target", &action.target, &targets),
-                ("field of kind `mac`", &action.for_each, &devices),
-            ] {
-                if !known.contains(&name.as_str()) {
-                    let (name, known) = (name.clone(), known.join(", "));
-                    errors.push(FlowsError::Unknown { flow: flow(), what, name, known });
-                }
+            if !targets.contains(&action.target.as_str()) {
+                let (name, known) = (action.target.clone(), targets.join(", "));
+                errors.push(FlowsError::UnknownTarget { flow: flow(), name, known });
+            }
+            if !devices.contains(&action.for_each.as_str()) {
+                let (name, known) = (action.for_each.clone(), devices.join(", "));
+                errors.push(FlowsError::UnknownField { flow: flow(), name, known });
             }
         }
     }
@@ -185,15 +186,15 @@ impl Flow {
 }
 
 impl Tls {
-    fn problem(&self, url: &str) -> Option<&'static str> {
+    fn problem(&self, url: &str) -> Option<TlsProblem> {
         let pin = self.pin_sha256.as_ref()?;
         let digits = || pin.chars().filter(|c| *c != ':');
         if self.insecure {
-            Some("`pin_sha256` and `insecure` exclude each other")
+            Some(TlsProblem::PinAndInsecure)
         } else if digits().count() != 64 || !digits().all(|digit| digit.is_ascii_hexdigit()) {
-            Some("`pin_sha256` is not 64 hexadecimal digits")
+            Some(TlsProblem::Pin)
         } else if url.starts_with("http:") {
-            Some("`pin_sha256` needs an https:// `url`")
+            Some(TlsProblem::PlainHttp)
         } else {
             None
         }
@@ -208,10 +209,10 @@ impl FieldRule {
     }
 
     /// The error in the default, if there is one: a form must be able to contain it.
-    fn default_problem(&self) -> Option<&'static str> {
+    fn default_problem(&self) -> Option<DefaultProblem> {
         let default = self.default.as_ref()?;
         if self.kind == Kind::Mac {
-            return Some("a `mac` field cannot have one");
+            return Some(DefaultProblem::Mac);
         }
         let fits = |value: &toml::Value| match self.kind {
             Kind::Mac => false,
@@ -225,12 +226,10 @@ impl FieldRule {
         };
         match self.kind {
             _ if is_fit => None,
-            _ if self.multiple => {
-                Some("it must be a list of such values, as the field is `multiple`")
-            }
-            Kind::Number => Some("it must be a number"),
-            Kind::Date => Some("it must be a quoted moment, \"2027-12-31T00:00:00+08:00\""),
-            _ => Some("it must be a quoted text"),
+            _ if self.multiple => Some(DefaultProblem::List),
+            Kind::Number => Some(DefaultProblem::Number),
+            Kind::Date => Some(DefaultProblem::Date),
+            _ => Some(DefaultProblem::Text),
         }
     }
 }

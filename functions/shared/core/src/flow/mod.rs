@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::Decision;
 use crate::retry::RetryPolicy;
 
-pub use error::{FlowsError, KeyPath};
+pub use error::{DefaultProblem, FlowsError, RetryProblem, TlsProblem};
 #[cfg(feature = "schema")]
 pub use file::schema;
 

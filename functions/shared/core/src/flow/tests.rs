@@ -1,4 +1,5 @@
 use super::*;
+use crate::key_path::KeyPath;
 use crate::renamed::RenamedKey;
 
 const TEXT: &str = r#"
@@ -129,6 +130,6 @@ fn parse_key_of_the_first_edition_names_the_new_one() {
         let errors = Flows::parse(&text, &|_| None).unwrap_err();
         let errors: Vec<_> = errors.iter().cloned().collect();
         let path = place.split('.').map(str::to_owned).collect();
-        assert_eq!(errors, [FlowsError::Renamed(RenamedKey { path, new })]);
+        assert_eq!(errors, [FlowsError::Renamed(RenamedKey { path: KeyPath(path), new })]);
     }
 }

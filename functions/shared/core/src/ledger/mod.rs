@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Timestamp;
+use crate::explain::Explain;
 use crate::failure::Reason;
 use crate::mac::Eui48;
 use crate::retry::RetryState;
@@ -212,7 +213,8 @@ pub enum ClaimError {
 }
 
 /// The lease has expired or another worker holds it; the command changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("lease_lost")]
 #[error("the lease on the request is lost")]
 pub struct LeaseLost;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::explain::Explanation;
 use crate::failure::Class;
 
 fn at(millis: i64) -> Timestamp {
@@ -6,7 +7,7 @@ fn at(millis: i64) -> Timestamp {
 }
 
 fn reason() -> Reason {
-    Reason::new(Class::InvalidForm, "no device")
+    Reason::new(Class::InvalidForm, Explanation::quoted("no device"))
 }
 
 fn claim_by(lease_id: &str, until: i64) -> Command {

@@ -19,6 +19,8 @@ use thiserror::Error;
 
 use self::characters::{looks_like, plain};
 
+use crate::explain::Explain;
+
 pub use self::spelling::{Case, Separator, Spelling};
 pub use self::text::{Found, read, says_nothing};
 
@@ -28,12 +30,11 @@ pub struct Eui48([u8; 6]);
 
 /// The reason for which a text is not the address of a device. Never quotes the text, which can be
 /// anything.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("mac")]
 pub enum MacError {
     /// A letter that looks like a digit: reported, not guessed.
-    #[error(
-        "letter {letter} at position {position}: is it the digit {digit}? (第 {position} 位是字母 {letter}，应为数字 {digit}？)"
-    )]
+    #[error("letter {letter} at position {position}: is it the digit {digit}?")]
     LookAlike {
         /// The letter.
         letter: char,
@@ -43,57 +44,47 @@ pub enum MacError {
         position: usize,
     },
     /// A character that no notation of an address has.
-    #[error(
-        "the character at position {position} belongs to no MAC address (第 {position} 位不是 MAC 地址的字符)"
-    )]
+    #[error("the character at position {position} belongs to no MAC address")]
     Stray {
         /// Counted from 1, in the text as typed.
         position: usize,
     },
     /// Too few or too many hexadecimal digits.
-    #[error("{digits} hexadecimal digits instead of 12 (应为 12 位十六进制数字，实为 {digits} 位)")]
+    #[error("{digits} hexadecimal digits instead of 12")]
     Length {
         /// The number of digits.
         digits: usize,
     },
     /// Twelve digits in unusual groups, or with two kinds of separators.
-    #[error("the separators are mixed or misplaced (分隔符混用或位置不对)")]
+    #[error("the separators are mixed or misplaced")]
     Separators,
     /// The I/G bit is set.
-    #[error("a multicast address names no device (组播地址不是设备地址)")]
+    #[error("a multicast address names no device")]
     Multicast,
     /// All bits are set.
-    #[error("the broadcast address names no device (广播地址不是设备地址)")]
+    #[error("the broadcast address names no device")]
     Broadcast,
     /// No bit is set.
-    #[error("the zero address names no device (全零地址不是设备地址)")]
+    #[error("the zero address names no device")]
     Zero,
     /// Twelve decimal digits, in a notation that is also used for other numbers.
     #[error(
-        "12 decimal digits: is it a MAC address or another number? Write it with colons, 00:00:5e:00:53:01 \
-         (12 位纯数字无法判断是 MAC 地址还是其他编号，请用冒号分隔)"
+        "12 decimal digits: is it a MAC address or another number? Write it with colons, 00:00:5e:00:53:01"
     )]
     Decimal,
     /// Twelve digits that are part of a longer name.
     #[error(
-        "12 digits in a longer name: is it a MAC address? Write it with colons, and a blank before it \
-         (与其他字符相连，无法判断是否为 MAC 地址，请用冒号分隔)"
+        "12 digits in a longer name: is it a MAC address? Write it with colons, and a blank before it"
     )]
     Joined,
     /// The label of the address says that it is a Bluetooth address.
-    #[error(
-        "a Bluetooth address, which no wireless network ever sees: use the Wi-Fi address (这是蓝牙地址，请填写无线网卡的 MAC 地址)"
-    )]
+    #[error("a Bluetooth address, which no wireless network ever sees: use the Wi-Fi address")]
     Bluetooth,
     /// The label before several addresses names Bluetooth and another kind, but not which is which.
-    #[error(
-        "it is not clear which address is the Bluetooth one: write each behind its own label (无法判断哪个是蓝牙地址，请分别注明)"
-    )]
+    #[error("it is not clear which address is the Bluetooth one: write each behind its own label")]
     Unclear,
     /// The label of the address says that it is the address of a virtual adapter.
-    #[error(
-        "the address of a virtual adapter: use that of the network card (这是虚拟网卡的地址，请填写物理网卡的 MAC 地址)"
-    )]
+    #[error("the address of a virtual adapter: use that of the network card")]
     Virtual,
 }
 

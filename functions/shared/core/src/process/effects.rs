@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::error::WorkerError;
 use super::{AttemptError, Job, Processor};
 use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
@@ -25,8 +26,8 @@ impl<P: Ports> Processor<P> {
         Ok(match permit {
             Permit::Granted => Ok(()),
             Permit::Denied { until } => {
-                let text = format!("another worker holds the exclusive lock of target `{target}`");
-                Err(Failure::retry_after(Some(until.since(now)), Class::LeaseHeld, text))
+                let error = WorkerError::LockHeld { target: target.to_owned() };
+                Err(Failure::retry_after(Some(until.since(now)), Class::LeaseHeld, error))
             }
         })
     }
@@ -200,6 +201,6 @@ fn health<T>(result: &Result<T, Failure>, is_proven: bool) -> Option<Health> {
 }
 
 fn circuit_open(target: &str, wait: Duration) -> Failure {
-    let text = format!("the circuit of target `{target}` is open: one probe at a time asks it");
-    Failure::retry_after(Some(wait), Class::CircuitOpen, text).at(target)
+    let error = WorkerError::CircuitOpen { target: target.to_owned() };
+    Failure::retry_after(Some(wait), Class::CircuitOpen, error).at(target)
 }

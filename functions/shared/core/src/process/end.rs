@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
+use super::error::WorkerError;
 use super::{AttemptError, Disposition, Job, Message, Processor};
 use crate::audit::AttemptRecord;
 use crate::failure::{Class, Failure, Reason};
@@ -101,7 +102,7 @@ impl<P: Ports> Processor<P> {
         let filing = pin!(self.ledger.file_attempt(request, completion, record, now));
         log_unfiled(match select(filing, pin!(self.clock.sleep(FILE_TIMEOUT))).await {
             Either::Left((filed, _)) => filed,
-            Either::Right(_) => Err(LedgerError("timed out".to_owned())),
+            Either::Right(_) => Err(LedgerError(WorkerError::NoAnswer.into())),
         });
     }
 
@@ -121,16 +122,16 @@ impl<P: Ports> Processor<P> {
         let policy = &self.flows.retry;
         let until_stop = until_hard_stop(message.expires_at, self.clock.now());
         let is_over = if until_stop.is_some_and(|left| left.is_zero()) {
-            Some(format!("given up before the queue deletes the message: {}", reason.text))
+            Some(WorkerError::Expires { cause: reason.cause.clone() })
         // While another worker holds the lease or the lock, nothing was tried.
         } else if policy.is_spent(spent) && reason.class != Class::LeaseHeld {
-            let budget = humantime::format_duration(policy.max_elapsed);
-            Some(format!("given up after {budget}: {}", reason.text))
+            let budget = humantime::format_duration(policy.max_elapsed).to_string();
+            Some(WorkerError::BudgetSpent { budget, cause: reason.cause.clone() })
         } else {
             None
         };
-        if let Some(text) = is_over {
-            let given_up = Reason::new(reason.class, text);
+        if let Some(error) = is_over {
+            let given_up = Reason::new(reason.class, error);
             return End::GiveUp { reason: Reason { target: reason.target, ..given_up } };
         }
         let after = self.wait(message, asked, reason.class);
@@ -175,8 +176,8 @@ impl<P: Ports> Processor<P> {
         match self.dead_letters.send_dead_letter(&letter).await {
             Ok(()) => Disposition::DeadLettered(reason),
             Err(QueueError(error)) => {
-                let text = format!("{reason}; the dead-letter queue did not accept it: {error}");
-                let reason = Reason::new(Class::DeadLetterQueueUnavailable, text);
+                let error = WorkerError::NoDeadLetterQueue { cause: reason.cause, error };
+                let reason = Reason::new(Class::DeadLetterQueueUnavailable, error);
                 let until_stop = until_hard_stop(message.expires_at, self.clock.now());
                 let left = until_stop.unwrap_or(self.flows.retry.max_elapsed);
                 let least = RetryPolicy::least(message.receive_count, left);

@@ -10,6 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
 use super::effects::Circuits;
+use super::error::WorkerError;
 use super::{AttemptError, Effects, Job, Plan, PlannedEffect, Processor};
 use crate::failure::{Class, Failure, Reason};
 use crate::ledger::{Effect, EffectKey};
@@ -103,8 +104,7 @@ impl<P: Ports> Processor<P> {
     ) -> (Call<'a>, Result<Result<Effect, Failure>, AttemptError>) {
         let performed = AssertUnwindSafe(self.perform(&call, job, circuits, is_proven));
         let performed = performed.catch_unwind().await;
-        let panicked = "the worker panicked: the log shows where";
-        let panicked = |_| Ok(Err(Failure::retry(Class::InternalError, panicked)));
+        let panicked = |_| Ok(Err(Failure::retry(Class::InternalError, WorkerError::Panicked)));
         (call, performed.unwrap_or_else(panicked))
     }
 }
@@ -234,15 +234,13 @@ impl Progress {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let text = "the worker's time ran out before everything was started";
         // After progress the rest is retried at once; without any, the real failures are reported.
         if self.is_out_of_time && self.has_effects {
-            return Err(
-                Failure::retry_after(Some(Duration::ZERO), Class::DeadlineExceeded, text).into()
-            );
+            let (after, error) = (Some(Duration::ZERO), WorkerError::OutOfTime);
+            return Err(Failure::retry_after(after, Class::DeadlineExceeded, error).into());
         }
         if self.is_out_of_time && self.retries.is_empty() {
-            return Err(Failure::retry(Class::DeadlineExceeded, text).into());
+            return Err(Failure::retry(Class::DeadlineExceeded, WorkerError::OutOfTime).into());
         }
         // The first reason gives its class to all, and only reasons of its rank determine the wait:
         // the open time of one target's circuit does not apply to another target.

@@ -2,6 +2,7 @@
 
 mod effects;
 mod end;
+mod error;
 mod execute;
 mod plan;
 
@@ -16,6 +17,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use self::end::End;
+use self::error::WorkerError;
 use self::execute::AttemptResult;
 pub use self::plan::{Plan, PlannedEffect, plan};
 use crate::audit::AttemptRecord;
@@ -93,11 +95,9 @@ pub async fn process<P: Ports>(message: &Message<'_>, processor: &Processor<P>) 
     // that the other messages of the batch are processed.
     handled.await.unwrap_or_else(|_| Disposition::RetryAfter {
         after: processor.flows.retry.max_interval,
-        reason: Reason::new(Class::InternalError, PANICKED),
+        reason: Reason::new(Class::InternalError, WorkerError::Panicked),
     })
 }
-
-const PANICKED: &str = "the worker panicked: the log shows where";
 
 type Effects = BTreeMap<EffectKey, Effect>;
 
@@ -191,12 +191,12 @@ impl<P: Ports> Processor<P> {
     async fn isolated_attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
         let attempt = pin!(AssertUnwindSafe(self.attempt(message)).catch_unwind());
         let limit = pin!(self.clock.sleep(message.budget.abort_after.since(self.clock.now())));
-        let text = match select(attempt, limit).await {
+        let error = match select(attempt, limit).await {
             Either::Left((Ok(result), _)) => return result,
-            Either::Left((Err(_), _)) => PANICKED,
-            Either::Right(_) => "the attempt did not end in its time",
+            Either::Left((Err(_), _)) => WorkerError::Panicked,
+            Either::Right(_) => WorkerError::Hung,
         };
-        Err(Failure::retry(Class::InternalError, text).into())
+        Err(Failure::retry(Class::InternalError, error).into())
     }
 
     async fn attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
@@ -230,11 +230,12 @@ impl<P: Ports> Processor<P> {
     fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
         self.flows.find(&request.source, &request.definition_id, request.decision).ok_or_else(
             || {
-                let text = format!(
-                    "no flow is configured for the approval {} of {} when it is {}",
-                    request.definition_id, request.source, request.decision
-                );
-                Failure::give_up(Class::NotConfigured, text)
+                let error = WorkerError::NoFlow {
+                    definition: request.definition_id.clone(),
+                    source_name: request.source.clone(),
+                    decision: request.decision,
+                };
+                Failure::give_up(Class::NotConfigured, error)
             },
         )
     }
@@ -253,8 +254,8 @@ impl<P: Ports> Processor<P> {
                 Ok(None)
             }
             Err(ClaimError::Held { until }) => {
-                let text = "another worker holds the lease of the request";
-                Err(Failure::retry_after(Some(until.since(now)), Class::LeaseHeld, text).into())
+                let (after, error) = (until.since(now), WorkerError::LeaseHeld);
+                Err(Failure::retry_after(Some(after), Class::LeaseHeld, error).into())
             }
         }
     }
@@ -273,8 +274,7 @@ impl<P: Ports> Processor<P> {
         if job.claimed.attempt > last_ended.saturating_add(1)
             && self.flows.retry.is_spent(job.spent)
         {
-            let text = "several attempts in a row ended without a result: the log has the reason";
-            return Err(Failure::retry(Class::InternalError, text).into());
+            return Err(Failure::retry(Class::InternalError, WorkerError::NoResult).into());
         }
         let circuits = self.peek(flow).await?;
         let instance = self.source.read_instance(&request.instance_id).await?;
@@ -296,26 +296,21 @@ impl<P: Ports> Processor<P> {
 /// Refuses a request unless the source confirms its decision now.
 fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
     if instance.definition_id != request.definition_id {
-        let text = "the instance belongs to another approval than the message says";
-        return Err(Failure::give_up(Class::NotApproved, text));
+        return Err(Failure::give_up(Class::NotApproved, WorkerError::OtherApproval));
     }
     if instance.instance_id != request.instance_id {
-        let text = "the source answered with another instance than the one asked for";
-        return Err(Failure::give_up(Class::NotApproved, text));
+        return Err(Failure::give_up(Class::NotApproved, WorkerError::OtherInstance));
     }
     if instance.status.confirms(request.decision) {
         return Ok(());
     }
-    let text = format!(
-        "the source reports the instance as {}, not {}",
-        instance.status.as_str(),
-        request.decision
-    );
+    let (status, decision) = (instance.status, request.decision);
+    let error = WorkerError::NotConfirmed { status, decision };
     // The source's reads can lag behind its events.
     if instance.status == Status::Pending {
-        return Err(Failure::retry(Class::NotApproved, text));
+        return Err(Failure::retry(Class::NotApproved, error));
     }
-    Err(Failure::give_up(Class::NotApproved, text))
+    Err(Failure::give_up(Class::NotApproved, error))
 }
 
 impl Disposition {
@@ -328,14 +323,14 @@ impl Disposition {
                 outcome = "dead_lettered",
                 receive_count,
                 class = reason.class.as_str(),
-                reason = reason.text,
+                reason = reason.cause.text,
                 "request sent to the dead-letter queue"
             ),
             Self::RetryAfter { after, reason } => tracing::warn!(
                 outcome = "retry",
                 receive_count,
                 class = reason.class.as_str(),
-                reason = reason.text,
+                reason = reason.cause.text,
                 after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
                 "request will be tried again"
             ),

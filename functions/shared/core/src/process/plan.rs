@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 
+use super::error::WorkerError;
 use crate::extract::{Extracted, Problem, extract};
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow};
@@ -88,12 +89,8 @@ fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
     if total <= MAX_BYTES_OF_EFFECTS {
         return Ok(());
     }
-    let text = format!(
-        "the form leads to {} effects, more than the ledger can keep of one request: hand in several forms \
-         (设备或操作过多，请分成多个审批提交)",
-        planned.len()
-    );
-    Err(Failure::give_up(Class::InvalidForm, text))
+    let error = WorkerError::TooManyEffects { effects: planned.len() };
+    Err(Failure::give_up(Class::InvalidForm, error))
 }
 
 /// An action whose conditions hold, or cannot be evaluated.

@@ -88,6 +88,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::explain::Explanation;
 
     #[derive(Clone, Debug, Default)]
     struct TestClock(Arc<AtomicI64>);
@@ -117,7 +118,7 @@ mod tests {
         async fn fetch(&self) -> Result<String, SecretError> {
             let number = self.reads.fetch_add(1, Ordering::SeqCst);
             if *self.is_away.lock().unwrap() {
-                return Err(SecretError::Unavailable("away".to_owned()));
+                return Err(SecretError::Unavailable(Explanation::quoted("away")));
             }
             Ok(format!(
                 r#"{{"feishu":{{"app_id":"a","app_secret":"s","encrypt_key":"{number}","verification_token":"t"}}}}"#

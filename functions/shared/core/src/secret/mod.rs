@@ -9,6 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::explain::{Explain, Explanation};
+
 pub use cache::CachedSecret;
 pub use fixed::FixedSecret;
 
@@ -42,22 +44,23 @@ pub struct FeishuSecret {
 }
 
 /// The secret could not be read.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Error, Explain)]
+#[explain("secret")]
 pub enum SecretError {
     /// It is not set yet.
     #[error("the secret is not set, run `greenlight secrets set`: {0}")]
     Absent(String),
     /// The secret store did not return it.
     #[error("the secret could not be read: {0}")]
-    Unavailable(String),
+    Unavailable(Explanation),
     /// Other users of the machine may read it. Names the command that corrects it.
     #[error("the secret is not used: {0}")]
-    NotPrivate(String),
+    NotPrivate(Explanation),
     /// Not the documented JSON. Names the place, never the content.
     #[error("the secret is not the documented JSON: {problem} at line {line} column {column}")]
     Malformed {
         /// The missing field, or the wrong type.
-        problem: String,
+        problem: SecretProblem,
         /// Counted from 1.
         line: usize,
         /// Counted from 1.
@@ -100,13 +103,31 @@ impl Secret {
     }
 }
 
+/// The reason for which a document is not the documented JSON. Never quotes a value.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("secret_document")]
+pub enum SecretProblem {
+    /// A field is missing.
+    #[error("missing field `{field}`")]
+    Missing {
+        /// The field.
+        field: String,
+    },
+    /// A value has the wrong type.
+    #[error("a value of the wrong type")]
+    Type,
+    /// It is not JSON.
+    #[error("a syntax error")]
+    Syntax,
+}
+
 /// Keeps the name of a missing field only: for a wrong type, serde quotes the value.
-fn problem_without_values(error: &serde_json::Error) -> String {
+fn problem_without_values(error: &serde_json::Error) -> SecretProblem {
     let text = error.to_string();
     match text.split_once('`').and_then(|(before, rest)| Some((before, rest.split_once('`')?.0))) {
-        Some(("missing field ", field)) => format!("missing field `{field}`"),
-        _ if error.is_data() => "a value of the wrong type".to_owned(),
-        _ => "a syntax error".to_owned(),
+        Some(("missing field ", field)) => SecretProblem::Missing { field: field.to_owned() },
+        _ if error.is_data() => SecretProblem::Type,
+        _ => SecretProblem::Syntax,
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenlight_core::explain::Explanation;
 use greenlight_core::form::Form;
 use greenlight_core::{Class, Disposition, Failure, Reason};
 use greenlight_testkit::request::request;
@@ -31,10 +32,10 @@ type Call = fn() -> Result<(), Failure>;
 /// first devices can concern the whole target: they open its circuit, and each time it closes the
 /// next device is tried.
 const SUBJECT_FAILURES: [(Call, u8, usize); 5] = [
-    (|| Err(Failure::retry(Class::TargetFailed, "HTTP 500")), 10, 1),
-    (|| Err(Failure::retry(Class::TargetTimeout, "HTTP 504")), 10, 20),
-    (|| Err(Failure::give_up(Class::TargetRejected, "HTTP 422")), 10, 1),
-    (|| Err(Failure::give_up(Class::NotFound, "HTTP 404")), 10, 1),
+    (|| Err(Failure::retry(Class::TargetFailed, Explanation::quoted("HTTP 500"))), 10, 1),
+    (|| Err(Failure::retry(Class::TargetTimeout, Explanation::quoted("HTTP 504"))), 10, 20),
+    (|| Err(Failure::give_up(Class::TargetRejected, Explanation::quoted("HTTP 422"))), 10, 1),
+    (|| Err(Failure::give_up(Class::NotFound, Explanation::quoted("HTTP 404"))), 10, 1),
     (|| panic!("a defect"), 4, 1),
 ];
 
@@ -84,7 +85,7 @@ async fn g17_devices_that_use_up_the_time_of_an_attempt_go_last_in_the_next() {
             let fails = failing.clone();
             let world = World::new(form(1..=count)).behaves(move |call, _| {
                 if fails.contains(&call.device.octets()[5]) {
-                    Err(Failure::retry(Class::TargetFailed, "HTTP 500"))
+                    Err(Failure::retry(Class::TargetFailed, Explanation::quoted("HTTP 500")))
                 } else {
                     Ok(())
                 }
@@ -101,8 +102,8 @@ async fn g17_devices_that_use_up_the_time_of_an_attempt_go_last_in_the_next() {
 #[tokio::test]
 async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
     let world = World::new(form([1, 2, 3])).behaves(|call, _| match call.device.octets()[5] {
-        1 => Err(Failure::retry(Class::TargetFailed, "HTTP 500")),
-        2 => Err(Failure::give_up(Class::TargetRejected, "HTTP 422")),
+        1 => Err(Failure::retry(Class::TargetFailed, Explanation::quoted("HTTP 500"))),
+        2 => Err(Failure::give_up(Class::TargetRejected, Explanation::quoted("HTTP 422"))),
         _ => Ok(()),
     });
     let mut run = Run::new(World { call_takes: Duration::from_mins(1), ..world }, ADD);
@@ -118,7 +119,7 @@ async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
 async fn a_target_that_cannot_be_used_as_a_whole_is_asked_once_per_attempt() {
     for class in TARGET_FAILURES {
         let world = World::new(form(1..=10)).behaves(move |_, number| match number {
-            1..=2 => Err(Failure::retry(class, "away")),
+            1..=2 => Err(Failure::retry(class, Explanation::quoted("away"))),
             _ => Ok(()),
         });
         let mut run = Run::new(world, ADD);
@@ -135,7 +136,7 @@ async fn g16_actions_of_a_device_keep_their_order_whatever_fails_and_when() {
     let mut runs = 0_u32;
     let mut failures: Vec<Box<dyn Fn() -> Failure + Send + Sync>> = Vec::new();
     for class in TARGET_FAILURES.into_iter().chain([Class::TargetFailed, Class::TargetTimeout]) {
-        failures.push(Box::new(move || Failure::retry(class, "not now")));
+        failures.push(Box::new(move || Failure::retry(class, Explanation::quoted("not now"))));
     }
     for failure in failures {
         let failure = Arc::new(failure);
@@ -180,7 +181,7 @@ async fn g16_targets_are_independent_of_each_other() {
     let actions = format!(r#"{ADD}, {{ target = "wlc", operation = "add", for_each = "mac" }}"#);
     for class in [Class::TargetUnavailable, Class::TargetFailed, Class::TargetTimeout] {
         let world = World::new(form(1..=5)).behaves(move |call, _| match call.target {
-            "nac" => Err(Failure::retry(class, "not now")),
+            "nac" => Err(Failure::retry(class, Explanation::quoted("not now"))),
             _ => Ok(()),
         });
         let mut run = Run::new(world, &actions);
@@ -296,8 +297,8 @@ async fn g16_actions_behind_one_that_cannot_be_performed_wait_for_it() {
 
 #[tokio::test]
 async fn g27_a_second_message_has_no_budget_of_its_own_and_a_redrive_has() {
-    let world =
-        World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
+    let world = World::new(form([1]))
+        .behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, Explanation::quoted("away"))));
     let mut run = Run::new(world, ADD);
     let (_, end) = run.play(1_000).await;
     assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
@@ -311,8 +312,8 @@ async fn g27_a_second_message_has_no_budget_of_its_own_and_a_redrive_has() {
 
 #[tokio::test]
 async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
-    let world =
-        World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
+    let world = World::new(form([1]))
+        .behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, Explanation::quoted("away"))));
     let mut run = Run::new(world, ADD);
     let _ = run.play(3).await;
     run.world.advance(Duration::from_hours(64));
@@ -324,8 +325,8 @@ async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
 
 #[tokio::test]
 async fn g27_a_message_is_given_up_before_the_queue_deletes_it() {
-    let world =
-        World::new(form([1])).behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, "away")));
+    let world = World::new(form([1]))
+        .behaves(|_, _| Err(Failure::retry(Class::TargetUnavailable, Explanation::quoted("away"))));
     let mut run = Run::new(world, ADD);
     run.expires_at = Some(START.plus(Duration::from_hours(13)));
     assert!(matches!(run.attempt().await, Disposition::RetryAfter { .. }));
@@ -342,10 +343,16 @@ async fn a_wait_that_one_target_asks_for_is_not_borrowed_for_another() {
     let actions = format!(r#"{ADD}, {{ target = "wlc", operation = "add", for_each = "mac" }}"#);
     let two_days = Duration::from_hours(48);
     let world = World::new(form([1])).behaves(move |call, _| match call.target {
-        "nac" => {
-            Err(Failure::retry_after(Some(Duration::from_secs(30)), Class::CircuitOpen, "open"))
-        }
-        _ => Err(Failure::retry_after(Some(two_days), Class::TargetUnavailable, "HTTP 429")),
+        "nac" => Err(Failure::retry_after(
+            Some(Duration::from_secs(30)),
+            Class::CircuitOpen,
+            Explanation::quoted("open"),
+        )),
+        _ => Err(Failure::retry_after(
+            Some(two_days),
+            Class::TargetUnavailable,
+            Explanation::quoted("HTTP 429"),
+        )),
     });
     let mut run = Run::new(world, &actions);
     let Disposition::RetryAfter { after, reason } = run.attempt().await else {
@@ -355,7 +362,11 @@ async fn a_wait_that_one_target_asks_for_is_not_borrowed_for_another() {
     assert!(after <= Duration::from_mins(15), "{after:?}");
     for endless in [two_days, Duration::MAX] {
         let world = World::new(form([1])).behaves(move |_, _| {
-            Err(Failure::retry_after(Some(endless), Class::CircuitOpen, "open"))
+            Err(Failure::retry_after(
+                Some(endless),
+                Class::CircuitOpen,
+                Explanation::quoted("open"),
+            ))
         });
         let Disposition::RetryAfter { after, .. } = Run::new(world, ADD).attempt().await else {
             panic!("it is retried")
@@ -366,8 +377,9 @@ async fn a_wait_that_one_target_asks_for_is_not_borrowed_for_another() {
 
 #[tokio::test]
 async fn a_panic_outside_of_the_attempt_costs_only_its_message_a_wait() {
-    let world = World::new(form([1]))
-        .behaves(|_, _| Err(Failure::give_up(Class::TargetRejected, "HTTP 422")));
+    let world = World::new(form([1])).behaves(|_, _| {
+        Err(Failure::give_up(Class::TargetRejected, Explanation::quoted("HTTP 422")))
+    });
     let mut run = Run::new(World { dead_letter_queue_panics: true, ..world }, ADD);
     let end = run.attempt().await;
     assert!(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use greenlight_core::explain::Explanation;
 use greenlight_core::{Class, Disposition, Failure};
 
 use crate::world::{Run, World, form};
@@ -30,8 +31,10 @@ async fn end_of(calls: &'static [Call]) -> End {
         let device = usize::from(call.device.octets()[5]);
         match calls[device - 1] {
             Call::Done => Ok(()),
-            Call::Retry(class) => Err(Failure::retry(class, "for the test")),
-            Call::GiveUp(class) => Err(Failure::give_up(class, "for the test")),
+            Call::Retry(class) => Err(Failure::retry(class, Explanation::quoted("for the test"))),
+            Call::GiveUp(class) => {
+                Err(Failure::give_up(class, Explanation::quoted("for the test")))
+            }
         }
     });
     match Run::new(world, NAC).attempt().await {

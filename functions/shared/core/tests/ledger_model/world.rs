@@ -1,5 +1,6 @@
 //! A world of workers around one record, and every step that it can take.
 
+use greenlight_core::explain::Explanation;
 use greenlight_core::ledger::{
     Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, Record,
     State,
@@ -148,7 +149,8 @@ impl World {
 
     fn complete(&self, worker: usize, moment: &mut Moment, attempt: &Attempt) {
         let completion = if self.is_bad {
-            let reason = Reason::new(Class::InvalidForm, "a device is mistyped");
+            let reason =
+                Reason::new(Class::InvalidForm, Explanation::quoted("a device is mistyped"));
             Completion::Failed { reason, retry: RetryState::default() }
         } else {
             Completion::Done

@@ -6,7 +6,7 @@ use http::Method;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::client::{ApiError, FeishuClient};
+use super::client::{AnswerPart, ApiError, FeishuClient};
 
 /// Already subscribed: counts as a success.
 const SUBSCRIBED_ALREADY: i64 = 1_390_007;
@@ -100,9 +100,8 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
     pub async fn definition(&self, approval_code: &str) -> Result<Definition, Failure> {
         let path = format!("/open-apis/approval/v4/approvals/{approval_code}");
         let DefinitionAnswer { data } = self.get(&path).await?;
-        let widgets: Vec<RawWidget> = serde_json::from_str(&data.form).map_err(|_| {
-            ApiError::Shape { part: "the form is not a list of widgets" }.into_failure()
-        })?;
+        let widgets: Vec<RawWidget> = serde_json::from_str(&data.form)
+            .map_err(|_| ApiError::Shape { part: AnswerPart::Widgets }.into_failure())?;
         Ok(Definition {
             name: data.approval_name,
             is_active: data.status == "ACTIVE",

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use greenlight_core::explain::Explain;
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Clock, Http, HttpError, ReadInstance, ReadSecret};
 use greenlight_core::retry::MAX_ASKED_WAIT;
@@ -50,16 +51,39 @@ struct Token {
 }
 
 /// An error response of the OpenAPI.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("feishu")]
 pub(super) enum ApiError {
     #[error("{0}")]
     Http(#[from] HttpError),
     #[error("Feishu answered HTTP {status} with an unexpected body")]
     NotJson { status: u16 },
     #[error("Feishu's answer does not have the documented shape: {part}")]
-    Shape { part: &'static str },
+    Shape { part: AnswerPart },
     #[error("Feishu answered code {code} (HTTP {status}, log id {log_id})")]
     Code { code: i64, status: u16, log_id: String, reset: Option<Duration> },
+}
+
+/// The part of an answer that is not as documented.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("feishu_answer")]
+pub(super) enum AnswerPart {
+    #[error("the form is not a list of widgets")]
+    Widgets,
+    #[error("the token or the base URL")]
+    Address,
+    #[error("a field is missing")]
+    Fields,
+    #[error("it is not an answer to \"obtain a single approval instance\"")]
+    Instance,
+}
+
+/// A failed login to the OpenAPI.
+#[derive(Debug, Error, Explain)]
+#[explain("feishu_login")]
+#[error("login to Feishu failed: {cause}")]
+struct LoginFailed {
+    cause: ApiError,
 }
 
 impl ApiError {
@@ -119,7 +143,7 @@ struct InstanceData {
 impl InstanceData {
     fn into_instance(self) -> Result<Instance, ApiError> {
         let form = super::form::parse(&self.form)
-            .map_err(|_| ApiError::Shape { part: "the form is not a list of widgets" })?;
+            .map_err(|_| ApiError::Shape { part: AnswerPart::Widgets })?;
         Ok(Instance {
             status: self.status(),
             definition_id: self.approval_code,
@@ -162,10 +186,8 @@ pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
         Answer(InstanceAnswer),
         Data(InstanceData),
     }
-    let kept = serde_json::from_str(json).map_err(|_| {
-        let part = "it is not an answer to \"obtain a single approval instance\"";
-        ApiError::Shape { part }.into_failure()
-    })?;
+    let kept = serde_json::from_str(json)
+        .map_err(|_| ApiError::Shape { part: AnswerPart::Instance }.into_failure())?;
     let (Kept::Answer(InstanceAnswer { data }) | Kept::Data(data)) = kept;
     data.into_instance().map_err(ApiError::into_failure)
 }
@@ -221,7 +243,7 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         };
         // A failed login is not caused by the request: retry until the secret is corrected.
         let answer = answer.map_err(|error| {
-            Failure::retry(Class::SourceUnavailable, format!("login to Feishu failed: {error}"))
+            Failure::retry(Class::SourceUnavailable, LoginFailed { cause: error })
         })?;
         let lifetime = Duration::from_secs(answer.expire);
         let value = SecretString::from(answer.tenant_access_token);
@@ -273,9 +295,8 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
             let value = format!("Bearer {}", token.expose_secret());
             request = request.header(header::AUTHORIZATION, value);
         }
-        let request = request
-            .body(body)
-            .map_err(|_| ApiError::Shape { part: "the token or the base URL" })?;
+        let request =
+            request.body(body).map_err(|_| ApiError::Shape { part: AnswerPart::Address })?;
         read(&self.http.send(request).await?)
     }
 }
@@ -301,7 +322,7 @@ fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiE
         });
     }
     serde_json::from_slice(response.body())
-        .map_err(|_| ApiError::Shape { part: "a field is missing" })
+        .map_err(|_| ApiError::Shape { part: AnswerPart::Fields })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

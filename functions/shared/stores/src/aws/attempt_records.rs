@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures_util::future::try_join_all;
 use greenlight_core::audit::{AttemptRecord, Change, Subject};
+use greenlight_core::explain::Explanation;
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
 use super::dynamodb::{DynamoLedger, is_refused};
+use super::error::TableError;
 use super::item::{GRANTS, GSI_PK, GSI_SK, VERSION, expiry, new_item, number, text};
 use super::{describe, pause_before};
 
@@ -70,7 +72,10 @@ impl DynamoLedger {
             put.map(|put| WriteRequest::builder().put_request(put).build())
         };
         let writes = subjects.iter().map(put).collect::<Result<Vec<_>, _>>();
-        self.write_batch(writes.map_err(|error| LedgerError(error.to_string()))?).await
+        self.write_batch(
+            writes.map_err(|error| LedgerError(Explanation::quoted(error.to_string())))?,
+        )
+        .await
     }
 
     /// Writes up to [`BATCH`] items; repeats the unprocessed ones.
@@ -88,7 +93,7 @@ impl DynamoLedger {
                 return Ok(());
             }
         }
-        Err(LedgerError("DynamoDB throttles the writes".to_owned()))
+        Err(LedgerError(TableError::WritesThrottled.into()))
     }
 
     /// Grants or revokes. A grant keeps the time of its first approval; only a later effect renews

@@ -2,10 +2,12 @@
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use greenlight_core::breaker::Breaker;
+use greenlight_core::explain::Explanation;
 use greenlight_core::ports::{KeepBreakers, LedgerError};
 
 use super::describe;
 use super::dynamodb::DynamoLedger;
+use super::error::TableError;
 use super::item::{BREAKERS, GSI_PK, GSI_SK, check_version, new_item, number, text, unreadable};
 
 /// The most attempts of a change when other workers change the item concurrently.
@@ -44,8 +46,8 @@ impl DynamoLedger {
         breaker: &Breaker,
         revision: i64,
     ) -> Result<bool, LedgerError> {
-        let json =
-            serde_json::to_string(breaker).map_err(|error| LedgerError(error.to_string()))?;
+        let json = serde_json::to_string(breaker)
+            .map_err(|error| LedgerError(Explanation::quoted(error.to_string())))?;
         let item = new_item(
             &breaker_pk(target),
             [
@@ -98,8 +100,6 @@ impl KeepBreakers for DynamoLedger {
                 return Ok((breaker, answer));
             }
         }
-        Err(LedgerError(
-            "too many workers change the circuit breaker at the same moment".to_owned(),
-        ))
+        Err(LedgerError(TableError::BreakerContended.into()))
     }
 }

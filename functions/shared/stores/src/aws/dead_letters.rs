@@ -12,11 +12,13 @@ use aws_sdk_sqs::types::{
     QueueAttributeName,
 };
 use greenlight_core::audit::{Elsewhere, LastFailure, StoredDeadLetter};
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::operator::{
     AuditReader, DeadLetterQueue, HeldDeadLetter, HeldDeadLetters, StoreFuture,
 };
 use greenlight_core::ports::QueueError;
 use greenlight_core::{Request, Timestamp};
+use thiserror::Error;
 
 use super::dynamodb::DynamoLedger;
 use super::{describe, is_denied};
@@ -212,8 +214,8 @@ impl SqsDeadLetters {
             // The handle of a dead letter that was redriven or deleted meanwhile is invalid.
             let failed = answer.failed().iter().find(|failed| !failed.sender_fault());
             if let Some(failed) = failed {
-                let text = format!("a dead letter's visibility was not changed: {}", failed.code());
-                return Err(QueueError(text));
+                let error = VisibilityNotChanged { code: failed.code().to_owned() };
+                return Err(QueueError(error.into()));
             }
         }
         Ok(())
@@ -246,13 +248,21 @@ impl SqsDeadLetters {
         let request = Request::parse(&letter.body);
         let (None, Ok(request)) = (&letter.last_failure, request) else { return Ok(()) };
         let history = self.ledger.read_request(&request.key()).await;
-        if let Some(history) = history.map_err(|error| QueueError(error.to_string()))? {
+        if let Some(history) = history.map_err(|error| QueueError(error.explain()))? {
             letter.last_failure = history.last_failure;
             letter.receive_count = Some(history.attempt);
             letter.first_received = history.first_claimed_at;
         }
         Ok(())
     }
+}
+
+/// SQS did not change the visibility of a dead letter.
+#[derive(Debug, Error, Explain)]
+#[explain("visibility_not_changed")]
+#[error("a dead letter's visibility was not changed: {code}")]
+struct VisibilityNotChanged {
+    code: String,
 }
 
 impl DeadLetterQueue for SqsDeadLetters {
@@ -312,7 +322,10 @@ fn read(message: Message) -> (i64, HeldDeadLetter) {
         id: message.message_id.unwrap_or_default(),
         last_failure: text("class").zip(moment("failed_at")).map(|(class, at)| LastFailure {
             class,
-            reason: text("reason").unwrap_or_default(),
+            cause: Explanation::stored(
+                text("reason").unwrap_or_default(),
+                text("cause").as_deref(),
+            ),
             target: text("target"),
             at,
         }),

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use greenlight_core::audit::{AttemptRecord, Subject, day};
+use greenlight_core::explain::Explanation;
 #[cfg(feature = "operator")]
 use greenlight_core::ledger::ResetError;
 use greenlight_core::ledger::{
@@ -216,16 +217,19 @@ impl Complete for DynamoLedger {
             sets.extend([
                 "failure_class = :class",
                 "failure_reason = :reason",
+                "failure_cause = :cause",
                 "failure_target = :target",
                 "failed_at = :now",
                 "retry = :retry",
             ]);
             let target = reason.target.as_deref().unwrap_or_default();
             let retry = serde_json::to_string(retry);
-            let retry = retry.map_err(|error| LedgerError(error.to_string()))?;
+            let retry =
+                retry.map_err(|error| LedgerError(Explanation::quoted(error.to_string())))?;
             update = update
                 .expression_attribute_values(":class", text(reason.class.as_str()))
-                .expression_attribute_values(":reason", text(&reason.text))
+                .expression_attribute_values(":reason", text(&reason.cause.text))
+                .expression_attribute_values(":cause", text(&reason.cause.data()))
                 .expression_attribute_values(":target", text(target))
                 .expression_attribute_values(":retry", text(&retry));
         }

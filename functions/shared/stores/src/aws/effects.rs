@@ -11,6 +11,8 @@ use greenlight_core::ledger::{Effect, EffectKey, LeaseId, LeaseLost};
 use greenlight_core::ports::LedgerError;
 use tokio::sync::oneshot;
 
+use super::error::TableError;
+
 /// The most effects in one update: DynamoDB allows update expressions of 4 KB, and an effect takes
 /// up to 70 bytes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
@@ -76,7 +78,7 @@ impl EffectsOfAMoment {
             }
         };
         if is_written_for {
-            let gone = || LedgerError("the writer of its batch was cancelled".to_owned());
+            let gone = || LedgerError(TableError::WriterCancelled.into());
             return receiver.await.unwrap_or_else(|_| Err(gone()));
         }
         let writing = Writing { effects: self, of, is_over: false };

@@ -9,10 +9,12 @@ use greenlight_core::audit::{
     day, waiting_at,
 };
 use greenlight_core::breaker::Breaker;
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ledger::{Lease, LeaseId, State};
 use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{RequestKey, Timestamp};
+use thiserror::Error;
 
 use super::dynamodb::{DynamoLedger, attempt, effects, retry};
 use super::item::{
@@ -158,6 +160,12 @@ impl GrantStore for DynamoLedger {
     }
 }
 
+/// DynamoDB returned fewer items than were asked for, again and again.
+#[derive(Debug, Error, Explain)]
+#[explain("reads_throttled")]
+#[error("DynamoDB throttles the reads")]
+struct ReadsThrottled;
+
 impl DynamoLedger {
     /// Stores a dead letter that an operator discards, with the reason.
     pub(super) async fn keep_discarded(
@@ -166,7 +174,7 @@ impl DynamoLedger {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let failure = letter.last_failure.as_ref().map_or("", |last_failure| &last_failure.reason);
+        let cause = letter.last_failure.as_ref().map(|last_failure| &last_failure.cause);
         let item = new_item(
             &format!("discarded#{}", letter.id),
             [
@@ -174,7 +182,11 @@ impl DynamoLedger {
                 (GSI_SK.to_owned(), number(now.as_millis())),
                 ("body".to_owned(), text(&letter.body)),
                 ("class".to_owned(), text(letter.class())),
-                ("failure_reason".to_owned(), text(failure)),
+                ("failure_reason".to_owned(), text(cause.map_or("", |cause| &cause.text))),
+                (
+                    "failure_cause".to_owned(),
+                    text(&cause.map(Explanation::data).unwrap_or_default()),
+                ),
                 ("reason".to_owned(), text(reason)),
                 ("expires_at".to_owned(), expiry(now)),
             ],
@@ -247,7 +259,7 @@ impl DynamoLedger {
                 }
             }
             if !left.is_empty() {
-                return Err(LedgerError("DynamoDB throttles the reads".to_owned()));
+                return Err(LedgerError(ReadsThrottled.into()));
             }
         }
         Ok(items)
@@ -255,7 +267,7 @@ impl DynamoLedger {
 
     async fn get(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), LedgerError> {
         let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).build();
-        let wanted = wanted.map_err(|error| LedgerError(error.to_string()))?;
+        let wanted = wanted.map_err(|error| LedgerError(Explanation::quoted(error.to_string())))?;
         let answer = self
             .client
             .batch_get_item()
@@ -302,7 +314,10 @@ fn history(item: &Item) -> Result<RequestHistory, LedgerError> {
     let last_failure = match (optional("failure_class"), moment("failed_at")?) {
         (Some(class), Some(at)) => Some(LastFailure {
             class,
-            reason: optional("failure_reason").unwrap_or_default(),
+            cause: Explanation::stored(
+                optional("failure_reason").unwrap_or_default(),
+                optional("failure_cause").as_deref(),
+            ),
             target: optional("failure_target"),
             at,
         }),

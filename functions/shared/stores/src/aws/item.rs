@@ -20,6 +20,8 @@ use greenlight_core::Timestamp;
 use greenlight_core::ledger::REMEMBERED_FOR;
 use greenlight_core::ports::LedgerError;
 
+use super::error::TableError;
+
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The version of the items, in their attribute `v`.
@@ -69,11 +71,12 @@ pub(super) fn check_version(item: &Item) -> Result<(), LedgerError> {
         return Ok(());
     }
     let pk = item.get("pk").and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
-    let found = found.map_or("none", String::as_str);
-    Err(LedgerError(format!(
-        "the item `{pk}` has version {found}, and this greenlight reads version {VERSION}: a table \
-         belongs to one edition of greenlight, so deploy a stack of its own"
-    )))
+    let error = TableError::Version {
+        pk: pk.to_owned(),
+        found: found.map_or("-", String::as_str).to_owned(),
+        expected: VERSION,
+    };
+    Err(LedgerError(error.into()))
 }
 
 pub(super) fn text(value: &str) -> AttributeValue {
@@ -100,5 +103,5 @@ pub(super) fn timestamp(item: &Item, name: &str) -> Result<Timestamp, LedgerErro
 }
 
 pub(super) fn unreadable(what: &str) -> LedgerError {
-    LedgerError(format!("{what} is not in greenlight's format"))
+    LedgerError(TableError::Format { what: what.to_owned() }.into())
 }

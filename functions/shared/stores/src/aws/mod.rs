@@ -11,6 +11,8 @@ mod dynamodb;
 #[cfg(feature = "dynamodb")]
 mod effects;
 mod environment;
+#[cfg(feature = "sdk")]
+mod error;
 #[cfg(feature = "dynamodb")]
 mod flows;
 #[cfg(feature = "operator")]

@@ -13,7 +13,9 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig as SdkTimeouts;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use greenlight_core::explain::{Explain, Explanation};
 
+use super::error::AwsError;
 use super::{AwsEnvironment, TimeoutConfig};
 
 /// Shared by the clients of all services: clients with the same `connect` in their
@@ -73,29 +75,22 @@ pub(super) fn is_denied<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> b
 pub(super) fn describe<E: ProvideErrorMetadata, R>(
     action: &'static str,
     error: &SdkError<E, R>,
-) -> String {
-    match error {
+) -> Explanation {
+    let message = |error: &E| error.message().unwrap_or("-").to_owned();
+    let error = match error {
         SdkError::ServiceError(service) if is_denied(error) => {
-            let message = service.err().message().unwrap_or("no message");
-            format!(
-                "these credentials are not allowed {action}, or not the KMS key behind it: {message}"
-            )
+            AwsError::Denied { action, message: message(service.err()) }
         }
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            "no answer in time".to_owned()
-        }
-        SdkError::DispatchFailure(failure) if failure.is_other() => {
-            "no credentials, or they cannot be loaded: does `aws sts get-caller-identity` work?"
-                .to_owned()
-        }
-        SdkError::DispatchFailure(_) => "no connection".to_owned(),
-        SdkError::ServiceError(service) => {
-            let error = service.err();
-            let code = error.code().unwrap_or("an error without a code");
-            format!("{code}: {}", error.message().unwrap_or("no message"))
-        }
-        SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
-        _ => "the answer could not be read".to_owned(),
-    }
+        SdkError::TimeoutError(_) => AwsError::Timeout,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => AwsError::Timeout,
+        SdkError::DispatchFailure(failure) if failure.is_other() => AwsError::NoCredentials,
+        SdkError::DispatchFailure(_) => AwsError::NoConnection,
+        SdkError::ServiceError(service) => AwsError::Service {
+            code: service.err().code().unwrap_or("-").to_owned(),
+            message: message(service.err()),
+        },
+        SdkError::ConstructionFailure(_) => AwsError::NotBuilt,
+        _ => AwsError::Unreadable,
+    };
+    error.explain()
 }

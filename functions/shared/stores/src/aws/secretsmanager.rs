@@ -5,6 +5,7 @@ use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::SecretError;
 
 use super::describe;
+use super::error::TableError;
 
 /// The secret in Secrets Manager.
 #[derive(Clone, Debug)]
@@ -55,8 +56,6 @@ impl FetchSecret for SecretsManager {
             .send()
             .await
             .map_err(|error| unavailable(describe("secretsmanager:GetSecretValue", &error)))?;
-        answer.secret_string.ok_or_else(|| {
-            unavailable("it is binary data, not the documented JSON text".to_owned())
-        })
+        answer.secret_string.ok_or_else(|| unavailable(TableError::BinarySecret.into()))
     }
 }

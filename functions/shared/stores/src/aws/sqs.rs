@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use greenlight_core::Request;
+use greenlight_core::explain::Explanation;
 use greenlight_core::ports::{ChangeVisibility, DeadLetter, Enqueue, QueueError, SendDeadLetter};
 
 use super::describe;
@@ -59,7 +60,7 @@ impl ChangeVisibility for SqsQueue {
 
 impl SendDeadLetter for SqsQueue {
     /// Sends the body unchanged; class, reason, target, receive count and times as message
-    /// attributes.
+    /// attributes, and the reason once more as data.
     async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         let text = |value: &str| attribute("String", value);
         let number = |value: String| attribute("Number", value);
@@ -69,7 +70,8 @@ impl SendDeadLetter for SqsQueue {
             .queue_url(&self.url)
             .message_body(letter.body)
             .message_attributes("class", text(letter.reason.class.as_str())?)
-            .message_attributes("reason", text(&letter.reason.text)?)
+            .message_attributes("reason", text(&letter.reason.cause.text)?)
+            .message_attributes("cause", text(&letter.reason.cause.data())?)
             .message_attributes("receive_count", number(letter.receive_count.to_string())?)
             .message_attributes("first_received", number(letter.first_received.to_string())?)
             .message_attributes("failed_at", number(letter.failed_at.to_string())?);
@@ -87,5 +89,5 @@ fn attribute(kind: &str, value: impl Into<String>) -> Result<MessageAttributeVal
         .data_type(kind)
         .string_value(value)
         .build()
-        .map_err(|error| QueueError(error.to_string()))
+        .map_err(|error| QueueError(Explanation::quoted(error.to_string())))
 }

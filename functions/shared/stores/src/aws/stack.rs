@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use greenlight_core::explain::{Explain, Explanation};
 use thiserror::Error;
 
 use super::describe;
@@ -15,7 +16,8 @@ pub struct Stack {
 }
 
 /// Why a stack cannot be read.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("stack")]
 pub enum StackError {
     /// CloudFormation returned an error.
     #[error("the stack `{stack}` cannot be described in {region}, profile {profile}: {cause}")]
@@ -27,8 +29,11 @@ pub enum StackError {
         /// The profile of the credentials, `default` if none was named.
         profile: String,
         /// The error.
-        cause: String,
+        cause: Box<Explanation>,
     },
+    /// CloudFormation returned no stack.
+    #[error("there is no stack `{0}`")]
+    Absent(String),
     /// The template has no such output.
     #[error("the stack `{stack}` has no output {output}: is it a greenlight stack?")]
     NoOutput {
@@ -49,11 +54,11 @@ impl Stack {
         name: &str,
         profile: Option<&str>,
     ) -> Result<Self, StackError> {
-        let not_described = |cause: String| StackError::NotDescribed {
+        let not_described = |cause: Explanation| StackError::NotDescribed {
             stack: name.to_owned(),
             region: config.region().map_or_else(|| "no region".to_owned(), ToString::to_string),
             profile: profile.unwrap_or("default").to_owned(),
-            cause,
+            cause: Box::new(cause),
         };
         let answer = aws_sdk_cloudformation::Client::new(config)
             .describe_stacks()
@@ -62,7 +67,7 @@ impl Stack {
             .await
             .map_err(|error| not_described(describe("cloudformation:DescribeStacks", &error)))?;
         let stack = answer.stacks.unwrap_or_default().pop();
-        let stack = stack.ok_or_else(|| not_described("it does not exist".to_owned()))?;
+        let stack = stack.ok_or_else(|| StackError::Absent(name.to_owned()))?;
         let outputs = stack.outputs.unwrap_or_default().into_iter();
         let outputs =
             outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect();

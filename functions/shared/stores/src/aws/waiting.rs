@@ -2,6 +2,7 @@
 //! without a scan. A stale item does no harm, because the request's own item has the current state.
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
+use greenlight_core::explain::Explanation;
 use greenlight_core::ports::LedgerError;
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Request, RequestKey, Timestamp};
@@ -36,7 +37,7 @@ impl DynamoLedger {
     /// for batches, and so needs none for single deletes.
     pub(super) async fn delete_waiting(&self, request: &RequestKey) -> Result<(), LedgerError> {
         let delete = DeleteRequest::builder().key("pk", text(&pk(request))).build();
-        let delete = delete.map_err(|error| LedgerError(error.to_string()))?;
+        let delete = delete.map_err(|error| LedgerError(Explanation::quoted(error.to_string())))?;
         self.write_batch(vec![WriteRequest::builder().delete_request(delete).build()]).await
     }
 }

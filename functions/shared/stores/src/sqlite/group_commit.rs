@@ -231,7 +231,7 @@ mod tests {
         let database = Database::in_memory().await.unwrap();
         let panics = database.group_commit.write::<(), _>(|_| async { panic!("a defect") }.boxed());
         let (panicked, put) = tokio::join!(panics, put(&database, "a", true));
-        assert_eq!(panicked.unwrap_err().0, "a write panicked");
+        assert_eq!(panicked.unwrap_err().0.text, "a write panicked");
         put.unwrap();
         database.group_commit.message("b".to_owned()).await.unwrap();
         assert_eq!(bodies(&database).await, ["a", "b"]);

@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt;
 use greenlight_core::audit::{AttemptRecord, LastFailure, Subject};
+use greenlight_core::explain::Explanation;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
     LeaseLost, REMEMBERED_FOR, Record, ResetError, apply,
@@ -72,7 +73,7 @@ async fn save(
 ) -> Result<(), LedgerError> {
     let last_failure = columns.reason.as_ref().map(|reason| LastFailure {
         class: reason.class.as_str().to_owned(),
-        reason: reason.text.clone(),
+        cause: reason.cause.clone(),
         target: reason.target.clone(),
         at: now,
     });
@@ -240,5 +241,6 @@ impl FileAudit for Database {
 }
 
 fn unexpected(answer: &CommandResult) -> LedgerError {
-    LedgerError(format!("the state machine answered another command: {answer:?}"))
+    let text = format!("the state machine answered another command: {answer:?}");
+    LedgerError(Explanation::quoted(text))
 }

@@ -2,6 +2,7 @@
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{LastFailure, StoredDeadLetter};
+use greenlight_core::explain::Explanation;
 use greenlight_core::operator::{DeadLetterQueue, HeldDeadLetter, HeldDeadLetters, StoreFuture};
 use greenlight_core::ports::{DeadLetter, QueueError, SendDeadLetter};
 use sqlx::Row;
@@ -13,12 +14,14 @@ use super::queue::queue_error;
 impl SendDeadLetter for Database {
     async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         sqlx::query(
-            "INSERT INTO dead_letters (body, class, reason, receive_count, failed_at, target, first_received)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO dead_letters
+                 (body, class, reason, cause, receive_count, failed_at, target, first_received)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(letter.body)
         .bind(letter.reason.class.as_str())
-        .bind(&letter.reason.text)
+        .bind(&letter.reason.cause.text)
+        .bind(letter.reason.cause.data())
         .bind(letter.receive_count)
         .bind(letter.failed_at.as_millis())
         .bind(&letter.reason.target)
@@ -35,7 +38,10 @@ fn letter(row: &SqliteRow) -> Result<StoredDeadLetter, sqlx::Error> {
     let moment = Timestamp::from_millis;
     let last_failure = LastFailure {
         class: row.try_get("class")?,
-        reason: row.try_get("reason")?,
+        cause: Explanation::stored(
+            row.try_get("reason")?,
+            row.try_get::<Option<&str>, _>("cause")?,
+        ),
         target: row.try_get("target")?,
         at: moment(row.try_get("failed_at")?),
     };
@@ -55,7 +61,7 @@ impl Database {
     /// [`QueueError`] when SQLite returns an error.
     pub async fn dead_letters(&self) -> Result<Vec<StoredDeadLetter>, QueueError> {
         let rows = sqlx::query(
-            "SELECT id, body, class, reason, target, receive_count, failed_at, first_received
+            "SELECT id, body, class, reason, cause, target, receive_count, failed_at, first_received
              FROM dead_letters ORDER BY id",
         )
         .fetch_all(&self.pool)
@@ -95,9 +101,10 @@ impl Database {
         let mut transaction =
             self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| queue_error(&error))?;
         let kept = sqlx::query(
-            "INSERT INTO discarded_dead_letters (id, body, class, reason, receive_count, failed_at, target,
-                 first_received, discard_reason, discarded_at)
-             SELECT id, body, class, reason, receive_count, failed_at, target, first_received, ?2, ?3
+            "INSERT INTO discarded_dead_letters (id, body, class, reason, cause, receive_count,
+                 failed_at, target, first_received, discard_reason, discarded_at)
+             SELECT id, body, class, reason, cause, receive_count, failed_at, target,
+                 first_received, ?2, ?3
              FROM dead_letters WHERE id = ?1",
         )
         .bind(letter)

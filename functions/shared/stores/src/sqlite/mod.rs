@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ports::LedgerError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
@@ -35,7 +36,8 @@ const FILE: &str = "greenlight.db";
 const LOCK: &str = "lock";
 
 /// The database cannot be opened.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("database")]
 pub enum OpenError {
     /// The folder cannot be created or written.
     #[error("the data folder {folder} cannot be used: {cause}")]
@@ -205,7 +207,7 @@ impl Database {
 
 /// Converts an error of SQLite into one of the ledger.
 fn failed(error: impl std::fmt::Display) -> LedgerError {
-    LedgerError(error.to_string())
+    LedgerError(Explanation::quoted(error.to_string()))
 }
 
 fn file(folder: &Path) -> SqliteConnectOptions {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use greenlight_core::explain::Explanation;
 use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
 use greenlight_core::{Request, Timestamp};
 
@@ -43,7 +44,7 @@ impl Received {
 }
 
 pub(super) fn queue_error(error: &sqlx::Error) -> QueueError {
-    QueueError(error.to_string())
+    QueueError(Explanation::quoted(error.to_string()))
 }
 
 fn not_written(LedgerError(cause): LedgerError) -> QueueError {

@@ -11,7 +11,8 @@ const FIRST_EDITION: usize = 5;
 
 /// Migration `n` leads to version [`FIRST_EDITION`] + `n` + 1, which is stored in SQLite's
 /// `user_version`. A released migration is never changed, because existing databases have run it.
-pub(super) const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[
+    "
     CREATE TABLE queue (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         body TEXT NOT NULL,
@@ -93,7 +94,16 @@ pub(super) const STEPS: &[&str] = &["
         connectors TEXT NOT NULL,
         since INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "
+    ALTER TABLE dead_letters ADD COLUMN cause TEXT;
+    ALTER TABLE discarded_dead_letters ADD COLUMN cause TEXT;
+    UPDATE requests SET last_failure = json_set(
+        json_remove(last_failure, '$.reason'), '$.cause',
+        json_object('code', 'quoted', 'text', last_failure ->> '$.reason')
+    ) WHERE last_failure IS NOT NULL;
+",
+];
 
 /// Checks that the database has run exactly these migrations.
 pub(super) async fn check(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {

@@ -1,5 +1,6 @@
 //! The secret in Secrets Manager.
 
+use greenlight_core::explain::Explanation;
 use greenlight_core::ports::FetchSecret;
 use greenlight_core::secret::SecretError;
 use serde::Deserialize;
@@ -47,7 +48,7 @@ struct Value {
 
 impl FetchSecret for SecretsManager {
     async fn fetch(&self) -> Result<String, SecretError> {
-        let unavailable = |cause: &str| SecretError::Unavailable(cause.to_owned());
+        let unavailable = |cause: &str| SecretError::Unavailable(Explanation::quoted(cause));
         let input = json!({ "SecretId": self.secret_id });
         let answer = self.service.call(GET_SECRET_VALUE, &input, self.timeouts).await;
         let answer = answer.map_err(|error| unavailable(&error.to_string()))?;

@@ -1,6 +1,7 @@
 //! The queue in SQS.
 
 use greenlight_core::Request;
+use greenlight_core::explain::Explanation;
 use greenlight_core::ports::{Enqueue, QueueError};
 use serde_json::json;
 
@@ -42,6 +43,6 @@ impl Enqueue for SqsQueue {
     async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
         let input = json!({ "QueueUrl": self.url, "MessageBody": request.to_json() });
         let sent = self.service.call(SEND_MESSAGE, &input, self.timeouts).await;
-        sent.map(drop).map_err(|error| QueueError(error.to_string()))
+        sent.map(drop).map_err(|error| QueueError(Explanation::quoted(error.to_string())))
     }
 }

@@ -1,7 +1,8 @@
 //! `greenlight doctor`: checks the set-up that approvals need, a line per check.
 
+mod checks;
+
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use greenlight_connectors::connector::Reached;
 use greenlight_core::Timestamp;
+use greenlight_core::explain::Explain;
 use greenlight_core::flow::{Flow, Flows, Place as FormPlace};
 use greenlight_core::ports::{Clock, Http};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
@@ -17,14 +19,14 @@ use greenlight_sources::feishu::{Definition, SOURCE, Widget};
 use greenlight_stores::private::check_private;
 use greenlight_stores::sqlite::OpenError;
 use greenlight_stores::{SecretFile, SystemClock};
-use serde_json::json;
-use thiserror::Error;
 
 use crate::backend::{Address, Backend, BackendError};
 use crate::feishu;
 use crate::flows::{self, Checked, Files, read_with};
 use crate::secrets::Secrets;
-use greenlight_render::format::{lines, moment, span};
+use greenlight_render::format::moment;
+
+pub use self::checks::{Advice, Check, CheckName, Checks, ChecksFailed, Finding};
 
 /// The difference of clocks that is reported. Feishu's events are rejected when clocks differ by
 /// more than the replay window, which is longer.
@@ -43,91 +45,29 @@ pub struct DoctorOptions {
     pub feishu_base_url: String,
 }
 
-/// The results of the checks.
-#[derive(Debug, Default)]
-pub struct Checks {
-    lines: Vec<(bool, String, String)>,
-}
-
-/// Checks failed.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("{0} checks failed (有 {0} 项检查未通过)")]
-pub struct ChecksFailed(pub usize);
-
-impl Checks {
-    fn ok(&mut self, what: &str, detail: impl Display) {
-        self.lines.push((true, what.to_owned(), detail.to_string()));
-    }
-
-    fn bad(&mut self, what: &str, detail: impl Display) {
-        self.lines.push((false, what.to_owned(), detail.to_string()));
-    }
-
-    /// Returns the value, or records a failed check with the error.
-    fn take<T, E: Display>(&mut self, what: &str, result: Result<T, E>, advice: &str) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.bad(what, format!("{error}{advice}"));
-                None
-            }
-        }
-    }
-
-    /// A line per check.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        lines(self.lines.iter().map(|(is_ok, what, detail)| {
-            let mark = if *is_ok { "ok  " } else { "FAIL" };
-            format!("{mark}  {what:<22}  {}", detail.replace('\n', " "))
-        }))
-    }
-
-    /// A JSON object per check.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        lines(self.lines.iter().map(|(is_ok, what, detail)| {
-            json!({"check": what, "ok": is_ok, "detail": detail}).to_string()
-        }))
-    }
-
-    /// # Errors
-    /// [`ChecksFailed`] when a check failed.
-    pub fn result(&self) -> Result<(), ChecksFailed> {
-        match self.lines.iter().filter(|(is_ok, ..)| !is_ok).count() {
-            0 => Ok(()),
-            failed => Err(ChecksFailed(failed)),
-        }
-    }
-}
-
 /// Runs all checks. They change nothing.
 pub async fn run_checks(options: &DoctorOptions) -> Checks {
     let mut checks = Checks::default();
     let backend = Backend::open(&options.address).await;
-    let advice = "; is it the right name, region and profile? (检查名称、区域和凭证)";
     let backend = match &options.address {
         // Before the first `serve` there is no folder, which is no error.
         Address::Folder(folder)
             if matches!(backend, Err(BackendError::Open(OpenError::Absent(_)))) =>
         {
             match check_private(folder) {
-                Ok(Err(error)) => checks.bad("data folder", error),
-                _ => {
-                    checks
-                        .ok("data folder", "made by the first `greenlight serve` (首次运行时创建)");
-                }
+                Ok(Err(error)) => checks.bad(CheckName::DataFolder, failed(&error)),
+                _ => checks.ok(CheckName::DataFolder, Finding::NoFolderYet),
             }
             None
         }
         Address::Folder(folder) => {
             if let Ok(Err(error)) = check_private(folder) {
-                checks.bad("data folder", error);
+                checks.bad(CheckName::DataFolder, failed(&error));
             }
-            checks.take("data folder", backend, "")
+            checks.take(CheckName::DataFolder, backend, None)
         }
         // Without the stack there is nothing else to check.
-        Address::Stack(_) => match checks.take("stack", backend, advice) {
+        Address::Stack(_) => match checks.take(CheckName::Stack, backend, Some(Advice::Stack)) {
             None => return checks,
             backend => backend,
         },
@@ -140,7 +80,7 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
         Some(backend) => deployed(backend, &options.files, &mut checks).await,
         None => options.files.clone(),
     };
-    let flows = checks.take("flows", read_with(&files, &known), "");
+    let flows = checks.take(CheckName::Flows, read_with(&files, &known), None);
     if let Some(flows) = &flows {
         variables(flows, &mut checks);
     }
@@ -149,9 +89,9 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
         None => Secrets::File(SecretFile::new(&options.secrets)),
     };
     let secret = secrets.read().await;
-    let advice = secret.as_ref().err().map_or("", advice_for);
-    let Some(secret) = checks.take("secret", secret, advice) else { return checks };
-    checks.ok("secret", "complete, as far as Feishu is concerned (飞书部分完整)");
+    let advice = secret.as_ref().err().and_then(advice_for);
+    let Some(secret) = checks.take(CheckName::Secret, secret, advice) else { return checks };
+    checks.ok(CheckName::Secret, Finding::SecretComplete);
     let base_url = known("FEISHU_BASE_URL").unwrap_or_else(|| options.feishu_base_url.clone());
     clock(&base_url, &mut checks).await;
     at_feishu(&secret, &base_url, flows.as_ref().map(|flows| &flows.flows), &mut checks).await;
@@ -162,43 +102,36 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
 }
 
 /// The advice for a secret that cannot be used, if its error contains none.
-const fn advice_for(error: &SecretError) -> &'static str {
+const fn advice_for(error: &SecretError) -> Option<Advice> {
     match error {
-        SecretError::Empty(_) => {
-            ": `greenlight secrets set` asks for what is missing (请用它补全密钥)"
-        }
-        SecretError::Malformed { .. } => {
-            ": replace it by a whole document, `greenlight secrets set < secrets.json` (请用完整文档覆盖)"
-        }
-        SecretError::Absent(_) | SecretError::Unavailable(_) | SecretError::NotPrivate(_) => "",
+        SecretError::Empty(_) => Some(Advice::SecretIncomplete),
+        SecretError::Malformed { .. } => Some(Advice::SecretMalformed),
+        SecretError::Absent(_) | SecretError::Unavailable(_) | SecretError::NotPrivate(_) => None,
     }
+}
+
+fn failed(error: &impl Explain) -> Finding {
+    Finding::Failed { cause: error.explain() }
 }
 
 async fn queues(backend: &Backend, checks: &mut Checks) {
     let status = backend.stores.status(SystemClock.now()).await;
-    let advice = "; may these credentials read queue, table and metrics? (检查权限)";
-    if let Some(status) = checks.take("queue and ledger", status, advice) {
-        let dead = status.queue.dead_letters;
-        checks.ok("queue and ledger", format!("reachable, {dead} dead letter(s) (可访问)"));
+    if let Some(status) = checks.take(CheckName::Stores, status, Some(Advice::Stores)) {
+        checks.ok(CheckName::Stores, Finding::StoresAnswer { dead: status.queue.dead_letters });
     }
 }
 
 /// The flows to check: the given ones, else the deployed ones.
 async fn deployed(backend: &Backend, files: &Files, checks: &mut Checks) -> Files {
     let of_backend = flows::of_backend(backend, files.clone()).await;
-    let Some(of_backend) = checks.take("deployed flows", of_backend, "") else {
+    let Some(of_backend) = checks.take(CheckName::DeployedFlows, of_backend, None) else {
         return files.clone();
     };
-    match (of_backend.warning(), of_backend.since) {
-        (Some(warning), _) => checks.bad("deployed flows", warning),
-        (None, Some(since)) => {
-            let text = format!("as checked, since {} (与已部署的配置一致)", moment(since));
-            checks.ok("deployed flows", text);
-        }
-        (None, None) => {
-            let text = "no worker has started with them yet (处理函数尚未以此配置启动)";
-            checks.ok("deployed flows", text);
-        }
+    let name = CheckName::DeployedFlows;
+    match (of_backend.difference, of_backend.since) {
+        (Some(difference), _) => checks.bad(name, Finding::Differs(difference)),
+        (None, Some(since)) => checks.ok(name, Finding::AsDeployed { since: moment(since) }),
+        (None, None) => checks.ok(name, Finding::NotStarted),
     }
     of_backend.files
 }
@@ -206,9 +139,9 @@ async fn deployed(backend: &Backend, files: &Files, checks: &mut Checks) -> File
 fn variables(flows: &Checked, checks: &mut Checks) {
     let unset: Vec<_> = flows.unset.iter().map(String::as_str).collect();
     if unset.is_empty() {
-        checks.ok("flows", format!("right, {} flow(s) (正确)", flows.flows.flows.len()));
+        checks.ok(CheckName::Flows, Finding::FlowsRight { count: flows.flows.flows.len() });
     } else {
-        checks.bad("flows", format!("set {} (请设置这些变量)", unset.join(", ")));
+        checks.bad(CheckName::Flows, Finding::Unset { names: unset.join(", ") });
     }
 }
 
@@ -227,47 +160,39 @@ async fn clock(base_url: &str, checks: &mut Checks) {
     let (ours, theirs) = (SystemClock.now(), Timestamp::from_millis(theirs));
     let differ = ours.since(theirs).max(theirs.since(ours));
     if differ > CLOCK_DIFFERS {
-        let text =
-            format!("differs from Feishu's by {}: set this machine's (请校准时钟)", span(differ));
-        checks.bad("clock", text);
+        checks.bad(CheckName::Clock, Finding::ClockDiffers { seconds: differ.as_secs() });
     } else {
-        checks.ok("clock", "agrees with Feishu's (时钟一致)");
+        checks.ok(CheckName::Clock, Finding::ClockAgrees);
     }
 }
 
 async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, checks: &mut Checks) {
     let client = feishu::client(secret.clone(), base_url);
-    let Some(feishu) = checks.take("Feishu", client, "") else { return };
-    let login = feishu.check_login().await.map_err(|failure| failure.reason().clone());
-    let advice = ": is Feishu reachable from here, and are App ID and App Secret those of the console? (检查网络与应用凭证)";
-    if checks.take("Feishu login", login, advice).is_none() {
+    let Some(feishu) = checks.take(CheckName::Feishu, client, None) else { return };
+    let login = feishu.check_login().await.map_err(|failure| failure.reason().cause.clone());
+    if checks.take(CheckName::Login, login, Some(Advice::Login)).is_none() {
         return;
     }
-    checks.ok("Feishu login", "works (登录成功)");
+    checks.ok(CheckName::Login, Finding::LoggedIn);
     let flows = flows.into_iter().flat_map(|flows| &flows.flows);
     let flows: Vec<_> = flows.filter(|flow| flow.source == SOURCE).collect();
     let codes: BTreeSet<_> = flows.iter().map(|flow| flow.definition_id.as_str()).collect();
     for code in codes {
-        let what = format!("approval {code}");
-        let definition = feishu.definition(code).await.map_err(|failure| failure.reason().clone());
-        let advice = ": is the code right, and has the app the scope approval:approval? (核对审批编号与权限)";
-        let Some(definition) = checks.take(&what, definition, advice) else { continue };
+        let name = || CheckName::Approval { code: code.to_owned() };
+        let definition = feishu.definition(code).await;
+        let definition = definition.map_err(|failure| failure.reason().cause.clone());
+        let definition = checks.take(name(), definition, Some(Advice::Definition));
+        let Some(definition) = definition else { continue };
         if !definition.is_active {
-            checks.bad(&what, format!("`{}` is not active (审批未启用)", definition.name));
+            checks.bad(name(), Finding::NotActive { name: definition.name.clone() });
         }
         let of_it = flows.iter().filter(|flow| flow.definition_id == code);
         let missing: BTreeSet<_> = of_it.flat_map(|flow| missing(flow, &definition)).collect();
         if missing.is_empty() {
-            let text =
-                format!("`{}` has the widgets that flows.toml names (控件齐全)", definition.name);
-            checks.ok(&what, text);
+            checks.ok(name(), Finding::WidgetsThere { name: definition.name });
         } else {
             let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
-            let text = format!(
-                "`{}` has no widget {missing}: correct the form or flows.toml (缺少控件)",
-                definition.name
-            );
-            checks.bad(&what, text);
+            checks.bad(name(), Finding::WidgetsMissing { name: definition.name, missing });
         }
     }
 }
@@ -288,32 +213,22 @@ fn missing(flow: &Flow, definition: &Definition) -> Vec<String> {
         None => format!("`{}`", place.field),
         Some(column) => format!("`{}.{column}`", place.field),
     };
-    fields.map(|(_, rule)| rule.from.iter().map(shown).collect::<Vec<_>>().join(" or ")).collect()
+    fields.map(|(_, rule)| rule.from.iter().map(shown).collect::<Vec<_>>().join(" / ")).collect()
 }
 
 async fn targets(flows: Checked, secret: Secret, checks: &mut Checks) {
     let names: Vec<_> = flows.flows.targets.keys().cloned().collect();
     let targets = greenlight_runtime::targets(flows.setup, &FixedSecret(Arc::new(secret)));
-    let Some(targets) = checks.take("targets", targets, ": `greenlight secrets set` asks for it")
-    else {
-        return;
-    };
+    let targets = checks.take(CheckName::Targets, targets, Some(Advice::TargetSecret));
+    let Some(targets) = targets else { return };
     for name in names {
-        let what = format!("target {name}");
-        match targets.reach(&name).await {
-            Ok(Reached::LoggedIn) => {
-                checks.ok(&what, "reachable from here, and accepts our credentials (已登录)");
-            }
-            Ok(Reached::Answers) => {
-                checks.ok(
-                    &what,
-                    "reachable from here; it has no login to try before the first device (可访问)",
-                );
-            }
-            Err(failure) => {
-                let text = format!("{}; seen from this machine (本机无法访问)", failure.reason());
-                checks.bad(&what, text);
-            }
+        let reached = targets.reach(&name).await;
+        let reached = reached.map_err(|failure| failure.reason().cause.clone());
+        let name = || CheckName::Target { name: name.clone() };
+        match checks.take(name(), reached, Some(Advice::FromHere)) {
+            Some(Reached::LoggedIn) => checks.ok(name(), Finding::TargetLoggedIn),
+            Some(Reached::Answers) => checks.ok(name(), Finding::TargetAnswers),
+            None => {}
         }
     }
 }

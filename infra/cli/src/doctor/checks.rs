@@ -1,0 +1,264 @@
+//! The results of the checks, and their texts.
+
+use greenlight_core::explain::{Explain, Explanation};
+use greenlight_render::format::{OutputFormat, lines, padded};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::flows::Difference;
+
+/// What was checked.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("check")]
+pub enum CheckName {
+    /// The data folder of a backend on this machine.
+    #[error("data folder")]
+    DataFolder,
+    /// The stack of a backend on AWS.
+    #[error("stack")]
+    Stack,
+    /// Its queue and ledger.
+    #[error("queue and ledger")]
+    Stores,
+    /// The flows that its worker runs with.
+    #[error("deployed flows")]
+    DeployedFlows,
+    /// The flows that were given, else the deployed ones.
+    #[error("flows")]
+    Flows,
+    /// The secret.
+    #[error("secret")]
+    Secret,
+    /// The clock of this machine.
+    #[error("clock")]
+    Clock,
+    /// The client of the office system.
+    #[error("Feishu")]
+    Feishu,
+    /// The login at the office system.
+    #[error("Feishu login")]
+    Login,
+    /// An approval definition.
+    #[error("approval {code}")]
+    Approval {
+        /// The definition.
+        code: String,
+    },
+    /// All targets.
+    #[error("targets")]
+    Targets,
+    /// A target.
+    #[error("target {name}")]
+    Target {
+        /// Its name in `flows.toml`.
+        name: String,
+    },
+}
+
+/// The finding of a check.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("found")]
+pub enum Finding {
+    /// There was no `serve` yet.
+    #[error("made by the first `greenlight serve`")]
+    NoFolderYet,
+    /// The stores answer.
+    #[error("reachable, {dead} dead letter(s)")]
+    StoresAnswer {
+        /// The number of dead letters.
+        dead: u64,
+    },
+    /// The flows are those that run.
+    #[error("as checked, since {since}")]
+    AsDeployed {
+        /// The start of the deployment.
+        since: String,
+    },
+    /// No worker has recorded its flows.
+    #[error("no worker has started with them yet")]
+    NotStarted,
+    /// The flows differ.
+    #[error("{0}")]
+    Differs(Difference),
+    /// The flows are valid.
+    #[error("right, {count} flow(s)")]
+    FlowsRight {
+        /// The number of flows.
+        count: usize,
+    },
+    /// Variables are missing.
+    #[error("set {names}")]
+    Unset {
+        /// Their names.
+        names: String,
+    },
+    /// The secret has what Feishu needs.
+    #[error("complete, as far as Feishu is concerned")]
+    SecretComplete,
+    /// The clock is wrong.
+    #[error("differs from Feishu's by {seconds} s: set this machine's")]
+    ClockDiffers {
+        /// The difference.
+        seconds: u64,
+    },
+    /// The clock is right.
+    #[error("agrees with Feishu's")]
+    ClockAgrees,
+    /// The login works.
+    #[error("works")]
+    LoggedIn,
+    /// The approval is switched off.
+    #[error("`{name}` is not active")]
+    NotActive {
+        /// The name of the approval.
+        name: String,
+    },
+    /// The form has all widgets.
+    #[error("`{name}` has the widgets that flows.toml names")]
+    WidgetsThere {
+        /// The name of the approval.
+        name: String,
+    },
+    /// The form lacks widgets.
+    #[error("`{name}` has no widget {missing}: correct the form or flows.toml")]
+    WidgetsMissing {
+        /// The name of the approval.
+        name: String,
+        /// The places that the form lacks.
+        missing: String,
+    },
+    /// The target accepts the login.
+    #[error("reachable from here, and accepts our credentials")]
+    TargetLoggedIn,
+    /// The target answers.
+    #[error("reachable from here; it has no login to try before the first device")]
+    TargetAnswers,
+    /// An error without advice.
+    #[error("{cause}")]
+    Failed {
+        /// The error.
+        cause: Explanation,
+    },
+    /// An error with advice.
+    #[error("{cause}: {advice}")]
+    Advised {
+        /// The error.
+        cause: Explanation,
+        /// What to look at.
+        advice: Advice,
+    },
+}
+
+/// What to look at after a failed check.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("advice")]
+pub enum Advice {
+    /// The stack was not found.
+    #[error("is it the right name, region and profile?")]
+    Stack,
+    /// The stores do not answer.
+    #[error("may these credentials read queue, table and metrics?")]
+    Stores,
+    /// A field of the secret is empty.
+    #[error("`greenlight secrets set` asks for what is missing")]
+    SecretIncomplete,
+    /// The secret is not the documented JSON.
+    #[error("replace it by a whole document, `greenlight secrets set < secrets.json`")]
+    SecretMalformed,
+    /// The login failed.
+    #[error("is Feishu reachable from here, and are App ID and App Secret those of the console?")]
+    Login,
+    /// The approval definition cannot be read.
+    #[error("is the code right, and has the app the scope approval:approval?")]
+    Definition,
+    /// A credential of a target is missing.
+    #[error("`greenlight secrets set` asks for it")]
+    TargetSecret,
+    /// The target does not answer.
+    #[error("seen from this machine")]
+    FromHere,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Whether it passed.
+    pub is_ok: bool,
+    /// What was checked.
+    pub name: CheckName,
+    /// What was found.
+    pub finding: Finding,
+}
+
+/// The results of the checks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// In the order in which they were made.
+    pub checks: Vec<Check>,
+}
+
+/// Checks failed.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("checks_failed")]
+#[error("{0} checks failed")]
+pub struct ChecksFailed(pub usize);
+
+/// The width of the names; a longer name moves its finding.
+const NAME_WIDTH: usize = 24;
+
+impl Checks {
+    pub(super) fn ok(&mut self, name: CheckName, finding: Finding) {
+        self.checks.push(Check { is_ok: true, name, finding });
+    }
+
+    pub(super) fn bad(&mut self, name: CheckName, finding: Finding) {
+        self.checks.push(Check { is_ok: false, name, finding });
+    }
+
+    /// Returns the value, or records a failed check with the error.
+    pub(super) fn take<T>(
+        &mut self,
+        name: CheckName,
+        result: Result<T, impl Into<Explanation>>,
+        advice: Option<Advice>,
+    ) -> Option<T> {
+        let cause = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error.into(),
+        };
+        let finding = match advice {
+            None => Finding::Failed { cause },
+            Some(advice) => Finding::Advised { cause, advice },
+        };
+        self.bad(name, finding);
+        None
+    }
+
+    /// Renders a line, or a JSON object, per check.
+    #[must_use]
+    pub fn render(&self, format: OutputFormat) -> String {
+        lines(self.checks.iter().map(|Check { is_ok, name, finding }| match format {
+            OutputFormat::Text(language) => {
+                let mark = if *is_ok { "ok  " } else { "FAIL" };
+                let name = padded(&language.explain(&name.explain()), NAME_WIDTH);
+                let finding = language.explain(&finding.explain()).replace('\n', " ");
+                format!("{mark}  {name}{finding}")
+            }
+            OutputFormat::Json => {
+                let detail = finding.explain();
+                let (check, code) = (name.to_string(), detail.code);
+                json!({"check": check, "ok": is_ok, "code": code, "detail": detail.text})
+                    .to_string()
+            }
+        }))
+    }
+
+    /// # Errors
+    /// [`ChecksFailed`] when a check failed.
+    pub fn result(&self) -> Result<(), ChecksFailed> {
+        match self.checks.iter().filter(|check| !check.is_ok).count() {
+            0 => Ok(()),
+            failed => Err(ChecksFailed(failed)),
+        }
+    }
+}

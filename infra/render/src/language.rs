@@ -1,0 +1,132 @@
+//! The language of what operators read.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use greenlight_core::explain::{Explanation, LINES, LIST, Part};
+
+/// A language of the command and the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// English.
+    English,
+    /// Chinese, in simplified characters.
+    Chinese,
+}
+
+/// The Chinese texts of explanations, by code.
+static CHINESE: LazyLock<HashMap<String, String>> =
+    LazyLock::new(|| toml::from_str(include_str!("zh.toml")).unwrap_or_default());
+
+impl Language {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::English, Self::Chinese];
+
+    /// The language of a tag such as `zh`, `zh_CN.UTF-8` or `zh-CN,zh;q=0.9`: Chinese if it begins
+    /// with `zh`, else English.
+    #[must_use]
+    pub fn of_tag(tag: &str) -> Self {
+        if tag.trim_start().starts_with("zh") { Self::Chinese } else { Self::English }
+    }
+
+    /// The language of the locale, by the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is set.
+    /// Source: POSIX.1-2017, section 8.2.
+    #[must_use]
+    pub fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let names = ["LC_ALL", "LC_MESSAGES", "LANG"];
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        names.into_iter().find_map(set).map_or(Self::English, |tag| Self::of_tag(&tag))
+    }
+
+    /// The code of the language in HTML and on the command line.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
+    /// The other one of two texts without values.
+    #[must_use]
+    pub const fn pick(self, english: &'static str, chinese: &'static str) -> &'static str {
+        match self {
+            Self::English => english,
+            Self::Chinese => chinese,
+        }
+    }
+
+    /// The text of an error. In English if the catalogue does not have the code, as for the reason
+    /// of a failure that another version recorded.
+    #[must_use]
+    pub fn explain(self, explanation: &Explanation) -> String {
+        let translated = match self {
+            Self::English => None,
+            Self::Chinese => chinese(explanation),
+        };
+        translated.unwrap_or_else(|| explanation.text.clone())
+    }
+}
+
+/// `None` if the catalogue lacks a code.
+fn chinese(explanation: &Explanation) -> Option<String> {
+    let value = |part: &Part| match part {
+        Part::Text(text) => Some(text.clone()),
+        Part::Explanation(inner) => chinese(inner),
+    };
+    let separator = match &*explanation.code {
+        LIST => Some("；"),
+        LINES => Some("\n"),
+        _ => None,
+    };
+    if let Some(separator) = separator {
+        let texts: Option<Vec<_>> = explanation.values.values().map(value).collect();
+        return texts.map(|texts| texts.join(separator));
+    }
+    let template = CHINESE.get(&*explanation.code)?;
+    let mut text = String::new();
+    let mut rest = template.as_str();
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        let part = explanation.values.get(name)?;
+        write!(text, "{before}{}", value(part)?).ok()?;
+        rest = after;
+    }
+    Some(text + rest)
+}
+
+/// A text in the language of the reader, from both, which have the same values in braces.
+#[macro_export]
+macro_rules! text {
+    ($language:expr, $english:literal, $chinese:literal $(, $name:ident = $value:expr)* $(,)?) => {
+        match $language {
+            $crate::language::Language::English => format!($english $(, $name = $value)*),
+            $crate::language::Language::Chinese => format!($chinese $(, $name = $value)*),
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_locale_takes_the_first_variable_that_is_set() {
+        let of = |set: &[(&str, &str)]| {
+            let found = |name: &str| set.iter().find(|(known, _)| *known == name);
+            Language::of_locale(|name| found(name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(of(&[]), Language::English);
+        assert_eq!(of(&[("LANG", "zh_CN.UTF-8")]), Language::Chinese);
+        assert_eq!(of(&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")]), Language::English);
+        assert_eq!(of(&[("LC_ALL", ""), ("LC_MESSAGES", "zh_TW")]), Language::Chinese);
+    }
+
+    #[test]
+    fn explain_without_a_code_in_the_catalogue_is_english() {
+        let inner = Explanation::new("of.another.version", "the cause".to_owned(), []);
+        let outer = Explanation::list(vec![inner, Explanation::quoted("HTTP 503")]);
+        assert_eq!(Language::Chinese.explain(&outer), "the cause; HTTP 503");
+    }
+}
