@@ -52,7 +52,6 @@ impl Fleet {
         Self { scene, aws, faulty, resources }
     }
 
-    /// A receiver.
     #[must_use]
     pub fn receiver(&self) -> Function {
         self.resources.function("receiver", &self.faulty.url(), &self.scene)

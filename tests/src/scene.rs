@@ -19,18 +19,14 @@ pub struct Scene {
     pub app: FeishuApp,
     /// Feishu's OpenAPI.
     pub feishu: StubFeishu,
-    /// The NAC.
     pub nac: StubNac,
     /// An HTTP client, shared: building one is slow, as it reads the machine's root certificates.
     pub client: Client,
 }
 
-/// An HTTP answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAnswer {
-    /// The status.
     pub status: u16,
-    /// The body.
     pub body: String,
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use greenlight_render::language::Language;
 
 use crate::backend::{Address, StackAddress};
 use crate::flows::Files;
@@ -16,21 +17,12 @@ use crate::flows::Files;
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, propagate_version = true)]
 pub struct Arguments {
-    /// The language of texts: `en` or `zh` [default: that of the locale]
-    #[arg(long, env = "GREENLIGHT_LANG", global = true, value_name = "LANGUAGE")]
-    pub lang: Option<LanguageArgument>,
+    /// The language of texts: `en` or `zh` [default: that of `GREENLIGHT_LANG`, or of the locale]
+    #[arg(long, global = true, value_name = "LANGUAGE")]
+    pub lang: Option<Language>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// A language
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LanguageArgument {
-    /// English
-    En,
-    /// Chinese
-    Zh,
 }
 
 /// The backend: a stack on AWS, with your own credentials, or a data folder of this machine

@@ -63,6 +63,8 @@ enum CommandError {
     NoUrl,
     #[error("{count} problem(s) with the instance")]
     Problems { count: usize },
+    #[error("the manual pages cannot be written to {folder}: {cause}")]
+    Manual { folder: String, cause: io::Error },
     #[error("no terminal to ask for confirmation: use --yes")]
     NoTerminal,
 }
@@ -230,9 +232,10 @@ async fn answer(command: Command, language: Language) -> Output {
 }
 
 fn write_manual(folder: &Path, language: Language) -> Output {
-    std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(help::command(language), folder)?;
-    let folder = folder.display();
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(help::command_without_help(language), folder));
+    let folder = folder.display().to_string();
+    written.map_err(|cause| CommandError::Manual { folder: folder.clone(), cause })?;
     Ok(text!(language, "the manual pages are in {folder}\n", "手册页已写入 {folder}\n"))
 }
 

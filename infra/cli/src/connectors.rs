@@ -11,7 +11,6 @@ use greenlight_render::text;
 /// The width of the names; a longer name moves its title.
 const NAME_WIDTH: usize = 20;
 
-/// A connector of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedConnector {
     /// The name in `flows.toml`.

@@ -1,6 +1,7 @@
 //! The help, and the errors of the command line, in the language of the reader.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -9,7 +10,7 @@ use clap::builder::{PossibleValue, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches};
 use greenlight_render::language::Language;
-use greenlight_render::output::{print, print_error};
+use greenlight_render::output::print_error;
 
 use crate::arguments::Arguments;
 
@@ -24,11 +25,20 @@ const USAGE_ERROR: u8 = 2;
 /// The language of `--lang`, else of `GREENLIGHT_LANG`, else of the locale. The command line is not
 /// parsed for it, because its errors need the language already.
 pub fn language(arguments: &[OsString], variable: impl Fn(&str) -> Option<String>) -> Language {
-    let texts: Vec<_> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
-    let separate = texts.iter().position(|text| *text == "--lang").map(|at| at + 1);
-    let separate = separate.and_then(|at| texts.get(at).copied());
-    let joined = || texts.iter().find_map(|text| text.strip_prefix("--lang="));
-    let given = separate.or_else(joined).map(str::to_owned);
+    let options = arguments.iter().take_while(|argument| *argument != "--");
+    let mut options = options.map(|argument| argument.to_str().unwrap_or_default());
+    let given = loop {
+        match options.next() {
+            None => break None,
+            Some("--lang") => break options.next(),
+            Some(option) => {
+                if let Some(tag) = option.strip_prefix("--lang=") {
+                    break Some(tag);
+                }
+            }
+        }
+    };
+    let given = given.map(str::to_owned);
     let given = given.or_else(|| variable("GREENLIGHT_LANG").filter(|tag| !tag.is_empty()));
     given.map_or_else(|| Language::of_locale(variable), |tag| Language::of_tag(&tag))
 }
@@ -40,34 +50,46 @@ pub fn language(arguments: &[OsString], variable: impl Fn(&str) -> Option<String
 pub fn parse(arguments: Vec<OsString>, language: Language) -> Result<Arguments, ExitCode> {
     let matches = command(language).try_get_matches_from(arguments);
     let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
-    parsed.map_err(|error| match (error.kind(), language) {
-        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
-            print(&error.render().to_string());
-            ExitCode::SUCCESS
+    parsed.map_err(|error| {
+        let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        match language {
+            Language::Chinese if !is_help && !is_help_instead_of_an_error(&error) => {
+                print_error(&in_chinese(&error));
+            }
+            // With colours on a terminal; a closed pipe is no error.
+            _ => drop(error.print()),
         }
-        (_, Language::English) => {
-            // To standard error.
-            let _ = error.print();
-            ExitCode::from(USAGE_ERROR)
-        }
-        (_, Language::Chinese) => {
-            print_error(&in_chinese(&error));
-            ExitCode::from(USAGE_ERROR)
-        }
+        if is_help { ExitCode::SUCCESS } else { ExitCode::from(USAGE_ERROR) }
     })
+}
+
+/// Whether clap shows the help because the arguments are missing.
+fn is_help_instead_of_an_error(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
 }
 
 /// The command line, with help in `language`.
 #[must_use]
 pub fn command(language: Language) -> clap::Command {
-    let mut command = Arguments::command();
+    match language {
+        Language::English => Arguments::command(),
+        Language::Chinese => in_chinese_of(Arguments::command()),
+    }
+}
+
+/// The command line for manual pages, which have none for the command `help`.
+#[must_use]
+pub fn command_without_help(language: Language) -> clap::Command {
+    let command = Arguments::command().disable_help_subcommand(true);
     match language {
         Language::English => command,
-        Language::Chinese => {
-            command.build();
-            translated(command, "")
-        }
+        Language::Chinese => in_chinese_of(command),
     }
+}
+
+fn in_chinese_of(mut command: clap::Command) -> clap::Command {
+    command.build();
+    translated(command, "")
 }
 
 /// The headings that clap itself writes in English.
@@ -93,7 +115,8 @@ fn translated(command: clap::Command, path: &str) -> clap::Command {
 
 fn translated_argument(argument: Arg, path: &str) -> Arg {
     let name = argument.get_id().as_str().to_owned();
-    let Some(help) = text_of(&below(path, &name)).or_else(|| text_of(&below("*", &name))) else {
+    let of_command = || text_of(&below(path, &name)).filter(|_| !path.is_empty());
+    let Some(help) = of_command().or_else(|| text_of(&below("*", &name))) else {
         return argument;
     };
     let heading = if argument.is_positional() { "参数" } else { "选项" };
@@ -130,9 +153,16 @@ fn below(path: &str, name: &str) -> String {
 }
 
 fn text_of(path: &str) -> Option<&'static str> {
-    // `help` has the commands below it once more.
-    let path = path.strip_prefix("help.").unwrap_or(path);
-    CHINESE.get(path).map(String::as_str)
+    // Each command with commands below it has `help`, with the same commands once more.
+    let segments: Vec<_> = path.split('.').collect();
+    let path = match segments.as_slice() {
+        ["*", ..] => path.to_owned(),
+        [.., "help"] => "help".to_owned(),
+        segments => {
+            segments.iter().filter(|it| **it != "help").copied().collect::<Vec<_>>().join(".")
+        }
+    };
+    CHINESE.get(&path).map(String::as_str)
 }
 
 /// An error of the command line, by its kind and context.
@@ -154,22 +184,26 @@ fn in_chinese(error: &clap::Error) -> String {
             format!("没有命令 `{name}`{}", meant(value(ContextKind::SuggestedSubcommand)))
         }
         ErrorKind::MissingRequiredArgument => format!("缺少参数：{argument}"),
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            return error.render().to_string();
+        ErrorKind::MissingSubcommand => {
+            let commands = value(ContextKind::ValidSubcommand).unwrap_or_default();
+            format!("缺少命令：{commands}")
         }
-        ErrorKind::ArgumentConflict => {
-            let other = value(ContextKind::PriorArg).unwrap_or_default();
-            format!("`{argument}` 不能与 `{other}` 同时使用")
-        }
+        ErrorKind::ArgumentConflict => match value(ContextKind::PriorArg) {
+            Some(other) if other != argument => format!("`{argument}` 不能与 `{other}` 同时使用"),
+            _ => format!("`{argument}` 只能出现一次"),
+        },
+        ErrorKind::TooManyValues => format!("`{argument}` 不接受值 `{given}`"),
+        ErrorKind::InvalidUtf8 => "参数不是 UTF-8 文本".to_owned(),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if given.is_empty() => {
             format!("`{argument}` 不能为空")
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let valid = value(ContextKind::ValidValue).filter(|valid| !valid.is_empty());
             let valid = valid.map(|valid| format!("，可选值：{valid}")).unwrap_or_default();
-            format!("`{argument}` 的值 `{given}` 无效{valid}")
+            let cause = error.source().map(|cause| format!("：{cause}")).unwrap_or_default();
+            format!("`{argument}` 的值 `{given}` 无效{valid}{cause}")
         }
-        _ => "命令行有误".to_owned(),
+        _ => return error.render().to_string(),
     };
     let usage = match error.get(ContextKind::Usage) {
         Some(ContextValue::StyledStr(usage)) => usage_in_chinese(usage),
@@ -229,6 +263,47 @@ mod tests {
         assert_eq!(unused, Vec::<&String>::new());
     }
 
+    /// The long help of a command and of all below it.
+    fn help_of(command: &mut clap::Command, into: &mut Vec<String>) {
+        into.push(command.render_long_help().to_string());
+        for subcommand in command.get_subcommands_mut() {
+            help_of(subcommand, into);
+        }
+    }
+
+    #[test]
+    fn no_page_of_the_chinese_help_has_english() {
+        let mut pages = Vec::new();
+        help_of(&mut command(Language::Chinese), &mut pages);
+        assert!(pages.len() > 20);
+        for page in pages {
+            // The usage names commands.
+            let texts: Vec<_> = page.lines().filter(|line| !line.starts_with("用法")).collect();
+            assert_eq!(english_runs(&texts.join("\n")), [""; 0], "{page}");
+        }
+    }
+
+    #[test]
+    fn manual_pages_and_completions_have_the_same_commands_in_both_languages() {
+        let names = |language| {
+            let folder = tempfile::tempdir().unwrap();
+            clap_mangen::generate_to(command_without_help(language), folder.path()).unwrap();
+            let files = std::fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let english = names(Language::English);
+        assert!(english.len() > 15);
+        assert_eq!(english, names(Language::Chinese));
+        for language in Language::ALL {
+            let mut script = Vec::new();
+            let shell = clap_complete::Shell::Bash;
+            clap_complete::generate(shell, &mut command(language), "greenlight", &mut script);
+            assert!(String::from_utf8(script).unwrap().contains("redrive"));
+        }
+    }
+
     fn of(arguments: &[&str], set: &[(&str, &str)]) -> Language {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         language(&arguments, |name| {
@@ -242,6 +317,11 @@ mod tests {
         assert_eq!(of(&["status", "--lang=en"], &[("LANG", "zh_CN")]), Language::English);
         assert_eq!(of(&[], &[("LANG", "zh_CN"), ("GREENLIGHT_LANG", "en")]), Language::English);
         assert_eq!(of(&[], &[("LANG", "zh_CN.UTF-8")]), Language::Chinese);
+        assert_eq!(of(&["--", "--lang", "zh"], &[]), Language::English);
+        assert_eq!(of(&["--lang=en", "--lang", "zh"], &[]), Language::English);
+        let invalid = [("GREENLIGHT_LANG", ""), ("LANG", "zh_CN")];
+        assert_eq!(of(&["status"], &invalid), Language::Chinese);
+        assert_eq!(of(&["status"], &[("GREENLIGHT_LANG", "zh_TW.Big5")]), Language::Chinese);
     }
 
     #[test]
@@ -257,6 +337,10 @@ mod tests {
             error(&["greenlight", "status", "--lang", "fr"]),
             error(&["greenlight", "dlq", "redrive", "1", "--class", "x"]),
             error(&["greenlight", "dlq", "discard", "1", "--reason", ""]),
+            error(&["greenlight", "status", "--json", "--json"]),
+            error(&["greenlight", "status", "--json=x"]),
+            error(&["greenlight", "serve", "--listen", "8080"]),
+            error(&["greenlight", "--lang", "zh"]),
         ];
         insta::assert_snapshot!(texts.join("\n\n"));
     }

@@ -24,7 +24,6 @@ const CA_PEM: &str = "ca_pem";
 /// The store of the secret.
 #[derive(Clone, Debug)]
 pub enum Secrets {
-    /// A file.
     File(SecretFile),
     /// Secrets Manager.
     Manager(SecretsManager),
@@ -41,14 +40,10 @@ impl FetchSecret for Secrets {
 
 /// The location of a secret.
 #[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
-#[explain("secret_place")]
-pub enum Place {
-    /// A file.
+#[explain("secret_location")]
+pub enum SecretLocation {
     #[error("the file {path}")]
-    File {
-        /// The path.
-        path: String,
-    },
+    File { path: String },
     /// Secrets Manager.
     #[error("Secrets Manager, {id}")]
     Manager {
@@ -66,12 +61,12 @@ pub enum SecretsError {
     Secret(#[from] SecretError),
     /// The current secret is no JSON object, so no field can be added to it.
     #[error(
-        "the secret in {place} is not a JSON object, and is unchanged: to replace it pipe a whole document in, \
+        "the secret in {location} is not a JSON object, and is unchanged: to replace it pipe a whole document in, \
          `greenlight secrets set < secrets.json`"
     )]
     NotJson {
         /// The location of the secret.
-        place: Place,
+        location: SecretLocation,
     },
     /// The piped input begins like JSON, but is invalid.
     #[error(
@@ -100,7 +95,6 @@ pub enum SecretsError {
     /// The certificate authority of a target is invalid.
     #[error("targets.{target}.ca_pem: {cause}; nothing is written")]
     BadAuthority {
-        /// The target.
         target: String,
         /// What is wrong.
         cause: ClientError,
@@ -152,10 +146,10 @@ impl Secrets {
 
     /// The location.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn location(&self) -> SecretLocation {
         match self {
-            Self::File(file) => Place::File { path: file.path().display().to_string() },
-            Self::Manager(manager) => Place::Manager { id: manager.id().to_owned() },
+            Self::File(file) => SecretLocation::File { path: file.path().display().to_string() },
+            Self::Manager(manager) => SecretLocation::Manager { id: manager.id().to_owned() },
         }
     }
 
@@ -174,7 +168,7 @@ impl Secrets {
             text => text?,
         };
         let document = serde_json::from_str(&text).ok().filter(Value::is_object);
-        document.ok_or_else(|| SecretsError::NotJson { place: self.place() })
+        document.ok_or_else(|| SecretsError::NotJson { location: self.location() })
     }
 
     /// Checks that all of `needed` is there, and writes it.
@@ -239,15 +233,15 @@ pub struct Written {
     /// The fields that have a new value, by their paths.
     pub fields: Vec<String>,
     /// Where the secret is.
-    pub place: Place,
+    pub location: SecretLocation,
 }
 
 impl Written {
     /// For people.
     #[must_use]
     pub fn render(&self, language: Language) -> String {
-        let Self { fields, place } = self;
-        let place = language.explain(&place.explain());
+        let Self { fields, location } = self;
+        let place = language.explain(&location.explain());
         if fields.is_empty() {
             return text!(language, "nothing is changed in {place}\n", "{place}未更改\n");
         }
@@ -285,7 +279,7 @@ pub async fn set(
         }
     }
     secrets.write(&document, &needed).await?;
-    Ok(Written { fields, place: secrets.place() })
+    Ok(Written { fields, location: secrets.location() })
 }
 
 /// Writes the piped input: a whole JSON document, which replaces the current one, or `NAME=VALUE`
@@ -317,7 +311,7 @@ pub async fn set_from(
         (document, fields)
     };
     secrets.write(&document, &needed).await?;
-    Ok(Written { fields, place: secrets.place() })
+    Ok(Written { fields, location: secrets.location() })
 }
 
 /// `NAME=VALUE` lines; empty ones and those that begin with `#` are skipped.

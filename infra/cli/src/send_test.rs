@@ -22,7 +22,6 @@ pub enum TestEvent {
     Approved {
         /// The approval definition.
         definition_id: String,
-        /// The instance.
         instance_id: String,
     },
 }
@@ -50,12 +49,7 @@ pub enum SendError {
     Http(#[from] HttpError),
     /// The answer is wrong.
     #[error("answered HTTP {status}: {body}; Feishu would take that for a failure")]
-    Answer {
-        /// The status.
-        status: u16,
-        /// The body.
-        body: String,
-    },
+    Answer { status: u16, body: String },
 }
 
 /// The answer to a test event, as Feishu expects it.
@@ -65,7 +59,6 @@ pub enum TestAnswer {
     Challenge,
     /// The event was accepted.
     Event {
-        /// Its id.
         event_id: String,
         /// The body of the answer.
         body: String,

@@ -8,7 +8,7 @@ use greenlight_core::secret::SecretError;
 use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_server::signals::StopSignals;
 use greenlight_stores::SecretFile;
-use greenlight_web_ui::Token;
+use greenlight_web_ui::token::Token;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 

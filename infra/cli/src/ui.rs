@@ -9,7 +9,8 @@ use greenlight_render::language::Language;
 use greenlight_render::outln;
 use greenlight_server::connections;
 use greenlight_server::signals::StopSignals;
-use greenlight_web_ui::{Token, page};
+use greenlight_web_ui::page;
+use greenlight_web_ui::token::Token;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,7 +22,6 @@ pub enum UiError {
     /// The port is taken.
     #[error("the page cannot listen on 127.0.0.1:{port}: {cause}")]
     Listen {
-        /// The port.
         port: u16,
         /// Why.
         cause: io::Error,
@@ -48,7 +48,7 @@ pub async fn run(stores: Stores, port: u16, language: Language) -> Result<(), Ui
     let mut signals = StopSignals::listen();
     let token = Token::random();
     let ui = Ui::bind(stores, port, token.clone()).await?;
-    outln!("http://{}/?token={token}", ui.address());
+    outln!("http://{}/?token={token}&lang={}", ui.address(), language.code());
     let advice = language.pick(
         "Open it in a browser of this machine; Ctrl-C ends it.",
         "请在本机浏览器中打开；按 Ctrl-C 结束。",

@@ -1,10 +1,10 @@
 //! `greenlight audit` and `greenlight grants`: what happened to a request, and who has which
 //! device.
 
-use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, LastFailure, RequestHistory, RequestStatus};
 use greenlight_core::explain::Explain;
 use greenlight_core::ledger::{EffectOutcome, State};
+use greenlight_core::{Decision, Timestamp};
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -40,6 +40,8 @@ pub fn render(histories: &[RequestHistory], now: Timestamp, format: OutputFormat
 /// A request, a line per step.
 fn to_text(history: &RequestHistory, now: Timestamp, language: Language) -> String {
     let [source, instance, decision] = history.key_parts().unwrap_or(["?"; 3]);
+    let decision = Decision::of_str(decision)
+        .map_or_else(|| decision.to_owned(), |decision| language.explain(&decision.explain()));
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
     let (definition, event) = (&history.definition_id, &history.event_id);
     let head = [
@@ -110,7 +112,7 @@ pub fn steps(
             Some(took) => text!(
                 language,
                 "everything is done, {took} after the event",
-                "全部完成，距事件 {took}"
+                "全部完成，距收到事件 {took}"
             ),
         };
         steps.push((Some(at), step));
@@ -182,7 +184,7 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
         "effects": effects,
         "last_failure": history.last_failure.as_ref().map(|last_failure| json!({
             "class": last_failure.class,
-            "code": last_failure.cause.code,
+            "cause": last_failure.cause,
             "reason": last_failure.cause.text,
             "target": last_failure.target,
             "at": moment(last_failure.at),

@@ -184,7 +184,7 @@ fn to_json(letter: &StoredDeadLetter) -> Value {
     json!({
         "id": letter.id,
         "class": letter.class(),
-        "code": last_failure.map(|last_failure| &last_failure.cause.code),
+        "cause": last_failure.map(|last_failure| &last_failure.cause),
         "reason": reason_in(Language::English, letter),
         "next_step": next_step(letter.class(), Language::English),
         "target": last_failure.and_then(|last_failure| last_failure.target.clone()),

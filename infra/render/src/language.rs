@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use greenlight_core::explain::{Explanation, LINES, LIST, Part};
+use thiserror::Error;
 
 /// A language of the command and the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Language {
-    /// English.
     English,
     /// Chinese, in simplified characters.
     Chinese,
@@ -48,7 +49,7 @@ impl Language {
         }
     }
 
-    /// The other one of two texts without values.
+    /// Returns the text of this language; for texts with values see [`text!`](crate::text).
     #[must_use]
     pub const fn pick(self, english: &'static str, chinese: &'static str) -> &'static str {
         match self {
@@ -66,6 +67,19 @@ impl Language {
             Self::Chinese => chinese(explanation),
         };
         translated.unwrap_or_else(|| explanation.text.clone())
+    }
+}
+
+/// Not the code of a language.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("it is `en` or `zh`")]
+pub struct UnknownLanguage;
+
+impl FromStr for Language {
+    type Err = UnknownLanguage;
+
+    fn from_str(code: &str) -> Result<Self, UnknownLanguage> {
+        Self::ALL.into_iter().find(|language| language.code() == code).ok_or(UnknownLanguage)
     }
 }
 

@@ -69,7 +69,6 @@ macro_rules! outln {
         $crate::output::print(&format!("{}\n", format_args!($($arguments)*)))
     };
 }
-/// Prints one line.
 pub fn print_line(line: &str) {
     print(&format!("{}\n", one_line(line)));
 }

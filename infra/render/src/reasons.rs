@@ -13,7 +13,7 @@ pub fn next_step(class: &str, language: Language) -> &'static str {
     if class == UNKNOWN {
         return language.pick(
             "SQS moved it by itself after 1000 receives: look at the worker's log, then redrive",
-            "接收 1000 次后由 SQS 自动移入：请查看执行函数的日志，然后重投",
+            "接收 1000 次后由 SQS 自动移入：请查看执行端的日志，然后重投",
         );
     }
     let Ok(class) = serde_json::from_value::<Class>(class.into()) else {

@@ -18,6 +18,7 @@ use greenlight_core::operator::QueueStatus;
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Timestamp};
 use greenlight_testkit::prose::english_runs;
+use serde_json::{Value, json};
 
 use crate::format::OutputFormat::{self, Json, Text};
 use crate::language::Language::{Chinese, English};
@@ -34,6 +35,11 @@ fn ago(seconds: u64) -> Timestamp {
 fn last_failure(class: &str, cause: Explanation) -> LastFailure {
     let target = Some("nac".to_owned());
     LastFailure { class: class.to_owned(), cause, target, at: ago(30) }
+}
+
+/// A cause that a worker recorded.
+fn recorded(cause: Value) -> Explanation {
+    serde_json::from_value(cause).unwrap()
 }
 
 /// A request for two devices, of which one was done.
@@ -70,13 +76,24 @@ fn failed() -> RequestHistory {
 
 fn retrying() -> RequestHistory {
     let released = Lease { id: "lease".into(), until: Timestamp::default() };
-    let step = r#"{"code": "step.only", "values": {"target": "nac"}}"#;
-    let at = format!(
-        r#"{{"code": "operation", "values": {{"operation": "add", "device": "00:00:5e:**", "step": {step}}}}}"#
+    let failure = last_failure(
+        "target_timeout",
+        recorded(json!({
+            "code": "call.answered",
+            "text": "`add` of 00:00:5e:** at target `nac` was answered HTTP 503",
+            "values": {
+                "at": {
+                    "code": "operation",
+                    "values": {
+                        "operation": "add",
+                        "device": "00:00:5e:**",
+                        "step": {"code": "step.only", "values": {"target": "nac"}},
+                    },
+                },
+                "status": "503",
+            },
+        })),
     );
-    let data = format!(r#"{{"code": "call.answered", "values": {{"at": {at}, "status": "503"}}}}"#);
-    let text = "`add` of 00:00:5e:** at target `nac` was answered HTTP 503".to_owned();
-    let failure = last_failure("target_timeout", Explanation::stored(text, Some(&data)));
     let retry = RetryState { ended_at: ago(30), wait_ms: 90_000, ..RetryState::default() };
     let history = history("I-3", State::Running(released), Some(failure));
     RequestHistory { retry: Some(retry), ..history }
@@ -95,19 +112,40 @@ fn letters() -> Vec<StoredDeadLetter> {
         receive_count: Some(7),
         first_received: Some(ago(3_600)),
     };
-    let data = r#"{"code": "call.unauthorized", "values": {"target": "nac", "status": "401"}}"#;
-    let text = "target `nac` rejected the credentials (HTTP 401)".to_owned();
-    let failure = last_failure("target_auth_failed", Explanation::stored(text, Some(data)));
+    let failure = last_failure(
+        "target_auth_failed",
+        recorded(json!({
+            "code": "call.unauthorized",
+            "text": "target `nac` rejected the credentials (HTTP 401)",
+            "values": {"target": "nac", "status": "401"},
+        })),
+    );
     vec![
         letter("11", Some(failure)),
         StoredDeadLetter { receive_count: None, ..letter("12", None) },
     ]
 }
 
+/// A JSON document with sorted keys: their order depends on features of other crates.
+fn sorted(json: &str) -> String {
+    fn of(value: Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let sorted: BTreeMap<_, _> = map.into_iter().collect();
+                Value::Object(sorted.into_iter().map(|(key, value)| (key, of(value))).collect())
+            }
+            Value::Array(values) => values.into_iter().map(of).collect(),
+            value => value,
+        }
+    }
+    of(serde_json::from_str(json).unwrap()).to_string()
+}
+
 /// Compares a rendering with its snapshots: English and JSON, and Chinese, which has no English.
 fn check(name: &str, render: impl Fn(OutputFormat) -> String) {
     let (english, chinese) = (render(Text(English)), render(Text(Chinese)));
-    insta::assert_snapshot!(name, format!("{english}\n{}", render(Json)));
+    let json = render(Json).lines().map(sorted).collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(name, format!("{english}\n{json}"));
     insta::assert_snapshot!(format!("{name}_zh"), chinese);
     assert_eq!(english_runs(&chinese), [""; 0], "{chinese}");
 }

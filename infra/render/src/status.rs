@@ -122,7 +122,7 @@ fn waiting_json(history: &RequestHistory, now: Timestamp) -> Value {
         "attempts": history.attempt,
         "target": last_failure.and_then(|last_failure| last_failure.target.clone()),
         "class": last_failure.map(|last_failure| &last_failure.class),
-        "code": last_failure.map(|last_failure| &last_failure.cause.code),
+        "cause": last_failure.map(|last_failure| &last_failure.cause),
         "reason": last_failure.map(|last_failure| &last_failure.cause.text),
         "failed_at": last_failure.map(|last_failure| moment(last_failure.at)),
     })

@@ -12,7 +12,7 @@ use greenlight_stores::sqlite::{Database, Received};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::server::LocalProcessor;
+use crate::local::LocalProcessor;
 
 /// The most messages that are processed at the same time.
 const MAX_CONCURRENCY: usize = 16;

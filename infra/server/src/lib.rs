@@ -8,6 +8,7 @@
 pub mod connections;
 mod consumer;
 mod counters;
+mod local;
 mod prometheus;
 pub mod server;
 pub mod signals;

@@ -8,11 +8,9 @@ use std::time::Duration;
 use greenlight_connectors::Connectors;
 use greenlight_core::explain::Explain;
 use greenlight_core::flow::Approvals;
-use greenlight_core::ports::{Clock, LedgerError, Ports, QueueError};
+use greenlight_core::ports::{Clock, LedgerError, QueueError};
 use greenlight_core::{Processor, Receiver};
-use greenlight_runtime::{
-    Configuration, Feishu, HttpTargets, SharedSecret, StartError, load_secret, source, targets,
-};
+use greenlight_runtime::{Configuration, StartError, load_secret, source, targets};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, SystemClock, flow_variable, flows_text};
@@ -23,7 +21,8 @@ use tokio::task::JoinHandle;
 
 use crate::consumer::Consumer;
 use crate::counters::Counters;
-use crate::webhook::{self, SignallingQueue};
+use crate::local::SignallingQueue;
+use crate::webhook;
 
 /// The options of `greenlight serve`.
 #[derive(Clone, Debug)]
@@ -58,7 +57,6 @@ pub enum ServeError {
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
-        /// The address.
         address: SocketAddr,
         /// Why.
         cause: std::io::Error,
@@ -71,22 +69,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// The wait for the database to close: a disk that hangs must not block the exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-type Secret = SharedSecret<SecretFile>;
-pub(crate) type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
-pub(crate) type LocalProcessor = Processor<OnOneMachine>;
-
-/// The ports on one machine: SQLite, and the secret in a file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OnOneMachine;
-
-impl Ports for OnOneMachine {
-    type Ledger = Database;
-    type Source = Feishu<Secret>;
-    type Targets = HttpTargets<Secret>;
-    type DeadLetters = Database;
-    type Clock = SystemClock;
-}
 
 /// Both use cases, running.
 #[derive(Debug)]

@@ -13,19 +13,17 @@ use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use greenlight_admin::status::read_status;
-use greenlight_core::ports::{Clock, Enqueue, QueueError};
-use greenlight_core::{
-    MAX_BODY_BYTES, Rejection, Request, WebhookRequest, WebhookResponse, receive,
-};
+use greenlight_core::ports::Clock;
+use greenlight_core::{MAX_BODY_BYTES, Rejection, WebhookRequest, WebhookResponse, receive};
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::connections::{self, Busy};
 use crate::counters::Counters;
+use crate::local::LocalReceiver;
 use crate::prometheus;
-use crate::server::LocalReceiver;
 
 /// The time limit for the body of an event.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,27 +33,6 @@ const SMALL_BODY_BYTES: usize = 16 * 1024;
 
 /// The most larger bodies that are read at a time: with 512 small ones 24 MiB of memory.
 const MAX_LARGE_BODIES: usize = 64;
-
-/// The queue, and a signal to its consumer.
-#[derive(Clone, Debug)]
-pub(crate) struct SignallingQueue {
-    database: Database,
-    arrived: Arc<Notify>,
-}
-
-impl SignallingQueue {
-    pub(crate) const fn new(database: Database, arrived: Arc<Notify>) -> Self {
-        Self { database, arrived }
-    }
-}
-
-impl Enqueue for SignallingQueue {
-    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
-        self.database.enqueue(request).await?;
-        self.arrived.notify_one();
-        Ok(())
-    }
-}
 
 /// The receiver, and the limit on large bodies in memory.
 struct Inlet {

@@ -1,6 +1,5 @@
 //! Access control of the page: the operator only, and no requests from other origins.
 
-use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
@@ -9,43 +8,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use subtle::ConstantTimeEq;
 
+use crate::token::Token;
 use crate::words::language;
 use crate::{Inside, html, page};
-
-/// A secret of 128 random bits that only the operator knows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// Draws a new token.
-    #[must_use]
-    pub fn random() -> Self {
-        let mut bytes = [0; 16];
-        // Without a source of randomness the token is empty, and an empty token opens nothing.
-        let is_random = getrandom::fill(&mut bytes).is_ok();
-        let token = format!("{:032x}", u128::from_be_bytes(bytes));
-        Self(if is_random { token } else { String::new() })
-    }
-
-    fn is(&self, given: &str) -> bool {
-        !self.0.is_empty() && bool::from(self.0.as_bytes().ct_eq(given.as_bytes()))
-    }
-}
-
-/// Shows the token: only for the operator's terminal and for a private file.
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
 
 /// The tokens of a page, and its port.
 #[derive(Debug)]
@@ -102,30 +68,35 @@ impl Guard {
 
 #[derive(Deserialize)]
 pub(crate) struct Login {
-    #[serde(default)]
     token: Option<String>,
+    lang: Option<String>,
 }
 
 /// Lets the operator pass; a valid token starts a session.
 pub(crate) async fn only_the_operator(
     State(inside): State<Arc<Inside>>,
-    Query(login): Query<Login>,
+    Query(Login { token, lang }): Query<Login>,
     request: Request,
     next: Next,
 ) -> Response {
     let guard = &inside.guard;
+    let language = language(lang.as_deref(), request.headers());
     if !guard.is_our_origin(request.headers()) {
-        return (StatusCode::FORBIDDEN, "the request is from another origin\n").into_response();
+        let text = language.pick("the request is from another origin\n", "请求来自其他网站\n");
+        return (StatusCode::FORBIDDEN, text).into_response();
     }
-    if login.token.is_some_and(|token| guard.token.is(&token)) {
+    if token.is_some_and(|token| guard.token.is(&token)) {
         let session = &guard.session;
+        let page_address = match lang {
+            None => "/".to_owned(),
+            Some(_) => format!("/?lang={}", language.code()),
+        };
         let cookie = format!("{}={session}; HttpOnly; SameSite=Strict; Path=/", guard.cookie());
-        return (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())])
+        return (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, page_address)])
             .into_response();
     }
     if guard.is_operator(request.headers()) {
         return next.run(request).await;
     }
-    let language = language(None, request.headers());
     (StatusCode::UNAUTHORIZED, html(page::login(language), language)).into_response()
 }

@@ -5,6 +5,7 @@
 
 mod guard;
 mod page;
+pub mod token;
 mod words;
 
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use greenlight_stores::SystemClock;
 use serde::Deserialize;
 
 use guard::Guard;
-pub use guard::Token;
 use page::{Page, PageError};
+use token::Token;
 use words::language;
 
 /// The state of the page's handlers.
@@ -133,10 +134,11 @@ struct Redrive {
 }
 
 async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response {
-    if !inside.guard.is_our_form(&asked.form_token) {
-        return (StatusCode::FORBIDDEN, "the form is not of this page\n").into_response();
-    }
     let language = language(Some(&asked.lang), &HeaderMap::new());
+    if !inside.guard.is_our_form(&asked.form_token) {
+        let text = language.pick("the form is not of this page\n", "表单不是本页面的\n");
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
     let which = Which::Ids(vec![asked.id]);
     let pace = Pace { is_dry: false, per_second: u32::MAX };
     let queue = &*inside.stores.dead_letters;

@@ -21,7 +21,7 @@ use minijinja::Environment;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::guard::Token;
+use crate::token::Token;
 use crate::words::{status, words};
 
 /// The maximum number of requests, and of grants, on the page.

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use greenlight_render::language::Language;
-use greenlight_render::outln;
+use greenlight_render::{outln, text};
 use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_server::signals::StopSignals;
 use greenlight_sources::feishu::{FeishuApp, Sent};
@@ -31,8 +31,7 @@ const NAC_TOKEN: &str = "demo-nac-token";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The demonstration could not run, or a step failed.
-#[derive(Debug, Error, Explain)]
-#[explain("demo")]
+#[derive(Debug, Error)]
 pub enum DemoError {
     /// Loopback or the temporary folder cannot be used.
     #[error("the stubs cannot be started: {0}")]
@@ -61,6 +60,45 @@ pub enum DemoError {
     /// Steps had an unexpected result.
     #[error("the demonstration failed: {0} step(s) had an unexpected result")]
     Wrong(usize),
+}
+
+impl DemoError {
+    /// For people.
+    #[must_use]
+    pub fn render(&self, language: Language) -> String {
+        match self {
+            Self::Serve(error) => language.explain(&error.explain()),
+            Self::Client(error) => language.explain(&error.explain()),
+            Self::Http(error) => language.explain(&error.explain()),
+            Self::Queue(error) => language.explain(&error.explain()),
+            Self::Radius(RadiusError::NotInstalled(path)) => text!(
+                language,
+                "{path} is absent: install it with `apt-get install {packages}` (Debian 12)",
+                "没有 {path}：请用 `apt-get install {packages}`（Debian 12）安装",
+                packages = "freeradius freeradius-utils freeradius-rest"
+            ),
+            Self::Radius(error) => error.to_string(),
+            Self::Stub(error) => text!(
+                language,
+                "the stubs cannot be started: {error}",
+                "无法启动桩服务：{error}",
+                error = language.explain(&error.explain())
+            ),
+            Self::Request(error) => {
+                text!(language, "a request cannot be built: {error}", "无法构造请求：{error}")
+            }
+            Self::NotDrained(seconds) => text!(
+                language,
+                "the queue was not empty after {seconds} s",
+                "{seconds} 秒后队列仍未清空"
+            ),
+            Self::Wrong(count) => text!(
+                language,
+                "the demonstration failed: {count} step(s) had an unexpected result",
+                "演示失败：有 {count} 步结果不符合预期"
+            ),
+        }
+    }
 }
 
 /// Runs the scenario; `keep` leaves everything running until it is interrupted.

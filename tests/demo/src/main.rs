@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
-use greenlight_core::explain::Explain;
+use clap::Parser;
 use greenlight_render::language::Language;
 use greenlight_render::output::print_error;
 
@@ -17,28 +16,16 @@ struct Arguments {
     /// With a real RADIUS server instead of the stub of a NAC; needs FreeRADIUS
     #[arg(long, conflicts_with = "keep")]
     radius: bool,
-    /// The language of the lines [default: that of the locale]
-    #[arg(long, env = "GREENLIGHT_LANG")]
-    lang: Option<Lang>,
-}
-
-/// A language
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Lang {
-    /// English
-    En,
-    /// Chinese
-    Zh,
+    /// The language of the lines: `en` or `zh` [default: that of the locale]
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Option<Language>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { keep, radius, lang } = Arguments::parse();
-    let language = match lang {
-        Some(Lang::En) => Language::English,
-        Some(Lang::Zh) => Language::Chinese,
-        None => Language::of_locale(|name| std::env::var(name).ok()),
-    };
+    let of_locale = || Language::of_locale(|name| std::env::var(name).ok());
+    let language = lang.unwrap_or_else(of_locale);
     let result = if radius {
         greenlight_demo::run_radius(language).await
     } else {
@@ -47,7 +34,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print_error(&language.explain(&error.explain()));
+            print_error(&error.render(language));
             ExitCode::FAILURE
         }
     }

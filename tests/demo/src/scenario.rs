@@ -6,7 +6,7 @@ use crate::{APPROVAL_CODE, DemoError, NAC_TOKEN, Stage};
 use greenlight_core::explain::Explanation;
 use greenlight_render::{outln, text};
 use greenlight_sources::feishu::Sent;
-use greenlight_testkit::stub::form_of;
+use greenlight_testkit::stub::{forged, form_of};
 
 impl Stage {
     pub(crate) async fn play(&mut self) -> Result<(), DemoError> {
@@ -29,7 +29,7 @@ impl Stage {
         self.report(
             ("approval with 4 devices", "审批通过，含 4 台设备"),
             status == 200,
-            self.language.pick("in the queue, then 200", "先入队，再回答 200"),
+            self.language.pick("in the queue, then 200", "先入队，再返回 200"),
         );
         self.drained().await?;
         let expected =
@@ -60,12 +60,12 @@ impl Stage {
 
         let pending = self.approval("event-3", "INSTANCE-1", "PENDING");
         let (status, _) = self.send(&pending).await?;
-        let ignored = self.language.pick("200 and ignored", "回答 200 并忽略");
+        let ignored = self.language.pick("200 and ignored", "返回 200 并忽略");
         self.report(("a PENDING event", "PENDING 事件"), status == 200, ignored);
 
         let (status, _) =
-            self.send(&self.approval("event-4", "INSTANCE-1", "APPROVED").forged()).await?;
-        let refused = self.language.pick("401, nothing enqueued", "回答 401，不入队");
+            self.send(&forged(self.approval("event-4", "INSTANCE-1", "APPROVED"))).await?;
+        let refused = self.language.pick("401, nothing enqueued", "返回 401，不入队");
         self.report(("a forged signature", "伪造签名"), status == 401, refused);
 
         let form = form_of("00:00:5e:00:53:0O", &["00:00:5e:00:53:05"]);
@@ -120,10 +120,10 @@ impl Stage {
         outln!("{}\n", curl(&self.app.url_check("hello"), &self.url()));
         comment(
             "the approval once more: answered 200, and nothing happens twice",
-            "再次发送同一审批：回答 200，不会重复执行",
+            "再次发送同一审批：返回 200，不会重复执行",
         );
         outln!("{}\n", curl(&self.approval("event-6", "INSTANCE-1", "APPROVED"), &self.url()));
-        comment("a forged event: answered 401", "伪造的事件：回答 401");
+        comment("a forged event: answered 401", "伪造的事件：返回 401");
         outln!("curl -s -i {} -d '{{\"type\":\"event_callback\"}}'", self.url());
     }
 }

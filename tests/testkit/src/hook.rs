@@ -14,14 +14,11 @@ use greenlight_core::ports::{
 use greenlight_core::{Request, RequestKey, Timestamp};
 use serde_json::{Map, Value};
 
-/// A call of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortCall {
-    /// Of [`Claim`].
     Claim(RequestKey),
     /// Of [`RecordEffect`].
     RecordEffect(EffectKey),
-    /// Of [`Complete`].
     Complete(RequestKey),
     /// [`FileAudit::file_attempt`].
     FileAttempt,
@@ -31,7 +28,6 @@ pub enum PortCall {
     ChangeBreaker,
     /// Of [`ReadInstance`], with the instance.
     ReadInstance(String),
-    /// Of [`Act`].
     Act(EffectKey),
     /// Of [`SendDeadLetter`].
     SendDeadLetter,
@@ -49,9 +45,7 @@ pub trait Hook: Send + Sync {
 /// A port with a hook around each of its calls.
 #[derive(Clone, Debug)]
 pub struct Hooked<P, H> {
-    /// The port.
     pub port: P,
-    /// The hook.
     pub hook: H,
 }
 

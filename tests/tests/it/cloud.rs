@@ -4,7 +4,7 @@
 use aws_sdk_sqs::types::Message;
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
-use greenlight_testkit::stub::{StubNac, secret_document};
+use greenlight_testkit::stub::{StubNac, forged, secret_document};
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
 use greenlight_tests::stack::{Parameters, Stack, TIMEOUT, built_template, make_boundary};
@@ -48,7 +48,7 @@ async fn an_approval_puts_its_devices_on_the_whitelist_once(stack: &Stack) {
 }
 
 async fn what_is_not_authentic_is_refused(stack: &Stack) {
-    let forged = stack.scene.event("e-3", "I-1", "APPROVED").forged();
+    let forged = forged(stack.scene.event("e-3", "I-1", "APPROVED"));
     assert_eq!(stack.send(&forged).await.status, 401);
     let pending = stack.scene.event("e-4", "I-1", "PENDING");
     assert_eq!(stack.send(&pending).await.status, 200);

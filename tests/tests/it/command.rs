@@ -37,6 +37,7 @@ async fn run(folder: &Path, arguments: &[&str]) -> Ran {
 async fn run_in(language: &str, folder: &Path, arguments: &[&str]) -> Ran {
     let output = tokio::process::Command::new(greenlight_tests::built("greenlight"))
         .env("LC_ALL", language)
+        .env_remove("GREENLIGHT_LANG")
         .args(arguments)
         .arg("--data-dir")
         .arg(folder)
@@ -188,10 +189,23 @@ async fn texts_are_in_the_language_of_the_reader() {
             assert!(said.contains(expected), "{arguments:?}: {said}");
         }
     }
-    let letters = async |language| run_in(language, &data, &["dlq", "list", "--json"]).await.json();
-    let (english, chinese) = (letters("C").await, letters("zh_CN.UTF-8").await);
-    assert_eq!(english, chinese);
-    assert_eq!(english[0]["code"], "form.no_address", "{english:?}");
+    for arguments in [
+        ["dlq", "list"].as_slice(),
+        &["dlq", "show", "1"],
+        &["dlq", "redrive", "1", "--dry-run"],
+        &["status"],
+        &["status", "--waiting"],
+        &["grants"],
+    ] {
+        let arguments = [arguments, &["--json"]].concat();
+        let english = run_in("C", &data, &arguments).await.json();
+        let chinese = run_in("zh_CN.UTF-8", &data, &arguments).await.json();
+        let flag = run_in("C", &data, &[&arguments[..], &["--lang", "zh"]].concat()).await.json();
+        assert_eq!(english, chinese, "{arguments:?}");
+        assert_eq!(english, flag, "{arguments:?}");
+    }
+    let shown = run(&data, &["dlq", "show", "1", "--json"]).await.json();
+    assert_eq!(shown[0]["cause"]["code"], "form.no_address", "{shown:?}");
 }
 
 /// Problems of an instance are in the output and in the exit status.

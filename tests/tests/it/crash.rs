@@ -436,7 +436,7 @@ async fn g09_requests_are_retried_until_max_elapsed() {
         }
     };
     let (Disposition::DeadLettered(reason), ended) = ends else { panic!("{ends:?}") };
-    assert!(reason.cause.text.contains("given up after 1day"), "{reason}");
+    assert!(reason.cause.text.contains("given up after 24 h"), "{reason}");
     let waited = ended.since(first_received);
     assert!(waited >= Duration::from_hours(24), "{waited:?}");
     let calls = case.scene.nac.calls();

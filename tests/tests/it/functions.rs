@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight_testkit::request::request;
-use greenlight_testkit::stub::secret_document;
+use greenlight_testkit::stub::{forged, secret_document};
 use greenlight_tests::faults::{FAULTS, Fault};
 use greenlight_tests::fleet::{Fleet, Sending, deliver, repetitions};
 use greenlight_tests::lambda::{Function, Kill, http_api_event, sqs_event};
@@ -271,7 +271,7 @@ async fn a_trace_and_figures_go_with_an_approval() {
     headers.push(("x-amzn-trace-id", root.to_owned()));
     let answer = receiver.invoke(http_api_event(&headers, &event.body), Duration::from_mins(1));
     assert_eq!(answer.await.unwrap()["statusCode"], 200);
-    let forged = event.forged();
+    let forged = forged(event);
     let answer =
         receiver.invoke(http_api_event(&forged.headers, &forged.body), Duration::from_mins(1));
     assert_eq!(answer.await.unwrap()["statusCode"], 401);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use greenlight::backend::{Address, Backend};
-use greenlight::secrets::{Names, Place, Secrets, SecretsError, set, set_from};
+use greenlight::secrets::{Names, SecretLocation, Secrets, SecretsError, set, set_from};
 use greenlight::send_test::{SendError, TestAnswer, TestEvent, send_test};
 use greenlight_admin::audit::{find_grants, find_requests};
 use greenlight_admin::dead_letters::{
@@ -406,7 +406,7 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
     };
     let written = set(&secrets, &needed, answer).await.unwrap();
     assert_eq!(written.fields.len(), 5);
-    assert_eq!(written.place, Place::File { path: file.display().to_string() });
+    assert_eq!(written.location, SecretLocation::File { path: file.display().to_string() });
     let paths: Vec<_> = asked.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(
         paths,

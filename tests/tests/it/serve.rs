@@ -13,7 +13,7 @@ use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_sources::feishu::Sent;
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
-use greenlight_testkit::stub::secret_document;
+use greenlight_testkit::stub::{forged, secret_document};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::{Value, json};
@@ -184,7 +184,7 @@ async fn g15_bad_input_gets_4xx_and_enqueues_nothing() {
     let app = &machine.scene.app;
     let stale = app.approval_instance("e", APPROVAL_CODE, "I", "APPROVED", stale);
     assert_eq!(machine.send(&stale).await, 401);
-    assert_eq!(machine.send(&machine.scene.event("e", "I", "APPROVED").forged()).await, 401);
+    assert_eq!(machine.send(&forged(machine.scene.event("e", "I", "APPROVED"))).await, 401);
     assert_eq!(machine.server.database().next_visible().await.unwrap(), None);
     println!("11 bad deliveries of up to 1 MB, all answered 4xx");
 }
@@ -377,7 +377,7 @@ async fn g13_logs_hold_no_secret_and_no_form_content() {
     let event = scene.event("e-1", "I-1", "APPROVED");
     for sent in [
         scene.app.url_check("challenge-text"),
-        event.clone().forged(),
+        forged(event.clone()),
         event,
         Sent { headers: vec![], body: "hunter2-sent-here".to_owned() },
     ] {

@@ -155,6 +155,7 @@ impl Output {
         command
             // The texts of the command are compared in English.
             .env("LC_ALL", "C")
+            .env_remove("GREENLIGHT_LANG")
             .arg("--show-output")
             .arg(format!("--test-threads={}", threads.max(MIN_TEST_THREADS)));
         if self.is_whole_run {

@@ -21,7 +21,6 @@ pub enum DeadLetterError {
     /// The dead letter was not found, and another receiver holds some that cannot be read.
     #[error("dead letter {id} not found: another receiver holds some dead letters")]
     NotSeen {
-        /// The id.
         id: String,
         /// The dead letters that another receiver holds.
         elsewhere: Elsewhere,
@@ -35,7 +34,6 @@ pub enum DeadLetterError {
     /// No dead letter has this class.
     #[error("no dead letter has the class `{class}`")]
     NoneOfClass {
-        /// The class.
         class: String,
         /// The classes of the dead letters in the queue.
         known: Vec<String>,
@@ -72,7 +70,6 @@ const MAX_PER_SECOND: u32 = 1_000;
 pub struct Redriven {
     /// The id of the dead letter.
     pub id: String,
-    /// The result.
     pub result: RedriveResult,
     /// Its number, counted from 1.
     pub number: usize,

@@ -1,5 +1,7 @@
 //! Common parts of all connectors, and their checks against flows.
 
+#![warn(missing_docs)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::flow::{self, Action, Flow, Kind};

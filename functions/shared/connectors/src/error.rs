@@ -11,9 +11,7 @@ pub enum ConnectorError {
     /// A target names an unknown connector.
     #[error("target `{target}`: there is no connector `{connector}`; available: {known}")]
     UnknownConnector {
-        /// The target.
         target: String,
-        /// The connector.
         connector: String,
         /// The known connectors.
         known: String,
@@ -23,13 +21,11 @@ pub enum ConnectorError {
     Unreadable {
         /// The folder or file.
         path: String,
-        /// The cause.
         cause: std::io::Error,
     },
     /// Not TOML, or a key that is unknown, missing or of the wrong type.
     #[error("connector `{connector}`: {problem}")]
     Toml {
-        /// The connector.
         connector: String,
         /// The error, with its line.
         problem: String,
@@ -37,7 +33,6 @@ pub enum ConnectorError {
     /// A key of the first edition.
     #[error("connector `{connector}`: {key}")]
     Renamed {
-        /// The connector.
         connector: String,
         /// The key, and its new name.
         key: RenamedKey,
@@ -47,11 +42,8 @@ pub enum ConnectorError {
         "connector `{connector}`, operation `{operation}`: the template {template:?} does not compile: {problem}"
     )]
     Template {
-        /// The connector.
         connector: String,
-        /// The operation.
         operation: String,
-        /// The template.
         template: String,
         /// The error.
         problem: String,
@@ -60,35 +52,16 @@ pub enum ConnectorError {
     #[error(
         "connector `{connector}`, operation `{operation}`: a step has one of `json`, `form` and `xml`"
     )]
-    Bodies {
-        /// The connector.
-        connector: String,
-        /// The operation.
-        operation: String,
-    },
+    Bodies { connector: String, operation: String },
     /// A statement that is not idempotent.
     #[error(
         "connector `{connector}`, operation `{operation}`: the statement {statement:?} is not idempotent: \
          use NOT EXISTS or an upsert, or give the reason in `repeatable` if it is"
     )]
-    NotRepeatable {
-        /// The connector.
-        connector: String,
-        /// The operation.
-        operation: String,
-        /// The statement.
-        statement: String,
-    },
+    NotRepeatable { connector: String, operation: String, statement: String },
     /// A statement uses an undefined value.
     #[error("connector `{connector}`, operation `{operation}`: `:{value}` is not in `values`")]
-    UnknownValue {
-        /// The connector.
-        connector: String,
-        /// The operation.
-        operation: String,
-        /// The value.
-        value: String,
-    },
+    UnknownValue { connector: String, operation: String, value: String },
     /// A database with settings for HTTP.
     #[error(
         "target `{0}`: `tls` is for HTTP; a database takes `?sslmode=verify-full&sslrootcert=…` in its url"
@@ -113,32 +86,20 @@ pub enum ConnectorError {
     #[error(
         "connector `{connector}`, operation `{operation}`: a SELECT must be the last statement, because its row is the outcome"
     )]
-    QueryNotLast {
-        /// The connector.
-        connector: String,
-        /// The operation.
-        operation: String,
-    },
+    QueryNotLast { connector: String, operation: String },
     /// A concurrency above the number of effects that the ledger records in one update.
     #[error("connector `{connector}`: `limits.concurrency` is {asked}, but the maximum is 64")]
     Concurrency {
-        /// The connector.
         connector: String,
         /// The configured value.
         asked: usize,
     },
     /// An operation without a step.
     #[error("connector `{connector}`, operation `{operation}` has no step")]
-    NoStep {
-        /// The connector.
-        connector: String,
-        /// The operation.
-        operation: String,
-    },
+    NoStep { connector: String, operation: String },
     /// A template names a parameter that the connector does not declare.
     #[error("connector `{connector}`: `params.{param}` is not declared in `[params]`")]
     UndeclaredParam {
-        /// The connector.
         connector: String,
         /// The parameter.
         param: String,
@@ -146,7 +107,6 @@ pub enum ConnectorError {
     /// A target lacks a required parameter, or has an unknown one.
     #[error("target `{target}`: `params.{param}` {problem}")]
     Param {
-        /// The target.
         target: String,
         /// The parameter.
         param: String,
@@ -157,18 +117,11 @@ pub enum ConnectorError {
     #[error(
         "connector `{connector}`: `auth` uses `{variable}`, which is neither defined nor captured by the login"
     )]
-    UnknownInAuth {
-        /// The connector.
-        connector: String,
-        /// The variable.
-        variable: String,
-    },
+    UnknownInAuth { connector: String, variable: String },
     /// A condition that does not compile, or uses an undefined variable.
     #[error("flow `{flow}`: the condition {condition:?}: {problem}")]
     Condition {
-        /// The flow.
         flow: String,
-        /// The condition.
         condition: String,
         /// The error.
         problem: ConditionProblem,
@@ -177,24 +130,12 @@ pub enum ConnectorError {
     #[error(
         "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`, which is not a field of the flow"
     )]
-    MissingVariable {
-        /// The flow.
-        flow: String,
-        /// The target.
-        target: String,
-        /// The operation.
-        operation: String,
-        /// The variable.
-        variable: String,
-    },
+    MissingVariable { flow: String, target: String, operation: String, variable: String },
     /// A flow names an unknown operation.
     #[error("flow `{flow}`: target `{target}` has no operation `{operation}`; available: {known}")]
     UnknownOperation {
-        /// The flow.
         flow: String,
-        /// The target.
         target: String,
-        /// The operation.
         operation: String,
         /// The known operations.
         known: String,
@@ -214,19 +155,13 @@ pub enum ConnectorError {
          `?{setting}` to `url`, or set `plaintext = true` where the network is trusted"
     )]
     UnverifiedTls {
-        /// The target.
         target: String,
         /// The setting that the URL lacks.
         setting: &'static str,
     },
     /// The secret lacks a credential of the connector.
     #[error("the secret lacks `targets.{target}.{key}`, which the connector needs to log in")]
-    MissingCredential {
-        /// The target.
-        target: String,
-        /// The key.
-        key: String,
-    },
+    MissingCredential { target: String, key: String },
 }
 
 /// The error of a condition.
@@ -238,10 +173,7 @@ pub enum ConditionProblem {
     NotCompiled(String),
     /// It uses a variable that it cannot have.
     #[error("`{variable}` is not a field of the flow, or is a device")]
-    Unknown {
-        /// The variable.
-        variable: String,
-    },
+    Unknown { variable: String },
 }
 
 /// The error of a parameter.
@@ -262,11 +194,13 @@ pub enum ParamProblem {
     },
 }
 
-/// A call to a target that `flows.toml` does not have.
-#[cfg(feature = "act")]
+/// A call to a target or an operation that `flows.toml` and its connectors do not have.
 #[derive(Debug, Error, Explain)]
-#[explain("target_not_configured")]
-#[error("target `{target}` is not configured")]
-pub(crate) struct NotConfigured {
-    pub(crate) target: String,
+#[explain("not_configured")]
+pub(crate) enum NotConfigured {
+    #[cfg(feature = "act")]
+    #[error("target `{target}` is not configured")]
+    Target { target: String },
+    #[error("`{operation}` of target `{target}` is not configured")]
+    Operation { target: String, operation: String },
 }

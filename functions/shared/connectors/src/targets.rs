@@ -85,7 +85,7 @@ impl<H: Http, S: ReadSecret, C: Clock> Targets<H, S, C> {
             return self.databases.reach(target).await.map(|()| Reached::LoggedIn);
         }
         let unknown = || {
-            let error = NotConfigured { target: target.to_owned() };
+            let error = NotConfigured::Target { target: target.to_owned() };
             Failure::give_up(Class::NotConfigured, error)
         };
         self.http.reach(target).await.ok_or_else(unknown)?

@@ -19,7 +19,6 @@ use crate::retry::RetryState;
 /// The data that an attempt files about its request when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptRecord {
-    /// The flow.
     pub flow: String,
     /// Whether the source was read; the fields below are unknown before that.
     pub is_read: bool,
@@ -66,9 +65,7 @@ impl AttemptRecord {
 /// An effect as a change of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
-    /// The target.
     pub target: &'a str,
-    /// The device.
     pub device: Eui48,
     /// Whether the device is granted after it.
     pub is_held: bool,
@@ -218,7 +215,6 @@ pub fn waiting_at(mut histories: Vec<RequestHistory>, now: Timestamp) -> Vec<Req
     histories
 }
 
-/// The status of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RequestStatus {
     /// A worker holds its lease.
@@ -261,13 +257,10 @@ impl RequestStatus {
 /// A device that is granted at a target because of an approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The target.
     pub target: String,
-    /// The device.
     pub device: String,
     /// The key of the request that granted it.
     pub request: String,
-    /// The applicant.
     pub applicant: String,
     /// When it was granted.
     pub since: Timestamp,

@@ -72,6 +72,14 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// The inverse of [`Decision::as_str`].
+    #[must_use]
+    pub fn of_str(text: &str) -> Option<Self> {
+        [Self::Approved, Self::Revoked].into_iter().find(|decision| decision.as_str() == text)
+    }
+}
+
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

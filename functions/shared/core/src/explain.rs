@@ -40,6 +40,9 @@ const QUOTED: &str = "quoted";
 /// The code of several texts in one; their numbers are the names of the values.
 pub const LIST: &str = "list";
 
+/// Between the texts of a list.
+pub(crate) const SEPARATOR: &str = "; ";
+
 /// As [`LIST`], with a line for each text.
 pub const LINES: &str = "lines";
 
@@ -70,26 +73,24 @@ impl Explanation {
         self
     }
 
-    /// Code and values as JSON. A store keeps the text beside it, where people see it.
+    /// As JSON. A store keeps it beside the text, which people see there.
     #[must_use]
     pub fn data(&self) -> String {
-        let without_text = Self { text: String::new(), ..self.clone() };
-        serde_json::to_string(&without_text).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The inverse of [`Explanation::data`]; a quoted text if `data` is missing or unreadable.
+    /// The explanation that a store has as `text` and `data`; a quoted text if `data` is missing,
+    /// unreadable or of another text: an earlier version writes the text alone.
     #[must_use]
     pub fn stored(text: String, data: Option<&str>) -> Self {
-        match data.and_then(|data| serde_json::from_str::<Self>(data).ok()) {
-            Some(stored) => Self { text, ..stored },
-            None => Self::quoted(text),
-        }
+        let read = data.and_then(|data| serde_json::from_str::<Self>(data).ok());
+        read.filter(|read| read.text == text).unwrap_or_else(|| Self::quoted(text))
     }
 
     /// Several texts in one.
     #[must_use]
     pub fn list(parts: Vec<Self>) -> Self {
-        Self::joined(LIST, "; ", parts)
+        Self::joined(LIST, SEPARATOR, parts)
     }
 
     /// Several texts, a line each.
@@ -150,9 +151,6 @@ impl fmt::Display for Explanation {
 
 /// Errors, and other types, with a text for people.
 pub trait Explain {
-    /// The codes, each with its text in English and the names of its values in braces.
-    const TEXTS: &'static [(&'static str, &'static str)];
-
     /// The text.
     fn explain(&self) -> Explanation;
 }
@@ -164,16 +162,12 @@ impl<E: Explain> From<E> for Explanation {
 }
 
 impl<E: Explain> Explain for Box<E> {
-    const TEXTS: &'static [(&'static str, &'static str)] = E::TEXTS;
-
     fn explain(&self) -> Explanation {
         E::explain(self)
     }
 }
 
 impl<E: Explain> Explain for ValidationErrors<E> {
-    const TEXTS: &'static [(&'static str, &'static str)] = E::TEXTS;
-
     fn explain(&self) -> Explanation {
         Explanation::list(self.iter().map(Explain::explain).collect())
     }
@@ -181,44 +175,30 @@ impl<E: Explain> Explain for ValidationErrors<E> {
 
 /// The kinds that have a text in the catalogue; the others are shown as the system words them.
 impl Explain for io::Error {
-    const TEXTS: &'static [(&'static str, &'static str)] = &[
-        ("io.not_found", "it does not exist"),
-        ("io.permission_denied", "access is denied"),
-        ("io.already_exists", "it exists already"),
-        ("io.address_in_use", "the address is in use"),
-        ("io.address_not_available", "the address is not one of this machine"),
-        ("io.connection_refused", "the connection was refused"),
-        ("io.is_a_directory", "it is a folder"),
-        ("io.not_a_directory", "it is not a folder"),
-        ("io.read_only", "the file system is read-only"),
-        ("io.storage_full", "the disk is full"),
-        ("io.not_text", "it is not UTF-8 text"),
-    ];
-
     fn explain(&self) -> Explanation {
-        let index = match self.kind() {
-            io::ErrorKind::NotFound => 0,
-            io::ErrorKind::PermissionDenied => 1,
-            io::ErrorKind::AlreadyExists => 2,
-            io::ErrorKind::AddrInUse => 3,
-            io::ErrorKind::AddrNotAvailable => 4,
-            io::ErrorKind::ConnectionRefused => 5,
-            io::ErrorKind::IsADirectory => 6,
-            io::ErrorKind::NotADirectory => 7,
-            io::ErrorKind::ReadOnlyFilesystem => 8,
-            io::ErrorKind::StorageFull => 9,
-            io::ErrorKind::InvalidData => 10,
+        let code = match self.kind() {
+            io::ErrorKind::NotFound => "io.not_found",
+            io::ErrorKind::PermissionDenied => "io.permission_denied",
+            io::ErrorKind::AlreadyExists => "io.already_exists",
+            io::ErrorKind::AddrInUse => "io.address_in_use",
+            io::ErrorKind::AddrNotAvailable => "io.address_not_available",
+            io::ErrorKind::ConnectionRefused => "io.connection_refused",
+            io::ErrorKind::IsADirectory => "io.is_a_directory",
+            io::ErrorKind::NotADirectory => "io.not_a_directory",
+            io::ErrorKind::ReadOnlyFilesystem => "io.read_only",
+            io::ErrorKind::StorageFull => "io.storage_full",
+            io::ErrorKind::InvalidData => "io.invalid_data",
             _ => return Explanation::quoted(self.to_string()),
         };
-        Explanation::new(Self::TEXTS[index].0, self.to_string(), [])
+        Explanation::new(code, self.to_string(), [])
     }
 }
 
-/// A field of an error. `(&&Value(field)).part()` is its explanation if it has one, else its
+/// A field of an error. `(&&FieldOf(field)).part()` is its explanation if it has one, else its
 /// displayed text: method lookup tries [`Explained`] before [`Displayed`], which needs one
 /// dereference more. This lets `#[derive(Explain)]` accept fields of foreign types.
 #[derive(Debug)]
-pub struct Value<'a, T: ?Sized>(pub &'a T);
+pub struct FieldOf<'a, T: ?Sized>(pub &'a T);
 
 /// A field with an explanation.
 pub trait Explained {
@@ -226,7 +206,7 @@ pub trait Explained {
     fn part(&self) -> Part;
 }
 
-impl<T: ToExplanation + ?Sized> Explained for &Value<'_, T> {
+impl<T: ToExplanation + ?Sized> Explained for &FieldOf<'_, T> {
     fn part(&self) -> Part {
         self.0.to_explanation().into_part()
     }
@@ -238,7 +218,7 @@ pub trait Displayed {
     fn part(&self) -> Part;
 }
 
-impl<T: fmt::Display + ?Sized> Displayed for Value<'_, T> {
+impl<T: fmt::Display + ?Sized> Displayed for FieldOf<'_, T> {
     fn part(&self) -> Part {
         Part::Text(self.0.to_string())
     }
@@ -283,7 +263,9 @@ mod tests {
         #[error(transparent)]
         Inner(#[from] Inner),
         #[error("{0}")]
-        Io(std::fmt::Error),
+        Same(Inner),
+        #[error("it is {0}")]
+        Foreign(std::fmt::Error),
     }
 
     #[derive(Debug, Error, Explain)]
@@ -317,8 +299,18 @@ mod tests {
         let values = values.map(|(name, text)| (name.into(), Part::Text(text.to_owned())));
         assert_eq!(explained.values, values.into());
         assert_eq!(Outer::from(Inner).explain(), Inner.explain());
-        let foreign = Outer::Io(std::fmt::Error).explain();
+        assert_eq!(Outer::Same(Inner).explain(), Inner.explain());
+        let foreign = Outer::Foreign(std::fmt::Error).explain();
         assert_eq!(foreign.values["0"], Part::Text(std::fmt::Error.to_string()));
-        assert_eq!(Outer::TEXTS[1], ("outer.long", "`{0}` is longer than {LONGEST}"));
+    }
+
+    #[test]
+    fn stored_data_of_another_text_is_not_used() {
+        let explained = Outer::Long("abc").explain();
+        let (text, data) = (explained.text.clone(), explained.data());
+        assert_eq!(Explanation::stored(text.clone(), Some(&data)), explained);
+        for (text, data) in [("another", Some(data.as_str())), ("it", Some("{")), ("it", None)] {
+            assert_eq!(Explanation::stored(text.into(), data), Explanation::quoted(text));
+        }
     }
 }

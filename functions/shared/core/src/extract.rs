@@ -54,7 +54,6 @@ pub enum Problem {
     NotText {
         /// The field of the flow.
         field: String,
-        /// The place.
         place: String,
     },
     /// The value is not a number.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::explain::{Explain, Explanation};
+use crate::explain::{Explain, Explanation, SEPARATOR};
 
 /// A failure, and whether to retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,15 +15,11 @@ pub enum Failure {
     Retry {
         /// The minimum wait before the retry, if the other system asked for one.
         after: Option<Duration>,
-        /// The reason.
         reason: Reason,
     },
     /// No retry can succeed until a person changes something: the message goes to the dead-letter
     /// queue.
-    GiveUp {
-        /// The reason.
-        reason: Reason,
-    },
+    GiveUp { reason: Reason },
 }
 
 impl Failure {
@@ -57,7 +53,6 @@ impl Failure {
         self
     }
 
-    /// The reason.
     #[must_use]
     pub const fn reason(&self) -> &Reason {
         match self {
@@ -80,6 +75,9 @@ pub struct Reason {
     pub target: Option<String>,
 }
 
+/// The room for [`AndMore`] in a joined reason, in characters.
+const AND_MORE_CHARS: usize = 40;
+
 /// The part of a list of reasons that is left out.
 #[derive(Debug, Error, Explain)]
 #[explain("and_more")]
@@ -90,7 +88,7 @@ struct AndMore {
 
 impl Reason {
     /// The maximum length of the text, in characters: a form with hundreds of invalid devices must
-    /// still fit into a message attribute.
+    /// still fit into a message attribute. With its values a reason is about three times as long.
     pub const MAX_CHARS: usize = 1_000;
 
     /// The maximum number of reasons in a joined one.
@@ -110,9 +108,17 @@ impl Reason {
         if reasons.len() == 1 {
             return Some(first.clone());
         }
-        let mut causes: Vec<_> =
-            reasons.iter().take(Self::MAX_JOINED).map(|reason| reason.cause.clone()).collect();
-        if let Some(count @ 1..) = reasons.len().checked_sub(Self::MAX_JOINED) {
+        let mut chars = 0;
+        let fits = |reason: &&Self| {
+            chars += reason.cause.text.chars().count() + SEPARATOR.len();
+            chars + AND_MORE_CHARS <= Self::MAX_CHARS
+        };
+        let fitting = reasons.iter().take(Self::MAX_JOINED).take_while(fits).count();
+        // The first is cut if it is too long.
+        let causes = reasons.iter().take(fitting.max(1)).map(|reason| reason.cause.clone());
+        let mut causes: Vec<_> = causes.collect();
+        let count = reasons.len() - causes.len();
+        if count > 0 {
             causes.push(AndMore { count }.explain());
         }
         let joined = Self::new(first.class, Explanation::list(causes));
@@ -252,9 +258,10 @@ mod tests {
         let joined = |reason| Reason::joined(&vec![reason; 1_000]).unwrap();
         let short = joined(Reason::new(Class::InvalidForm, Explanation::quoted("empty")));
         assert!(short.cause.text.ends_with("empty; and 990 more"), "{short}");
-        let long = Reason::new(Class::InvalidForm, Explanation::quoted("字".repeat(999)));
-        let stored = serde_json::to_string(&joined(long)).unwrap();
-        assert!(stored.chars().count() < 3 * Reason::MAX_CHARS, "{}", stored.len());
+        let long = Reason::new(Class::InvalidForm, Explanation::quoted("字".repeat(900)));
+        let joined = joined(long);
+        assert!(joined.cause.text.ends_with("字; and 999 more"), "{joined}");
+        assert!(joined.cause.data().chars().count() < 3 * Reason::MAX_CHARS);
     }
 
     #[test]

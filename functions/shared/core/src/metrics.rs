@@ -14,12 +14,10 @@ pub trait Measure: fmt::Debug + Send + Sync {
 /// A shared recorder of metrics.
 pub type Metrics = Arc<dyn Measure>;
 
-/// One metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metric<'a> {
     /// Its name: `WebhooksReceived`.
     pub name: &'static str,
-    /// The value.
     pub value: Value,
     /// The labels, as (name, value).
     pub labels: Vec<(&'static str, &'a str)>,

@@ -2,6 +2,8 @@
 //!
 //! The traits are used as objects, since one command works on a stack on AWS and on a data folder.
 
+#![warn(missing_docs)]
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;

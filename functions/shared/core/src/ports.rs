@@ -3,6 +3,8 @@
 //! The adapters are in `sources`, `connectors`, `stores` and `http`; the hosts choose and wire
 //! them.
 
+#![warn(missing_docs)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -20,7 +20,6 @@ use crate::webhook_request::{MAX_BODY_BYTES, Rejection, WebhookRequest};
 /// The HTTP response, and the reason for it.
 #[derive(Clone, Debug)]
 pub struct WebhookResponse {
-    /// The outcome.
     pub outcome: Outcome,
 }
 
@@ -191,11 +190,8 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
 pub struct Receiver<A, S, Q, C> {
     /// The office system.
     pub source: A,
-    /// Its secret.
     pub secret: S,
-    /// The queue.
     pub queue: Q,
-    /// The clock.
     pub clock: C,
     /// The approvals that start a flow.
     pub approvals: Approvals,

@@ -51,10 +51,12 @@ pub struct Request {
 #[explain("message")]
 pub enum BadRequest {
     /// Not JSON, or not an object with a version.
-    #[error("the queue message is not a greenlight request: {position}")]
+    #[error("the queue message is not a greenlight request: line {line} column {column}")]
     NotARequest {
-        /// The position of the syntax error.
-        position: String,
+        /// The line of the syntax error, counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
     },
     /// Written by another version of greenlight.
     #[error(
@@ -69,10 +71,7 @@ pub enum BadRequest {
     #[error(
         "the queue message's `{field}` is not an identifier of 1 to 128 letters, digits or `_-.:@=`"
     )]
-    BadIdentifier {
-        /// The field.
-        field: &'static str,
-    },
+    BadIdentifier { field: &'static str },
 }
 
 impl Request {
@@ -116,7 +115,8 @@ impl Request {
             v: u64,
         }
         let not_a_request = |error: serde_json::Error| BadRequest::NotARequest {
-            position: format!("line {} column {}", error.line(), error.column()),
+            line: error.line(),
+            column: error.column(),
         };
         let Versioned { v } = serde_json::from_str(body).map_err(not_a_request)?;
         if v != VERSION {

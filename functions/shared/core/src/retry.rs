@@ -1,13 +1,16 @@
 //! The retry policy of failed requests.
 
+#![warn(missing_docs)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
 
 use crate::Timestamp;
-use crate::flow::RetryProblem;
+use crate::explain::Explain;
 use crate::mac::Eui48;
 
 /// The waits between attempts, and the retry budget: `[retry]` in `flows.toml`.
@@ -104,6 +107,24 @@ impl Default for RetryPolicy {
             max_elapsed: Duration::from_hours(24),
         }
     }
+}
+
+/// A retry policy that no queue could keep to.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("flows_retry")]
+pub enum RetryProblem {
+    /// The first wait is longer than the longest, or nothing.
+    #[error("`initial_interval` is at least 1ms and no longer than `max_interval`")]
+    InitialInterval,
+    /// The longest wait is longer than a queue can hide a message.
+    #[error("`max_interval` is 11h 50min at most: no queue hides a message for longer than 12h")]
+    MaxInterval,
+    /// The budget is shorter than one wait.
+    #[error("`max_elapsed` is no shorter than `initial_interval`")]
+    TooShort,
+    /// The budget is longer than a queue keeps a message.
+    #[error("`max_elapsed` is 13days at most: the queue keeps a message for 14")]
+    TooLong,
 }
 
 impl RetryPolicy {

@@ -10,7 +10,6 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// The HTTP request of a webhook.
 #[derive(Clone, Debug)]
 pub struct WebhookRequest {
-    /// The headers.
     pub headers: HeaderMap,
     /// The body, exactly as sent: signatures cover these bytes.
     pub body: Bytes,

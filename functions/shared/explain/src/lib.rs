@@ -2,14 +2,16 @@
 //! available as code and values, so that a catalogue can render it in another language.
 //!
 //! The code is the one of `#[explain("…")]` on the type, for a variant followed by a dot and its
-//! name in snake case: `form.not_number`. `#[error(transparent)]` passes the explanation of the
-//! field on.
+//! name in snake case: `form.not_number`. `#[error(transparent)]` and a text of one value alone
+//! pass the explanation of that field on.
 
 use proc_macro::TokenStream;
 use proc_macro2::{Span, TokenStream as Tokens};
 use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Token, parse_macro_input};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Member, Token, parse_macro_input,
+};
 
 /// Implements `greenlight_core::explain::Explain` by the `#[error("…")]` attributes.
 #[proc_macro_derive(Explain, attributes(error, explain))]
@@ -44,11 +46,11 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         .ok_or_else(|| Error::new_spanned(name, "`#[explain(\"code\")]` is missing"))?
         .parse_args::<LitStr>()?
         .value();
-    let (mut arms, mut texts) = (Vec::new(), Vec::new());
+    let mut arms = Vec::new();
     match &input.data {
         Data::Struct(data) => {
             let arm = Arm { path: quote!(Self), code, fields: &data.fields };
-            arm.expand(&input.attrs, name.span(), &mut arms, &mut texts)?;
+            arm.expand(&input.attrs, name.span(), &mut arms)?;
         }
         Data::Enum(data) => {
             for variant in &data.variants {
@@ -58,25 +60,30 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
                     code: format!("{code}.{}", snake_case(&of_variant.to_string())),
                     fields: &variant.fields,
                 };
-                arm.expand(&variant.attrs, of_variant.span(), &mut arms, &mut texts)?;
+                arm.expand(&variant.attrs, of_variant.span(), &mut arms)?;
             }
         }
         Data::Union(_) => return Err(Error::new_spanned(name, "a union has no text")),
     }
     let (generics, of_type, bounds) = input.generics.split_for_impl();
+    let explain = module();
     Ok(quote! {
-        impl #generics ::greenlight_core::explain::Explain for #name #of_type #bounds {
-            const TEXTS: &'static [(&'static str, &'static str)] = &[#(#texts),*];
-
-            fn explain(&self) -> ::greenlight_core::explain::Explanation {
+        impl #generics #explain::Explain for #name #of_type #bounds {
+            fn explain(&self) -> #explain::Explanation {
                 #[allow(unused_imports)]
-                use ::greenlight_core::explain::{Displayed as _, Explained as _};
+                use #explain::{Displayed as _, Explained as _};
                 match self {
                     #(#arms)*
                 }
             }
         }
     })
+}
+
+/// The module with the trait and its types.
+fn module() -> Tokens {
+    let core = Ident::new("greenlight_core", Span::call_site());
+    quote!(::#core::explain)
 }
 
 /// A struct, or a variant of an enum.
@@ -92,31 +99,30 @@ impl Arm<'_> {
         attributes: &[Attribute],
         span: Span,
         arms: &mut Vec<Tokens>,
-        texts: &mut Vec<Tokens>,
     ) -> syn::Result<()> {
         let Self { path, code, fields } = self;
+        let explain = module();
         let error = attribute(attributes, "error");
         let error = error.ok_or_else(|| Error::new(span, "`#[error(\"…\")]` is missing"))?;
-        let text = match error.parse_args::<Text>()? {
-            Text::Transparent => {
-                let member = fields.members().next();
-                let member = member.ok_or_else(|| Error::new(span, "there is no field"))?;
+        let text = error.parse_args::<Text>()?;
+        let whole = match &text {
+            Text::Transparent => fields.members().next(),
+            Text::Format(text) => fields.members().find(|member| is_all_of(member, &text.value())),
+        };
+        let text = match (text, whole) {
+            (_, Some(member)) => {
                 arms.push(quote! {
                     #path { #member: error, .. } =>
-                        ::greenlight_core::explain::Explanation::from_part(
-                            (&&::greenlight_core::explain::Value(error)).part()
-                        ),
+                        #explain::Explanation::from_part((&&#explain::FieldOf(error)).part()),
                 });
                 return Ok(());
             }
-            Text::Format(text) => text,
+            (Text::Transparent, None) => return Err(Error::new(span, "there is no field")),
+            (Text::Format(text), None) => text,
         };
         let (mut patterns, mut values) = (Vec::new(), Vec::new());
         for (name, specification) in placeholders(&text.value()) {
-            let is_field = |member: &syn::Member| match member {
-                syn::Member::Named(field) => *field == name,
-                syn::Member::Unnamed(index) => index.index.to_string() == name,
-            };
+            let is_field = |member: &Member| name_of(member) == name;
             let value = if let Some(member) = fields.members().find(is_field) {
                 let value = format_ident!("value_{name}");
                 patterns.push(quote!(#member: #value));
@@ -126,21 +132,32 @@ impl Arm<'_> {
                 quote!((&#constant))
             };
             let part = if specification.is_empty() {
-                quote!((&&::greenlight_core::explain::Value(#value)).part())
+                quote!((&&#explain::FieldOf(#value)).part())
             } else {
                 let format = format!("{{{specification}}}");
-                quote!(::greenlight_core::explain::Part::Text(format!(#format, #value)))
+                quote!(#explain::Part::Text(format!(#format, #value)))
             };
             values.push(quote!((#name, #part)));
         }
-        texts.push(quote!((#code, #text)));
         arms.push(quote! {
-            #path { #(#patterns,)* .. } => ::greenlight_core::explain::Explanation::new(
+            #path { #(#patterns,)* .. } => #explain::Explanation::new(
                 #code, ::std::string::ToString::to_string(self), [#(#values),*],
             ),
         });
         Ok(())
     }
+}
+
+fn name_of(member: &Member) -> String {
+    match member {
+        Member::Named(field) => field.to_string(),
+        Member::Unnamed(index) => index.index.to_string(),
+    }
+}
+
+/// Whether the field alone is the text.
+fn is_all_of(member: &Member, text: &str) -> bool {
+    text == format!("{{{}}}", name_of(member))
 }
 
 fn attribute<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Attribute> {

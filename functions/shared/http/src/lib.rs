@@ -44,7 +44,6 @@ pub enum ClientError {
     /// The pin is not a SHA-256.
     #[error("`tls.pin_sha256` is not 64 hexadecimal digits")]
     BadPin,
-    /// A pin without TLS.
     #[error("`tls.pin_sha256` needs an https:// `url`")]
     PinWithoutTls,
     /// Two exclusive trust settings.
@@ -52,12 +51,7 @@ pub enum ClientError {
     PinnedAndInsecure,
     /// An error of a target's client.
     #[error("target `{target}`: {error}")]
-    Target {
-        /// The target.
-        target: String,
-        /// The error.
-        error: Box<ClientError>,
-    },
+    Target { target: String, error: Box<ClientError> },
     /// The TLS library or the trust anchors of the machine are missing.
     #[error("the HTTP client cannot be built: {0}")]
     Build(String),

@@ -8,7 +8,6 @@ use crate::error::StartError;
 /// Flows with their connectors, validated together.
 #[derive(Debug)]
 pub struct Configuration {
-    /// The flows.
     pub flows: Flows,
     /// The targets of the flows, with their connectors.
     pub setup: Setup,

@@ -47,7 +47,6 @@ pub struct StackAddress {
     pub stack: String,
     /// A profile of `~/.aws/config`.
     pub profile: Option<String>,
-    /// The region.
     pub region: Option<String>,
 }
 
@@ -69,7 +68,6 @@ pub enum BackendError {
 /// A data folder or a stack: its stores, and what is known of its deployment.
 #[derive(Clone, Debug)]
 pub struct Backend {
-    /// The stores.
     pub stores: Stores,
     deployment: Deployment,
 }

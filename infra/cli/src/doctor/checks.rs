@@ -26,7 +26,6 @@ pub enum CheckName {
     /// The flows that were given, else the deployed ones.
     #[error("flows")]
     Flows,
-    /// The secret.
     #[error("secret")]
     Secret,
     /// The clock of this machine.
@@ -47,7 +46,6 @@ pub enum CheckName {
     /// All targets.
     #[error("targets")]
     Targets,
-    /// A target.
     #[error("target {name}")]
     Target {
         /// Its name in `flows.toml`.
@@ -62,7 +60,6 @@ pub enum Finding {
     /// There was no `serve` yet.
     #[error("made by the first `greenlight serve`")]
     NoFolderYet,
-    /// The stores answer.
     #[error("reachable, {dead} dead letter(s)")]
     StoresAnswer {
         /// The number of dead letters.
@@ -130,7 +127,6 @@ pub enum Finding {
     /// The target accepts the login.
     #[error("reachable from here, and accepts our credentials")]
     TargetLoggedIn,
-    /// The target answers.
     #[error("reachable from here; it has no login to try before the first device")]
     TargetAnswers,
     /// An error without advice.
@@ -179,7 +175,6 @@ pub enum Advice {
     FromHere,
 }
 
-/// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Whether it passed.
@@ -197,7 +192,6 @@ pub struct Checks {
     pub checks: Vec<Check>,
 }
 
-/// Checks failed.
 #[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
 #[explain("checks_failed")]
 #[error("{0} checks failed")]
@@ -245,9 +239,8 @@ impl Checks {
                 format!("{mark}  {name}{finding}")
             }
             OutputFormat::Json => {
-                let detail = finding.explain();
-                let (check, code) = (name.to_string(), detail.code);
-                json!({"check": check, "ok": is_ok, "code": code, "detail": detail.text})
+                let (check, cause) = (name.to_string(), finding.explain());
+                json!({"check": check, "ok": is_ok, "detail": cause.text, "cause": cause})
                     .to_string()
             }
         }))

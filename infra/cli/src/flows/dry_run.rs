@@ -60,11 +60,8 @@ pub struct DryRun {
 /// One effect that would be performed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DryEffect {
-    /// The target.
     pub target: String,
-    /// Its operation.
     pub operation: String,
-    /// The device.
     pub device: String,
     /// All requests that the operation might send, in order.
     pub requests: Vec<Preview>,
@@ -104,7 +101,6 @@ pub async fn dry_run(
     Ok(DryRun { unset: unset.into_iter().collect(), problems, effects })
 }
 
-/// Renders a dry run.
 #[must_use]
 pub fn render_dry_run(run: &DryRun, format: OutputFormat) -> String {
     let OutputFormat::Text(language) = format else { return format!("{}\n", json!(run)) };

@@ -58,7 +58,6 @@ pub enum FlowsProblem {
     /// No flow has that name.
     #[error("there is no flow `{name}`; there is: {known}")]
     NoFlow {
-        /// The name.
         name: String,
         /// The names that are there.
         known: String,
@@ -66,7 +65,6 @@ pub enum FlowsProblem {
     /// The instance cannot be read from its file.
     #[error("{file}: {problem}")]
     Instance {
-        /// The file.
         file: String,
         /// Why.
         problem: Explanation,
@@ -107,8 +105,6 @@ impl fmt::Display for LocatedErrors {
 }
 
 impl Explain for LocatedErrors {
-    const TEXTS: &'static [(&'static str, &'static str)] = LocatedError::TEXTS;
-
     fn explain(&self) -> Explanation {
         Explanation::lines(self.0.iter().map(Explain::explain).collect())
     }
@@ -138,7 +134,6 @@ fn render_unset(unset: &[String], language: Language) -> String {
 /// Valid flows, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedFlows {
-    /// The flows.
     pub flows: Vec<CheckedFlow>,
     /// The credentials that the secret must hold: `targets.nac.token`.
     pub credentials: Vec<String>,
@@ -149,7 +144,6 @@ pub struct CheckedFlows {
 /// A valid flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedFlow {
-    /// The name.
     pub name: String,
     /// The office system.
     pub source: String,
@@ -157,20 +151,15 @@ pub struct CheckedFlow {
     pub definition_id: String,
     /// The decision that starts it.
     pub decision: Decision,
-    /// The actions.
     pub actions: Vec<CheckedAction>,
 }
 
 /// An action of a valid flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedAction {
-    /// The operation.
     pub operation: String,
-    /// The target.
     pub target: String,
-    /// Its connector.
     pub connector: String,
-    /// Its URL.
     pub url: String,
     /// The field with the devices.
     pub for_each: String,
@@ -212,6 +201,7 @@ pub fn check(files: &Files) -> Result<CheckedFlows, FlowsProblem> {
 pub fn render_checked(checked: &CheckedFlows, language: Language) -> String {
     let mut lines = Vec::new();
     for CheckedFlow { name, source, definition_id, decision, actions } in &checked.flows {
+        let decision = language.explain(&decision.explain());
         lines.push(text!(
             language,
             "flow {name}: {source} {definition_id} {decision}\n",

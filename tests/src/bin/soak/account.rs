@@ -108,7 +108,6 @@ impl Account {
             && self.dead_letters == letters
     }
 
-    /// Prints it.
     pub(crate) fn print(&self) {
         #[allow(clippy::cast_precision_loss, reason = "a few thousand")]
         let per_device = self.calls as f64 / self.expected as f64;

@@ -14,13 +14,11 @@ const DUPLICATES: f64 = 0.3;
 /// The share of calls that the NAC answers with 500.
 pub(crate) const NAC_ERRORS: f64 = 0.05;
 
-/// One approval.
 #[derive(Clone, Debug)]
 pub(crate) struct Approval {
     pub(crate) instance: String,
     pub(crate) devices: Vec<String>,
     pub(crate) is_bad: bool,
-    /// The ids of its events.
     pub(crate) event_ids: Vec<String>,
     /// When the first event was sent.
     pub(crate) sent_at: Option<Instant>,

@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use greenlight_sources::feishu::FeishuApp;
+use greenlight_sources::feishu::{self, FeishuApp, Sent};
 use serde_json::{Value, json};
 
 /// A stub of Feishu's OpenAPI.
@@ -142,6 +142,17 @@ pub fn secret_document(app: &FeishuApp, token: &str) -> Value {
         },
         "targets": { "nac": { "token": token } },
     })
+}
+
+/// The same event with a wrong signature, as from a sender without the key.
+#[must_use]
+pub fn forged(mut sent: Sent) -> Sent {
+    for (name, value) in &mut sent.headers {
+        if *name == feishu::header::SIGNATURE {
+            *value = "0".repeat(64);
+        }
+    }
+    sent
 }
 
 /// A form in the shape of a real one: instructions, a text field, and a table with a device per

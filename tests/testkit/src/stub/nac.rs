@@ -14,7 +14,6 @@ use greenlight_core::mac::Eui48;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-/// A stub of a NAC.
 #[derive(Clone, Debug)]
 pub struct StubNac {
     address: SocketAddr,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::{fs, io};
 
-use greenlight_core::explain::Explain;
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -45,8 +44,7 @@ pub enum Access {
 }
 
 /// The RADIUS server cannot be used.
-#[derive(Debug, Error, Explain)]
-#[explain("radius")]
+#[derive(Debug, Error)]
 pub enum RadiusError {
     /// Debian's packages are not installed.
     #[error(

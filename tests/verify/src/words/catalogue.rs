@@ -13,16 +13,18 @@ pub(super) fn differences<'a>(
     sources: impl Iterator<Item = &'a str>,
     catalogue: &str,
 ) -> Vec<String> {
-    let english: Texts = sources.flat_map(texts_of).collect();
     let chinese: Texts = catalogue.lines().filter_map(entry).collect();
-    let mut found = Vec::new();
-    for (code, values) in &english {
-        match chinese.get(code) {
+    let (mut english, mut found) = (Texts::new(), Vec::new());
+    for (code, values) in sources.flat_map(texts_of) {
+        match chinese.get(&code) {
             None => found.push(format!("{FILE}: no text for `{code}`")),
-            Some(same) if same == values => {}
+            Some(same) if *same == values => {}
             Some(other) => {
                 found.push(format!("{FILE}: `{code}` has the values {other:?}, not {values:?}"));
             }
+        }
+        if english.insert(code.clone(), values).is_some() {
+            found.push(format!("two errors have the code `{code}`"));
         }
     }
     let unused = chinese.keys().filter(|code| !english.contains_key(*code));
@@ -36,7 +38,8 @@ fn entry(line: &str) -> Option<(String, BTreeSet<String>)> {
     Some((code.to_owned(), values(text)))
 }
 
-/// The texts of types with `#[explain("code")]`, and of listed ones: `("code", "text"),`.
+/// The texts of types with `#[explain("code")]`, and the codes of kinds of `io::Error`. A text of
+/// one value alone has no code: it is that of the value.
 fn texts_of(source: &str) -> Vec<(String, BTreeSet<String>)> {
     const MARK: &str = "\n#[explain(\"";
     let mut found = Vec::new();
@@ -55,28 +58,32 @@ fn texts_of(source: &str) -> Vec<(String, BTreeSet<String>)> {
                 let start = source[..at].rfind("\n\n").unwrap_or_default();
                 let attributes = [&source[start..at], &after[..end]];
                 let texts = attributes.into_iter().flat_map(texts);
-                found.extend(texts.map(|(text, _)| (code.to_owned(), values(text))));
+                found.extend(texts.map(|(text, _)| (code.to_owned(), values(text), text)));
             }
             _ => {}
         }
     }
-    let listed = source.lines().filter_map(|line| {
-        let (code, text) = line.trim().strip_prefix("(\"")?.split_once("\", \"")?;
-        text.ends_with("\"),").then(|| (code.to_owned(), values(text)))
-    });
-    let is_code = |code: &str| {
-        code.contains('.') && code.bytes().all(|it| it.is_ascii_lowercase() || b"._".contains(&it))
-    };
-    found.extend(listed.filter(|(code, _)| is_code(code)));
+    let is_text = |(_, _, text): &(_, _, &str)| !is_one_value(text);
+    let mut found: Vec<_> =
+        found.into_iter().filter(is_text).map(|(code, values, _)| (code, values)).collect();
+    let kinds = source.lines().filter_map(|line| line.trim().split_once(" => \"io."));
+    let kinds = kinds.filter_map(|(_, rest)| rest.strip_suffix("\","));
+    found.extend(kinds.map(|kind| (format!("io.{kind}"), BTreeSet::new())));
     found
 }
 
-fn variants(code: &str, body: &str) -> Vec<(String, BTreeSet<String>)> {
-    let of_variant = |(text, after): (&str, &str)| {
+/// Whether the text is `{value}`.
+fn is_one_value(text: &str) -> bool {
+    let inside = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    inside.is_some_and(|inside| !inside.contains(['{', '}', ':']))
+}
+
+fn variants<'a>(code: &str, body: &'a str) -> Vec<(String, BTreeSet<String>, &'a str)> {
+    let of_variant = |(text, after): (&'a str, &str)| {
         let mut lines = after.lines().skip(1).map(str::trim);
         let name = lines.find(|line| line.starts_with(|first: char| first.is_ascii_uppercase()))?;
         let name: String = name.chars().take_while(char::is_ascii_alphanumeric).collect();
-        Some((format!("{code}.{}", snake_case(&name)), values(text)))
+        Some((format!("{code}.{}", snake_case(&name)), values(text), text))
     };
     texts(body).filter_map(of_variant).collect()
 }
@@ -133,6 +140,8 @@ pub enum Problem {
     NotNumber { field: String },
     #[error(transparent)]
     Other(#[from] Other),
+    #[error("{0}")]
+    Same(Other),
     #[error(
         "over \
          {count} lines"
@@ -148,9 +157,11 @@ struct Lost {
     cause: String,
 }
 
-const IO: &[(&str, &str)] = &[
-    ("io.not_found", "it does not exist"),
-];
+fn code(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "io.not_found",
+    }
+}
 "#;
 
     fn found(catalogue: &str) -> Vec<String> {
@@ -167,6 +178,15 @@ const IO: &[(&str, &str)] = &[
     #[test]
     fn differences_of_a_complete_catalogue_are_none() {
         assert_eq!(found(CATALOGUE), [""; 0]);
+    }
+
+    #[test]
+    fn differences_are_codes_that_two_types_have() {
+        let twice = differences(
+            [SOURCE, &SOURCE[SOURCE.find("#[explain(\"lost").unwrap() - 40..]].into_iter(),
+            CATALOGUE,
+        );
+        assert!(twice.contains(&"two errors have the code `lost`".to_owned()), "{twice:?}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Connector files: the HTTP API of one kind of target.
 
+#![warn(missing_docs)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;

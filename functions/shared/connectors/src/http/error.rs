@@ -12,8 +12,6 @@ use super::shape::Misfit;
 #[derive(Debug, Error, Explain)]
 #[explain("call")]
 pub(super) enum CallError {
-    #[error("`{operation}` of target `{target}` is not configured")]
-    NotConfigured { target: String, operation: String },
     #[error("target `{target}` had no permit for another call in time")]
     NoPermit { target: String },
     #[error("target `{target}`: its URL is not usable: {cause}")]

@@ -1,5 +1,7 @@
 //! The limits of a target, within one process.
 
+#![warn(missing_docs)]
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

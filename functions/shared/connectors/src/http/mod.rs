@@ -29,6 +29,7 @@ pub use outcome::{Rule, RuleResult};
 pub use preview::RequestPreview;
 
 use crate::connector::{ConnectorError, Reached, params, variables};
+use crate::error::NotConfigured;
 use check::base_url;
 use error::CallError;
 use exchange::HttpTarget;
@@ -115,7 +116,7 @@ impl<H, S, C> HttpConnector<H, S, C> {
         let operation = target.and_then(|target| target.connector.operations.get(call.operation));
         target.zip(operation).ok_or_else(|| {
             let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
-            let error = CallError::NotConfigured { target, operation };
+            let error = NotConfigured::Operation { target, operation };
             Failure::give_up(Class::NotConfigured, error)
         })
     }

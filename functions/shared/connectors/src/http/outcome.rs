@@ -1,5 +1,7 @@
 //! The meaning of a target's answer.
 
+#![warn(missing_docs)]
+
 use std::time::{Duration, SystemTime};
 
 use greenlight_core::retry::MAX_ASKED_WAIT;

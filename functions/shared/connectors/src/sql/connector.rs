@@ -1,5 +1,7 @@
 //! Connector files for databases: the operations on the records of one kind of database.
 
+#![warn(missing_docs)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::flow::{self, Action, Flow};

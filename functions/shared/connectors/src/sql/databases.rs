@@ -180,7 +180,7 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
 
     fn target(&self, call: &Call<'_>) -> Result<&DatabaseTarget, Failure> {
         self.targets.get(call.target).ok_or_else(|| {
-            let error = NotConfigured { target: call.target.to_owned() };
+            let error = NotConfigured::Target { target: call.target.to_owned() };
             Failure::give_up(Class::NotConfigured, error)
         })
     }
@@ -243,7 +243,7 @@ impl DatabaseTarget {
     fn operation(&self, call: &Call<'_>) -> Result<&SqlOperation, Failure> {
         self.connector.operations.get(call.operation).ok_or_else(|| {
             let (target, operation) = (self.name.clone(), call.operation.to_owned());
-            Failure::give_up(Class::NotConfigured, SqlError::NotConfigured { target, operation })
+            Failure::give_up(Class::NotConfigured, NotConfigured::Operation { target, operation })
         })
     }
 

@@ -9,8 +9,6 @@ use crate::template::TemplateError;
 #[derive(Debug, Error, Explain)]
 #[explain("sql")]
 pub(super) enum SqlError {
-    #[error("`{operation}` of target `{target}` is not configured")]
-    NotConfigured { target: String, operation: String },
     #[error("target `{target}` did not answer in time")]
     Timeout { target: String },
     #[error("target `{target}`: its `url` cannot be used")]

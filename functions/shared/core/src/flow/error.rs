@@ -1,10 +1,13 @@
 //! The validation errors of `flows.toml`.
 
+#![allow(missing_docs, reason = "the text of a variant says what its fields are")]
+
 use thiserror::Error;
 
 use crate::explain::Explain;
 use crate::key_path::KeyPath;
 use crate::renamed::RenamedKey;
+use crate::retry::RetryProblem;
 
 /// A validation error in `flows.toml`.
 #[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
@@ -38,9 +41,7 @@ pub enum FlowsError {
     /// A target that does not exist.
     #[error("flow `{flow}` names the target `{name}`, which does not exist; known: {known}")]
     UnknownTarget {
-        /// The flow.
         flow: String,
-        /// The name.
         name: String,
         /// The existing names.
         known: String,
@@ -50,9 +51,7 @@ pub enum FlowsError {
         "flow `{flow}` names the field of kind `mac` `{name}`, which does not exist; known: {known}"
     )]
     UnknownField {
-        /// The flow.
         flow: String,
-        /// The name.
         name: String,
         /// The existing names.
         known: String,
@@ -76,9 +75,7 @@ pub enum FlowsError {
          would get is not known. Take the field from outside of the table, or the device from a table of its own"
     )]
     SameTable {
-        /// The flow.
         flow: String,
-        /// The field.
         field: String,
         /// The field with the devices.
         mac: String,
@@ -97,7 +94,6 @@ pub enum FlowsError {
     /// An invalid combination of TLS settings.
     #[error("target `{target}`: `tls`: {problem}")]
     Tls {
-        /// The target.
         target: String,
         /// The reason.
         problem: TlsProblem,
@@ -105,39 +101,14 @@ pub enum FlowsError {
     /// A default that a form could not contain.
     #[error("the default of field `{field}` of flow `{flow}`: {problem}")]
     Default {
-        /// The flow.
         flow: String,
-        /// The field.
         field: String,
         /// The expected value.
         problem: DefaultProblem,
     },
     /// A field without a place to read from.
     #[error("field `{field}` of flow `{flow}` has an empty `from`")]
-    Nowhere {
-        /// The flow.
-        flow: String,
-        /// The field.
-        field: String,
-    },
-}
-
-/// A retry policy that no queue could keep to.
-#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
-#[explain("flows_retry")]
-pub enum RetryProblem {
-    /// The first wait is longer than the longest, or nothing.
-    #[error("`initial_interval` is at least 1ms and no longer than `max_interval`")]
-    InitialInterval,
-    /// The longest wait is longer than a queue can hide a message.
-    #[error("`max_interval` is 11h 50min at most: no queue hides a message for longer than 12h")]
-    MaxInterval,
-    /// The budget is shorter than one wait.
-    #[error("`max_elapsed` is no shorter than `initial_interval`")]
-    TooShort,
-    /// The budget is longer than a queue keeps a message.
-    #[error("`max_elapsed` is 13days at most: the queue keeps a message for 14")]
-    TooLong,
+    Nowhere { flow: String, field: String },
 }
 
 /// TLS settings that exclude each other, or cannot be used.

@@ -1,5 +1,7 @@
 //! Flows: the rules from an approval to actions, defined in `flows.toml`.
 
+#![warn(missing_docs)]
+
 mod error;
 mod file;
 
@@ -10,7 +12,7 @@ use serde::Deserialize;
 use crate::Decision;
 use crate::retry::RetryPolicy;
 
-pub use error::{DefaultProblem, FlowsError, RetryProblem, TlsProblem};
+pub use error::{DefaultProblem, FlowsError, TlsProblem};
 #[cfg(feature = "schema")]
 pub use file::schema;
 

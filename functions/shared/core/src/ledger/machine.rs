@@ -13,7 +13,6 @@ use crate::Timestamp;
 pub enum Command {
     /// Acquires the lease.
     Claim(Lease),
-    /// Records an effect.
     RecordEffect(LeaseId, EffectKey, Effect),
     /// Ends the attempt.
     Complete(LeaseId, Completion),
@@ -21,7 +20,6 @@ pub enum Command {
     Reset,
 }
 
-/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandResult {
     /// The result of [`Command::Claim`].

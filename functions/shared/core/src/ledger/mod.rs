@@ -77,7 +77,6 @@ pub struct Lease {
 /// The ledger's record of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
-    /// The state.
     pub state: State,
     /// The number of claims.
     pub attempt: u32,
@@ -107,7 +106,6 @@ pub enum State {
         at: Timestamp,
         /// The lease of the attempt that completed it.
         by: LeaseId,
-        /// The reason.
         reason: String,
     },
 }
@@ -148,7 +146,6 @@ impl From<&str> for EffectKey {
 /// An effect that was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Effect {
-    /// The outcome.
     pub outcome: EffectOutcome,
     /// When.
     pub at: Timestamp,
@@ -236,14 +233,12 @@ pub enum Completion {
     Done,
     /// No retry can succeed.
     Failed {
-        /// The reason.
         reason: Reason,
         /// The state for an attempt after a redrive.
         retry: RetryState,
     },
     /// The request will be retried: the lease is released.
     Released {
-        /// The reason.
         reason: Reason,
         /// The state for the next attempt.
         retry: RetryState,

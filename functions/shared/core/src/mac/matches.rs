@@ -8,7 +8,6 @@ use super::{Eui48, MacError};
 /// An address, or an attempt at one, in a line.
 #[derive(Debug)]
 pub(super) struct Match {
-    /// Its tokens.
     pub(super) tokens: Range<usize>,
     /// Its characters, in the line.
     pub(super) chars: Range<usize>,

@@ -36,7 +36,6 @@ pub enum MacError {
     /// A letter that looks like a digit: reported, not guessed.
     #[error("letter {letter} at position {position}: is it the digit {digit}?")]
     LookAlike {
-        /// The letter.
         letter: char,
         /// The digit that it looks like.
         digit: char,

@@ -125,8 +125,8 @@ impl<P: Ports> Processor<P> {
             Some(WorkerError::Expires { cause: reason.cause.clone() })
         // While another worker holds the lease or the lock, nothing was tried.
         } else if policy.is_spent(spent) && reason.class != Class::LeaseHeld {
-            let budget = humantime::format_duration(policy.max_elapsed).to_string();
-            Some(WorkerError::BudgetSpent { budget, cause: reason.cause.clone() })
+            let (budget, cause) = (policy.max_elapsed.into(), reason.cause.clone());
+            Some(WorkerError::BudgetSpent { budget, cause })
         } else {
             None
         };
@@ -176,8 +176,10 @@ impl<P: Ports> Processor<P> {
         match self.dead_letters.send_dead_letter(&letter).await {
             Ok(()) => Disposition::DeadLettered(reason),
             Err(QueueError(error)) => {
-                let error = WorkerError::NoDeadLetterQueue { cause: reason.cause, error };
+                let Reason { class, cause, target } = reason;
+                let error = WorkerError::NoDeadLetterQueue { class, cause, error };
                 let reason = Reason::new(Class::DeadLetterQueueUnavailable, error);
+                let reason = Reason { target, ..reason };
                 let until_stop = until_hard_stop(message.expires_at, self.clock.now());
                 let left = until_stop.unwrap_or(self.flows.retry.max_elapsed);
                 let least = RetryPolicy::least(message.receive_count, left);

@@ -1,9 +1,12 @@
 //! The reasons for which the worker itself ends an attempt.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::event::Decision;
 use crate::explain::{Explain, Explanation};
+use crate::failure::Class;
 use crate::instance::Status;
 
 /// The reason for which an attempt ends with work left, besides those of source and targets.
@@ -42,9 +45,31 @@ pub(super) enum WorkerError {
     #[error("given up before the queue deletes the message: {cause}")]
     Expires { cause: Explanation },
     #[error("given up after {budget}: {cause}")]
-    BudgetSpent { budget: String, cause: Explanation },
-    #[error("{cause}; the dead-letter queue did not accept it: {error}")]
-    NoDeadLetterQueue { cause: Explanation, error: Explanation },
+    BudgetSpent { budget: Budget, cause: Explanation },
+    #[error("{class}: {cause}; the dead-letter queue did not accept it: {error}")]
+    NoDeadLetterQueue { class: Class, cause: Explanation, error: Explanation },
     #[error("no answer in time")]
     NoAnswer,
+}
+
+/// A retry budget, in its largest whole unit.
+#[derive(Debug, Error, Explain)]
+#[explain("budget")]
+pub(super) enum Budget {
+    #[error("{0} h")]
+    Hours(u64),
+    #[error("{0} min")]
+    Minutes(u64),
+    #[error("{0} s")]
+    Seconds(u64),
+}
+
+impl From<Duration> for Budget {
+    fn from(duration: Duration) -> Self {
+        match duration.as_secs() {
+            seconds if seconds % 3_600 == 0 => Self::Hours(seconds / 3_600),
+            seconds if seconds % 60 == 0 => Self::Minutes(seconds / 60),
+            seconds => Self::Seconds(seconds),
+        }
+    }
 }

@@ -35,7 +35,6 @@ use crate::time::Timestamp;
 /// One delivery of one queue message.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
-    /// The body.
     pub body: &'a str,
     /// The number of deliveries, this one included.
     pub receive_count: u32,
@@ -69,15 +68,12 @@ pub enum Disposition {
 /// The dependencies of [`process`].
 #[derive(Clone, Debug)]
 pub struct Processor<P: Ports> {
-    /// The ledger.
     pub ledger: P::Ledger,
     /// The office system, the only authority on what was approved.
     pub source: P::Source,
-    /// The targets.
     pub targets: P::Targets,
     /// The dead-letter queue.
     pub dead_letters: P::DeadLetters,
-    /// The clock.
     pub clock: P::Clock,
     /// The flows and the retry policy.
     pub flows: Flows,

@@ -19,7 +19,6 @@ use crate::ports::Conditions;
 pub struct PlannedEffect<'a> {
     /// The target and its operation.
     pub action: &'a Action,
-    /// The device.
     pub device: Eui48,
 }
 

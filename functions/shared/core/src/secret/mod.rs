@@ -109,10 +109,7 @@ impl Secret {
 pub enum SecretProblem {
     /// A field is missing.
     #[error("missing field `{field}`")]
-    Missing {
-        /// The field.
-        field: String,
-    },
+    Missing { field: String },
     /// A value has the wrong type.
     #[error("a value of the wrong type")]
     Type,

@@ -9,13 +9,9 @@ use super::{encrypt, signature};
 /// An app in the Feishu console, as far as its events go.
 #[derive(Clone, Debug)]
 pub struct FeishuApp {
-    /// App ID.
     pub app_id: String,
-    /// App Secret.
     pub app_secret: String,
-    /// Encrypt Key.
     pub encrypt_key: String,
-    /// Verification Token.
     pub verification_token: String,
     /// The organisation that installed it.
     pub tenant_key: String,
@@ -101,17 +97,6 @@ fn content_type() -> (&'static str, String) {
 }
 
 impl Sent {
-    /// The same with a wrong signature, as from a sender without the key.
-    #[must_use]
-    pub fn forged(mut self) -> Self {
-        for (name, value) in &mut self.headers {
-            if *name == header::SIGNATURE {
-                *value = "0".repeat(64);
-            }
-        }
-        self
-    }
-
     /// As an HTTP request to `url`.
     ///
     /// # Errors

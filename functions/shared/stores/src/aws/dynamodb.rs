@@ -110,7 +110,7 @@ fn refused(
     else {
         return Err(LedgerError(describe("dynamodb:UpdateItem", error)));
     };
-    let old = failed.item().ok_or_else(|| unreadable("the rejected item"))?;
+    let old = failed.item().ok_or_else(|| unreadable("item"))?;
     check_version(old)?;
     if string(old, "state")? == "done" {
         return Ok(Err(ClaimError::Completed));
@@ -424,11 +424,11 @@ pub(super) fn effects(item: &Item) -> Result<BTreeMap<EffectKey, Effect>, Ledger
     let effects = item.get("effects").and_then(|effects| effects.as_m().ok());
     let effects = effects.ok_or_else(|| unreadable("effects"))?;
     let effects = effects.iter().map(|(key, effect)| {
-        let effect = effect.as_m().map_err(|_| unreadable("an effect"))?;
+        let effect = effect.as_m().map_err(|_| unreadable("effects"))?;
         let outcome = match string(effect, "outcome")? {
             "done" => EffectOutcome::Done,
             "already_exists" => EffectOutcome::AlreadyExists,
-            _ => return Err(unreadable("an effect's outcome")),
+            _ => return Err(unreadable("outcome")),
         };
         let at = timestamp(effect, "at")?;
         Ok((EffectKey::from(key.as_str()), Effect { outcome, at }))

@@ -21,9 +21,7 @@ pub fn variable(name: &'static str) -> Result<String, MissingVariable> {
 /// Timeouts of AWS calls.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutConfig {
-    /// Of connecting.
     pub connect: Duration,
-    /// Of one attempt.
     pub attempt: Duration,
     /// Of a call with all its attempts.
     pub operation: Duration,

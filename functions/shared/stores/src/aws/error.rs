@@ -32,8 +32,8 @@ pub(super) enum TableError {
          table belongs to one edition of greenlight, so deploy a stack of its own"
     )]
     Version { pk: String, found: String, expected: i64 },
-    #[error("{what} is not in greenlight's format")]
-    Format { what: String },
+    #[error("the attribute `{name}` is not in greenlight's format")]
+    Format { name: String },
     #[error("DynamoDB throttles the writes")]
     WritesThrottled,
     #[error("the writer of its batch was cancelled")]

@@ -102,6 +102,6 @@ pub(super) fn timestamp(item: &Item, name: &str) -> Result<Timestamp, LedgerErro
     value.map(Timestamp::from_millis).ok_or_else(|| unreadable(name))
 }
 
-pub(super) fn unreadable(what: &str) -> LedgerError {
-    LedgerError(TableError::Format { what: what.to_owned() }.into())
+pub(super) fn unreadable(name: &str) -> LedgerError {
+    LedgerError(TableError::Format { name: name.to_owned() }.into())
 }

@@ -7,7 +7,6 @@ use greenlight_core::secret::SecretError;
 use super::describe;
 use super::error::TableError;
 
-/// The secret in Secrets Manager.
 #[derive(Clone, Debug)]
 pub struct SecretsManager {
     client: Client,

@@ -10,7 +10,6 @@ use greenlight_core::ports::{ChangeVisibility, DeadLetter, Enqueue, QueueError, 
 
 use super::describe;
 
-/// A queue in SQS.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,

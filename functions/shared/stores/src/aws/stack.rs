@@ -22,7 +22,6 @@ pub enum StackError {
     /// CloudFormation returned an error.
     #[error("the stack `{stack}` cannot be described in {region}, profile {profile}: {cause}")]
     NotDescribed {
-        /// The stack.
         stack: String,
         /// The region that was asked.
         region: String,
@@ -36,12 +35,7 @@ pub enum StackError {
     Absent(String),
     /// The template has no such output.
     #[error("the stack `{stack}` has no output {output}: is it a greenlight stack?")]
-    NoOutput {
-        /// The stack.
-        stack: String,
-        /// The output.
-        output: &'static str,
-    },
+    NoOutput { stack: String, output: &'static str },
 }
 
 impl Stack {

@@ -118,9 +118,7 @@ impl QueueReader for StackQueues {
 /// The queue and the ledger of a stack.
 #[derive(Clone, Debug)]
 pub struct SqsAndLedger {
-    /// The queue.
     pub queue: SqsQueue,
-    /// The ledger.
     pub ledger: DynamoLedger,
 }
 

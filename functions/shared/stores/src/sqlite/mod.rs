@@ -41,12 +41,7 @@ const LOCK: &str = "lock";
 pub enum OpenError {
     /// The folder cannot be created or written.
     #[error("the data folder {folder} cannot be used: {cause}")]
-    Folder {
-        /// The folder.
-        folder: String,
-        /// The cause.
-        cause: std::io::Error,
-    },
+    Folder { folder: String, cause: std::io::Error },
     /// Another process serves the data folder.
     #[error("the data folder {0} is in use by another greenlight process")]
     InUse(String),

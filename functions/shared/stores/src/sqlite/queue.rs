@@ -28,7 +28,6 @@ const CLOCK_CORRECTION: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     id: i64,
-    /// The body.
     pub body: String,
     /// How often it was received, this time included.
     pub receive_count: u32,

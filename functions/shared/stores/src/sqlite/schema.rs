@@ -146,11 +146,19 @@ const fn is_first_edition(version: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use greenlight_core::ports::Enqueue;
+    use std::time::Duration;
+
+    use greenlight_core::explain::Explanation;
+    use greenlight_core::ledger::{Completion, Lease, LeaseId};
+    use greenlight_core::operator::AuditReader;
+    use greenlight_core::ports::{Claim, Clock, Complete, DeadLetter, Enqueue, SendDeadLetter};
+    use greenlight_core::retry::RetryState;
+    use greenlight_core::{Class, Reason};
     use greenlight_testkit::request::request;
 
     use super::super::Database;
     use super::*;
+    use crate::SystemClock;
 
     const NEXT: &str = "ALTER TABLE queue ADD COLUMN note TEXT NOT NULL DEFAULT 'from before'";
 
@@ -205,5 +213,49 @@ mod tests {
             assert!(matches!(refused, Err(OpenError::FirstEdition)), "{refused:?}");
         }
         assert_eq!(version(&database).await, 5);
+    }
+
+    /// A failure and a dead letter that were recorded before causes had codes.
+    #[tokio::test]
+    async fn texts_of_failures_are_kept_by_the_step_to_causes() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let database = Database::open(&data).await.unwrap();
+        // Old requests are deleted at the start.
+        let now = SystemClock.now();
+        let lease = Lease { id: LeaseId::from("me"), until: now.plus(Duration::from_mins(1)) };
+        let request = request("I-1");
+        let key = request.key();
+        database.claim(&request, &lease, now).await.unwrap().unwrap();
+        let reason = Reason::new(Class::InvalidForm, Explanation::quoted("no device"));
+        let retry = RetryState::default();
+        let failed = Completion::Failed { reason: reason.clone(), retry };
+        database.complete(&key, &lease.id, &failed, now).await.unwrap().unwrap();
+        let letter = DeadLetter {
+            body: "as it came",
+            reason: &reason,
+            receive_count: 1,
+            first_received: now,
+            failed_at: now,
+        };
+        database.send_dead_letter(&letter).await.unwrap();
+        let before = "
+            UPDATE requests SET last_failure =
+                '{\"class\":\"invalid_form\",\"reason\":\"no device\",\"target\":null,\"at\":1000}';
+            ALTER TABLE dead_letters DROP COLUMN cause;
+            ALTER TABLE discarded_dead_letters DROP COLUMN cause;
+            PRAGMA user_version = 6;
+        ";
+        sqlx::raw_sql(before).execute(&database.pool).await.unwrap();
+        database.close().await;
+        drop(database);
+
+        let database = Database::open(&data).await.unwrap();
+        let history = database.read_request(&key).await.unwrap().unwrap();
+        let cause = Explanation::quoted("no device");
+        assert_eq!(history.last_failure.unwrap().cause, cause);
+        let letters = database.dead_letters().await.unwrap();
+        let causes: Vec<_> = letters.into_iter().map(|it| it.last_failure.unwrap().cause).collect();
+        assert_eq!(causes, [cause]);
     }
 }

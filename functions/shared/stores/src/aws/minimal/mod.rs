@@ -34,12 +34,7 @@ pub enum SetupError {
     BadEndpoint(String),
     /// The file with the root certificates cannot be read.
     #[error("the root certificates in {path} cannot be read: {cause}")]
-    NoRoots {
-        /// The path.
-        path: PathBuf,
-        /// The cause.
-        cause: std::io::Error,
-    },
+    NoRoots { path: PathBuf, cause: std::io::Error },
     /// The file contains no usable root certificate.
     #[error("{0} holds no certificate that can be trusted")]
     EmptyRoots(PathBuf),

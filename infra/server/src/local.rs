@@ -1,0 +1,48 @@
+//! The ports of the use cases on one machine.
+
+use std::sync::Arc;
+
+use greenlight_core::ports::{Enqueue, Ports, QueueError};
+use greenlight_core::{Processor, Receiver, Request};
+use greenlight_runtime::{Feishu, HttpTargets, SharedSecret};
+use greenlight_sources::feishu::FeishuWebhook;
+use greenlight_stores::sqlite::Database;
+use greenlight_stores::{SecretFile, SystemClock};
+use tokio::sync::Notify;
+
+type Secret = SharedSecret<SecretFile>;
+pub(crate) type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
+pub(crate) type LocalProcessor = Processor<OnOneMachine>;
+
+/// The ports on one machine: SQLite, and the secret in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OnOneMachine;
+
+impl Ports for OnOneMachine {
+    type Ledger = Database;
+    type Source = Feishu<Secret>;
+    type Targets = HttpTargets<Secret>;
+    type DeadLetters = Database;
+    type Clock = SystemClock;
+}
+
+/// The queue, and a signal to its consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct SignallingQueue {
+    database: Database,
+    arrived: Arc<Notify>,
+}
+
+impl SignallingQueue {
+    pub(crate) const fn new(database: Database, arrived: Arc<Notify>) -> Self {
+        Self { database, arrived }
+    }
+}
+
+impl Enqueue for SignallingQueue {
+    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+        self.database.enqueue(request).await?;
+        self.arrived.notify_one();
+        Ok(())
+    }
+}
