@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use greenlight_render::language::Language;
@@ -17,12 +18,22 @@ use crate::flows::Files;
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, propagate_version = true)]
 pub struct Arguments {
-    /// The language of texts: `en` or `zh` [default: that of `GREENLIGHT_LANG`, or of the locale]
-    #[arg(long, global = true, value_name = "LANGUAGE")]
+    /// The language of texts [default: that of `GREENLIGHT_LANG`, or of the locale]
+    #[arg(long, global = true, value_name = "LANGUAGE", value_parser = language())]
     pub lang: Option<Language>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// A path, or nothing: variables are often exported without a value.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// The codes of the languages.
+fn language() -> impl TypedValueParser<Value = Language> {
+    PossibleValuesParser::new(Language::ALL.map(Language::code)).try_map(|code| code.parse())
 }
 
 /// The backend: a stack on AWS, with your own credentials, or a data folder of this machine
@@ -60,16 +71,24 @@ impl BackendArgs {
 #[derive(Args, Clone, Debug)]
 pub struct FlowFiles {
     /// The flows.toml to use; the built-in flows if left out
-    #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true)]
+    #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true, value_parser = path())]
     flows: Option<PathBuf>,
     /// A folder of connectors, besides those that are built in
-    #[arg(long, env = "CONNECTORS_DIR", value_name = "FOLDER", global = true)]
+    #[arg(
+        long,
+        env = "CONNECTORS_DIR",
+        value_name = "FOLDER",
+        global = true,
+        value_parser = path()
+    )]
     connectors_dir: Option<PathBuf>,
 }
 
 impl From<FlowFiles> for Files {
     fn from(FlowFiles { flows, connectors_dir }: FlowFiles) -> Self {
-        Self { flows, connectors: connectors_dir, deployed: None }
+        let set = |path: &PathBuf| !path.as_os_str().is_empty();
+        let (flows, connectors) = (flows.filter(set), connectors_dir.filter(set));
+        Self { flows, connectors, deployed: None }
     }
 }
 
@@ -248,7 +267,13 @@ pub enum Command {
     /// The connectors, one per product
     Connectors {
         /// A folder of connectors, besides those that are built in
-        #[arg(long, env = "CONNECTORS_DIR", value_name = "FOLDER", global = true)]
+        #[arg(
+        long,
+        env = "CONNECTORS_DIR",
+        value_name = "FOLDER",
+        global = true,
+        value_parser = path()
+    )]
         connectors_dir: Option<PathBuf>,
         /// What to show
         #[command(subcommand)]

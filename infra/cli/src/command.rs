@@ -63,6 +63,10 @@ enum CommandError {
     NoUrl,
     #[error("{count} problem(s) with the instance")]
     Problems { count: usize },
+    #[error("standard input cannot be read: {cause}")]
+    Input { cause: io::Error },
+    #[error("standard input is longer than {bytes} bytes: nothing is written")]
+    TooLong { bytes: u64 },
     #[error("the manual pages cannot be written to {folder}: {cause}")]
     Manual { folder: String, cause: io::Error },
     #[error("no terminal to ask for confirmation: use --yes")]
@@ -216,7 +220,8 @@ async fn answer(command: Command, language: Language) -> Output {
         }
         Command::Flows { files, command } => flows(&files.into(), command, language).await,
         Command::Connectors { connectors_dir: connectors, command: ConnectorsCommand::List } => {
-            Ok(connectors::render(&connectors::list(connectors.as_deref())?, language))
+            let folder = connectors.filter(|folder| !folder.as_os_str().is_empty());
+            Ok(connectors::render(&connectors::list(folder.as_deref())?, language))
         }
         Command::Ui { backend, port } => {
             ui::run(Backend::open(&backend.address()).await?.stores, port, language).await?;
@@ -410,12 +415,21 @@ fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
     }
     print_question(&format!("{question} [y/N] "));
     let mut answer = String::new();
-    Ok(io::stdin().read_line(&mut answer).is_ok_and(|_| answer.trim().eq_ignore_ascii_case("y")))
+    Ok(io::stdin().read_line(&mut answer).is_ok_and(|_| is_yes(&answer)))
 }
 
-/// Reads standard input, up to [`MAX_INPUT_BYTES`].
-fn read_input() -> io::Result<String> {
-    io::read_to_string(io::stdin().take(MAX_INPUT_BYTES))
+fn is_yes(answer: &str) -> bool {
+    ["y", "yes", "是"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
+}
+
+/// Reads standard input.
+fn read_input() -> Result<String, CommandError> {
+    let text = io::read_to_string(io::stdin().take(MAX_INPUT_BYTES + 1));
+    let text = text.map_err(|cause| CommandError::Input { cause })?;
+    if text.len() as u64 > MAX_INPUT_BYTES {
+        return Err(CommandError::TooLong { bytes: MAX_INPUT_BYTES });
+    }
+    Ok(text)
 }
 
 /// Asks for a credential without echo.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::net::AddrParseError;
+use std::num::ParseIntError;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
@@ -10,7 +12,7 @@ use clap::builder::{PossibleValue, StyledStr};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches};
 use greenlight_render::language::Language;
-use greenlight_render::output::print_error;
+use greenlight_render::output::{print_error, print_to_stderr};
 
 use crate::arguments::Arguments;
 
@@ -38,9 +40,9 @@ pub fn language(arguments: &[OsString], variable: impl Fn(&str) -> Option<String
             }
         }
     };
-    let given = given.map(str::to_owned);
-    let given = given.or_else(|| variable("GREENLIGHT_LANG").filter(|tag| !tag.is_empty()));
-    given.map_or_else(|| Language::of_locale(variable), |tag| Language::of_tag(&tag))
+    let of_variable = || Language::of_tag(&variable("GREENLIGHT_LANG")?);
+    let given = given.and_then(Language::of_tag).or_else(of_variable);
+    given.unwrap_or_else(|| Language::of_locale(variable))
 }
 
 /// Parses the command line. Prints help, version or error otherwise, and returns the exit status.
@@ -52,14 +54,20 @@ pub fn parse(arguments: Vec<OsString>, language: Language) -> Result<Arguments, 
     let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
     parsed.map_err(|error| {
         let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-        match language {
-            Language::Chinese if !is_help && !is_help_instead_of_an_error(&error) => {
-                print_error(&in_chinese(&error));
-            }
-            // With colours on a terminal; a closed pipe is no error.
-            _ => drop(error.print()),
+        if is_help || is_help_instead_of_an_error(&error) {
+            // With colours on a terminal.
+            let is_printed = error.print().is_ok();
+            return match (is_help, is_printed) {
+                (false, _) => ExitCode::from(USAGE_ERROR),
+                (true, true) => ExitCode::SUCCESS,
+                (true, false) => ExitCode::FAILURE,
+            };
         }
-        if is_help { ExitCode::SUCCESS } else { ExitCode::from(USAGE_ERROR) }
+        match language {
+            Language::English => print_to_stderr(&error.render().to_string()),
+            Language::Chinese => print_error(&in_chinese(&error)),
+        }
+        ExitCode::from(USAGE_ERROR)
     })
 }
 
@@ -115,7 +123,9 @@ fn translated(command: clap::Command, path: &str) -> clap::Command {
 
 fn translated_argument(argument: Arg, path: &str) -> Arg {
     let name = argument.get_id().as_str().to_owned();
-    let of_command = || text_of(&below(path, &name)).filter(|_| !path.is_empty());
+    // The commands `help` and the flags have texts of their own.
+    let is_own = !path.is_empty() && name != "help";
+    let of_command = || text_of(&below(path, &name)).filter(|_| is_own);
     let Some(help) = of_command().or_else(|| text_of(&below("*", &name))) else {
         return argument;
     };
@@ -194,14 +204,14 @@ fn in_chinese(error: &clap::Error) -> String {
         },
         ErrorKind::TooManyValues => format!("`{argument}` 不接受值 `{given}`"),
         ErrorKind::InvalidUtf8 => "参数不是 UTF-8 文本".to_owned(),
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation if given.is_empty() => {
-            format!("`{argument}` 不能为空")
-        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let valid = value(ContextKind::ValidValue).filter(|valid| !valid.is_empty());
             let valid = valid.map(|valid| format!("，可选值：{valid}")).unwrap_or_default();
-            let cause = error.source().map(|cause| format!("：{cause}")).unwrap_or_default();
-            format!("`{argument}` 的值 `{given}` 无效{valid}{cause}")
+            let problem = match given.trim() {
+                "" => "缺少值".to_owned(),
+                _ => format!("的值 `{given}` 无效{}", expected(error)),
+            };
+            format!("`{argument}` {problem}{valid}")
         }
         _ => return error.render().to_string(),
     };
@@ -212,9 +222,18 @@ fn in_chinese(error: &clap::Error) -> String {
     format!("{problem}{usage}\n加 --help 查看帮助")
 }
 
+/// The expected form of a value that cannot be parsed.
+fn expected(error: &clap::Error) -> &'static str {
+    match error.source() {
+        Some(cause) if cause.is::<ParseIntError>() => "：应为整数",
+        Some(cause) if cause.is::<AddrParseError>() => "：应为 IP 地址和端口，如 127.0.0.1:8080",
+        _ => "",
+    }
+}
+
 /// A question about a similar name.
 fn meant(name: Option<String>) -> String {
-    name.map(|name| format!("，是否为 `{name}`？")).unwrap_or_default()
+    name.map(|name| format!("，是否为 `{}`？", name.replace('、', "` 或 `"))).unwrap_or_default()
 }
 
 fn usage_in_chinese(usage: &StyledStr) -> String {
@@ -322,6 +341,8 @@ mod tests {
         let invalid = [("GREENLIGHT_LANG", ""), ("LANG", "zh_CN")];
         assert_eq!(of(&["status"], &invalid), Language::Chinese);
         assert_eq!(of(&["status"], &[("GREENLIGHT_LANG", "zh_TW.Big5")]), Language::Chinese);
+        let unknown = [("GREENLIGHT_LANG", "fr"), ("LANG", "zh_CN")];
+        assert_eq!(of(&["--lang", "de"], &unknown), Language::Chinese);
     }
 
     #[test]
@@ -341,8 +362,15 @@ mod tests {
             error(&["greenlight", "status", "--json=x"]),
             error(&["greenlight", "serve", "--listen", "8080"]),
             error(&["greenlight", "--lang", "zh"]),
+            error(&["greenlight", "status", "--data-dir"]),
+            error(&["greenlight", "dlq", "redrive", "1", "--rate", "many"]),
+            error(&["greenlight", "ui", "--port", "70000"]),
         ];
-        insta::assert_snapshot!(texts.join("\n\n"));
+        let texts = texts.join("\n\n");
+        // The usage names commands.
+        let lines: Vec<_> = texts.lines().filter(|line| !line.starts_with("用法")).collect();
+        assert_eq!(english_runs(&lines.join("\n")), [""; 0]);
+        insta::assert_snapshot!(texts);
     }
 
     #[test]

@@ -243,13 +243,13 @@ impl Written {
         let Self { fields, location } = self;
         let place = language.explain(&location.explain());
         if fields.is_empty() {
-            return text!(language, "nothing is changed in {place}\n", "{place}未更改\n");
+            return text!(language, "nothing is changed in {place}\n", "{place} 未更改\n");
         }
         text!(
             language,
             "set in {place}: {fields}\na running greenlight reads it within seconds of the next \
              signature or login that fails\n",
-            "已写入{place}：{fields}\n运行中的 greenlight 会在下一次验签或登录失败后的数秒内读取新值\n",
+            "已写入 {place}：{fields}\n运行中的 greenlight 会在下一次验签或登录失败后的数秒内读取新值\n",
             fields = fields.join(language.pick(", ", "、"))
         )
     }

@@ -24,11 +24,12 @@ impl Language {
     /// Both.
     pub const ALL: [Self; 2] = [Self::English, Self::Chinese];
 
-    /// The language of a tag such as `zh`, `zh_CN.UTF-8` or `zh-CN,zh;q=0.9`: Chinese if it begins
-    /// with `zh`, else English.
+    /// The language of a tag such as `zh`, `zh_CN.UTF-8` or `zh-CN,zh;q=0.9`, by its first part;
+    /// `None` if it is neither of both.
     #[must_use]
-    pub fn of_tag(tag: &str) -> Self {
-        if tag.trim_start().starts_with("zh") { Self::Chinese } else { Self::English }
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        let first = tag.trim().split(|it: char| !it.is_ascii_alphanumeric()).next()?;
+        Self::ALL.into_iter().find(|language| first.eq_ignore_ascii_case(language.code()))
     }
 
     /// The language of the locale, by the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is set.
@@ -37,7 +38,7 @@ impl Language {
     pub fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Self {
         let names = ["LC_ALL", "LC_MESSAGES", "LANG"];
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        names.into_iter().find_map(set).map_or(Self::English, |tag| Self::of_tag(&tag))
+        names.into_iter().find_map(set).and_then(|tag| Self::of_tag(&tag)).unwrap_or(Self::English)
     }
 
     /// The code of the language in HTML and on the command line.
@@ -135,6 +136,18 @@ mod tests {
         assert_eq!(of(&[("LANG", "zh_CN.UTF-8")]), Language::Chinese);
         assert_eq!(of(&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")]), Language::English);
         assert_eq!(of(&[("LC_ALL", ""), ("LC_MESSAGES", "zh_TW")]), Language::Chinese);
+        assert_eq!(of(&[("LANG", "fr_FR.UTF-8")]), Language::English);
+    }
+
+    #[test]
+    fn of_tag_is_the_first_part_in_any_case() {
+        for tag in ["zh", "ZH_CN.UTF-8", " zh-CN,zh;q=0.9", "zh-Hans"] {
+            assert_eq!(Language::of_tag(tag), Some(Language::Chinese), "{tag}");
+        }
+        assert_eq!(Language::of_tag("en-GB"), Some(Language::English));
+        for tag in ["zhuang", "fr", "C", ""] {
+            assert_eq!(Language::of_tag(tag), None, "{tag}");
+        }
     }
 
     #[test]

@@ -80,6 +80,11 @@ pub fn print_error(text: &str) {
     let _ = io::stderr().lock().write_all(format!("greenlight: {}\n", escaped(&text)).as_bytes());
 }
 
+/// Prints a finished text to standard error.
+pub fn print_to_stderr(text: &str) {
+    let _ = io::stderr().lock().write_all(escaped(text).as_bytes());
+}
+
 /// Asks on the terminal; the answer follows on the same line.
 pub fn print_question(question: &str) {
     let mut stderr = io::stderr().lock();

@@ -10,7 +10,8 @@ use greenlight_render::language::Language;
 /// The language that was asked for, else the one that the browser prefers.
 pub(crate) fn language(asked: Option<&str>, headers: &HeaderMap) -> Language {
     let preferred = || headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    asked.or_else(preferred).map_or(Language::English, Language::of_tag)
+    let asked = asked.and_then(Language::of_tag);
+    asked.or_else(|| preferred().and_then(Language::of_tag)).unwrap_or(Language::English)
 }
 
 /// All texts by their names in the template.

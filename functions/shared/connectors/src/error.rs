@@ -24,7 +24,7 @@ pub enum ConnectorError {
         cause: std::io::Error,
     },
     /// Not TOML, or a key that is unknown, missing or of the wrong type.
-    #[error("connector `{connector}`: {problem}")]
+    #[error("connector `{connector}`: the file is not valid: {problem}")]
     Toml {
         connector: String,
         /// The error, with its line.
@@ -169,7 +169,7 @@ pub enum ConnectorError {
 #[explain("condition")]
 pub enum ConditionProblem {
     /// It does not compile.
-    #[error("{0}")]
+    #[error("it does not compile: {0}")]
     NotCompiled(String),
     /// It uses a variable that it cannot have.
     #[error("`{variable}` is not a field of the flow, or is a device")]

@@ -16,7 +16,7 @@ use crate::validation_errors::ValidationErrors;
 pub struct Explanation {
     /// The code, such as `form.not_number`.
     pub code: Cow<'static, str>,
-    /// The text in English; empty in a stored value of another explanation.
+    /// The text in English; empty in a value of another explanation, whose text contains it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
     /// The values in the text, by name; those of fields without a name by number.
@@ -32,6 +32,18 @@ pub enum Part {
     Text(String),
     /// A text with a code of its own, such as the cause of an error.
     Explanation(Box<Explanation>),
+}
+
+impl Part {
+    fn without_text(self) -> Self {
+        match self {
+            Self::Explanation(mut inner) => {
+                inner.text.clear();
+                Self::Explanation(inner)
+            }
+            text @ Self::Text(_) => text,
+        }
+    }
 }
 
 /// The code of a text that no catalogue has.
@@ -54,8 +66,8 @@ impl Explanation {
         text: String,
         values: [(&'static str, Part); N],
     ) -> Self {
-        let values = values.into_iter().map(|(name, part)| (Cow::Borrowed(name), part)).collect();
-        Self { code: Cow::Borrowed(code), text, values }
+        let value = |(name, part): (_, Part)| (Cow::Borrowed(name), part.without_text());
+        Self { code: Cow::Borrowed(code), text, values: values.into_iter().map(value).collect() }
     }
 
     /// A text of another system, which is shown as it is in every language.
@@ -65,7 +77,7 @@ impl Explanation {
     }
 
     /// The same for a store: at most `chars` characters in the text, and as many in all values
-    /// together. Only the outermost text is kept: it contains the others.
+    /// together.
     #[must_use]
     pub fn bounded(mut self, chars: usize) -> Self {
         cut(&mut self.text, &mut chars.clone());
@@ -102,8 +114,9 @@ impl Explanation {
     fn joined(code: &'static str, separator: &str, parts: Vec<Self>) -> Self {
         let texts: Vec<_> = parts.iter().map(|part| part.text.as_str()).collect();
         let text = texts.join(separator);
-        let part =
-            |(number, part): (usize, Self)| (Cow::Owned(format!("{number:04}")), part.into_part());
+        let part = |(number, part): (usize, Self)| {
+            (Cow::Owned(format!("{number:04}")), part.into_part().without_text())
+        };
         let values = parts.into_iter().enumerate().map(part).collect();
         Self { code: Cow::Borrowed(code), text, values }
     }
@@ -126,10 +139,7 @@ fn cut_values(values: &mut BTreeMap<Cow<'static, str>, Part>, left: &mut usize) 
     for part in values.values_mut() {
         match part {
             Part::Text(text) => cut(text, left),
-            Part::Explanation(inner) => {
-                inner.text.clear();
-                cut_values(&mut inner.values, left);
-            }
+            Part::Explanation(inner) => cut_values(&mut inner.values, left),
         }
     }
 }
@@ -284,7 +294,7 @@ mod tests {
             "values": {
                 "field": "mac",
                 "position": "Some(3)",
-                "cause": {"code": "inner", "text": "nothing is there"},
+                "cause": {"code": "inner"},
             },
         });
         assert_eq!(serde_json::to_value(error.explain()).unwrap(), json);

@@ -315,7 +315,7 @@ pub enum HttpError {
         /// The host that was called.
         host: String,
         /// The innermost cause.
-        cause: String,
+        cause: Explanation,
     },
     /// The response did not arrive in time.
     #[error("no answer from {host} in time")]
@@ -337,6 +337,6 @@ pub enum HttpError {
         /// The host that was called.
         host: String,
         /// The innermost cause.
-        cause: String,
+        cause: Explanation,
     },
 }

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use greenlight_core::explain::Explain;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
 /// A host resolves to a forbidden address.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Explain)]
+#[explain("forbidden_address")]
 #[error("{0} is the address of a metadata service, which is not allowed as a target")]
 pub(crate) struct Forbidden(IpAddr);
 

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use greenlight_core::explain::Explain;
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::Target;
 use greenlight_core::ports::{Http, HttpError};
 use greenlight_core::secret::Secret;
@@ -133,7 +133,7 @@ fn builder() -> reqwest::ClientBuilder {
 }
 
 fn build(builder: reqwest::ClientBuilder) -> Result<Client, ClientError> {
-    builder.build().map(Client).map_err(|error| ClientError::Build(innermost(&error)))
+    builder.build().map(Client).map_err(|error| ClientError::Build(innermost(&error).text))
 }
 
 /// Checks an IP address in the URL, because the resolver is not called for it. `url` is parsed, so
@@ -142,7 +142,7 @@ fn check_literal(url: &reqwest::Url, host: &str) -> Result<(), HttpError> {
     let literal = url.host_str().map(|host| host.trim_matches(['[', ']']).trim_end_matches('.'));
     let Some(address) = literal.and_then(|host| host.parse::<IpAddr>().ok()) else { return Ok(()) };
     address::check(address)
-        .map_err(|error| HttpError::Connect { host: host.to_owned(), cause: error.to_string() })
+        .map_err(|error| HttpError::Connect { host: host.to_owned(), cause: error.explain() })
 }
 
 impl Http for Client {
@@ -182,10 +182,15 @@ fn failure(host: &str, error: &reqwest::Error) -> HttpError {
 
 /// Returns the innermost cause: the outer ones repeat the URL, whose query may contain a
 /// credential.
-fn innermost(error: &reqwest::Error) -> String {
+fn innermost(error: &reqwest::Error) -> Explanation {
     let mut cause = error.source();
     while let Some(inner) = cause.and_then(std::error::Error::source) {
         cause = Some(inner);
     }
-    cause.map_or_else(|| "unknown cause".to_owned(), ToString::to_string)
+    let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    match (io, cause) {
+        (Some(io), _) => io.explain(),
+        (None, Some(cause)) => Explanation::quoted(cause.to_string()),
+        (None, None) => Explanation::quoted("unknown cause"),
+    }
 }

@@ -40,7 +40,10 @@ struct NoNetwork;
 
 impl Http for NoNetwork {
     async fn send(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
-        Err(HttpError::Connect { host: String::new(), cause: "nothing is sent".to_owned() })
+        Err(HttpError::Connect {
+            host: String::new(),
+            cause: Explanation::quoted("nothing is sent"),
+        })
     }
 }
 

@@ -280,7 +280,7 @@ pub(crate) fn read_with(
         }
         Err(StartError::Flows(errors)) => {
             Err(FlowsProblem::Wrong(LocatedErrors(errors.map(|error| match error {
-                FlowsError::Toml { line, problem } => located(line, Explanation::quoted(problem)),
+                FlowsError::Toml { line, .. } => located(line, error.explain()),
                 error => at(&place::in_flows(&error), error.explain()),
             }))))
         }

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use greenlight_core::Timestamp;
+use greenlight_core::explain::Explanation;
 use greenlight_core::mac::Eui48;
 use greenlight_core::secret::Secret;
 use serde_json::json;
@@ -89,7 +90,7 @@ fn busy(retry_after: &str) -> Result<http::Response<Bytes>, HttpError> {
 }
 
 fn refused_connection() -> Result<http::Response<Bytes>, HttpError> {
-    Err(HttpError::Connect { host: "nac".into(), cause: "refused".into() })
+    Err(HttpError::Connect { host: "nac".into(), cause: Explanation::quoted("refused") })
 }
 
 struct Run {

@@ -14,7 +14,7 @@ use crate::retry::RetryProblem;
 #[explain("flows")]
 pub enum FlowsError {
     /// Not TOML, a key that is unknown or missing, or a value of the wrong type.
-    #[error("{problem}")]
+    #[error("the file is not valid: {problem}")]
     Toml {
         /// Counted from 1.
         line: usize,
