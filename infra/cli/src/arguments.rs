@@ -14,7 +14,7 @@ use crate::flows::Files;
 /// An approval turns green; greenlight does the rest.
 ///
 /// Exit status: 0 success; 1 failure, with the reason on standard error; 2 invalid command line; 3
-/// not found; 4 partial: another receiver holds dead letters, or took some.
+/// not found; 4 partial: something else holds dead letters, or took some.
 #[derive(Debug, Parser)]
 #[command(name = "greenlight", version, propagate_version = true)]
 pub struct Arguments {

@@ -40,9 +40,7 @@ pub fn language(arguments: &[OsString], variable: impl Fn(&str) -> Option<String
             }
         }
     };
-    let of_variable = || Language::of_tag(&variable("GREENLIGHT_LANG")?);
-    let given = given.and_then(Language::of_tag).or_else(of_variable);
-    given.unwrap_or_else(|| Language::of_locale(variable))
+    given.and_then(Language::of_tag).unwrap_or_else(|| Language::of_environment(variable))
 }
 
 /// Parses the command line. Prints help, version or error otherwise, and returns the exit status.

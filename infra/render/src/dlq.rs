@@ -32,7 +32,7 @@ pub fn render_error(error: &DeadLetterError, language: Language) -> String {
             language,
             "another receiver took {count} of the dead letters meanwhile: `greenlight dlq list` \
              shows what is left",
-            "其间有 {count} 条死信被其他接收方取走：`greenlight dlq list` 列出余下的死信"
+            "其间有 {count} 条死信被其他读取方取走：`greenlight dlq list` 列出余下的死信"
         ),
         DeadLetterError::NoneOfClass { class, known } if known.is_empty() => text!(
             language,
@@ -54,7 +54,7 @@ fn not_all(Elsewhere { count, until }: Elsewhere, language: Language) -> String 
         language,
         "{count} more dead letter(s) are held by another receiver, such as a poll in the console, \
          and hidden, usually until {until}: try again then. SQS's counts lag by up to a minute",
-        "另有 {count} 条死信正被其他接收方占用（如控制台轮询），暂不可见，通常到 {until} 为止：\
+        "另有 {count} 条死信正被其他读取方占用（如控制台轮询），暂不可见，通常到 {until} 为止：\
          请届时重试。SQS 的计数最多滞后一分钟",
         until = moment(until)
     )
@@ -146,7 +146,7 @@ pub fn render_redriven(redriven: &Redriven, format: OutputFormat) -> String {
         RedriveResult::TakenMeanwhile => text!(
             language,
             "{id} was taken by another receiver meanwhile",
-            "{id} 其间已被其他接收方取走"
+            "{id} 其间已被其他读取方取走"
         ),
     }
 }

@@ -41,6 +41,13 @@ impl Language {
         names.into_iter().find_map(set).and_then(|tag| Self::of_tag(&tag)).unwrap_or(Self::English)
     }
 
+    /// The language of `GREENLIGHT_LANG`, else of the locale.
+    #[must_use]
+    pub fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let own = variable("GREENLIGHT_LANG").and_then(|tag| Self::of_tag(&tag));
+        own.unwrap_or_else(|| Self::of_locale(variable))
+    }
+
     /// The code of the language in HTML and on the command line.
     #[must_use]
     pub const fn code(self) -> &'static str {

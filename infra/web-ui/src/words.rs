@@ -69,7 +69,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "elsewhere",
         "Held by another receiver, such as a poll in the console, and hidden for now",
-        "正被其他接收方占用（如控制台轮询），暂不可见",
+        "正被其他读取方占用（如控制台轮询），暂不可见",
     ),
     ("reason", "Reason", "原因"),
     ("next", "Next step", "下一步"),
@@ -82,7 +82,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "gone",
         "The dead letter is no longer in the queue.",
-        "该死信已不在队列中，或正被其他接收方占用。",
+        "该死信已不在队列中，或正被其他读取方占用。",
     ),
     ("grants", "Grants", "授权"),
     ("no_grants", "No device is granted.", "没有授权的设备。"),

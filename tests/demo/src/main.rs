@@ -16,7 +16,7 @@ struct Arguments {
     /// With a real RADIUS server instead of the stub of a NAC; needs FreeRADIUS
     #[arg(long, conflicts_with = "keep")]
     radius: bool,
-    /// The language of the lines: `en` or `zh` [default: that of the locale]
+    /// The language of the lines [default: that of `GREENLIGHT_LANG`, or of the locale]
     #[arg(long, value_name = "LANGUAGE")]
     lang: Option<Language>,
 }
@@ -24,8 +24,9 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { keep, radius, lang } = Arguments::parse();
-    let of_locale = || Language::of_locale(|name| std::env::var(name).ok());
-    let language = lang.unwrap_or_else(of_locale);
+    let variable = |name: &str| std::env::var(name).ok();
+    let of_environment = || Language::of_environment(variable);
+    let language = lang.unwrap_or_else(of_environment);
     let result = if radius {
         greenlight_demo::run_radius(language).await
     } else {

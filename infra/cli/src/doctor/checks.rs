@@ -58,7 +58,7 @@ pub enum CheckName {
 #[explain("found")]
 pub enum Finding {
     /// There was no `serve` yet.
-    #[error("made by the first `greenlight serve`")]
+    #[error("no database yet: the first `greenlight serve` creates it")]
     NoFolderYet,
     #[error("reachable, {dead} dead letter(s)")]
     StoresAnswer {
@@ -171,7 +171,7 @@ pub enum Advice {
     #[error("`greenlight secrets set` asks for it")]
     TargetSecret,
     /// The target does not answer.
-    #[error("seen from this machine")]
+    #[error("tried from this machine")]
     FromHere,
 }
 
@@ -194,11 +194,11 @@ pub struct Checks {
 
 #[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
 #[explain("checks_failed")]
-#[error("{0} checks failed")]
+#[error("{0} check(s) failed")]
 pub struct ChecksFailed(pub usize);
 
 /// The width of the names; a longer name moves its finding.
-const NAME_WIDTH: usize = 24;
+const NAME_WIDTH: usize = 22;
 
 impl Checks {
     pub(super) fn ok(&mut self, name: CheckName, finding: Finding) {
@@ -236,7 +236,7 @@ impl Checks {
                 let mark = if *is_ok { "ok  " } else { "FAIL" };
                 let name = padded(&language.explain(&name.explain()), NAME_WIDTH);
                 let finding = language.explain(&finding.explain()).replace('\n', " ");
-                format!("{mark}  {name}{finding}")
+                format!("{mark}  {name}  {finding}")
             }
             OutputFormat::Json => {
                 let (check, cause) = (name.to_string(), finding.explain());

@@ -125,8 +125,8 @@ fn render_unset(unset: &[String], language: Language) -> String {
     }
     text!(
         language,
-        "not set here, and taken for granted: {names}\n",
-        "此处未设置，暂按已设置处理：{names}\n",
+        "not set here, assumed to be set where greenlight runs: {names}\n",
+        "此处未设置，假定运行环境中已设置：{names}\n",
         names = unset.join(", ")
     )
 }
@@ -224,7 +224,7 @@ pub fn render_checked(checked: &CheckedFlows, language: Language) -> String {
         ));
     }
     lines.push(render_unset(&checked.unset, language));
-    lines.push(language.pick("right.\n", "正确。\n").to_owned());
+    lines.push(language.pick("flows.toml is valid.\n", "flows.toml 有效。\n").to_owned());
     lines.concat()
 }
 
