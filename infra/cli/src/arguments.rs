@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 use greenlight_render::language::Language;
 
@@ -348,7 +348,7 @@ pub enum DlqCommand {
         #[arg(long)]
         dry_run: bool,
         /// The maximum number per second
-        #[arg(long, default_value_t = 20, value_name = "N")]
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = value_parser!(u32).range(1..))]
         rate: u32,
         /// One JSON object per dead letter
         #[arg(long)]

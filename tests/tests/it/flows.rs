@@ -168,6 +168,26 @@ fn all_errors_are_reported_at_once() {
     assert_eq!(problem.matches("flows.toml:").count(), 4, "{problem}");
 }
 
+/// An action is found by its values, and a flow that repeats a name is the later one.
+#[test]
+fn errors_of_later_actions_and_flows_have_their_own_lines() {
+    let files = Files::new();
+    let second =
+        "\n[[flows.actions]]\ntarget = \"nac\"\noperation = \"find\"\nfor_each = \"mac\"\n";
+    let flows = FLOWS.to_owned() + second;
+    let flow = FLOWS.find("[[flows]]").map(|at| &FLOWS[at..]).unwrap();
+    for (text, line) in [
+        (flows.replace("operation = \"find\"", "operation = \"fnid\""), 21),
+        (flows.replace("\"find\"\nfor_each = \"mac\"", "\"find\"\nfor_each = \"macs\""), 21),
+        (flows.replace("\"find\"", "\"find\"\nwhen = \"os !=\""), 21),
+        (FLOWS.to_owned() + &flow.replace("A-1", "A-2"), 20),
+    ] {
+        let problem = check(&files.with_flows(&text)).unwrap_err().to_string();
+        assert!(problem.contains(&format!("flows.toml:{line}: ")), "{problem}");
+        assert_eq!(problem.matches("flows.toml:").count(), 1, "{problem}");
+    }
+}
+
 /// A variable that is set only where the flow is deployed is not an error.
 #[test]
 fn a_database_whose_url_is_not_known_yet_is_right() {

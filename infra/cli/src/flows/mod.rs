@@ -272,7 +272,9 @@ pub(crate) fn read_with(
         (None, None) => "infra/flows.toml".to_owned(),
     };
     let located = |line, problem| LocatedError { file: name.clone(), line, problem };
-    let at = |place: &[&str], problem| located(place::line_of(&text, place), problem);
+    let at = |place: &[&str], is_in_last, problem| {
+        located(place::line_of(&text, place, is_in_last), problem)
+    };
     let read = Configuration::parse(text.clone(), &connectors, &environment, Timestamp::default());
     match read {
         Ok(Configuration { flows, setup, .. }) => {
@@ -281,13 +283,16 @@ pub(crate) fn read_with(
         Err(StartError::Flows(errors)) => {
             Err(FlowsProblem::Wrong(LocatedErrors(errors.map(|error| match error {
                 FlowsError::Toml { line, .. } => located(line, error.explain()),
-                error => at(&place::in_flows(&error), error.explain()),
+                error => {
+                    let is_in_last = place::is_in_last_flow(&error);
+                    at(&place::in_flows(&error), is_in_last, error.explain())
+                }
             }))))
         }
         Err(StartError::Setup(errors)) => {
             let flows = Flows::parse(&text, &environment).map_err(StartError::from)?;
             Err(FlowsProblem::Wrong(LocatedErrors(
-                errors.map(|error| at(&place::in_setup(&error, &flows), error.explain())),
+                errors.map(|error| at(&place::in_setup(&error, &flows), false, error.explain())),
             )))
         }
         Err(error) => Err(error.into()),

@@ -4,7 +4,8 @@ use greenlight_connectors::connector::ConnectorError;
 use greenlight_core::flow::{Flows, FlowsError};
 use toml::de::{DeTable, DeValue};
 
-/// The keys that lead to an error; a flow is identified by its name.
+/// The keys that lead to an error; a flow is identified by its name, an action by one of its
+/// values.
 pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     match error {
         FlowsError::Toml { .. } => Vec::new(),
@@ -12,9 +13,9 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         FlowsError::Unset { place, .. } | FlowsError::Placeholder { place } => {
             place.0.iter().map(String::as_str).collect()
         }
-        FlowsError::UnknownTarget { flow, .. }
-        | FlowsError::UnknownField { flow, .. }
-        | FlowsError::Idle(flow) => vec!["flows", flow, "actions"],
+        FlowsError::UnknownTarget { flow, name, .. }
+        | FlowsError::UnknownField { flow, name, .. } => vec!["flows", flow, "actions", name],
+        FlowsError::Idle(flow) => vec!["flows", flow, "actions"],
         FlowsError::Tls { target, .. } => vec!["targets", target, "tls"],
         FlowsError::Unreachable { second: flow, .. } | FlowsError::SameName(flow) => {
             vec!["flows", flow]
@@ -41,12 +42,18 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         | ConnectorError::UnverifiedTls { target, .. } => vec!["targets", target, "url"],
         ConnectorError::DatabaseTls(target) => vec!["targets", target, "tls"],
         ConnectorError::Param { target, param, .. } => vec!["targets", target, "params", param],
-        ConnectorError::UnknownOperation { flow, .. }
-        | ConnectorError::MissingVariable { flow, .. } => vec!["flows", flow, "actions"],
+        ConnectorError::UnknownOperation { flow, operation, .. }
+        | ConnectorError::MissingVariable { flow, operation, .. } => {
+            vec!["flows", flow, "actions", operation]
+        }
         ConnectorError::Condition { flow, condition, .. } => {
             let of_flow = flows.flows.iter().find(|known| known.name == *flow);
             let is_of_flow = of_flow.is_some_and(|flow| flow.when.as_ref() == Some(condition));
-            vec!["flows", flow, if is_of_flow { "when" } else { "actions" }]
+            if is_of_flow {
+                vec!["flows", flow, "when"]
+            } else {
+                vec!["flows", flow, "actions", condition]
+            }
         }
         ConnectorError::Toml { connector, .. }
         | ConnectorError::Renamed { connector, .. }
@@ -67,8 +74,14 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
     }
 }
 
-/// The line of the deepest key of `place` that exists.
-pub(super) fn line_of(text: &str, place: &[&str]) -> usize {
+/// Whether the error is in the last flow of its name: an earlier one has the name, too.
+pub(super) const fn is_in_last_flow(error: &FlowsError) -> bool {
+    matches!(error, FlowsError::SameName(_) | FlowsError::Unreachable { .. })
+}
+
+/// The line of the deepest key of `place` that exists. Of several flows with one name the first, or
+/// the last if `is_in_last`.
+pub(super) fn line_of(text: &str, place: &[&str], is_in_last: bool) -> usize {
     let mut offset = 0;
     if let Ok(document) = DeTable::parse(text) {
         let root = DeValue::Table(document.into_inner());
@@ -81,10 +94,11 @@ pub(super) fn line_of(text: &str, place: &[&str]) -> usize {
                         .find(|(name, _)| name.get_ref() == key)
                         .map(|(name, value)| (name.span().start, value.get_ref()))
                 }
-                DeValue::Array(flows) => flows
-                    .iter()
-                    .find(|flow| name_of(flow.get_ref()) == Some(key))
-                    .map(|flow| (flow.span().start, flow.get_ref())),
+                DeValue::Array(items) => {
+                    let mut matching = items.iter().filter(|item| is_meant(item.get_ref(), key));
+                    let item = if is_in_last { matching.next_back() } else { matching.next() };
+                    item.map(|item| (item.span().start, item.get_ref()))
+                }
                 _ => None,
             };
             let Some((start, value)) = found else { break };
@@ -94,9 +108,11 @@ pub(super) fn line_of(text: &str, place: &[&str]) -> usize {
     text[..offset].matches('\n').count() + 1
 }
 
-fn name_of<'a>(flow: &'a DeValue<'_>) -> Option<&'a str> {
-    match flow.as_table()?.get("name")?.get_ref() {
-        DeValue::String(name) => Some(name),
-        _ => None,
+/// Whether `key` identifies the item: a flow by its name, an action by any of its values.
+fn is_meant(item: &DeValue<'_>, key: &str) -> bool {
+    let Some(table) = item.as_table() else { return false };
+    match table.get("name") {
+        Some(name) => name.get_ref().as_str() == Some(key),
+        None => table.values().any(|value| value.get_ref().as_str() == Some(key)),
     }
 }
