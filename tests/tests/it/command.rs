@@ -198,9 +198,17 @@ async fn texts_are_in_the_language_of_the_reader() {
         &["grants"],
     ] {
         let arguments = [arguments, &["--json"]].concat();
-        let english = run_in("C", &data, &arguments).await.json();
-        let chinese = run_in("zh_CN.UTF-8", &data, &arguments).await.json();
-        let flag = run_in("C", &data, &[&arguments[..], &["--lang", "zh"]].concat()).await.json();
+        let json = async |language, arguments: &[&str]| {
+            let mut lines = run_in(language, &data, arguments).await.json();
+            for line in &mut lines {
+                // It grows between two runs.
+                line.as_object_mut().unwrap().remove("oldest_seconds");
+            }
+            lines
+        };
+        let english = json("C", &arguments).await;
+        let chinese = json("zh_CN.UTF-8", &arguments).await;
+        let flag = json("C", &[&arguments[..], &["--lang", "zh"]].concat()).await;
         assert_eq!(english, chinese, "{arguments:?}");
         assert_eq!(english, flag, "{arguments:?}");
     }
