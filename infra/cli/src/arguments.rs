@@ -73,6 +73,20 @@ pub struct FlowFiles {
     /// The flows.toml to use; the built-in flows if left out
     #[arg(long, env = "FLOWS_FILE", value_name = "FILE", global = true, value_parser = path())]
     flows: Option<PathBuf>,
+    /// The connectors
+    #[command(flatten)]
+    connectors: ConnectorFiles,
+}
+
+impl From<FlowFiles> for Files {
+    fn from(FlowFiles { flows, connectors }: FlowFiles) -> Self {
+        Self { flows: unless_empty(flows), connectors: connectors.folder(), deployed: None }
+    }
+}
+
+/// The connectors that stand in a folder of the user's
+#[derive(Args, Clone, Debug)]
+pub struct ConnectorFiles {
     /// A folder of connectors, besides those that are built in
     #[arg(
         long,
@@ -84,12 +98,17 @@ pub struct FlowFiles {
     connectors_dir: Option<PathBuf>,
 }
 
-impl From<FlowFiles> for Files {
-    fn from(FlowFiles { flows, connectors_dir }: FlowFiles) -> Self {
-        let set = |path: &PathBuf| !path.as_os_str().is_empty();
-        let (flows, connectors) = (flows.filter(set), connectors_dir.filter(set));
-        Self { flows, connectors, deployed: None }
+impl ConnectorFiles {
+    /// The folder; an empty path counts as none.
+    #[must_use]
+    pub fn folder(self) -> Option<PathBuf> {
+        unless_empty(self.connectors_dir)
     }
+}
+
+/// A path as given; one from an environment variable that is empty counts as none.
+fn unless_empty(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty())
 }
 
 /// The access to Feishu
@@ -266,15 +285,9 @@ pub enum Command {
     },
     /// The connectors, one per product
     Connectors {
-        /// A folder of connectors, besides those that are built in
-        #[arg(
-        long,
-        env = "CONNECTORS_DIR",
-        value_name = "FOLDER",
-        global = true,
-        value_parser = path()
-    )]
-        connectors_dir: Option<PathBuf>,
+        /// Which connectors
+        #[command(flatten)]
+        connectors: ConnectorFiles,
         /// What to show
         #[command(subcommand)]
         command: ConnectorsCommand,

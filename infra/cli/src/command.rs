@@ -219,8 +219,8 @@ async fn answer(command: Command, language: Language) -> Output {
             send(url, &backend.address(), secrets, &event, language).await
         }
         Command::Flows { files, command } => flows(&files.into(), command, language).await,
-        Command::Connectors { connectors_dir: connectors, command: ConnectorsCommand::List } => {
-            let folder = connectors.filter(|folder| !folder.as_os_str().is_empty());
+        Command::Connectors { connectors, command: ConnectorsCommand::List } => {
+            let folder = connectors.folder();
             Ok(connectors::render(&connectors::list(folder.as_deref())?, language))
         }
         Command::Ui { backend, port } => {
