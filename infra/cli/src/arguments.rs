@@ -162,11 +162,11 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show the history of an approval, from the event to the NAC's answer
+    /// Show the history of an approval, from the event to the answers of the targets
     Audit {
-        /// An event id, an instance code, a MAC address in any spelling, or a person as Feishu
-        /// names people
-        #[arg(value_name = "EVENT_ID|INSTANCE|MAC|PERSON")]
+        /// An event id, an instance, a subject (a MAC or IP address in any notation, an e-mail
+        /// address, a text), or a person by the office system's id
+        #[arg(value_name = "EVENT_ID|INSTANCE|SUBJECT|PERSON")]
         wanted: String,
         /// The backend
         #[command(flatten)]
@@ -175,10 +175,10 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// List the granted devices: to whom, since when, and because of which approval
+    /// List what is granted: to whom, since when, and because of which approval
     Grants {
-        /// Only those of a MAC address, a person or an instance
-        #[arg(value_name = "MAC|PERSON|INSTANCE")]
+        /// Only those of a subject, a person or an instance
+        #[arg(value_name = "SUBJECT|PERSON|INSTANCE")]
         of: Option<String>,
         /// The backend
         #[command(flatten)]

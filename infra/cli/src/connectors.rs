@@ -4,6 +4,7 @@ use std::path::Path;
 
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{AnyConnector, Connectors};
+use greenlight_core::ledger::EffectKind;
 use greenlight_render::format::padded;
 use greenlight_render::language::Language;
 use greenlight_render::text;
@@ -17,8 +18,8 @@ pub struct ListedConnector {
     pub name: String,
     /// The product.
     pub title: String,
-    /// The operations, by name.
-    pub operations: Vec<String>,
+    /// The operations by name, and what each is.
+    pub operations: Vec<(String, EffectKind)>,
     /// The parts that were not yet verified against a real product.
     pub unverified: Vec<String>,
 }
@@ -34,7 +35,10 @@ pub fn list(folder: Option<&Path>) -> Result<Vec<ListedConnector>, ConnectorErro
         Ok(ListedConnector {
             name: name.to_owned(),
             title: connector.title().to_owned(),
-            operations: connector.operations().into_iter().map(str::to_owned).collect(),
+            operations: connector
+                .operations()
+                .map(|(name, kind)| (name.to_owned(), kind))
+                .collect(),
             unverified: connector.unverified().to_vec(),
         })
     };
@@ -48,6 +52,8 @@ pub fn render(list: &[ListedConnector], language: Language) -> String {
     let indented = |line: &str| padded("", NAME_WIDTH) + line + "\n";
     for ListedConnector { name, title, operations, unverified } in list {
         lines.push(padded(name, NAME_WIDTH) + title + "\n");
+        let operations: Vec<_> =
+            operations.iter().map(|(operation, kind)| format!("{operation} ({kind})")).collect();
         lines.push(indented(&operations.join(", ")));
         for part in unverified {
             lines.push(indented(&text!(language, "unverified: {part}", "未验证：{part}")));

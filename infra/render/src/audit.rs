@@ -1,9 +1,9 @@
-//! `greenlight audit` and `greenlight grants`: what happened to a request, and who has which
-//! device.
+//! `greenlight audit` and `greenlight grants`: what happened to a request, and who has what.
 
 use greenlight_core::audit::{Grant, LastFailure, RequestHistory, RequestStatus};
 use greenlight_core::explain::Explain;
-use greenlight_core::ledger::{EffectOutcome, State};
+use greenlight_core::ledger::{EffectKeyParts, EffectOutcome, State};
+use greenlight_core::subject;
 use greenlight_core::{Decision, Timestamp};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -17,7 +17,7 @@ use crate::text;
 #[derive(Debug, Error, Explain)]
 #[explain("not_found")]
 #[error(
-    "the ledger knows no event, instance, device or person `{wanted}`: the event was not received, \
+    "the ledger knows no event, instance, subject or person `{wanted}`: the event was not received, \
      no flow is for its approval, or its first attempt has not ended"
 )]
 pub struct NotFound {
@@ -88,10 +88,16 @@ pub fn steps(
             EffectOutcome::AlreadyExists => language.pick("no change needed", "原已如此，无需更改"),
         };
         let step = match key.parts() {
-            Some((target, operation, device)) => text!(
+            Some(EffectKeyParts { target, operation, subject: Some(subject) }) => text!(
                 language,
-                "{operation} {device} at {target}: {outcome}",
-                "在 {target} 对 {device} 执行 {operation}：{outcome}"
+                "{operation} {subject} at {target}: {outcome}",
+                "在 {target} 对 {subject} 执行 {operation}：{outcome}",
+                subject = subject::key_parts(subject).map_or(subject, |(_, value)| value)
+            ),
+            Some(EffectKeyParts { target, operation, subject: None }) => text!(
+                language,
+                "{operation} at {target}: {outcome}",
+                "在 {target} 执行 {operation}：{outcome}"
             ),
             None => format!("{}: {outcome}", key.as_str()),
         };
@@ -161,7 +167,7 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
         .effects
         .iter()
         .map(|(key, effect)| {
-            json!({"effect": key.as_str(), "outcome": effect.outcome.as_str(), "at": moment(effect.at)})
+            json!({"effect": key.as_str(), "kind": effect.kind.as_str(), "outcome": effect.outcome.as_str(), "at": moment(effect.at)})
         })
         .collect();
     json!({
@@ -201,30 +207,34 @@ pub fn render_grants(grants: &[Grant], of: Option<&str>, format: OutputFormat) -
     };
     if grants.is_empty() {
         return match of {
-            None => language.pick("No device is granted.\n", "没有授权的设备。\n").to_owned(),
+            None => language.pick("Nothing is granted.\n", "没有授权记录。\n").to_owned(),
             Some(of) => text!(
                 language,
-                "No device is granted to or because of `{of}`.\n",
-                "没有因 `{of}` 授权或授权给 `{of}` 的设备。\n"
+                "Nothing is granted to or because of `{of}`.\n",
+                "没有与 `{of}` 有关的授权记录。\n"
             ),
         };
     }
     let row = |grant: &Grant| {
-        let Grant { device, target, applicant, request, .. } = grant;
-        [device, target, &moment(grant.since), applicant, request].map(Clone::clone)
+        let Grant { target, owner, request, .. } = grant;
+        let (_, subject) = grant.kind_and_value();
+        [subject, target, &moment(grant.since), owner, request].map(str::to_owned)
     };
     let rows: Vec<_> = grants.iter().map(row).collect();
     let heads = match language {
-        Language::English => ["DEVICE", "TARGET", "SINCE", "APPLICANT", "BECAUSE OF"],
-        Language::Chinese => ["设备", "目标系统", "授权时间", "申请人", "依据"],
+        Language::English => ["SUBJECT", "TARGET", "SINCE", "OWNER", "BECAUSE OF"],
+        Language::Chinese => ["授权对象", "目标系统", "授权时间", "持有人", "依据"],
     };
     table(heads, &rows)
 }
 
 fn grant_json(grant: &Grant) -> Value {
+    let (kind, subject) = grant.kind_and_value();
     json!({
-        "device": grant.device,
+        "kind": kind,
+        "subject": subject,
         "target": grant.target,
+        "owner": grant.owner,
         "since": moment(grant.since),
         "applicant": grant.applicant,
         "request": grant.request,

@@ -29,8 +29,8 @@ pub fn next_step(class: &str, language: Language) -> &'static str {
 const fn of_class(class: Class) -> (&'static str, &'static str) {
     match class {
         Class::InvalidForm => (
-            "tell the applicant; what could be done for the other devices is done",
-            "告知申请人；同一表单中的其余设备已照常处理",
+            "tell the applicant; everything else on the form is done",
+            "告知申请人；同一表单中的其余各项已照常处理",
         ),
         Class::NotApproved => {
             ("nothing, mostly: the approval was taken back", "通常无需处理：审批已被撤销")
@@ -42,9 +42,9 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
             "correct the app in the office system's console, then redrive",
             "在办公系统的管理后台修正应用设置，然后重投",
         ),
-        Class::TargetRejected => ("look at the NAC, then redrive", "检查 NAC，然后重投"),
+        Class::TargetRejected => ("look at the target, then redrive", "检查目标系统，然后重投"),
         Class::NotFound => {
-            ("nothing, mostly: the NAC does not have the device", "通常无需处理：NAC 中没有该设备")
+            ("nothing, mostly: the target does not have it", "通常无需处理：目标系统中没有该对象")
         }
         Class::TargetAuthFailed => (
             "correct the target's part of the secret, then redrive",

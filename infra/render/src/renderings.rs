@@ -12,7 +12,7 @@ use greenlight_core::audit::{
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::extract::Problem;
-use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, State};
+use greenlight_core::ledger::{Effect, EffectKey, EffectKind, EffectOutcome, Lease, State};
 use greenlight_core::mac::MacError;
 use greenlight_core::operator::QueueStatus;
 use greenlight_core::retry::RetryState;
@@ -44,7 +44,7 @@ fn recorded(cause: Value) -> Explanation {
 
 /// A request for two devices, of which one was done.
 fn history(instance: &str, state: State, last_failure: Option<LastFailure>) -> RequestHistory {
-    let effect = Effect { outcome: EffectOutcome::Done, at: ago(40) };
+    let effect = Effect { kind: EffectKind::Grant, outcome: EffectOutcome::Done, at: ago(40) };
     RequestHistory {
         key: format!("feishu#{instance}#approved"),
         definition_id: "7C468A54".into(),
@@ -56,7 +56,7 @@ fn history(instance: &str, state: State, last_failure: Option<LastFailure>) -> R
         form_number: Some("202611280001".into()),
         state,
         attempt: 2,
-        effects: BTreeMap::from([(EffectKey::from("nac/add/00:00:5e:00:53:01"), effect)]),
+        effects: BTreeMap::from([(EffectKey::from("nac/add/mac:00:00:5e:00:53:01"), effect)]),
         last_failure,
         retry: None,
     }
@@ -68,7 +68,8 @@ fn succeeded() -> RequestHistory {
 
 fn failed() -> RequestHistory {
     let error = MacError::LookAlike { letter: 'O', digit: '0', position: 16 };
-    let problem = Problem::Device { field: "mac".into(), number: 2, position: 1, error };
+    let problem =
+        Problem::Entry { field: "mac".into(), number: 2, position: 1, error: error.explain() };
     let failure = last_failure("invalid_form", problem.explain());
     let state = State::Failed { at: ago(30), by: "lease".into(), reason: problem.to_string() };
     history("I-2", state, Some(failure))
@@ -83,10 +84,10 @@ fn retrying() -> RequestHistory {
             "text": "`add` of 00:00:5e:** at target `nac` was answered HTTP 503",
             "values": {
                 "at": {
-                    "code": "operation",
+                    "code": "operation.subject",
                     "values": {
                         "operation": "add",
-                        "device": "00:00:5e:**",
+                        "subject": "00:00:5e:**",
                         "step": {"code": "step.only", "values": {"target": "nac"}},
                     },
                 },
@@ -160,7 +161,8 @@ fn audit() {
 fn grants() {
     let grant = Grant {
         target: "nac".into(),
-        device: "00:00:5e:00:53:01".into(),
+        subject: "mac:00:00:5e:00:53:01".into(),
+        owner: "ou_2".into(),
         request: "feishu#I-1#approved".into(),
         applicant: "ou_1".into(),
         since: ago(40),

@@ -6,7 +6,7 @@ use greenlight_admin::audit::find_grants;
 use greenlight_admin::dead_letters::look;
 use greenlight_admin::status::SystemStatus;
 use greenlight_admin::stores::Stores;
-use greenlight_core::audit::{Grant, RequestHistory, RequestStatus, StoredDeadLetter, Subject};
+use greenlight_core::audit::{Grant, Lookup, RequestHistory, RequestStatus, StoredDeadLetter};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::Explain;
 use greenlight_core::operator::StoreError;
@@ -73,10 +73,10 @@ struct LetterRow {
 
 #[derive(Serialize)]
 struct GrantRow {
-    device: String,
+    subject: String,
     target: String,
     since: String,
-    applicant: String,
+    owner: String,
     instance: String,
 }
 
@@ -121,7 +121,7 @@ impl Page {
         let of = Some(wanted).filter(|wanted| !wanted.is_empty());
         let found = match of {
             None => None,
-            Some(wanted) => Some(stores.audit.find_requests(&Subject::guess(wanted), ROWS).await?),
+            Some(wanted) => Some(stores.audit.find_requests(&Lookup::guess(wanted), ROWS).await?),
         };
         let seen = look(&*stores.dead_letters, &SystemClock).await?;
         Ok(Self {
@@ -226,10 +226,10 @@ fn letter(letter: &StoredDeadLetter, language: Language) -> LetterRow {
 
 fn grant(grant: &Grant) -> GrantRow {
     GrantRow {
-        device: grant.device.clone(),
+        subject: grant.kind_and_value().1.to_owned(),
         target: grant.target.clone(),
         since: moment(grant.since),
-        applicant: grant.applicant.clone(),
+        owner: grant.owner.clone(),
         instance: grant.request.split('#').nth(2).unwrap_or("?").to_owned(),
     }
 }

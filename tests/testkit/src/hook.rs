@@ -5,7 +5,8 @@ use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
+    LeaseLost,
 };
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, DeadLetter, FileAudit, KeepBreakers, LedgerError,
@@ -154,6 +155,10 @@ impl<P: Conditions, H> Conditions for Hooked<P, H> {
 
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         self.port.uses(target, operation, field)
+    }
+
+    fn kind(&self, target: &str, operation: &str) -> EffectKind {
+        self.port.kind(target, operation)
     }
 }
 

@@ -7,3 +7,4 @@ pub mod prose;
 pub mod request;
 #[cfg(feature = "stubs")]
 pub mod stub;
+pub mod subject;

@@ -58,7 +58,7 @@ async fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
     let data = folder.path().join("data");
     let database = Database::open(&data).await.unwrap();
     database.enqueue(&request("I-0")).await.unwrap();
-    let problem = Problem::NoAddress { field: "mac".into() };
+    let problem = Problem::NoneFound { field: "mac".into(), kind: "mac" };
     let timeout = HttpError::Timeout { host: "nac.example.com".into() };
     for (instance, class, cause) in [
         ("I-1", Class::InvalidForm, problem.explain()),
@@ -160,7 +160,7 @@ async fn json_is_one_object_per_line() {
 async fn texts_are_in_the_language_of_the_reader() {
     let (_folder, data) = folder().await;
     let english = run_in("zh_CN.UTF-8", &data, &["dlq", "list", "--lang", "en"]).await.stdout;
-    assert!(english.contains("no MAC address was found"), "{english}");
+    assert!(english.contains("nothing of the kind `mac` was found"), "{english}");
     for (locale, flag) in [("zh_CN.UTF-8", &[][..]), ("C", &["--lang", "zh"])] {
         let said = async |arguments: &[&str], status| {
             let ran = run_in(locale, &data, &[arguments, flag].concat()).await;
@@ -172,13 +172,13 @@ async fn texts_are_in_the_language_of_the_reader() {
             said
         };
         let listed = said(&["dlq", "list"], 0).await;
-        assert!(listed.contains("字段 `mac`：填写内容中没有找到 MAC 地址"), "{listed}");
+        assert!(listed.contains("字段 `mac`：填写内容中没有 `mac` 类型的值"), "{listed}");
         assert!(listed.contains("nac.example.com 未在时限内应答"), "{listed}");
         for (arguments, status, expected) in [
             (["dlq", "show", "1"].as_slice(), 0, "告知申请人"),
             (&["status"], 0, "等待中"),
             (&["status", "--waiting"], 0, "没有等待重试的请求"),
-            (&["grants"], 0, "没有授权的设备"),
+            (&["grants"], 0, "没有授权记录"),
             (&["audit", "I-99"], 3, "账本中没有"),
             (&["replay", "I-99"], 3, "--definition-id"),
             (&["dlq", "redrive", "1"], 1, "请加 --yes"),
@@ -213,7 +213,7 @@ async fn texts_are_in_the_language_of_the_reader() {
         assert_eq!(english, flag, "{arguments:?}");
     }
     let shown = run(&data, &["dlq", "show", "1", "--json"]).await.json();
-    assert_eq!(shown[0]["cause"]["code"], "form.no_address", "{shown:?}");
+    assert_eq!(shown[0]["cause"]["code"], "form.none_found", "{shown:?}");
 }
 
 /// Problems of an instance are in the output and in the exit status.
@@ -242,7 +242,7 @@ async fn flows_plan_ends_with_status_1_when_the_instance_has_problems() {
     };
     let (status, run) = plan(&["00:00:5e:00:53:01"]).await;
     assert_eq!((status, &run["problems"]), (Some(0), &json!([])), "{run}");
-    assert_eq!(run["effects"][0]["device"], "00:00:5e:00:53:01");
+    assert_eq!(run["effects"][0]["subject"], "00:00:5e:00:53:01");
     let (status, run) = plan(&["00:00:5e:00:53:01", "00:00:5e:00:53:0O"]).await;
     assert_eq!(status, Some(1));
     assert_eq!(run["problems"].as_array().map(Vec::len), Some(1), "{run}");

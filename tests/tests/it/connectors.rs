@@ -18,11 +18,11 @@ use greenlight_connectors::{AnyConnector, Connectors};
 use greenlight_core::Failure;
 use greenlight_core::flow::{Target, Tls};
 use greenlight_core::ledger::EffectOutcome;
-use greenlight_core::mac::Eui48;
-use greenlight_core::ports::{Call, Clock, Http, HttpError};
+use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
+use greenlight_testkit::subject::{call, device_number};
 use greenlight_tests::workspace;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -205,13 +205,10 @@ async fn perform(
     for (name, value) in &case.fields {
         variables[name] = value.clone();
     }
-    let call = Call {
-        target: "nac",
-        operation: &case.operation,
-        device: Eui48::parse("00:00:5e:00:53:01").unwrap(),
-        variables: variables.as_object().unwrap(),
-        deadline: SystemClock.now().plus(Duration::from_mins(1)),
-    };
+    let device = device_number(1);
+    let variables = variables.as_object().unwrap();
+    let deadline = SystemClock.now().plus(Duration::from_mins(1));
+    let call = call("nac", &case.operation, Some(&device), variables, deadline);
     let result = http.act(&call).await;
     server.abort();
     (result, script)
@@ -453,13 +450,9 @@ fn requests(
     {
         variables[name] = json!(value);
     }
-    http.preview(&Call {
-        target: "nac",
-        operation,
-        device: Eui48::parse("00:00:5e:00:53:01").unwrap(),
-        variables: variables.as_object().unwrap(),
-        deadline: SystemClock.now(),
-    })
+    let device = device_number(1);
+    let variables = variables.as_object().unwrap();
+    http.preview(&call("nac", operation, Some(&device), variables, SystemClock.now()))
 }
 
 /// An HTTP client that is never called.

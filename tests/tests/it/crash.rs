@@ -12,7 +12,7 @@ use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Connectors, Setup, Targets};
 use greenlight_core::budget::AttemptBudget;
 use greenlight_core::flow::Flows;
-use greenlight_core::ledger::{Effect, EffectKey, EffectOutcome, Lease, LeaseLost};
+use greenlight_core::ledger::{Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseLost};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{Clock, Enqueue, Ports, RecordEffect};
 use greenlight_core::secret::{FixedSecret, Secret};
@@ -211,7 +211,8 @@ impl Case {
         // Guarantee 7: the first worker continues long after its lease has expired.
         let request = Request::parse(body).unwrap();
         let key = EffectKey::from("nac/add/late");
-        let effect = Effect { outcome: EffectOutcome::Done, at: self.clock.now() };
+        let effect =
+            Effect { kind: EffectKind::Grant, outcome: EffectOutcome::Done, at: self.clock.now() };
         let late = self
             .database
             .record_effect(&request.key(), &first_owner.into(), &key, effect, self.clock.now())

@@ -8,6 +8,7 @@ use greenlight::flows::{
 };
 use greenlight_core::Decision;
 use greenlight_core::flow::Flows;
+use greenlight_core::ledger::EffectKind;
 use greenlight_render::format::OutputFormat;
 use greenlight_render::language::Language;
 use greenlight_testkit::stub::form_of;
@@ -109,7 +110,7 @@ fn each_error_is_named_with_file_and_line() {
             "when = \"os != 'Windows'\"",
             "when = \"so != 'Windows'\"",
             10,
-            "`so` is not a field of the flow",
+            "`so`: there is no such field",
         ),
         (
             "operation = \"add\"",
@@ -121,7 +122,7 @@ fn each_error_is_named_with_file_and_line() {
             "for_each = \"mac\"",
             "for_each = \"macs\"",
             16,
-            "`macs`, which does not exist; known: mac",
+            "`macs`, which is no field with subjects; there is: mac",
         ),
         ("[{ field = \"os\" }]", "[]", 13, "field `os` of flow `laptops`"),
         ("name = \"laptops\"", "name = \"laptops\"\non = \"revoked\"", 9, "not acted on yet"),
@@ -131,7 +132,21 @@ fn each_error_is_named_with_file_and_line() {
             20,
             "no longer than `max_interval`",
         ),
-        ("kind = \"choice\"", "kind = \"chioce\"", 13, "`chioce`"),
+        ("kind = \"choice\"", "kind = \"chioce\"", 13, "unknown kind `chioce`"),
+        (
+            "name = \"laptops\"",
+            "name = \"laptops\"\nowner = \"os\"",
+            9,
+            "no field of the kind `person`",
+        ),
+        ("for_each = \"mac\"", "", 16, "is a grant, so its action needs `for_each`"),
+        ("for_each = \"mac\"", "for_each = \"os\"", 16, "`os`, which is no field with subjects"),
+        (
+            "[{ field = \"有效期\" }]",
+            "[{ field = \"other\", column = \"end\" }]",
+            16,
+            "`valid_until`: it is a column of the table `other`",
+        ),
         ("default = \"macOS\"", "default = 15", 13, "it must be a quoted text"),
         ("optional = true", "default = 2027-12-31T00:00:00Z", 14, "it must be a quoted moment"),
         ("params =", "tls = { pin_sha256 = \"abc\" }\nparams =", 5, "not 64 hexadecimal digits"),
@@ -286,8 +301,8 @@ async fn dry_run_reads_an_instance_from_feishu() {
     let feishu =
         || Feishu { secrets: secrets(&scene, files.0.path()), base_url: scene.feishu.url() };
     let run = flows::dry_run(&flows, "laptops", "I-1", feishu()).await.unwrap();
-    let effects = run.effects.iter().map(|it| (it.operation.as_str(), it.device.as_str()));
-    assert_eq!(effects.collect::<Vec<_>>(), [("add", "00:00:5e:00:53:01")]);
+    let effects = run.effects.iter().map(|it| (it.operation.as_str(), it.subject.as_deref()));
+    assert_eq!(effects.collect::<Vec<_>>(), [("add", Some("00:00:5e:00:53:01"))]);
     assert_eq!(scene.nac.calls(), 0, "nothing is sent");
     let said = render_dry_run(&run, OutputFormat::Text(Language::English));
     for secret in [NAC_TOKEN, &scene.app.app_secret, &scene.app.encrypt_key] {
@@ -324,7 +339,7 @@ fn the_schema_says_what_the_program_takes() {
         ("role_id = 3 }", "role_id = 3 }\ntls = { pin = \"x\" }"),
         ("kind = \"date\"", "kind = \"day\""),
         ("optional = true", "optional = 1"),
-        ("for_each = \"mac\"", ""),
+        ("for_each = \"mac\"", "for_each = 1"),
         ("name = \"laptops\"", "name = 7"),
         ("column = \"mac\"", "colum = \"mac\""),
     ] {
@@ -339,7 +354,14 @@ fn connectors_are_listed_with_what_is_unverified() {
     let ise = listed.iter().find(|connector| connector.name == "ise").unwrap();
     assert_eq!(
         (ise.title.as_str(), &*ise.operations),
-        ("Cisco ISE (ERS)", &["add".to_owned(), "find".to_owned(), "remove".to_owned(),][..])
+        (
+            "Cisco ISE (ERS)",
+            &[
+                ("add".to_owned(), EffectKind::Grant),
+                ("find".to_owned(), EffectKind::Read),
+                ("remove".to_owned(), EffectKind::Revoke),
+            ][..]
+        )
     );
     assert!(listed.iter().any(|connector| !connector.unverified.is_empty()));
     let one = [ListedConnector { unverified: vec!["pages of lists".to_owned()], ..ise.clone() }];

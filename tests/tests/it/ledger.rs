@@ -4,22 +4,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use greenlight_core::audit::{AttemptRecord, Grant, RequestHistory, RequestStatus, Subject};
+use greenlight_core::audit::{AttemptRecord, Grant, Lookup, RequestHistory, RequestStatus};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
 use greenlight_core::explain::Explanation;
 use greenlight_core::extract::Problem;
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome,
-    Lease, LeaseId, LeaseLost, Record, ResetError, apply,
+    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectKind,
+    EffectOutcome, Lease, LeaseId, LeaseLost, Record, ResetError, apply,
 };
-use greenlight_core::mac::Eui48;
 use greenlight_core::operator::{AuditReader, GrantStore};
 use greenlight_core::ports::{self, Claim, LedgerError, ResetRequest};
 use greenlight_core::retry::RetryState;
+use greenlight_core::subject::Subject;
 use greenlight_core::{Class, Reason, Request, Timestamp};
 use greenlight_stores::aws::DynamoLedger;
 use greenlight_stores::sqlite::Database;
 use greenlight_testkit::request::request;
+use greenlight_testkit::subject::{BADGE, device};
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_table;
 use tokio::sync::Barrier;
@@ -34,13 +35,13 @@ impl Ledger for Database {}
 impl Ledger for DynamoLedger {}
 
 /// The request histories of `subject`.
-async fn find<L: Ledger>(ledger: &L, subject: Subject) -> Vec<RequestHistory> {
-    ledger.find_requests(&[subject], 9).await.unwrap()
+async fn find<L: Ledger>(ledger: &L, lookup: Lookup) -> Vec<RequestHistory> {
+    ledger.find_requests(&[lookup], 9).await.unwrap()
 }
 
-/// The grant of a device at the target `nac`.
-async fn grant_of<L: Ledger>(ledger: &L, device: &str) -> Vec<Grant> {
-    ledger.grants_of(&[("nac".to_owned(), device.to_owned())]).await.unwrap()
+/// The grant of a subject at the target `nac`.
+async fn grant_of<L: Ledger>(ledger: &L, subject: &Subject) -> Vec<Grant> {
+    ledger.grants_of(&[("nac".to_owned(), subject.key())]).await.unwrap()
 }
 
 /// Each function of the suite is a test over SQLite; all of them together are one over DynamoDB.
@@ -95,7 +96,7 @@ fn lease(lease_id: &str, until: i64) -> Lease {
 }
 
 fn effect(millis: i64) -> Effect {
-    Effect { outcome: EffectOutcome::Done, at: at(millis) }
+    Effect { kind: EffectKind::Grant, outcome: EffectOutcome::Done, at: at(millis) }
 }
 
 async fn of_32_concurrent_claims_exactly_one_wins<L: Ledger>(ledger: &L) {
@@ -124,7 +125,7 @@ async fn of_32_concurrent_claims_exactly_one_wins<L: Ledger>(ledger: &L) {
 async fn g07_expired_lease_cannot_record_effects<L: Ledger>(ledger: &L) {
     let request = request("fencing");
     let (slow, fast) = (LeaseId::from("slow"), LeaseId::from("fast"));
-    let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
+    let key = EffectKey::from("nac/add/mac:00:00:5e:00:53:01");
     ledger.claim(&request, &lease("slow", 10), at(0)).await.unwrap().unwrap();
     // The lease has expired, although no other worker has claimed the request yet.
     let late = ledger.record_effect(&request.key(), &slow, &key, effect(10), at(10)).await.unwrap();
@@ -145,7 +146,8 @@ async fn g07_expired_lease_cannot_record_effects<L: Ledger>(ledger: &L) {
 }
 
 fn failed() -> Completion {
-    let reason = Reason::new(Class::InvalidForm, Problem::NoAddress { field: "mac".into() });
+    let reason =
+        Reason::new(Class::InvalidForm, Problem::NoneFound { field: "mac".into(), kind: "mac" });
     Completion::Failed { reason, retry: retry(0, 0) }
 }
 
@@ -197,7 +199,7 @@ async fn a_claim_is_idempotent_for_its_owner<L: Ledger>(ledger: &L) {
 
 async fn g11_a_redrive_knows_what_was_done<L: Ledger>(ledger: &L) {
     let request = request("redrive");
-    let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
+    let key = EffectKey::from("nac/add/mac:00:00:5e:00:53:01");
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
     let lease_id = LeaseId::from("first");
     ledger.record_effect(&request.key(), &lease_id, &key, effect(1), at(1)).await.unwrap().unwrap();
@@ -209,13 +211,14 @@ async fn g11_a_redrive_knows_what_was_done<L: Ledger>(ledger: &L) {
     assert_eq!(taken, Claimed { attempt: 2, effects, retry: Some(retry(0, 0)) });
 }
 
-fn attempt_record(devices: &[&str], effects: &[(&EffectKey, Effect)]) -> AttemptRecord {
+fn attempt_record(subjects: &[Subject], effects: &[(&EffectKey, Effect)]) -> AttemptRecord {
     AttemptRecord {
         flow: "whitelist".into(),
         is_read: true,
         applicant: "ou_1".into(),
         form_number: "42".into(),
-        devices: devices.iter().map(|device| Eui48::parse(device).unwrap()).collect(),
+        subjects: subjects.iter().cloned().collect(),
+        owners: BTreeMap::new(),
         effects: effects.iter().map(|(key, effect)| ((*key).clone(), *effect)).collect(),
         has_waited: false,
     }
@@ -227,7 +230,7 @@ const DAY: i64 = 5 * 86_400_000;
 async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     let request = Request { received_at: at(DAY - 5), ..request("found") };
     let lease_id = LeaseId::from("first");
-    let key = EffectKey::from("nac/add/00:00:5e:00:53:a1");
+    let key = EffectKey::from("nac/add/mac:00:00:5e:00:53:a1");
     ledger.claim(&request, &lease("first", DAY + 100), at(DAY)).await.unwrap().unwrap();
     let effect = effect(DAY + 1);
     ledger
@@ -235,18 +238,22 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
         .await
         .unwrap()
         .unwrap();
-    let found = attempt_record(&["00:00:5e:00:53:a1", "00:00:5e:00:53:a2"], &[(&key, effect)]);
+    let badge = Subject::parse(&BADGE, "4711").unwrap();
+    let subjects = [device("00:00:5e:00:53:a1"), device("00:00:5e:00:53:a2"), badge.clone()];
+    let owners = BTreeMap::from([(key.clone(), "ou_2".to_owned())]);
+    let found = AttemptRecord { owners, ..attempt_record(&subjects, &[(&key, effect)]) };
     end(ledger, &request, &lease_id, &released(), &found, at(DAY + 2)).await;
 
-    let device = |text| Subject::Device(Eui48::parse(text).unwrap());
-    for subject in [
-        Subject::Event(request.event_id.clone()),
-        Subject::Instance("found".into()),
-        device("00:00:5e:00:53:a2"),
-        Subject::Person("ou_1".into()),
+    for lookup in [
+        Lookup::event(&request.event_id),
+        Lookup::instance("found"),
+        Lookup::subject(&device("00:00:5e:00:53:a2")),
+        Lookup::subject(&badge),
+        Lookup::person("ou_1"),
+        Lookup::person("ou_2"),
     ] {
-        let histories = find(ledger, subject.clone()).await;
-        let [history] = histories.as_slice() else { panic!("{subject:?}: {histories:?}") };
+        let histories = find(ledger, lookup.clone()).await;
+        let [history] = histories.as_slice() else { panic!("{lookup:?}: {histories:?}") };
         assert_eq!(history.key, request.key().as_str());
         assert_eq!(history.instance_id(), "found");
         assert_eq!(history.received_at, Some(at(DAY - 5)));
@@ -263,7 +270,7 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
         );
         assert_eq!(last_failure.target.as_deref(), Some("nac"));
     }
-    assert_eq!(find(ledger, device("00:00:5e:00:53:af")).await, []);
+    assert_eq!(find(ledger, Lookup::subject(&device("00:00:5e:00:53:af"))).await, []);
 
     // The next attempt did not read the source; the known data of the instance stay.
     let lease_id = LeaseId::from("second");
@@ -281,7 +288,7 @@ async fn what_an_attempt_found_out_is_found_again<L: Ledger>(ledger: &L) {
     // Another event of the same approval finds it, too.
     let again = Request { event_id: "another-event".into(), ..request.clone() };
     ledger.file_event(&again, at(DAY + 30)).await.unwrap();
-    assert_eq!(find(ledger, Subject::Event("another-event".into())).await.len(), 1);
+    assert_eq!(find(ledger, Lookup::event("another-event")).await.len(), 1);
 }
 
 /// Files the record of an attempt and completes it.
@@ -298,40 +305,68 @@ async fn end<L: Ledger>(
 }
 
 async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(ledger: &L) {
-    let device = "00:00:5e:00:53:b1";
+    for (subject, n) in
+        [(device("00:00:5e:00:53:b1"), 0), (Subject::parse(&BADGE, "12").unwrap(), 9)]
+    {
+        a_grant_of(ledger, subject, n).await;
+    }
+}
+
+/// The times of the attempts begin at `n` seconds.
+async fn a_grant_of<L: Ledger>(ledger: &L, subject: Subject, n: i64) {
     let forever = Timestamp::from_millis(i64::MAX);
-    let attempt = async |instance: &str, operation: &str, millis| {
-        let request = request(instance);
+    let attempt = async |instance: &str, operation: &str, millis: i64| {
+        let millis = n * 1_000 + millis;
+        let request = request(&format!("{}-{instance}", subject.kind().name()));
         let name = format!("lease-{millis}");
         let until = millis + 100;
         ledger.claim(&request, &lease(&name, until), at(millis)).await.unwrap().unwrap();
-        let key = EffectKey::from(format!("nac/{operation}/{device}").as_str());
-        let found = attempt_record(&[device], &[(&key, effect(millis))]);
+        let key = EffectKey::new("nac", operation, Some(&subject));
+        let kind = match operation {
+            "add" => EffectKind::Grant,
+            "remove" => EffectKind::Revoke,
+            _ => EffectKind::Read,
+        };
+        let effect = Effect { kind, ..effect(millis) };
+        let owners = BTreeMap::from([(key.clone(), "ou_2".to_owned())]);
+        let subjects = [subject.clone()];
+        let found = AttemptRecord { owners, ..attempt_record(&subjects, &[(&key, effect)]) };
         end(ledger, &request, &LeaseId::from(name.as_str()), &failed(), &found, at(millis)).await;
     };
     attempt("grant-1", "add", 1_000).await;
     attempt("grant-2", "add", 2_000).await;
-    let granted = grant_of(ledger, device).await;
+    let granted = grant_of(ledger, &subject).await;
     assert_eq!(granted.len(), 1);
-    assert_eq!((granted[0].since, granted[0].applicant.as_str()), (at(1_000), "ou_1"));
+    let Grant { since, applicant, owner, .. } = &granted[0];
+    assert_eq!(
+        (*since, applicant.as_str(), owner.as_str()),
+        (at(n * 1_000 + 1_000), "ou_1", "ou_2")
+    );
     assert!(granted[0].request.contains("grant-1"));
     assert!(ledger.grants(999, forever).await.unwrap().contains(&granted[0]));
 
     attempt("return-1", "find", 2_900).await;
-    assert_eq!(grant_of(ledger, device).await, granted, "reading changes nothing");
+    assert_eq!(grant_of(ledger, &subject).await, granted, "reading changes nothing");
     attempt("return-2", "remove", 3_000).await;
-    assert_eq!(grant_of(ledger, device).await, []);
+    assert_eq!(grant_of(ledger, &subject).await, []);
     // A late attempt, with an effect from before its end.
     attempt("grant-3", "add", 2_500).await;
-    assert_eq!(grant_of(ledger, device).await, []);
-    assert!(ledger.grants(999, forever).await.unwrap().iter().all(|grant| grant.device != device));
+    assert_eq!(grant_of(ledger, &subject).await, []);
+    assert!(
+        ledger
+            .grants(999, forever)
+            .await
+            .unwrap()
+            .iter()
+            .all(|grant| grant.subject != subject.key())
+    );
     attempt("grant-4", "add", 4_000).await;
-    assert_eq!(grant_of(ledger, device).await[0].since, at(4_000));
+    assert_eq!(grant_of(ledger, &subject).await[0].since, at(n * 1_000 + 4_000));
 }
 
 async fn reset_request_is_done_again<L: Ledger>(ledger: &L) {
     let request = request("forgotten");
-    let key = EffectKey::from("nac/add/00:00:5e:00:53:c1");
+    let key = EffectKey::from("nac/add/mac:00:00:5e:00:53:c1");
     let lease_id = LeaseId::from("first");
     let reset = async |millis| ledger.reset_request(&request.key(), at(millis)).await.unwrap();
     assert_eq!(reset(0).await, Err(ResetError::Unknown));
@@ -460,7 +495,11 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
                     let key = EffectKey::from(["x", "y"][random.usize(0..2)]);
                     let outcome =
                         [EffectOutcome::Done, EffectOutcome::AlreadyExists][random.usize(0..2)];
-                    Command::RecordEffect(lease_id, key, Effect { outcome, at: at(now) })
+                    Command::RecordEffect(
+                        lease_id,
+                        key,
+                        Effect { kind: EffectKind::Grant, outcome, at: at(now) },
+                    )
                 }
                 5 => Command::Complete(lease_id, released()),
                 6 => Command::Reset,

@@ -204,7 +204,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     assert_eq!(history.applicant.as_deref(), Some("ou_stub"));
     assert_eq!(history.form_number.as_deref(), Some("202611240001"));
     let effects: Vec<_> = history.effects.keys().map(EffectKey::as_str).collect();
-    assert_eq!(effects, ["nac/add/00:00:5e:00:53:03"]);
+    assert_eq!(effects, ["nac/add/mac:00:00:5e:00:53:03"]);
     let last_failure = history.last_failure.as_ref().unwrap();
     assert_eq!(last_failure.class, "invalid_form");
     assert!(last_failure.cause.text.contains("letter O at position 16"), "{last_failure:?}");
@@ -212,7 +212,8 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
 
     // Grants: which person has which device, and why.
     let granted = grants(&backend, None).await;
-    let devices: BTreeSet<_> = granted.iter().map(|grant| grant.device.clone()).collect();
+    let devices: BTreeSet<_> =
+        granted.iter().map(|grant| grant.kind_and_value().1.to_owned()).collect();
     assert_eq!(devices, [1, 2, 3].map(device).into());
     let of_one = grants(&backend, Some("00-00-5e-00-53-03")).await;
     assert_eq!(of_one.len(), 1);

@@ -202,7 +202,10 @@ async fn a_message_is_hidden_until_it_is_shown_and_gone_when_it_is_deleted<Q: Qu
 }
 
 async fn a_dead_letter_says_why<Q: Queue>(queue: &Q) {
-    let reason = Reason::new(Class::InvalidForm, Problem::NoAddress { field: "MAC 地址".into() });
+    let reason = Reason::new(
+        Class::InvalidForm,
+        Problem::NoneFound { field: "MAC 地址".into(), kind: "mac" },
+    );
     let letter = DeadLetter {
         body: "as it came",
         reason: &reason,

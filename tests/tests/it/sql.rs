@@ -9,11 +9,11 @@ use greenlight_connectors::{Connectors, Setup, Targets};
 use greenlight_core::Failure;
 use greenlight_core::flow::Flows;
 use greenlight_core::ledger::EffectOutcome;
-use greenlight_core::mac::Eui48;
-use greenlight_core::ports::{Act, Call, Clock};
+use greenlight_core::ports::{Act, Clock};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
+use greenlight_testkit::subject;
 use greenlight_tests::databases::{MariaDb, Postgres, USER};
 use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
@@ -60,13 +60,10 @@ fn databases_with(
 
 async fn act(databases: &SqlTargets, operation: &str, device: &str, valid_until: Value) -> String {
     let variables = json!({"instance_id": "I-1", "valid_until": valid_until});
-    let call = Call {
-        target: "radius",
-        operation,
-        device: Eui48::parse(device).unwrap(),
-        variables: variables.as_object().unwrap(),
-        deadline: SystemClock.now().plus(Duration::from_mins(1)),
-    };
+    let device = subject::device(device);
+    let variables = variables.as_object().unwrap();
+    let deadline = SystemClock.now().plus(Duration::from_mins(1));
+    let call = subject::call("radius", operation, Some(&device), variables, deadline);
     match databases.act(&call).await {
         Ok(EffectOutcome::Done) => "done".into(),
         Ok(EffectOutcome::AlreadyExists) => "already_exists".into(),
@@ -166,11 +163,18 @@ async fn at_the_same_moment(url: &str, credentials: &Value, pool: &AnyPool) {
 
 const OWN: &str = r#"
 protocol = "sql"
+[operations.add]
+effect = "grant"
+confirmed_by = "find"
 [[operations.add.statements]]
 sql = "INSERT INTO allowed (mac) VALUES (:mac)"
 repeatable = "mac is the primary key"
+[operations.remove]
+effect = "revoke"
 [[operations.remove.statements]]
 sql = "DELETE FROM allowed WHERE mac = :mac"
+[operations.find]
+effect = "read"
 [[operations.find.statements]]
 sql = "UPDATE allowed SET seen = seen + 1 WHERE mac = :mac"
 [[operations.find.statements]]

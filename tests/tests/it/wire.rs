@@ -11,12 +11,13 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use greenlight_core::audit::{AttemptRecord, Subject};
+use greenlight_core::audit::{AttemptRecord, Lookup};
 use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::explain::Explanation;
 use greenlight_core::extract::Problem;
-use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId};
-use greenlight_core::mac::Eui48;
+use greenlight_core::ledger::{
+    Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
+};
 use greenlight_core::operator::{AuditReader, GrantStore};
 use greenlight_core::ports::{
     ChangeVisibility, Claim, Complete, DeadLetter, Enqueue, FetchSecret, FileAudit, KeepBreakers,
@@ -28,6 +29,7 @@ use greenlight_stores::aws::{
     AwsEnvironment, DynamoLedger, Sdk, SecretsManager, SqsQueue, TimeoutConfig, minimal,
 };
 use greenlight_testkit::request::request;
+use greenlight_testkit::subject::device_number;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -46,7 +48,7 @@ async fn record(State(recorded): State<Recorded>, headers: HeaderMap, body: Byte
         }
         "DynamoDB_20120810.Query" => {
             json!({"Items": [{"pk": {"S": "request#a"}, "request": {"S": "a"}, "state": {"S": "done"},
-                "target": {"S": "nac"}, "device": {"S": "00:00:5e:00:53:01"}, "applicant": {"S": "ou_1"},
+                "target": {"S": "nac"}, "subject": {"S": "mac:00:00:5e:00:53:01"}, "owner": {"S": "ou_1"}, "applicant": {"S": "ou_1"},
                 "gsi1sk": {"N": "1"}, "v": {"N": "2"}, "breaker": {"S": "{\"failures\":0,\"state\":\"closed\"}"}}]})
         }
         "secretsmanager.GetSecretValue" => json!({"SecretString": "{}"}),
@@ -96,16 +98,16 @@ async fn an_operator_asks_by_keys_and_never_scans() {
         }
         println!("{question}: {queries} queries, {gets} reads by key");
     };
-    ledger.find_requests(&Subject::guess("00:00:5e:00:53:01"), 50).await.unwrap();
+    ledger.find_requests(&Lookup::guess("00:00:5e:00:53:01"), 50).await.unwrap();
     asked("audit MAC", 1, 1).await;
-    ledger.find_requests(&Subject::guess("I-1"), 50).await.unwrap();
-    asked("audit INSTANCE", 3, 1).await;
+    ledger.find_requests(&Lookup::guess("I-1"), 50).await.unwrap();
+    asked("audit INSTANCE", 4, 1).await;
     ledger.count_requests(hour_ago, now).await.unwrap();
     ledger.breakers().await.unwrap();
     asked("status", 2, 0).await;
     ledger.grants(100, now).await.unwrap();
     asked("grants", 1, 0).await;
-    ledger.grants_of(&[("nac".into(), "00:00:5e:00:53:01".into())]).await.unwrap();
+    ledger.grants_of(&[("nac".into(), "mac:00:00:5e:00:53:01".into())]).await.unwrap();
     asked("grants MAC", 0, 1).await;
     ledger.read_request(&request("I-1").key()).await.unwrap();
     asked("a dead letter's reason", 0, 1).await;
@@ -154,21 +156,24 @@ async fn requests_to_aws() {
         ..request("instance")
     };
     let lease_id = LeaseId::from("me");
-    let reason = Reason::new(Class::InvalidForm, Problem::NoAddress { field: "mac".into() });
+    let reason =
+        Reason::new(Class::InvalidForm, Problem::NoneFound { field: "mac".into(), kind: "mac" });
 
     let ledger = DynamoLedger::new(&config, "ledger");
     let lease = Lease { id: lease_id.clone(), until: at(90_000) };
     ledger.claim(&request, &lease, at(0)).await.unwrap().unwrap();
-    let key = EffectKey::from("nac/add/00:00:5e:00:53:01");
-    let effect = Effect { outcome: EffectOutcome::AlreadyExists, at: at(1) };
+    let key = EffectKey::new("nac", "add", Some(&device_number(1)));
+    let effect =
+        Effect { kind: EffectKind::Grant, outcome: EffectOutcome::AlreadyExists, at: at(1) };
     ledger.record_effect(&request.key(), &lease_id, &key, effect, at(1)).await.unwrap().unwrap();
-    let device = Eui48::parse("00:00:5e:00:53:01").unwrap();
+    let device = device_number(1);
     let attempt_record = AttemptRecord {
         flow: "flow".into(),
         is_read: true,
         applicant: "ou_1".into(),
         form_number: "1".into(),
-        devices: [device].into(),
+        subjects: [device.clone()].into(),
+        owners: std::collections::BTreeMap::new(),
         effects: [(key, effect)].into(),
         has_waited: false,
     };
@@ -185,7 +190,7 @@ async fn requests_to_aws() {
         ledger.complete(&request.key(), &lease_id, &completion, at(2)).await.unwrap().unwrap();
     }
     let attempt_record = AttemptRecord {
-        effects: [(EffectKey::new("nac", "remove", device), effect)].into(),
+        effects: [(EffectKey::new("nac", "remove", Some(&device)), effect)].into(),
         has_waited: true,
         ..attempt_record
     };

@@ -151,6 +151,8 @@ pub(crate) const UNIT: &[&str] = &[
     "plan",
     "--test",
     "receive",
+    "--test",
+    "subjects",
 ];
 
 fn unit(output: Output) -> Result<Tally, Problem> {

@@ -1,6 +1,6 @@
 //! Processes an approval again, from the current state of the instance at its source.
 
-use greenlight_core::audit::{RequestStatus, Subject};
+use greenlight_core::audit::{Lookup, RequestStatus};
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{AuditReader, RequestStore, StoreError};
 use greenlight_core::request::{BadRequest, UNKNOWN_TENANT, VERSION};
@@ -82,8 +82,8 @@ async fn request(
     now: Timestamp,
 ) -> Result<Request, ReplayError> {
     let unknown = || ReplayError::Unknown(replay.instance_id.clone());
-    let subject = Subject::Instance(replay.instance_id.clone());
-    let known = audit.find_requests(&[subject], 1).await?.pop();
+    let instance = Lookup::instance(&replay.instance_id);
+    let known = audit.find_requests(&[instance], 1).await?.pop();
     let of_known = known.map(|history| history.definition_id);
     let definition_id = replay.definition_id.clone().or(of_known).ok_or_else(unknown)?;
     let request = Request {

@@ -16,11 +16,11 @@ use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::http::{Connector, HttpConnector};
 use greenlight_core::Timestamp;
 use greenlight_core::flow::{Target, Tls};
-use greenlight_core::mac::Eui48;
-use greenlight_core::ports::{Call, Clock, Http};
+use greenlight_core::ports::{Clock, Http};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::Client;
 use greenlight_testkit::clock::TestClock;
+use greenlight_testkit::subject::{call, device_number};
 use serde_json::json;
 
 const EFFECTS: u32 = 5_000;
@@ -114,13 +114,10 @@ fn measure_effect(
     let client = || Ok::<_, ConnectorError>(client.clone());
     http.add("nac", &target, connector, client).expect("connector and target match");
     let variables = json!({"instance_id": "I-1", "form_number": "7", "applicant": "ou_1"});
-    let call = Call {
-        target: "nac",
-        operation: "add",
-        device: Eui48::parse("00:00:5e:00:53:01").expect("an address"),
-        variables: variables.as_object().expect("an object"),
-        deadline: clock.now().plus(Duration::from_mins(1)),
-    };
+    let device = device_number(1);
+    let variables = variables.as_object().expect("an object");
+    let call =
+        call("nac", "add", Some(&device), variables, clock.now().plus(Duration::from_mins(1)));
     measure(runtime, async || {
         http.act(&call).await.expect("the effect succeeds");
     })

@@ -3,15 +3,19 @@
 #![warn(missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
-use greenlight_core::flow::{self, Action, Flow, Kind};
+use greenlight_core::flow::{self, Action, Flow, NotBound};
+use greenlight_core::ledger::EffectKind;
 use greenlight_core::ports::Call;
 use greenlight_core::renamed::{Rename, find_renamed};
+use greenlight_core::subject::{self, MAC, SubjectKind, kind_named};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
-pub use crate::error::{ConditionProblem, ConnectorError, ParamProblem};
+pub use crate::error::{ConditionProblem, ConnectorError, MissingVariable, ParamProblem};
 use crate::template::condition_needs;
 
 /// How far a target was reached.
@@ -28,7 +32,13 @@ const OF_REQUEST: [&str; 5] =
     ["definition_id", "instance_id", "event_id", "applicant", "form_number"];
 
 /// Variables about the call, for templates only.
-const OF_CALL: [&str; 3] = ["mac", "params", "now"];
+const OF_CALL: [&str; 3] = ["params", "now", "effect_id"];
+
+/// The variable with the trace id, if there is one. No template can name it.
+pub(crate) const TRACE_ID: &str = "trace id";
+
+/// How a connector writes subjects, by kind.
+pub(crate) type Formats = BTreeMap<String, toml::Table>;
 
 /// The protocol between a connector and its targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -54,6 +64,7 @@ pub struct Param {
 /// Keys of the first edition.
 const RENAMES: &[Rename] = &[
     Rename { at: &[], old: "speaks", new: "protocol" },
+    Rename { at: &[], old: "mac", new: "formats.mac" },
     Rename { at: &["params", "*"], old: "about", new: "description" },
     Rename { at: &["auth"], old: "lifetime", new: "expires_in" },
     Rename { at: &["auth"], old: "refused", new: "unauthorized_status" },
@@ -83,6 +94,24 @@ pub(crate) fn variable(needed: &str) -> &str {
     needed.split('.').next().unwrap_or(needed)
 }
 
+/// Checks that the formats are those of kinds of subjects.
+pub(crate) fn check_formats(connector: &str, formats: &Formats) -> Result<(), ConnectorError> {
+    for (name, options) in formats {
+        let connector = || connector.to_owned();
+        let Some(kind) = kind_named(name) else {
+            let known: Vec<_> = subject::KINDS.iter().map(|kind| kind.name()).collect();
+            let (kind, known) = (name.clone(), known.join(", "));
+            return Err(ConnectorError::UnknownKind { connector: connector(), kind, known });
+        };
+        kind.format(kind.example(), options).map_err(|problem| ConnectorError::Format {
+            connector: connector(),
+            kind: kind.name(),
+            problem,
+        })?;
+    }
+    Ok(())
+}
+
 /// Returns the variables that are defined for every call.
 pub(crate) fn always_there() -> impl Iterator<Item = &'static str> {
     OF_REQUEST.into_iter().chain(OF_CALL)
@@ -91,7 +120,7 @@ pub(crate) fn always_there() -> impl Iterator<Item = &'static str> {
 /// Returns the initial values for a call's templates.
 pub(crate) fn variables(
     call: &Call<'_>,
-    mac: String,
+    formats: &Formats,
     params: &Value,
     optional: &[String],
     now: i64,
@@ -100,33 +129,88 @@ pub(crate) fn variables(
     for optional in optional {
         variables.entry(optional.clone()).or_insert(Value::Null);
     }
-    variables.insert("mac".to_owned(), Value::String(mac));
+    if let Some(subject) = call.subject {
+        let (kind, none) = (subject.kind(), toml::Table::new());
+        let options = formats.get(kind.name()).unwrap_or(&none);
+        // The check of the file has formatted the kind's example.
+        let formatted = kind.format(subject.value(), options);
+        let formatted = Value::String(formatted.unwrap_or_else(|_| subject.value().to_owned()));
+        if kind == &MAC as &dyn SubjectKind {
+            variables.insert(MAC.name().to_owned(), formatted.clone());
+        }
+        variables.insert(subject::VARIABLE.to_owned(), formatted);
+    }
+    if let Some(trace_id) = call.trace_id {
+        variables.insert(TRACE_ID.to_owned(), Value::String(trace_id.to_string()));
+    }
+    variables.insert("effect_id".to_owned(), Value::String(effect_id(call)));
     variables.insert("params".to_owned(), params.clone());
     variables.insert("now".to_owned(), now.into());
     variables
 }
 
-fn gives(flow: &Flow, variable: &str) -> bool {
-    flow.fields.get(variable).is_some_and(|rule| rule.kind != Kind::Mac)
+/// An id in the shape of a UUID that is the same in every attempt of an effect, and of no other
+/// effect: a target that remembers it does nothing twice.
+fn effect_id(call: &Call<'_>) -> String {
+    let digest = Sha256::digest(format!("{}\n{}", call.request, call.key().as_str()));
+    let mut id = digest.iter().take(16).fold(String::new(), |mut id, byte| {
+        let _ = write!(id, "{byte:02x}");
+        id
+    });
+    for place in [20, 16, 12, 8] {
+        id.insert(place, '-');
+    }
+    id
 }
 
-/// Checks that the flow defines the variables that an operation needs.
+/// Checks that the action has the variables that an operation needs. An `optional` field may be
+/// missing in the flow, but one that is there must have a value that is the action's.
 pub(crate) fn check_needs(
     flow: &Flow,
     action: &Action,
     needed: BTreeSet<String>,
+    optional: &[String],
 ) -> Result<(), ConnectorError> {
-    let is_missing =
-        |name: &String| !always_there().any(|always| always == name) && !gives(flow, name);
-    match needed.into_iter().find(is_missing) {
-        None => Ok(()),
-        Some(variable) => Err(ConnectorError::MissingVariable {
+    for variable in needed {
+        let cause = match subject_of(flow, action) {
+            _ if always_there().any(|always| always == variable) => continue,
+            Some(_) if variable == subject::VARIABLE => continue,
+            Some(kind) if variable == MAC.name() && kind == &MAC as &dyn SubjectKind => continue,
+            None if variable == subject::VARIABLE => MissingVariable::NoSubject,
+            _ => match flow.binds(action, &variable) {
+                Ok(()) => continue,
+                Err(NotBound::Unknown) if optional.contains(&variable) => continue,
+                Err(NotBound::Unknown) if variable == MAC.name() => MissingVariable::NoDevice,
+                Err(cause) => cause.into(),
+            },
+        };
+        return Err(ConnectorError::MissingVariable {
             flow: flow.name.clone(),
             target: action.target.clone(),
             operation: action.operation.clone(),
             variable,
-        }),
+            cause,
+        });
     }
+    Ok(())
+}
+
+/// The kind of the subjects of an action.
+fn subject_of(flow: &Flow, action: &Action) -> Option<&'static dyn SubjectKind> {
+    flow.fields.get(action.for_each.as_ref()?)?.kind.subject()
+}
+
+/// Checks that an operation about access has a subject: nothing else could hold it, or lose it.
+pub(crate) fn check_kind(
+    flow: &Flow,
+    action: &Action,
+    kind: EffectKind,
+) -> Result<(), ConnectorError> {
+    if !kind.is_about_access() || action.for_each.is_some() {
+        return Ok(());
+    }
+    let (flow, operation) = (flow.name.clone(), action.operation.clone());
+    Err(ConnectorError::NoSubject { flow, target: action.target.clone(), operation, kind })
 }
 
 /// Checks that the parameters that templates use are declared.
@@ -145,6 +229,17 @@ pub(crate) fn check_params(
     }
 }
 
+/// Checks that the name of an operation can be part of the key of an effect.
+pub(crate) fn check_name(connector: &str, operation: &str) -> Result<(), ConnectorError> {
+    let is_name = (1..=64).contains(&operation.len())
+        && operation.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if is_name {
+        return Ok(());
+    }
+    let (connector, operation) = (connector.to_owned(), operation.to_owned());
+    Err(ConnectorError::OperationName { connector, operation })
+}
+
 /// Returns the error that `action` names an operation that is not in `known`.
 pub(crate) fn unknown_operation<'a>(
     flow: &Flow,
@@ -160,30 +255,36 @@ pub(crate) fn unknown_operation<'a>(
     }
 }
 
-/// Checks that the conditions of `flow` compile and use only its variables.
+/// Checks that the conditions of `flow` compile and use only what each action has.
 pub(crate) fn check_conditions(flow: &Flow) -> Vec<ConnectorError> {
-    let of_actions = flow.actions.iter().filter_map(|action| action.when.as_deref());
-    let conditions = flow.when.as_deref().into_iter().chain(of_actions);
-    let problem = |condition: &str| {
-        let needed = match condition_needs(condition) {
-            Ok(needed) => needed,
-            Err(error) => return Some(ConditionProblem::NotCompiled(error.to_string())),
-        };
-        let is_given = |needed: &&String| {
-            let variable = variable(needed);
-            OF_REQUEST.contains(&variable) || gives(flow, variable)
-        };
-        let unknown = needed.iter().find(|needed| !is_given(needed))?;
-        Some(ConditionProblem::Unknown { variable: unknown.clone() })
+    let mut errors: Vec<ConnectorError> = Vec::new();
+    for action in &flow.actions {
+        for condition in [&flow.when, &action.when].into_iter().flatten() {
+            let is_known = |error: &ConnectorError| matches!(error, ConnectorError::Condition { condition: known, .. } if known == condition);
+            if let Some(problem) = condition_problem(flow, action, condition)
+                && !errors.iter().any(is_known)
+            {
+                let (flow, condition) = (flow.name.clone(), condition.clone());
+                errors.push(ConnectorError::Condition { flow, condition, problem });
+            }
+        }
+    }
+    errors
+}
+
+fn condition_problem(flow: &Flow, action: &Action, condition: &str) -> Option<ConditionProblem> {
+    let needed = match condition_needs(condition) {
+        Ok(needed) => needed,
+        Err(error) => return Some(ConditionProblem::NotCompiled(error.to_string())),
     };
-    let wrong = conditions.filter_map(|condition| Some((condition, problem(condition)?)));
-    wrong
-        .map(|(condition, problem)| ConnectorError::Condition {
-            flow: flow.name.clone(),
-            condition: condition.to_owned(),
-            problem,
-        })
-        .collect()
+    let has_subject = subject_of(flow, action).is_some();
+    needed.iter().find_map(|needed| {
+        let variable = variable(needed);
+        let is_given =
+            OF_REQUEST.contains(&variable) || (has_subject && variable == subject::VARIABLE);
+        let cause = flow.binds(action, variable).err().filter(|_| !is_given)?;
+        Some(ConditionProblem::NotBound { variable: variable.to_owned(), cause })
+    })
 }
 
 /// Returns the parameters of a target, with the connector's defaults.

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use greenlight_core::flow::{self, Action, Flow};
+use greenlight_core::ledger::EffectKind;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -125,13 +126,15 @@ impl AnyConnector {
         }
     }
 
-    /// Returns the operations.
-    #[must_use]
-    pub fn operations(&self) -> Vec<&str> {
-        match self {
-            Self::Http(connector) => connector.operations.keys().map(String::as_str).collect(),
-            Self::Sql(connector) => connector.operations.keys().map(String::as_str).collect(),
-        }
+    /// Returns the operations by name, and what each is.
+    pub fn operations(&self) -> impl Iterator<Item = (&str, EffectKind)> {
+        let (http, sql) = match self {
+            Self::Http(connector) => (Some(&connector.operations), None),
+            Self::Sql(connector) => (None, Some(&connector.operations)),
+        };
+        let http = http.into_iter().flatten().map(|(name, it)| (name.as_str(), it.effect));
+        let sql = sql.into_iter().flatten().map(|(name, it)| (name.as_str(), it.effect));
+        http.chain(sql)
     }
 
     /// Returns the behaviour not yet verified against a real system.

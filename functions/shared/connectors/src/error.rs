@@ -1,7 +1,10 @@
 //! Errors of a connector, and of its combination with flows and the secret.
 
 use greenlight_core::explain::Explain;
+use greenlight_core::flow::NotBound;
+use greenlight_core::ledger::EffectKind;
 use greenlight_core::renamed::RenamedKey;
+use greenlight_core::subject::FormatProblem;
 use thiserror::Error;
 
 /// An error of a connector, or of its combination with a flow or the secret.
@@ -128,9 +131,41 @@ pub enum ConnectorError {
     },
     /// A template needs a variable that the flow does not define.
     #[error(
-        "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`, which is not a field of the flow"
+        "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`: {cause}"
     )]
-    MissingVariable { flow: String, target: String, operation: String, variable: String },
+    MissingVariable {
+        flow: String,
+        target: String,
+        operation: String,
+        variable: String,
+        /// Why the action does not have it.
+        cause: MissingVariable,
+    },
+    /// An operation about access without a subject.
+    #[error(
+        "flow `{flow}`: the operation `{operation}` of target `{target}` is a {kind}, so its action needs `for_each`: the \
+         subjects that have the access"
+    )]
+    NoSubject { flow: String, target: String, operation: String, kind: EffectKind },
+    /// A format for something that is no kind of subject.
+    #[error(
+        "connector `{connector}`: `formats.{kind}`: there is no such kind of subject; there is: {known}"
+    )]
+    UnknownKind { connector: String, kind: String, known: String },
+    /// A format that a kind of subject does not have.
+    #[error("connector `{connector}`: `formats.{kind}`: {problem}")]
+    Format { connector: String, kind: &'static str, problem: FormatProblem },
+    /// An operation whose name could not be part of a key.
+    #[error(
+        "connector `{connector}`: the operation {operation:?}: a name has 1 to 64 letters, digits and `-_.`"
+    )]
+    OperationName { connector: String, operation: String },
+    /// `confirmed_by` names no operation that reads.
+    #[error(
+        "connector `{connector}`, operation `{operation}`: `confirmed_by` names `{name}`, which is no operation with \
+         `effect = \"read\"`"
+    )]
+    NotConfirmed { connector: String, operation: String, name: String },
     /// A flow names an unknown operation.
     #[error("flow `{flow}`: target `{target}` has no operation `{operation}`; available: {known}")]
     UnknownOperation {
@@ -172,8 +207,25 @@ pub enum ConditionProblem {
     #[error("it does not compile: {0}")]
     NotCompiled(String),
     /// It uses a variable that it cannot have.
-    #[error("`{variable}` is not a field of the flow, or is a device")]
-    Unknown { variable: String },
+    #[error("`{variable}`: {cause}")]
+    NotBound { variable: String, cause: NotBound },
+}
+
+/// Why an action does not have a variable.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("variable")]
+pub enum MissingVariable {
+    /// It is performed once per approval.
+    #[error("the action needs `for_each`")]
+    NoSubject,
+    /// It is performed for something else than devices.
+    #[error(
+        "the action needs a `for_each` over a field of the kind `mac`, or a field of this name"
+    )]
+    NoDevice,
+    /// The flow does not give it.
+    #[error(transparent)]
+    NotBound(#[from] NotBound),
 }
 
 /// The error of a parameter.

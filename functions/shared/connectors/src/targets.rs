@@ -3,7 +3,7 @@
 use std::fmt;
 
 use greenlight_core::flow;
-use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::ports::{Act, Call, Clock, Conditions, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
 use secrecy::ExposeSecret;
@@ -136,6 +136,11 @@ impl<H: Http, S: ReadSecret, C: Clock> Conditions for Targets<H, S, C> {
         } else {
             self.http.uses(target, operation, field)
         }
+    }
+
+    fn kind(&self, target: &str, operation: &str) -> EffectKind {
+        let of_database = self.databases.kind(target, operation);
+        of_database.or_else(|| self.http.kind(target, operation)).unwrap_or(EffectKind::Write)
     }
 }
 

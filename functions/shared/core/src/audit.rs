@@ -1,8 +1,8 @@
-//! The audit data: the history of each request, the grants of each device with their reason, and
+//! The audit data: the history of each request, the grants of each subject with their reason, and
 //! the status of the system.
 //!
 //! When an attempt ends it leaves an [`AttemptRecord`] in the ledger. A store indexes it by
-//! [`Subject`], so that an operator finds a request by event id, instance, device or person.
+//! [`Lookup`], so that an operator finds a request by event id, instance, subject or person.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::explain::Explanation;
-use crate::ledger::{Effect, EffectKey, State};
-use crate::mac::Eui48;
+use crate::ledger::{Effect, EffectKey, EffectKind, State};
 use crate::request::Request;
 use crate::retry::RetryState;
+use crate::subject::{self, EMAIL, IP, MAC, PERSON, Subject, TEXT};
 
 /// The data that an attempt files about its request when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +26,10 @@ pub struct AttemptRecord {
     pub applicant: String,
     /// The form number that people see; empty when there is none.
     pub form_number: String,
-    /// The valid devices of the form.
-    pub devices: BTreeSet<Eui48>,
+    /// The valid subjects of the form.
+    pub subjects: BTreeSet<Subject>,
+    /// The people who hold what is granted, where that is not the applicant.
+    pub owners: BTreeMap<EffectKey, String>,
     /// The effects that were done, by this attempt and by earlier ones.
     pub effects: BTreeMap<EffectKey, Effect>,
     /// Whether an earlier attempt ended with work left.
@@ -35,29 +37,30 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
-    /// The subjects under which `request` is filed.
+    /// The keys under which `request` is filed.
     #[must_use]
-    pub fn subjects(&self, request: &Request) -> BTreeSet<Subject> {
-        let person = Some(&self.applicant).filter(|applicant| !applicant.is_empty());
-        let named = [
-            Subject::Event(request.event_id.clone()),
-            Subject::Instance(request.instance_id.clone()),
-        ];
-        let devices = self.devices.iter().copied().map(Subject::Device);
-        named.into_iter().chain(devices).chain(person.cloned().map(Subject::Person)).collect()
+    pub fn lookups(&self, request: &Request) -> BTreeSet<Lookup> {
+        let people = self.owners.values().chain([&self.applicant]);
+        let people =
+            people.filter(|person| !person.is_empty()).map(|person| Lookup::person(person));
+        let named = [Lookup::event(&request.event_id), Lookup::instance(&request.instance_id)];
+        let subjects = self.subjects.iter().map(Lookup::subject);
+        named.into_iter().chain(subjects).chain(people).collect()
     }
 
-    /// The changes of devices at targets, once the applicant is known. The name of the operation
-    /// decides: `remove` takes a device off, `find` changes nothing, every other one grants it.
+    /// The changes of grants at targets, once the applicant is known.
     pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
         let effects = self.effects.iter().filter(|_| self.is_read);
         effects.filter_map(|(key, effect)| {
-            let (target, operation, device) = key.parts()?;
-            let is_held = match operation {
-                "find" => return None,
-                operation => operation != "remove",
+            let is_held = match effect.kind {
+                EffectKind::Grant => true,
+                EffectKind::Revoke => false,
+                EffectKind::Write | EffectKind::Read | EffectKind::Notify => return None,
             };
-            Some(Change { target, device, is_held, at: effect.at })
+            let parts = key.parts()?;
+            let (target, subject, at) = (parts.target, parts.subject?, effect.at);
+            let owner = self.owners.get(key).unwrap_or(&self.applicant);
+            Some(Change { target, subject, owner, is_held, at })
         })
     }
 }
@@ -66,8 +69,11 @@ impl AttemptRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
     pub target: &'a str,
-    pub device: Eui48,
-    /// Whether the device is granted after it.
+    /// As [`Subject::key`] writes it.
+    pub subject: &'a str,
+    /// The person who holds the grant.
+    pub owner: &'a str,
+    /// Whether the subject is granted after it.
     pub is_held: bool,
     /// When it was done.
     pub at: Timestamp,
@@ -75,40 +81,68 @@ pub struct Change<'a> {
 
 /// A key to search requests by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
-    /// An event about the request.
-    Event(String),
-    /// The approval instance.
-    Instance(String),
-    /// A device of its form.
-    Device(Eui48),
-    /// The applicant, by the source's name for people.
-    Person(String),
+pub struct Lookup {
+    kind: &'static str,
+    value: String,
 }
 
-impl Subject {
-    /// The possible meanings of `text`: a device if it is a MAC address in any spelling, else all
-    /// others.
+/// The kinds of lookups that are no kinds of subjects.
+const EVENT: &str = "event";
+const INSTANCE: &str = "instance";
+
+impl Lookup {
+    /// An event about the request.
+    #[must_use]
+    pub fn event(id: &str) -> Self {
+        Self { kind: EVENT, value: id.to_owned() }
+    }
+
+    /// The approval instance.
+    #[must_use]
+    pub fn instance(id: &str) -> Self {
+        Self { kind: INSTANCE, value: id.to_owned() }
+    }
+
+    /// The applicant, or the owner of a grant, by the source's name for people.
+    #[must_use]
+    pub fn person(id: &str) -> Self {
+        Self { kind: subject::SubjectKind::name(&PERSON), value: id.to_owned() }
+    }
+
+    /// A subject of the form.
+    #[must_use]
+    pub fn subject(subject: &Subject) -> Self {
+        Self { kind: subject.kind().name(), value: subject.value().to_owned() }
+    }
+
+    /// The possible meanings of `text`: a device or an address in any notation, else all others.
     #[must_use]
     pub fn guess(text: &str) -> Vec<Self> {
         let text = text.trim();
-        match Eui48::parse(text) {
-            Ok(device) => vec![Self::Device(device)],
-            Err(_) => {
-                [Self::Event, Self::Instance, Self::Person].map(|of| of(text.to_owned())).into()
-            }
+        let of = |kind| Subject::parse(kind, text).ok().map(|subject| Self::subject(&subject));
+        if let Some(certain) = of(&MAC).or_else(|| of(&IP)) {
+            return vec![certain];
         }
+        let subjects = [of(&EMAIL), of(&PERSON), of(&TEXT)].into_iter().flatten();
+        [Self::event(text), Self::instance(text)].into_iter().chain(subjects).collect()
     }
 
-    /// The key under which the stores file it.
+    /// Whether it names a request, and nothing that several requests can be about.
+    #[must_use]
+    pub fn is_of_request(&self) -> bool {
+        matches!(self.kind, EVENT | INSTANCE)
+    }
+
+    /// Whether it is the subject with this key.
+    #[must_use]
+    pub fn is_of_subject(&self, subject: &str) -> bool {
+        subject::key_parts(subject) == Some((self.kind, &self.value))
+    }
+
+    /// The key under which the stores file it: `mac#00:00:5e:00:53:01`.
     #[must_use]
     pub fn key(&self) -> String {
-        match self {
-            Self::Event(id) => format!("event#{id}"),
-            Self::Instance(code) => format!("instance#{code}"),
-            Self::Device(device) => format!("device#{device}"),
-            Self::Person(person) => format!("person#{person}"),
-        }
+        format!("{}#{}", self.kind, self.value)
     }
 }
 
@@ -254,16 +288,27 @@ impl RequestStatus {
     }
 }
 
-/// A device that is granted at a target because of an approval.
+/// A subject that is granted at a target because of an approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub target: String,
-    pub device: String,
+    /// As [`Subject::key`] writes it.
+    pub subject: String,
+    /// The person who holds it, by the source's name for people.
+    pub owner: String,
     /// The key of the request that granted it.
     pub request: String,
     pub applicant: String,
     /// When it was granted.
     pub since: Timestamp,
+}
+
+impl Grant {
+    /// The kind and the canonical value of the subject.
+    #[must_use]
+    pub fn kind_and_value(&self) -> (&str, &str) {
+        subject::key_parts(&self.subject).unwrap_or(("", &self.subject))
+    }
 }
 
 /// The flows that a worker runs, recorded at its start.
@@ -316,11 +361,14 @@ mod tests {
     use crate::ledger::Lease;
 
     #[test]
-    fn a_mac_address_in_any_spelling_means_a_device() {
-        let device = Subject::Device(Eui48::parse("00:00:5e:00:53:01").unwrap());
-        assert_eq!(Subject::guess(" 0000.5E00.5301 "), [device]);
-        let keys: Vec<_> = Subject::guess("I-1").iter().map(Subject::key).collect();
-        assert_eq!(keys, ["event#I-1", "instance#I-1", "person#I-1"]);
+    fn guess_of_an_address_in_any_notation_is_certain() {
+        let keys = |text| -> Vec<_> { Lookup::guess(text).iter().map(Lookup::key).collect() };
+        assert_eq!(keys(" 0000.5E00.5301 "), ["mac#00:00:5e:00:53:01"]);
+        assert_eq!(keys("2001:DB8::0:7"), ["ip#2001:db8::7"]);
+        assert_eq!(keys("I-1"), ["event#I-1", "instance#I-1", "person#I-1", "text#I-1"]);
+        let email = ["event", "instance"].map(|kind| format!("{kind}#Li@example.com"));
+        let email: Vec<_> = email.into_iter().chain(["email#li@example.com".to_owned()]).collect();
+        assert_eq!(keys("Li@example.com")[..3], email);
     }
 
     fn history(key: &str, state: State, retry: Option<RetryState>) -> RequestHistory {
@@ -362,10 +410,28 @@ mod tests {
     }
 
     #[test]
-    fn an_effect_says_what_it_changed() {
-        let device = Eui48::parse("00:00:5e:00:53:01").unwrap();
-        let key = EffectKey::new("a/b", "add", device);
-        assert_eq!(key.parts(), Some(("a/b", "add", device)));
-        assert_eq!(EffectKey::from("x").parts(), None);
+    fn only_grants_and_revocations_change_a_grant_and_the_owner_holds_it() {
+        let of = |kind| Effect {
+            kind,
+            outcome: crate::ledger::EffectOutcome::Done,
+            at: Timestamp::default(),
+        };
+        let key = |operation: &str| {
+            let subject = Subject::parse(&IP, "192.0.2.0/24").unwrap();
+            EffectKey::new("fw", operation, Some(&subject))
+        };
+        let effects = EffectKind::ALL.map(|kind| (key(kind.as_str()), of(kind)));
+        let mut record = AttemptRecord {
+            applicant: "ou_1".into(),
+            owners: BTreeMap::from([(key("grant"), "ou_2".to_owned())]),
+            effects: effects.into(),
+            ..AttemptRecord::default()
+        };
+        assert_eq!(record.changes().count(), 0, "the applicant is not known yet");
+        record.is_read = true;
+        let changes: Vec<_> =
+            record.changes().map(|it| (it.subject, it.owner, it.is_held)).collect();
+        let subject = "ip:192.0.2.0/24";
+        assert_eq!(changes, [(subject, "ou_2", true), (subject, "ou_1", false)]);
     }
 }

@@ -70,9 +70,7 @@ impl Decision {
             Self::Revoked => "revoked",
         }
     }
-}
 
-impl Decision {
     /// The inverse of [`Decision::as_str`].
     #[must_use]
     pub fn of_str(text: &str) -> Option<Self> {

@@ -11,9 +11,10 @@
 //!   once.
 //! * [`event`], [`request`], [`instance`], [`form`], [`mac`]: the values of the use cases.
 //! * [`flow`]: the rules from an approval to actions, read from `flows.toml`.
-//! * [`extract`]: from a form, through a flow's fields, to devices and values.
+//! * [`subject`]: what an action is performed on: a table of kinds.
+//! * [`extract`]: from a form, through a flow's fields, to subjects and values.
 //! * [`ledger`]: the recorded effects and the lease of a request, as a pure state machine.
-//! * [`audit`]: the history of requests and the grants of devices.
+//! * [`audit`]: the history of requests, and the grants.
 //! * [`explain`]: texts for people as data, which a catalogue renders in another language.
 //! * [`failure`], [`retry`], [`breaker`]: why an attempt failed, when it is retried, and when a
 //!   target is not called.
@@ -26,6 +27,7 @@ extern crate self as greenlight_core;
 pub mod audit;
 pub mod breaker;
 pub mod budget;
+mod characters;
 pub mod event;
 pub mod explain;
 pub mod extract;
@@ -45,6 +47,7 @@ pub mod renamed;
 pub mod request;
 pub mod retry;
 pub mod secret;
+pub mod subject;
 pub mod time;
 pub mod trace;
 pub mod transport;

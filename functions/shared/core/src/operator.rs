@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use crate::audit::{
-    DeployedFlows, Elsewhere, Grant, RequestHistory, RequestStatus, StoredDeadLetter, Subject,
+    DeployedFlows, Elsewhere, Grant, Lookup, RequestHistory, RequestStatus, StoredDeadLetter,
 };
 use crate::breaker::Breaker;
 use crate::explain::Explain;
@@ -38,10 +38,10 @@ pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// Reads requests from the ledger.
 pub trait AuditReader: Debug + Send + Sync {
-    /// The requests filed under any of `subjects`, newest first.
+    /// The requests filed under any of `lookups`, newest first.
     fn find_requests<'a>(
         &'a self,
-        subjects: &'a [Subject],
+        lookups: &'a [Lookup],
         at_most: usize,
     ) -> StoreFuture<'a, Vec<RequestHistory>>;
 
@@ -145,13 +145,13 @@ pub struct HeldDeadLetters {
     pub elsewhere: Option<Elsewhere>,
 }
 
-/// Reads which device is granted at which target.
+/// Reads which subject is granted at which target.
 pub trait GrantStore: Debug + Send + Sync {
     /// The grants made before `before`, newest first.
     fn grants(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Grant>>;
 
-    /// The grants of these devices at these targets, as (target, device).
-    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;
+    /// The grants of these subjects at these targets, as (target, key of the subject).
+    fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;
 }
 
 /// Enqueues and resets requests, for an operator.

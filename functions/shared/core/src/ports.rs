@@ -18,13 +18,14 @@ use crate::explain::{Explain, Explanation};
 use crate::failure::{Failure, Reason};
 use crate::instance::Instance;
 use crate::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
-    ResetError,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
+    LeaseLost, ResetError,
 };
-use crate::mac::Eui48;
 use crate::request::{Request, RequestKey};
 use crate::secret::{Secret, SecretError};
+use crate::subject::Subject;
 use crate::time::Timestamp;
+use crate::trace::TraceId;
 use crate::webhook_request::{Rejection, WebhookRequest};
 
 /// Gives the time, and waits.
@@ -240,6 +241,10 @@ pub trait Conditions {
     /// Whether the call that `operation` makes to `target` depends on the value of a field of the
     /// flow.
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool;
+
+    /// What `operation` is, as the connector of `target` says. An operation that is not configured
+    /// counts as [`EffectKind::Write`]: it fails when it is performed.
+    fn kind(&self, target: &str, operation: &str) -> EffectKind;
 }
 
 /// Performs effects at targets.
@@ -269,21 +274,21 @@ pub trait Ports {
     type Clock: Clock;
 }
 
-/// The variable with the trace id, if there is one: a connector sends it along. No template can
-/// name it, so it hides no field of a form.
-pub const TRACE_ID: &str = "trace id";
-
 /// One effect to perform.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
+    /// The request that it belongs to.
+    pub request: &'a RequestKey,
     /// The target, as `flows.toml` names it.
     pub target: &'a str,
     /// The connector's operation: `add`.
     pub operation: &'a str,
-    /// The device.
-    pub device: Eui48,
-    /// The values that the connector's templates may use, besides `mac`.
+    /// What it is performed on; `None` when it is performed once per approval.
+    pub subject: Option<&'a Subject>,
+    /// The values that the connector's templates may use, besides the subject.
     pub variables: &'a serde_json::Map<String, serde_json::Value>,
+    /// Links log lines about the request; sent along to the target.
+    pub trace_id: Option<&'a TraceId>,
     /// No quick retry goes on after this moment.
     pub deadline: Timestamp,
 }
@@ -292,7 +297,13 @@ impl Call<'_> {
     /// The key of the effect in the ledger.
     #[must_use]
     pub fn key(&self) -> EffectKey {
-        EffectKey::new(self.target, self.operation, self.device)
+        EffectKey::new(self.target, self.operation, self.subject)
+    }
+
+    /// The subject for logs and reasons: masked; empty when there is none.
+    #[must_use]
+    pub fn masked_subject(&self) -> String {
+        self.subject.map(Subject::masked).unwrap_or_default()
     }
 }
 

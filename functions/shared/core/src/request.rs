@@ -134,7 +134,7 @@ impl Request {
     /// The key in the ledger.
     #[must_use]
     pub fn key(&self) -> RequestKey {
-        RequestKey(format!("{}#{}#{}", self.source, self.instance_id, self.decision))
+        RequestKey::of(&self.source, &self.instance_id, self.decision)
     }
 
     fn checked(self) -> Result<Self, BadRequest> {
@@ -170,6 +170,12 @@ fn is_identifier(text: &str) -> bool {
 pub struct RequestKey(String);
 
 impl RequestKey {
+    /// The key of the request for a decision on an instance.
+    #[must_use]
+    pub fn of(source: &str, instance_id: &str, decision: Decision) -> Self {
+        Self(format!("{source}#{instance_id}#{decision}"))
+    }
+
     /// The form in which stores keep it.
     #[must_use]
     pub fn as_str(&self) -> &str {

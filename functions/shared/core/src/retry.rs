@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::Timestamp;
 use crate::explain::Explain;
-use crate::mac::Eui48;
+use crate::subject::Subject;
 
 /// The waits between attempts, and the retry budget: `[retry]` in `flows.toml`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -60,7 +60,7 @@ pub struct RetryState {
     /// has the whole budget again; an earlier one has not.
     #[serde(default)]
     pub gave_up: bool,
-    /// The targets and devices that failed and are not done, as [`subject_key`] writes them.
+    /// The targets and subjects that failed and are not done, as [`subject_key`] writes them.
     pub failed: BTreeSet<String>,
 }
 
@@ -72,10 +72,10 @@ impl RetryState {
     }
 }
 
-/// One device at one target: `TARGET/DEVICE`.
+/// One subject at one target: `nac/mac:00:00:5e:00:53:01`; without a subject, `nac/`.
 #[must_use]
-pub fn subject_key(target: &str, device: Eui48) -> String {
-    format!("{target}/{device}")
+pub fn subject_key(target: &str, subject: Option<&Subject>) -> String {
+    format!("{target}/{}", subject.map(Subject::key).unwrap_or_default())
 }
 
 /// The wait after another worker was found to hold the lease; doubled each time, and no longer than

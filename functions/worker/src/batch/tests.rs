@@ -5,7 +5,7 @@ use greenlight_core::Failure;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
-use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{Act, Call, Conditions, QueueError, ReadInstance};
 use greenlight_testkit::clock::TestClock;
@@ -80,6 +80,10 @@ impl Conditions for TestTargets {
     ) -> Result<bool, Failure> {
         panic!("no flow here has conditions: {condition} {variables:?}")
     }
+
+    fn kind(&self, _: &str, _: &str) -> EffectKind {
+        EffectKind::Grant
+    }
 }
 
 impl Act for TestTargets {
@@ -92,7 +96,7 @@ impl Act for TestTargets {
     }
 
     async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
-        self.0.lock().unwrap().insert(call.device.to_string());
+        self.0.lock().unwrap().insert(call.key().as_str().to_owned());
         Ok(EffectOutcome::Done)
     }
 }

@@ -127,7 +127,7 @@ pub enum Finding {
     /// The target accepts the login.
     #[error("reachable from here, and accepts our credentials")]
     TargetLoggedIn,
-    #[error("reachable from here; it has no login to try before the first device")]
+    #[error("reachable from here; it has no login to try before the first effect")]
     TargetAnswers,
     /// An error without advice.
     #[error("{cause}")]

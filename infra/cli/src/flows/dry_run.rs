@@ -13,7 +13,7 @@ use greenlight_core::flow::{Flow, Flows};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{Decision, Failure, PlannedEffect, plan};
+use greenlight_core::{Decision, Failure, PlannedEffect, RequestKey, plan};
 use greenlight_render::text;
 use greenlight_runtime::{load_secret, source};
 use greenlight_sources::feishu::parse_instance;
@@ -65,7 +65,14 @@ pub struct DryRun {
 pub struct DryEffect {
     pub target: String,
     pub operation: String,
-    pub device: String,
+    /// The kind of the subject; `null` for once per approval.
+    pub kind: Option<&'static str>,
+    /// What it is performed on; `null` for once per approval.
+    pub subject: Option<String>,
+    /// The person who would hold what is granted.
+    pub owner: String,
+    /// What the operation is.
+    pub effect: &'static str,
     /// All requests that the operation might send, in order.
     pub requests: Vec<Preview>,
 }
@@ -111,12 +118,23 @@ pub fn render_dry_run(run: &DryRun, format: OutputFormat) -> String {
     for problem in &run.problems {
         text.extend(["! ", &language.explain(problem), "\n"]);
     }
-    for DryEffect { target, operation, device, requests } in &run.effects {
-        text += &text!(
-            language,
-            "\n{operation} {device} at {target}\n",
-            "\n在 {target} 对 {device} 执行 {operation}\n"
-        );
+    for DryEffect { target, operation, subject, requests, owner, effect, .. } in &run.effects {
+        text += &match subject {
+            Some(subject) => text!(
+                language,
+                "\n{operation} {subject} at {target}",
+                "\n在 {target} 对 {subject} 执行 {operation}"
+            ),
+            None => {
+                text!(language, "\n{operation} at {target}", "\n在 {target} 执行 {operation}")
+            }
+        };
+        text += &match *effect {
+            "grant" => {
+                text!(language, " ({effect}, owner {owner})\n", "（{effect}，持有人 {owner}）\n")
+            }
+            _ => text!(language, " ({effect})\n", "（{effect}）\n"),
+        };
         for request in requests {
             text += &request.to_string();
         }
@@ -183,15 +201,29 @@ fn preview(
         let (status, decision) = (instance.status, flow.on);
         problems.push(InstanceProblem::NotConfirmed { status, decision }.explain());
     }
-    let mut plan = plan(flow, instance, targets)?;
+    let plan = plan(flow, instance, "dry-run", targets)?;
     problems.extend(plan.problems.iter().map(Explain::explain));
-    plan.variables.insert("event_id".to_owned(), json!("dry-run"));
-    let effect = |&PlannedEffect { action, device }: &PlannedEffect<'_>| {
-        let (target, operation) = (action.target.as_str(), action.operation.as_str());
-        let (variables, deadline) = (&plan.variables, SystemClock.now());
-        let requests = targets.preview(&Call { target, operation, device, variables, deadline })?;
-        let (target, operation) = (target.to_owned(), operation.to_owned());
-        Ok(DryEffect { target, operation, device: device.to_string(), requests })
+    let request = RequestKey::of(&flow.source, &instance.instance_id, flow.on);
+    let effect = |planned: &PlannedEffect<'_>| {
+        let PlannedEffect { action, subject, kind, owner, .. } = planned;
+        let requests = targets.preview(&Call {
+            request: &request,
+            target: &action.target,
+            operation: &action.operation,
+            subject: subject.as_ref(),
+            variables: &plan.variables(planned),
+            trace_id: None,
+            deadline: SystemClock.now(),
+        })?;
+        Ok(DryEffect {
+            target: action.target.clone(),
+            operation: action.operation.clone(),
+            kind: subject.as_ref().map(|subject| subject.kind().name()),
+            subject: subject.as_ref().map(|subject| subject.value().to_owned()),
+            owner: owner.clone(),
+            effect: kind.as_str(),
+            requests,
+        })
     };
     Ok((problems, plan.effects.iter().map(effect).collect::<Result<_, _>>()?))
 }

@@ -161,8 +161,8 @@ pub struct CheckedAction {
     pub target: String,
     pub connector: String,
     pub url: String,
-    /// The field with the devices.
-    pub for_each: String,
+    /// The field with the subjects; `None` for once per approval.
+    pub for_each: Option<String>,
 }
 
 /// Checks the flows and their connectors, and lists the credentials they need.
@@ -208,11 +208,18 @@ pub fn render_checked(checked: &CheckedFlows, language: Language) -> String {
             "流程 {name}：{source} {definition_id} {decision}\n"
         ));
         for CheckedAction { operation, target, connector, url, for_each } in actions {
-            lines.push(text!(
-                language,
-                "  {operation} at {target} ({connector}, {url}), for each {for_each}\n",
-                "  在 {target}（{connector}，{url}）执行 {operation}，逐个处理 {for_each}\n"
-            ));
+            lines.push(match for_each {
+                Some(for_each) => text!(
+                    language,
+                    "  {operation} at {target} ({connector}, {url}), for each {for_each}\n",
+                    "  在 {target}（{connector}，{url}）执行 {operation}，逐个处理 {for_each}\n"
+                ),
+                None => text!(
+                    language,
+                    "  {operation} at {target} ({connector}, {url}), once per approval\n",
+                    "  在 {target}（{connector}，{url}）执行 {operation}，每个审批一次\n"
+                ),
+            });
         }
     }
     if !checked.credentials.is_empty() {

@@ -15,6 +15,11 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         }
         FlowsError::UnknownTarget { flow, name, .. }
         | FlowsError::UnknownField { flow, name, .. } => vec!["flows", flow, "actions", name],
+        FlowsError::UnknownOwner { flow, .. } | FlowsError::UnboundOwner { flow, .. } => {
+            vec!["flows", flow, "owner"]
+        }
+        FlowsError::NoDefinition(flow) => vec!["flows", flow, "definition_id"],
+        FlowsError::TargetName(target) => vec!["targets", target],
         FlowsError::Idle(flow) => vec!["flows", flow, "actions"],
         FlowsError::Tls { target, .. } => vec!["targets", target, "tls"],
         FlowsError::Unreachable { second: flow, .. } | FlowsError::SameName(flow) => {
@@ -24,7 +29,9 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         FlowsError::Retry(_) => vec!["retry"],
         FlowsError::Nowhere { flow, field }
         | FlowsError::Default { flow, field, .. }
-        | FlowsError::SameTable { flow, field, .. } => {
+        | FlowsError::NoPattern { flow, field }
+        | FlowsError::OtherKind { flow, field, .. }
+        | FlowsError::FieldName { flow, field, .. } => {
             vec!["flows", flow, "fields", field]
         }
     }
@@ -43,7 +50,8 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         ConnectorError::DatabaseTls(target) => vec!["targets", target, "tls"],
         ConnectorError::Param { target, param, .. } => vec!["targets", target, "params", param],
         ConnectorError::UnknownOperation { flow, operation, .. }
-        | ConnectorError::MissingVariable { flow, operation, .. } => {
+        | ConnectorError::MissingVariable { flow, operation, .. }
+        | ConnectorError::NoSubject { flow, operation, .. } => {
             vec!["flows", flow, "actions", operation]
         }
         ConnectorError::Condition { flow, condition, .. } => {
@@ -64,6 +72,10 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         | ConnectorError::NoStep { connector, .. }
         | ConnectorError::Concurrency { connector, .. }
         | ConnectorError::QueryNotLast { connector, .. }
+        | ConnectorError::UnknownKind { connector, .. }
+        | ConnectorError::Format { connector, .. }
+        | ConnectorError::OperationName { connector, .. }
+        | ConnectorError::NotConfirmed { connector, .. }
         | ConnectorError::UndeclaredParam { connector, .. }
         | ConnectorError::UnknownInAuth { connector, .. } => {
             let mut targets = flows.targets.iter();

@@ -8,8 +8,8 @@ use super::auth;
 use super::connector::{Connector, Operation, Step, strings};
 use super::limits::MAX_CONCURRENCY;
 use crate::connector::{
-    ConnectorError, always_there, check_needs, check_params, params, read, unknown_operation,
-    variable,
+    ConnectorError, always_there, check_formats, check_kind, check_name, check_needs, check_params,
+    params, read, unknown_operation, variable,
 };
 use crate::template::{condition_needs, needs};
 
@@ -23,7 +23,9 @@ impl Connector {
     /// [`ConnectorError`] with the line, or with the template that does not compile.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
         let connector: Self = read(name, text)?;
+        check_formats(name, &connector.formats)?;
         for (operation_name, operation) in &connector.operations {
+            check_name(name, operation_name)?;
             if operation.steps.is_empty() {
                 let (connector, operation) = (name.to_owned(), operation_name.clone());
                 return Err(ConnectorError::NoStep { connector, operation });
@@ -48,7 +50,8 @@ impl Connector {
             .operations
             .get(&action.operation)
             .ok_or_else(|| unknown_operation(flow, action, self.operations.keys()))?;
-        check_needs(flow, action, operation.needs_of_flow(self))
+        check_kind(flow, action, operation.effect)?;
+        check_needs(flow, action, operation.needs_of_flow(), &self.optional)
     }
 
     /// Returns all errors of a target of this connector.
@@ -147,9 +150,8 @@ impl Operation {
 
     /// Returns the variables that the flow must define: all used ones that are neither built in nor
     /// captured.
-    fn needs_of_flow(&self, connector: &Connector) -> BTreeSet<String> {
+    fn needs_of_flow(&self) -> BTreeSet<String> {
         let mut given: BTreeSet<&str> = always_there().chain(OF_ANSWER).collect();
-        given.extend(connector.optional.iter().map(String::as_str));
         let mut needed = BTreeSet::new();
         for step in &self.steps {
             given.extend(step.vars.keys().chain(step.capture.keys()).map(String::as_str));

@@ -3,13 +3,9 @@
 #![warn(missing_docs)]
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
-use greenlight_core::mac::Spelling;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use greenlight_core::ledger::EffectKind;
+use serde::Deserialize;
 
 use super::limits::Limits;
 use super::outcome::Rule;
@@ -28,9 +24,9 @@ pub struct Connector {
     /// Behaviour not yet verified against a real system, one sentence each.
     #[serde(default)]
     pub unverified: Vec<String>,
-    /// Format of MAC addresses. Default: lower case, colons.
+    /// How this product writes subjects, by kind. Default: in their canonical form.
     #[serde(default)]
-    pub mac: Spelling,
+    pub formats: BTreeMap<String, toml::Table>,
     /// Parameters that a target sets in `[targets.NAME.params]`: name and default; a parameter
     /// without a default is required.
     #[serde(default)]
@@ -44,7 +40,7 @@ pub struct Connector {
     /// The limits of a target.
     #[serde(default)]
     pub limits: Limits,
-    /// Operations: `add`, `remove`, `find`.
+    /// The operations by name.
     pub operations: BTreeMap<String, Operation>,
 }
 
@@ -99,10 +95,13 @@ pub struct DigestKeys {
     pub password: String,
 }
 
-/// Steps, in order: one table, or a list of tables.
-#[derive(Clone, Debug)]
+/// What is done for one effect.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Operation {
-    /// At least one.
+    /// What it is.
+    pub effect: EffectKind,
+    /// The requests in order; at least one.
     pub steps: Vec<Step>,
 }
 
@@ -203,31 +202,5 @@ pub(super) fn strings<'a>(value: &'a toml::Value, into: &mut Vec<&'a str>) {
         toml::Value::Array(items) => items.iter().for_each(|item| strings(item, into)),
         toml::Value::Table(table) => table.values().for_each(|item| strings(item, into)),
         _ => {}
-    }
-}
-
-/// One value or a list. Deserialized by hand: an untagged enum would lose the line of an error.
-struct OneOrMany<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a step, or a list of steps")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(|one| vec![one])
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Vec<T>, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(sequence))
-    }
-}
-
-impl<'de> Deserialize<'de> for Operation {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let steps = deserializer.deserialize_any(OneOrMany(PhantomData))?;
-        Ok(Self { steps })
     }
 }

@@ -74,23 +74,23 @@ impl StepAt {
     }
 }
 
-/// An operation on a device.
+/// An operation at a target.
 #[derive(Debug, Error, Explain)]
 #[explain("operation")]
-#[error("`{operation}` of {device} at {step}")]
-pub(super) struct OperationAt {
-    operation: String,
-    device: String,
-    step: StepAt,
+pub(super) enum OperationAt {
+    #[error("`{operation}` of {subject} at {step}")]
+    Subject { operation: String, subject: String, step: StepAt },
+    #[error("`{operation}` at {step}")]
+    Once { operation: String, step: StepAt },
 }
 
 impl OperationAt {
-    /// The operation of `call`, with its device masked.
+    /// The operation of `call`, with its subject masked.
     pub(super) fn of(call: &Call<'_>, step: &Step) -> Self {
-        Self {
-            operation: call.operation.to_owned(),
-            device: call.device.masked(),
-            step: StepAt::of(call.target, step),
+        let (operation, step) = (call.operation.to_owned(), StepAt::of(call.target, step));
+        match call.subject {
+            Some(subject) => Self::Subject { operation, subject: subject.masked(), step },
+            None => Self::Once { operation, step },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::lock::Mutex;
-use greenlight_core::ports::{Clock, Http, HttpError, ReadSecret, TRACE_ID};
+use greenlight_core::ports::{Clock, Http, HttpError, ReadSecret};
 use greenlight_core::secret::Secret;
 use greenlight_core::trace::TraceId;
 use greenlight_core::{Class, Failure, Timestamp};
@@ -22,7 +22,7 @@ use super::error::{CallError, LoginError, StepAt};
 use super::limits::Limiter;
 use super::outcome::{RuleResult, judge};
 use super::render::RenderError;
-use crate::connector::Reached;
+use crate::connector::{Reached, TRACE_ID};
 use crate::template::{self, value_of_answer};
 
 /// A system with an HTTP API.

@@ -18,7 +18,7 @@ mod xml;
 use std::collections::BTreeMap;
 
 use greenlight_core::flow;
-use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
 use serde_json::{Map, Value};
@@ -88,6 +88,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         operation.is_none_or(|operation| operation.uses(field))
     }
 
+    /// Returns what `operation` of `target` is; `None` when it is not configured.
+    #[must_use]
+    pub fn kind(&self, target: &str, operation: &str) -> Option<EffectKind> {
+        Some(self.targets.get(target)?.connector.operations.get(operation)?.effect)
+    }
+
     /// Checks how far `target` can be reached; `None` when it is not an HTTP target.
     ///
     /// # Errors
@@ -125,9 +131,8 @@ impl<H, S, C> HttpConnector<H, S, C> {
 impl<H> HttpTarget<H> {
     /// Returns the initial variables of an operation's templates.
     fn variables(&self, call: &Call<'_>, clock: &impl Clock) -> Map<String, Value> {
-        let mac = call.device.spelled(self.connector.mac);
-        let optional = &self.connector.optional;
-        variables(call, mac, &self.params, optional, clock.now().as_millis())
+        let Connector { formats, optional, .. } = &self.connector;
+        variables(call, formats, &self.params, optional, clock.now().as_millis())
     }
 }
 

@@ -3,7 +3,6 @@ use std::sync::{Arc, Mutex};
 
 use greenlight_core::Timestamp;
 use greenlight_core::explain::Explanation;
-use greenlight_core::mac::Eui48;
 use greenlight_core::secret::Secret;
 use serde_json::json;
 
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use greenlight_core::flow::Flows;
 use greenlight_core::ports::{Act, Conditions, HttpError};
 use greenlight_testkit::clock::TestClock;
+use greenlight_testkit::subject::{call, device_number};
 use minijinja::Value as Context;
 use std::time::Duration;
 
@@ -110,6 +110,9 @@ fn actions(
     Targets::new(setup, secret, clock.clone(), client).map_err(|error| error.to_string())
 }
 
+/// The head of an operation; the keys of its only step follow.
+const ADD: &str = "[operations.add]\neffect = \"grant\"\n[[operations.add.steps]]\n";
+
 /// Adds one device with the given answers.
 async fn add(answers: impl IntoIterator<Item = Result<http::Response<Bytes>, HttpError>>) -> Run {
     add_with(answers, None, Duration::from_mins(1)).await
@@ -127,13 +130,9 @@ async fn add_with(
     let flows = flows("add", "https://nac.example.com:9999/base/");
     let connector = actions(&flows, secret, &clock, &wire);
     let variables = json!({"instance_id": "I-1", "applicant": "ou_1"});
-    let call = Call {
-        target: "nac",
-        operation: "add",
-        device: Eui48::parse("00-00-5E-00-53-01").unwrap(),
-        variables: variables.as_object().unwrap(),
-        deadline: Timestamp::default().plus(time_left),
-    };
+    let device = device_number(1);
+    let deadline = Timestamp::default().plus(time_left);
+    let call = call("nac", "add", Some(&device), variables.as_object().unwrap(), deadline);
     let result = connector.unwrap().act(&call).await;
     let asked = std::mem::take(&mut wire.0.lock().unwrap().asked);
     Run { result, asked, slept: clock.now().since(Timestamp::default()) }
@@ -200,7 +199,7 @@ async fn act_with(
     keys: &str,
     answers: impl IntoIterator<Item = Result<http::Response<Bytes>, HttpError>>,
 ) -> Result<EffectOutcome, Failure> {
-    let text = format!("[operations.add]\nmethod = \"POST\"\n{keys}");
+    let text = format!("{ADD}method = \"POST\"\n{keys}");
     let connector = Connector::parse("mine", &text).unwrap();
     let wire = Wire::default();
     wire.0.lock().unwrap().answers.extend(answers);
@@ -209,13 +208,9 @@ async fn act_with(
     let target = flows("add", "https://nac").targets.remove("nac").unwrap();
     http.add("nac", &target, connector, || Ok::<_, ConnectorError>(wire.clone())).unwrap();
     let variables = json!({});
-    let call = Call {
-        target: "nac",
-        operation: "add",
-        device: Eui48::parse("00-00-5E-00-53-01").unwrap(),
-        variables: variables.as_object().unwrap(),
-        deadline: Timestamp::default().plus(Duration::from_mins(1)),
-    };
+    let device = device_number(1);
+    let deadline = Timestamp::default().plus(Duration::from_mins(1));
+    let call = call("nac", "add", Some(&device), variables.as_object().unwrap(), deadline);
     http.act(&call).await
 }
 
@@ -284,9 +279,9 @@ async fn an_endless_retry_after_is_a_long_one() {
 
 #[test]
 fn a_connector_may_not_ask_for_more_operations_than_are_recorded_together() {
-    let text = "[limits]\nconcurrency = 65\n[operations.add]\nmethod = \"POST\"";
+    let text = format!("[limits]\nconcurrency = 65\n{ADD}method = \"POST\"");
     assert!(matches!(
-        Connector::parse("mine", text),
+        Connector::parse("mine", &text),
         Err(ConnectorError::Concurrency { asked: 65, .. })
     ));
 }
@@ -399,11 +394,9 @@ fn conditions_are_over_what_the_flow_gives() {
         assert!(!connector.holds(condition, left_out.as_object().unwrap()).unwrap());
     }
     let problem = |when| with(when).err().unwrap();
-    assert!(problem("os == 'macOS'").contains("`os` is not a field of the flow"));
-    assert!(
-        problem("mac == 1").contains("`mac` is not a field of the flow"),
-        "conditions are not over devices"
-    );
+    assert!(problem("os == 'macOS'").contains("`os`: there is no such field"));
+    assert!(problem("mac == 1").contains("use `subject`"));
+    assert!(with("subject.startswith('00:00:5e')").is_ok());
     assert!(problem("os ==").contains("flow `devices`: the condition"));
 }
 
@@ -429,13 +422,9 @@ fn one(
 
 async fn add_at(connector: &HttpConnector<Wire, TestSecret, TestClock>) -> String {
     let variables = Map::new();
-    let call = Call {
-        target: "nac",
-        operation: "add",
-        device: Eui48::parse("00-00-5E-00-53-01").unwrap(),
-        variables: &variables,
-        deadline: Timestamp::default().plus(Duration::from_hours(1)),
-    };
+    let device = device_number(1);
+    let deadline = Timestamp::default().plus(Duration::from_hours(1));
+    let call = call("nac", "add", Some(&device), &variables, deadline);
     match connector.act(&call).await {
         Ok(outcome) => outcome.as_str().to_owned(),
         Err(failure) => failure.reason().class.as_str().to_owned(),
@@ -452,8 +441,9 @@ fn challenge(nonce: &str) -> Result<http::Response<Bytes>, HttpError> {
 /// A server that sends a new nonce with each 401 must not keep the old password in use.
 #[tokio::test]
 async fn a_rotated_password_is_read_again_for_digest_too() {
-    let text = "[auth]\ndigest = { username = \"token\", password = \"token\" }\n[operations.add]\nmethod = \"PUT\"";
-    let (connector, wire, _) = one(text, Some(secret("new")));
+    let digest = "[auth]\ndigest = { username = \"token\", password = \"token\" }\n";
+    let text = format!("{digest}{ADD}method = \"PUT\"");
+    let (connector, wire, _) = one(&text, Some(secret("new")));
     wire.0.lock().unwrap().answers.extend([challenge("1"), challenge("2"), answer(200)]);
     assert_eq!(add_at(&connector).await, "done");
     let asked = wire.0.lock().unwrap();
@@ -469,7 +459,8 @@ async fn a_login_that_was_refused_rests() {
         headers = { A = "{{ token }}" }
         login = { method = "POST", json = { p = "{{ secret.token }}" }, capture = { token = "{{ answer.t }}" } }
         [operations.add]
-        method = "PUT"
+        effect = "grant"
+        steps = [{ method = "PUT" }]
     "#;
     let (connector, wire, clock) = one(text, None);
     wire.0.lock().unwrap().answers.extend([answer(401)]);
@@ -485,22 +476,34 @@ async fn a_login_that_was_refused_rests() {
 #[test]
 fn a_bad_connector_file_is_named_with_its_place() {
     let problem = |text: &str| Connector::parse("mine", text).unwrap_err().to_string();
-    let said = problem("[operations.add]\nmethod = \"POST\"\npaht = []");
-    assert!(said.contains("`mine`") && said.contains("line 3"), "{said}");
-    let said = problem("[operations.add]\nmethod = \"POST\"\njson = { mac = \"{{ mac \" }");
+    let said = problem(&format!("{ADD}method = \"POST\"\npaht = []"));
+    assert!(said.contains("`mine`") && said.contains("line 5"), "{said}");
+    let said = problem(&format!("{ADD}method = \"POST\"\njson = {{ mac = \"{{{{ mac \" }}"));
     assert!(said.contains("operation `add`") && said.contains("does not compile"), "{said}");
     for (text, expected) in [
-        ("[operations]\nadd = []", "operation `add` has no step"),
+        ("[operations.add]\neffect = \"grant\"\nsteps = []", "operation `add` has no step"),
+        ("[operations.add]\nsteps = []", "missing field `effect`"),
+        ("[operations.add]\neffect = \"give\"\nsteps = []", "unknown variant `give`"),
+        ("[operations.\"a/b\"]\neffect = \"read\"\nsteps = []", "1 to 64 letters, digits"),
+        ("formats.mac.separator = \"x\"\n[operations]", "`separator` takes one of: colon"),
+        ("formats.mac.colour = \"x\"\n[operations]", "no option `colour`"),
+        ("formats.ip.prefix = \"x\"\n[operations]", "`prefix` takes one of: networks"),
+        ("formats.text.case = \"x\"\n[operations]", "no option `case`"),
+        ("formats.badge = {}\n[operations]", "no such kind of subject"),
+        ("mac = { case = \"upper\" }\n[operations]", "`mac` was renamed to `formats.mac`"),
         (
-            "[operations.add]\nmethod = \"PUT\"\njson = {}\nxml = {}",
+            "[operations.add]\neffect = \"grant\"\nsteps = [{ method = \"PUT\", json = {}, xml = {} }]",
             "one of `json`, `form` and `xml`",
         ),
         (
-            "[operations.add]\nmethod = \"GET\"\npath = [\"{{ params.site }}\"]",
+            "[operations.add]\neffect = \"grant\"\nsteps = [{ method = \"GET\", path = [\"{{ params.site }}\"] }]",
             "`params.site` is not declared",
         ),
         ("[auth]\nheaders = { A = \"{{ token }}\" }\n[operations]", "`auth` uses `token`"),
-        ("[[operations.add]]\nmethod = \"GET\"\n[[operations.add]]\nmethd = \"GET\"", "line 4"),
+        (
+            "[operations.add]\neffect = \"grant\"\n[[operations.add.steps]]\nmethod = \"GET\"\n[[operations.add.steps]]\nmethd = \"GET\"",
+            "line 6",
+        ),
     ] {
         let said = problem(text);
         assert!(said.contains(expected), "{said}");
@@ -518,6 +521,8 @@ fn g14_values_cannot_leave_their_place() {
         "hostile",
         r#"
         [operations.add]
+        effect = "write"
+        [[operations.add.steps]]
         method = "POST"
         path = ["v1", "{{ who }}", "end"]
         query = { a = "{{ who }}", z = "last" }
@@ -567,6 +572,11 @@ fn every_connector_that_is_built_in_is_sound() {
         let connector = AnyConnector::parse(name, text).unwrap();
         let (title, operations) = (connector.title(), connector.operations());
         assert!(!title.is_empty(), "{name} has no title");
-        assert_eq!(operations, ["add", "find", "remove"], "{name}");
+        let expected = [
+            ("add", EffectKind::Grant),
+            ("find", EffectKind::Read),
+            ("remove", EffectKind::Revoke),
+        ];
+        assert!(operations.eq(expected), "{name}");
     }
 }

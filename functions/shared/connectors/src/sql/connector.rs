@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::flow::{self, Action, Flow};
-use greenlight_core::mac::Spelling;
+use greenlight_core::ledger::EffectKind;
+use greenlight_core::subject::{MAC, SubjectKind, VARIABLE};
 use serde::Deserialize;
 
 use super::statement::{Marks, Statement};
@@ -25,9 +26,9 @@ pub struct SqlConnector {
     /// Behaviour not yet verified against a real database.
     #[serde(default)]
     pub unverified: Vec<String>,
-    /// Format of MAC addresses.
+    /// How this database writes subjects, by kind.
     #[serde(default)]
-    pub mac: Spelling,
+    pub formats: BTreeMap<String, toml::Table>,
     /// Parameters that a target sets.
     #[serde(default)]
     pub params: BTreeMap<String, Param>,
@@ -42,6 +43,11 @@ pub struct SqlConnector {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlOperation {
+    /// What it is.
+    pub effect: EffectKind,
+    /// For an operation that only inserts: the operation that reads whether the row which a unique
+    /// index has already is the one to insert.
+    pub confirmed_by: Option<String>,
     /// In order. A `SELECT` can only be the last one: whether it finds a row is then the outcome.
     pub statements: Vec<Statement>,
 }
@@ -49,9 +55,12 @@ pub struct SqlOperation {
 impl SqlOperation {
     /// Returns the variables that the values use.
     fn needs(&self) -> BTreeSet<String> {
-        let templates = self.statements.iter().flat_map(|statement| statement.values.values());
+        let templates = self.statements.iter().flat_map(|statement| {
+            let names = statement.prepare(Marks::Numbered).names;
+            names.into_iter().map(|name| statement.template(&name).into_owned())
+        });
         templates
-            .flat_map(|template| needs(template).unwrap_or_default()) // Compiled before.
+            .flat_map(|template| needs(&template).unwrap_or_default()) // Compiled before.
             .map(|needed| connector::variable(&needed).to_owned())
             .collect()
     }
@@ -76,7 +85,9 @@ impl SqlConnector {
     /// [`ConnectorError`] with the line, or with the statement that is not idempotent.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConnectorError> {
         let connector: Self = connector::read(name, text)?;
+        connector::check_formats(name, &connector.formats)?;
         for (operation_name, operation) in &connector.operations {
+            connector::check_name(name, operation_name)?;
             let of = |sql: &str| (name.to_owned(), operation_name.clone(), sql.to_owned());
             if operation.statements.is_empty() {
                 let (connector, operation, _) = of("");
@@ -87,6 +98,13 @@ impl SqlConnector {
                 let (connector, operation, _) = of("");
                 return Err(ConnectorError::QueryNotLast { connector, operation });
             }
+            if let Some(confirming) = &operation.confirmed_by {
+                let read = connector.operations.get(confirming);
+                if read.is_none_or(|read| read.effect != EffectKind::Read) {
+                    let (connector, operation, name) = of(confirming);
+                    return Err(ConnectorError::NotConfirmed { connector, operation, name });
+                }
+            }
             for statement in &operation.statements {
                 if !statement.is_repeatable() {
                     let (connector, operation, statement) = of(&statement.sql);
@@ -95,7 +113,7 @@ impl SqlConnector {
                 let names = statement.prepare(Marks::Numbered).names;
                 let unknown = names
                     .iter()
-                    .find(|name| *name != "mac" && !statement.values.contains_key(*name));
+                    .find(|name| !is_predefined(name) && !statement.values.contains_key(*name));
                 if let Some(value) = unknown {
                     let (connector, operation, _) = of("");
                     let value = value.clone();
@@ -121,9 +139,8 @@ impl SqlConnector {
             .operations
             .get(&action.operation)
             .ok_or_else(|| connector::unknown_operation(flow, action, self.operations.keys()))?;
-        let mut needed = operation.needs();
-        needed.retain(|name| !self.optional.contains(name));
-        connector::check_needs(flow, action, needed)
+        connector::check_kind(flow, action, operation.effect)?;
+        connector::check_needs(flow, action, operation.needs(), &self.optional)
     }
 
     /// Returns all errors of a target of this connector.
@@ -134,6 +151,11 @@ impl SqlConnector {
         let tls = has_tls.then(|| ConnectorError::DatabaseTls(name.to_owned()));
         url.into_iter().chain(params).chain(tls).collect()
     }
+}
+
+/// Whether the value is defined for an action over subjects.
+fn is_predefined(name: &str) -> bool {
+    name == VARIABLE || name == MAC.name()
 }
 
 /// Returns whether the database is a local file.
@@ -188,17 +210,19 @@ mod tests {
     #[test]
     fn what_could_not_work_is_refused() {
         let problem = |operation: &str| {
-            let text = format!("protocol = \"sql\"\n{operation}");
-            SqlConnector::parse("mine", &text).unwrap_err().to_string()
+            let head = "protocol = \"sql\"\n[operations.add]\neffect = \"grant\"\n";
+            SqlConnector::parse("mine", &format!("{head}{operation}")).unwrap_err().to_string()
         };
         let statement = |sql: &str| format!("[[operations.add.statements]]\nsql = \"{sql}\"\n");
         let after = statement("SELECT 1") + &statement("DELETE FROM t WHERE m = :mac");
         assert!(problem(&after).contains("a SELECT must be the last statement"));
-        assert!(problem("operations.add.statements = []").contains("has no step"));
+        assert!(problem("statements = []").contains("has no step"));
         assert!(problem(&statement("INSERT INTO t VALUES (:mac)")).contains("is not idempotent"));
         assert!(problem(&statement("DELETE FROM t WHERE g = :g")).contains("`:g` is not in"));
         let misspelt =
             statement("DELETE FROM t WHERE g = :g") + "values = { g = \"{{ params.grup }}\" }";
         assert!(problem(&misspelt).contains("`params.grup` is not declared"));
+        let confirmed = format!("confirmed_by = \"add\"\n{}", statement("SELECT 1"));
+        assert!(problem(&confirmed).contains("which is no operation with `effect = \"read\"`"));
     }
 }

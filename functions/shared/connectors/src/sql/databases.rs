@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use greenlight_core::flow;
-use greenlight_core::ledger::EffectOutcome;
+use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::ports::{Call, Clock, ReadSecret};
 use greenlight_core::secret::Secret;
 use greenlight_core::{Class, Failure};
@@ -159,10 +159,10 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
             match target.run_once(&pool, operation, &variables, call).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(StatementError::Failed(failure)) => return Err(failure),
-                // A unique constraint failed: check whether the existing row is for this device.
+                // A unique constraint failed: check whether the existing row is for this subject.
                 Err(StatementError::Conflict { is_duplicate: true, .. })
                     if operation.only_inserts()
-                        && target.finds(&pool, &variables, call).await? =>
+                        && target.confirms(&pool, operation, &variables, call).await? =>
                 {
                     return Ok(EffectOutcome::AlreadyExists);
                 }
@@ -192,6 +192,12 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         let target = self.targets.get(target);
         let operation = target.and_then(|target| target.connector.operations.get(operation));
         operation.is_none_or(|operation| operation.uses(field))
+    }
+
+    /// Returns what `operation` of `target` is; `None` when it is not configured.
+    #[must_use]
+    pub fn kind(&self, target: &str, operation: &str) -> Option<EffectKind> {
+        Some(self.targets.get(target)?.connector.operations.get(operation)?.effect)
     }
 
     /// Returns the statements that would be executed for `call`, in order, without connecting.
@@ -302,7 +308,7 @@ impl DatabaseTarget {
                 if query.fetch_optional(&mut *transaction).await.map_err(failed)?.is_none() {
                     let error = SqlError::NoRow {
                         operation: call.operation.to_owned(),
-                        device: call.device.masked(),
+                        subject: call.masked_subject(),
                         target: self.name.clone(),
                     };
                     return Err(Failure::give_up(Class::NotFound, error).into());
@@ -316,14 +322,18 @@ impl DatabaseTarget {
         Ok(if changed > 0 { EffectOutcome::Done } else { EffectOutcome::AlreadyExists })
     }
 
-    /// Returns whether the connector's `find` finds the device.
-    async fn finds(
+    /// Returns whether the operation that `confirmed_by` names finds the existing row.
+    async fn confirms(
         &self,
         pool: &AnyPool,
+        operation: &SqlOperation,
         variables: &Context,
         call: &Call<'_>,
     ) -> Result<bool, Failure> {
-        let Some(find) = self.connector.operations.get("find") else { return Ok(false) };
+        let find = operation.confirmed_by.as_ref();
+        let Some(find) = find.and_then(|find| self.connector.operations.get(find)) else {
+            return Ok(false);
+        };
         match self.run_once(pool, find, variables, call).await {
             Ok(outcome) => Ok(outcome == EffectOutcome::Done),
             Err(StatementError::Failed(failure)) if failure.reason().class == Class::NotFound => {
@@ -355,9 +365,8 @@ impl DatabaseTarget {
     }
 
     fn variables(&self, call: &Call<'_>, now: i64) -> Context {
-        let mac = call.device.spelled(self.connector.mac);
-        let optional = &self.connector.optional;
-        template::context(&connector::variables(call, mac, &self.params, optional, now))
+        let SqlConnector { formats, optional, .. } = &self.connector;
+        template::context(&connector::variables(call, formats, &self.params, optional, now))
     }
 
     /// Renders the values of `names`, in the order in which they are bound.
@@ -371,18 +380,15 @@ impl DatabaseTarget {
             let error = SqlError::Value { target: self.name.clone(), cause };
             Failure::give_up(Class::InvalidForm, error)
         };
-        let value = |name: &String| {
-            let template = statement.values.get(name).map_or("{{ mac }}", String::as_str);
-            match template::value(template, variables) {
-                Ok(Value::String(text)) if text.contains('\0') => {
-                    Err(unusable(ValueError::Nul { name: name.clone() }))
-                }
-                Ok(Value::Array(_) | Value::Object(_)) => {
-                    Err(unusable(ValueError::NotSingle { name: name.clone() }))
-                }
-                Ok(value) => Ok(value),
-                Err(error) => Err(unusable(error.into())),
+        let value = |name: &String| match template::value(&statement.template(name), variables) {
+            Ok(Value::String(text)) if text.contains('\0') => {
+                Err(unusable(ValueError::Nul { name: name.clone() }))
             }
+            Ok(Value::Array(_) | Value::Object(_)) => {
+                Err(unusable(ValueError::NotSingle { name: name.clone() }))
+            }
+            Ok(value) => Ok(value),
+            Err(error) => Err(unusable(error.into())),
         };
         names.iter().map(value).collect()
     }

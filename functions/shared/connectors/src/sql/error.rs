@@ -19,8 +19,8 @@ pub(super) enum SqlError {
     Answered { target: String, code: String },
     #[error("target `{target}`: conflicts with other transactions ({code})")]
     Conflict { target: String, code: String },
-    #[error("`{operation}` of {device} at target `{target}` found no row")]
-    NoRow { operation: String, device: String, target: String },
+    #[error("`{operation}` of {subject} at target `{target}` found no row")]
+    NoRow { operation: String, subject: String, target: String },
     #[error("target `{target}`: {cause}")]
     Value { target: String, cause: ValueError },
     #[error("target `{target}`: a value cannot be bound: {cause}")]

@@ -1,5 +1,6 @@
 //! A statement with named values: `:mac` is a placeholder; values are bound, never interpolated.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -10,7 +11,8 @@ use serde::Deserialize;
 pub struct Statement {
     /// The statement; `:name` is a placeholder.
     pub sql: String,
-    /// The values, as templates. `mac` is predefined. Default: none.
+    /// The values, as templates. `subject`, and `mac` where it is one, are predefined. Default:
+    /// none.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
     /// Why the statement is idempotent, if the SQL does not show it.
@@ -52,6 +54,12 @@ impl Statement {
         let is_harmless = HARMLESS.iter().any(|harmless| words.contains(harmless));
         let is_plain = ["UPDATE ", "DELETE "].iter().any(|word| words.starts_with(word));
         is_harmless || is_plain || self.is_query() || !self.repeatable.is_empty()
+    }
+
+    /// Returns the template of the value with this name.
+    pub(super) fn template(&self, name: &str) -> Cow<'_, str> {
+        let template = self.values.get(name).map(|template| Cow::Borrowed(template.as_str()));
+        template.unwrap_or_else(|| Cow::Owned(format!("{{{{ {name} }}}}")))
     }
 
     /// Returns whether the statement is a `SELECT`.

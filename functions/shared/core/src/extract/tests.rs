@@ -1,7 +1,10 @@
 use serde_json::json;
 
 use super::*;
+use crate::explain::Explain;
 use crate::flow::Flows;
+use crate::form::Content;
+use crate::mac::MacError;
 
 fn field(custom_id: &str, content: Content) -> Field {
     Field {
@@ -36,7 +39,7 @@ fn flow(fields: &str) -> Flow {
 const MAC: &str = r#"mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }"#;
 
 fn macs(extracted: &Extracted) -> Vec<String> {
-    extracted.devices.values().flatten().map(ToString::to_string).collect()
+    extracted.subjects.values().flatten().map(|it| it.subject.to_string()).collect()
 }
 
 #[test]
@@ -54,7 +57,8 @@ fn devices_come_from_fields_and_table_columns_once_each() {
         ],
     };
     let extracted = extract(&flow(MAC), &form);
-    assert_eq!(macs(&extracted), ["00:00:5e:00:53:01", "00:00:5e:00:53:02"]);
+    let [first, second] = ["00:00:5e:00:53:01", "00:00:5e:00:53:02"];
+    assert_eq!(macs(&extracted), [first, second, first], "the plan has each device once");
     assert_eq!(extracted.problems, []);
 }
 
@@ -66,10 +70,11 @@ fn the_good_devices_of_a_bad_form_are_still_good() {
     let extracted = extract(&flow(MAC), &form);
     assert_eq!(macs(&extracted), ["00:00:5e:00:53:01"]);
     let field = || "mac".to_owned();
-    let error = MacError::LookAlike { letter: 'O', digit: '0', position: 17 };
+    let error = MacError::LookAlike { letter: 'O', digit: '0', position: 17 }.explain();
+    let random = MacError::Random.explain();
     let expected = [
-        Problem::Device { field: field(), number: 1, position: 1, error },
-        Problem::RandomMac { field: field(), number: 3, position: 37 },
+        Problem::Entry { field: field(), number: 1, position: 1, error },
+        Problem::Entry { field: field(), number: 3, position: 37, error: random },
     ];
     assert_eq!(extracted.problems, expected);
 }
@@ -87,7 +92,7 @@ fn g15_an_endless_form_is_read_only_so_far() {
     };
     let extracted = extract(&flow(MAC), &form);
     assert!(matches!(&extracted.problems[..], [Problem::TooMany { .. }]));
-    assert!(extracted.devices.is_empty());
+    assert_eq!(macs(&extracted), [""; 0]);
     println!("a form of 370,000 addresses is one problem");
 }
 
@@ -110,7 +115,7 @@ fn random_addresses_go_by_the_policy() {
         let rule = MAC.replace("] }", &format!("], random_mac = \"{policy}\" }}"));
         let extracted = extract(&flow(&rule), &form);
         assert_eq!(
-            (macs(&extracted).len(), extracted.random_mac, extracted.problems.len()),
+            (macs(&extracted).len(), extracted.warnings.len(), extracted.problems.len()),
             (devices, warned, problems),
             "{policy}"
         );
@@ -145,8 +150,9 @@ fn each_kind_takes_what_a_form_gives_for_it() {
     let extracted = extract(&flow(rules), &Form { fields: fields.clone() });
     assert_eq!(extracted.problems, []);
     let expected = json!({"reason": "new laptop", "until": "2027-12-31T00:00:00+08:00", "count": 2,
-        "os": "macOS", "tags": ["a", "b"], "owner": "f3ta757q", "vlan": 20, "note": null});
-    assert_eq!(json!(extracted.values), expected);
+        "os": "macOS", "tags": ["a", "b"], "owner": "f3ta757q", "vlan": 20, "note": null,
+        "mac": "00:00:5e:00:53:01"});
+    assert_eq!(json!(extracted.values[OUTSIDE].values), expected);
 
     for (name, bad, said) in [
         ("count", json!("two"), "`count` is not a number"),
@@ -180,7 +186,7 @@ fn what_is_missing_is_named() {
     assert!(matches!(&problem(vec![text("device_mac", "  ")])[..], [Problem::Empty { .. }]));
     let object = field("device_mac", Content::Value(json!({"mac": "00:00:5e:00:53:01"})));
     assert!(matches!(&problem(vec![object])[..], [Problem::NotText { .. }]));
-    let many = (0..=MAX_DEVICES).map(|n| format!("00005e00{n:04x}")).collect::<Vec<_>>().join(",");
+    let many = (0..=MAX_SUBJECTS).map(|n| format!("00005e00{n:04x}")).collect::<Vec<_>>().join(",");
     assert!(matches!(&problem(vec![text("device_mac", &many)])[..], [Problem::TooMany { .. }]));
 }
 
@@ -191,9 +197,10 @@ fn texts_become_values_and_may_be_optional() {
     );
     let device = || text("device_mac", "00:00:5e:00:53:01");
     let with = extract(&flow(&rules), &Form { fields: vec![device(), text("owner", "Li Lei")] });
-    assert_eq!(with.values["owner"], "Li Lei");
+    assert_eq!(with.values[OUTSIDE].values["owner"], "Li Lei");
     let without = extract(&flow(&rules), &Form { fields: vec![device()] });
-    assert!(without.values.values().all(Value::is_null) && without.problems.is_empty());
+    assert_eq!(without.values[OUTSIDE].values["owner"], Value::Null);
+    assert_eq!(without.problems, []);
 }
 
 /// Texts that people typed into a MAC field, with the expected devices.
@@ -230,7 +237,8 @@ fn extract_of_words_without_an_address_beside_a_good_device_keeps_both() {
         Content::Rows(vec![column("00:00:5e:00:53:01"), column("请联系管理员"), column("无")]);
     let extracted = extract(&flow(MAC), &Form { fields: vec![field("devices", rows)] });
     assert_eq!(macs(&extracted), ["00:00:5e:00:53:01"]);
-    assert_eq!(extracted.problems, [Problem::NoAddress { field: "mac".into() }]);
+    let words = Problem::NoneFound { field: "mac".into(), kind: "mac" };
+    assert_eq!(extracted.problems, [words.in_row(Some(2))]);
 }
 
 #[test]
@@ -251,37 +259,189 @@ fn g19_extract_of_a_value_that_cannot_be_read_is_no_missing_value() {
     let form =
         Form { fields: vec![text("device_mac", "00:00:5e:00:53:01"), text("until", "31.12.2027")] };
     let extracted = extract(&flow(rules), &form);
-    assert_eq!(json!(extracted.values), json!({"from": null}));
-    assert_eq!(extracted.unreadable, ["owner", "until"].map(String::from).into());
+    let outside = &extracted.values[OUTSIDE];
+    assert_eq!(outside.values["from"], Value::Null);
+    assert!(!outside.values.contains_key("until"));
+    assert_eq!(outside.unreadable, ["owner", "until"].map(String::from).into());
 }
 
 #[test]
 fn g19_extract_of_a_column_of_what_is_no_table_is_no_missing_value() {
     let rules = r#"
         mac = { kind = "mac", from = [{ field = "device_mac" }] }
-        until = { kind = "date", from = [{ field = "periods", column = "end" }], optional = true }
+        until = { kind = "date", from = [{ field = "periods", column = "end" }], optional = true, multiple = true }
     "#;
     let extract_with = |content: Content| {
         let fields = vec![text("device_mac", "00:00:5e:00:53:01"), field("periods", content)];
         extract(&flow(rules), &Form { fields })
     };
     let filled = extract_with(Content::Value(json!({"end": "2027-12-31T00:00:00+08:00"})));
-    assert_eq!(filled.unreadable, ["until".to_owned()].into());
+    assert_eq!(filled.values[OUTSIDE].unreadable, ["until".to_owned()].into());
     let empty = extract_with(Content::Rows(vec![vec![]]));
-    assert_eq!((json!(empty.values), empty.problems), (json!({"until": null}), vec![]));
+    assert_eq!(empty.values[OUTSIDE].values["until"], Value::Null);
+    assert_eq!(empty.problems, []);
+}
+
+/// A flow over a table: each device with its owner and end, and a reason outside of the table.
+const ROWS: &str = r#"
+    mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }
+    owner = { kind = "person", from = [{ field = "devices", column = "owner" }], optional = true }
+    until = { kind = "date", from = [{ field = "devices", column = "until" }, { field = "until" }] }
+    reason = { kind = "text", from = [{ field = "reason" }] }
+"#;
+
+const END: &str = "2027-12-31T00:00:00+08:00";
+
+fn row(mac: &str, owner: &str, until: &str) -> Vec<Field> {
+    vec![text("mac", mac), text("owner", owner), text("until", until)]
+}
+
+fn table(rows: Vec<Vec<Field>>) -> Field {
+    field("devices", Content::Rows(rows))
+}
+
+/// Each device with its last octet, and the values of two fields.
+fn rows_of(extracted: &Extracted) -> Vec<(String, Value, Value)> {
+    let occurrences = extracted.subjects.values().flatten();
+    let of = |it: &Occurrence| {
+        let values = extracted.all_values(it.values);
+        let value = |name: &str| values.get(name).cloned().unwrap_or(json!("unreadable"));
+        (it.subject.value()[15..].to_owned(), value("owner"), value("until"))
+    };
+    occurrences.map(of).collect()
+}
+
+#[test]
+fn extract_gives_each_subject_the_values_of_its_row() {
+    let other_end = "2028-01-31T00:00:00+08:00";
+    let rows = vec![
+        row("00:00:5e:00:53:01", "ou_1", END),
+        row("", "", ""),
+        row("00:00:5e:00:53:02, 00:00:5e:00:53:03", "", ""),
+        row("无", "无", ""),
+    ];
+    let fields =
+        vec![table(rows), text("reason", "new"), text("until", other_end), text("device_mac", "")];
+    let extracted = extract(&flow(ROWS), &Form { fields });
+    assert_eq!(extracted.problems, []);
+    let expected = [
+        ("01".to_owned(), json!("ou_1"), json!(END)),
+        ("02".to_owned(), Value::Null, json!(other_end)),
+        ("03".to_owned(), Value::Null, json!(other_end)),
+    ];
+    assert_eq!(rows_of(&extracted), expected);
+    let of_first = extracted.all_values(extracted.subjects["mac"][0].values);
+    assert_eq!(of_first["reason"], "new", "a field outside of the table holds for all rows");
+    assert!(
+        extracted.values[1..].iter().all(|values| !values.values.contains_key("reason")),
+        "a value outside of the table is not kept once per row"
+    );
+}
+
+#[test]
+fn extract_of_a_row_with_a_problem_keeps_the_others() {
+    let rows = vec![
+        row("00:00:5e:00:53:01", "ou_1", "tomorrow"),
+        row("00:00:5e:00:53:02", "ou_2", END),
+        row("00:00:5e:00:53:0O", "ou_3", END),
+        row("", "ou_4", END),
+    ];
+    let extracted =
+        extract(&flow(ROWS), &Form { fields: vec![table(rows), text("reason", "new")] });
+    let field = |name: &str| name.to_owned();
+    let error = MacError::LookAlike { letter: 'O', digit: '0', position: 17 }.explain();
+    let expected = [
+        Problem::NotDate { field: field("until") }.in_row(Some(1)),
+        Problem::Entry { field: field("mac"), number: 1, position: 1, error }.in_row(Some(3)),
+        Problem::Empty { field: field("mac") }.in_row(Some(4)),
+    ];
+    assert_eq!(extracted.problems, expected);
+    let rows = rows_of(&extracted);
+    assert_eq!(rows[0], ("01".to_owned(), json!("ou_1"), json!("unreadable")));
+    assert_eq!(rows[1], ("02".to_owned(), json!("ou_2"), json!(END)));
+    assert_eq!(extracted.values[1].unreadable, ["until".to_owned()].into());
+}
+
+#[test]
+fn extract_of_a_subject_outside_of_tables_never_takes_the_value_of_a_row() {
+    let rows = || table(vec![row("00:00:5e:00:53:02", "ou_2", END)]);
+    let fields = vec![text("device_mac", "00:00:5e:00:53:01"), rows(), text("reason", "new")];
+    let extracted = extract(&flow(ROWS), &Form { fields });
+    let rows_of = rows_of(&extracted);
+    assert_eq!(rows_of[0], ("01".to_owned(), Value::Null, json!("unreadable")));
+    assert_eq!(rows_of[1], ("02".to_owned(), json!("ou_2"), json!(END)));
+    let problem = extracted.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(problem, ["field `until`: the form has none of `devices / until`, `until`"]);
+}
+
+#[test]
+fn extract_reports_what_all_rows_lack_once() {
+    let rows = (1..=3).map(|n| row(&format!("00:00:5e:00:53:0{n}"), "", END)).collect();
+    let extracted = extract(&flow(ROWS), &Form { fields: vec![table(rows)] });
+    let problems: Vec<_> = extracted.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems, ["field `reason`: the form has none of `reason`"]);
+    assert_eq!(
+        extracted.values[OUTSIDE].unreadable.iter().collect::<Vec<_>>(),
+        ["reason", "until"]
+    );
+    assert_eq!(extracted.place_of("reason", 2).unwrap().row, None);
 }
 
 /// `flows.toml` names the table twice: by the custom id, and by the label that people see.
 #[test]
-fn extract_of_a_field_from_the_table_of_the_devices_is_a_problem_under_any_name() {
+fn extract_knows_a_table_under_each_of_its_names() {
+    let rules = ROWS.replace(
+        "{ field = \"devices\", column = \"until\" }",
+        "{ field = \"设备明细\", column = \"until\" }",
+    );
+    // By its name, as no other field has that as an id.
+    let rows = vec![row("00:00:5e:00:53:01", "ou_1", END)];
+    let table = Field { name: "设备明细".into(), ..table(rows) };
+    let extracted = extract(&flow(&rules), &Form { fields: vec![table, text("reason", "new")] });
+    assert_eq!(rows_of(&extracted), [("01".to_owned(), json!("ou_1"), json!(END))]);
+    assert_eq!(extracted.problems, []);
+}
+
+#[test]
+fn extract_of_a_multiple_field_has_all_rows_outside_and_one_within() {
+    let rules = r#"
+        mac = { kind = "mac", from = [{ field = "device_mac" }, { field = "devices", column = "mac" }] }
+        owner = { kind = "person", from = [{ field = "devices", column = "owner" }], multiple = true, optional = true }
+    "#;
+    let rows =
+        vec![row("00:00:5e:00:53:02", "ou_2", ""), row("00:00:5e:00:53:03", "ou_3,ou_4", "")];
+    let fields = vec![text("device_mac", "00:00:5e:00:53:01"), table(rows)];
+    let extracted = extract(&flow(rules), &Form { fields });
+    let owners: Vec<_> = rows_of(&extracted).into_iter().map(|(_, owner, _)| owner).collect();
+    let expected = [json!(["ou_2", "ou_3", "ou_4"]), json!(["ou_2"]), json!(["ou_3", "ou_4"])];
+    assert_eq!(owners, expected);
+}
+
+#[test]
+fn extract_of_two_subjects_of_a_row_gives_each_the_other() {
     let rules = r#"
         mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
-        until = { kind = "date", from = [{ field = "设备明细", column = "end" }], optional = true }
+        ip = { kind = "ip", from = [{ field = "devices", column = "ip" }] }
     "#;
-    let row = vec![text("mac", "00:00:5e:00:53:01"), text("end", "2027-12-31T00:00:00+08:00")];
-    let table = Field { name: "设备明细".into(), ..field("devices", Content::Rows(vec![row])) };
-    // By its name, as no other field has that as an id.
-    let extracted = extract(&flow(rules), &Form { fields: vec![table] });
-    assert_eq!(extracted.problems, [Problem::SameTable { field: "until".into() }]);
-    assert_eq!(extracted.unreadable, ["until".to_owned()].into());
+    let cells = |mac: &str, ip: &str| vec![text("mac", mac), text("ip", ip)];
+    let rows = vec![
+        cells("00005E005301", "IP：192.0.2.7"),
+        cells("00005E005302", "192.0.2.8 192.0.2.9"),
+        cells("00005E005303", "192.0.2"),
+    ];
+    let extracted = extract(&flow(rules), &Form { fields: vec![table(rows)] });
+    let ip = |n: usize| extracted.all_values(n).get("ip").cloned();
+    assert_eq!(ip(1), Some(json!("192.0.2.7")));
+    assert_eq!((ip(2), ip(3)), (None, None));
+    let problems: Vec<_> = extracted.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems[0], "row 2: field `ip` has several values, but takes one");
+    assert!(problems[1].starts_with("row 3: field `ip`, entry 1 at character 1: "), "{problems:?}");
+}
+
+#[test]
+fn extract_of_a_table_without_end_is_one_problem() {
+    let rows = (0..=MAX_SUBJECTS).map(|_| row("", "ou_1", END)).collect();
+    let extracted = extract(&flow(ROWS), &Form { fields: vec![table(rows), text("reason", "x")] });
+    assert!(extracted.problems.contains(&Problem::TooMany { field: "mac".into() }));
+    assert_eq!(macs(&extracted), [""; 0]);
 }

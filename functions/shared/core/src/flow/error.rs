@@ -4,6 +4,7 @@
 
 use thiserror::Error;
 
+use super::NotBound;
 use crate::explain::Explain;
 use crate::key_path::KeyPath;
 use crate::renamed::RenamedKey;
@@ -46,16 +47,50 @@ pub enum FlowsError {
         /// The existing names.
         known: String,
     },
-    /// A field of devices that does not exist.
+    /// `for_each` names no field with subjects.
     #[error(
-        "flow `{flow}` names the field of kind `mac` `{name}`, which does not exist; known: {known}"
+        "flow `{flow}`: `for_each` names `{name}`, which is no field with subjects; there is: \
+         {known}"
     )]
     UnknownField {
         flow: String,
         name: String,
-        /// The existing names.
+        /// The fields with subjects.
         known: String,
     },
+    /// `owner` names no field of the kind `person`.
+    #[error("flow `{flow}`: `owner` names `{name}`, which is no field of the kind `person`")]
+    UnknownOwner { flow: String, name: String },
+    /// The owner of what an action grants is not known.
+    #[error("flow `{flow}`: `owner` names `{name}` for the subjects of `{for_each}`: {cause}")]
+    UnboundOwner {
+        flow: String,
+        name: String,
+        for_each: String,
+        /// Why it is not.
+        cause: NotBound,
+    },
+    /// Subjects of the kind `text` without a pattern.
+    #[error(
+        "field `{field}` of flow `{flow}` needs a `pattern`: an action is performed for each text \
+         in it"
+    )]
+    NoPattern { flow: String, field: String },
+    /// A key that the kind of the field does not have.
+    #[error("field `{field}` of flow `{flow}`: `{key}` is for fields of the kind `{kind}`")]
+    OtherKind { flow: String, field: String, key: &'static str, kind: &'static str },
+    /// A field whose name no template could use.
+    #[error(
+        "field `{field}` of flow `{flow}`: a name starts with a to z and has letters, digits and \
+         `_`, and is none of: {reserved}"
+    )]
+    FieldName { flow: String, field: String, reserved: String },
+    /// A target whose name could not be part of a key.
+    #[error("target `{0}`: a name has 1 to 64 letters, digits and `-_.`")]
+    TargetName(String),
+    /// A flow without a definition.
+    #[error("flow `{0}`: `definition_id` is empty")]
+    NoDefinition(String),
     /// Two flows for the same outcome of the same approval.
     #[error(
         "flow `{second}` can never run: `{first}` has the same source, definition and decision"
@@ -69,19 +104,6 @@ pub enum FlowsError {
     /// Revocation is part of the format, but not implemented yet.
     #[error("flow `{0}`: the decision `revoked` is not acted on yet; use `approved`")]
     Revoked(String),
-    /// A field and the devices are columns of the same table.
-    #[error(
-        "flow `{flow}`: `{field}` and the devices of `{mac}` stand in the same table `{table}`: which row's value a device \
-         would get is not known. Take the field from outside of the table, or the device from a table of its own"
-    )]
-    SameTable {
-        flow: String,
-        field: String,
-        /// The field with the devices.
-        mac: String,
-        /// The table, as the flow names it.
-        table: String,
-    },
     /// Two flows of the same name.
     #[error("there are two flows `{0}`: logs and the ledger could not distinguish them")]
     SameName(String),
@@ -130,9 +152,16 @@ pub enum TlsProblem {
 #[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
 #[explain("flows_default")]
 pub enum DefaultProblem {
-    /// Devices have no default.
-    #[error("a `mac` field cannot have one")]
-    Mac,
+    /// Subjects have no default.
+    #[error("a field that an action is performed for cannot have one")]
+    Subjects,
+    /// The field has a value of another kind.
+    #[error("it must be of the kind `{kind}`, as in `{example}`")]
+    Kind {
+        kind: &'static str,
+        /// A canonical value.
+        example: &'static str,
+    },
     /// The field has several values.
     #[error("it must be a list of such values, as the field is `multiple`")]
     List,

@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    Approvals, DefaultProblem, Environment, FieldRule, Flow, Flows, FlowsError, Kind, Target, Tls,
-    TlsProblem,
-};
+use super::check::is_target_name;
+use super::{Approvals, Environment, Flow, Flows, FlowsError, Target};
+use crate::ValidationErrors;
 use crate::key_path::KeyPath;
 use crate::renamed::{Rename, find_renamed};
 use crate::retry::RetryPolicy;
-use crate::time::is_moment;
-use crate::{Decision, ValidationErrors};
 
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
@@ -111,126 +108,15 @@ impl File {
             flow.check(&self.targets, errors);
         }
         for (name, target) in &self.targets {
+            if !is_target_name(name) {
+                errors.push(FlowsError::TargetName(name.clone()));
+            }
             let problem = target.tls.problem(&target.url);
             let of_target = |problem| FlowsError::Tls { target: name.clone(), problem };
             errors.extend(problem.map(of_target));
         }
         errors.extend(self.retry.problem().map(FlowsError::Retry));
         Flows { targets: self.targets, flows: self.flows, retry: self.retry }
-    }
-}
-
-impl Flow {
-    fn check_against(&self, earlier: &[Self], errors: &mut Vec<FlowsError>) {
-        if earlier.iter().any(|other| other.name == self.name) {
-            errors.push(FlowsError::SameName(self.name.clone()));
-        }
-        let starts_alike =
-            |other: &&Self| other.starts_with(&self.source, &self.definition_id, self.on);
-        if let Some(first) = earlier.iter().find(starts_alike) {
-            let (first, second) = (first.name.clone(), self.name.clone());
-            errors.push(FlowsError::Unreachable { first, second });
-        }
-    }
-
-    fn check(&self, targets: &BTreeMap<String, Target>, errors: &mut Vec<FlowsError>) {
-        let flow = || self.name.clone();
-        if self.on == Decision::Revoked {
-            errors.push(FlowsError::Revoked(flow()));
-        }
-        if self.actions.is_empty() {
-            errors.push(FlowsError::Idle(flow()));
-        }
-        for (field, rule) in &self.fields {
-            if rule.from.is_empty() {
-                errors.push(FlowsError::Nowhere { flow: flow(), field: field.clone() });
-            }
-            if let Some(problem) = rule.default_problem() {
-                errors.push(FlowsError::Default { flow: flow(), field: field.clone(), problem });
-            }
-        }
-        self.check_tables(errors);
-        let devices = self.fields.iter().filter(|(_, rule)| rule.kind == Kind::Mac);
-        let devices: Vec<&str> = devices.map(|(name, _)| name.as_str()).collect();
-        let targets: Vec<&str> = targets.keys().map(String::as_str).collect();
-        for action in &self.actions {
-            if !targets.contains(&action.target.as_str()) {
-                let (name, known) = (action.target.clone(), targets.join(", "));
-                errors.push(FlowsError::UnknownTarget { flow: flow(), name, known });
-            }
-            if !devices.contains(&action.for_each.as_str()) {
-                let (name, known) = (action.for_each.clone(), devices.join(", "));
-                errors.push(FlowsError::UnknownField { flow: flow(), name, known });
-            }
-        }
-    }
-}
-
-impl Flow {
-    /// Values in one row of a table belong together, and rows are not distinguished yet.
-    fn check_tables(&self, errors: &mut Vec<FlowsError>) {
-        let (devices, others): (Vec<_>, Vec<_>) =
-            self.fields.iter().partition(|(_, rule)| rule.kind == Kind::Mac);
-        for (field, rule) in others {
-            let tables: Vec<_> = rule.tables().collect();
-            let same = devices.iter().find_map(|(mac, devices)| {
-                let table = devices.tables().find(|table| tables.contains(table))?;
-                Some(((*mac).clone(), table.to_owned()))
-            });
-            if let Some((mac, table)) = same {
-                let (flow, field) = (self.name.clone(), field.clone());
-                errors.push(FlowsError::SameTable { flow, field, mac, table });
-            }
-        }
-    }
-}
-
-impl Tls {
-    fn problem(&self, url: &str) -> Option<TlsProblem> {
-        let pin = self.pin_sha256.as_ref()?;
-        let digits = || pin.chars().filter(|c| *c != ':');
-        if self.insecure {
-            Some(TlsProblem::PinAndInsecure)
-        } else if digits().count() != 64 || !digits().all(|digit| digit.is_ascii_hexdigit()) {
-            Some(TlsProblem::Pin)
-        } else if url.starts_with("http:") {
-            Some(TlsProblem::PlainHttp)
-        } else {
-            None
-        }
-    }
-}
-
-impl FieldRule {
-    /// The tables in which it reads a column, as the flow names them.
-    fn tables(&self) -> impl Iterator<Item = &str> {
-        let of_tables = self.from.iter().filter(|place| place.column.is_some());
-        of_tables.map(|place| place.field.as_str())
-    }
-
-    /// The error in the default, if there is one: a form must be able to contain it.
-    fn default_problem(&self) -> Option<DefaultProblem> {
-        let default = self.default.as_ref()?;
-        if self.kind == Kind::Mac {
-            return Some(DefaultProblem::Mac);
-        }
-        let fits = |value: &toml::Value| match self.kind {
-            Kind::Mac => false,
-            Kind::Number => value.is_integer() || value.as_float().is_some_and(f64::is_finite),
-            Kind::Date => value.as_str().is_some_and(is_moment),
-            Kind::Text | Kind::Choice | Kind::Person => value.is_str(),
-        };
-        let is_fit = match default {
-            toml::Value::Array(values) if self.multiple => values.iter().all(fits),
-            value => !self.multiple && fits(value),
-        };
-        match self.kind {
-            _ if is_fit => None,
-            _ if self.multiple => Some(DefaultProblem::List),
-            Kind::Number => Some(DefaultProblem::Number),
-            Kind::Date => Some(DefaultProblem::Date),
-            _ => Some(DefaultProblem::Text),
-        }
     }
 }
 

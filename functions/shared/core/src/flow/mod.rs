@@ -2,8 +2,12 @@
 
 #![warn(missing_docs)]
 
+mod binding;
+mod check;
 mod error;
 mod file;
+mod kind;
+mod pattern;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +16,12 @@ use serde::Deserialize;
 use crate::Decision;
 use crate::retry::RetryPolicy;
 
+pub use binding::NotBound;
 pub use error::{DefaultProblem, FlowsError, TlsProblem};
 #[cfg(feature = "schema")]
 pub use file::schema;
+pub use kind::Kind;
+pub use pattern::Pattern;
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -83,8 +90,11 @@ pub struct Flow {
     /// The variables, read from the form.
     #[serde(default)]
     pub fields: BTreeMap<String, FieldRule>,
-    /// A condition over the fields; if it is false, no action is performed. Default: none.
+    /// A condition over the fields; where it is false, no action is performed. Default: none.
     pub when: Option<String>,
+    /// The `person` field with the person who holds what is granted; in a table, per row. Where it
+    /// is left out, and by default: the applicant.
+    pub owner: Option<String>,
     /// The actions.
     pub actions: Vec<Action>,
 }
@@ -96,11 +106,15 @@ pub struct Flow {
 pub struct FieldRule {
     /// The kind of the value.
     pub kind: Kind,
-    /// The places in the form to read from; a `mac` field takes the devices of all places.
+    /// The places in the form to read from. In a row of a table the columns of that table come
+    /// first; places outside of tables hold for all rows.
     pub from: Vec<Place>,
-    /// The policy for random (locally administered) addresses. Default: `reject`.
-    #[serde(default)]
-    pub random_mac: RandomMac,
+    /// For `mac`: the policy for random (locally administered) addresses. Default: `reject`.
+    pub random_mac: Option<RandomMac>,
+    /// For `text`: a regular expression that each subject must match as a whole. Required if an
+    /// action is performed for each of them.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub pattern: Option<Pattern>,
     /// Whether the value is a list of all that is filled in. Default: false.
     #[serde(default)]
     pub multiple: bool,
@@ -110,25 +124,6 @@ pub struct FieldRule {
     /// The value when the form leaves it out.
     #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
     pub default: Option<toml::Value>,
-}
-
-/// The kind of a variable.
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// One or more MAC addresses, as people type them.
-    Mac,
-    /// A text or a number, unchanged.
-    Text,
-    /// A date and time in RFC 3339.
-    Date,
-    /// A number.
-    Number,
-    /// The chosen option, as people see it.
-    Choice,
-    /// A person, by the office system's name for people.
-    Person,
 }
 
 /// A place in a form.
@@ -159,7 +154,7 @@ pub enum RandomMac {
     Allow,
 }
 
-/// One operation, performed for each device.
+/// One operation, performed for each subject of a field, or once per approval.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,9 +163,10 @@ pub struct Action {
     pub target: String,
     /// The operation of the connector: `add`.
     pub operation: String,
-    /// The `mac` field whose devices it is performed for.
-    pub for_each: String,
-    /// A condition over the fields; if it is false, the action is not performed. Default: none.
+    /// The field whose subjects it is performed for, one by one. Default: once per approval.
+    pub for_each: Option<String>,
+    /// A condition over the fields and `subject`; where it is false, the action is not performed.
+    /// Default: none.
     pub when: Option<String>,
 }
 
@@ -208,6 +204,12 @@ impl Flow {
     #[must_use]
     pub fn targets(&self) -> BTreeSet<&str> {
         self.actions.iter().map(|action| action.target.as_str()).collect()
+    }
+
+    /// Whether an action is performed for each subject of `field`.
+    #[must_use]
+    pub fn has_subjects_in(&self, field: &str) -> bool {
+        self.actions.iter().any(|action| action.for_each.as_deref() == Some(field))
     }
 
     fn starts_with(&self, source: &str, definition_id: &str, decision: Decision) -> bool {

@@ -59,7 +59,7 @@ fn an_error_is_named_with_its_place() {
         ("${NAC_URL}", "${NAC_URL", "`targets.nac.url`"),
         ("${NAC_URL}", "${}", "`targets.nac.url`"),
         ("[{ field = \"devices\", column = \"mac\" }]", "[]", "field `mac` of flow `devices`"),
-        ("kind = \"mac\"", "kind = \"mcc\"", "`mcc`"),
+        ("kind = \"mac\"", "kind = \"mcc\"", "unknown kind `mcc`, expected one of `mac`, `ip`"),
         ("name = \"devices\"", "name = \"devices\"\non = \"revoked\"", "not acted on yet"),
     ] {
         let error = error_of(&TEXT.replacen(from, to, 1));
@@ -67,29 +67,76 @@ fn an_error_is_named_with_its_place() {
     }
 }
 
+/// The flow of [`TEXT`] with another field, and another key.
+fn with(field: &str, key: &str) -> String {
+    let fields = format!("name = \"devices\"\nfields.other = {field}\n{key}");
+    TEXT.replacen("name = \"devices\"", &fields, 1)
+}
+
 #[test]
-fn a_field_from_the_table_of_the_devices_is_refused() {
-    let with = |field: &str| {
-        let fields = format!("name = \"devices\"\nfields.until = {field}");
-        let text = TEXT.replacen("name = \"devices\"", &fields, 1);
-        Flows::parse(&text, &everything).map(drop).map_err(|error| error.to_string())
+fn binds_a_field_of_the_row_or_of_no_row_and_none_of_another_table() {
+    let table = |table: &str, rest: &str| {
+        format!(r#"{{ kind = "date", from = [{{ field = "{table}", column = "end" }}]{rest} }}"#)
     };
-    let same =
-        r#"{ kind = "date", from = [{ field = "end" }, { field = "devices", column = "until" }] }"#;
-    let error = with(same).unwrap_err();
-    assert!(
-        error.contains("`until` and the devices of `mac` stand in the same table `devices`"),
-        "{error}"
-    );
-    assert_eq!(
-        with(r#"{ kind = "date", from = [{ field = "periods", column = "until" }] }"#),
-        Ok(())
-    );
-    assert_eq!(with(r#"{ kind = "date", from = [{ field = "until" }] }"#), Ok(()));
-    assert_eq!(
-        with(r#"{ kind = "mac", from = [{ field = "devices", column = "wlan" }] }"#),
-        Ok(())
-    );
+    let bound = |field: &str| {
+        let flow = Flows::parse(&with(field, ""), &everything).unwrap().flows.remove(0);
+        let once = Action { for_each: None, ..flow.actions[0].clone() };
+        (flow.binds(&flow.actions[0], "other"), flow.binds(&once, "other"))
+    };
+    let other_table = |table: &str| Err(NotBound::OtherTable { table: table.to_owned() });
+    let in_same = table("devices", "");
+    assert_eq!(bound(&in_same), (Ok(()), other_table("devices")));
+    let in_other = table("periods", "");
+    assert_eq!(bound(&in_other), (other_table("periods"), other_table("periods")));
+    assert_eq!(bound(&table("periods", ", multiple = true")), (Ok(()), Ok(())));
+    let outside = r#"{ kind = "date", from = [{ field = "end" }] }"#;
+    assert_eq!(bound(outside), (Ok(()), Ok(())));
+    let flow = Flows::parse(TEXT, &everything).unwrap().flows.remove(0);
+    assert_eq!(flow.binds(&flow.actions[0], "mac"), Err(NotBound::Subjects));
+    assert_eq!(flow.binds(&flow.actions[0], "other"), Err(NotBound::Unknown));
+}
+
+#[test]
+fn what_a_flow_cannot_do_with_its_subjects_is_named() {
+    let person = r#"{ kind = "person", from = [{ field = "periods", column = "who" }] }"#;
+    let text = r#"{ kind = "text", from = [{ field = "server" }] }"#;
+    let pattern = r#"{ kind = "text", from = [{ field = "server" }], pattern = "srv-[0-9]+" }"#;
+    let other = |text: &str| text.replace("for_each = \"mac\"", "for_each = \"other\"");
+    for (text, said) in [
+        (with(person, "owner = \"other\""), "a column of the table `periods`"),
+        (with(text, "owner = \"other\""), "`other`, which is no field of the kind `person`"),
+        (with(text, "owner = \"who\""), "`who`, which is no field of the kind `person`"),
+        (other(&with(text, "")), "`other` of flow `devices` needs a `pattern`"),
+        (with(&text.replace(" }] ", " }], random_mac = \"warn\" "), ""), "kind `mac`"),
+        (
+            with(&pattern.replace("text", "person"), ""),
+            "`pattern` is for fields of the kind `text`",
+        ),
+        (with(&pattern.replace("[0-9]+", "[0-9"), ""), "line 8"),
+        (
+            other(&with(&text.replace("text", "date"), "")),
+            "`other`, which is no field with subjects",
+        ),
+        (with(text, "").replace("fields.other", "fields.subject"), "none of: subject"),
+        (with(text, "").replace("fields.other", "fields.\"the-end\""), "field `the-end`"),
+        (TEXT.replace("targets.nac", "targets.\"n/c\""), "target `n/c`"),
+        (TEXT.replace("\"${APPROVAL_CODE}\"", "\"\""), "`definition_id` is empty"),
+        (
+            with(r#"{ kind = "ip", from = [{ field = "ip" }], default = "192.0.2.07" }"#, ""),
+            "of the kind `ip`, as in `192.0.2.7`",
+        ),
+    ] {
+        let error = error_of(&text);
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    for text in [
+        other(&with(pattern, "")),
+        with(r#"{ kind = "person", from = [{ field = "who" }] }"#, "owner = \"other\""),
+        with(r#"{ kind = "ip", from = [{ field = "ip" }], default = "192.0.2.7" }"#, ""),
+        TEXT.replace(", for_each = \"mac\"", ""),
+    ] {
+        assert_eq!(Flows::parse(&text, &everything).err(), None, "{text}");
+    }
 }
 
 #[test]

@@ -11,10 +11,10 @@
 //! [`apply`] is the machine. The ledger in SQLite runs it inside a transaction; the one on DynamoDB
 //! expresses each command as one conditional write. One conformance suite tests both against it.
 
+mod effect;
 mod machine;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,9 @@ use thiserror::Error;
 use crate::Timestamp;
 use crate::explain::Explain;
 use crate::failure::Reason;
-use crate::mac::Eui48;
 use crate::retry::RetryState;
 
+pub use effect::{Effect, EffectKey, EffectKeyParts, EffectKind, EffectOutcome};
 pub use machine::{Command, CommandResult, apply};
 
 /// How long completed requests and processed event ids are kept.
@@ -110,74 +110,6 @@ pub enum State {
     },
 }
 
-/// The key of an effect: one operation on one device at one target, done at most once per request.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EffectKey(String);
-
-impl EffectKey {
-    /// The key of `operation` on `device` at `target`.
-    #[must_use]
-    pub fn new(target: &str, operation: &str, device: Eui48) -> Self {
-        Self(format!("{target}/{operation}/{device}"))
-    }
-
-    /// The form in which stores keep it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Target, operation and device. `None` when the key was not made by [`EffectKey::new`].
-    #[must_use]
-    pub fn parts(&self) -> Option<(&str, &str, Eui48)> {
-        let mut parts = self.0.rsplitn(3, '/');
-        let (device, operation, target) = (parts.next()?, parts.next()?, parts.next()?);
-        Some((target, operation, Eui48::parse(device).ok()?))
-    }
-}
-
-impl From<&str> for EffectKey {
-    fn from(key: &str) -> Self {
-        Self(key.to_owned())
-    }
-}
-
-/// An effect that was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Effect {
-    pub outcome: EffectOutcome,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// The outcomes with which an effect counts as done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EffectOutcome {
-    /// The target performed it.
-    Done,
-    /// The target reported that it was already in this state.
-    AlreadyExists,
-}
-
-impl EffectOutcome {
-    /// The name in stores and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::AlreadyExists => "already_exists",
-        }
-    }
-}
-
-impl fmt::Display for EffectOutcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// The result of a successful claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
@@ -190,7 +122,7 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// The targets and devices that failed before, as [`crate::retry::subject_key`] writes them.
+    /// The targets and subjects that failed before, as [`crate::retry::subject_key`] writes them.
     #[must_use]
     pub fn failed(&self) -> BTreeSet<String> {
         self.retry.as_ref().map(|retry| retry.failed.clone()).unwrap_or_default()

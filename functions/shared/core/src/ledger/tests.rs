@@ -15,7 +15,7 @@ fn claim_by(lease_id: &str, until: i64) -> Command {
 }
 
 fn effect() -> Effect {
-    Effect { outcome: EffectOutcome::Done, at: at(5) }
+    Effect { kind: EffectKind::Grant, outcome: EffectOutcome::Done, at: at(5) }
 }
 
 /// Runs commands in order; returns the last record and result.

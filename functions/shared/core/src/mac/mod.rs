@@ -5,7 +5,6 @@
 //! bit 0x02 is U/L (1 = locally administered). Source: RFC 9542.
 
 mod attempts;
-mod characters;
 mod label;
 mod matches;
 mod own_labels;
@@ -17,12 +16,12 @@ use std::fmt;
 
 use thiserror::Error;
 
-use self::characters::{looks_like, plain};
+use crate::characters::{looks_like, plain};
 
 use crate::explain::Explain;
 
 pub use self::spelling::{Case, Separator, Spelling};
-pub use self::text::{Found, read, says_nothing};
+pub use self::text::{Found, read};
 
 /// A 48-bit MAC address of one device: neither multicast, nor zero, nor broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +84,12 @@ pub enum MacError {
     /// The label of the address says that it is the address of a virtual adapter.
     #[error("the address of a virtual adapter: use that of the network card")]
     Virtual,
+    /// The U/L bit is set, and the flow rejects such addresses.
+    #[error(
+        "a random (private) address, which the device will change: switch it off for this network \
+         and use the hardware address"
+    )]
+    Random,
 }
 
 impl MacError {

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::characters::Plain;
 use super::label::{Label, has_words, label};
 use super::matches::Match;
+use crate::characters::Plain;
 
 /// The words that belong to each address of a line: those before it, or, if the line begins with an
 /// address and ends with words, those after it.

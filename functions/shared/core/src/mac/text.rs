@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 
 use super::attempts::attempts;
-use super::characters::Plain;
 use super::label::{Label, has_words, is_specific, label, names_both};
 use super::matches::{Match, addresses};
 use super::own_labels::own_labels;
 use super::tokens::{Kind, Tokens};
 use super::{Eui48, MacError};
+use crate::characters::Plain;
 
 /// An address in a text, or an attempt at one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,39 +21,6 @@ pub struct Found {
     pub position: usize,
     /// The device, or the reason for which it is not one.
     pub device: Result<Eui48, MacError>,
-}
-
-/// Texts that mean an empty field.
-const NOTHING: [&str; 14] = [
-    "无",
-    "無",
-    "没有",
-    "暂无",
-    "不涉及",
-    "不适用",
-    "空",
-    "n/a",
-    "na",
-    "n.a.",
-    "none",
-    "null",
-    "nil",
-    "no",
-];
-
-/// In characters, with surrounding punctuation.
-const LONGEST_NOTHING: usize = 16;
-
-/// Whether a text means that nothing is filled in: `无`, `N/A`, `-`.
-#[must_use]
-pub fn says_nothing(text: &str) -> bool {
-    if text.trim().chars().count() > LONGEST_NOTHING {
-        return false;
-    }
-    let plain = Plain::of(text, 1);
-    let text = plain.text(0..plain.chars.len()).to_lowercase();
-    let text = text.trim_matches(|char: char| !char.is_alphanumeric());
-    text.is_empty() || NOTHING.iter().any(|nothing| nothing.trim_end_matches('.') == text)
 }
 
 /// Finds all addresses and attempts, in order; a repeated address is returned once.

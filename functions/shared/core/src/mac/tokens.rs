@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-use super::characters::{Plain, looks_like};
+use crate::characters::{Plain, looks_like};
 
 /// Separators between the groups of an address.
 const SEPARATORS: [char; 5] = [':', '-', '.', '_', ';'];

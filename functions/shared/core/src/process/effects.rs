@@ -9,7 +9,7 @@ use super::{AttemptError, Job, Processor};
 use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
-use crate::ledger::Effect;
+use crate::ledger::{Effect, EffectKind};
 use crate::metrics::Metric;
 use crate::ports::{Act, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
 
@@ -70,6 +70,7 @@ impl<P: Ports> Processor<P> {
     pub(super) async fn perform(
         &self,
         call: &Call<'_>,
+        kind: EffectKind,
         job: &Job<'_>,
         circuits: &Circuits,
         is_proven: bool,
@@ -82,17 +83,17 @@ impl<P: Ports> Processor<P> {
             return Ok(Err(failure));
         }
         let result = self.targets.act(call).await;
-        let result = result.map(|outcome| Effect { outcome, at: self.clock.now() });
+        let result = result.map(|outcome| Effect { kind, outcome, at: self.clock.now() });
         if let Ok(effect) = result {
             tracing::info!(
                 target = call.target,
                 operation = call.operation,
-                device = call.device.masked(),
+                subject = call.masked_subject(),
                 outcome = effect.outcome.as_str(),
                 "effect done"
             );
-            let (request, lease_id) = (job.request.key(), &job.message.lease.id);
-            self.ledger.record_effect(&request, lease_id, &call.key(), effect, effect.at).await??;
+            let (lease_id, key) = (&job.message.lease.id, call.key());
+            self.ledger.record_effect(&job.key, lease_id, &key, effect, effect.at).await??;
             self.count_effect(call, job, effect);
         }
         if let Some(health) = health(&result, is_proven) {
@@ -186,8 +187,8 @@ impl Circuits {
 
 /// The health of the target, by the result of a call; `None` if the call did not reach it.
 ///
-/// The timeout of a gateway can concern this device or the whole target. It counts for the whole
-/// target, unless the target did something for another device in this attempt.
+/// The timeout of a gateway can concern this subject or the whole target. It counts for the whole
+/// target, unless the target did something for another subject in this attempt.
 fn health<T>(result: &Result<T, Failure>, is_proven: bool) -> Option<Health> {
     match result {
         Ok(_) => Some(Health::Up),

@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use serde_json::Value;
 
 use super::effects::Circuits;
 use super::error::WorkerError;
 use super::{AttemptError, Effects, Job, Plan, PlannedEffect, Processor};
+use crate::extract::Problem;
 use crate::failure::{Class, Failure, Reason};
-use crate::ledger::{Effect, EffectKey};
-use crate::mac::Eui48;
-use crate::ports::{Act, Call, Clock, Ports, TRACE_ID};
+use crate::ledger::Effect;
+use crate::ports::{Act, Call, Clock, Ports};
 use crate::retry::subject_key;
+use crate::subject::Subject;
 
 impl<P: Ports> Processor<P> {
     /// Performs the planned effects that are not recorded yet, and releases exclusive locks.
     pub(super) async fn execute(
         &self,
         job: &Job<'_>,
-        plan: Plan<'_>,
+        plan: &Plan<'_>,
         circuits: &Circuits,
         attempt: &mut AttemptResult<'_>,
     ) -> Result<(), AttemptError> {
@@ -36,16 +36,11 @@ impl<P: Ports> Processor<P> {
     async fn perform_all(
         &self,
         job: &Job<'_>,
-        plan: Plan<'_>,
+        plan: &Plan<'_>,
         circuits: &Circuits,
         attempt: &mut AttemptResult<'_>,
     ) -> Result<(), AttemptError> {
-        let mut variables = plan.variables;
-        variables.insert("event_id".to_owned(), Value::String(job.request.event_id.clone()));
-        if let Some(trace_id) = &job.request.trace_id {
-            variables.insert(TRACE_ID.to_owned(), Value::String(trace_id.to_string()));
-        }
-        let mut progress = Progress::after(plan.problems);
+        let mut progress = Progress::after(&plan.problems);
         let mut lanes = lanes(job, &plan.effects);
         let mut running = FuturesUnordered::new();
         loop {
@@ -55,38 +50,36 @@ impl<P: Ports> Processor<P> {
                 while progress.goes_on()
                     && !lane.is_unreachable
                     && lane.running < permits
-                    && let Some(&step) = lane.next()
+                    && let Some(step) = lane.next()
                 {
                     if self.clock.now() >= job.message.budget.no_new_calls_after {
                         progress.is_out_of_time = true;
                         break;
                     }
                     lane.start();
-                    let (operation, device) = (step.action.operation.as_str(), step.device);
-                    let deadline = job.message.budget.no_new_calls_after;
-                    let call = Call { target, operation, device, variables: &variables, deadline };
-                    running.push(self.isolated(call, job, circuits, lane.is_proven));
+                    running.push(self.isolated(step, plan, job, circuits, lane.is_proven));
                 }
             }
-            let Some((call, result)) = running.next().await else { break };
-            let Some(lane) = lanes.get_mut(call.target) else { continue };
-            let subject = subject_key(call.target, call.device);
+            let Some((step, result)) = running.next().await else { break };
+            let (target, subject) = (step.action.target.as_str(), step.subject.as_ref());
+            let Some(lane) = lanes.get_mut(target) else { continue };
+            let key = subject_key(target, subject);
             match result {
                 Ok(Ok(effect)) => {
-                    lane.done(call.device);
-                    attempt.failed.remove(&subject);
-                    attempt.effects.insert(call.key(), effect);
+                    lane.done(subject);
+                    attempt.failed.remove(&key);
+                    attempt.effects.insert(step.key(), effect);
                     progress.has_effects = true;
                 }
                 Ok(Err(failure)) => {
-                    lane.failed(call.device, &failure);
+                    lane.failed(subject, &failure);
                     if !failure.reason().class.is_about_whole_target() {
-                        attempt.failed.insert(subject);
+                        attempt.failed.insert(key);
                     }
-                    progress.add(failure.at(call.target));
+                    progress.add(failure.at(target));
                 }
                 Err(error) => {
-                    lane.done(call.device);
+                    lane.done(subject);
                     progress.error = progress.error.or(Some(error));
                 }
             }
@@ -94,36 +87,50 @@ impl<P: Ports> Processor<P> {
         progress.into_result()
     }
 
-    /// Performs one call. A panic in it must not cancel the other running calls.
-    async fn isolated<'a>(
+    /// Performs one effect. A panic in it must not cancel the other running calls.
+    async fn isolated<'a, 'p>(
         &self,
-        call: Call<'a>,
+        step: &'a PlannedEffect<'p>,
+        plan: &Plan<'_>,
         job: &Job<'_>,
         circuits: &Circuits,
         is_proven: bool,
-    ) -> (Call<'a>, Result<Result<Effect, Failure>, AttemptError>) {
-        let performed = AssertUnwindSafe(self.perform(&call, job, circuits, is_proven));
+    ) -> (&'a PlannedEffect<'p>, Result<Result<Effect, Failure>, AttemptError>) {
+        let call = Call {
+            request: &job.key,
+            target: &step.action.target,
+            operation: &step.action.operation,
+            subject: step.subject.as_ref(),
+            variables: &plan.variables(step),
+            trace_id: job.request.trace_id.as_ref(),
+            deadline: job.message.budget.no_new_calls_after,
+        };
+        let performed = AssertUnwindSafe(self.perform(&call, step.kind, job, circuits, is_proven));
         let performed = performed.catch_unwind().await;
         let panicked = |_| Ok(Err(Failure::retry(Class::InternalError, WorkerError::Panicked)));
-        (call, performed.unwrap_or_else(panicked))
+        (step, performed.unwrap_or_else(panicked))
     }
 }
 
 /// The additions of an attempt to the ledger.
 pub(super) struct AttemptResult<'a> {
     pub(super) effects: &'a mut Effects,
-    /// The targets and devices that failed, in this attempt or in an earlier one, and are not done
+    /// The targets and subjects that failed, in this attempt or in an earlier one, and are not done
     /// since.
     pub(super) failed: &'a mut BTreeSet<String>,
 }
 
+/// The actions on one subject that are left, in the order of the flow.
+type Steps<'a> = VecDeque<&'a PlannedEffect<'a>>;
+
 /// The effects at one target; the lanes of different targets are independent.
 #[derive(Debug, Default)]
 struct Lane<'a> {
-    /// Per device, the actions in the order of the flow; each begins when the previous one is done.
-    waiting: VecDeque<VecDeque<PlannedEffect<'a>>>,
-    /// The devices with a running call, and the actions that follow it.
-    under_way: BTreeMap<Eui48, VecDeque<PlannedEffect<'a>>>,
+    /// Per subject, the actions in the order of the flow; each begins when the previous one is
+    /// done.
+    waiting: VecDeque<Steps<'a>>,
+    /// The subjects with a running call, and the actions that follow it.
+    under_way: BTreeMap<Option<&'a Subject>, Steps<'a>>,
     running: usize,
     /// Whether the target did something in this attempt. Before that it gets one call at a time, so
     /// that an unreachable target is not called more often.
@@ -133,59 +140,59 @@ struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    fn next(&self) -> Option<&PlannedEffect<'a>> {
-        self.waiting.front()?.front()
+    fn next(&self) -> Option<&'a PlannedEffect<'a>> {
+        self.waiting.front()?.front().copied()
     }
 
     fn start(&mut self) {
         let Some(mut steps) = self.waiting.pop_front() else { return };
         if let Some(step) = steps.pop_front() {
-            self.under_way.insert(step.device, steps);
+            self.under_way.insert(step.subject.as_ref(), steps);
             self.running += 1;
         }
     }
 
-    /// Puts the next action of the device before other devices.
-    fn done(&mut self, device: Eui48) {
+    /// Puts the next action of the subject before other subjects.
+    fn done(&mut self, subject: Option<&'a Subject>) {
         self.is_proven = true;
         self.running = self.running.saturating_sub(1);
-        if let Some(rest) = self.under_way.remove(&device).filter(|rest| !rest.is_empty()) {
+        if let Some(rest) = self.under_way.remove(&subject).filter(|rest| !rest.is_empty()) {
             self.waiting.push_front(rest);
         }
     }
 
-    /// Leaves the other actions of the device to the next attempt.
-    fn failed(&mut self, device: Eui48, failure: &Failure) {
+    /// Leaves the other actions of the subject to the next attempt.
+    fn failed(&mut self, subject: Option<&'a Subject>, failure: &Failure) {
         self.running = self.running.saturating_sub(1);
-        self.under_way.remove(&device);
+        self.under_way.remove(&subject);
         self.is_unreachable |= failure.reason().class.is_about_whole_target();
     }
 }
 
-/// The effects to perform, by target. Devices that failed before go last, so that they cannot use
+/// The effects to perform, by target. Subjects that failed before go last, so that they cannot use
 /// up the time of the others; among themselves, each attempt begins at another one.
-fn lanes<'a>(job: &Job<'_>, planned: &[PlannedEffect<'a>]) -> BTreeMap<&'a str, Lane<'a>> {
-    let mut by_target: BTreeMap<&str, Vec<(Eui48, VecDeque<PlannedEffect<'a>>)>> = BTreeMap::new();
+fn lanes<'a>(job: &Job<'_>, planned: &'a [PlannedEffect<'a>]) -> BTreeMap<&'a str, Lane<'a>> {
+    let mut by_target: BTreeMap<&str, Vec<(Option<&Subject>, Steps<'a>)>> = BTreeMap::new();
     let mut places = BTreeMap::new();
-    for &PlannedEffect { action, device } in planned {
-        let steps = by_target.entry(action.target.as_str()).or_default();
-        let place = *places.entry((action.target.as_str(), device)).or_insert_with(|| {
-            steps.push((device, VecDeque::new()));
-            steps.len() - 1
+    for step in planned {
+        let (target, subject) = (step.action.target.as_str(), step.subject.as_ref());
+        let subjects = by_target.entry(target).or_default();
+        let place = *places.entry((target, subject)).or_insert_with(|| {
+            subjects.push((subject, VecDeque::new()));
+            subjects.len() - 1
         });
-        let key = EffectKey::new(&action.target, &action.operation, device);
-        if !job.claimed.effects.contains_key(&key)
-            && let Some((_, steps)) = steps.get_mut(place)
+        if !job.claimed.effects.contains_key(&step.key())
+            && let Some((_, steps)) = subjects.get_mut(place)
         {
-            steps.push_back(PlannedEffect { action, device });
+            steps.push_back(step);
         }
     }
     let earlier = usize::try_from(job.claimed.attempt.saturating_sub(1)).unwrap_or(0);
     let failed = job.claimed.failed();
-    let lane = |(target, subjects): (&'a str, Vec<(Eui48, VecDeque<PlannedEffect<'a>>)>)| {
+    let lane = |(target, subjects): (&'a str, Vec<(Option<&Subject>, Steps<'a>)>)| {
         let left = subjects.into_iter().filter(|(_, steps)| !steps.is_empty());
         let (mut last, mut waiting): (VecDeque<_>, VecDeque<_>) =
-            left.partition(|(device, _)| failed.contains(&subject_key(target, *device)));
+            left.partition(|(subject, _)| failed.contains(&subject_key(target, *subject)));
         for group in [&mut waiting, &mut last] {
             let first = earlier % group.len().max(1);
             group.rotate_left(first);
@@ -210,8 +217,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn after(problems: Vec<impl Into<Reason>>) -> Self {
-        Self { give_ups: problems.into_iter().map(Into::into).collect(), ..Self::default() }
+    fn after(problems: &[Problem]) -> Self {
+        Self { give_ups: problems.iter().cloned().map(Into::into).collect(), ..Self::default() }
     }
 
     fn goes_on(&self) -> bool {

@@ -28,7 +28,7 @@ use crate::instance::{Instance, Status};
 use crate::ledger::{ClaimError, Claimed, Effect, EffectKey, Lease, LeaseLost};
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Claim, Clock, FileAudit, LedgerError, Ports, ReadInstance};
-use crate::request::{BadRequest, Request};
+use crate::request::{BadRequest, Request, RequestKey};
 use crate::retry::RetryState;
 use crate::time::Timestamp;
 
@@ -82,7 +82,7 @@ pub struct Processor<P: Ports> {
 }
 
 /// Claims the request, reads and checks the instance at the source, extracts and validates the
-/// form, performs one effect per device and action, and completes the attempt.
+/// form, performs one effect per subject and action, and completes the attempt.
 pub async fn process<P: Ports>(message: &Message<'_>, processor: &Processor<P>) -> Disposition {
     let span =
         tracing::info_span!("request", instance_id = Empty, event_id = Empty, trace_id = Empty);
@@ -100,6 +100,7 @@ type Effects = BTreeMap<EffectKey, Effect>;
 /// The input of an attempt: the claimed request, and its message.
 struct Job<'a> {
     request: &'a Request,
+    key: RequestKey,
     flow: &'a Flow,
     claimed: &'a Claimed,
     message: &'a Message<'a>,
@@ -211,7 +212,8 @@ impl<P: Ports> Processor<P> {
         let state = claimed.retry.as_ref().unwrap_or(&no_state);
         let (policy, now) = (&self.flows.retry, self.clock.now());
         let spent = policy.spent(state, claimed.attempt, message.first_received, now);
-        let job = Job { request: &request, flow, claimed: &claimed, message, spent };
+        let job =
+            Job { request: &request, key: request.key(), flow, claimed: &claimed, message, spent };
         let mut attempt_record = AttemptRecord {
             flow: flow.name.clone(),
             effects: claimed.effects.clone(),
@@ -256,8 +258,8 @@ impl<P: Ports> Processor<P> {
         }
     }
 
-    /// Reads the instance, plans and executes. Problems of some devices do not keep the others from
-    /// being acted on.
+    /// Reads the instance, plans and executes. Problems of some subjects do not keep the others
+    /// from being acted on.
     async fn carry_out(
         &self,
         job: &Job<'_>,
@@ -275,17 +277,19 @@ impl<P: Ports> Processor<P> {
         let circuits = self.peek(flow).await?;
         let instance = self.source.read_instance(&request.instance_id).await?;
         confirm(request, &instance)?;
-        let plan = plan(flow, &instance, &self.targets)?;
+        let plan = plan(flow, &instance, &request.event_id, &self.targets)?;
         attempt_record.is_read = true;
         attempt_record.applicant.clone_from(&instance.applicant);
         attempt_record.form_number.clone_from(&instance.form_number);
-        attempt_record.devices.extend(&plan.devices);
-        if plan.random_mac > 0 {
-            let devices = plan.random_mac;
-            tracing::warn!(flow = flow.name, devices, "random MAC addresses were accepted");
+        attempt_record.subjects.clone_from(&plan.subjects);
+        let owners = plan.effects.iter().filter(|effect| effect.owner != instance.applicant);
+        attempt_record.owners = owners.map(|effect| (effect.key(), effect.owner.clone())).collect();
+        if let Some(warning) = plan.warnings.first() {
+            let subjects = plan.warnings.len();
+            tracing::warn!(flow = flow.name, subjects, %warning, "subjects were accepted");
         }
         let effects = &mut attempt_record.effects;
-        self.execute(job, plan, &circuits, &mut AttemptResult { effects, failed }).await
+        self.execute(job, &plan, &circuits, &mut AttemptResult { effects, failed }).await
     }
 }
 

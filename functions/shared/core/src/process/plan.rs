@@ -1,76 +1,127 @@
 //! The effects that an instance leads to by its flow, as data: the dry run prints it, the worker
 //! executes it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::error::WorkerError;
-use crate::extract::{Extracted, Problem, extract};
+use crate::explain::Explanation;
+use crate::extract::{Extracted, OUTSIDE, Occurrence, Problem, extract};
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow};
 use crate::instance::Instance;
-use crate::ledger::EffectKey;
-use crate::mac::Eui48;
+use crate::ledger::{EffectKey, EffectKind};
 use crate::ports::Conditions;
+use crate::subject::Subject;
 
 /// One effect of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedEffect<'a> {
     /// The target and its operation.
     pub action: &'a Action,
-    pub device: Eui48,
+    /// What it is performed on; `None` for once per approval.
+    pub subject: Option<Subject>,
+    /// What the operation is.
+    pub kind: EffectKind,
+    /// The person who holds what is granted.
+    pub owner: String,
+    /// The index of its values in the form.
+    values: usize,
+}
+
+impl PlannedEffect<'_> {
+    /// The key in the ledger.
+    #[must_use]
+    pub fn key(&self) -> EffectKey {
+        EffectKey::new(&self.action.target, &self.action.operation, self.subject.as_ref())
+    }
 }
 
 /// The effects of a flow for an instance, and the problems of its form.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    /// The values that templates may use, besides the device and the event id.
-    pub variables: Map<String, Value>,
     /// The effects, each once, in the order of the flow's actions.
     pub effects: Vec<PlannedEffect<'a>>,
     /// The problems of the form.
     pub problems: Vec<Problem>,
-    /// All valid devices of the form.
-    pub devices: BTreeSet<Eui48>,
-    /// The number of devices with a random address that were accepted.
-    pub random_mac: usize,
+    /// All valid subjects of the form.
+    pub subjects: BTreeSet<Subject>,
+    /// The warnings about accepted subjects, one for each.
+    pub warnings: Vec<Explanation>,
+    /// The values about the instance.
+    of_instance: Map<String, Value>,
+    extracted: Extracted,
 }
 
-/// Plans the effects of `instance` by `flow`.
+impl Plan<'_> {
+    /// The values that templates may use for an effect of this plan, besides its subject.
+    #[must_use]
+    pub fn variables(&self, effect: &PlannedEffect<'_>) -> Map<String, Value> {
+        let mut variables = self.extracted.all_values(effect.values);
+        if let Some(field) = &effect.action.for_each {
+            variables.remove(field);
+        }
+        variables.extend(self.of_instance.clone());
+        variables
+    }
+}
+
+/// Plans the effects of `instance` by `flow`; `event_id` is that of the event about it.
 ///
 /// An action that uses a field which is filled in but unreadable is not planned: without that value
 /// it could grant more than was requested, such as access without an end date. Later actions on the
-/// same devices at the same target are not planned either, as their order must be kept.
+/// same subjects at the same target are not planned either, as their order must be kept.
 ///
 /// # Errors
 /// [`Failure`] when a condition cannot be evaluated, or the ledger could not keep so many effects.
 pub fn plan<'a>(
     flow: &'a Flow,
     instance: &Instance,
+    event_id: &str,
     conditions: &impl Conditions,
 ) -> Result<Plan<'a>, Failure> {
-    let Extracted { devices, values, unreadable, problems, random_mac } =
-        extract(flow, &instance.form);
-    let variables = variables(instance, values);
+    let mut extracted = extract(flow, &instance.form);
+    let problems = std::mem::take(&mut extracted.problems);
+    let mut planner = Planner {
+        flow,
+        applicant: &instance.applicant,
+        conditions,
+        of_instance: of_instance(instance, event_id),
+        extracted,
+        known: HashMap::new(),
+        problems,
+    };
     let mut effects = Vec::new();
-    let (mut planned, mut held_back) = (HashSet::new(), HashSet::new());
-    for Wanted { action, is_wanted } in wanted(flow, &variables, &unreadable, conditions)? {
-        for &device in devices.get(&action.for_each).into_iter().flatten() {
-            let subject = (action.target.as_str(), device);
-            if !is_wanted {
-                held_back.insert(subject);
-            } else if !held_back.contains(&subject)
-                // Two fields can name the same device.
-                && planned.insert(EffectKey::new(&action.target, &action.operation, device))
-            {
-                effects.push(PlannedEffect { action, device });
+    let (mut keys, mut held_back) = (HashSet::new(), HashSet::new());
+    for action in &flow.actions {
+        let uses = Uses::of(flow, action, conditions);
+        for (subject, places) in planner.occurrences(action) {
+            let at = (action.target.as_str(), subject.clone());
+            match planner.decide(action, &uses, subject.as_ref(), &places)? {
+                Decided::NotWanted => {}
+                Decided::HeldBack => {
+                    held_back.insert(at);
+                }
+                Decided::Wanted { .. } if held_back.contains(&at) => {}
+                Decided::Wanted { values, owner } => {
+                    let effect = PlannedEffect { action, subject, kind: uses.kind, owner, values };
+                    // Two actions can be the same, for two fields with the same subject.
+                    if keys.insert(effect.key()) {
+                        effects.push(effect);
+                    }
+                }
             }
         }
     }
-    check_size(&planned)?;
-    let devices = devices.into_values().flatten().collect();
-    Ok(Plan { variables, effects, problems, devices, random_mac })
+    check_size(&keys)?;
+    if effects.is_empty() && held_back.is_empty() {
+        tracing::info!(flow = flow.name, "no action: no condition is true for any subject");
+    }
+    let Planner { of_instance, mut extracted, problems, .. } = planner;
+    let subjects = extracted.subjects.values().flatten().map(|it| it.subject.clone()).collect();
+    let warnings = std::mem::take(&mut extracted.warnings);
+    Ok(Plan { effects, problems, subjects, warnings, of_instance, extracted })
 }
 
 /// `DynamoDB` allows 400 KB per item, and all effects of a request are in its item:
@@ -78,9 +129,9 @@ pub fn plan<'a>(
 /// The rest is for the other attributes of the request.
 const MAX_BYTES_OF_EFFECTS: usize = 350_000;
 
-/// The size of an effect in an item besides its key: outcome, time, and the key of the subject if
-/// it failed before.
-const BYTES_PER_EFFECT: usize = 64;
+/// The size of an effect in an item besides its key: kind, outcome, time, and the key of the
+/// subject if it failed before.
+const BYTES_PER_EFFECT: usize = 80;
 
 fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
     let bytes = |key: &EffectKey| 2 * key.as_str().len() + BYTES_PER_EFFECT;
@@ -92,58 +143,183 @@ fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
     Err(Failure::give_up(Class::InvalidForm, error))
 }
 
-/// An action whose conditions hold, or cannot be evaluated.
-struct Wanted<'a> {
-    action: &'a Action,
-    /// Whether it can be performed: every value that it or its condition uses is readable.
-    is_wanted: bool,
+/// The fields on which an action depends.
+struct Uses<'a> {
+    kind: EffectKind,
+    /// Those of the conditions: whether it is performed.
+    in_conditions: Vec<&'a str>,
+    /// Those of its call, and the owner of what it grants.
+    in_call: Vec<&'a str>,
 }
 
-/// The actions whose conditions are true or depend on a field that cannot be read.
-fn wanted<'a>(
-    flow: &'a Flow,
-    variables: &Map<String, Value>,
-    unreadable: &BTreeSet<String>,
-    conditions: &impl Conditions,
-) -> Result<Vec<Wanted<'a>>, Failure> {
-    let is_unreadable =
-        |when: &str| unreadable.iter().any(|field| conditions.condition_uses(when, field));
-    let mut wanted = Vec::new();
-    let is_open = flow.when.as_deref().is_some_and(is_unreadable);
-    if !is_open && !holds(flow.when.as_deref(), variables, conditions)? {
-        tracing::info!(flow = flow.name, "no action: the condition of the flow is false");
-        return Ok(wanted);
+impl<'a> Uses<'a> {
+    fn of(flow: &'a Flow, action: &Action, conditions: &impl Conditions) -> Self {
+        let kind = conditions.kind(&action.target, &action.operation);
+        let whens = || [&flow.when, &action.when].into_iter().flatten();
+        let names = || flow.fields.keys().map(String::as_str);
+        let names = || names().filter(|name| action.for_each.as_deref() != Some(name));
+        let is_owner =
+            |name: &str| kind == EffectKind::Grant && flow.owner.as_deref() == Some(name);
+        let in_conditions =
+            names().filter(|name| whens().any(|when| conditions.condition_uses(when, name)));
+        let in_call = names().filter(|name| {
+            is_owner(name) || conditions.uses(&action.target, &action.operation, name)
+        });
+        Self { kind, in_conditions: in_conditions.collect(), in_call: in_call.collect() }
     }
-    for action in &flow.actions {
-        let is_open = is_open || action.when.as_deref().is_some_and(is_unreadable);
-        if is_open || holds(action.when.as_deref(), variables, conditions)? {
-            let uses = |field: &String| conditions.uses(&action.target, &action.operation, field);
-            wanted.push(Wanted { action, is_wanted: !is_open && !unreadable.iter().any(uses) });
+}
+
+/// What a plan does about an action and a subject.
+enum Decided {
+    /// A condition is false.
+    NotWanted,
+    /// It cannot be performed: a problem says why.
+    HeldBack,
+    Wanted {
+        values: usize,
+        owner: String,
+    },
+}
+
+struct Planner<'a, C> {
+    flow: &'a Flow,
+    applicant: &'a str,
+    conditions: &'a C,
+    of_instance: Map<String, Value>,
+    extracted: Extracted,
+    /// The conditions that do not use the subject, by the index of the values.
+    known: HashMap<(usize, &'a str), bool>,
+    problems: Vec<Problem>,
+}
+
+impl<'a, C: Conditions> Planner<'a, C> {
+    /// The subjects of an action, each once, with the places where the form has them.
+    fn occurrences(&self, action: &Action) -> Vec<(Option<Subject>, Vec<usize>)> {
+        let Some(field) = &action.for_each else { return vec![(None, vec![OUTSIDE])] };
+        let mut subjects: Vec<(Option<Subject>, Vec<usize>)> = Vec::new();
+        let mut numbers: BTreeMap<&Subject, usize> = BTreeMap::new();
+        for Occurrence { subject, values } in
+            self.extracted.subjects.get(field).into_iter().flatten()
+        {
+            let number = *numbers.entry(subject).or_insert_with(|| {
+                subjects.push((Some(subject.clone()), Vec::new()));
+                subjects.len() - 1
+            });
+            subjects[number].1.push(*values);
+        }
+        subjects
+    }
+
+    fn decide(
+        &mut self,
+        action: &'a Action,
+        uses: &Uses<'_>,
+        subject: Option<&Subject>,
+        places: &[usize],
+    ) -> Result<Decided, Failure> {
+        let &[values, ..] = places else { return Ok(Decided::NotWanted) };
+        let fields = || uses.in_conditions.iter().chain(&uses.in_call);
+        let contradicts = fields().find(|name| !self.is_same_at_all(name, places));
+        if let (Some(differs), Some(field), Some(subject)) =
+            (contradicts, &action.for_each, subject)
+        {
+            let rows = places.iter().filter_map(|&place| self.extracted.values.get(place)?.row);
+            self.report(Problem::Contradiction {
+                field: field.clone(),
+                kind: subject.kind().name(),
+                differs: (*differs).to_owned(),
+                rows: rows.map(|row| row.to_string()).collect::<Vec<_>>().join(", "),
+            });
+            return Ok(Decided::HeldBack);
+        }
+        if !self.can_read(&uses.in_conditions, values) {
+            return Ok(Decided::HeldBack);
+        }
+        for when in [&self.flow.when, &action.when].into_iter().flatten() {
+            if !self.holds(when, &uses.in_conditions, subject, values)? {
+                return Ok(Decided::NotWanted);
+            }
+        }
+        if !self.can_read(&uses.in_call, values) {
+            return Ok(Decided::HeldBack);
+        }
+        let owner = self.flow.owner.as_deref().filter(|_| uses.kind == EffectKind::Grant);
+        let owner = owner.and_then(|owner| match subject {
+            Some(subject) if action.for_each.as_deref() == Some(owner) => Some(subject.value()),
+            _ => self.extracted.place_of(owner, values)?.values.get(owner)?.as_str(),
+        });
+        Ok(Decided::Wanted { values, owner: owner.unwrap_or(self.applicant).to_owned() })
+    }
+
+    fn report(&mut self, problem: Problem) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
         }
     }
-    if wanted.is_empty() {
-        tracing::info!(flow = flow.name, "no action: the conditions of all actions are false");
+
+    /// Whether a field has one value at all these places.
+    fn is_same_at_all(&self, name: &str, places: &[usize]) -> bool {
+        let at = |place: usize| {
+            let at = self.extracted.place_of(name, place);
+            at.map(|at| (at.values.get(name), at.unreadable.contains(name)))
+        };
+        places.windows(2).all(|two| at(two[0]) == at(two[1]))
     }
-    Ok(wanted)
+
+    /// Whether all these fields can be read at `values`; reports problems that matter on use.
+    fn can_read(&mut self, names: &[&str], values: usize) -> bool {
+        let mut can_read = true;
+        for name in names {
+            let Some(place) = self.extracted.place_of(name, values) else { continue };
+            can_read &= !place.unreadable.contains(*name);
+            if let Some(problem) = place.problems_on_use.get(*name).cloned() {
+                can_read = false;
+                self.report(problem);
+            }
+        }
+        can_read
+    }
+
+    fn holds(
+        &mut self,
+        when: &'a str,
+        names: &[&str],
+        subject: Option<&Subject>,
+        values: usize,
+    ) -> Result<bool, Failure> {
+        let subject =
+            subject.filter(|_| self.conditions.condition_uses(when, crate::subject::VARIABLE));
+        if let (None, Some(known)) = (subject, self.known.get(&(values, when))) {
+            return Ok(*known);
+        }
+        let mut variables = self.of_instance.clone();
+        for name in names {
+            let place = self.extracted.place_of(name, values);
+            if let Some(value) = place.and_then(|place| place.values.get(*name)) {
+                variables.insert((*name).to_owned(), value.clone());
+            }
+        }
+        if let Some(subject) = subject {
+            let value = Value::String(subject.value().to_owned());
+            variables.insert(crate::subject::VARIABLE.to_owned(), value);
+        }
+        let holds = self.conditions.holds(when, &variables)?;
+        if subject.is_none() {
+            self.known.insert((values, when), holds);
+        }
+        Ok(holds)
+    }
 }
 
-fn holds(
-    condition: Option<&str>,
-    variables: &Map<String, Value>,
-    conditions: &impl Conditions,
-) -> Result<bool, Failure> {
-    condition.map_or(Ok(true), |when| conditions.holds(when, variables))
-}
-
-/// Adds the variables of the instance for templates; fields of the flow cannot hide them.
-fn variables(instance: &Instance, mut variables: Map<String, Value>) -> Map<String, Value> {
-    for (name, value) in [
+/// The values about the instance for templates and conditions.
+fn of_instance(instance: &Instance, event_id: &str) -> Map<String, Value> {
+    let values = [
         ("definition_id", instance.definition_id.as_str()),
         ("instance_id", &instance.instance_id),
+        ("event_id", event_id),
         ("applicant", &instance.applicant),
         ("form_number", &instance.form_number),
-    ] {
-        variables.insert(name.to_owned(), Value::String(value.to_owned()));
-    }
-    variables
+    ];
+    let value = |(name, value): (&str, &str)| (name.to_owned(), Value::String(value.to_owned()));
+    values.into_iter().map(value).collect()
 }

@@ -19,7 +19,8 @@ use greenlight_core::form::Form;
 use greenlight_core::{Class, Disposition, Failure, Reason};
 use greenlight_testkit::request::request;
 
-use world::{Run, START, World, device, field, form};
+use greenlight_testkit::subject::{device_number as device, number_of};
+use world::{Run, START, World, field, form};
 
 const ADD: &str = r#"{ target = "nac", operation = "add", for_each = "mac" }"#;
 const REMOVE_THEN_ADD: &str = r#"{ target = "nac", operation = "remove", for_each = "mac" },
@@ -56,7 +57,7 @@ async fn g17_devices_that_fail_never_keep_the_others_from_being_done() {
                 let failing = devices_of(mask);
                 let fails = failing.clone();
                 let world = World::new(form(1..=count)).behaves(move |call, _| {
-                    if fails.contains(&call.device.octets()[5]) { failure() } else { Ok(()) }
+                    if fails.contains(&number_of(call.subject)) { failure() } else { Ok(()) }
                 });
                 let mut run = Run::new(world, ADD);
                 let expected: BTreeSet<u8> =
@@ -84,7 +85,7 @@ async fn g17_devices_that_use_up_the_time_of_an_attempt_go_last_in_the_next() {
             let failing = devices_of(mask);
             let fails = failing.clone();
             let world = World::new(form(1..=count)).behaves(move |call, _| {
-                if fails.contains(&call.device.octets()[5]) {
+                if fails.contains(&number_of(call.subject)) {
                     Err(Failure::retry(Class::TargetFailed, Explanation::quoted("HTTP 500")))
                 } else {
                     Ok(())
@@ -101,7 +102,7 @@ async fn g17_devices_that_use_up_the_time_of_an_attempt_go_last_in_the_next() {
 
 #[tokio::test]
 async fn g17_devices_that_failed_before_a_redrive_go_last_after_it() {
-    let world = World::new(form([1, 2, 3])).behaves(|call, _| match call.device.octets()[5] {
+    let world = World::new(form([1, 2, 3])).behaves(|call, _| match number_of(call.subject) {
         1 => Err(Failure::retry(Class::TargetFailed, Explanation::quoted("HTTP 500"))),
         2 => Err(Failure::give_up(Class::TargetRejected, Explanation::quoted("HTTP 422"))),
         _ => Ok(()),

@@ -5,6 +5,8 @@ use std::time::Duration;
 use greenlight_core::explain::Explanation;
 use greenlight_core::{Class, Disposition, Failure};
 
+use greenlight_testkit::subject::number_of;
+
 use crate::world::{Run, World, form};
 
 const NAC: &str = r#"{ target = "nac", operation = "add", for_each = "mac" }"#;
@@ -28,7 +30,7 @@ enum End {
 async fn end_of(calls: &'static [Call]) -> End {
     let devices = 1..=u8::try_from(calls.len()).unwrap();
     let world = World::new(form(devices)).behaves(|call, _| {
-        let device = usize::from(call.device.octets()[5]);
+        let device = usize::from(number_of(call.subject));
         match calls[device - 1] {
             Call::Done => Ok(()),
             Call::Retry(class) => Err(Failure::retry(class, Explanation::quoted("for the test"))),

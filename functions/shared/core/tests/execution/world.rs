@@ -9,8 +9,7 @@ use greenlight_core::budget::AttemptBudget;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
-use greenlight_core::ledger::{EffectOutcome, Lease, LeaseId};
-use greenlight_core::mac::Eui48;
+use greenlight_core::ledger::{EffectKind, EffectOutcome, Lease, LeaseId};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
     Act, Call, Clock, Conditions, DeadLetter, Ports, QueueError, ReadInstance, SendDeadLetter,
@@ -21,6 +20,7 @@ use greenlight_core::{
 use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::memory::MemoryLedger;
 use greenlight_testkit::request::request;
+use greenlight_testkit::subject::{device_number, number_of};
 use serde_json::{Map, Value, json};
 
 /// One call, as the target saw it.
@@ -122,6 +122,10 @@ impl Conditions for WorldPort {
     fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
         self.0.used_by == Some((target, operation, field))
     }
+
+    fn kind(&self, _: &str, operation: &str) -> EffectKind {
+        if operation == "remove" { EffectKind::Revoke } else { EffectKind::Grant }
+    }
 }
 
 impl Act for WorldPort {
@@ -135,7 +139,7 @@ impl Act for WorldPort {
 
     async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
         self.0.advance(self.0.call_takes);
-        let device = call.device.octets()[5];
+        let device = number_of(call.subject);
         let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
         let subject = (target.clone(), device);
         let number = {
@@ -272,11 +276,6 @@ impl Run {
     }
 }
 
-/// The documentation address with this last octet.
-pub(crate) fn device(last: u8) -> Eui48 {
-    Eui48::parse(&format!("00:00:5e:00:53:{last:02x}")).unwrap()
-}
-
 /// A text field.
 pub(crate) fn field(name: &str, value: &str) -> Field {
     Field {
@@ -289,6 +288,6 @@ pub(crate) fn field(name: &str, value: &str) -> Field {
 
 /// A form whose field `mac` has these devices.
 pub(crate) fn form(devices: impl IntoIterator<Item = u8>) -> Form {
-    let devices: Vec<_> = devices.into_iter().map(|last| device(last).to_string()).collect();
+    let devices: Vec<_> = devices.into_iter().map(|last| device_number(last).to_string()).collect();
     Form { fields: vec![field("mac", &devices.join("\n"))] }
 }

@@ -2,8 +2,8 @@
 
 use greenlight_core::explain::Explanation;
 use greenlight_core::ledger::{
-    Command, CommandResult, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, Record,
-    State,
+    Command, CommandResult, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease,
+    LeaseId, Record, State,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Timestamp};
@@ -136,7 +136,11 @@ impl World {
     }
 
     fn record(&self, worker: usize, moment: &mut Moment, mut attempt: Attempt, effect: usize) {
-        let done = Effect { outcome: EffectOutcome::Done, at: self.time_of(worker, moment) };
+        let done = Effect {
+            kind: EffectKind::Grant,
+            outcome: EffectOutcome::Done,
+            at: self.time_of(worker, moment),
+        };
         let command = Command::RecordEffect(attempt.lease_id.clone(), key(effect), done);
         if self.run(worker, moment, command) == CommandResult::Write(Ok(())) {
             moment.recorded[effect] += 1;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures_util::future::try_join_all;
-use greenlight_core::audit::{AttemptRecord, Change, Subject};
+use greenlight_core::audit::{AttemptRecord, Change, Lookup};
 use greenlight_core::explain::Explanation;
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
@@ -24,17 +24,17 @@ const BATCH_TRIES: u32 = 4;
 const AT_ONCE: usize = 25;
 
 impl DynamoLedger {
-    /// Writes the lookup items of a request and the grants of its devices. Idempotent.
+    /// Writes the lookup items of a request and the grants of its subjects. Idempotent.
     pub(super) async fn file(
         &self,
         request: &Request,
         attempt_record: &AttemptRecord,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let subjects: Vec<_> = attempt_record.subjects(request).into_iter().collect();
+        let lookups: Vec<_> = attempt_record.lookups(request).into_iter().collect();
         let changes: Vec<_> = attempt_record.changes().collect();
         let entries = async {
-            for batch in subjects.chunks(BATCH) {
+            for batch in lookups.chunks(BATCH) {
                 self.put_entries(request, batch, now).await?;
             }
             Ok(())
@@ -54,15 +54,15 @@ impl DynamoLedger {
     async fn put_entries(
         &self,
         request: &Request,
-        subjects: &[Subject],
+        lookups: &[Lookup],
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let put = |subject: &Subject| {
-            let (subject, key) = (subject.key(), request.key());
+        let put = |lookup: &Lookup| {
+            let (lookup, key) = (lookup.key(), request.key());
             let item = new_item(
-                &format!("lookup#{subject}#{key}"),
+                &format!("lookup#{lookup}#{key}"),
                 [
-                    (GSI_PK.to_owned(), text(&subject)),
+                    (GSI_PK.to_owned(), text(&lookup)),
                     (GSI_SK.to_owned(), number(request.received_at.as_millis())),
                     ("request".to_owned(), text(key.as_str())),
                     ("expires_at".to_owned(), expiry(now)),
@@ -71,7 +71,7 @@ impl DynamoLedger {
             let put = PutRequest::builder().set_item(Some(item)).build();
             put.map(|put| WriteRequest::builder().put_request(put).build())
         };
-        let writes = subjects.iter().map(put).collect::<Result<Vec<_>, _>>();
+        let writes = lookups.iter().map(put).collect::<Result<Vec<_>, _>>();
         self.write_batch(
             writes.map_err(|error| LedgerError(Explanation::quoted(error.to_string())))?,
         )
@@ -104,7 +104,7 @@ impl DynamoLedger {
         attempt_record: &AttemptRecord,
         change: &Change<'_>,
     ) -> Result<(), LedgerError> {
-        let pk = format!("grant#{}#{}", change.target, change.device);
+        let pk = format!("grant#{}#{}", change.target, change.subject);
         let update = self
             .client
             .update_item()
@@ -118,14 +118,17 @@ impl DynamoLedger {
                     "attribute_not_exists(pk) OR (v = :v AND attribute_not_exists(gsi1pk) AND gsi1sk < :at)",
                 )
                 .update_expression(
-                    "SET v = :v, gsi1pk = :grants, gsi1sk = :at, #target = :target, device = :device, \
-                     #request = :request, applicant = :applicant",
+                    "SET v = :v, gsi1pk = :grants, gsi1sk = :at, #target = :target, \
+                     subject = :subject, #owner = :owner, #request = :request, \
+                     applicant = :applicant",
                 )
                 .expression_attribute_names("#target", "target")
                 .expression_attribute_names("#request", "request")
+                .expression_attribute_names("#owner", "owner")
                 .expression_attribute_values(":grants", text(GRANTS))
                 .expression_attribute_values(":target", text(change.target))
-                .expression_attribute_values(":device", text(&change.device.to_string()))
+                .expression_attribute_values(":subject", text(change.subject))
+                .expression_attribute_values(":owner", text(change.owner))
                 .expression_attribute_values(":request", text(request.key().as_str()))
                 .expression_attribute_values(":applicant", text(&attempt_record.applicant))
         } else {

@@ -8,12 +8,13 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use greenlight_core::audit::{AttemptRecord, Subject, day};
+use greenlight_core::audit::{AttemptRecord, Lookup, day};
 use greenlight_core::explain::Explanation;
 #[cfg(feature = "operator")]
 use greenlight_core::ledger::ResetError;
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectOutcome, Lease, LeaseId, LeaseLost,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
+    LeaseLost,
 };
 use greenlight_core::ports::{Claim, Complete, FileAudit, LedgerError, RecordEffect};
 use greenlight_core::retry::RetryState;
@@ -174,6 +175,7 @@ impl DynamoLedger {
             let (name, value) = (format!("#effect{place}"), format!(":effect{place}"));
             sets.push(format!("effects.{name} = if_not_exists(effects.{name}, {value})"));
             let item = Item::from([
+                ("kind".to_owned(), text(effect.kind.as_str())),
                 ("outcome".to_owned(), text(effect.outcome.as_str())),
                 ("at".to_owned(), number(effect.at.as_millis())),
             ]);
@@ -386,11 +388,11 @@ impl greenlight_core::ports::ResetRequest for DynamoLedger {
 /// A processed event id, which points to its request.
 fn event_item(request: &Request, now: Timestamp) -> Item {
     let pk = format!("event#{}#{}#{}", request.source, request.tenant, request.event_id);
-    let subject = Subject::Event(request.event_id.clone());
+    let event = Lookup::event(&request.event_id);
     new_item(
         &pk,
         [
-            (GSI_PK.to_owned(), text(&subject.key())),
+            (GSI_PK.to_owned(), text(&event.key())),
             (GSI_SK.to_owned(), number(request.received_at.as_millis())),
             ("request".to_owned(), text(request.key().as_str())),
             ("processed_at".to_owned(), number(now.as_millis())),
@@ -430,8 +432,10 @@ pub(super) fn effects(item: &Item) -> Result<BTreeMap<EffectKey, Effect>, Ledger
             "already_exists" => EffectOutcome::AlreadyExists,
             _ => return Err(unreadable("outcome")),
         };
+        let kind = EffectKind::of_str(string(effect, "kind")?);
+        let kind = kind.ok_or_else(|| unreadable("kind"))?;
         let at = timestamp(effect, "at")?;
-        Ok((EffectKey::from(key.as_str()), Effect { outcome, at }))
+        Ok((EffectKey::from(key.as_str()), Effect { kind, outcome, at }))
     });
     effects.collect()
 }

@@ -127,14 +127,18 @@ mod tests {
     use futures_util::FutureExt;
     use futures_util::future::join_all;
     use greenlight_core::Timestamp;
-    use greenlight_core::ledger::EffectOutcome;
+    use greenlight_core::ledger::{EffectKind, EffectOutcome};
     use greenlight_testkit::request::request;
     use tokio::sync::Semaphore;
 
     use super::*;
 
     fn effect() -> Effect {
-        Effect { outcome: EffectOutcome::Done, at: Timestamp::from_millis(1) }
+        Effect {
+            kind: EffectKind::Grant,
+            outcome: EffectOutcome::Done,
+            at: Timestamp::from_millis(1),
+        }
     }
 
     #[tokio::test]

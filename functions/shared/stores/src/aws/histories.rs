@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use greenlight_core::audit::{
-    DeployedFlows, Grant, LastFailure, RequestHistory, RequestStatus, StoredDeadLetter, Subject,
+    DeployedFlows, Grant, LastFailure, Lookup, RequestHistory, RequestStatus, StoredDeadLetter,
     day, waiting_at,
 };
 use greenlight_core::breaker::Breaker;
@@ -50,14 +50,14 @@ impl Range {
 impl AuditReader for DynamoLedger {
     fn find_requests<'a>(
         &'a self,
-        subjects: &'a [Subject],
+        lookups: &'a [Lookup],
         at_most: usize,
     ) -> StoreFuture<'a, Vec<RequestHistory>> {
         Box::pin(async move {
             let mut keys = BTreeSet::new();
-            for subject in subjects {
-                for lookup in self.query(&subject.key(), &Range::newest(at_most)).await? {
-                    keys.insert(format!("request#{}", string(&lookup, "request")?));
+            for lookup in lookups {
+                for item in self.query(&lookup.key(), &Range::newest(at_most)).await? {
+                    keys.insert(format!("request#{}", string(&item, "request")?));
                 }
             }
             Ok(self.histories(keys).await?)
@@ -150,9 +150,9 @@ impl GrantStore for DynamoLedger {
         })
     }
 
-    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>> {
+    fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>> {
         Box::pin(async move {
-            let keys = devices.iter().map(|(target, device)| format!("grant#{target}#{device}"));
+            let keys = subjects.iter().map(|(target, subject)| format!("grant#{target}#{subject}"));
             let items = self.get_all(keys).await?;
             let granted = items.iter().filter(|item| item.contains_key(GSI_PK));
             Ok(granted.map(grant).collect::<Result<_, _>>()?)
@@ -286,7 +286,8 @@ fn grant(item: &Item) -> Result<Grant, LedgerError> {
     check_version(item)?;
     Ok(Grant {
         target: string(item, "target")?.to_owned(),
-        device: string(item, "device")?.to_owned(),
+        subject: string(item, "subject")?.to_owned(),
+        owner: string(item, "owner")?.to_owned(),
         request: string(item, "request")?.to_owned(),
         applicant: string(item, "applicant")?.to_owned(),
         since: timestamp(item, GSI_SK)?,

@@ -1,20 +1,20 @@
 //! Index rows by which an operator finds the requests of an attempt.
 
 use greenlight_core::Request;
-use greenlight_core::audit::{AttemptRecord, Change, Subject};
+use greenlight_core::audit::{AttemptRecord, Change, Lookup};
 use greenlight_core::ports::LedgerError;
 use sqlx::SqliteConnection;
 
 use super::failed;
 
-/// Writes the lookup rows of a request and the grants of its devices. Idempotent.
+/// Writes the lookup rows of a request and the grants of its subjects. Idempotent.
 pub(super) async fn file(
     connection: &mut SqliteConnection,
     request: &Request,
     attempt_record: &AttemptRecord,
 ) -> Result<(), LedgerError> {
-    for subject in attempt_record.subjects(request) {
-        file_under(connection, &subject, request).await?;
+    for lookup in attempt_record.lookups(request) {
+        file_under(connection, &lookup, request).await?;
     }
     for change in attempt_record.changes() {
         change_grant(connection, request, attempt_record, &change).await?;
@@ -25,11 +25,11 @@ pub(super) async fn file(
 /// Writes the lookup rows of a request.
 pub(super) async fn file_under(
     connection: &mut SqliteConnection,
-    subject: &Subject,
+    lookup: &Lookup,
     request: &Request,
 ) -> Result<(), LedgerError> {
-    sqlx::query("INSERT OR REPLACE INTO lookups (subject, request, at) VALUES (?, ?, ?)")
-        .bind(subject.key())
+    sqlx::query("INSERT OR REPLACE INTO lookups (lookup, request, at) VALUES (?, ?, ?)")
+        .bind(lookup.key())
         .bind(request.key().as_str())
         .bind(request.received_at.as_millis())
         .execute(connection)
@@ -52,13 +52,16 @@ async fn change_grant(
         "grants.at <= excluded.at"
     };
     let statement = format!(
-        "INSERT INTO grants (target, device, request, applicant, is_held, at) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (target, device) DO UPDATE SET request = excluded.request,
-             applicant = excluded.applicant, is_held = excluded.is_held, at = excluded.at WHERE {when}"
+        "INSERT INTO grants (target, subject, owner, request, applicant, is_held, at)
+         VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (target, subject) DO UPDATE SET owner = excluded.owner,
+             request = excluded.request, applicant = excluded.applicant,
+             is_held = excluded.is_held, at = excluded.at WHERE {when}"
     );
     sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(change.target)
-        .bind(change.device.to_string())
+        .bind(change.subject)
+        .bind(change.owner)
         .bind(request.key().as_str())
         .bind(&attempt_record.applicant)
         .bind(change.is_held)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use greenlight_core::audit::{
-    DeployedFlows, Grant, RequestHistory, RequestStatus, Subject, waiting_at,
+    DeployedFlows, Grant, Lookup, RequestHistory, RequestStatus, waiting_at,
 };
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::Record;
@@ -44,8 +44,8 @@ fn history(row: &SqliteRow) -> Result<RequestHistory, LedgerError> {
     })
 }
 
-const OF_SUBJECTS: &str = "SELECT * FROM requests WHERE key IN (
-         SELECT request FROM lookups WHERE subject IN (SELECT value FROM json_each(?))
+const OF_LOOKUPS: &str = "SELECT * FROM requests WHERE key IN (
+         SELECT request FROM lookups WHERE lookup IN (SELECT value FROM json_each(?))
          ORDER BY at DESC LIMIT ?)
      ORDER BY first_claimed_at DESC, key DESC";
 
@@ -64,17 +64,17 @@ const GRANTS: &str = "SELECT * FROM grants WHERE is_held = 1 AND at < ? ORDER BY
 
 // Without the `+` SQLite would scan all held grants.
 const GRANTS_OF: &str = "SELECT * FROM grants WHERE +is_held = 1
-     AND (target, device) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+     AND (target, subject) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 
 impl AuditReader for Database {
     fn find_requests<'a>(
         &'a self,
-        subjects: &'a [Subject],
+        lookups: &'a [Lookup],
         at_most: usize,
     ) -> StoreFuture<'a, Vec<RequestHistory>> {
-        let keys: Vec<_> = subjects.iter().map(Subject::key).collect();
+        let keys: Vec<_> = lookups.iter().map(Lookup::key).collect();
         let keys = serde_json::json!(keys).to_string();
-        Box::pin(async move { Ok(self.histories(OF_SUBJECTS, keys, at_most).await?) })
+        Box::pin(async move { Ok(self.histories(OF_LOOKUPS, keys, at_most).await?) })
     }
 
     fn recent_requests(
@@ -161,10 +161,10 @@ impl GrantStore for Database {
         })
     }
 
-    fn grants_of<'a>(&'a self, devices: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>> {
-        let devices = serde_json::json!(devices).to_string();
+    fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>> {
+        let subjects = serde_json::json!(subjects).to_string();
         Box::pin(async move {
-            let rows = sqlx::query(GRANTS_OF).bind(devices).fetch_all(&self.pool).await;
+            let rows = sqlx::query(GRANTS_OF).bind(subjects).fetch_all(&self.pool).await;
             let rows = rows.map_err(failed)?;
             Ok(rows.iter().map(grant).collect::<Result<_, _>>()?)
         })
@@ -193,7 +193,8 @@ fn grant(row: &SqliteRow) -> Result<Grant, LedgerError> {
     let text = |name: &str| row.try_get::<String, _>(name).map_err(failed);
     Ok(Grant {
         target: text("target")?,
-        device: text("device")?,
+        subject: text("subject")?,
+        owner: text("owner")?,
         request: text("request")?,
         applicant: text("applicant")?,
         since: Timestamp::from_millis(row.try_get("at").map_err(failed)?),
@@ -208,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn no_question_goes_through_a_whole_table() {
         let database = Database::in_memory().await.unwrap();
-        for statement in [OF_SUBJECTS, RECENT, BY_KEYS, BY_KEY, SINCE, GRANTS, GRANTS_OF] {
+        for statement in [OF_LOOKUPS, RECENT, BY_KEYS, BY_KEY, SINCE, GRANTS, GRANTS_OF] {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
             let plan = plan.fetch_all(&database.pool).await.unwrap();
             let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
@@ -216,7 +217,7 @@ mod tests {
             assert!(!["requests", "lookups", "grants"].iter().any(|it| scans(it)), "{steps:?}");
             assert!(steps.iter().any(|step| step.starts_with("SEARCH")), "{statement}: {steps:?}");
             if statement == GRANTS_OF {
-                let by_key = |step: &String| step.contains("PRIMARY KEY (target=? AND device=?)");
+                let by_key = |step: &String| step.contains("PRIMARY KEY (target=? AND subject=?)");
                 assert!(steps.iter().any(by_key), "{steps:?}");
             }
         }

@@ -1,7 +1,7 @@
 //! The ledger in SQLite: runs the state machine inside a transaction.
 
 use futures_util::FutureExt;
-use greenlight_core::audit::{AttemptRecord, LastFailure, Subject};
+use greenlight_core::audit::{AttemptRecord, LastFailure, Lookup};
 use greenlight_core::explain::Explanation;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
@@ -231,7 +231,7 @@ impl FileAudit for Database {
             .write(move |connection| {
                 async move {
                     file_event(connection, &request, now).await?;
-                    let event = Subject::Event(request.event_id.clone());
+                    let event = Lookup::event(&request.event_id);
                     attempt_records::file_under(connection, &event, &request).await
                 }
                 .boxed()

@@ -6,13 +6,13 @@ use sqlx::SqlitePool;
 
 use super::OpenError;
 
-/// The last version of the first edition, whose databases are not supported.
-const FIRST_EDITION: usize = 5;
+/// The last version of the first edition and of what came before the second was released. Such
+/// databases are not supported.
+const FIRST_EDITION: usize = 7;
 
 /// Migration `n` leads to version [`FIRST_EDITION`] + `n` + 1, which is stored in SQLite's
 /// `user_version`. A released migration is never changed, because existing databases have run it.
-pub(super) const STEPS: &[&str] = &[
-    "
+pub(super) const STEPS: &[&str] = &["
     CREATE TABLE queue (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         body TEXT NOT NULL,
@@ -32,7 +32,8 @@ pub(super) const STEPS: &[&str] = &[
         receive_count INTEGER NOT NULL,
         failed_at INTEGER NOT NULL,
         target TEXT,
-        first_received INTEGER
+        first_received INTEGER,
+        cause TEXT
     ) STRICT;
     CREATE INDEX dead_letters_by_class ON dead_letters (class);
     CREATE TABLE discarded_dead_letters (
@@ -45,7 +46,8 @@ pub(super) const STEPS: &[&str] = &[
         target TEXT,
         first_received INTEGER,
         discard_reason TEXT NOT NULL,
-        discarded_at INTEGER NOT NULL
+        discarded_at INTEGER NOT NULL,
+        cause TEXT
     ) STRICT;
     CREATE TABLE requests (
         key TEXT PRIMARY KEY,
@@ -68,20 +70,21 @@ pub(super) const STEPS: &[&str] = &[
         expires_at INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE lookups (
-        subject TEXT NOT NULL,
+        lookup TEXT NOT NULL,
         request TEXT NOT NULL,
         at INTEGER NOT NULL,
-        PRIMARY KEY (subject, request)
+        PRIMARY KEY (lookup, request)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX lookups_by_time ON lookups (subject, at);
+    CREATE INDEX lookups_by_time ON lookups (lookup, at);
     CREATE TABLE grants (
         target TEXT NOT NULL,
-        device TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        owner TEXT NOT NULL,
         request TEXT NOT NULL,
         applicant TEXT NOT NULL,
         is_held INTEGER NOT NULL,
         at INTEGER NOT NULL,
-        PRIMARY KEY (target, device)
+        PRIMARY KEY (target, subject)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX grants_by_time ON grants (is_held, at);
     CREATE TABLE breakers (
@@ -94,16 +97,7 @@ pub(super) const STEPS: &[&str] = &[
         connectors TEXT NOT NULL,
         since INTEGER NOT NULL
     ) STRICT;
-",
-    "
-    ALTER TABLE dead_letters ADD COLUMN cause TEXT;
-    ALTER TABLE discarded_dead_letters ADD COLUMN cause TEXT;
-    UPDATE requests SET last_failure = json_set(
-        json_remove(last_failure, '$.reason'), '$.cause',
-        json_object('code', 'quoted', 'text', last_failure ->> '$.reason')
-    ) WHERE last_failure IS NOT NULL;
-",
-];
+"];
 
 /// Checks that the database has run exactly these migrations.
 pub(super) async fn check(pool: &SqlitePool, steps: &[&'static str]) -> Result<(), OpenError> {
@@ -146,19 +140,11 @@ const fn is_first_edition(version: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use greenlight_core::explain::Explanation;
-    use greenlight_core::ledger::{Completion, Lease, LeaseId};
-    use greenlight_core::operator::AuditReader;
-    use greenlight_core::ports::{Claim, Clock, Complete, DeadLetter, Enqueue, SendDeadLetter};
-    use greenlight_core::retry::RetryState;
-    use greenlight_core::{Class, Reason};
+    use greenlight_core::ports::Enqueue;
     use greenlight_testkit::request::request;
 
     use super::super::Database;
     use super::*;
-    use crate::SystemClock;
 
     const NEXT: &str = "ALTER TABLE queue ADD COLUMN note TEXT NOT NULL DEFAULT 'from before'";
 
@@ -208,54 +194,10 @@ mod tests {
     #[tokio::test]
     async fn a_database_of_the_first_edition_is_refused_and_left_alone() {
         let database = Database::in_memory().await.unwrap();
-        sqlx::raw_sql("PRAGMA user_version = 5").execute(&database.pool).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 7").execute(&database.pool).await.unwrap();
         for refused in [migrate(&database.pool, STEPS).await, check(&database.pool, STEPS).await] {
             assert!(matches!(refused, Err(OpenError::FirstEdition)), "{refused:?}");
         }
-        assert_eq!(version(&database).await, 5);
-    }
-
-    /// A failure and a dead letter that were recorded before causes had codes.
-    #[tokio::test]
-    async fn texts_of_failures_are_kept_by_the_step_to_causes() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let database = Database::open(&data).await.unwrap();
-        // Old requests are deleted at the start.
-        let now = SystemClock.now();
-        let lease = Lease { id: LeaseId::from("me"), until: now.plus(Duration::from_mins(1)) };
-        let request = request("I-1");
-        let key = request.key();
-        database.claim(&request, &lease, now).await.unwrap().unwrap();
-        let reason = Reason::new(Class::InvalidForm, Explanation::quoted("no device"));
-        let retry = RetryState::default();
-        let failed = Completion::Failed { reason: reason.clone(), retry };
-        database.complete(&key, &lease.id, &failed, now).await.unwrap().unwrap();
-        let letter = DeadLetter {
-            body: "as it came",
-            reason: &reason,
-            receive_count: 1,
-            first_received: now,
-            failed_at: now,
-        };
-        database.send_dead_letter(&letter).await.unwrap();
-        let before = "
-            UPDATE requests SET last_failure =
-                '{\"class\":\"invalid_form\",\"reason\":\"no device\",\"target\":null,\"at\":1000}';
-            ALTER TABLE dead_letters DROP COLUMN cause;
-            ALTER TABLE discarded_dead_letters DROP COLUMN cause;
-            PRAGMA user_version = 6;
-        ";
-        sqlx::raw_sql(before).execute(&database.pool).await.unwrap();
-        database.close().await;
-        drop(database);
-
-        let database = Database::open(&data).await.unwrap();
-        let history = database.read_request(&key).await.unwrap().unwrap();
-        let cause = Explanation::quoted("no device");
-        assert_eq!(history.last_failure.unwrap().cause, cause);
-        let letters = database.dead_letters().await.unwrap();
-        let causes: Vec<_> = letters.into_iter().map(|it| it.last_failure.unwrap().cause).collect();
-        assert_eq!(causes, [cause]);
+        assert_eq!(version(&database).await, 7);
     }
 }

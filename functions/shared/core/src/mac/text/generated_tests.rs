@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::characters::says_nothing;
 use crate::mac::{Case, Separator, Spelling};
 
 /// Texts without a hexadecimal attempt, and without a word that labels an address as something

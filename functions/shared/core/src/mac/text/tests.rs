@@ -1,4 +1,5 @@
 use super::*;
+use crate::characters::says_nothing;
 
 // Addresses are of the documentation range 00-00-5E-00-53-00 to FF (RFC 9542, section 2.1.4).
 

@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 /// The digit that a letter is mistaken for. `b`, `B` and the like are digits themselves; the Greek
 /// and Cyrillic letters look exactly like a digit or a Latin letter.
-pub(super) fn looks_like(char: char) -> Option<char> {
+pub(crate) fn looks_like(char: char) -> Option<char> {
     match char {
         'O' | 'o' | 'Ο' | 'ο' | 'О' | 'о' => Some('0'),
         'l' | 'I' | 'i' => Some('1'),
@@ -20,7 +20,7 @@ pub(super) fn looks_like(char: char) -> Option<char> {
 
 /// Converts one typed character to plain ASCII: folds full-width forms, replaces other dashes and
 /// colons by the usual ones, drops zero-width characters.
-pub(super) fn plain(typed: char) -> Option<char> {
+pub(crate) fn plain(typed: char) -> Option<char> {
     match typed {
         // Zero-width characters and direction marks, which are copied along with a text.
         '\u{200b}'..='\u{200f}'
@@ -54,19 +54,52 @@ const fn is_enclosed(char: char) -> bool {
     )
 }
 
+/// Texts that mean an empty field.
+const NOTHING: [&str; 14] = [
+    "无",
+    "無",
+    "没有",
+    "暂无",
+    "不涉及",
+    "不适用",
+    "空",
+    "n/a",
+    "na",
+    "n.a.",
+    "none",
+    "null",
+    "nil",
+    "no",
+];
+
+/// In characters, with surrounding punctuation.
+const LONGEST_NOTHING: usize = 16;
+
+/// Whether a text means that nothing is filled in: `无`, `N/A`, `-`.
+#[must_use]
+pub(crate) fn says_nothing(text: &str) -> bool {
+    if text.trim().chars().count() > LONGEST_NOTHING {
+        return false;
+    }
+    let plain = Plain::of(text, 1);
+    let text = plain.text(0..plain.chars.len()).to_lowercase();
+    let text = text.trim_matches(|char: char| !char.is_alphanumeric());
+    text.is_empty() || NOTHING.iter().any(|nothing| nothing.trim_end_matches('.') == text)
+}
+
 /// One line of text in plain characters, with the position of each in the text as typed.
 #[derive(Debug, Default)]
-pub(super) struct Plain {
-    pub(super) chars: Vec<char>,
+pub(crate) struct Plain {
+    pub(crate) chars: Vec<char>,
     /// The characters as typed: a full-width colon is another separator than an ASCII one.
-    pub(super) typed: Vec<char>,
+    pub(crate) typed: Vec<char>,
     /// Counted from 1, in characters of the text as typed.
-    pub(super) positions: Vec<usize>,
+    pub(crate) positions: Vec<usize>,
 }
 
 impl Plain {
     /// Converts `line`, whose first character is at `position`.
-    pub(super) fn of(line: &str, position: usize) -> Self {
+    pub(crate) fn of(line: &str, position: usize) -> Self {
         let mut plain_line = Self::default();
         for (offset, typed) in line.chars().enumerate() {
             if let Some(char) = plain(typed) {
@@ -78,7 +111,7 @@ impl Plain {
         plain_line
     }
 
-    pub(super) fn text(&self, range: std::ops::Range<usize>) -> String {
+    pub(crate) fn text(&self, range: std::ops::Range<usize>) -> String {
         self.chars.get(range).unwrap_or_default().iter().collect()
     }
 }

@@ -1,0 +1,464 @@
+//! Extracts subjects and values from a filled-in form, by the fields of a flow.
+//!
+//! A subject in a row of a table has the values of that row; fields outside of tables hold for all
+//! rows. A row with a problem does not affect the others.
+
+mod cells;
+mod problem;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use self::cells::Table;
+use self::value::{Subjects, read_subjects, value};
+use crate::characters::says_nothing;
+use crate::explain::Explanation;
+use crate::flow::{FieldRule, Flow, Kind};
+use crate::form::{Field, Form};
+use crate::subject::{Subject, SubjectKind};
+
+pub use self::problem::Problem;
+
+/// The maximum number of subjects of a field, and of rows of a table; more are a mistake or an
+/// attack.
+pub const MAX_SUBJECTS: usize = 1_000;
+
+/// The result of extracting a flow's fields from a form.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extracted {
+    /// The valid subjects of each field that an action is performed for, in order.
+    pub subjects: BTreeMap<String, Vec<Occurrence>>,
+    /// The values outside of tables, and then those of the rows with subjects.
+    pub values: Vec<Values>,
+    /// The problems of the form; the valid subjects remain valid.
+    pub problems: Vec<Problem>,
+    /// The warnings about valid subjects, one for each.
+    pub warnings: Vec<Explanation>,
+}
+
+/// A subject at a place of the form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// The subject.
+    pub subject: Subject,
+    /// The index of its values in [`Extracted::values`].
+    pub values: usize,
+}
+
+/// The index of the values outside of tables.
+pub const OUTSIDE: usize = 0;
+
+/// The values of the fields at one place of the form. In a row, a field that is in none of the
+/// members has the value that it has outside of tables.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Values {
+    /// The row of the table, counted from 1; `None` outside of tables.
+    pub row: Option<usize>,
+    /// The values; `null` for an optional one that is left out.
+    pub values: Map<String, Value>,
+    /// The fields that have a problem and therefore no value: no action that uses one of them may
+    /// be performed.
+    pub unreadable: BTreeSet<String>,
+    /// The fields with subjects of other actions that have no single value here: a problem only
+    /// where an action uses it.
+    pub problems_on_use: BTreeMap<String, Problem>,
+}
+
+impl Values {
+    /// Whether the field has its own value, or problem, here.
+    fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+            || self.unreadable.contains(name)
+            || self.problems_on_use.contains_key(name)
+    }
+}
+
+impl Extracted {
+    /// The place that a field's value at `values` is taken from: itself, or [`OUTSIDE`].
+    #[must_use]
+    pub fn place_of(&self, name: &str, values: usize) -> Option<&Values> {
+        let own = self.values.get(values).filter(|values| values.has(name));
+        own.or_else(|| self.values.get(OUTSIDE))
+    }
+
+    /// The values of all fields at `values`.
+    #[must_use]
+    pub fn all_values(&self, values: usize) -> Map<String, Value> {
+        let outside = self.values.get(OUTSIDE);
+        let Some(own) = self.values.get(values).filter(|_| values != OUTSIDE) else {
+            return outside.map(|outside| outside.values.clone()).unwrap_or_default();
+        };
+        let outside = outside.into_iter().flat_map(|outside| &outside.values);
+        let outside = outside.filter(|(name, _)| !own.has(name));
+        outside.chain(&own.values).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+/// Extracts the fields of `flow` from `form`.
+#[must_use]
+pub fn extract(flow: &Flow, form: &Form) -> Extracted {
+    let mut reader = Reader::new(flow, form);
+    let mut is_used = flow.actions.iter().any(|action| action.for_each.is_none());
+    for (list, subjects) in reader.outside() {
+        is_used |= subjects.entries > 0;
+        reader.take(list, subjects, OUTSIDE);
+    }
+    for table in reader.tables() {
+        reader.read_rows(&table);
+    }
+    reader.report_missing();
+    is_used |= reader.extracted.values.len() == 1;
+    reader.read_values_outside(is_used);
+    reader.extracted
+}
+
+/// A field with the subjects of an action.
+#[derive(Clone, Copy)]
+struct List<'a> {
+    name: &'a str,
+    rule: &'a FieldRule,
+    kind: &'static dyn SubjectKind,
+}
+
+/// How much was found of a [`List`].
+#[derive(Default)]
+struct Seen {
+    /// The form has one of its places.
+    has_cells: bool,
+    /// Something is filled in.
+    is_filled: bool,
+    entries: usize,
+}
+
+/// The value of a field at one place.
+enum Reading {
+    Value(Value),
+    /// The form leaves it out.
+    Missing(Problem),
+    Bad(Problem),
+}
+
+struct Reader<'a> {
+    flow: &'a Flow,
+    form: &'a Form,
+    lists: Vec<List<'a>>,
+    seen: BTreeMap<&'a str, Seen>,
+    /// The values outside of tables, of columns left out.
+    outside: BTreeMap<&'a str, Reading>,
+    /// The fields for which a row has the value outside of tables.
+    relied_on: BTreeSet<&'a str>,
+    extracted: Extracted,
+}
+
+impl<'a> Reader<'a> {
+    fn new(flow: &'a Flow, form: &'a Form) -> Self {
+        let lists = flow.fields.iter().filter(|(name, _)| flow.has_subjects_in(name));
+        let lists =
+            lists.filter_map(|(name, rule)| Some(List { name, rule, kind: rule.kind.subject()? }));
+        let outside = flow.fields.iter().map(|(name, rule)| {
+            let texts = cells::texts(name, rule, cells::outside(form, rule));
+            (name.as_str(), reading(name, rule, texts))
+        });
+        let extracted = Extracted { values: vec![Values::default()], ..Extracted::default() };
+        Self {
+            flow,
+            form,
+            lists: lists.collect(),
+            seen: BTreeMap::new(),
+            outside: outside.collect(),
+            relied_on: BTreeSet::new(),
+            extracted,
+        }
+    }
+
+    /// The subjects outside of tables.
+    fn outside(&mut self) -> Vec<(List<'a>, Subjects)> {
+        let form = self.form;
+        let read = |list: List<'a>| (list, cells::outside(form, list.rule));
+        let cells: Vec<_> = self.lists.iter().copied().map(read).collect();
+        let texts = cells.into_iter().filter_map(|(list, cells)| {
+            let texts = cells::texts(list.name, list.rule, cells);
+            Some((list, self.filled(list, texts, None)?))
+        });
+        let texts: Vec<_> = texts.collect();
+        let read = |(list, texts): (List<'a>, Vec<String>)| {
+            (list, read_subjects(list.name, list.rule, list.kind, &texts, MAX_SUBJECTS))
+        };
+        texts.into_iter().map(read).collect()
+    }
+
+    /// The texts of a list that are filled in, if there are any.
+    fn filled(
+        &mut self,
+        list: List<'a>,
+        texts: Result<Vec<String>, Problem>,
+        row: Option<usize>,
+    ) -> Option<Vec<String>> {
+        let seen = self.seen.entry(list.name).or_default();
+        seen.has_cells |= !matches!(texts, Err(Problem::Absent { .. }));
+        match texts {
+            Ok(texts) if texts.iter().all(|text| says_nothing(text)) => None,
+            Ok(texts) => {
+                seen.is_filled = true;
+                Some(texts)
+            }
+            Err(problem) if problem.is_missing() => None,
+            Err(problem) => {
+                seen.is_filled = true;
+                self.report([problem.in_row(row)]);
+                None
+            }
+        }
+    }
+
+    /// Adds subjects that have the values with this index.
+    fn take(&mut self, list: List<'a>, subjects: Subjects, values: usize) {
+        let row = self.extracted.values.get(values).and_then(|values| values.row);
+        let seen = self.seen.entry(list.name).or_default();
+        seen.entries += subjects.entries;
+        if seen.entries > MAX_SUBJECTS {
+            self.extracted.subjects.remove(list.name);
+            self.report([Problem::TooMany { field: list.name.to_owned() }]);
+            return;
+        }
+        self.extracted.warnings.extend(subjects.warnings);
+        let occurrences = self.extracted.subjects.entry(list.name.to_owned()).or_default();
+        let occurrence = |subject| Occurrence { subject, values };
+        occurrences.extend(subjects.valid.into_iter().map(occurrence));
+        self.report(subjects.problems.into_iter().map(|problem| problem.in_row(row)));
+    }
+
+    /// Adds problems, each once: a field outside of tables holds for many rows.
+    fn report(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        for problem in problems {
+            if !self.extracted.problems.contains(&problem) {
+                self.extracted.problems.push(problem);
+            }
+        }
+    }
+
+    /// The tables with subjects, each once.
+    fn tables(&self) -> Vec<Table<'a>> {
+        let mut tables = Vec::new();
+        for table in self.lists.iter().flat_map(|list| cells::tables(self.form, list.rule)) {
+            if !tables.contains(&table) {
+                tables.push(table);
+            }
+        }
+        tables
+    }
+
+    fn is_full(&self) -> bool {
+        self.lists
+            .iter()
+            .any(|list| self.seen.get(list.name).is_some_and(|seen| seen.entries > MAX_SUBJECTS))
+    }
+
+    fn read_rows(&mut self, table: &Table<'a>) {
+        let mut filled = 0;
+        for (number, row) in (1..).zip(table.rows) {
+            if self.is_full() {
+                return;
+            }
+            filled += usize::from(self.read_row(table, number, row));
+            if filled > MAX_SUBJECTS {
+                for list in self.lists.clone() {
+                    let entries = MAX_SUBJECTS + 1;
+                    self.take(list, Subjects { entries, ..Subjects::default() }, OUTSIDE);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Reads a row; returns whether anything is filled in.
+    fn read_row(&mut self, table: &Table<'a>, number: usize, row: &'a [Field]) -> bool {
+        let mut entries = Vec::new();
+        let mut in_table = Vec::new();
+        for list in self.lists.clone() {
+            let cells = cells::in_row(self.form, list.rule, table, row);
+            if cells.is_empty() {
+                continue;
+            }
+            in_table.push(list);
+            let texts = cells::texts(list.name, list.rule, Ok(cells));
+            let is_unreadable = texts.as_ref().is_err_and(|problem| !problem.is_missing());
+            match self.filled(list, texts, Some(number)) {
+                Some(texts) => entries.push((list, texts)),
+                None if is_unreadable => entries.push((list, Vec::new())),
+                None => {}
+            }
+        }
+        if entries.is_empty() {
+            return self.report_row_without_subject(table, number, row, &in_table);
+        }
+        let index = self.extracted.values.len();
+        let (values, problems) = self.values_in(table, number, row);
+        self.extracted.values.push(values);
+        for (list, texts) in entries.into_iter().filter(|(_, texts)| !texts.is_empty()) {
+            let subjects = read_subjects(list.name, list.rule, list.kind, &texts, MAX_SUBJECTS);
+            self.take(list, subjects, index);
+        }
+        self.report(problems);
+        true
+    }
+
+    /// Reports a row in which other fields are filled in, but no subject.
+    fn report_row_without_subject(
+        &mut self,
+        table: &Table<'a>,
+        number: usize,
+        row: &'a [Field],
+        lists: &[List<'a>],
+    ) -> bool {
+        let is_filled = |(name, rule): (&String, &FieldRule)| {
+            let cells = cells::in_row(self.form, rule, table, row);
+            !cells.is_empty()
+                && match cells::texts(name, rule, Ok(cells)) {
+                    Ok(texts) => !texts.iter().all(|text| says_nothing(text)),
+                    Err(problem) => !problem.is_missing(),
+                }
+        };
+        let is_filled = self.flow.fields.iter().any(is_filled);
+        let required = lists.iter().find(|list| !list.rule.may_be_left_out());
+        if let Some(list) = required.filter(|_| is_filled) {
+            self.report([Problem::Empty { field: list.name.to_owned() }.in_row(Some(number))]);
+        }
+        is_filled
+    }
+
+    /// Reports the fields with subjects that are not filled in anywhere.
+    fn report_missing(&mut self) {
+        for List { name, rule, .. } in self.lists.clone() {
+            let seen = self.seen.entry(name).or_default();
+            let field = name.to_owned();
+            if seen.is_filled || rule.may_be_left_out() {
+            } else if seen.has_cells {
+                self.report([Problem::Empty { field }]);
+            } else if let Err(absent) = cells::texts(name, rule, Ok(Vec::new())) {
+                self.report([absent]);
+            }
+        }
+    }
+
+    /// Reads the values outside of tables; a `multiple` field has those of all rows, too. Reports
+    /// the problems of what is used there, or in a row.
+    fn read_values_outside(&mut self, is_used: bool) {
+        let mut values = Values::default();
+        for (name, rule) in &self.flow.fields {
+            let tables = cells::tables(self.form, rule);
+            let read = self.outside.remove(name.as_str());
+            let read = match read {
+                Some(read) if tables.is_empty() || !rule.multiple => read,
+                _ => reading(name, rule, self.texts_of_all_rows(name, rule, &tables)),
+            };
+            let problem = values.add(self.flow, name, rule, read);
+            let is_used = is_used || self.relied_on.contains(name.as_str());
+            self.report(problem.filter(|_| is_used));
+        }
+        self.extracted.values[OUTSIDE] = values;
+    }
+
+    fn texts_of_all_rows(
+        &self,
+        name: &str,
+        rule: &FieldRule,
+        tables: &[Table<'_>],
+    ) -> Result<Vec<String>, Problem> {
+        let mut cells = cells::outside(self.form, rule);
+        if let Ok(cells) = &mut cells {
+            for table in tables {
+                let rows = table.rows.iter();
+                cells.extend(rows.flat_map(|row| cells::in_row(self.form, rule, table, row)));
+            }
+        }
+        cells::texts(name, rule, cells)
+    }
+
+    /// Reads the values that fields have in a row, and their problems. A field without a value
+    /// there has the one outside of tables.
+    fn values_in(
+        &mut self,
+        table: &Table<'a>,
+        number: usize,
+        row: &'a [Field],
+    ) -> (Values, Vec<Problem>) {
+        let mut values = Values { row: Some(number), ..Values::default() };
+        let mut problems = Vec::new();
+        for (name, rule) in &self.flow.fields {
+            let is_in_table = cells::tables(self.form, rule).contains(table);
+            let cells = cells::in_row(self.form, rule, table, row);
+            let read = match reading(name, rule, cells::texts(name, rule, Ok(cells))) {
+                Reading::Missing(_) if !is_in_table => None,
+                Reading::Missing(problem) => match self.outside.get(name.as_str()) {
+                    // A `multiple` field has the values of all rows outside of tables.
+                    Some(Reading::Value(value)) if rule.multiple => {
+                        Some(Reading::Value(value.clone()))
+                    }
+                    Some(Reading::Value(_) | Reading::Bad(_)) => None,
+                    _ => Some(Reading::Missing(problem.in_row(Some(number)))),
+                },
+                Reading::Bad(problem) => Some(Reading::Bad(problem.in_row(Some(number)))),
+                value @ Reading::Value(_) => Some(value),
+            };
+            match read {
+                Some(read) => problems.extend(values.add(self.flow, name, rule, read)),
+                None => {
+                    self.relied_on.insert(name);
+                }
+            }
+        }
+        (values, problems)
+    }
+}
+
+impl Values {
+    /// Adds what was read of a field. Returns the problem, if it has one in any case.
+    fn add(&mut self, flow: &Flow, name: &str, rule: &FieldRule, read: Reading) -> Option<Problem> {
+        let problem = match read {
+            Reading::Value(value) => {
+                self.values.insert(name.to_owned(), value);
+                return None;
+            }
+            Reading::Missing(_) if rule.may_be_left_out() => {
+                let default = rule.default.as_ref();
+                let default = default.and_then(|default| serde_json::to_value(default).ok());
+                self.values.insert(name.to_owned(), default.unwrap_or_default());
+                return None;
+            }
+            Reading::Missing(problem) | Reading::Bad(problem) => problem,
+        };
+        if flow.has_subjects_in(name) {
+            self.problems_on_use.insert(name.to_owned(), problem);
+            None
+        } else {
+            self.unreadable.insert(name.to_owned());
+            Some(problem)
+        }
+    }
+}
+
+fn reading(name: &str, rule: &FieldRule, texts: Result<Vec<String>, Problem>) -> Reading {
+    let is_nothing = |texts: &[String]| {
+        matches!(rule.kind, Kind::Subject(_)) && texts.iter().all(|text| says_nothing(text))
+    };
+    match texts {
+        Ok(texts) if is_nothing(&texts) => {
+            Reading::Missing(Problem::Empty { field: name.to_owned() })
+        }
+        Ok(texts) => value(name, rule, texts).map_or_else(Reading::Bad, Reading::Value),
+        Err(problem) if problem.is_missing() => Reading::Missing(problem),
+        Err(problem) => Reading::Bad(problem),
+    }
+}
+
+impl FieldRule {
+    const fn may_be_left_out(&self) -> bool {
+        self.optional || self.default.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;
