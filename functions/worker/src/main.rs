@@ -13,7 +13,7 @@ use greenlight_core::Processor;
 use greenlight_core::audit::DeployedFlows;
 use greenlight_core::ports::{Clock, Ports};
 use greenlight_runtime::{
-    Configuration, Feishu, HttpTargets, SharedSecret, StartError, load_secret, source, targets,
+    Configuration, HttpSource, HttpTargets, SharedSecret, StartError, load_secret, targets,
 };
 use greenlight_sources::feishu::BASE_URL;
 use greenlight_stores::aws::{
@@ -50,7 +50,7 @@ struct OnAws;
 
 impl Ports for OnAws {
     type Ledger = DynamoLedger;
-    type Source = Feishu<Secret>;
+    type Source = HttpSource<Secret>;
     type Targets = HttpTargets<Secret>;
     type DeadLetters = SqsQueue;
     type Clock = SystemClock;
@@ -100,7 +100,7 @@ async fn wire() -> Result<(Processor<OnAws>, SqsQueue), StartError> {
         Configuration::parse(text, &connectors, &flow_variable, clock.now())?;
     let (secret, ()) = tokio::join!(load_secret(store), keep_flows(&ledger, &deployed));
     let secret = secret?;
-    let source = source(&base_url, Arc::clone(&secret))?;
+    let source = HttpSource::new(&base_url, Arc::clone(&secret))?;
     let targets = targets(setup, &secret)?;
     let metrics = EmbeddedMetrics::of_this_function();
     Ok((Processor { ledger, source, targets, dead_letters, clock, flows, metrics }, queue))

@@ -7,7 +7,7 @@ use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_render::format::OutputFormat;
 use greenlight_render::text;
-use greenlight_runtime::{Feishu, StartError, source};
+use greenlight_runtime::{Feishu, HttpSource, StartError};
 use serde_json::json;
 use thiserror::Error;
 
@@ -39,7 +39,7 @@ impl From<Failure> for FeishuError {
 /// # Errors
 /// [`StartError`] when `base_url` is clear text, or the machine has no trust anchors.
 pub fn client(secret: Secret, base_url: &str) -> Result<Feishu<FixedSecret>, StartError> {
-    source(base_url, FixedSecret(Arc::new(secret)))
+    Ok(HttpSource::new(base_url, FixedSecret(Arc::new(secret)))?.0)
 }
 
 /// Subscribes the app to the events of an approval: without it Feishu sends none. `false` if it was

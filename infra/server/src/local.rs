@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use greenlight_core::ports::{Enqueue, Ports, QueueError};
 use greenlight_core::{Processor, Receiver, Request};
-use greenlight_runtime::{Feishu, HttpTargets, SharedSecret};
+use greenlight_runtime::{HttpSource, HttpTargets, SharedSecret};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::sqlite::Database;
 use greenlight_stores::{SecretFile, SystemClock};
@@ -20,7 +20,7 @@ pub(crate) struct OnOneMachine;
 
 impl Ports for OnOneMachine {
     type Ledger = Database;
-    type Source = Feishu<Secret>;
+    type Source = HttpSource<Secret>;
     type Targets = HttpTargets<Secret>;
     type DeadLetters = Database;
     type Clock = SystemClock;

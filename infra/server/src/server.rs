@@ -10,7 +10,7 @@ use greenlight_core::explain::Explain;
 use greenlight_core::flow::Approvals;
 use greenlight_core::ports::{Clock, LedgerError, QueueError};
 use greenlight_core::{Processor, Receiver};
-use greenlight_runtime::{Configuration, StartError, load_secret, source, targets};
+use greenlight_runtime::{Configuration, HttpSource, StartError, load_secret, targets};
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, SystemClock, flow_variable, flows_text};
@@ -105,7 +105,7 @@ impl Server {
             Configuration::parse(text, &connectors, environment, SystemClock.now())?;
         let approvals = Approvals::parse(&deployed.text, environment).map_err(StartError::from)?;
         let secret = load_secret(SecretFile::new(options.secrets)).await?;
-        let source = source(&options.feishu_base_url, Arc::clone(&secret))?;
+        let source = HttpSource::new(&options.feishu_base_url, Arc::clone(&secret))?;
         let targets = targets(setup, &secret)?;
         let database = Database::open(&options.data).await?;
         let listener = TcpListener::bind(options.listen)

@@ -3,6 +3,8 @@
 use greenlight_core::Failure;
 use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
+use greenlight_core::explain::Explanation;
+use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
@@ -10,7 +12,7 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, DeadLetter, FileAudit, KeepBreakers, LedgerError,
-    QueueError, ReadInstance, RecordEffect, SendDeadLetter,
+    QueueError, ReadInstance, ReadSheet, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::{Request, RequestKey, Timestamp};
 use serde_json::{Map, Value};
@@ -29,6 +31,7 @@ pub enum PortCall {
     ChangeBreaker,
     /// Of [`ReadInstance`], with the instance.
     ReadInstance(String),
+    ReadSheet(String),
     Act(EffectKey),
     /// Of [`SendDeadLetter`].
     SendDeadLetter,
@@ -141,6 +144,16 @@ impl<P: ReadInstance, H: Hook> ReadInstance for Hooked<P, H> {
     async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
         let call = PortCall::ReadInstance(instance_id.to_owned());
         self.around(call, self.port.read_instance(instance_id), Result::is_ok).await
+    }
+}
+
+impl<P: ReadSheet, H: Hook> ReadSheet for Hooked<P, H> {
+    async fn read_sheet(
+        &self,
+        file: &Attachment,
+    ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
+        let call = PortCall::ReadSheet(file.name.clone());
+        self.around(call, self.port.read_sheet(file), Result::is_ok).await
     }
 }
 

@@ -18,6 +18,7 @@ use greenlight_core::ports::{Clock, Enqueue, Ports, RecordEffect};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::{Disposition, Message, Processor, Request, Timestamp, process};
 use greenlight_http::Client;
+use greenlight_runtime::Source;
 use greenlight_sources::feishu::FeishuClient;
 use greenlight_stores::sqlite::Database;
 use greenlight_testkit::clock::TestClock;
@@ -93,7 +94,7 @@ type Mortally<P> = Hooked<P, Crash>;
 
 impl Ports for Mortal {
     type Ledger = Mortally<Database>;
-    type Source = Mortally<FeishuClient<Client, FixedSecret, TestClock>>;
+    type Source = Mortally<Source<Client, FixedSecret, TestClock>>;
     type Targets = Mortally<Targets<Client, FixedSecret, TestClock>>;
     type DeadLetters = Mortally<Database>;
     type Clock = TestClock;
@@ -148,7 +149,8 @@ impl Case {
         let url = self.scene.feishu.url();
         Processor {
             ledger: self.mortal(fate, self.database.clone()),
-            source: self.mortal(fate, FeishuClient::new(http.clone(), secret, clock.clone(), &url)),
+            source: self
+                .mortal(fate, Source(FeishuClient::new(http.clone(), secret, clock.clone(), &url))),
             targets: self.mortal(fate, actions.unwrap()),
             dead_letters: self.mortal(fate, self.database.clone()),
             clock,

@@ -19,6 +19,7 @@ mod oracle;
 mod page;
 mod queue;
 mod radius;
+mod rows;
 mod serve;
 mod sql;
 mod stack;

@@ -188,6 +188,7 @@ fn sqlite(output: Output) -> Result<Tally, Problem> {
         "ledger::sqlite",
         "operator::",
         "queue::sqlite",
+        "rows::",
         "serve::",
     ];
     let slow = ["--skip", "one_bad_request_costs_the_others_nothing"];

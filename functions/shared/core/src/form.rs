@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::explain::Explanation;
+
 /// The fields that the applicant filled in. Instruction texts are not part of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Form {
@@ -29,6 +31,19 @@ pub enum Content {
     Value(Value),
     /// A table: rows of fields.
     Rows(Vec<Vec<Field>>),
+    /// Attached files.
+    Files(Vec<Attachment>),
+    /// Filled in, and not readable for this reason.
+    Unreadable(Explanation),
+}
+
+/// A file that is attached to a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The name that people see, with its extension.
+    pub name: String,
+    /// The office system's URL of the content.
+    pub url: String,
 }
 
 impl Form {

@@ -56,7 +56,9 @@ mod webhook_request;
 
 pub use event::Decision;
 pub use failure::{Class, Failure, Reason};
-pub use process::{Disposition, Message, Plan, PlannedEffect, Processor, plan, process};
+pub use process::{
+    Disposition, Message, Plan, PlannedEffect, Processor, plan, process, read_sheets,
+};
 pub use receive::{Ignored, Outcome, Receiver, WebhookResponse, receive};
 pub use request::{Request, RequestKey};
 pub use time::Timestamp;

@@ -16,6 +16,7 @@ use crate::breaker::Breaker;
 use crate::event::Inbound;
 use crate::explain::{Explain, Explanation};
 use crate::failure::{Failure, Reason};
+use crate::form::{Attachment, Field};
 use crate::instance::Instance;
 use crate::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
@@ -223,6 +224,19 @@ pub trait ReadInstance: Send + Sync {
     ) -> impl Future<Output = Result<Instance, Failure>> + Send;
 }
 
+/// Reads sheets that are attached to a form.
+pub trait ReadSheet: Send + Sync {
+    /// The rows of an attached sheet, as rows of a table; an explanation when it is no sheet that
+    /// can be read.
+    ///
+    /// # Errors
+    /// [`Failure`] when the file cannot be downloaded.
+    fn read_sheet(
+        &self,
+        file: &Attachment,
+    ) -> impl Future<Output = Result<Result<Vec<Vec<Field>>, Explanation>, Failure>> + Send;
+}
+
 /// Evaluates the conditions of `flows.toml`, without I/O.
 pub trait Conditions {
     /// Whether a condition of `flows.toml` is true for these values.
@@ -265,7 +279,7 @@ pub trait Ports {
     /// The ledger.
     type Ledger: Ledger;
     /// The office system.
-    type Source: ReadInstance;
+    type Source: ReadInstance + ReadSheet;
     /// The targets.
     type Targets: Act;
     /// The dead-letter queue.

@@ -3,18 +3,13 @@ use std::sync::Arc;
 use greenlight_connectors::{Setup, Targets};
 use greenlight_core::ports::{FetchSecret, ReadSecret};
 use greenlight_core::secret::CachedSecret;
-use greenlight_core::transport::is_clear_text;
-use greenlight_http::{Client, ClientError};
-use greenlight_sources::feishu::FeishuClient;
+use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 
 use crate::error::StartError;
 
 /// The secret of a host, cached and read again when it was rejected.
 pub type SharedSecret<F> = Arc<CachedSecret<F, SystemClock>>;
-
-/// The office system, over HTTP.
-pub type Feishu<S> = FeishuClient<Client, S, SystemClock>;
 
 /// The targets, over HTTP and SQL.
 pub type HttpTargets<S> = Targets<Client, S, SystemClock>;
@@ -25,18 +20,6 @@ pub type HttpTargets<S> = Targets<Client, S, SystemClock>;
 /// [`StartError::Secret`] when it cannot be read, or is incomplete.
 pub async fn load_secret<F: FetchSecret + Clone>(store: F) -> Result<SharedSecret<F>, StartError> {
     Ok(Arc::new(CachedSecret::load(store.clone(), store, SystemClock).await?))
-}
-
-/// The office system at `base_url`.
-///
-/// # Errors
-/// [`StartError::Client`] when the app's secret would be sent in clear text, or the machine has no
-/// trust anchors.
-pub fn source<S: ReadSecret>(base_url: &str, secret: S) -> Result<Feishu<S>, StartError> {
-    if is_clear_text(base_url) {
-        return Err(ClientError::ClearText(base_url.to_owned()).into());
-    }
-    Ok(FeishuClient::new(Client::new(None)?, secret, SystemClock, base_url))
 }
 
 /// The targets of `setup`, each with a client that trusts the certificates that the flow and the

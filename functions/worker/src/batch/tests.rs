@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use greenlight_core::Failure;
+use greenlight_core::explain::Explanation;
 use greenlight_core::flow::Flows;
-use greenlight_core::form::{Content, Field, Form};
+use greenlight_core::form::{Attachment, Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
-use greenlight_core::ports::{Act, Call, Conditions, QueueError, ReadInstance};
+use greenlight_core::ports::{Act, Call, Conditions, QueueError, ReadInstance, ReadSheet};
 use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::hook::{Hook, Hooked, PortCall};
 use greenlight_testkit::memory::{MemoryDeadLetters, MemoryLedger};
@@ -57,6 +58,15 @@ impl Hook for Ended {
         if matches!(call, PortCall::Complete(_)) {
             self.0.send_modify(|count| *count += 1);
         }
+    }
+}
+
+impl ReadSheet for Source {
+    async fn read_sheet(
+        &self,
+        file: &Attachment,
+    ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
+        panic!("no form here has a sheet: {file:?}")
     }
 }
 

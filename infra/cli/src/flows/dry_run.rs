@@ -10,12 +10,13 @@ use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Preview, Targets};
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::{Flow, Flows};
+use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::{Instance, Status};
-use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance};
+use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSheet};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{Decision, Failure, PlannedEffect, RequestKey, plan};
+use greenlight_core::{Decision, Failure, PlannedEffect, RequestKey, plan, read_sheets};
 use greenlight_render::text;
-use greenlight_runtime::{load_secret, source};
+use greenlight_runtime::{HttpSource, load_secret};
 use greenlight_sources::feishu::parse_instance;
 use greenlight_stores::{SecretFile, SystemClock};
 use serde::Serialize;
@@ -92,9 +93,12 @@ pub async fn dry_run(
     let Checked { flows, setup, unset } = read(files)?;
     let flow = find(&flows, flow)?;
     let instance = if Path::new(instance).exists() || is_path(instance) {
-        instance_in(instance)?
+        let mut instance = instance_in(instance)?;
+        let read = read_sheets(flow, &mut instance.form, &NoSource).await;
+        read.map_err(|failure| FlowsProblem::Unread(cause(failure)))?;
+        instance
     } else {
-        instance_at(feishu, instance).await?
+        instance_at(feishu, instance, flow).await?
     };
     let mut credentials: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for (target, key) in setup.credentials() {
@@ -180,10 +184,31 @@ fn instance_in(file: &str) -> Result<Instance, FlowsProblem> {
     parse_instance(&text).map_err(|failure| unreadable(cause(failure)))
 }
 
-async fn instance_at(feishu: Feishu, code: &str) -> Result<Instance, FlowsProblem> {
+async fn instance_at(feishu: Feishu, code: &str, flow: &Flow) -> Result<Instance, FlowsProblem> {
     let secret = load_secret(SecretFile::new(feishu.secrets)).await?;
-    let instance = source(&feishu.base_url, secret)?.read_instance(code).await;
-    instance.map_err(|failure| FlowsProblem::Unread(cause(failure)))
+    let source = HttpSource::new(&feishu.base_url, secret)?;
+    let unread = |failure| FlowsProblem::Unread(cause(failure));
+    let mut instance = source.read_instance(code).await.map_err(unread)?;
+    read_sheets(flow, &mut instance.form, &source).await.map_err(unread)?;
+    Ok(instance)
+}
+
+/// The office system of a dry run of a file: an attached sheet cannot be read.
+struct NoSource;
+
+/// A sheet that is attached to an instance in a file.
+#[derive(Debug, Error, Explain)]
+#[explain("not_downloaded")]
+#[error("an attached file is downloaded only when the instance is read from the office system")]
+struct NotDownloaded;
+
+impl ReadSheet for NoSource {
+    async fn read_sheet(
+        &self,
+        _: &Attachment,
+    ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
+        Ok(Err(NotDownloaded.explain()))
+    }
 }
 
 /// The problems and the effects.

@@ -24,6 +24,7 @@ pub struct StubFeishu {
 struct Inside {
     app: FeishuApp,
     instances: HashMap<String, Value>,
+    files: HashMap<String, Bytes>,
     subscribed: HashSet<String>,
     token_number: u32,
     reads: usize,
@@ -51,6 +52,7 @@ impl StubFeishu {
         let state = Arc::new(Mutex::new(Inside {
             app,
             instances: HashMap::new(),
+            files: HashMap::new(),
             subscribed: HashSet::new(),
             token_number: 1,
             reads: 0,
@@ -59,6 +61,7 @@ impl StubFeishu {
         let routes = Router::new()
             .route("/open-apis/auth/v3/tenant_access_token/internal", post(log_in))
             .route("/open-apis/approval/v4/instances/{code}", get(instance))
+            .route("/files/{name}", get(file))
             .route("/open-apis/approval/v4/approvals/{code}", get(definition))
             .route("/open-apis/approval/v4/approvals/{code}/subscribe", post(subscribe))
             .with_state(Arc::clone(&state));
@@ -91,6 +94,12 @@ impl StubFeishu {
             "timeline": [],
         });
         lock(&self.state).instances.insert(code.to_owned(), instance);
+    }
+
+    /// Adds a file, and returns its URL: as Feishu's, it needs no token.
+    pub fn put_file(&self, name: &str, content: Vec<u8>) -> String {
+        lock(&self.state).files.insert(name.to_owned(), content.into());
+        format!("{}/files/{name}", self.url())
     }
 
     /// Revokes an approval.
@@ -216,6 +225,10 @@ async fn instance(
             (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": instance})))
         }
     }
+}
+
+async fn file(State(state): State<Shared>, Path(name): Path<String>) -> Result<Bytes, StatusCode> {
+    lock(&state).files.get(&name).cloned().ok_or(StatusCode::NOT_FOUND)
 }
 
 async fn subscribe(

@@ -49,6 +49,8 @@ pub struct NacCall {
     pub at: Instant,
     /// The answer.
     pub status: StatusCode,
+    /// The body.
+    pub json: Value,
     /// The header `traceparent`, empty if there was none.
     pub traceparent: String,
 }
@@ -197,6 +199,7 @@ async fn add(
             mac: mac.to_owned(),
             at: Instant::now(),
             status: answer.0,
+            json: body.clone(),
             traceparent: traceparent.unwrap_or_default().to_owned(),
         };
         inside.calls.push(call);

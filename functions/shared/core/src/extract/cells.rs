@@ -42,21 +42,39 @@ pub(super) fn tables<'a>(form: &'a Form, rule: &FieldRule) -> Vec<Table<'a>> {
     tables
 }
 
-/// The cells of `rule` outside of tables.
+/// The cells of the field `name` outside of tables.
 ///
 /// # Errors
-/// The place of a column, where the form has something else than a table.
-pub(super) fn outside<'a>(form: &'a Form, rule: &'a FieldRule) -> Result<Vec<Cell<'a>>, &'a Place> {
+/// [`Problem`] at the place of a column, where the form has something else than a table.
+pub(super) fn outside<'a>(
+    form: &'a Form,
+    name: &str,
+    rule: &'a FieldRule,
+) -> Result<Vec<Cell<'a>>, Problem> {
     let mut cells = Vec::new();
     for place in &rule.from {
         let found = form.find(&place.field);
         if place.column.is_none() {
             cells.extend(found.into_iter().map(|field| (field, place)));
-        } else if found.iter().any(|field| is_filled_value(field)) {
-            return Err(place);
+            continue;
+        }
+        for field in found {
+            match &field.content {
+                Content::Rows(_) => {}
+                Content::Value(value) if is_empty(value) => {}
+                _ => return Err(unreadable(name, place, &field.content)),
+            }
         }
     }
     Ok(cells)
+}
+
+fn unreadable(name: &str, place: &Place, content: &Content) -> Problem {
+    let (field, place) = (name.to_owned(), place.to_string());
+    match content {
+        Content::Unreadable(cause) => Problem::Unreadable { field, place, cause: cause.clone() },
+        _ => Problem::NotText { field, place },
+    }
 }
 
 /// The cells of `rule` in one row of `table`.
@@ -80,20 +98,20 @@ pub(super) fn in_row<'a>(
 /// The texts in `cells`, without empty ones.
 ///
 /// # Errors
-/// [`Problem::Absent`], [`Problem::Empty`] and [`Problem::NotText`].
+/// [`Problem::Absent`], [`Problem::Empty`], [`Problem::NotText`] and [`Problem::Unreadable`].
 pub(super) fn texts(
     name: &str,
     rule: &FieldRule,
-    cells: Result<Vec<Cell<'_>>, &Place>,
+    cells: Vec<Cell<'_>>,
 ) -> Result<Vec<String>, Problem> {
     let field = || name.to_owned();
-    let not_text = |place: &Place| Problem::NotText { field: field(), place: place.to_string() };
     let mut seen = HashSet::new();
     let mut texts = Vec::new();
-    for (cell, place) in cells.map_err(not_text)? {
+    for (cell, place) in cells {
         // Two places can refer to the same field: one by id, the other by name.
         if seen.insert((std::ptr::from_ref(cell), &place.member)) {
-            let of_cell = texts_of(cell, place.member.as_deref()).ok_or_else(|| not_text(place))?;
+            let of_cell = texts_of(cell, place.member.as_deref());
+            let of_cell = of_cell.ok_or_else(|| unreadable(name, place, &cell.content))?;
             texts.extend(of_cell.into_iter().filter(|text| !text.trim().is_empty()));
         }
     }
@@ -102,11 +120,6 @@ pub(super) fn texts(
         return Err(Problem::Absent { field: field(), places: places.join(", ") });
     }
     if texts.is_empty() { Err(Problem::Empty { field: field() }) } else { Ok(texts) }
-}
-
-/// Whether the field has a value that is no table, and is not empty.
-fn is_filled_value(field: &Field) -> bool {
-    matches!(&field.content, Content::Value(value) if !is_empty(value))
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -121,7 +134,14 @@ fn is_empty(value: &Value) -> bool {
 /// The texts that a person typed or chose: one, or several in a multiple choice. `None` for a value
 /// of another shape.
 fn texts_of(field: &Field, member: Option<&str>) -> Option<Vec<String>> {
-    let Content::Value(value) = &field.content else { return None };
+    let value = match &field.content {
+        Content::Value(value) => value,
+        // A URL of the office system is valid for some hours only; people see the name.
+        Content::Files(files) if member.is_none() => {
+            return Some(files.iter().map(|file| file.name.clone()).collect());
+        }
+        Content::Rows(_) | Content::Files(_) | Content::Unreadable(_) => return None,
+    };
     let value = match member {
         None => value,
         Some(_) if value.is_null() => value,

@@ -158,7 +158,8 @@ impl<'a> Reader<'a> {
         let lists =
             lists.filter_map(|(name, rule)| Some(List { name, rule, kind: rule.kind.subject()? }));
         let outside = flow.fields.iter().map(|(name, rule)| {
-            let texts = cells::texts(name, rule, cells::outside(form, rule));
+            let cells = cells::outside(form, name, rule);
+            let texts = cells.and_then(|cells| cells::texts(name, rule, cells));
             (name.as_str(), reading(name, rule, texts))
         });
         let extracted = Extracted { values: vec![Values::default()], ..Extracted::default() };
@@ -176,10 +177,9 @@ impl<'a> Reader<'a> {
     /// The subjects outside of tables.
     fn outside(&mut self) -> Vec<(List<'a>, Subjects)> {
         let form = self.form;
-        let read = |list: List<'a>| (list, cells::outside(form, list.rule));
-        let cells: Vec<_> = self.lists.iter().copied().map(read).collect();
-        let texts = cells.into_iter().filter_map(|(list, cells)| {
-            let texts = cells::texts(list.name, list.rule, cells);
+        let texts = self.lists.clone().into_iter().filter_map(|list| {
+            let cells = cells::outside(form, list.name, list.rule);
+            let texts = cells.and_then(|cells| cells::texts(list.name, list.rule, cells));
             Some((list, self.filled(list, texts, None)?))
         });
         let texts: Vec<_> = texts.collect();
@@ -283,7 +283,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             in_table.push(list);
-            let texts = cells::texts(list.name, list.rule, Ok(cells));
+            let texts = cells::texts(list.name, list.rule, cells);
             let is_unreadable = texts.as_ref().is_err_and(|problem| !problem.is_missing());
             match self.filled(list, texts, Some(number)) {
                 Some(texts) => entries.push((list, texts)),
@@ -316,7 +316,7 @@ impl<'a> Reader<'a> {
         let is_filled = |(name, rule): (&String, &FieldRule)| {
             let cells = cells::in_row(self.form, rule, table, row);
             !cells.is_empty()
-                && match cells::texts(name, rule, Ok(cells)) {
+                && match cells::texts(name, rule, cells) {
                     Ok(texts) => !texts.iter().all(|text| says_nothing(text)),
                     Err(problem) => !problem.is_missing(),
                 }
@@ -337,7 +337,7 @@ impl<'a> Reader<'a> {
             if seen.is_filled || rule.may_be_left_out() {
             } else if seen.has_cells {
                 self.report([Problem::Empty { field }]);
-            } else if let Err(absent) = cells::texts(name, rule, Ok(Vec::new())) {
+            } else if let Err(absent) = cells::texts(name, rule, Vec::new()) {
                 self.report([absent]);
             }
         }
@@ -367,12 +367,10 @@ impl<'a> Reader<'a> {
         rule: &FieldRule,
         tables: &[Table<'_>],
     ) -> Result<Vec<String>, Problem> {
-        let mut cells = cells::outside(self.form, rule);
-        if let Ok(cells) = &mut cells {
-            for table in tables {
-                let rows = table.rows.iter();
-                cells.extend(rows.flat_map(|row| cells::in_row(self.form, rule, table, row)));
-            }
+        let mut cells = cells::outside(self.form, name, rule)?;
+        for table in tables {
+            let rows = table.rows.iter();
+            cells.extend(rows.flat_map(|row| cells::in_row(self.form, rule, table, row)));
         }
         cells::texts(name, rule, cells)
     }
@@ -390,7 +388,7 @@ impl<'a> Reader<'a> {
         for (name, rule) in &self.flow.fields {
             let is_in_table = cells::tables(self.form, rule).contains(table);
             let cells = cells::in_row(self.form, rule, table, row);
-            let read = match reading(name, rule, cells::texts(name, rule, Ok(cells))) {
+            let read = match reading(name, rule, cells::texts(name, rule, cells)) {
                 Reading::Missing(_) if !is_in_table => None,
                 Reading::Missing(problem) => match self.outside.get(name.as_str()) {
                     // A `multiple` field has the values of all rows outside of tables.

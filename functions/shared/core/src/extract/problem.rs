@@ -31,6 +31,15 @@ pub enum Problem {
         field: String,
         place: String,
     },
+    /// What is filled in at a place cannot be read.
+    #[error("field `{field}`: the widget `{place}` cannot be read: {cause}")]
+    Unreadable {
+        /// The field of the flow.
+        field: String,
+        place: String,
+        /// Why.
+        cause: Explanation,
+    },
     /// The value is not a number.
     #[error("field `{field}` is not a number")]
     NotNumber {

@@ -20,8 +20,11 @@ pub(super) fn value(name: &str, rule: &FieldRule, texts: Vec<String>) -> Result<
             Ok(number) => Ok(Value::Number(number)),
             Err(_) => Err(Problem::NotNumber { field: field() }),
         },
-        Kind::Date if !is_moment(text.trim()) => Err(Problem::NotDate { field: field() }),
-        Kind::Date => Ok(Value::String(text.trim().to_owned())),
+        Kind::Date if is_moment(text.trim()) => Ok(Value::String(text.trim().to_owned())),
+        Kind::Date => {
+            let moment = rule.utc_offset.as_ref().and_then(|offset| offset.moment(&text));
+            moment.map(Value::String).ok_or_else(|| Problem::NotDate { field: field() })
+        }
         Kind::Text | Kind::Choice | Kind::Subject(_) => Ok(Value::String(text)),
     };
     if rule.multiple {

@@ -71,6 +71,11 @@ impl Flow {
             let (flow, field) = names();
             errors.push(FlowsError::NoPattern { flow, field });
         }
+        if rule.utc_offset.is_some() && rule.kind != Kind::Date {
+            let (flow, field) = names();
+            let (key, kind) = ("utc_offset", "date");
+            errors.push(FlowsError::OtherKind { flow, field, key, kind });
+        }
         let of_kinds: [(_, _, &dyn SubjectKind); 2] = [
             ("random_mac", rule.random_mac.is_some(), &subject::MAC),
             ("pattern", rule.pattern.is_some(), &subject::TEXT),

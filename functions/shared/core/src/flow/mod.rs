@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod kind;
 mod pattern;
+mod utc_offset;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ pub use error::{DefaultProblem, FlowsError, TlsProblem};
 pub use file::schema;
 pub use kind::Kind;
 pub use pattern::Pattern;
+pub use utc_offset::UtcOffset;
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -115,6 +117,11 @@ pub struct FieldRule {
     /// action is performed for each of them.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub pattern: Option<Pattern>,
+    /// For `date`: the offset from UTC of a date or time that has none, as in a sheet: `"+08:00"`.
+    /// A date alone is its first moment, as in the forms of office systems. Default: such dates are
+    /// a problem of the form.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub utc_offset: Option<UtcOffset>,
     /// Whether the value is a list of all that is filled in. Default: false.
     #[serde(default)]
     pub multiple: bool,

@@ -5,6 +5,7 @@ mod end;
 mod error;
 mod execute;
 mod plan;
+mod sheets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -20,6 +21,7 @@ use self::end::End;
 use self::error::WorkerError;
 use self::execute::AttemptResult;
 pub use self::plan::{Plan, PlannedEffect, plan};
+pub use self::sheets::read_sheets;
 use crate::audit::AttemptRecord;
 use crate::budget::AttemptBudget;
 use crate::failure::{Class, Failure, Reason};
@@ -275,8 +277,9 @@ impl<P: Ports> Processor<P> {
             return Err(Failure::retry(Class::InternalError, WorkerError::NoResult).into());
         }
         let circuits = self.peek(flow).await?;
-        let instance = self.source.read_instance(&request.instance_id).await?;
+        let mut instance = self.source.read_instance(&request.instance_id).await?;
         confirm(request, &instance)?;
+        read_sheets(flow, &mut instance.form, &self.source).await?;
         let plan = plan(flow, &instance, &request.event_id, &self.targets)?;
         attempt_record.is_read = true;
         attempt_record.applicant.clone_from(&instance.applicant);

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight_core::budget::AttemptBudget;
+use greenlight_core::explain::Explanation;
 use greenlight_core::flow::Flows;
-use greenlight_core::form::{Content, Field, Form};
+use greenlight_core::form::{Attachment, Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{EffectKind, EffectOutcome, Lease, LeaseId};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Act, Call, Clock, Conditions, DeadLetter, Ports, QueueError, ReadInstance, SendDeadLetter,
+    Act, Call, Clock, Conditions, DeadLetter, Ports, QueueError, ReadInstance, ReadSheet,
+    SendDeadLetter,
 };
 use greenlight_core::{
     Disposition, Failure, Message, Processor, Reason, Request, Timestamp, process,
@@ -107,6 +109,15 @@ impl ReadInstance for WorldPort {
             form_number: "1".into(),
             form: self.0.form.lock().unwrap().clone(),
         })
+    }
+}
+
+impl ReadSheet for WorldPort {
+    async fn read_sheet(
+        &self,
+        file: &Attachment,
+    ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
+        panic!("no form here has a sheet: {file:?}")
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greenlight_core::explain::Explain;
+use greenlight_core::form::Attachment;
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Clock, Http, HttpError, ReadInstance, ReadSecret};
 use greenlight_core::retry::MAX_ASKED_WAIT;
 use greenlight_core::secret::FeishuSecret;
 use greenlight_core::{Class, Failure, Timestamp};
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -60,6 +61,10 @@ pub(super) enum ApiError {
     NotJson { status: u16 },
     #[error("Feishu's answer does not have the documented shape: {part}")]
     Shape { part: AnswerPart },
+    #[error("the file is not on Feishu's own servers: {host}")]
+    OtherHost { host: String },
+    #[error("the download of the file was answered HTTP {status}")]
+    Download { status: u16 },
     #[error("Feishu answered code {code} (HTTP {status}, log id {log_id})")]
     Code { code: i64, status: u16, log_id: String, reset: Option<Duration> },
 }
@@ -106,10 +111,15 @@ impl ApiError {
                 Failure::retry(Class::SourceUnavailable, self)
             }
             // A retry would get an equally large answer.
-            Self::Code { .. } | Self::Shape { .. } | Self::Http(HttpError::TooLarge { .. }) => {
+            Self::Code { .. }
+            | Self::Shape { .. }
+            | Self::OtherHost { .. }
+            | Self::Http(HttpError::TooLarge { .. }) => {
                 Failure::give_up(Class::SourceRejected, self)
             }
-            Self::Http(_) | Self::NotJson { .. } => Failure::retry(Class::SourceUnavailable, self),
+            Self::Http(_) | Self::NotJson { .. } | Self::Download { .. } => {
+                Failure::retry(Class::SourceUnavailable, self)
+            }
         }
     }
 }
@@ -227,6 +237,28 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         })
     }
 
+    /// Downloads a file that is attached to a form. Its URL carries its own authorization, so that
+    /// the token is not sent along.
+    ///
+    /// # Errors
+    /// [`Failure`] when the URL is on another host than Feishu's own, or is not answered 200.
+    pub async fn download(&self, file: &Attachment) -> Result<Bytes, Failure> {
+        let own = self.base_url.parse::<Uri>().ok();
+        let uri = file.url.parse::<Uri>().ok();
+        let host = || uri.as_ref().and_then(Uri::host).unwrap_or("?").to_owned();
+        let is_own = own.zip(uri.clone()).is_some_and(|(own, uri)| is_of_system(&own, &uri));
+        let request = http::Request::get(file.url.as_str()).body(Bytes::new());
+        let request = request.ok().filter(|_| is_own);
+        let request = request.ok_or_else(|| ApiError::OtherHost { host: host() }.into_failure())?;
+        let sent = self.http.send(request).await;
+        let response = sent.map_err(|error| ApiError::Http(error).into_failure())?;
+        if response.status() == StatusCode::OK {
+            return Ok(response.into_body());
+        }
+        // The next attempt reads a new URL; this one is valid for twelve hours.
+        Err(ApiError::Download { status: response.status().as_u16() }.into_failure())
+    }
+
     pub(super) async fn token(&self) -> Result<SecretString, Failure> {
         let now = self.clock.now();
         let cached = self.cached_token().clone();
@@ -301,6 +333,25 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
     }
 }
 
+/// Whether `uri` is on a server of the system with the API `own`: the same address, or over TLS any
+/// host of its domain, as files of `open.feishu.cn` are on `internal-api-drive-stream.feishu.cn`.
+fn is_of_system(own: &Uri, uri: &Uri) -> bool {
+    if uri.scheme() == own.scheme() && uri.authority() == own.authority() {
+        return true;
+    }
+    let (Some(own_host), Some(host)) = (own.host(), uri.host()) else { return false };
+    let is_name = own_host.parse::<std::net::IpAddr>().is_err();
+    let domain = own_host.split_once('.').map(|(_, domain)| domain);
+    let has_default_port = uri.port_u16().is_none_or(|port| port == 443);
+    // The domain of a name of two labels would be a top-level domain.
+    domain.filter(|domain| is_name && domain.contains('.')).is_some_and(|domain| {
+        uri.scheme() == Some(&http::uri::Scheme::HTTPS)
+            && has_default_port
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && host.strip_suffix(domain).is_some_and(|before| before.ends_with('.'))
+    })
+}
+
 fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiError> {
     #[derive(Deserialize)]
     struct Coded {
@@ -332,6 +383,30 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_downloaded_from_the_systems_own_servers_only() {
+        let is_own =
+            |own: &str, uri: &str| is_of_system(&own.parse().unwrap(), &uri.parse().unwrap());
+        let feishu = "https://open.feishu.cn";
+        let file = "https://internal-api-drive-stream.feishu.cn/space/api/box?code=1";
+        assert!(is_own(feishu, file));
+        assert!(is_own(feishu, "https://open.feishu.cn/file"));
+        assert!(is_own("http://127.0.0.1:8080", "http://127.0.0.1:8080/file"));
+        for other in [
+            "http://internal-api-drive-stream.feishu.cn/x",
+            "https://internal-api-drive-stream.feishu.cn:8443/x",
+            "https://feishu.cn.example.com/x",
+            "https://evilfeishu.cn/x",
+            "https://user@open.feishu.cn/x",
+            "https://169.254.169.254/x",
+            "http://127.0.0.1:8080/x",
+        ] {
+            assert!(!is_own(feishu, other), "{other}");
+        }
+        assert!(!is_own("http://127.0.0.1:8080", "http://127.0.0.1:8081/file"));
+        assert!(!is_own("https://example.com", "https://other.com/file"));
+    }
 
     #[test]
     fn into_failure_of_an_answer_that_is_too_large_gives_up() {

@@ -1,6 +1,6 @@
 //! Converts Feishu's form widgets into core's form fields.
 
-use greenlight_core::form::{Content, Field, Form};
+use greenlight_core::form::{Attachment, Content, Field, Form};
 use serde_json::{Map, Value};
 
 /// Parses `form`, a JSON string with an array of widgets.
@@ -25,14 +25,35 @@ fn fields(widgets: Vec<Value>) -> Vec<Field> {
 /// the others. `ext` and `option` vary in shape and are not needed.
 fn field(mut widget: Map<String, Value>) -> Field {
     let value = widget.remove("value").unwrap_or_default();
-    let is_table = text(&widget, "type").as_deref() == Some("fieldList");
-    let content = if is_table { table(value) } else { Content::Value(value) };
+    let content = match text(&widget, "type").as_deref() {
+        Some("fieldList") => table(value),
+        Some("attachment" | "attachmentV2") => files(value, text(&widget, "ext")),
+        _ => Content::Value(value),
+    };
     Field {
         custom_id: text(&widget, "custom_id").filter(|id| !id.is_empty()),
         id: text(&widget, "id").unwrap_or_default(),
         name: text(&widget, "name").unwrap_or_default(),
         content,
     }
+}
+
+/// Returns the attached files: `value` has the URLs, and `ext` the names, separated by commas. A
+/// value of another shape is kept.
+fn files(value: Value, names: Option<String>) -> Content {
+    let urls: Option<Vec<String>> = match &value {
+        Value::Null => Some(Vec::new()),
+        Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+        Value::Array(urls) => urls.iter().map(|url| url.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    };
+    let Some(urls) = urls else { return Content::Value(value) };
+    let names = names.unwrap_or_default();
+    // The name of a single file can have a comma.
+    let limit = if urls.len() == 1 { 1 } else { usize::MAX };
+    let names = names.splitn(limit, ',').chain(std::iter::repeat(""));
+    let file = |(url, name): (String, &str)| Attachment { name: name.trim().to_owned(), url };
+    Content::Files(urls.into_iter().zip(names).map(file).collect())
 }
 
 /// Returns the rows of a table. A value of another shape is kept: the field is not empty, but it

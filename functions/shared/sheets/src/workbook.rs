@@ -1,0 +1,94 @@
+//! Workbooks of Excel: the first visible sheet.
+
+use std::io::{Cursor, Read};
+
+use calamine::{
+    DataRef, ExcelDateTime, Reader, SheetType, SheetVisible, Xlsx, open_workbook_from_rs,
+};
+use zip::ZipArchive;
+
+use super::{Cell, Sheet, SheetError};
+
+/// The most content of a workbook, in bytes. A file of two megabytes can expand to gigabytes.
+const MAX_CONTENT: usize = 16 * 1024 * 1024;
+
+/// The most parts of a workbook.
+const MAX_PARTS: usize = 1_000;
+
+pub(super) fn read(bytes: &[u8]) -> Result<Sheet, SheetError> {
+    check_content(bytes)?;
+    let workbook = open_workbook_from_rs(Cursor::new(bytes));
+    let mut workbook: Xlsx<_> = workbook.map_err(|_| SheetError::Damaged)?;
+    let sheets = workbook.sheets_metadata();
+    let is_visible = |sheet: &&calamine::Sheet| {
+        sheet.visible == SheetVisible::Visible && sheet.typ == SheetType::WorkSheet
+    };
+    let name = sheets.iter().find(is_visible).map(|sheet| sheet.name.clone());
+    let name = name.ok_or(SheetError::NoSheet)?;
+    let cells = workbook.worksheet_cells_reader(&name);
+    let mut cells = cells.map_err(|_| SheetError::Damaged)?;
+    let mut sheet = Sheet::default();
+    let mut last = (0, 0);
+    while let Some(cell) = cells.next_cell().map_err(|_| SheetError::Damaged)? {
+        let (row, column) = cell.get_position();
+        // A program writes cells in order; others could hide one behind another.
+        if (row, column) < last {
+            return Err(SheetError::Damaged);
+        }
+        last = (row, column);
+        if let Some(cell) = filled(cell.get_value()) {
+            sheet.add(row as usize, column as usize, cell)?;
+        }
+    }
+    Ok(sheet)
+}
+
+/// Expands the whole file once within the limit: what the file says about its own size proves
+/// nothing.
+fn check_content(bytes: &[u8]) -> Result<(), SheetError> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| SheetError::Damaged)?;
+    if archive.len() > MAX_PARTS {
+        return Err(SheetError::Damaged);
+    }
+    let too_large = || SheetError::TooLarge { limit: MAX_CONTENT / 1024 / 1024 };
+    let mut left = MAX_CONTENT;
+    let mut buffer = vec![0; 64 * 1024];
+    for index in 0..archive.len() {
+        let mut part = archive.by_index(index).map_err(|_| SheetError::Damaged)?;
+        loop {
+            let count = part.read(&mut buffer).map_err(|_| SheetError::Damaged)?;
+            if count == 0 {
+                break;
+            }
+            left = left.checked_sub(count).ok_or_else(too_large)?;
+        }
+    }
+    Ok(())
+}
+
+fn filled(value: &DataRef<'_>) -> Option<Cell> {
+    Some(Cell::Text(match value {
+        DataRef::Empty => return None,
+        DataRef::Error(_) => return Some(Cell::Error),
+        DataRef::Int(number) => number.to_string(),
+        DataRef::Float(number) => number.to_string(),
+        DataRef::String(text) => text.clone(),
+        DataRef::SharedString(text) => (*text).to_owned(),
+        DataRef::Bool(is) => is.to_string(),
+        DataRef::DateTime(moment) => date(moment),
+        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => text.clone(),
+    }))
+}
+
+/// A date as people write it; a sheet knows no offset.
+fn date(moment: &ExcelDateTime) -> String {
+    if !moment.is_datetime() {
+        return moment.as_f64().to_string();
+    }
+    let (year, month, day, hour, minute, second, _) = moment.to_ymd_hms_milli();
+    let date = format!("{year:04}-{month:02}-{day:02}");
+    match (hour, minute, second) {
+        (0, 0, 0) => date,
+        _ => format!("{date} {hour:02}:{minute:02}:{second:02}"),
+    }
+}
