@@ -1,6 +1,7 @@
 //! The demonstration: serve, with stubs of Feishu and of a NAC, and a line per step.
 
 mod radius;
+mod rows;
 mod scenario;
 
 use std::io;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use greenlight_core::explain::Explain;
+use greenlight_core::operator::StoreError;
 use greenlight_core::ports::{Clock, Http, HttpError, QueueError};
 use greenlight_http::{Client, ClientError};
 use greenlight_stores::SystemClock;
@@ -51,6 +53,9 @@ pub enum DemoError {
     /// The queue cannot be read.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The grants cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// There is no RADIUS server.
     #[error(transparent)]
     Radius(#[from] RadiusError),
@@ -71,6 +76,7 @@ impl DemoError {
             Self::Client(error) => language.explain(&error.explain()),
             Self::Http(error) => language.explain(&error.explain()),
             Self::Queue(error) => language.explain(&error.explain()),
+            Self::Store(error) => language.explain(&error.explain()),
             Self::Radius(RadiusError::NotInstalled(path)) => text!(
                 language,
                 "{path} is absent: install it with `apt-get install {packages}` (Debian 12)",
@@ -135,10 +141,11 @@ struct Stage {
 }
 
 impl Stage {
-    /// With the flows that are built in.
+    /// With the flows that are built in, and one over rows.
     async fn set(language: Language) -> Result<Self, DemoError> {
         let (feishu, nac) = Self::stubs().await?;
-        Self::set_with(feishu, nac, tempfile::tempdir()?, None, language).await
+        let flows = [include_str!("../../../infra/flows.toml"), rows::FLOW].concat();
+        Self::set_with(feishu, nac, tempfile::tempdir()?, &flows, language).await
     }
 
     async fn stubs() -> io::Result<(StubFeishu, StubNac)> {
@@ -149,20 +156,27 @@ impl Stage {
         feishu: StubFeishu,
         nac: StubNac,
         folder: TempDir,
-        flows: Option<&str>,
+        flows: &str,
         language: Language,
     ) -> Result<Self, DemoError> {
         let app = demo_app();
         let secrets = folder.path().join("secrets.json");
-        write_private(&secrets, &secret_document(&app, NAC_TOKEN).to_string())?;
-        let file = folder.path().join("flows.toml");
-        flows.map_or(Ok(()), |flows| std::fs::write(&file, flows))?;
+        let mut document = secret_document(&app, NAC_TOKEN);
+        for target in ["phones", "laptops"] {
+            document["targets"][target] = document["targets"]["nac"].clone();
+        }
+        write_private(&secrets, &document.to_string())?;
+        let (file, connectors) =
+            (folder.path().join("flows.toml"), folder.path().join("connectors"));
+        std::fs::write(&file, flows)?;
+        std::fs::create_dir(&connectors)?;
+        std::fs::write(connectors.join("groups.toml"), rows::CONNECTOR)?;
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
             data: folder.path().join("data"),
             secrets,
-            flows: flows.map(|_| file),
-            connectors: None,
+            flows: Some(file),
+            connectors: Some(connectors),
             feishu_base_url: feishu.url(),
         };
         let nac_url = nac.url();
@@ -186,8 +200,18 @@ impl Stage {
     }
 
     fn approval(&self, event_id: &str, instance_id: &str, status: &str) -> Sent {
+        self.approval_of(APPROVAL_CODE, event_id, instance_id, status)
+    }
+
+    fn approval_of(
+        &self,
+        definition_id: &str,
+        event_id: &str,
+        instance_id: &str,
+        status: &str,
+    ) -> Sent {
         let now = SystemClock.now().as_millis();
-        self.app.approval_instance(event_id, APPROVAL_CODE, instance_id, status, now)
+        self.app.approval_instance(event_id, definition_id, instance_id, status, now)
     }
 
     async fn send(&mut self, sent: &Sent) -> Result<(u16, String), DemoError> {

@@ -38,7 +38,7 @@ async fn over_sql(language: Language) -> Result<(), DemoError> {
     let file = folder.path().join("radius.db");
     let radius = Radius::start(&Whitelist::Sqlite(file.clone())).await?;
     let flows = flows("freeradius-sql", &format!("sqlite://{}", file.display()));
-    Stage::set_with(feishu, nac, folder, Some(&flows), language).await?.let_in(&radius).await
+    Stage::set_with(feishu, nac, folder, &flows, language).await?.let_in(&radius).await
 }
 
 async fn over_http(language: Language) -> Result<(), DemoError> {
@@ -47,7 +47,7 @@ async fn over_http(language: Language) -> Result<(), DemoError> {
     let (feishu, nac) = Stage::stubs().await?;
     let radius = Radius::start(&Whitelist::Http(nac.url())).await?;
     let flows = flows("freeradius-rest", &nac.url());
-    Stage::set_with(feishu, nac, tempfile::tempdir()?, Some(&flows), language)
+    Stage::set_with(feishu, nac, tempfile::tempdir()?, &flows, language)
         .await?
         .let_in(&radius)
         .await

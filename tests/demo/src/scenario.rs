@@ -1,4 +1,4 @@
-//! The scenario: four devices, duplicates, a forged event, a mistyped address.
+//! The scenario: four devices, duplicates, a forged event, a mistyped address, rows of a table.
 
 use http::StatusCode;
 
@@ -87,7 +87,7 @@ impl Stage {
         );
         let cause = self.language.explain(&cause);
         outln!("     {}", text!(self.language, "dead-letter queue: {cause}", "死信队列：{cause}"));
-        Ok(())
+        self.rows().await
     }
 
     pub(crate) async fn figures(&mut self) -> Result<(), DemoError> {

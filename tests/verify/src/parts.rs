@@ -59,6 +59,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("template", "template.yaml is valid", &[TOOLS, BUILD], template),
     part("crash", "crashes at every await, panics, hangs, retries", &[BUILD], suite),
     part("serve", "both functions on one machine", &[BUILD], suite),
+    part("rows", "rows of tables and of attached sheets", &[BUILD], suite),
     part("listener", "clients that stall, flood or send nothing", &[BUILD], suite),
     part("command", "exit statuses, prompts and JSON output of the command", &[BUILD], suite),
     part("operator", "operator commands on one machine: redrive, audit, replay", &[BUILD], suite),
