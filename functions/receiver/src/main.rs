@@ -1,4 +1,4 @@
-//! Lambda 1: verify, triage, enqueue, respond.
+//! Lambda 1: verify, triage, enqueue, respond. It knows no flows: the worker looks for them.
 //!
 //! Wiring only; the use case is [`greenlight_core::receive`].
 
@@ -9,15 +9,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_core::flow::{Approvals, FlowsError};
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Receiver, ValidationErrors, WebhookRequest, WebhookResponse, receive};
+use greenlight_core::{Receiver, WebhookRequest, WebhookResponse, receive};
 use greenlight_sources::feishu::FeishuWebhook;
+use greenlight_stores::SystemClock;
 use greenlight_stores::aws::minimal::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
     AwsEnvironment, EmbeddedMetrics, MissingVariable, TimeoutConfig, log_to_stdout, variable,
 };
-use greenlight_stores::{BadFlowsFile, SystemClock, flow_variable, flows_of_function};
 use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Request, Response, service_fn};
@@ -54,10 +53,6 @@ enum StartError {
     #[error(transparent)]
     Aws(#[from] SetupError),
     #[error(transparent)]
-    FlowsFile(#[from] BadFlowsFile),
-    #[error("flows.toml: {0}")]
-    Flows(#[from] ValidationErrors<FlowsError>),
-    #[error(transparent)]
     Secret(#[from] SecretError),
 }
 
@@ -89,8 +84,6 @@ async fn wire() -> Result<Wired, StartError> {
     let aws = Aws::new(AwsEnvironment::read()?)?;
     let queue = SqsQueue::new(&aws, variable("QUEUE_URL")?, QUEUE_TIMEOUTS)?;
     let store = SecretsManager::new(&aws, variable("SECRET_ARN")?, SECRET_TIMEOUTS)?;
-    let flows = flows_of_function(include_str!("../../../infra/flows.toml"))?;
-    let approvals = Approvals::parse(&flows, &flow_variable)?;
     let first = store.with_timeouts(START_TIMEOUTS);
     // Everything possible is done before the first event: the init phase has more CPU than the
     // function.
@@ -101,7 +94,6 @@ async fn wire() -> Result<Wired, StartError> {
         secret: secret?,
         queue,
         clock: SystemClock,
-        approvals,
         metrics: EmbeddedMetrics::of_this_function(),
     })
 }

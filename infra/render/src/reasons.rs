@@ -35,6 +35,10 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
         Class::NotApproved => {
             ("nothing, mostly: the approval was taken back", "通常无需处理：审批已被撤销")
         }
+        Class::TooOld => (
+            "if it is still wanted: greenlight replay INSTANCE",
+            "如仍需执行：greenlight replay 审批实例",
+        ),
         Class::NotConfigured => {
             ("correct flows.toml, deploy, then redrive", "修改 flows.toml 并部署，然后重投")
         }

@@ -14,7 +14,7 @@ use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::extract::Problem;
 use greenlight_core::ledger::{Effect, EffectKey, EffectKind, EffectOutcome, Lease, State};
 use greenlight_core::mac::MacError;
-use greenlight_core::operator::QueueStatus;
+use greenlight_core::operator::{QueueStatus, Unwanted};
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Timestamp};
 use greenlight_testkit::prose::english_runs;
@@ -176,7 +176,15 @@ fn grants() {
 fn status() {
     let breaker = |state, failures| Breaker { state, failures, ..Breaker::default() };
     let until = NOW.plus(Duration::from_secs(25));
+    let unwanted = Unwanted {
+        source: "feishu".into(),
+        definition_id: "B-2".into(),
+        decision: "approved".into(),
+        count: 3,
+        last: ago(50),
+    };
     let full = SystemStatus {
+        unwanted: vec![unwanted],
         queue: QueueStatus {
             is_served: Some(false),
             waiting: 3,

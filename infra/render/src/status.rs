@@ -1,10 +1,11 @@
 //! `greenlight status`.
 
 use greenlight_admin::status::SystemStatus;
-use greenlight_core::Timestamp;
 use greenlight_core::audit::{RequestHistory, RequestStatus};
 use greenlight_core::breaker::{Breaker, BreakerState};
-use greenlight_core::operator::QueueStatus;
+use greenlight_core::explain::Explain;
+use greenlight_core::operator::{QueueStatus, Unwanted};
+use greenlight_core::{Decision, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::format::{OutputFormat, facts, lines, moment, span, table};
@@ -65,6 +66,17 @@ fn to_table(status: &SystemStatus, now: Timestamp, language: Language) -> String
             "无法访问，有 {waiting} 个请求在等待"
         );
         rows.push((text!(language, "source {source}", "办公系统 {source}"), text));
+    }
+    for Unwanted { source, definition_id, decision, count, last } in &status.unwanted {
+        let decision = Decision::of_str(decision)
+            .map_or_else(|| decision.clone(), |decision| language.explain(&decision.explain()));
+        let text = text!(
+            language,
+            "{source} {definition_id} {decision}: {count} event(s), the last at {last}",
+            "{source} {definition_id}（{decision}）：{count} 个事件，最近一次 {last}",
+            last = moment(*last)
+        );
+        rows.push((name("no flow for", "没有流程"), text));
     }
     for (target, breaker) in &status.breakers {
         let text = to_text(breaker, now, language);
@@ -154,7 +166,18 @@ pub fn to_json(status: &SystemStatus, now: Timestamp) -> Value {
         "dead_letters": status.queue.dead_letters,
         "dead_letters_by_class": status.queue.dead_letters_by_class,
         "last_hour": last_hour,
+        "unwanted": status.unwanted.iter().map(unwanted_json).collect::<Vec<_>>(),
         "targets": targets,
+    })
+}
+
+fn unwanted_json(unwanted: &Unwanted) -> Value {
+    json!({
+        "source": unwanted.source,
+        "definition_id": unwanted.definition_id,
+        "decision": unwanted.decision,
+        "events": unwanted.count,
+        "last_at": moment(unwanted.last),
     })
 }
 

@@ -123,7 +123,9 @@ async fn attempt(
         lease: Lease { id: lease_id, until: now.plus(HELD_FOR) },
     };
     let result = match process(&message, &*processor).await {
-        Disposition::Done | Disposition::DeadLettered(_) => database.delete(&received).await,
+        Disposition::Done | Disposition::Unwanted | Disposition::DeadLettered(_) => {
+            database.delete(&received).await
+        }
         Disposition::RetryAfter { after, .. } => {
             database.retry_after(&received, SystemClock.now(), after).await
         }

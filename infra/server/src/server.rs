@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use greenlight_connectors::Connectors;
 use greenlight_core::explain::Explain;
-use greenlight_core::flow::Approvals;
 use greenlight_core::ports::{Clock, LedgerError, QueueError};
 use greenlight_core::{Processor, Receiver};
 use greenlight_runtime::{Configuration, HttpSource, StartError, load_secret, targets};
@@ -103,7 +102,6 @@ impl Server {
         let connectors = connectors.map_err(StartError::from)?;
         let Configuration { flows, setup, deployed } =
             Configuration::parse(text, &connectors, environment, SystemClock.now())?;
-        let approvals = Approvals::parse(&deployed.text, environment).map_err(StartError::from)?;
         let secret = load_secret(SecretFile::new(options.secrets)).await?;
         let source = HttpSource::new(&options.feishu_base_url, Arc::clone(&secret))?;
         let targets = targets(setup, &secret)?;
@@ -126,7 +124,6 @@ impl Server {
             secret: Arc::clone(&secret),
             queue: SignallingQueue::new(database.clone(), Arc::clone(&arrived)),
             clock: SystemClock,
-            approvals,
             metrics: counters.clone(),
         };
         let processor = Processor {

@@ -230,6 +230,6 @@ fn grant(grant: &Grant) -> GrantRow {
         target: grant.target.clone(),
         since: moment(grant.since),
         owner: grant.owner.clone(),
-        instance: grant.request.split('#').nth(2).unwrap_or("?").to_owned(),
+        instance: grant.request.split('#').nth(1).unwrap_or("?").to_owned(),
     }
 }

@@ -11,8 +11,8 @@ use greenlight_core::ledger::{
     LeaseLost,
 };
 use greenlight_core::ports::{
-    Act, Call, Claim, Complete, Conditions, DeadLetter, FileAudit, KeepBreakers, LedgerError,
-    QueueError, ReadInstance, ReadSheet, RecordEffect, SendDeadLetter,
+    Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, FileAudit, KeepBreakers,
+    LedgerError, QueueError, ReadInstance, ReadReplay, ReadSheet, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::{Request, RequestKey, Timestamp};
 use serde_json::{Map, Value};
@@ -30,6 +30,8 @@ pub enum PortCall {
     /// Of [`KeepBreakers`].
     ChangeBreaker,
     /// Of [`ReadInstance`], with the instance.
+    CountUnwanted,
+    ReadReplay,
     ReadInstance(String),
     ReadSheet(String),
     Act(EffectKey),
@@ -137,6 +139,20 @@ impl<P: KeepBreakers, H: Hook> KeepBreakers for Hooked<P, H> {
     ) -> Result<(Breaker, T), LedgerError> {
         let result = self.port.change_breaker(target, change);
         self.around(PortCall::ChangeBreaker, result, Result::is_ok).await
+    }
+}
+
+impl<P: CountUnwanted, H: Hook> CountUnwanted for Hooked<P, H> {
+    async fn count_unwanted(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
+        let result = self.port.count_unwanted(request, now);
+        self.around(PortCall::CountUnwanted, result, Result::is_ok).await
+    }
+}
+
+impl<P: ReadReplay, H: Hook> ReadReplay for Hooked<P, H> {
+    async fn is_replayed(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+        let result = self.port.is_replayed(request);
+        self.around(PortCall::ReadReplay, result, Result::is_ok).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! In-memory implementations of ports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use greenlight_core::audit::AttemptRecord;
@@ -9,9 +9,10 @@ use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
     LeaseLost, Record, apply,
 };
+use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{
-    Claim, Complete, DeadLetter, Enqueue, FileAudit, KeepBreakers, LedgerError, QueueError,
-    RecordEffect, SendDeadLetter,
+    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, KeepBreakers, LedgerError,
+    QueueError, ReadReplay, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 
@@ -20,12 +21,24 @@ use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 pub struct MemoryLedger {
     records: Arc<Mutex<BTreeMap<RequestKey, Record>>>,
     breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
+    unwanted: Arc<Mutex<BTreeMap<String, u64>>>,
+    replayed: Arc<Mutex<BTreeSet<RequestKey>>>,
 }
 
 impl MemoryLedger {
     /// The record of a request; `None` if it was never claimed.
     pub fn record(&self, request: &RequestKey) -> Option<Record> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).get(request).cloned()
+    }
+
+    /// Records that an operator asks for a replay.
+    pub fn replay(&self, request: RequestKey) {
+        self.replayed.lock().unwrap_or_else(PoisonError::into_inner).insert(request);
+    }
+
+    /// The decisions that no flow wanted, by [`Unwanted::key`].
+    pub fn unwanted(&self) -> BTreeMap<String, u64> {
+        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn apply(&self, request: &RequestKey, command: Command, now: Timestamp) -> CommandResult {
@@ -104,6 +117,20 @@ impl FileAudit for MemoryLedger {
 
     async fn file_event(&self, _: &Request, _: Timestamp) -> Result<(), LedgerError> {
         Ok(())
+    }
+}
+
+impl CountUnwanted for MemoryLedger {
+    async fn count_unwanted(&self, request: &Request, _: Timestamp) -> Result<(), LedgerError> {
+        let mut unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
+        *unwanted.entry(Unwanted::key(request)).or_default() += 1;
+        Ok(())
+    }
+}
+
+impl ReadReplay for MemoryLedger {
+    async fn is_replayed(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+        Ok(self.replayed.lock().unwrap_or_else(PoisonError::into_inner).contains(request))
     }
 }
 

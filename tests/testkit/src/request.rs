@@ -1,6 +1,6 @@
 //! A queue message.
 
-use greenlight_core::request::VERSION;
+use greenlight_core::request::{Trigger, VERSION};
 use greenlight_core::{Decision, Request, Timestamp};
 
 /// The approval definition of [`request`].
@@ -15,7 +15,7 @@ pub fn request(instance_id: &str) -> Request {
         event_id: format!("event-of-{instance_id}"),
         definition_id: DEFINITION_ID.into(),
         instance_id: instance_id.into(),
-        decision: Decision::Approved,
+        trigger: Trigger::Decision(Decision::Approved),
         occurred_at: None,
         received_at: Timestamp::from_millis(0),
         trace_id: None,

@@ -195,6 +195,7 @@ impl Case {
             let lease_id = format!("{lease_id}-{attempt}");
             match self.deliver(body, &lease_id, &Fate::fatal(0)).await.unwrap() {
                 Disposition::Done => return,
+                Disposition::Unwanted => panic!("the flow is there"),
                 Disposition::DeadLettered(_) => {
                     assert!(self.is_bad, "only the bad form is a dead letter");
                     return;

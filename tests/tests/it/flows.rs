@@ -137,7 +137,7 @@ fn each_error_is_named_with_file_and_line() {
             "name = \"laptops\"",
             "name = \"laptops\"\nowner = \"os\"",
             9,
-            "no field of the kind `person`",
+            "no field of the kind `person` without `multiple`",
         ),
         ("for_each = \"mac\"", "", 16, "is a grant, so its action needs `for_each`"),
         ("for_each = \"mac\"", "for_each = \"os\"", 16, "`os`, which is no field with subjects"),

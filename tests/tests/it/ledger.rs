@@ -13,7 +13,7 @@ use greenlight_core::ledger::{
     EffectOutcome, Lease, LeaseId, LeaseLost, Record, ResetError, apply,
 };
 use greenlight_core::operator::{AuditReader, GrantStore};
-use greenlight_core::ports::{self, Claim, LedgerError, ResetRequest};
+use greenlight_core::ports::{self, Claim, LedgerError, RecordReplay, ResetRequest};
 use greenlight_core::retry::RetryState;
 use greenlight_core::subject::Subject;
 use greenlight_core::{Class, Reason, Request, Timestamp};
@@ -27,7 +27,15 @@ use tokio::sync::Barrier;
 
 /// The ports that the suite needs.
 trait Ledger:
-    ports::Ledger + ResetRequest + AuditReader + GrantStore + Clone + Send + Sync + 'static
+    ports::Ledger
+    + ResetRequest
+    + RecordReplay
+    + AuditReader
+    + GrantStore
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -85,6 +93,8 @@ suite!(
     what_an_attempt_found_out_is_found_again,
     a_grant_is_that_of_the_first_approval_until_it_is_taken_off,
     reset_request_is_done_again,
+    what_no_flow_wants_is_counted_by_definition_and_decision,
+    a_replay_is_known_once_an_operator_asked_for_it,
 );
 
 fn at(millis: i64) -> Timestamp {
@@ -362,6 +372,26 @@ async fn a_grant_of<L: Ledger>(ledger: &L, subject: Subject, n: i64) {
     );
     attempt("grant-4", "add", 4_000).await;
     assert_eq!(grant_of(ledger, &subject).await[0].since, at(n * 1_000 + 4_000));
+}
+
+async fn what_no_flow_wants_is_counted_by_definition_and_decision<L: Ledger>(ledger: &L) {
+    let of = |definition: &str| Request { definition_id: definition.into(), ..request("unwanted") };
+    for (definition, millis) in [("first", 1), ("second", 2), ("first", 3)] {
+        ledger.count_unwanted(&of(definition), at(millis)).await.unwrap();
+    }
+    let unwanted = ledger.unwanted(9).await.unwrap();
+    let counts = unwanted.iter().map(|it| (it.definition_id.as_str(), it.count, it.last));
+    assert_eq!(counts.collect::<Vec<_>>(), [("first", 2, at(3)), ("second", 1, at(2))]);
+    assert_eq!((&*unwanted[0].source, &*unwanted[0].decision), ("feishu", "approved"));
+    assert_eq!(ledger.unwanted(1).await.unwrap().len(), 1);
+}
+
+async fn a_replay_is_known_once_an_operator_asked_for_it<L: Ledger>(ledger: &L) {
+    let request = request("replayed");
+    assert!(!ledger.is_replayed(&request.key()).await.unwrap());
+    ledger.record_replay(&request.key(), at(1)).await.unwrap();
+    assert!(ledger.is_replayed(&request.key()).await.unwrap());
+    assert!(!ledger.is_replayed(&self::request("other").key()).await.unwrap());
 }
 
 async fn reset_request_is_done_again<L: Ledger>(ledger: &L) {

@@ -103,7 +103,7 @@ async fn every_class_of_reason_has_a_next_step() {
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    let shown: Value = serde_json::from_str(&show("4", OutputFormat::Json).await.unwrap()).unwrap();
+    let shown: Value = serde_json::from_str(&show("5", OutputFormat::Json).await.unwrap()).unwrap();
     assert!(shown["next_step"].as_str().unwrap().starts_with("tell the applicant"));
     let (first, last) = (shown["first_tried_at"].as_str(), shown["given_up_at"].as_str());
     assert!(first.unwrap() < last.unwrap(), "{shown}");

@@ -30,8 +30,8 @@ json = { mac = "{{ mac }}", group = "{{ params.group }}", until = "{{ valid_unti
 outcomes = [{ status = [409], result = "already_exists" }]
 "#;
 
-/// `table` is the field of the form with the rows; `more` has further actions.
-fn flows(nac: &str, table: &str, more: &str) -> String {
+/// `table` is the field of the form with the rows.
+fn flows(nac: &str, table: &str) -> String {
     let column = |kind: &str, column: &str, rest: &str| {
         format!(
             "{{ kind = \"{kind}\", from = [{{ field = \"{table}\", column = \"{column}\" }}]{rest} }}"
@@ -56,7 +56,7 @@ fn flows(nac: &str, table: &str, more: &str) -> String {
         name = "devices"
         definition_id = "{APPROVAL_CODE}"
         owner = "owner"
-        actions = [{}, {}{more}]
+        actions = [{}, {}]
         [flows.fields]
         mac = {}
         type = {}
@@ -79,13 +79,13 @@ struct Machine {
 }
 
 impl Machine {
-    async fn open(table: &str, more: &str) -> Self {
+    async fn open(table: &str) -> Self {
         let scene = Scene::set().await;
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("connectors")).unwrap();
         std::fs::write(at("connectors").join("groups.toml"), GROUPS).unwrap();
-        std::fs::write(at("flows.toml"), flows(&scene.nac.url(), table, more)).unwrap();
+        std::fs::write(at("flows.toml"), flows(&scene.nac.url(), table)).unwrap();
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
             data: at("data"),
@@ -164,7 +164,7 @@ const END: &str = "2027-12-31T00:00:00+08:00";
 
 #[tokio::test]
 async fn phones_go_to_one_group_and_laptops_to_another_each_with_its_owner_and_end() {
-    let machine = Machine::open("devices", "").await;
+    let machine = Machine::open("devices").await;
     let rows = [
         [&device(1)[..], "手机", "ou_2", END],
         [&device(2), "电脑", "", ""],
@@ -190,7 +190,7 @@ fn attached(urls: &[(&str, String)]) -> Value {
 
 #[tokio::test]
 async fn an_attached_sheet_is_a_table() {
-    let machine = Machine::open("名单", "").await;
+    let machine = Machine::open("名单").await;
     let csv = format!(
         "MAC,类型,使用人,有效期\n{},手机,ou_2,2027/12/31\n{},电脑,,\n00:00:5e:00:53:0O,电脑,,\n",
         device(1),
@@ -201,7 +201,9 @@ async fn an_attached_sheet_is_a_table() {
     machine.approve("I-1", &attached(&[("名单.csv", url)])).await;
     let mut workbook = Workbook::new();
     let sheet = workbook.add_worksheet();
-    for (row, cells) in [["MAC", "类型"], [&device(3), "手机"]].iter().enumerate() {
+    for (row, cells) in
+        [["MAC", "类型", "使用人", "有效期"], [&device(3), "手机", "", ""]].iter().enumerate()
+    {
         for (column, text) in (0..).zip(cells) {
             sheet.write(u32::try_from(row).unwrap(), column, *text).unwrap();
         }
@@ -221,14 +223,18 @@ async fn an_attached_sheet_is_a_table() {
 
 #[tokio::test]
 async fn an_attachment_that_is_no_sheet_of_the_office_system_is_a_dead_letter() {
-    let machine = Machine::open("名单", "").await;
+    let machine = Machine::open("名单").await;
     let file = |name: &str| machine.scene.feishu.put_file(name, b"MAC\n00:00:5e:00:53:01".to_vec());
+    let renamed = "MAC,类型,使用人,有效期至\n00:00:5e:00:53:01,手机,ou_1,2027-12-31";
+    let renamed = machine.scene.feishu.put_file("e", renamed.into());
     let elsewhere = machine.scene.nac.url() + "/api/macs";
     for (number, (files, reason)) in [
         (vec![("list.csv", elsewhere)], "the file is not on Feishu's own servers: 127.0.0.1"),
         (vec![("list.pdf", file("a"))], "the attached file is neither .xlsx nor .csv"),
         (vec![("list.xlsx", file("b"))], "the attached sheet cannot be read: is it damaged"),
         (vec![("1.csv", file("c")), ("2.csv", file("d"))], "there are 2 attached files"),
+        // A heading that was renamed must not mean access without its end.
+        (vec![("list.csv", renamed)], "the sheet has no column `有效期`"),
     ]
     .into_iter()
     .enumerate()

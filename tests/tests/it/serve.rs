@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use greenlight_core::operator::DeadLetterQueue;
+use greenlight_admin::replay::{self, Replay};
+use greenlight_core::Decision;
+use greenlight_core::operator::{AuditReader, DeadLetterQueue};
 use greenlight_core::ports::Clock;
 use greenlight_http::ClientError;
 use greenlight_runtime::StartError;
@@ -114,12 +116,54 @@ async fn g02_every_authentic_event_is_answered_200() {
     let odd = json!({"uuid": "u", "token": app.verification_token, "type": "event_callback",
         "event": {"app_id": app.app_id, "tenant_key": "t", "type": "approval_instance", "status": 7}});
     assert_eq!(machine.send(&app.signed(&odd, now)).await, 200);
-    assert_eq!(
-        machine.server.database().next_visible().await.unwrap(),
-        None,
-        "nothing was enqueued"
-    );
+    machine.drained().await;
+    assert_eq!(machine.dead_letters().await, []);
+    // What no flow wants is counted by definition and decision.
+    let unwanted = machine.server.database().unwanted(9).await.unwrap();
+    let mut unwanted: Vec<_> =
+        unwanted.into_iter().map(|it| (it.definition_id, it.decision, it.count)).collect();
+    unwanted.sort();
+    let expected = [
+        (APPROVAL_CODE.to_owned(), "revoked".to_owned(), 1),
+        ("OTHER".to_owned(), "approved".to_owned(), 1),
+    ];
+    assert_eq!(unwanted, expected);
+    assert_eq!(machine.scene.feishu.reads(), 0, "only what a flow wants is read");
     println!("13 authentic events of no interest, all answered 200");
+}
+
+/// An event that is sent again, or a message that someone put into the queue, does not renew the
+/// access of an old approval; an operator can.
+#[tokio::test]
+async fn an_approval_that_ended_long_ago_is_refused_unless_an_operator_replays_it() {
+    let machine = Machine::open().await;
+    let scene = &machine.scene;
+    let now = SystemClock.now();
+    for (instance, days) in [("I-1", 29), ("I-2", 31)] {
+        scene.approve(instance, &[&device(days)]);
+        let ended_at = now.minus(Duration::from_hours(24 * u64::from(days))).as_millis();
+        scene.feishu.end_at(instance, ended_at);
+        let event = scene.event(&format!("e-{instance}"), instance, "APPROVED");
+        assert_eq!(machine.send(&event).await, 200);
+    }
+    machine.drained().await;
+    assert_eq!(scene.nac.whitelist(), [device(29)]);
+    let letters = machine.dead_letters().await;
+    let [(class, reason)] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!(class, "too_old");
+    assert!(reason.starts_with("the approval ended 31 days ago"), "{reason}");
+
+    let database = machine.server.database();
+    let replay = Replay {
+        source: "feishu".into(),
+        instance_id: "I-2".into(),
+        decision: Decision::Approved,
+        definition_id: None,
+        force: false,
+    };
+    replay::replay(database, database, &replay, now).await.unwrap();
+    // The command writes into the database of another process, which looks for it by itself.
+    scene.nac.wait_for_whitelist(&[device(29), device(31)]).await;
 }
 
 /// The instance id identifies a request: event id and tenant are optional, and events with and

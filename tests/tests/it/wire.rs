@@ -20,8 +20,8 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::operator::{AuditReader, GrantStore};
 use greenlight_core::ports::{
-    ChangeVisibility, Claim, Complete, DeadLetter, Enqueue, FetchSecret, FileAudit, KeepBreakers,
-    RecordEffect, SendDeadLetter,
+    ChangeVisibility, Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FetchSecret, FileAudit,
+    KeepBreakers, ReadReplay, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp};
@@ -99,12 +99,14 @@ async fn an_operator_asks_by_keys_and_never_scans() {
         println!("{question}: {queries} queries, {gets} reads by key");
     };
     ledger.find_requests(&Lookup::guess("00:00:5e:00:53:01"), 50).await.unwrap();
-    asked("audit MAC", 1, 1).await;
+    asked("audit MAC", 5, 1).await;
     ledger.find_requests(&Lookup::guess("I-1"), 50).await.unwrap();
     asked("audit INSTANCE", 4, 1).await;
     ledger.count_requests(hour_ago, now).await.unwrap();
     ledger.breakers().await.unwrap();
     asked("status", 2, 0).await;
+    ledger.unwanted(20).await.unwrap();
+    asked("status, what no flow wants", 1, 0).await;
     ledger.grants(100, now).await.unwrap();
     asked("grants", 1, 0).await;
     ledger.grants_of(&[("nac".into(), "mac:00:00:5e:00:53:01".into())]).await.unwrap();
@@ -196,6 +198,8 @@ async fn requests_to_aws() {
     };
     ledger.file_attempt(&request, &Completion::Done, Some(&attempt_record), at(2)).await.unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
+    ledger.count_unwanted(&request, at(3)).await.unwrap();
+    ledger.is_replayed(&request.key()).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
     let report = |breaker: Breaker| (breaker.record(&lease_id, Health::Down, at(5)), ());
     ledger.change_breaker("nac", report).await.unwrap();

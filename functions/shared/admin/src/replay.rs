@@ -3,7 +3,7 @@
 use greenlight_core::audit::{Lookup, RequestStatus};
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{AuditReader, RequestStore, StoreError};
-use greenlight_core::request::{BadRequest, UNKNOWN_TENANT, VERSION};
+use greenlight_core::request::{BadRequest, Trigger, UNKNOWN_TENANT, VERSION};
 use greenlight_core::trace::TraceId;
 use greenlight_core::{Decision, Request, Timestamp};
 use thiserror::Error;
@@ -72,7 +72,7 @@ pub async fn replay(
         Some(RequestStatus::Retrying) => return Err(ReplayError::Retrying(instance())),
         Some(RequestStatus::Failed) | None => {}
     }
-    requests.enqueue_request(&request).await?;
+    requests.enqueue_replay(&request, now).await?;
     Ok(request)
 }
 
@@ -93,7 +93,7 @@ async fn request(
         event_id: format!("replay-{:016x}", fastrand::u64(..)),
         definition_id,
         instance_id: replay.instance_id.clone(),
-        decision: replay.decision,
+        trigger: Trigger::Decision(replay.decision),
         occurred_at: None,
         received_at: now,
         trace_id: Some(TraceId::random()),

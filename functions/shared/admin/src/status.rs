@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use greenlight_core::audit::{RequestHistory, RequestStatus};
 use greenlight_core::breaker::Breaker;
-use greenlight_core::operator::{AuditReader, QueueReader, QueueStatus, StoreError};
+use greenlight_core::operator::{AuditReader, QueueReader, QueueStatus, StoreError, Unwanted};
 use greenlight_core::{Class, Timestamp};
 
 /// The period of [`SystemStatus::last_hour`].
@@ -13,6 +13,9 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// The maximum number of requests that are counted as waiting for their next attempt.
 pub const MAX_WAITING: usize = 1_000;
+
+/// The most definitions that no flow wants.
+const MAX_UNWANTED: usize = 20;
 
 /// The status of the whole system.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +28,8 @@ pub struct SystemStatus {
     pub unreachable_sources: BTreeMap<String, u64>,
     /// The circuit breaker of each target that ever failed.
     pub breakers: BTreeMap<String, Breaker>,
+    /// The decisions that no flow wanted, the latest first.
+    pub unwanted: Vec<Unwanted>,
     /// Requests that were first claimed within the last hour, by status.
     pub last_hour: BTreeMap<RequestStatus, u64>,
 }
@@ -38,15 +43,17 @@ pub async fn read_status(
     queue: &dyn QueueReader,
     now: Timestamp,
 ) -> Result<SystemStatus, StoreError> {
-    let (queue, last_hour, breakers, waiting) = futures_util::try_join!(
+    let (queue, last_hour, breakers, unwanted, waiting) = futures_util::try_join!(
         queue.queue_status(now),
         audit.count_requests(now.minus(HOUR), now),
         audit.breakers(),
+        audit.unwanted(MAX_UNWANTED),
         audit.waiting_requests(MAX_WAITING, now),
     )?;
     let mut status = SystemStatus {
         queue: count_retries_as_waiting(queue, &waiting, now),
         breakers,
+        unwanted,
         last_hour,
         ..SystemStatus::default()
     };

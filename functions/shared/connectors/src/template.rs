@@ -13,6 +13,9 @@ use crate::filters;
 /// The most steps of a template, so that no form value can keep one running.
 const FUEL: u64 = 20_000;
 
+/// The longest condition, in bytes: the parser's stack grows with nested expressions.
+const LONGEST_CONDITION: usize = 2_000;
+
 /// For requests: an undefined value is an error.
 static STRICT: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(UndefinedBehavior::Strict));
@@ -61,6 +64,10 @@ pub(crate) fn needs(template: &str) -> Result<BTreeSet<String>, minijinja::Error
 
 /// Returns the variables that a condition uses, members included.
 pub(crate) fn condition_needs(condition: &str) -> Result<BTreeSet<String>, minijinja::Error> {
+    if condition.len() > LONGEST_CONDITION {
+        let text = "it is longer than 2,000 bytes";
+        return Err(minijinja::Error::new(minijinja::ErrorKind::SyntaxError, text));
+    }
     let names = STRICT.compile_expression(condition)?.undeclared_variables(true);
     Ok(names.into_iter().collect())
 }

@@ -142,7 +142,9 @@ pub enum Class {
     NotConfigured,
     /// The source does not confirm that the instance is approved.
     NotApproved,
-    /// The form has no device, or an invalid one.
+    /// The approval ended too long ago.
+    TooOld,
+    /// The form has no subject, or an invalid one.
     InvalidForm,
     /// The source could not be reached, or was busy.
     SourceUnavailable,
@@ -176,10 +178,11 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of an attempt.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidMessage,
         Self::NotConfigured,
         Self::NotApproved,
+        Self::TooOld,
         Self::InvalidForm,
         Self::SourceUnavailable,
         Self::SourceRejected,
@@ -218,6 +221,7 @@ impl Class {
             Self::InvalidMessage => "invalid_message",
             Self::NotConfigured => "not_configured",
             Self::NotApproved => "not_approved",
+            Self::TooOld => "too_old",
             Self::InvalidForm => "invalid_form",
             Self::SourceUnavailable => "source_unavailable",
             Self::SourceRejected => "source_rejected",

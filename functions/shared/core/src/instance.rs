@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::Decision;
 use crate::explain::Explain;
 use crate::form::Form;
+use crate::{Decision, Timestamp};
 
 /// The current state of one approval at the source.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Instance {
     pub definition_id: String,
     /// The status of the approval.
     pub status: Status,
+    /// When it ended, if it did and the source says so.
+    pub ended_at: Option<Timestamp>,
     /// The applicant, by the source's name for people; empty when the source names none.
     pub applicant: String,
     /// The form number that people see; empty when there is none.

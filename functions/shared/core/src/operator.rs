@@ -70,11 +70,45 @@ pub trait AuditReader: Debug + Send + Sync {
         now: Timestamp,
     ) -> StoreFuture<'_, BTreeMap<RequestStatus, u64>>;
 
+    /// The decisions that no flow wanted, the latest first.
+    fn unwanted(&self, at_most: usize) -> StoreFuture<'_, Vec<Unwanted>>;
+
     /// The circuit breaker of each target that has ever failed.
     fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>>;
 
     /// The deployed flows; `None` before the first start.
     fn deployed_flows(&self) -> StoreFuture<'_, Option<DeployedFlows>>;
+}
+
+/// Decisions that no flow wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwanted {
+    /// The office system.
+    pub source: String,
+    /// The approval definition.
+    pub definition_id: String,
+    /// The decision, as [`crate::Decision::as_str`] writes it.
+    pub decision: String,
+    /// The number of events.
+    pub count: u64,
+    /// When the last one came.
+    pub last: Timestamp,
+}
+
+impl Unwanted {
+    /// The key under which stores count `request`: `SOURCE#DEFINITION#DECISION`.
+    #[must_use]
+    pub fn key(request: &Request) -> String {
+        format!("{}#{}#{}", request.source, request.definition_id, request.decision())
+    }
+
+    /// The inverse of [`Unwanted::key`].
+    #[must_use]
+    pub fn of_key(key: &str, count: u64, last: Timestamp) -> Option<Self> {
+        let mut parts = key.split('#').map(str::to_owned);
+        let (source, definition_id, decision) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { source, definition_id, decision, count, last })
+    }
 }
 
 /// Reads the depth of the queues.
@@ -154,10 +188,11 @@ pub trait GrantStore: Debug + Send + Sync {
     fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;
 }
 
-/// Enqueues and resets requests, for an operator.
+/// Replays and resets requests, for an operator.
 pub trait RequestStore: Debug + Send + Sync {
-    /// Puts a request into the queue, as the receiver does.
-    fn enqueue_request<'a>(&'a self, request: &'a Request) -> StoreFuture<'a, ()>;
+    /// Records that an operator asks for `request`, and then puts it into the queue, as the
+    /// receiver does.
+    fn enqueue_replay<'a>(&'a self, request: &'a Request, now: Timestamp) -> StoreFuture<'a, ()>;
 
     /// Deletes the recorded effects of a request, unless a worker holds its lease.
     fn reset<'a>(

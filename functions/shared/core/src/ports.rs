@@ -199,10 +199,35 @@ pub trait KeepBreakers: Send + Sync {
     ) -> impl Future<Output = Result<(Breaker, T), LedgerError>> + Send;
 }
 
-/// The ledger operations that an attempt needs.
-pub trait Ledger: Claim + RecordEffect + Complete + FileAudit + KeepBreakers {}
+/// Counts the decisions that no flow wants.
+pub trait CountUnwanted: Send + Sync {
+    /// Counts `request` under its source, definition and decision. A repeated call counts again.
+    fn count_unwanted(
+        &self,
+        request: &Request,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
 
-impl<T: Claim + RecordEffect + Complete + FileAudit + KeepBreakers> Ledger for T {}
+/// Reads what an operator asked for.
+pub trait ReadReplay: Send + Sync {
+    /// Whether an operator asked for a replay of `request`.
+    fn is_replayed(
+        &self,
+        request: &RequestKey,
+    ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+}
+
+/// The ledger operations that an attempt needs.
+pub trait Ledger:
+    Claim + RecordEffect + Complete + FileAudit + KeepBreakers + CountUnwanted + ReadReplay
+{
+}
+
+impl<T> Ledger for T where
+    T: Claim + RecordEffect + Complete + FileAudit + KeepBreakers + CountUnwanted + ReadReplay
+{
+}
 
 /// Resets a request, for an operator.
 pub trait ResetRequest: Send + Sync {
@@ -213,6 +238,16 @@ pub trait ResetRequest: Send + Sync {
         request: &RequestKey,
         now: Timestamp,
     ) -> impl Future<Output = Result<Result<(), ResetError>, LedgerError>> + Send;
+}
+
+/// Records replays, for an operator.
+pub trait RecordReplay: Send + Sync {
+    /// Records that an operator asks for `request`, before it is enqueued.
+    fn record_replay(
+        &self,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
 /// Reads approval instances at their source.

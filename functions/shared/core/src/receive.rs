@@ -10,7 +10,6 @@ use thiserror::Error;
 
 use crate::event::{ApprovalEvent, Inbound};
 use crate::explain::Explanation;
-use crate::flow::Approvals;
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Authenticate, Clock, Enqueue, QueueError, ReadSecret};
 use crate::request::{BadRequest, Request};
@@ -28,14 +27,13 @@ pub struct WebhookResponse {
 pub enum Outcome {
     /// A URL check: the text is sent back.
     Challenge(String),
-    /// An approval that starts a flow: the request is in the queue.
+    /// An approval was decided: the request is in the queue. The worker looks for the flow.
     Enqueued(Request),
     /// Authentic, and nothing to do.
     Ignored(Ignored),
     /// Not authentic, or not readable.
     Rejected(Rejection),
-    /// An approval that starts a flow, but the queue did not take the request: the sender must
-    /// retry.
+    /// An approval was decided, but the queue did not take the request: the sender must retry.
     NotEnqueued(QueueError),
 }
 
@@ -48,9 +46,6 @@ pub enum Ignored {
     /// The instance did not end, or not with a decision that can start a flow.
     #[error("the approval's new status is not of interest")]
     Status,
-    /// No flow starts with this approval.
-    #[error("no flow is configured for the approval {0}")]
-    NotConfigured(String),
     /// Authentic, of a type that greenlight uses, but not of the documented shape: needs a
     /// developer.
     #[error("an event of the type `{0}` is not of the documented shape")]
@@ -82,7 +77,6 @@ impl Ignored {
         match self {
             Self::EventType(_) => "event_type",
             Self::Status => "status",
-            Self::NotConfigured(_) => "not_configured",
             Self::Unreadable(_) => "shape",
             Self::BadIdentifier(_) => "identifier",
         }
@@ -193,8 +187,6 @@ pub struct Receiver<A, S, Q, C> {
     pub secret: S,
     pub queue: Q,
     pub clock: C,
-    /// The approvals that start a flow.
-    pub approvals: Approvals,
     /// The recorder of metrics.
     pub metrics: Metrics,
 }
@@ -296,9 +288,6 @@ fn triage_approval<A, S, Q, C: Clock>(
     let Some(decision) = event.decision else {
         return Triage::Ignore(Ignored::Status);
     };
-    if !receiver.approvals.matter(&event.source, &event.definition_id, decision) {
-        return Triage::Ignore(Ignored::NotConfigured(event.definition_id));
-    }
     match Request::new(event, decision, receiver.clock.now(), trace_id) {
         Ok(request) => Triage::Enqueue(request),
         Err(bad) => Triage::Ignore(Ignored::BadIdentifier(bad)),

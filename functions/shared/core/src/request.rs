@@ -35,8 +35,8 @@ pub struct Request {
     pub definition_id: String,
     /// The approval instance.
     pub instance_id: String,
-    /// The decision on the instance.
-    pub decision: Decision,
+    /// Why there is something to do.
+    pub trigger: Trigger,
     /// When it happened, by the office system's clock; ms since the Unix epoch.
     pub occurred_at: Option<Timestamp>,
     /// When the event was received; ms since the Unix epoch.
@@ -44,6 +44,15 @@ pub struct Request {
     /// Links log lines about it; `None` if the queue message has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
+}
+
+/// Why there is something to do. A message only names it: the source or the ledger decides whether
+/// it is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// An approval instance ended with this decision; the source confirms it.
+    Decision(Decision),
 }
 
 /// A queue message that is not a valid request.
@@ -97,7 +106,7 @@ impl Request {
             event_id: or(event.event_id, &event.instance_id),
             definition_id: event.definition_id,
             instance_id: event.instance_id,
-            decision,
+            trigger: Trigger::Decision(decision),
             occurred_at: event.occurred_at,
             received_at,
             trace_id: Some(trace_id),
@@ -131,10 +140,17 @@ impl Request {
         serde_json::json!(self).to_string()
     }
 
+    /// The decision on the instance.
+    #[must_use]
+    pub const fn decision(&self) -> Decision {
+        let Trigger::Decision(decision) = self.trigger;
+        decision
+    }
+
     /// The key in the ledger.
     #[must_use]
     pub fn key(&self) -> RequestKey {
-        RequestKey::of(&self.source, &self.instance_id, self.decision)
+        RequestKey::of(&self.source, &self.instance_id, self.decision())
     }
 
     fn checked(self) -> Result<Self, BadRequest> {
@@ -201,7 +217,7 @@ mod tests {
             event_id: "bc447199585340d1f3728d26b1c0297a".into(),
             definition_id: "7C468A54-8745-2245-9675-08B7C63E7A85".into(),
             instance_id: "81D31358-93AF-92D6-7425-01A5D67C4E71".into(),
-            decision: Decision::Approved,
+            trigger: Trigger::Decision(Decision::Approved),
             occurred_at: Some(Timestamp::from_millis(1_666_079_207_003)),
             received_at: Timestamp::from_millis(1_666_079_208_000),
             trace_id: "67891233abcdef012345678912345678".to_owned().try_into().ok(),
@@ -219,7 +235,7 @@ mod tests {
         again.event_id = "another".into();
         again.tenant = UNKNOWN_TENANT.into();
         assert_eq!(again.key(), request().key());
-        again.decision = Decision::Revoked;
+        again.trigger = Trigger::Decision(Decision::Revoked);
         assert_ne!(again.key(), request().key());
     }
 
@@ -251,6 +267,9 @@ mod tests {
     fn what_is_no_request_is_said_to_be_none() {
         assert!(matches!(Request::parse("hello"), Err(BadRequest::NotARequest { .. })));
         assert!(matches!(Request::parse(r#"{"v":2}"#), Err(BadRequest::NotARequest { .. })));
+        let mut other = serde_json::to_value(request()).unwrap();
+        other["trigger"] = serde_json::json!({"reminder": "x"});
+        assert!(matches!(Request::parse(&other.to_string()), Err(BadRequest::NotARequest { .. })));
         for found in [1, 3] {
             let body = format!(r#"{{"v":{found},"another":"shape"}}"#);
             assert_eq!(Request::parse(&body), Err(BadRequest::UnknownVersion { found }));

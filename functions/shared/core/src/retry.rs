@@ -93,7 +93,7 @@ const MOST_RECEIVES: u32 = 900;
 /// The number of receives before waits are stretched.
 const UNSTRETCHED_RECEIVES: u32 = 100;
 
-fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(value)?;
     humantime::parse_duration(&text)
         .map_err(|error| D::Error::custom(format!("{text:?} is not a duration like 90s: {error}")))

@@ -56,7 +56,16 @@ pub(crate) fn is_moment(text: &str) -> bool {
         text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
     };
     let Some((moment, rest)) = text.split_at_checked(19) else { return false };
-    let offset = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let offset = match rest.strip_prefix('.') {
+        Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),
+        None => rest,
+    };
+    let has_fraction = !rest.starts_with('.') || rest.len() - offset.len() >= 2;
+    let is_offset = || match (shape(offset).as_str(), offset.get(1..3), offset.get(4..6)) {
+        ("Z", ..) => true,
+        ("+00:00" | "-00:00", Some(hours), Some(minutes)) => hours <= "23" && minutes <= "59",
+        _ => false,
+    };
     let number = |place: std::ops::Range<usize>| moment.get(place).and_then(|it| it.parse().ok());
     let within = |place: usize, range: std::ops::RangeInclusive<u16>| {
         number(place..place + 2).is_some_and(|number| range.contains(&number))
@@ -66,7 +75,8 @@ pub(crate) fn is_moment(text: &str) -> bool {
         && within(5, 1..=12)
         && within(8, 1..=days())
         && [(11, 23), (14, 59), (17, 59)].into_iter().all(|(place, most)| within(place, 0..=most))
-        && matches!(shape(offset).as_str(), "Z" | "+00:00" | "-00:00")
+        && has_fraction
+        && is_offset()
 }
 
 /// The number of days in a month of the Gregorian calendar.
@@ -116,6 +126,12 @@ mod tests {
             "2027-04-31T00:00:00+08:00",
             "2100-02-29T00:00:00Z",
             "2027-01-01T00:00:60Z",
+            "2027-01-01T00:00:00+99:99",
+            "2027-01-01T00:00:00+24:00",
+            "2027-01-01T00:00:0099Z",
+            "2027-01-01T00:00:00.Z",
+            "2027-01-01T00:00:00..5Z",
+            "2027-01-01T00:00:00",
             "2027-01-01",
             "",
         ] {

@@ -56,6 +56,7 @@ fn instance(fields: &Value) -> Instance {
         instance_id: "I-1".into(),
         definition_id: "A".into(),
         status: Status::Approved,
+        ended_at: None,
         applicant: "ou_1".into(),
         form_number: "7".into(),
         form: Form { fields: fields.map(|(name, value)| field(name, value)).collect() },
@@ -301,6 +302,42 @@ fn one_subject_in_two_rows_is_one_effect_and_a_contradiction_is_none() {
     let later = json!({"until": "2028-12-31T00:00:00Z", "owner": "ou_2"});
     let (effects, problems) = plan_of(&flows("add_until", ""), &rows(&later));
     assert_eq!((effects.len(), problems.len()), (1, 1), "the end is not known: no access");
+}
+
+/// Two fields name the same device for the same operation, with different ends.
+#[test]
+fn one_subject_in_two_fields_with_other_values_is_a_contradiction() {
+    let text = r#"
+        [targets.nac]
+        connector = "generic"
+        url = "http://nac"
+        [[flows]]
+        name = "devices"
+        definition_id = "A"
+        [flows.fields]
+        mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
+        other = { kind = "mac", from = [{ field = "phones", column = "mac" }] }
+        until = { kind = "date", from = [{ field = "devices", column = "until" }, { field = "phones", column = "until" }] }
+        [[flows.actions]]
+        target = "nac"
+        operation = "add_until"
+        for_each = "mac"
+        [[flows.actions]]
+        target = "nac"
+        operation = "add_until"
+        for_each = "other"
+    "#;
+    let flows = Flows::parse(text, &|_| None).unwrap();
+    for (second_end, effects, problems) in [(END, 2, 0), ("2028-12-31T00:00:00Z", 1, 1)] {
+        let mut instance = instance(&json!({}));
+        instance.form.fields.push(table(&[device_row(1, &json!({"until": END}))]));
+        let phones =
+            [device_row(1, &json!({"until": second_end})), device_row(2, &json!({"until": END}))];
+        let phones = Field { custom_id: Some("phones".into()), ..table(&phones) };
+        instance.form.fields.push(phones);
+        let plan = plan(&flows.flows[0], &instance, "e-1", &Named).unwrap();
+        assert_eq!((plan.effects.len(), plan.problems.len()), (effects, problems), "{plan:?}");
+    }
 }
 
 #[test]

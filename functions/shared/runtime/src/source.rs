@@ -47,7 +47,12 @@ impl<H: Http, S: ReadSecret, C: Clock> ReadSheet for Source<H, S, C> {
         &self,
         file: &Attachment,
     ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
-        let bytes = self.0.download(file).await?;
+        let bytes = match self.0.download(file).await {
+            Ok(bytes) => bytes,
+            // Too large, or on another host: about this file, and not about the office system.
+            Err(Failure::GiveUp { reason }) => return Ok(Err(reason.cause)),
+            Err(failure) => return Err(failure),
+        };
         Ok(greenlight_sheets::rows(&file.name, &bytes).map_err(|error| error.explain()))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use csv::ReaderBuilder;
+use csv::{ReaderBuilder, StringRecord};
 use encoding_rs::GB18030;
 
 use super::{Cell, Sheet, SheetError};
@@ -18,11 +18,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sheet, SheetError> {
         .delimiter(delimiter(&text))
         .from_reader(text.as_bytes());
     let mut sheet = Sheet::default();
-    for (row, record) in reader.records().enumerate() {
-        let record = record.map_err(|_| SheetError::Damaged)?;
+    let mut record = StringRecord::new();
+    let mut row = 0;
+    loop {
+        let start = reader.position().line();
+        if !reader.read_record(&mut record).map_err(|_| SheetError::Damaged)? {
+            break;
+        }
+        // The reader skips empty lines, which a spreadsheet program counts.
+        let lines = reader.position().line() - start;
+        let own = 1 + record.iter().map(|text| text.matches('\n').count() as u64).sum::<u64>();
+        row += usize::try_from(lines.saturating_sub(own)).unwrap_or(usize::MAX);
         for (column, text) in record.iter().enumerate() {
             sheet.add(row, column, Cell::Text(text.to_owned()))?;
         }
+        row += 1;
     }
     Ok(sheet)
 }

@@ -23,6 +23,12 @@ pub const MAX_COLUMNS: usize = 64;
 /// The longest text of a cell, in bytes.
 pub const MAX_CELL_BYTES: usize = 4_096;
 
+/// The longest heading, in bytes: each row has all headings.
+pub const MAX_HEADING_BYTES: usize = 200;
+
+/// The most text in all cells together, in bytes: many cells of a workbook can share one text.
+pub const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
+
 /// Why a file is not read. Never quotes its content.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
 #[explain("sheet")]
@@ -48,6 +54,12 @@ pub enum SheetError {
         /// As the sheet numbers it.
         row: usize,
     },
+    /// A longer heading than [`MAX_HEADING_BYTES`].
+    #[error(
+        "the attached sheet has a heading of more than {MAX_HEADING_BYTES} bytes: the headings are \
+         in the first row with content"
+    )]
+    LongHeading,
     /// Neither UTF-8 nor GBK.
     #[error("the attached .csv is neither UTF-8 nor GBK")]
     Encoding,
@@ -73,6 +85,12 @@ enum Cell {
 /// The cells of a row that are filled in, by column.
 type Cells = Vec<(usize, Cell)>;
 
+/// A merged region, by the first and the last row and column, counted from 0.
+struct Region {
+    first: (usize, usize),
+    last: (usize, usize),
+}
+
 /// Reads the rows of the file `name`. The row at index `n` is row `n + 1` of the sheet; the
 /// headings and empty rows have no fields.
 ///
@@ -91,9 +109,14 @@ pub fn rows(name: &str, bytes: &[u8]) -> Result<Vec<Vec<Field>>, SheetError> {
     sheet.into_rows()
 }
 
-/// The filled-in cells of a sheet by row, counted from 0.
+/// The filled-in cells of a sheet.
 #[derive(Debug, Default)]
-struct Sheet(Vec<(usize, Cells)>);
+struct Sheet {
+    /// By row, counted from 0.
+    rows: Vec<(usize, Cells)>,
+    /// The text in all cells together, in bytes.
+    bytes: usize,
+}
 
 impl Sheet {
     /// Adds a cell behind those that are there.
@@ -101,8 +124,14 @@ impl Sheet {
         if matches!(&cell, Cell::Text(text) if text.trim().is_empty()) {
             return Ok(());
         }
-        if matches!(&cell, Cell::Text(text) if text.len() > MAX_CELL_BYTES) {
-            return Err(SheetError::LongCell { row: row + 1 });
+        if let Cell::Text(text) = &cell {
+            if text.len() > MAX_CELL_BYTES {
+                return Err(SheetError::LongCell { row: row + 1 });
+            }
+            self.bytes += text.len();
+            if self.bytes > MAX_TEXT_BYTES {
+                return Err(SheetError::TooLarge { limit: MAX_TEXT_BYTES / 1024 / 1024 });
+            }
         }
         // Rows without content cost memory, too.
         if row >= MAX_ROWS * 10 {
@@ -111,18 +140,46 @@ impl Sheet {
         if column >= MAX_COLUMNS {
             return Err(SheetError::TooManyColumns);
         }
-        let is_full = self.0.len() == MAX_ROWS;
-        match self.0.last_mut().filter(|(last, _)| *last == row) {
+        let is_full = self.rows.len() == MAX_ROWS;
+        match self.rows.last_mut().filter(|(last, _)| *last == row) {
             Some((_, cells)) => cells.push((column, cell)),
             None if is_full => return Err(SheetError::TooManyRows),
-            None => self.0.push((row, vec![(column, cell)])),
+            None => self.rows.push((row, vec![(column, cell)])),
+        }
+        Ok(())
+    }
+
+    /// Gives each empty cell of a merged region the value of its first cell, as it is seen. Rows
+    /// without content of their own stay without.
+    fn merge(&mut self, region: &Region) -> Result<(), SheetError> {
+        let Region { first: (top, left), last: (bottom, right) } = *region;
+        let cell_at = |rows: &[(usize, Cells)]| {
+            let (_, cells) = rows.iter().find(|(row, _)| *row == top)?;
+            cells.iter().find(|(column, _)| *column == left).map(|(_, cell)| cell.clone())
+        };
+        let Some(cell) = cell_at(&self.rows) else { return Ok(()) };
+        let size = if let Cell::Text(text) = &cell { text.len() } else { 0 };
+        for (_, cells) in self.rows.iter_mut().filter(|(row, _)| (top..=bottom).contains(row)) {
+            for column in left..=right.min(MAX_COLUMNS - 1) {
+                if cells.iter().all(|(other, _)| *other != column) {
+                    self.bytes += size;
+                    cells.push((column, cell.clone()));
+                }
+            }
+        }
+        if self.bytes > MAX_TEXT_BYTES {
+            return Err(SheetError::TooLarge { limit: MAX_TEXT_BYTES / 1024 / 1024 });
         }
         Ok(())
     }
 
     fn into_rows(self) -> Result<Vec<Vec<Field>>, SheetError> {
-        let mut filled = self.0.into_iter();
+        let mut filled = self.rows.into_iter();
         let (first, headings) = filled.next().ok_or(SheetError::Empty)?;
+        let is_long = |(_, cell): &(usize, Cell)| matches!(cell, Cell::Text(text) if text.trim().len() > MAX_HEADING_BYTES);
+        if headings.iter().any(is_long) {
+            return Err(SheetError::LongHeading);
+        }
         let heading = |column: usize| {
             let of_column = headings.iter().find(|(other, _)| *other == column);
             match of_column {

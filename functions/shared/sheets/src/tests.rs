@@ -86,6 +86,52 @@ fn a_workbook_is_read_as_it_is_seen() {
     assert_eq!(shown(&rows("list.xlsx", &bytes).unwrap()), expected);
 }
 
+/// A merged cell is seen beside each of its rows.
+#[test]
+fn a_merged_cell_is_the_value_of_each_of_its_rows() {
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet();
+    for (row, cells) in
+        [["MAC", "有效期"], ["a", ""], ["b", ""], ["c", "2028-01-01"]].iter().enumerate()
+    {
+        for (column, text) in (0..).zip(cells).filter(|(_, text)| !text.is_empty()) {
+            sheet.write(u32::try_from(row).unwrap(), column, *text).unwrap();
+        }
+    }
+    sheet.merge_range(1, 1, 2, 1, "2027-12-31", &Format::new()).unwrap();
+    // Below all content.
+    sheet.merge_range(9, 0, 40, 1, "", &Format::new()).unwrap();
+    let rows = rows("a.xlsx", &workbook.save_to_buffer().unwrap()).unwrap();
+    let ends: Vec<_> = shown(&rows).into_iter().map(|(_, row)| row["有效期"].clone()).collect();
+    assert_eq!(ends, [json!("2027-12-31"), json!("2027-12-31"), json!("2028-01-01")]);
+}
+
+#[test]
+fn rows_have_the_numbers_of_the_sheet_behind_empty_lines_and_lines_in_a_cell() {
+    let csv = "\n\nMAC\n\na\n\"b\nb\"\n\nc\n";
+    let rows = rows("a.csv", csv.as_bytes()).unwrap();
+    let numbers: Vec<_> = shown(&rows).into_iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers, [5, 6, 8]);
+}
+
+/// Files of some hundred kilobytes whose rows would take hundreds of megabytes.
+#[test]
+fn g15_a_text_in_many_cells_is_counted_for_each() {
+    let heading = vec!["x".repeat(MAX_CELL_BYTES); MAX_COLUMNS].join(",");
+    let csv = format!("{heading}\n{}", "x\n".repeat(MAX_ROWS - 1));
+    assert_eq!(rows("a.csv", csv.as_bytes()), Err(SheetError::LongHeading));
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet();
+    let text = "x".repeat(MAX_CELL_BYTES);
+    for row in 1..600 {
+        sheet.write(row, 0, &text).unwrap();
+    }
+    sheet.write(0, 0, "MAC").unwrap();
+    let bytes = workbook.save_to_buffer().unwrap();
+    assert!(bytes.len() < 64 * 1024, "the text is there once");
+    assert_eq!(rows("a.xlsx", &bytes), Err(SheetError::TooLarge { limit: 2 }));
+}
+
 #[test]
 fn a_sheet_beyond_a_bound_is_refused() {
     let line = |count: usize| vec!["x"; count].join(",") + "\n";

@@ -7,10 +7,13 @@ use calamine::{
 };
 use zip::ZipArchive;
 
-use super::{Cell, Sheet, SheetError};
+use super::{Cell, Region, Sheet, SheetError};
 
 /// The most content of a workbook, in bytes. A file of two megabytes can expand to gigabytes.
 const MAX_CONTENT: usize = 16 * 1024 * 1024;
+
+/// The most merged regions of a sheet.
+const MAX_MERGED: usize = 2_000;
 
 /// The most parts of a workbook.
 const MAX_PARTS: usize = 1_000;
@@ -25,20 +28,28 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sheet, SheetError> {
     };
     let name = sheets.iter().find(is_visible).map(|sheet| sheet.name.clone());
     let name = name.ok_or(SheetError::NoSheet)?;
+    let merged = workbook.merge_cells_by_sheet_name(&name).map_err(|_| SheetError::Damaged)?;
     let cells = workbook.worksheet_cells_reader(&name);
     let mut cells = cells.map_err(|_| SheetError::Damaged)?;
     let mut sheet = Sheet::default();
-    let mut last = (0, 0);
+    let mut last = None;
     while let Some(cell) = cells.next_cell().map_err(|_| SheetError::Damaged)? {
         let (row, column) = cell.get_position();
-        // A program writes cells in order; others could hide one behind another.
-        if (row, column) < last {
+        // A program writes cells in order, and each once; others could hide one behind another.
+        if last.is_some_and(|last| (row, column) <= last) {
             return Err(SheetError::Damaged);
         }
-        last = (row, column);
+        last = Some((row, column));
         if let Some(cell) = filled(cell.get_value()) {
             sheet.add(row as usize, column as usize, cell)?;
         }
+    }
+    if merged.len() > MAX_MERGED {
+        return Err(SheetError::Damaged);
+    }
+    for region in merged {
+        let place = |(row, column): (u32, u32)| (row as usize, column as usize);
+        sheet.merge(&Region { first: place(region.start), last: place(region.end) })?;
     }
     Ok(sheet)
 }

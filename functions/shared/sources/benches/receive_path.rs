@@ -9,7 +9,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use greenlight_core::flow::Approvals;
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{Authenticate, Clock, Enqueue, QueueError};
 use greenlight_core::secret::{FixedSecret, Secret};
@@ -23,8 +22,6 @@ const KEY: &str = "an-encrypt-key";
 const NOW: i64 = 1_800_000_000_000;
 const TIMESTAMP: &str = "1800000000";
 const NONCE: &str = "0123456789abcdef";
-
-const FLOWS: &str = include_str!("../../../../infra/flows.toml");
 
 /// A queue that serializes every message and discards it.
 struct Taking;
@@ -88,14 +85,12 @@ fn main() {
     let encrypted: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
     let encrypted = encrypted["encrypt"].as_str().expect("it is encrypted");
     let webhook = FeishuWebhook::default();
-    let approval_code = |_: &str| Some("7C468A54-8745-2245-9675-08B7C63E7A85".to_owned());
     let clock = TestClock::standing(Timestamp::from_millis(NOW));
     let receiver = Receiver {
         source: webhook,
         secret: FixedSecret(Arc::new(secret.clone())),
         queue: Taking,
         clock: clock.clone(),
-        approvals: Approvals::parse(FLOWS, &approval_code).expect("the flows are right"),
         metrics: Arc::new(NoMetrics),
     };
     for _ in 0..times {

@@ -40,6 +40,7 @@ impl ReadInstance for Source {
             instance_id: instance_id.into(),
             definition_id: DEFINITION_ID.into(),
             status: Status::Approved,
+            ended_at: None,
             applicant: String::new(),
             form_number: String::new(),
             form: Form { fields: vec![field] },

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -77,6 +78,7 @@ impl StubFeishu {
 
     /// Adds an instance with a form, see [`form_of`].
     pub fn put_instance(&self, code: &str, approval_code: &str, status: &str, form: &Value) {
+        let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let instance = json!({
             "approval_name": "Device access",
             "approval_code": approval_code,
@@ -87,7 +89,7 @@ impl StubFeishu {
             "open_id": "ou_stub",
             "user_id": "stub",
             "start_time": "1564590532967",
-            "end_time": "1564590532967",
+            "end_time": ended.to_string(),
             "form": form.to_string(),
             "task_list": [],
             "comment_list": [],
@@ -107,6 +109,13 @@ impl StubFeishu {
         if let Some(instance) = lock(&self.state).instances.get_mut(code) {
             instance["status"] = "CANCELED".into();
             instance["reverted"] = true.into();
+        }
+    }
+
+    /// Changes the time at which an instance ended, in ms since the Unix epoch.
+    pub fn end_at(&self, code: &str, ended_at: i64) {
+        if let Some(instance) = lock(&self.state).instances.get_mut(code) {
+            instance["end_time"] = ended_at.to_string().into();
         }
     }
 

@@ -53,9 +53,12 @@ pub struct SqlOperation {
 }
 
 impl SqlOperation {
-    /// Returns the variables that the values use.
-    fn needs(&self) -> BTreeSet<String> {
-        let templates = self.statements.iter().flat_map(|statement| {
+    /// Returns the variables that the values use, here and in the operation that confirms it.
+    fn needs(&self, connector: &SqlConnector) -> BTreeSet<String> {
+        let confirming = self.confirmed_by.as_ref();
+        let confirming = confirming.and_then(|name| connector.operations.get(name));
+        let statements = confirming.into_iter().chain([self]).flat_map(|it| &it.statements);
+        let templates = statements.flat_map(|statement| {
             let names = statement.prepare(Marks::Numbered).names;
             names.into_iter().map(|name| statement.template(&name).into_owned())
         });
@@ -67,8 +70,8 @@ impl SqlOperation {
 
     /// Returns whether a value uses this variable.
     #[cfg(feature = "act")]
-    pub(super) fn uses(&self, name: &str) -> bool {
-        self.needs().contains(name)
+    pub(super) fn uses(&self, connector: &SqlConnector, name: &str) -> bool {
+        self.needs(connector).contains(name)
     }
 
     /// Returns whether the operation consists of inserts only.
@@ -140,7 +143,7 @@ impl SqlConnector {
             .get(&action.operation)
             .ok_or_else(|| connector::unknown_operation(flow, action, self.operations.keys()))?;
         connector::check_kind(flow, action, operation.effect)?;
-        connector::check_needs(flow, action, operation.needs(), &self.optional)
+        connector::check_needs(flow, action, operation.needs(self), &self.optional)
     }
 
     /// Returns all errors of a target of this connector.

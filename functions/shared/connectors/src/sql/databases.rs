@@ -189,9 +189,9 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
     /// configured counts as dependent.
     #[must_use]
     pub fn uses(&self, target: &str, operation: &str, field: &str) -> bool {
-        let target = self.targets.get(target);
-        let operation = target.and_then(|target| target.connector.operations.get(operation));
-        operation.is_none_or(|operation| operation.uses(field))
+        let connector = self.targets.get(target).map(|target| &target.connector);
+        let operation = connector.and_then(|it| Some((it, it.operations.get(operation)?)));
+        operation.is_none_or(|(connector, operation)| operation.uses(connector, field))
     }
 
     /// Returns what `operation` of `target` is; `None` when it is not configured.

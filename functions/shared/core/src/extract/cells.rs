@@ -127,6 +127,7 @@ fn is_empty(value: &Value) -> bool {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),
         Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
         _ => false,
     }
 }
@@ -144,7 +145,7 @@ fn texts_of(field: &Field, member: Option<&str>) -> Option<Vec<String>> {
     };
     let value = match member {
         None => value,
-        Some(_) if value.is_null() => value,
+        Some(_) if is_empty(value) => return Some(Vec::new()),
         Some(member) => {
             let of_member = value.get(member)?;
             let mut all = value.as_object().into_iter().flat_map(serde_json::Map::values);

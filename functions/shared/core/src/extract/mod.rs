@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
         });
         let texts: Vec<_> = texts.collect();
         let read = |(list, texts): (List<'a>, Vec<String>)| {
-            (list, read_subjects(list.name, list.rule, list.kind, &texts, MAX_SUBJECTS))
+            (list, read_subjects(list.name, list.rule, list.kind, &texts))
         };
         texts.into_iter().map(read).collect()
     }
@@ -250,83 +250,84 @@ impl<'a> Reader<'a> {
         tables
     }
 
-    fn is_full(&self) -> bool {
-        self.lists
-            .iter()
-            .any(|list| self.seen.get(list.name).is_some_and(|seen| seen.entries > MAX_SUBJECTS))
+    /// The lists that have not too many entries already.
+    fn open_lists(&self) -> Vec<List<'a>> {
+        let is_open = |list: &&List<'_>| {
+            self.seen.get(list.name).is_none_or(|seen| seen.entries <= MAX_SUBJECTS)
+        };
+        self.lists.iter().filter(is_open).copied().collect()
     }
 
     fn read_rows(&mut self, table: &Table<'a>) {
+        let of_table = |list: &List<'_>| cells::tables(self.form, list.rule).contains(table);
+        let of_table: Vec<_> = self.lists.iter().copied().filter(of_table).collect();
         let mut filled = 0;
         for (number, row) in (1..).zip(table.rows) {
-            if self.is_full() {
-                return;
-            }
-            filled += usize::from(self.read_row(table, number, row));
-            if filled > MAX_SUBJECTS {
-                for list in self.lists.clone() {
+            filled += usize::from(self.is_filled(table, row));
+            // Rows without content cost time, too.
+            if filled > MAX_SUBJECTS || number > 10 * MAX_SUBJECTS {
+                // What is behind the last row that is read is not known.
+                for list in of_table {
                     let entries = MAX_SUBJECTS + 1;
                     self.take(list, Subjects { entries, ..Subjects::default() }, OUTSIDE);
                 }
                 return;
             }
+            self.read_row(table, number, row);
         }
     }
 
-    /// Reads a row; returns whether anything is filled in.
-    fn read_row(&mut self, table: &Table<'a>, number: usize, row: &'a [Field]) -> bool {
-        let mut entries = Vec::new();
-        let mut in_table = Vec::new();
-        for list in self.lists.clone() {
-            let cells = cells::in_row(self.form, list.rule, table, row);
-            if cells.is_empty() {
-                continue;
-            }
-            in_table.push(list);
-            let texts = cells::texts(list.name, list.rule, cells);
-            let is_unreadable = texts.as_ref().is_err_and(|problem| !problem.is_missing());
-            match self.filled(list, texts, Some(number)) {
-                Some(texts) => entries.push((list, texts)),
-                None if is_unreadable => entries.push((list, Vec::new())),
-                None => {}
-            }
-        }
-        if entries.is_empty() {
-            return self.report_row_without_subject(table, number, row, &in_table);
-        }
-        let index = self.extracted.values.len();
-        let (values, problems) = self.values_in(table, number, row);
-        self.extracted.values.push(values);
-        for (list, texts) in entries.into_iter().filter(|(_, texts)| !texts.is_empty()) {
-            let subjects = read_subjects(list.name, list.rule, list.kind, &texts, MAX_SUBJECTS);
-            self.take(list, subjects, index);
-        }
-        self.report(problems);
-        true
-    }
-
-    /// Reports a row in which other fields are filled in, but no subject.
-    fn report_row_without_subject(
-        &mut self,
-        table: &Table<'a>,
-        number: usize,
-        row: &'a [Field],
-        lists: &[List<'a>],
-    ) -> bool {
-        let is_filled = |(name, rule): (&String, &FieldRule)| {
+    /// Whether something is filled in that the flow reads.
+    fn is_filled(&self, table: &Table<'a>, row: &'a [Field]) -> bool {
+        self.flow.fields.iter().any(|(name, rule)| {
             let cells = cells::in_row(self.form, rule, table, row);
             !cells.is_empty()
                 && match cells::texts(name, rule, cells) {
                     Ok(texts) => !texts.iter().all(|text| says_nothing(text)),
                     Err(problem) => !problem.is_missing(),
                 }
-        };
-        let is_filled = self.flow.fields.iter().any(is_filled);
-        let required = lists.iter().find(|list| !list.rule.may_be_left_out());
-        if let Some(list) = required.filter(|_| is_filled) {
-            self.report([Problem::Empty { field: list.name.to_owned() }.in_row(Some(number))]);
+        })
+    }
+
+    /// Reads a row. If anything is filled in, so must be its subjects.
+    fn read_row(&mut self, table: &Table<'a>, number: usize, row: &'a [Field]) {
+        if !self.is_filled(table, row) {
+            return;
         }
-        is_filled
+        let mut entries = Vec::new();
+        let mut has_subject = false;
+        let mut missing = Vec::new();
+        for list in self.open_lists() {
+            if !cells::tables(self.form, list.rule).contains(table) {
+                continue;
+            }
+            let cells = cells::in_row(self.form, list.rule, table, row);
+            let texts = cells::texts(list.name, list.rule, cells);
+            let is_unreadable = texts.as_ref().is_err_and(|problem| !problem.is_missing());
+            match self.filled(list, texts, Some(number)) {
+                Some(texts) => entries.push((list, texts)),
+                None if is_unreadable => has_subject = true,
+                None => missing.push(list),
+            }
+        }
+        has_subject |= !entries.is_empty();
+        for list in missing {
+            // An optional list may be left out in a row with another subject.
+            if !has_subject || !list.rule.may_be_left_out() {
+                self.report([Problem::Empty { field: list.name.to_owned() }.in_row(Some(number))]);
+            }
+        }
+        if !has_subject {
+            return;
+        }
+        let index = self.extracted.values.len();
+        let (values, problems) = self.values_in(table, number, row);
+        self.extracted.values.push(values);
+        for (list, texts) in entries {
+            let subjects = read_subjects(list.name, list.rule, list.kind, &texts);
+            self.take(list, subjects, index);
+        }
+        self.report(problems);
     }
 
     /// Reports the fields with subjects that are not filled in anywhere.
@@ -415,6 +416,9 @@ impl<'a> Reader<'a> {
 impl Values {
     /// Adds what was read of a field. Returns the problem, if it has one in any case.
     fn add(&mut self, flow: &Flow, name: &str, rule: &FieldRule, read: Reading) -> Option<Problem> {
+        // A column is left out where there is no row: only an action that uses it there has a problem.
+        let is_elsewhere = self.row.is_none() && rule.from.iter().all(|it| it.column.is_some());
+        let is_missing = matches!(read, Reading::Missing(_));
         let problem = match read {
             Reading::Value(value) => {
                 self.values.insert(name.to_owned(), value);
@@ -428,7 +432,7 @@ impl Values {
             }
             Reading::Missing(problem) | Reading::Bad(problem) => problem,
         };
-        if flow.has_subjects_in(name) {
+        if flow.has_subjects_in(name) || (is_elsewhere && is_missing) {
             self.problems_on_use.insert(name.to_owned(), problem);
             None
         } else {

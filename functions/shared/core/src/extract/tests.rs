@@ -438,6 +438,76 @@ fn extract_of_two_subjects_of_a_row_gives_each_the_other() {
     assert!(problems[1].starts_with("row 3: field `ip`, entry 1 at character 1: "), "{problems:?}");
 }
 
+/// A column is no value outside of its table: only an action that uses it there has a problem.
+#[test]
+fn extract_of_required_columns_and_an_action_for_the_whole_approval_is_no_problem() {
+    let rules = r#"
+        mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
+        owner = { kind = "person", from = [{ field = "devices", column = "owner" }] }
+        zone = { kind = "text", from = [{ field = "servers", column = "zone" }] }
+    "#;
+    let mut flow = flow(rules);
+    let once = crate::flow::Action { for_each: None, ..flow.actions[0].clone() };
+    flow.actions.push(once);
+    let servers = field("servers", Content::Rows(vec![vec![text("zone", "a")]]));
+    let devices = table(vec![row("00:00:5e:00:53:01", "ou_1", "")]);
+    let extracted = extract(&flow, &Form { fields: vec![devices, servers] });
+    assert_eq!(extracted.problems, []);
+    let outside = &extracted.values[OUTSIDE];
+    assert!(outside.problems_on_use.contains_key("owner"), "{outside:?}");
+}
+
+#[test]
+fn extract_of_a_row_without_its_subject_is_a_problem_even_if_it_is_optional() {
+    let rules = r#"
+        mac = { kind = "mac", from = [{ field = "devices", column = "mac" }], optional = true }
+        ip = { kind = "ip", from = [{ field = "devices", column = "ip" }], optional = true }
+        owner = { kind = "person", from = [{ field = "devices", column = "owner" }], optional = true }
+    "#;
+    let mut flow = flow(rules);
+    let of_ip = crate::flow::Action { for_each: Some("ip".into()), ..flow.actions[0].clone() };
+    flow.actions.push(of_ip);
+    let cells = |mac, ip| vec![text("mac", mac), text("ip", ip), text("owner", "ou_1")];
+    let rows = || {
+        table(vec![cells("", "192.0.2.7"), cells("", ""), cells("00:00:5e:00:53:01", "192.0.2.8")])
+    };
+    let problems = |flow: &Flow| -> Vec<_> {
+        let extracted = extract(flow, &Form { fields: vec![rows()] });
+        extracted.problems.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(problems(&flow), ["row 2: field `ip` is empty", "row 2: field `mac` is empty"]);
+    flow.fields.get_mut("mac").unwrap().optional = false;
+    let with_required = [
+        "row 1: field `mac` is empty",
+        "row 2: field `ip` is empty",
+        "row 2: field `mac` is empty",
+    ];
+    assert_eq!(problems(&flow), with_required);
+    // The cell of the subject is not even in the row.
+    let rows = table(vec![vec![text("owner", "ou_1")]]);
+    let form = Form { fields: vec![text("device_mac", "00:00:5e:00:53:01"), rows] };
+    let problems = extract(&self::flow(ROWS), &form).problems;
+    let absent = problems.iter().any(|problem| matches!(problem, Problem::InRow { row: 1, .. }));
+    assert!(absent, "{problems:?}");
+}
+
+#[test]
+fn extract_of_one_list_that_is_too_long_reads_the_others() {
+    let rules = r#"
+        mac = { kind = "mac", from = [{ field = "devices", column = "mac" }] }
+        ip = { kind = "ip", from = [{ field = "ips" }] }
+    "#;
+    let mut flow = flow(rules);
+    let of_ip = crate::flow::Action { for_each: Some("ip".into()), ..flow.actions[0].clone() };
+    flow.actions.push(of_ip);
+    let many: Vec<_> =
+        (0..=MAX_SUBJECTS).map(|n| format!("10.0.{}.{}", n / 256, n % 256)).collect();
+    let fields = vec![text("ips", &many.join("\n")), table(vec![row("00:00:5e:00:53:01", "", "")])];
+    let extracted = extract(&flow, &Form { fields });
+    assert_eq!(extracted.problems, [Problem::TooMany { field: "ip".into() }]);
+    assert_eq!(macs(&extracted), ["00:00:5e:00:53:01"]);
+}
+
 #[test]
 fn extract_of_a_table_without_end_is_one_problem() {
     let rows = (0..=MAX_SUBJECTS).map(|_| row("", "ou_1", END)).collect();

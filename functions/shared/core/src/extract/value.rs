@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Problem;
+use super::{MAX_SUBJECTS, Problem};
 use crate::characters::says_nothing;
 use crate::explain::Explanation;
 use crate::flow::{FieldRule, Kind};
@@ -47,7 +47,7 @@ fn subject_value(
     kind: &'static dyn SubjectKind,
     texts: &[String],
 ) -> Result<Value, Problem> {
-    let subjects = read_subjects(name, rule, kind, texts, 2.max(super::MAX_SUBJECTS));
+    let subjects = read_subjects(name, rule, kind, texts);
     if let Some(problem) = subjects.problems.into_iter().next() {
         return Err(problem);
     }
@@ -73,7 +73,7 @@ pub(super) struct Subjects {
     pub(super) warnings: Vec<Explanation>,
 }
 
-/// Reads all subjects in `texts`, up to `most` entries.
+/// Reads all subjects in `texts`, up to [`MAX_SUBJECTS`] entries.
 ///
 /// [`Problem::Empty`] if the texts say that nothing is filled in.
 pub(super) fn read_subjects(
@@ -81,7 +81,6 @@ pub(super) fn read_subjects(
     rule: &FieldRule,
     kind: &'static dyn SubjectKind,
     texts: &[String],
-    most: usize,
 ) -> Subjects {
     let field = || name.to_owned();
     let mut subjects = Subjects::default();
@@ -92,7 +91,7 @@ pub(super) fn read_subjects(
     }
     let mut has_words_only = false;
     for text in texts {
-        let found = kind.read(text, most + 1 - subjects.entries.min(most));
+        let found = kind.read(text, MAX_SUBJECTS + 1 - subjects.entries.min(MAX_SUBJECTS));
         has_words_only |= found.is_empty();
         for found in found {
             subjects.entries += 1;
@@ -120,7 +119,7 @@ pub(super) fn read_subjects(
                 }
             }
         }
-        if subjects.entries > most {
+        if subjects.entries > MAX_SUBJECTS {
             let problems = vec![Problem::TooMany { field: field() }];
             return Subjects { problems, entries: subjects.entries, ..Subjects::default() };
         }

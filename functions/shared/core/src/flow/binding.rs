@@ -3,7 +3,7 @@
 
 use thiserror::Error;
 
-use super::{Action, FieldRule, Flow};
+use super::{Action, FieldRule, Flow, Place};
 use crate::explain::Explain;
 
 /// The reason for which an action cannot have the value of a field.
@@ -16,11 +16,11 @@ pub enum NotBound {
     /// The field has the subjects of the action itself.
     #[error("the action is performed for each of its subjects: use `subject`")]
     Subjects,
-    /// The field is read from columns of tables only, and the subject is in none of them.
+    /// The field is read from columns of tables only, and the subject is not, or from others.
     #[error(
-        "it is a column of the table `{table}`, and the action is performed for nothing in that \
-         table: which row's value it would get is not known. With `multiple` it gets those of all \
-         rows"
+        "it is a column of the table `{table}`, and the subjects are not all in that table: which \
+         row's value another one would get is not known. Give it a place outside of tables, too, or \
+         with `multiple` the values of all rows"
     )]
     OtherTable {
         /// The table, as the flow names it.
@@ -39,17 +39,20 @@ impl Flow {
         if for_each == Some(name) {
             return Err(NotBound::Subjects);
         }
-        let is_outside = rule.from.iter().any(|place| place.column.is_none());
-        let subjects = for_each.and_then(|field| self.fields.get(field));
-        let shares = |table: &str| {
-            subjects.is_some_and(|subjects| subjects.tables().any(|other| other == table))
-        };
-        match rule.tables().next() {
-            Some(table) if !is_outside && !rule.multiple && !rule.tables().any(shares) => {
-                Err(NotBound::OtherTable { table: table.to_owned() })
-            }
-            _ => Ok(()),
+        // A place outside of tables holds for all rows; `multiple` has the values of all rows.
+        if rule.multiple || rule.from.iter().any(|place| place.column.is_none()) {
+            return Ok(());
         }
+        let Some(table) = rule.tables().next() else { return Ok(()) };
+        let subjects = for_each.and_then(|field| self.fields.get(field));
+        let is_bound = |place: &Place| {
+            place.column.is_some() && rule.tables().any(|table| table == place.field)
+        };
+        // Each place of the subject must have a value: otherwise it would be left out there.
+        if subjects.is_some_and(|subjects| subjects.from.iter().all(is_bound)) {
+            return Ok(());
+        }
+        Err(NotBound::OtherTable { table: table.to_owned() })
     }
 }
 

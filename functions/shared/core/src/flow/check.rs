@@ -25,7 +25,7 @@ impl Flow {
         if self.on == Decision::Revoked {
             errors.push(FlowsError::Revoked(flow()));
         }
-        if self.definition_id.is_empty() {
+        if self.definition_id.trim().is_empty() {
             errors.push(FlowsError::NoDefinition(flow()));
         }
         if self.actions.is_empty() {
@@ -91,7 +91,8 @@ impl Flow {
     fn check_owner(&self, errors: &mut Vec<FlowsError>) {
         let Some(owner) = &self.owner else { return };
         let flow = || self.name.clone();
-        if !self.fields.get(owner).is_some_and(|rule| rule.kind.is(&subject::PERSON)) {
+        let is_person = |rule: &FieldRule| rule.kind.is(&subject::PERSON) && !rule.multiple;
+        if !self.fields.get(owner).is_some_and(is_person) {
             errors.push(FlowsError::UnknownOwner { flow: flow(), name: owner.clone() });
             return;
         }

@@ -58,8 +58,11 @@ pub enum FlowsError {
         /// The fields with subjects.
         known: String,
     },
-    /// `owner` names no field of the kind `person`.
-    #[error("flow `{flow}`: `owner` names `{name}`, which is no field of the kind `person`")]
+    /// `owner` names no field of one person.
+    #[error(
+        "flow `{flow}`: `owner` names `{name}`, which is no field of the kind `person` without \
+         `multiple`"
+    )]
     UnknownOwner { flow: String, name: String },
     /// The owner of what an action grants is not known.
     #[error("flow `{flow}`: `owner` names `{name}` for the subjects of `{for_each}`: {cause}")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::check::is_target_name;
-use super::{Approvals, Environment, Flow, Flows, FlowsError, Target};
+use super::{Environment, Flow, Flows, FlowsError, Target};
 use crate::ValidationErrors;
 use crate::key_path::KeyPath;
 use crate::renamed::{Rename, find_renamed};
@@ -54,24 +54,6 @@ impl Flows {
         }
         let flows = file.into_flows(environment, &mut errors);
         ValidationErrors::into_result(errors).map(|()| flows)
-    }
-}
-
-impl Approvals {
-    /// Reads the approvals of `flows.toml`; needs the variables of the definition ids only.
-    ///
-    /// # Errors
-    /// Same as [`Flows::parse`].
-    pub fn parse(
-        text: &str,
-        environment: Environment<'_>,
-    ) -> Result<Self, ValidationErrors<FlowsError>> {
-        let mut errors = Vec::new();
-        // Flows that the worker would reject must not be enqueued for it.
-        let flows = read(text)?.into_flows(environment, &mut errors);
-        ValidationErrors::into_result(errors)?;
-        let approval = |flow: Flow| (flow.source, flow.definition_id, flow.on);
-        Ok(Self(flows.flows.into_iter().map(approval).collect()))
     }
 }
 

@@ -11,11 +11,12 @@ mod pattern;
 mod utc_offset;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::Decision;
-use crate::retry::RetryPolicy;
+use crate::retry::{RetryPolicy, duration};
 
 pub use binding::NotBound;
 pub use error::{DefaultProblem, FlowsError, TlsProblem};
@@ -92,6 +93,11 @@ pub struct Flow {
     /// The variables, read from the form.
     #[serde(default)]
     pub fields: BTreeMap<String, FieldRule>,
+    /// How long ago an approval may have ended; an older one is refused, unless an operator replays
+    /// it. Default: `30days`.
+    #[serde(default = "default_max_age", deserialize_with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub max_age: Duration,
     /// A condition over the fields; where it is false, no action is performed. Default: none.
     pub when: Option<String>,
     /// The `person` field with the person who holds what is granted; in a table, per row. Where it
@@ -206,6 +212,10 @@ const fn default_decision() -> Decision {
     Decision::Approved
 }
 
+const fn default_max_age() -> Duration {
+    Duration::from_hours(30 * 24)
+}
+
 impl Flow {
     /// The targets of its actions, each once.
     #[must_use]
@@ -229,18 +239,6 @@ impl Flows {
     #[must_use]
     pub fn find(&self, source: &str, definition_id: &str, decision: Decision) -> Option<&Flow> {
         self.flows.iter().find(|flow| flow.starts_with(source, definition_id, decision))
-    }
-}
-
-/// The approvals that start a flow. The receiver needs nothing else of the flows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Approvals(BTreeSet<(String, String, Decision)>);
-
-impl Approvals {
-    /// Whether a flow starts with this decision on this approval.
-    #[must_use]
-    pub fn matter(&self, source: &str, definition_id: &str, decision: Decision) -> bool {
-        self.0.iter().any(|(s, code, v)| s == source && code == definition_id && *v == decision)
     }
 }
 

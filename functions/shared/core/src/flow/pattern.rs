@@ -1,6 +1,6 @@
 //! The pattern of a text field.
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -10,6 +10,9 @@ pub struct Pattern {
     text: String,
     regex: Regex,
 }
+
+/// The size of a compiled pattern, in bytes: matching takes time in proportion to it.
+const MAX_SIZE: usize = 64 * 1024;
 
 /// The longest pattern, in bytes.
 const LONGEST: usize = 1_000;
@@ -26,8 +29,10 @@ impl Pattern {
             return Err(format!("the pattern is longer than {LONGEST} bytes"));
         }
         // Compiled alone first: brackets in it must not close the group.
-        Regex::new(&text).map_err(|error| error.to_string())?;
-        let regex = Regex::new(&format!("^(?:{text})$")).map_err(|error| error.to_string())?;
+        let alone = RegexBuilder::new(&text).size_limit(MAX_SIZE).build();
+        alone.map_err(|error| error.to_string())?;
+        let whole = RegexBuilder::new(&format!("^(?:{text})$")).size_limit(MAX_SIZE).build();
+        let regex = whole.map_err(|error| error.to_string())?;
         Ok(Self { text, regex })
     }
 }
@@ -58,6 +63,7 @@ mod tests {
             assert!(!pattern.matches(other), "{other:?}");
         }
         assert!(Pattern::compile("a)(b".to_owned()).is_err());
+        assert!(Pattern::compile("(.{0,100}){0,100}x".to_owned()).is_err(), "slow to match");
         assert!(Pattern::compile("x".repeat(LONGEST + 1)).is_err());
     }
 }

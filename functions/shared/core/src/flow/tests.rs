@@ -19,10 +19,6 @@ fn everything(name: &str) -> Option<String> {
     Some(format!("<{name}>\"\n"))
 }
 
-fn nothing(_: &str) -> Option<String> {
-    None
-}
-
 fn error_of(text: &str) -> String {
     match Flows::parse(text, &everything) {
         Ok(flows) => format!("no error: {flows:?}"),
@@ -38,16 +34,6 @@ fn values_of_the_environment_stay_values() {
     assert!(flows.find("feishu", code, Decision::Approved).is_some());
     assert!(flows.find("feishu", code, Decision::Revoked).is_none());
     assert!(flows.find("lark", code, Decision::Approved).is_none());
-}
-
-#[test]
-fn the_receiver_needs_the_approval_codes_only() {
-    let code_only = |name: &str| (name == "APPROVAL_CODE").then(|| "code".to_owned());
-    let approvals = Approvals::parse(TEXT, &code_only).unwrap();
-    assert!(approvals.matter("feishu", "code", Decision::Approved));
-    assert!(!approvals.matter("feishu", "code", Decision::Revoked));
-    let error = Approvals::parse(TEXT, &nothing).unwrap_err();
-    assert!(error.to_string().contains("APPROVAL_CODE"), "{error}");
 }
 
 #[test]
@@ -91,6 +77,13 @@ fn binds_a_field_of_the_row_or_of_no_row_and_none_of_another_table() {
     assert_eq!(bound(&table("periods", ", multiple = true")), (Ok(()), Ok(())));
     let outside = r#"{ kind = "date", from = [{ field = "end" }] }"#;
     assert_eq!(bound(outside), (Ok(()), Ok(())));
+    // A subject outside of the table would have no value.
+    let both = with(&in_same, "").replace(
+        "[{ field = \"devices\", column = \"mac\" }]",
+        "[{ field = \"device_mac\" }, { field = \"devices\", column = \"mac\" }]",
+    );
+    let flow = Flows::parse(&both, &everything).unwrap().flows.remove(0);
+    assert_eq!(flow.binds(&flow.actions[0], "other"), other_table("devices"));
     let flow = Flows::parse(TEXT, &everything).unwrap().flows.remove(0);
     assert_eq!(flow.binds(&flow.actions[0], "mac"), Err(NotBound::Subjects));
     assert_eq!(flow.binds(&flow.actions[0], "other"), Err(NotBound::Unknown));
@@ -104,8 +97,15 @@ fn what_a_flow_cannot_do_with_its_subjects_is_named() {
     let other = |text: &str| text.replace("for_each = \"mac\"", "for_each = \"other\"");
     for (text, said) in [
         (with(person, "owner = \"other\""), "a column of the table `periods`"),
-        (with(text, "owner = \"other\""), "`other`, which is no field of the kind `person`"),
-        (with(text, "owner = \"who\""), "`who`, which is no field of the kind `person`"),
+        (
+            with(text, "owner = \"other\""),
+            "`other`, which is no field of the kind `person` without",
+        ),
+        (
+            with(&person.replace(" }]", " }], multiple = true"), "owner = \"other\""),
+            "of the kind `person` without `multiple`",
+        ),
+        (with(text, "owner = \"who\""), "`who`, which is no field of the kind `person` without"),
         (other(&with(text, "")), "`other` of flow `devices` needs a `pattern`"),
         (with(&text.replace(" }] ", " }], random_mac = \"warn\" "), ""), "kind `mac`"),
         (

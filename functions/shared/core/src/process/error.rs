@@ -25,6 +25,11 @@ pub(super) enum WorkerError {
         "no flow is configured for the approval {definition} of {source_name} when it is {decision}"
     )]
     NoFlow { definition: String, source_name: String, decision: Decision },
+    #[error(
+        "the approval ended {days} days ago, and the flow refuses what is older than {max} days: \
+         `greenlight replay` if it is still wanted"
+    )]
+    TooOld { days: u64, max: u64 },
     #[error("another worker holds the lease of the request")]
     LeaseHeld,
     #[error("another worker holds the exclusive lock of target `{target}`")]

@@ -1,5 +1,6 @@
 //! The second use case: a queued request becomes effects, each done once.
 
+mod admit;
 mod effects;
 mod end;
 mod error;
@@ -26,7 +27,6 @@ use crate::audit::AttemptRecord;
 use crate::budget::AttemptBudget;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
-use crate::instance::{Instance, Status};
 use crate::ledger::{ClaimError, Claimed, Effect, EffectKey, Lease, LeaseLost};
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Claim, Clock, FileAudit, LedgerError, Ports, ReadInstance};
@@ -56,6 +56,8 @@ pub struct Message<'a> {
 pub enum Disposition {
     /// Delete it: every effect was done, now or before.
     Done,
+    /// Delete it: no flow wants it, and it is counted.
+    Unwanted,
     /// Delete it: it is in the dead-letter queue, for this reason.
     DeadLettered(Reason),
     /// Make it visible again, not before `after` from now.
@@ -110,6 +112,13 @@ struct Job<'a> {
     spent: Duration,
 }
 
+/// The result of an attempt without work left.
+enum Attempted {
+    Done,
+    /// No flow wants the request.
+    Unwanted,
+}
+
 /// The reason for which an attempt ended with work left.
 enum AttemptError {
     Failed(Failure),
@@ -147,17 +156,18 @@ impl<P: Ports> Processor<P> {
     /// Runs an attempt, and returns the action for the queue.
     async fn handle(&self, message: &Message<'_>) -> Disposition {
         let end = match self.isolated_attempt(message).await {
-            Ok(()) => None,
+            Ok(Attempted::Done) => Err(Disposition::Done),
+            Ok(Attempted::Unwanted) => Err(Disposition::Unwanted),
             Err(AttemptError::LeaseLost) => {
-                Some(self.end_unclaimed(Failure::retry(Class::LeaseHeld, LeaseLost), message))
+                Ok(self.end_unclaimed(Failure::retry(Class::LeaseHeld, LeaseLost), message))
             }
-            Err(AttemptError::Completed(end)) => Some(end),
-            Err(AttemptError::Failed(failure)) => Some(self.end_unclaimed(failure, message)),
+            Err(AttemptError::Completed(end)) => Ok(end),
+            Err(AttemptError::Failed(failure)) => Ok(self.end_unclaimed(failure, message)),
         };
         let disposition = match end {
-            None => Disposition::Done,
-            Some(End::GiveUp { reason }) => self.dead_letter(message, reason).await,
-            Some(End::Retry { after, reason }) => Disposition::RetryAfter { after, reason },
+            Err(over) => over,
+            Ok(End::GiveUp { reason }) => self.dead_letter(message, reason).await,
+            Ok(End::Retry { after, reason }) => Disposition::RetryAfter { after, reason },
         };
         disposition.log(message);
         self.count(&disposition, message);
@@ -166,9 +176,10 @@ impl<P: Ports> Processor<P> {
 
     fn count(&self, disposition: &Disposition, message: &Message<'_>) {
         let request = Request::parse(message.body).ok();
-        let flow = request.and_then(|request| self.flow_of(&request).ok());
+        let flow = request.as_ref().and_then(|request| self.flow_of(request));
         let flow = ("flow", flow.map_or("none", |flow| flow.name.as_str()));
         let metric = match disposition {
+            Disposition::Unwanted => Metric::once("RequestsUnwanted", &[]),
             Disposition::Done => Metric::once("RequestsCompleted", &[flow]),
             Disposition::DeadLettered(reason) => {
                 Metric::once("RequestsDeadLettered", &[flow, ("class", reason.class.as_str())])
@@ -187,7 +198,7 @@ impl<P: Ports> Processor<P> {
     }
 
     /// Ends an attempt that panics or does not return in its time.
-    async fn isolated_attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
+    async fn isolated_attempt(&self, message: &Message<'_>) -> Result<Attempted, AttemptError> {
         let attempt = pin!(AssertUnwindSafe(self.attempt(message)).catch_unwind());
         let limit = pin!(self.clock.sleep(message.budget.abort_after.since(self.clock.now())));
         let error = match select(attempt, limit).await {
@@ -198,7 +209,7 @@ impl<P: Ports> Processor<P> {
         Err(Failure::retry(Class::InternalError, error).into())
     }
 
-    async fn attempt(&self, message: &Message<'_>) -> Result<(), AttemptError> {
+    async fn attempt(&self, message: &Message<'_>) -> Result<Attempted, AttemptError> {
         let request = Request::parse(message.body)?;
         let span = Span::current();
         span.record("instance_id", &request.instance_id);
@@ -206,9 +217,11 @@ impl<P: Ports> Processor<P> {
         if let Some(trace_id) = &request.trace_id {
             span.record("trace_id", trace_id.as_str());
         }
-        let flow = self.flow_of(&request)?;
+        let Some(flow) = self.wanted_flow(&request).await? else {
+            return Ok(Attempted::Unwanted);
+        };
         let Some(claimed) = self.claim(&request, message).await? else {
-            return Ok(());
+            return Ok(Attempted::Done);
         };
         let no_state = RetryState { ended_at: request.received_at, ..RetryState::default() };
         let state = claimed.retry.as_ref().unwrap_or(&no_state);
@@ -224,20 +237,8 @@ impl<P: Ports> Processor<P> {
         };
         let mut failed = claimed.failed();
         let result = self.carry_out(&job, &mut attempt_record, &mut failed).await;
-        self.complete(&job, result, &attempt_record, failed).await
-    }
-
-    fn flow_of(&self, request: &Request) -> Result<&Flow, Failure> {
-        self.flows.find(&request.source, &request.definition_id, request.decision).ok_or_else(
-            || {
-                let error = WorkerError::NoFlow {
-                    definition: request.definition_id.clone(),
-                    source_name: request.source.clone(),
-                    decision: request.decision,
-                };
-                Failure::give_up(Class::NotConfigured, error)
-            },
-        )
+        self.complete(&job, result, &attempt_record, failed).await?;
+        Ok(Attempted::Done)
     }
 
     /// `None` when the request is completed already.
@@ -278,7 +279,7 @@ impl<P: Ports> Processor<P> {
         }
         let circuits = self.peek(flow).await?;
         let mut instance = self.source.read_instance(&request.instance_id).await?;
-        confirm(request, &instance)?;
+        self.admit(job, &instance).await?;
         read_sheets(flow, &mut instance.form, &self.source).await?;
         let plan = plan(flow, &instance, &request.event_id, &self.targets)?;
         attempt_record.is_read = true;
@@ -296,32 +297,15 @@ impl<P: Ports> Processor<P> {
     }
 }
 
-/// Refuses a request unless the source confirms its decision now.
-fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
-    if instance.definition_id != request.definition_id {
-        return Err(Failure::give_up(Class::NotApproved, WorkerError::OtherApproval));
-    }
-    if instance.instance_id != request.instance_id {
-        return Err(Failure::give_up(Class::NotApproved, WorkerError::OtherInstance));
-    }
-    if instance.status.confirms(request.decision) {
-        return Ok(());
-    }
-    let (status, decision) = (instance.status, request.decision);
-    let error = WorkerError::NotConfirmed { status, decision };
-    // The source's reads can lag behind its events.
-    if instance.status == Status::Pending {
-        return Err(Failure::retry(Class::NotApproved, error));
-    }
-    Err(Failure::give_up(Class::NotApproved, error))
-}
-
 impl Disposition {
     /// Logs one line per delivery, without content.
     fn log(&self, message: &Message<'_>) {
         let receive_count = message.receive_count;
         match self {
             Self::Done => tracing::info!(outcome = "done", receive_count, "request done"),
+            Self::Unwanted => {
+                tracing::info!(outcome = "unwanted", receive_count, "no flow wants the request");
+            }
             Self::DeadLettered(reason) => tracing::error!(
                 outcome = "dead_lettered",
                 receive_count,

@@ -93,7 +93,8 @@ pub fn plan<'a>(
         problems,
     };
     let mut effects = Vec::new();
-    let (mut keys, mut held_back) = (HashSet::new(), HashSet::new());
+    let (mut keys, mut held_back) = (HashMap::new(), HashSet::new());
+    let mut contradictory = HashSet::new();
     for action in &flow.actions {
         let uses = Uses::of(flow, action, conditions);
         for (subject, places) in planner.occurrences(action) {
@@ -101,20 +102,34 @@ pub fn plan<'a>(
             match planner.decide(action, &uses, subject.as_ref(), &places)? {
                 Decided::NotWanted => {}
                 Decided::HeldBack => {
+                    // The same effect, planned with the values of another field.
+                    let (target, operation) = (&action.target, &action.operation);
+                    contradictory.insert(EffectKey::new(target, operation, subject.as_ref()));
                     held_back.insert(at);
                 }
                 Decided::Wanted { .. } if held_back.contains(&at) => {}
                 Decided::Wanted { values, owner } => {
                     let effect = PlannedEffect { action, subject, kind: uses.kind, owner, values };
+                    let key = effect.key();
                     // Two actions can be the same, for two fields with the same subject.
-                    if keys.insert(effect.key()) {
-                        effects.push(effect);
+                    match keys.get(&key) {
+                        None => {
+                            keys.insert(key, effects.len());
+                            effects.push(effect);
+                        }
+                        Some(&known) if planner.is_same_effect(&effects[known], &effect, &uses) => {
+                        }
+                        Some(_) => {
+                            contradictory.insert(key);
+                            held_back.insert(at);
+                        }
                     }
                 }
             }
         }
     }
-    check_size(&keys)?;
+    effects.retain(|effect| !contradictory.contains(&effect.key()));
+    check_size(keys.keys())?;
     if effects.is_empty() && held_back.is_empty() {
         tracing::info!(flow = flow.name, "no action: no condition is true for any subject");
     }
@@ -133,13 +148,13 @@ const MAX_BYTES_OF_EFFECTS: usize = 350_000;
 /// subject if it failed before.
 const BYTES_PER_EFFECT: usize = 80;
 
-fn check_size(planned: &HashSet<EffectKey>) -> Result<(), Failure> {
+fn check_size<'a>(planned: impl ExactSizeIterator<Item = &'a EffectKey>) -> Result<(), Failure> {
+    let effects = planned.len();
     let bytes = |key: &EffectKey| 2 * key.as_str().len() + BYTES_PER_EFFECT;
-    let total: usize = planned.iter().map(bytes).sum();
-    if total <= MAX_BYTES_OF_EFFECTS {
+    if planned.map(bytes).sum::<usize>() <= MAX_BYTES_OF_EFFECTS {
         return Ok(());
     }
-    let error = WorkerError::TooManyEffects { effects: planned.len() };
+    let error = WorkerError::TooManyEffects { effects };
     Err(Failure::give_up(Class::InvalidForm, error))
 }
 
@@ -223,13 +238,7 @@ impl<'a, C: Conditions> Planner<'a, C> {
         if let (Some(differs), Some(field), Some(subject)) =
             (contradicts, &action.for_each, subject)
         {
-            let rows = places.iter().filter_map(|&place| self.extracted.values.get(place)?.row);
-            self.report(Problem::Contradiction {
-                field: field.clone(),
-                kind: subject.kind().name(),
-                differs: (*differs).to_owned(),
-                rows: rows.map(|row| row.to_string()).collect::<Vec<_>>().join(", "),
-            });
+            self.report_contradiction(field, subject, differs, places);
             return Ok(Decided::HeldBack);
         }
         if !self.can_read(&uses.in_conditions, values) {
@@ -249,6 +258,43 @@ impl<'a, C: Conditions> Planner<'a, C> {
             _ => self.extracted.place_of(owner, values)?.values.get(owner)?.as_str(),
         });
         Ok(Decided::Wanted { values, owner: owner.unwrap_or(self.applicant).to_owned() })
+    }
+
+    /// Whether two effects with one key have the same values, as far as their call uses them. If
+    /// not, that is reported.
+    fn is_same_effect(
+        &mut self,
+        first: &PlannedEffect<'_>,
+        second: &PlannedEffect<'_>,
+        uses: &Uses<'_>,
+    ) -> bool {
+        let places = [first.values, second.values];
+        let differs = uses.in_call.iter().find(|name| !self.is_same_at_all(name, &places));
+        let differs = differs.copied().or((first.owner != second.owner).then_some("owner"));
+        if let (Some(differs), Some(field), Some(subject)) =
+            (differs, &second.action.for_each, &second.subject)
+        {
+            self.report_contradiction(field, subject, differs, &places);
+            return false;
+        }
+        true
+    }
+
+    fn report_contradiction(
+        &mut self,
+        field: &str,
+        subject: &Subject,
+        differs: &str,
+        places: &[usize],
+    ) {
+        let rows = places.iter().filter_map(|&place| self.extracted.values.get(place)?.row);
+        let rows = rows.map(|row| row.to_string()).collect::<Vec<_>>().join(", ");
+        self.report(Problem::Contradiction {
+            field: field.to_owned(),
+            kind: subject.kind().name(),
+            differs: differs.to_owned(),
+            rows,
+        });
     }
 
     fn report(&mut self, problem: Problem) {

@@ -4,16 +4,25 @@ use thiserror::Error;
 
 use crate::explain::Explain;
 use crate::failure::Failure;
-use crate::flow::Flow;
-use crate::form::{Content, Form};
+use crate::flow::{FieldRule, Flow, Place};
+use crate::form::{Content, Field, Form, find};
 use crate::ports::ReadSheet;
 
-/// A field with another number of attached files than one.
+/// What is wrong with the attached files of a field.
 #[derive(Debug, Error, Explain)]
 #[explain("sheets")]
-#[error("there are {count} attached files: attach one sheet, as rows are known by their numbers")]
-struct NotOneSheet {
-    count: usize,
+enum SheetProblem {
+    /// Rows are known by their numbers.
+    #[error(
+        "there are {count} attached files: attach one sheet, as rows are known by their numbers"
+    )]
+    NotOne { count: usize },
+    /// A heading that was renamed must not make a value count as left out.
+    #[error("the sheet has no column `{columns}`: its headings are in the first row with content")]
+    NoColumn {
+        /// The names of the column in `flows.toml`.
+        columns: String,
+    },
 }
 
 /// Replaces the attached sheets of which `flow` reads a column by their rows.
@@ -25,31 +34,54 @@ pub async fn read_sheets(
     form: &mut Form,
     source: &impl ReadSheet,
 ) -> Result<(), Failure> {
-    for index in sheets(flow, form) {
+    for AttachedSheet { index, columns } in attached_sheets(flow, form) {
         let Some(field) = form.fields.get_mut(index) else { continue };
         let Content::Files(files) = &field.content else { continue };
         field.content = match files.as_slice() {
             [] => Content::Rows(Vec::new()),
             [file] => match source.read_sheet(file).await? {
-                Ok(rows) => Content::Rows(rows),
+                Ok(rows) => with_columns(rows, &columns),
                 Err(problem) => Content::Unreadable(problem),
             },
-            files => Content::Unreadable(NotOneSheet { count: files.len() }.explain()),
+            files => Content::Unreadable(SheetProblem::NotOne { count: files.len() }.explain()),
         };
     }
     Ok(())
 }
 
-/// The indices of the fields with files of which the flow reads a column.
-fn sheets(flow: &Flow, form: &Form) -> Vec<usize> {
-    let places = flow.fields.values().flat_map(|rule| &rule.from);
-    let columns: Vec<_> = places.filter(|place| place.column.is_some()).collect();
+/// A field with attached files of which a flow reads columns.
+struct AttachedSheet {
+    /// The index of the field in the form.
+    index: usize,
+    /// For each field of the flow, the columns of which one must be there.
+    columns: Vec<Vec<String>>,
+}
+
+fn attached_sheets(flow: &Flow, form: &Form) -> Vec<AttachedSheet> {
     let fields = form.fields.iter().enumerate();
-    let is_read = |(_, field): &(usize, &crate::form::Field)| {
-        matches!(field.content, Content::Files(_))
-            && columns.iter().any(|place| {
-                form.find(&place.field).iter().any(|found| std::ptr::eq(*found, *field))
-            })
+    let fields = fields.filter(|(_, field)| matches!(field.content, Content::Files(_)));
+    let sheet = |(index, field): (usize, &Field)| {
+        let names = |place: &&Place| {
+            form.find(&place.field).iter().any(|found| std::ptr::eq(*found, field))
+        };
+        let columns_of = |rule: &FieldRule| -> Vec<String> {
+            rule.from.iter().filter(names).filter_map(|place| place.column.clone()).collect()
+        };
+        let columns = flow.fields.values().map(columns_of);
+        let columns: Vec<_> = columns.filter(|columns| !columns.is_empty()).collect();
+        (!columns.is_empty()).then_some(AttachedSheet { index, columns })
     };
-    fields.filter(is_read).map(|(index, _)| index).collect()
+    fields.filter_map(sheet).collect()
+}
+
+/// The rows, if the sheet has the columns: the first row with fields has all of them.
+fn with_columns(rows: Vec<Vec<Field>>, columns: &[Vec<String>]) -> Content {
+    let Some(row) = rows.iter().find(|row| !row.is_empty()) else { return Content::Rows(rows) };
+    let is_there = |column: &String| !find(row, column).is_empty();
+    match columns.iter().find(|columns| !columns.iter().any(is_there)) {
+        None => Content::Rows(rows),
+        Some(missing) => {
+            Content::Unreadable(SheetProblem::NoColumn { columns: missing.join("`, `") }.explain())
+        }
+    }
 }

@@ -40,10 +40,9 @@ impl SubjectKind for Email {
     fn read(&self, text: &str, most: usize) -> Vec<Found> {
         let words = pieces(text, is_between).filter_map(|piece| {
             let plain = piece.plain();
-            let address = plain.trim_end_matches('.');
-            address.contains('@').then(|| Found {
+            plain.contains('@').then(|| Found {
                 position: piece.position,
-                value: parse(address).map_err(Into::into),
+                value: parse(without_words(&plain)).map_err(Into::into),
             })
         });
         words.take(most).collect()
@@ -56,37 +55,27 @@ impl SubjectKind for Email {
     }
 }
 
+/// Brackets, quotation marks and other characters around addresses.
+const AROUND: &str = "<>()[]\"':|（）【】：《》“”‘’「」〈〉•。！";
+
 /// Whether the character is between two addresses, or around one.
-const fn is_between(char: char) -> bool {
-    char.is_whitespace()
-        || super::list::is_separator(char)
-        || matches!(
-            char,
-            '<' | '>'
-                | '('
-                | ')'
-                | '['
-                | ']'
-                | '"'
-                | ':'
-                | '（'
-                | '）'
-                | '【'
-                | '】'
-                | '：'
-                | '《'
-                | '》'
-                | '“'
-                | '”'
-                | '|'
-        )
+fn is_between(char: char) -> bool {
+    char.is_whitespace() || super::list::is_separator(char) || AROUND.contains(char)
 }
 
+/// The address without words of other scripts that stand directly beside it, and without the full
+/// stop of a sentence.
+fn without_words(text: &str) -> &str {
+    let text = text.trim_matches(|char: char| !char.is_ascii());
+    text.trim_end_matches(['.', '!'])
+}
+
+/// The characters of addresses in use; RFC 5322 allows more, which are rather a mistake here.
 fn parse(text: &str) -> Result<String, EmailError> {
     let (local, domain) = text.split_once('@').ok_or(EmailError)?;
-    let is_local =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte);
-    let has_good_dots = !local.starts_with('.') && !local.ends_with('.') && !local.contains("..");
+    let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.".contains(&byte);
+    let has_good_dots =
+        !local.starts_with(['.', '-']) && !local.ends_with('.') && !local.contains("..");
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')

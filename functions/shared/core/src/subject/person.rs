@@ -14,7 +14,7 @@ pub struct Person;
 /// A text that is not the id of a person. Never quotes the text.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
 #[explain("person")]
-#[error("this is not the id of a person: 1 to {LONGEST} characters without blanks")]
+#[error("this is not the id of a person: 1 to {LONGEST} of A to Z, a to z, 0 to 9 and `_-.@`")]
 struct PersonError;
 
 const LONGEST: usize = 128;
@@ -33,8 +33,8 @@ impl SubjectKind for Person {
 
     fn parse(&self, text: &str) -> Result<String, Explanation> {
         let id = text.trim();
-        let is_id = |char: char| !char.is_whitespace() && !char.is_control();
-        if (1..=LONGEST).contains(&id.chars().count()) && id.chars().all(is_id) {
+        let is_id = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte);
+        if (1..=LONGEST).contains(&id.len()) && id.bytes().all(is_id) {
             Ok(id.to_owned())
         } else {
             Err(PersonError.explain())

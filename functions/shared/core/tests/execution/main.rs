@@ -387,3 +387,51 @@ async fn a_panic_outside_of_the_attempt_costs_only_its_message_a_wait() {
         matches!(&end, Disposition::RetryAfter { reason, .. } if reason.class == Class::InternalError)
     );
 }
+
+/// A definition that no flow names is counted, and no dead letter, unless an operator asked for it.
+#[tokio::test]
+async fn what_no_flow_wants_is_counted_and_an_operator_gets_an_answer() {
+    let mut run = Run::new(World::new(form([1])), ADD);
+    run.definition_id = "B";
+    for count in 1..=2 {
+        assert_eq!(run.attempt().await, Disposition::Unwanted);
+        let expected = [("feishu#B#approved".to_owned(), count)].into();
+        assert_eq!(run.world.ledger.unwanted(), expected);
+    }
+    let key = request("I-1").key();
+    assert_eq!(run.world.ledger.record(&key), None, "no request was claimed");
+    run.world.ledger.replay(key);
+    let end = run.attempt().await;
+    assert!(
+        matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::NotConfigured),
+        "{end:?}"
+    );
+    assert_eq!(*run.world.seen.lock().unwrap(), [], "nothing was done");
+}
+
+/// A message about an old approval makes nothing happen, whoever wrote it.
+#[tokio::test]
+async fn an_approval_that_ended_too_long_ago_is_refused_unless_it_is_replayed() {
+    let month = Duration::from_hours(30 * 24);
+    for (age, is_replayed, is_done) in [
+        (month, false, true),
+        (month + Duration::from_secs(1), false, false),
+        (month * 12, true, true),
+    ] {
+        let world = World { ended_at: Some(START.minus(age)), ..World::new(form([1])) };
+        let mut run = Run::new(world, ADD);
+        if is_replayed {
+            run.world.ledger.replay(request("I-1").key());
+        }
+        let end = run.attempt().await;
+        assert_eq!(end == Disposition::Done, is_done, "{age:?}: {end:?}");
+        assert_eq!(run.world.seen.lock().unwrap().len(), usize::from(is_done));
+        if !is_done {
+            let reason = run.world.letters.lock().unwrap()[0].clone();
+            assert_eq!(reason.class, Class::TooOld);
+            let said =
+                "the approval ended 31 days ago, and the flow refuses what is older than 30 days";
+            assert!(reason.cause.text.starts_with(said), "{reason}");
+        }
+    }
+}

@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) ledger: MemoryLedger,
     pub(crate) clock: TestClock,
     pub(crate) form: Mutex<Form>,
+    /// When the approval ended.
+    pub(crate) ended_at: Option<Timestamp>,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) behaviour: Mutex<Behaviour>,
     /// The duration of each call.
@@ -64,6 +66,7 @@ impl World {
             ledger: MemoryLedger::default(),
             clock: TestClock::standing(START),
             form: Mutex::new(form),
+            ended_at: None,
             seen: Mutex::default(),
             behaviour: Mutex::new(Box::new(|_, _| Ok(()))),
             call_takes: Duration::ZERO,
@@ -105,6 +108,7 @@ impl ReadInstance for WorldPort {
             instance_id: instance_id.to_owned(),
             definition_id: "A".into(),
             status: Status::Approved,
+            ended_at: self.0.ended_at,
             applicant: "ou_1".into(),
             form_number: "1".into(),
             form: self.0.form.lock().unwrap().clone(),
@@ -201,6 +205,8 @@ pub(crate) struct Run {
     pub(crate) expires_at: Option<Timestamp>,
     /// How long an attempt may start calls for.
     pub(crate) time: Duration,
+    /// The definition that the message names.
+    pub(crate) definition_id: &'static str,
 }
 
 impl Run {
@@ -241,6 +247,7 @@ impl Run {
             first_received: START,
             expires_at: None,
             time: Duration::from_mins(1),
+            definition_id: "A",
         }
     }
 
@@ -256,7 +263,11 @@ impl Run {
     pub(crate) async fn attempt(&mut self) -> Disposition {
         self.receives += 1;
         let now = self.world.clock.now();
-        let request = Request { definition_id: "A".into(), received_at: START, ..request("I-1") };
+        let request = Request {
+            definition_id: self.definition_id.into(),
+            received_at: START,
+            ..request("I-1")
+        };
         let lease_id = LeaseId::from(format!("lease-{now}-{}", self.receives).as_str());
         let body = request.to_json();
         let message = Message {

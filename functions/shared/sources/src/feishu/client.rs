@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 /// Feishu's OpenAPI; Lark's is `https://open.larksuite.com`.
@@ -147,6 +147,9 @@ struct InstanceData {
     open_id: Option<String>,
     #[serde(default)]
     serial_number: Option<String>,
+    /// Milliseconds since the Unix epoch; `0` while it is pending.
+    #[serde(default)]
+    end_time: Value,
     form: String,
 }
 
@@ -158,6 +161,7 @@ impl InstanceData {
             status: self.status(),
             definition_id: self.approval_code,
             instance_id: self.instance_code,
+            ended_at: moment(&self.end_time),
             applicant: self.open_id.unwrap_or_default(),
             form_number: self.serial_number.unwrap_or_default(),
             form,
@@ -183,6 +187,12 @@ impl<H: Http, S: ReadSecret, C: Clock> ReadInstance for FeishuClient<H, S, C> {
         let InstanceAnswer { data } = self.get(&path).await?;
         data.into_instance().map_err(ApiError::into_failure)
     }
+}
+
+/// A string with milliseconds, as documented; a number is read, too.
+fn moment(value: &Value) -> Option<Timestamp> {
+    let millis = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    millis.filter(|millis| *millis > 0).map(Timestamp::from_millis)
 }
 
 /// Parses the instance in a recorded answer of the OpenAPI, with or without the surrounding `data`.

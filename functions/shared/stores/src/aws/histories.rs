@@ -11,15 +11,15 @@ use greenlight_core::audit::{
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ledger::{Lease, LeaseId, State};
-use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture};
+use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture, Unwanted};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{RequestKey, Timestamp};
 use thiserror::Error;
 
 use super::dynamodb::{DynamoLedger, attempt, effects, retry};
 use super::item::{
-    BREAKERS, DISCARDED, GRANTS, GSI, GSI_PK, GSI_SK, Item, WAITING, check_version, expiry,
-    new_item, number, of_day, string, text, timestamp, unreadable,
+    BREAKERS, DISCARDED, GRANTS, GSI, GSI_PK, GSI_SK, Item, UNWANTED, WAITING, check_version,
+    expiry, new_item, number, of_day, string, text, timestamp, unreadable,
 };
 use super::{describe, pause_before};
 
@@ -121,6 +121,17 @@ impl AuditReader for DynamoLedger {
                 }
             }
             Ok(counts)
+        })
+    }
+
+    fn unwanted(&self, at_most: usize) -> StoreFuture<'_, Vec<Unwanted>> {
+        Box::pin(async move {
+            let found = self.query(UNWANTED, &Range::newest(at_most)).await?;
+            let keys = found.iter().map(|item| Ok(string(item, "pk")?.to_owned()));
+            let items = self.get_all(keys.collect::<Result<Vec<_>, LedgerError>>()?).await?;
+            let mut unwanted = items.iter().map(unwanted).collect::<Result<Vec<_>, _>>()?;
+            unwanted.sort_by_key(|it| std::cmp::Reverse(it.last));
+            Ok(unwanted)
         })
     }
 
@@ -280,6 +291,14 @@ impl DynamoLedger {
         let unread = unread.remove(&self.table).map(|unread| unread.keys).unwrap_or_default();
         Ok((found.remove(&self.table).unwrap_or_default(), unread))
     }
+}
+
+fn unwanted(item: &Item) -> Result<Unwanted, LedgerError> {
+    check_version(item)?;
+    let key = string(item, "pk")?.strip_prefix(UNWANTED).and_then(|key| key.strip_prefix('#'));
+    let count = u64::try_from(timestamp(item, "count")?.as_millis()).unwrap_or(0);
+    let unwanted = key.and_then(|key| Unwanted::of_key(key, count, timestamp(item, GSI_SK).ok()?));
+    unwanted.ok_or_else(|| unreadable("pk"))
 }
 
 fn grant(item: &Item) -> Result<Grant, LedgerError> {

@@ -5,8 +5,10 @@
 //! | `request#SOURCE#INSTANCE#DECISION` | a request | `day#DAYS`, its first claim |
 //! | `event#SOURCE#TENANT#EVENT` | a processed event id | `event#EVENT`, its receipt |
 //! | `lookup#KIND#VALUE#REQUEST` | what a request can be found by | `KIND#VALUE`, the receipt |
-//! | `grant#TARGET#DEVICE` | a granted device | `grants` while it is granted, since when |
+//! | `grant#TARGET#KIND:VALUE` | a granted subject | `grants` while it is granted, since when |
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
+//! | `unwanted#SOURCE#DEFINITION#DECISION` | decisions that no flow wants | `unwanted`, the last one |
+//! | `replay#REQUEST` | a request that an operator asked for | |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
 //! | `discarded#MESSAGE` | a dead letter that was discarded | `discarded`, when |
@@ -42,6 +44,9 @@ pub(super) const GRANTS: &str = "grants";
 
 /// The index key of the requests that wait for their next attempt.
 pub(super) const WAITING: &str = "waiting";
+
+/// The index key of the decisions that no flow wants, and the beginning of their keys.
+pub(super) const UNWANTED: &str = "unwanted";
 
 /// The index key of all circuit breakers.
 pub(super) const BREAKERS: &str = "breakers";

@@ -34,6 +34,8 @@ mod stack;
 #[cfg(feature = "operator")]
 mod stack_queues;
 #[cfg(feature = "dynamodb")]
+mod unwanted;
+#[cfg(feature = "dynamodb")]
 mod waiting;
 
 #[cfg(feature = "operator")]

@@ -7,7 +7,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_types::DateTime;
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{QueueReader, QueueStatus, RequestStore, StoreFuture};
-use greenlight_core::ports::{Enqueue, QueueError, ResetRequest};
+use greenlight_core::ports::{Enqueue, QueueError, RecordReplay, ResetRequest};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::dynamodb::DynamoLedger;
@@ -123,8 +123,11 @@ pub struct SqsAndLedger {
 }
 
 impl RequestStore for SqsAndLedger {
-    fn enqueue_request<'a>(&'a self, request: &'a Request) -> StoreFuture<'a, ()> {
-        Box::pin(async move { Ok(self.queue.enqueue(request).await?) })
+    fn enqueue_replay<'a>(&'a self, request: &'a Request, now: Timestamp) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.ledger.record_replay(&request.key(), now).await?;
+            Ok(self.queue.enqueue(request).await?)
+        })
     }
 
     fn reset<'a>(

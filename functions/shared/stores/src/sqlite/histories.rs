@@ -7,7 +7,7 @@ use greenlight_core::audit::{
 };
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::Record;
-use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture};
+use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture, Unwanted};
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, RequestKey, Timestamp};
 use sqlx::Row;
@@ -127,6 +127,10 @@ impl AuditReader for Database {
                 .map(|(state, count)| (RequestStatus::of_state_name(state), count.unsigned_abs()));
             Ok(of_status.collect())
         })
+    }
+
+    fn unwanted(&self, at_most: usize) -> StoreFuture<'_, Vec<Unwanted>> {
+        Box::pin(async move { Ok(self.read_unwanted(at_most).await?) })
     }
 
     fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>> {

@@ -10,6 +10,7 @@ mod letters;
 mod queue;
 mod queue_status;
 mod schema;
+mod unwanted;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;

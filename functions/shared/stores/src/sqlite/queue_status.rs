@@ -2,7 +2,7 @@
 
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{QueueReader, QueueStatus, RequestStore, StoreFuture};
-use greenlight_core::ports::{Enqueue, ResetRequest};
+use greenlight_core::ports::{Enqueue, RecordReplay, ResetRequest};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::Database;
@@ -55,8 +55,11 @@ impl Database {
 }
 
 impl RequestStore for Database {
-    fn enqueue_request<'a>(&'a self, request: &'a Request) -> StoreFuture<'a, ()> {
-        Box::pin(async move { Ok(self.enqueue(request).await?) })
+    fn enqueue_replay<'a>(&'a self, request: &'a Request, now: Timestamp) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.record_replay(&request.key(), now).await?;
+            Ok(self.enqueue(request).await?)
+        })
     }
 
     fn reset<'a>(

@@ -87,6 +87,16 @@ pub(super) const STEPS: &[&str] = &["
         PRIMARY KEY (target, subject)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX grants_by_time ON grants (is_held, at);
+    CREATE TABLE unwanted (
+        key TEXT PRIMARY KEY,
+        count INTEGER NOT NULL,
+        last INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX unwanted_by_time ON unwanted (last);
+    CREATE TABLE replays (
+        request TEXT PRIMARY KEY,
+        at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE breakers (
         target TEXT PRIMARY KEY,
         breaker TEXT NOT NULL

@@ -1,0 +1,82 @@
+//! Whether a request is to be carried out: a flow wants it, the source confirms it now, and it is not
+//! too old.
+
+use std::time::Duration;
+
+use super::error::WorkerError;
+use super::{AttemptError, Job, Processor};
+use crate::failure::{Class, Failure};
+use crate::flow::Flow;
+use crate::instance::{Instance, Status};
+use crate::ports::{Clock, CountUnwanted, Ports, ReadReplay};
+use crate::request::Request;
+
+impl<P: Ports> Processor<P> {
+    pub(super) fn flow_of(&self, request: &Request) -> Option<&Flow> {
+        self.flows.find(&request.source, &request.definition_id, request.decision())
+    }
+
+    /// The flow for the request. Without one the request is counted, unless an operator asked for
+    /// it and needs an answer.
+    pub(super) async fn wanted_flow(
+        &self,
+        request: &Request,
+    ) -> Result<Option<&Flow>, AttemptError> {
+        if let Some(flow) = self.flow_of(request) {
+            return Ok(Some(flow));
+        }
+        if self.ledger.is_replayed(&request.key()).await? {
+            let error = WorkerError::NoFlow {
+                definition: request.definition_id.clone(),
+                source_name: request.source.clone(),
+                decision: request.decision(),
+            };
+            return Err(Failure::give_up(Class::NotConfigured, error).into());
+        }
+        self.ledger.count_unwanted(request, self.clock.now()).await?;
+        Ok(None)
+    }
+
+    /// Refuses a request unless the source confirms its decision now, and an approval that ended
+    /// too long ago unless an operator asked for it: an old event that is sent again, or a message
+    /// that someone put into the queue, must not renew access.
+    pub(super) async fn admit(
+        &self,
+        job: &Job<'_>,
+        instance: &Instance,
+    ) -> Result<(), AttemptError> {
+        confirm(job.request, instance)?;
+        let Some(ended_at) = instance.ended_at else { return Ok(()) };
+        let (age, max) = (self.clock.now().since(ended_at), job.flow.max_age);
+        if age <= max || self.ledger.is_replayed(&job.key).await? {
+            return Ok(());
+        }
+        let error = WorkerError::TooOld { days: days(age), max: days(max) };
+        Err(Failure::give_up(Class::TooOld, error).into())
+    }
+}
+
+/// Whole days, rounded up.
+const fn days(duration: Duration) -> u64 {
+    duration.as_secs().div_ceil(24 * 3_600)
+}
+
+/// Refuses a request unless the source confirms its decision now.
+fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
+    if instance.definition_id != request.definition_id {
+        return Err(Failure::give_up(Class::NotApproved, WorkerError::OtherApproval));
+    }
+    if instance.instance_id != request.instance_id {
+        return Err(Failure::give_up(Class::NotApproved, WorkerError::OtherInstance));
+    }
+    if instance.status.confirms(request.decision()) {
+        return Ok(());
+    }
+    let (status, decision) = (instance.status, request.decision());
+    let error = WorkerError::NotConfirmed { status, decision };
+    // The source's reads can lag behind its events.
+    if instance.status == Status::Pending {
+        return Err(Failure::retry(Class::NotApproved, error));
+    }
+    Err(Failure::give_up(Class::NotApproved, error))
+}

@@ -1,0 +1,64 @@
+//! Decisions that no flow wants, and requests that an operator asked for.
+
+use futures_util::FutureExt;
+use greenlight_core::operator::Unwanted;
+use greenlight_core::ports::{CountUnwanted, LedgerError, ReadReplay, RecordReplay};
+use greenlight_core::{Request, RequestKey, Timestamp};
+
+use super::{Database, failed};
+
+impl CountUnwanted for Database {
+    async fn count_unwanted(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
+        let (key, now) = (Unwanted::key(request), now.as_millis());
+        let count = "INSERT INTO unwanted (key, count, last) VALUES (?, 1, ?)
+             ON CONFLICT (key) DO UPDATE SET count = count + 1, last = excluded.last";
+        self.group_commit
+            .write(move |connection| {
+                async move {
+                    let counted = sqlx::query(count).bind(key).bind(now).execute(connection).await;
+                    counted.map(drop).map_err(failed)
+                }
+                .boxed()
+            })
+            .await
+    }
+}
+
+impl ReadReplay for Database {
+    async fn is_replayed(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+        let found = sqlx::query_scalar::<_, i64>("SELECT at FROM replays WHERE request = ?")
+            .bind(request.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(found.is_some())
+    }
+}
+
+impl RecordReplay for Database {
+    async fn record_replay(&self, request: &RequestKey, now: Timestamp) -> Result<(), LedgerError> {
+        sqlx::query("INSERT OR REPLACE INTO replays (request, at) VALUES (?, ?)")
+            .bind(request.as_str())
+            .bind(now.as_millis())
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+}
+
+impl Database {
+    pub(super) async fn read_unwanted(&self, at_most: usize) -> Result<Vec<Unwanted>, LedgerError> {
+        let rows: Vec<(String, i64, i64)> =
+            sqlx::query_as("SELECT key, count, last FROM unwanted ORDER BY last DESC LIMIT ?")
+                .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        let rows = rows.into_iter();
+        let of_row = |(key, count, last): (String, i64, i64)| {
+            Unwanted::of_key(&key, count.unsigned_abs(), Timestamp::from_millis(last))
+        };
+        Ok(rows.filter_map(of_row).collect())
+    }
+}
