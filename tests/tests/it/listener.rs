@@ -39,8 +39,16 @@ async fn g15_two_thousand_half_open_connections_keep_no_event_out() {
     let folder = tempfile::tempdir().unwrap();
     let serving = Serving::start(&scene, folder.path()).await;
     let held = half_open(&address(&serving), 2_000).await;
-    let open = std::fs::read_dir(format!("/proc/{}/fd", serving.id())).unwrap().count();
-    assert!(open < 600, "{open} files are open");
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", serving.id())).unwrap().count();
+    // The tasks of the connections that it chose to close end while it answers.
+    for _ in 0..50 {
+        if open() < 600 {
+            break;
+        }
+        let answer = scene.send_to(serving.url(), None, &scene.app.url_check("x")).await;
+        assert_eq!(answer.status, 200);
+    }
+    assert!(open() < 600, "{} files are open", open());
     scene.approve("I-1", &[&device(1)]);
     let event = scene.event("e-1", "I-1", "APPROVED");
     assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);

@@ -18,7 +18,7 @@ pub struct Stores {
     pub queue: Arc<dyn QueueReader>,
     /// The dead-letter queue.
     pub dead_letters: Arc<dyn DeadLetterQueue>,
-    /// The granted devices, by target.
+    /// The grants, by target.
     pub grants: Arc<dyn GrantStore>,
     /// Starts requests.
     pub requests: Arc<dyn RequestStore>,

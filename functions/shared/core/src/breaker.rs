@@ -91,7 +91,7 @@ pub enum Permit {
 /// The health of a target, by its response to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Health {
-    /// It responded, whatever the response says about the device.
+    /// It responded, whatever the response says about the subject.
     Up,
     /// It could not be reached, or asked to be called later.
     Down,

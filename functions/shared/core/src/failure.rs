@@ -87,7 +87,7 @@ struct AndMore {
 }
 
 impl Reason {
-    /// The maximum length of the text, in characters: a form with hundreds of invalid devices must
+    /// The maximum length of the text, in characters: a form with hundreds of invalid subjects must
     /// still fit into a message attribute. With its values a reason is about three times as long.
     pub const MAX_CHARS: usize = 1_000;
 
@@ -156,13 +156,13 @@ pub enum Class {
     CircuitOpen,
     /// The target rejected the credentials.
     TargetAuthFailed,
-    /// The target returned an error for this device.
+    /// The target returned an error for this subject.
     TargetFailed,
-    /// The target, or a gateway before it, did not respond in time for this device.
+    /// The target, or a gateway before it, did not respond in time for this subject.
     TargetTimeout,
-    /// The target rejected the device.
+    /// The target rejected the subject.
     TargetRejected,
-    /// The target does not have the requested device.
+    /// The target does not have the requested subject.
     NotFound,
     /// The ledger could not be reached.
     LedgerUnavailable,
@@ -200,7 +200,7 @@ impl Class {
         Self::InternalError,
     ];
 
-    /// Whether the failure concerns the target as a whole: calls for every other device would fail
+    /// Whether the failure concerns the target as a whole: calls for every other subject would fail
     /// in the same way.
     #[must_use]
     pub const fn is_about_whole_target(self) -> bool {

@@ -293,7 +293,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     }
 }
 
-/// Marks a failure of the login as one of the whole target, not of one device.
+/// Marks a failure of the login as one of the whole target, not of one subject.
 fn about_whole_target(failure: Failure) -> Failure {
     match failure {
         Failure::Retry { after, mut reason } if !reason.class.is_about_whole_target() => {

@@ -112,12 +112,12 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 401 | 408 | 425 | 429)
 }
 
-/// Returns whether the whole target is overloaded, or failed for this device.
+/// Returns whether the whole target is overloaded, or failed for this subject.
 fn class(status: StatusCode) -> Class {
     match status {
         StatusCode::UNAUTHORIZED => Class::TargetAuthFailed,
         StatusCode::TOO_MANY_REQUESTS => Class::TargetUnavailable,
-        // A gateway timeout may be caused by this one device.
+        // A gateway timeout may be caused by this one subject.
         StatusCode::REQUEST_TIMEOUT
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE

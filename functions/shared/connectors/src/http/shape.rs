@@ -30,9 +30,9 @@ impl Connector {
     /// Returns the mismatch between `answer` and the expected type; `outcome` is the result by the
     /// step's rules.
     ///
-    /// A web page says nothing about the device, whatever its status; only transient statuses are
+    /// A web page says nothing about the subject, whatever its status; only transient statuses are
     /// left to the rules. The type does not matter for an answer that is retried, or that rejects
-    /// the device by its status.
+    /// the subject by its status.
     pub(super) fn misfit(
         &self,
         step: &Step,

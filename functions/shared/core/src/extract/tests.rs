@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::explain::Explain;
 use crate::flow::Flows;
-use crate::form::Content;
+use crate::form::{Content, Field};
 use crate::mac::MacError;
 
 fn field(custom_id: &str, content: Content) -> Field {

@@ -1,5 +1,5 @@
-//! Whether a request is to be carried out: a flow wants it, the source confirms it now, and it is not
-//! too old.
+//! Whether a request is to be carried out: a flow wants it, the source confirms it now, and it is
+//! not too old.
 
 use std::time::Duration;
 

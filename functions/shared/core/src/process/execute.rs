@@ -1,4 +1,4 @@
-//! Performs the effects of a plan: in order per target and device, in parallel up to the
+//! Performs the effects of a plan: in order per target and subject, in parallel up to the
 //! concurrency limit of the target.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

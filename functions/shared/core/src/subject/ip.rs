@@ -255,7 +255,7 @@ fn read(text: &str, most: usize) -> Vec<Found> {
                 _ => parse(attempt),
             };
             if follows && join == Join::Range {
-                fail_last(&mut found, IpError::Range);
+                fail_last(&mut found, &IpError::Range);
             }
             let position = run.position + offset;
             found.push(Found { position, value: value.map_err(Into::into) });
@@ -267,7 +267,7 @@ fn read(text: &str, most: usize) -> Vec<Found> {
         {
             fail_last(
                 &mut found,
-                if join == Join::Range { IpError::Range } else { IpError::Split },
+                if join == Join::Range { &IpError::Range } else { &IpError::Split },
             );
         } else if follows && run.text.chars().all(|char| matches!(char, '-' | '~')) {
             between.push_str(&run.text);
@@ -282,7 +282,7 @@ fn read(text: &str, most: usize) -> Vec<Found> {
     found
 }
 
-fn fail_last(found: &mut [Found], error: IpError) {
+fn fail_last(found: &mut [Found], error: &IpError) {
     if let Some(last) = found.last_mut() {
         last.value = Err(error.explain());
     }
@@ -326,7 +326,8 @@ fn is_doubtful(char: char) -> bool {
     looks_like(char).is_some() || char == '\\' || char == '%'
 }
 
-/// The attempt at an address in a run of its characters, and its offset: without the colon of a label before it and the full stop behind it.
+/// The attempt at an address in a run of its characters, and its offset: without the colon of a
+/// label before it and the full stop behind it.
 fn attempt(run: &str) -> Option<(usize, &str)> {
     let trimmed = run.trim_end_matches(['.', '-', '/', '~']);
     let trimmed = match trimmed.strip_suffix(':') {

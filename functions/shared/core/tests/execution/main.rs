@@ -409,7 +409,7 @@ async fn what_no_flow_wants_is_counted_and_an_operator_gets_an_answer() {
     assert_eq!(*run.world.seen.lock().unwrap(), [], "nothing was done");
 }
 
-/// A message about an old approval makes nothing happen, whoever wrote it.
+/// A message about an old approval makes nothing happen, whether it is a copy or forged.
 #[tokio::test]
 async fn an_approval_that_ended_too_long_ago_is_refused_unless_it_is_replayed() {
     let month = Duration::from_hours(30 * 24);

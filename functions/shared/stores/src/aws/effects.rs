@@ -1,7 +1,7 @@
 //! Batches effects of one request: effects that end during a write are recorded by the next one.
 //!
 //! They are all in their request's item, and DynamoDB allows 1,000 write units a second per item,
-//! one per KiB: one update per effect would exceed this for a form with hundreds of devices.
+//! one per KiB: one update per effect would exceed this for a form with hundreds of subjects.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
