@@ -204,9 +204,14 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
         assert_eq!(tags["CostCenter"], "42", "{tags}");
     }
     // The queue rejects senders that it does not name, whatever their own policy allows.
-    let send =
-        ["sqs:SendMessage", "dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem"];
-    let actions = [send.as_slice(), &["cloudformation:DescribeStacks"]].concat();
+    let actions = [
+        "sqs:SendMessage",
+        "dynamodb:Query",
+        "dynamodb:BatchGetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "cloudformation:DescribeStacks",
+    ];
     let words = ["replay", "I-1", "--force", "--yes"];
     let stranger = stack.greenlight_as(&actions, &words).await;
     let said = "these credentials are not allowed sqs:SendMessage";

@@ -433,8 +433,17 @@ fn requests(
         tls: Tls::default(),
         plaintext: false,
     };
-    let keys =
-        ["token", "username", "password", "client_id", "client_secret", "api_key", "shared_secret"];
+    let keys = [
+        "token",
+        "username",
+        "password",
+        "client_id",
+        "client_secret",
+        "api_key",
+        "shared_secret",
+        "app_id",
+        "app_secret",
+    ];
     let credentials: serde_json::Map<String, Value> =
         keys.iter().map(|key| ((*key).to_owned(), json!("s"))).collect();
     let secret = json!({
@@ -445,11 +454,20 @@ fn requests(
     let mut http = HttpConnector::new(secret, SystemClock);
     http.add("nac", &target, connector.clone(), || Ok::<_, ConnectorError>(NoNetwork)).unwrap();
     let mut variables = json!({});
-    for name in
-        ["instance_id", "form_number", "applicant", "definition_id", "event_id", "id", "group_id"]
-    {
+    for name in [
+        "instance_id",
+        "form_number",
+        "applicant",
+        "definition_id",
+        "event_id",
+        "id",
+        "group_id",
+        "summary",
+        "assignee",
+    ] {
         variables[name] = json!(value);
     }
+    variables["due"] = json!("2027-12-31T00:00:00+08:00");
     let device = device_number(1);
     let variables = variables.as_object().unwrap();
     http.preview(&call("nac", operation, Some(&device), variables, SystemClock.now()))

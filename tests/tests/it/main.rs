@@ -5,6 +5,7 @@ mod command;
 mod connectors;
 mod crash;
 mod disk;
+mod examples;
 mod flows;
 mod functions;
 mod glibc;

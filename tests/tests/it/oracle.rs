@@ -2,14 +2,20 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use greenlight_connectors::connector::ConnectorError;
+use greenlight_connectors::{Connectors, Preview, Setup, Targets};
 use greenlight_core::WebhookRequest;
 use greenlight_core::event::Inbound;
+use greenlight_core::flow::Flows;
 use greenlight_core::ports::{Authenticate, Clock};
-use greenlight_core::secret::Secret;
+use greenlight_core::secret::{FixedSecret, Secret};
+use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{form_of, secret_document};
+use greenlight_testkit::subject::call;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::{tool, workspace};
 use serde_json::{Value, json};
@@ -107,4 +113,44 @@ async fn the_receiver_accepts_what_is_encrypted_beside_the_sdk() {
     let secret = Secret::parse(&secret_document(app, NAC_TOKEN).to_string()).unwrap();
     let event = FeishuWebhook::default().authenticate(&delivery, &secret, now);
     assert!(matches!(event, Ok(Inbound::Approval(event)) if event.event_id == "event-1"));
+}
+
+/// The connector `feishu-task` sends what the SDK would send: no name is lost when the SDK reads
+/// the task, and both call the same path.
+#[tokio::test]
+async fn the_sdk_reads_the_tasks_that_the_connector_creates() {
+    let flows = r#"
+        [targets.reminders]
+        connector = "feishu-task"
+        url = "https://open.feishu.cn"
+        params = { minutes_before = 1440 }
+        [[flows]]
+        name = "reminders"
+        definition_id = "A"
+        fields.due = { kind = "date", from = [{ field = "until" }] }
+        actions = [{ target = "reminders", operation = "remind" }]
+    "#;
+    let flows = Flows::parse(flows, &|_| None).unwrap();
+    let mut secret = secret_document(&Scene::set().await.app, NAC_TOKEN);
+    secret["targets"] = json!({"reminders": {"app_id": "a", "app_secret": "b"}});
+    let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string()).unwrap()));
+    let setup = Setup::new(&flows, &Connectors::built_in()).unwrap();
+    let client = |_: &str, _: &_| Ok::<_, ConnectorError>(Client::new(None).unwrap());
+    let targets = Targets::new(setup, secret, SystemClock, client).unwrap();
+    let variables = json!({"applicant": "ou_1", "form_number": "7", "instance_id": "I-1",
+        "due": "2027-12-31T18:00:00+08:00"});
+    let variables = variables.as_object().unwrap();
+    let call = call("reminders", "remind", None, variables, SystemClock.now());
+    let previews = targets.preview(&call).unwrap();
+    let Some(Preview::Request(sent)) = previews.last() else { panic!("no request") };
+    let body: Value = serde_json::from_str(&sent.body).unwrap();
+    let read = ask("tasks", &json!({"body": body}));
+    assert_eq!(read["body"], body);
+    let (path, id_type) = (read["path"].as_str().unwrap(), &read["query"]["user_id_type"]);
+    let url = format!("https://open.feishu.cn{path}?user_id_type={}", id_type.as_str().unwrap());
+    assert_eq!((&sent.url, &sent.method), (&url, &"POST".to_owned()));
+    assert_eq!(read["method"], "POST");
+    assert_eq!(read["members"], json!(["ou_1"]));
+    assert_eq!(read["end"], 1_830_247_200_000_u64);
+    assert_eq!(read["minutes"], json!([1440]));
 }

@@ -11,6 +11,7 @@ use greenlight_core::flow::Flows;
 use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::ports::{Act, Clock};
 use greenlight_core::secret::{FixedSecret, Secret};
+use greenlight_core::subject::{Subject, TEXT};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
 use greenlight_testkit::subject;
@@ -45,7 +46,16 @@ fn databases_with(
         actions = [{{ target = "radius", operation = "add", for_each = "mac" }}]
         "#
     );
-    let mut flows = Flows::parse(&text, &|_| None).unwrap();
+    targets(&text, connectors, credentials, params)
+}
+
+fn targets(
+    flows: &str,
+    connectors: &Connectors,
+    credentials: &Value,
+    params: BTreeMap<String, toml::Value>,
+) -> SqlTargets {
+    let mut flows = Flows::parse(flows, &|_| None).unwrap();
     flows.targets.get_mut("radius").unwrap().params = params;
     let secret = json!({
         "feishu": {"app_id": "a", "app_secret": "b", "encrypt_key": "c", "verification_token": "d"},
@@ -64,7 +74,11 @@ async fn act(databases: &SqlTargets, operation: &str, device: &str, valid_until:
     let variables = variables.as_object().unwrap();
     let deadline = SystemClock.now().plus(Duration::from_mins(1));
     let call = subject::call("radius", operation, Some(&device), variables, deadline);
-    match databases.act(&call).await {
+    outcome(databases.act(&call).await)
+}
+
+fn outcome(result: Result<EffectOutcome, Failure>) -> String {
+    match result {
         Ok(EffectOutcome::Done) => "done".into(),
         Ok(EffectOutcome::AlreadyExists) => "already_exists".into(),
         Err(Failure::Retry { reason, .. }) => format!("retry {}", reason.class.as_str()),
@@ -121,6 +135,7 @@ async fn suite(url: &str, with_user: &str, credentials: &Value) {
     println!("{} hostile values bound, none executed", hostile.len());
     at_the_same_moment(url, credentials, &pool).await;
     with_a_connector_of_ones_own(url, credentials, &pool).await;
+    records(url, credentials, &pool).await;
     pool.close().await;
 }
 
@@ -179,6 +194,51 @@ effect = "read"
 sql = "UPDATE allowed SET seen = seen + 1 WHERE mac = :mac"
 [[operations.find.statements]]
 sql = "SELECT 1 FROM allowed WHERE mac = :mac"
+"#;
+
+/// A record per approval, and one per subject: the connector `asset-register`.
+async fn records(url: &str, credentials: &Value, pool: &AnyPool) {
+    for sql in [
+        "CREATE TABLE approvals (instance_id varchar(64) PRIMARY KEY, applicant varchar(64) NOT NULL)",
+        "CREATE TABLE assets (name varchar(64) PRIMARY KEY, owner varchar(64), valid_until varchar(32))",
+        "INSERT INTO assets (name) VALUES ('nb-001')",
+    ] {
+        sqlx::query(sql).execute(pool).await.unwrap();
+    }
+    let register = ASSETS.replace("URL", url);
+    let register = targets(&register, &Connectors::built_in(), credentials, BTreeMap::new());
+    let variables = json!({"instance_id": "I-1", "applicant": "ou_1", "owner": "ou_2",
+        "valid_until": "2027-12-31T00:00:00+08:00"});
+    let act = async |operation: &str, asset: Option<&str>| {
+        let asset = asset.map(|asset| Subject::parse(&TEXT, asset).unwrap());
+        let variables = variables.as_object().unwrap();
+        let deadline = SystemClock.now().plus(Duration::from_mins(1));
+        let call = subject::call("radius", operation, asset.as_ref(), variables, deadline);
+        outcome(register.act(&call).await)
+    };
+    assert_eq!(act("note", None).await, "done");
+    assert_eq!(act("note", None).await, "already_exists");
+    assert_eq!(act("assign", Some("nb-001")).await, "done");
+    assert_eq!(act("assign", Some("nb-001")).await, "done");
+    assert_eq!(act("assign", Some("nb-009")).await, "give_up not_found");
+    assert_eq!(texts(pool, "SELECT applicant FROM approvals").await, ["ou_1"]);
+    let assigned =
+        "SELECT name FROM assets WHERE owner = 'ou_2' AND valid_until LIKE '2027-12-31T%'";
+    assert_eq!(texts(pool, assigned).await, ["nb-001"]);
+}
+
+const ASSETS: &str = r#"
+[targets.radius]
+connector = "asset-register"
+url = "URL"
+[[flows]]
+name = "assets"
+definition_id = "A"
+fields.asset = { kind = "text", pattern = "[a-z0-9-]+", from = [{ field = "asset" }] }
+actions = [
+    { target = "radius", operation = "note" },
+    { target = "radius", operation = "assign", for_each = "asset" },
+]
 "#;
 
 /// A violated unique index counts as already done, and a `SELECT` keeps the earlier statements.

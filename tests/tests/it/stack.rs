@@ -376,7 +376,7 @@ async fn who_has_what_and_how_things_stand(stack: &Stack) {
 
 async fn what_is_not_found_has_an_exit_status_of_its_own(stack: &Stack) {
     for (arguments, status, why) in [
-        (["audit", "I-9"].as_slice(), 3, "knows no event, instance, device or person"),
+        (["audit", "I-9"].as_slice(), 3, "knows no event, instance, subject or person"),
         (&["dlq", "show", "absent"], 3, "there is no dead letter absent"),
         (&["dlq", "redrive", "--class", "internal_error", "--yes"], 3, "there is: invalid_form"),
         (&["dlq", "discard", "x", "--reason", "y"], 1, "use --yes"),

@@ -60,6 +60,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("crash", "crashes at every await, panics, hangs, retries", &[BUILD], suite),
     part("serve", "both functions on one machine", &[BUILD], suite),
     part("rows", "rows of tables and of attached sheets", &[BUILD], suite),
+    part("examples", "the flows of docs/examples.md, as they are written", &[BUILD], suite),
     part("listener", "clients that stall, flood or send nothing", &[BUILD], suite),
     part("command", "exit statuses, prompts and JSON output of the command", &[BUILD], suite),
     part("operator", "operator commands on one machine: redrive, audit, replay", &[BUILD], suite),
@@ -185,6 +186,7 @@ fn sqlite(output: Output) -> Result<Tally, Problem> {
     let modules = [
         "command::",
         "connectors::",
+        "examples::",
         "flows::",
         "ledger::sqlite",
         "operator::",

@@ -1,0 +1,108 @@
+//! The flows of docs/examples.md, as they are written there.
+
+use greenlight_connectors::{Connectors, Setup};
+use greenlight_core::flow::Flows;
+use greenlight_server::server::{Options, Server};
+use greenlight_tests::scene::{APPROVAL_CODE, Scene};
+use greenlight_tests::serving::secrets;
+use greenlight_tests::workspace;
+use serde_json::{Value, json};
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, Row};
+
+/// The blocks of the page in this language.
+fn blocks(language: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(workspace().join("docs/examples.md")).unwrap();
+    let start = format!("```{language}\n");
+    let block = |rest: &str| rest.split("```").next().unwrap().to_owned();
+    page.split(&start).skip(1).map(block).collect()
+}
+
+/// A flow of the page, with `url` as that of a database.
+fn flows(name: &str, url: &str) -> Option<String> {
+    let name = format!("name = \"{name}\"");
+    let block = blocks("toml").into_iter().find(|block| block.contains(&name))?;
+    Some(block.replace("${DATABASE_URL}", url).replace("${APPROVAL_CODE}", APPROVAL_CODE))
+}
+
+#[test]
+fn every_flow_of_the_page_is_valid() {
+    let variable = |name: &str| match name {
+        "DATABASE_URL" => Some("postgres://db.example.com/assets?sslmode=verify-full".to_owned()),
+        "APPROVAL_CODE" => Some("A".to_owned()),
+        _ => None,
+    };
+    let blocks = blocks("toml");
+    for text in &blocks {
+        let flows = Flows::parse(text, &variable).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let setup = Setup::new(&flows, &Connectors::built_in());
+        assert!(setup.is_ok(), "{:?}\n{text}", setup.err());
+    }
+    assert_eq!(blocks.len(), 4);
+}
+
+/// A table in the shape of Feishu's.
+fn assets(rows: &[[&str; 3]]) -> Value {
+    let row = |cells: &[&str; 3]| {
+        let columns = [("asset", "input"), ("owner", "contact"), ("until", "date")];
+        let cell = |((name, kind), value): ((&str, &str), &&str)| {
+            let value = if kind == "contact" { json!([value]) } else { json!(value) };
+            json!({"id": name, "custom_id": name, "name": name, "type": kind, "value": value})
+        };
+        columns.into_iter().zip(cells).map(cell).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    json!([{"id": "t", "custom_id": "assets", "name": "资产", "type": "fieldList", "value": rows}])
+}
+
+async fn rows(pool: &AnyPool, sql: &'static str) -> Vec<[Option<String>; 2]> {
+    let rows = sqlx::query(sql).fetch_all(pool).await.unwrap();
+    rows.iter().map(|row| [row.get(0), row.get(1)]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_changes_a_record_once_per_approval_and_once_per_row() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("assets.db");
+    std::fs::write(&database, "").unwrap();
+    let url = format!("sqlite://{}", database.display());
+    sqlx::any::install_default_drivers();
+    let pool = AnyPoolOptions::new().connect(&url).await.unwrap();
+    let tables =
+        blocks("sql").remove(0) + "INSERT INTO assets (name) VALUES ('nb-001'), ('nb-002');";
+    sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
+
+    let file = folder.path().join("flows.toml");
+    std::fs::write(&file, flows("asset-owners", &url).unwrap()).unwrap();
+    let options = Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.path().join("data"),
+        secrets: secrets(&scene, folder.path()),
+        flows: Some(file),
+        connectors: None,
+        feishu_base_url: scene.feishu.url(),
+    };
+    let server = Server::start_with(options, &|_| None).await.unwrap();
+    let end = "2027-12-31T00:00:00+08:00";
+    let form = assets(&[["nb-001", "ou_2", end], ["nb-009", "ou_3", end], ["nb-002", "ou_3", end]]);
+    scene.feishu.put_instance("I-1", APPROVAL_CODE, "APPROVED", &form);
+    let expected = [("nb-001", "ou_2"), ("nb-002", "ou_3")]
+        .map(|(name, owner)| [Some(name.to_owned()), Some(owner.to_owned())]);
+    for event in ["e-1", "e-2"] {
+        let event = scene.event(event, "I-1", "APPROVED");
+        let url = format!("http://{}/api/event", server.address());
+        assert_eq!(scene.send_to(&url, None, &event).await.status, 200);
+        server.drained().await.unwrap();
+        let found = rows(&pool, "SELECT name, owner FROM assets ORDER BY name").await;
+        assert_eq!(found, expected);
+        let noted = rows(&pool, "SELECT instance_id, applicant FROM approvals").await;
+        assert_eq!(noted, [[Some("I-1".to_owned()), Some("ou_stub".to_owned())]]);
+    }
+    let letters = server.database().dead_letters().await.unwrap();
+    let reasons: Vec<_> = letters.into_iter().filter_map(|it| it.last_failure).collect();
+    assert!(reasons.iter().all(|reason| reason.class.as_str() == "not_found"), "{reasons:?}");
+    let said = "`assign` of n*** at target `register` found no row";
+    assert!(reasons.iter().all(|reason| reason.cause.text == said), "{reasons:?}");
+    assert_eq!(reasons.len(), 2, "one for each event");
+}
