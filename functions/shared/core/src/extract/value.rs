@@ -96,7 +96,7 @@ pub(super) fn read_subjects(
         for found in found {
             subjects.entries += 1;
             let (number, position) = (subjects.entries, found.position);
-            let value = found.value.and_then(|value| match kind.check(&value, rule) {
+            let value = found.value.and_then(|value| match kind.check(&value, &rule.accepts()) {
                 Check::Accepted => Ok((value, None)),
                 Check::Warned(warning) => Ok((value, Some(warning))),
                 Check::Rejected(error) => Err(error),

@@ -7,7 +7,6 @@ mod check;
 mod error;
 mod file;
 mod kind;
-mod pattern;
 mod utc_offset;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +16,13 @@ use serde::Deserialize;
 
 use crate::Decision;
 use crate::retry::{RetryPolicy, duration};
+use crate::subject::{Accepts, Pattern, RandomMac};
 
 pub use binding::NotBound;
 pub use error::{DefaultProblem, FlowsError, TlsProblem};
 #[cfg(feature = "schema")]
 pub use file::schema;
 pub use kind::Kind;
-pub use pattern::Pattern;
 pub use utc_offset::UtcOffset;
 
 /// Looks up an environment variable.
@@ -139,6 +138,13 @@ pub struct FieldRule {
     pub default: Option<toml::Value>,
 }
 
+impl FieldRule {
+    /// What the field accepts of its kind of subject.
+    pub(crate) fn accepts(&self) -> Accepts<'_> {
+        Accepts { random_mac: self.random_mac.unwrap_or_default(), pattern: self.pattern.as_ref() }
+    }
+}
+
 /// A place in a form.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -150,21 +156,6 @@ pub struct Place {
     pub column: Option<String>,
     /// The member, if the value has members: `start` or `end` of a date interval.
     pub member: Option<String>,
-}
-
-/// The policy for random (locally administered) addresses, which a device changes from time to
-/// time.
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RandomMac {
-    /// Report it as a problem of the form.
-    #[default]
-    Reject,
-    /// Accept it and log a warning.
-    Warn,
-    /// Accept it.
-    Allow,
 }
 
 /// One operation, performed for each subject of a field, or once per approval.

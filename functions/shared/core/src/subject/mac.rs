@@ -4,12 +4,26 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
-use super::{Check, Explain, Explanation, FieldRule, FormatProblem, Found, SubjectKind};
-use crate::flow::RandomMac;
+use super::{Accepts, Check, Explain, Explanation, FormatProblem, Found, SubjectKind};
 use crate::mac::{self, Eui48, MacError, Spelling};
 
 /// The kind `mac`.
 pub const MAC: Mac = Mac;
+
+/// The policy for random (locally administered) addresses, which a device changes from time to
+/// time.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RandomMac {
+    /// Report it as a problem of the form.
+    #[default]
+    Reject,
+    /// Accept it and log a warning.
+    Warn,
+    /// Accept it.
+    Allow,
+}
 
 /// See [`MAC`].
 #[derive(Debug)]
@@ -36,9 +50,9 @@ impl SubjectKind for Mac {
         mac::read(text, most).into_iter().map(found).collect()
     }
 
-    fn check(&self, value: &str, rule: &FieldRule) -> Check {
+    fn check(&self, value: &str, accepts: &Accepts<'_>) -> Check {
         let is_random = Eui48::parse(value).is_ok_and(Eui48::is_locally_administered);
-        match rule.random_mac.unwrap_or_default() {
+        match accepts.random_mac {
             _ if !is_random => Check::Accepted,
             RandomMac::Allow => Check::Accepted,
             RandomMac::Warn => Check::Warned(MacError::Random.explain()),

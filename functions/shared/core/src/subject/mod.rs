@@ -9,6 +9,7 @@ mod email;
 mod ip;
 mod list;
 mod mac;
+mod pattern;
 mod person;
 mod text;
 
@@ -19,11 +20,11 @@ use std::hash::{Hash, Hasher};
 use thiserror::Error;
 
 use crate::explain::{Explain, Explanation};
-use crate::flow::FieldRule;
 
 pub use email::EMAIL;
 pub use ip::IP;
-pub use mac::MAC;
+pub use mac::{MAC, RandomMac};
+pub use pattern::Pattern;
 pub use person::PERSON;
 pub use text::TEXT;
 
@@ -52,8 +53,8 @@ pub trait SubjectKind: fmt::Debug + Send + Sync {
     /// ends after `most` of them, which bounds the cost of an endless text.
     fn read(&self, text: &str, most: usize) -> Vec<Found>;
 
-    /// Whether the rule of the field accepts the value.
-    fn check(&self, _value: &str, _rule: &FieldRule) -> Check {
+    /// Whether the field accepts the value.
+    fn check(&self, _value: &str, _accepts: &Accepts<'_>) -> Check {
         Check::Accepted
     }
 
@@ -87,7 +88,16 @@ pub struct Found {
     pub value: Result<String, Explanation>,
 }
 
-/// Whether a field's rule accepts a value.
+/// What a field accepts, beyond what its kind requires; each kind reads its own part.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepts<'a> {
+    /// Of `mac`.
+    pub random_mac: RandomMac,
+    /// Of `text`: what each subject must match as a whole.
+    pub pattern: Option<&'a Pattern>,
+}
+
+/// Whether a field accepts a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
     /// It does.

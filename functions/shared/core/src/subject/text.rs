@@ -3,7 +3,7 @@
 
 use thiserror::Error;
 
-use super::{Check, Explain, Explanation, FieldRule, Found, SubjectKind, list};
+use super::{Accepts, Check, Explain, Explanation, Found, SubjectKind, list};
 
 /// The kind `text`.
 pub const TEXT: Text = Text;
@@ -46,8 +46,8 @@ impl SubjectKind for Text {
         list::read(self, text, list::is_separator, most)
     }
 
-    fn check(&self, value: &str, rule: &FieldRule) -> Check {
-        match &rule.pattern {
+    fn check(&self, value: &str, accepts: &Accepts<'_>) -> Check {
+        match accepts.pattern {
             Some(pattern) if !pattern.matches(value) => {
                 Check::Rejected(TextError::Pattern.explain())
             }

@@ -1,4 +1,4 @@
-//! The pattern of a text field.
+//! The pattern of a field with texts.
 
 use regex_lite::{Regex, RegexBuilder};
 use serde::de::Error;
