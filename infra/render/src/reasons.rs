@@ -47,9 +47,10 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
             "在办公系统的管理后台修正应用设置，然后重投",
         ),
         Class::TargetRejected => ("look at the target, then redrive", "检查目标系统，然后重投"),
-        Class::NotFound => {
-            ("nothing, mostly: the target does not have it", "通常无需处理：目标系统中没有该对象")
-        }
+        Class::NotFound => (
+            "a read: nothing; a write: create the record at the target, then redrive",
+            "读取操作无需处理；写入操作请先在目标系统中补建记录，然后重投",
+        ),
         Class::TargetAuthFailed => (
             "correct the target's part of the secret, then redrive",
             "修正密钥中该目标系统的凭证，然后重投",

@@ -76,7 +76,7 @@ fn to_table(status: &SystemStatus, now: Timestamp, language: Language) -> String
             "{source} {definition_id}（{decision}）：{count} 个事件，最近一次 {last}",
             last = moment(*last)
         );
-        rows.push((name("no flow for", "没有流程"), text));
+        rows.push((name("had no flow", "当时没有流程"), text));
     }
     for (target, breaker) in &status.breakers {
         let text = to_text(breaker, now, language);

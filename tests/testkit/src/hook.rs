@@ -12,7 +12,7 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, FileAudit, KeepBreakers,
-    LedgerError, QueueError, ReadInstance, ReadReplay, ReadSheet, RecordEffect, SendDeadLetter,
+    LedgerError, QueueError, ReadInstance, ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::{Request, RequestKey, Timestamp};
 use serde_json::{Map, Value};
@@ -31,7 +31,7 @@ pub enum PortCall {
     ChangeBreaker,
     /// Of [`ReadInstance`], with the instance.
     CountUnwanted,
-    ReadReplay,
+    ReadRequest,
     ReadInstance(String),
     ReadSheet(String),
     Act(EffectKey),
@@ -149,10 +149,15 @@ impl<P: CountUnwanted, H: Hook> CountUnwanted for Hooked<P, H> {
     }
 }
 
-impl<P: ReadReplay, H: Hook> ReadReplay for Hooked<P, H> {
-    async fn is_replayed(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+impl<P: ReadRequest, H: Hook> ReadRequest for Hooked<P, H> {
+    async fn is_replayed(&self, request: &Request) -> Result<bool, LedgerError> {
         let result = self.port.is_replayed(request);
-        self.around(PortCall::ReadReplay, result, Result::is_ok).await
+        self.around(PortCall::ReadRequest, result, Result::is_ok).await
+    }
+
+    async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+        let result = self.port.is_unfinished(request);
+        self.around(PortCall::ReadRequest, result, Result::is_ok).await
     }
 }
 

@@ -7,12 +7,12 @@ use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
-    LeaseLost, Record, apply,
+    LeaseLost, Record, State, apply,
 };
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{
     Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, KeepBreakers, LedgerError,
-    QueueError, ReadReplay, RecordEffect, SendDeadLetter,
+    QueueError, ReadRequest, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 
@@ -22,7 +22,7 @@ pub struct MemoryLedger {
     records: Arc<Mutex<BTreeMap<RequestKey, Record>>>,
     breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
     unwanted: Arc<Mutex<BTreeMap<String, u64>>>,
-    replayed: Arc<Mutex<BTreeSet<RequestKey>>>,
+    replayed: Arc<Mutex<BTreeSet<(RequestKey, String)>>>,
 }
 
 impl MemoryLedger {
@@ -31,9 +31,10 @@ impl MemoryLedger {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).get(request).cloned()
     }
 
-    /// Records that an operator asks for a replay.
-    pub fn replay(&self, request: RequestKey) {
-        self.replayed.lock().unwrap_or_else(PoisonError::into_inner).insert(request);
+    /// Records that an operator asks for a replay, with this event id.
+    pub fn replay(&self, request: RequestKey, event_id: &str) {
+        let replay = (request, event_id.to_owned());
+        self.replayed.lock().unwrap_or_else(PoisonError::into_inner).insert(replay);
     }
 
     /// The decisions that no flow wanted, by [`Unwanted::key`].
@@ -128,9 +129,14 @@ impl CountUnwanted for MemoryLedger {
     }
 }
 
-impl ReadReplay for MemoryLedger {
-    async fn is_replayed(&self, request: &RequestKey) -> Result<bool, LedgerError> {
-        Ok(self.replayed.lock().unwrap_or_else(PoisonError::into_inner).contains(request))
+impl ReadRequest for MemoryLedger {
+    async fn is_replayed(&self, request: &Request) -> Result<bool, LedgerError> {
+        let replay = (request.key(), request.event_id.clone());
+        Ok(self.replayed.lock().unwrap_or_else(PoisonError::into_inner).contains(&replay))
+    }
+
+    async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+        Ok(self.record(request).is_some_and(|record| !matches!(record.state, State::Done { .. })))
     }
 }
 

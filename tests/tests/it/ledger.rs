@@ -94,6 +94,7 @@ suite!(
     a_grant_is_that_of_the_first_approval_until_it_is_taken_off,
     reset_request_is_done_again,
     what_no_flow_wants_is_counted_by_definition_and_decision,
+    a_request_is_unfinished_from_its_first_claim_until_it_is_done,
     a_replay_is_known_once_an_operator_asked_for_it,
 );
 
@@ -386,12 +387,30 @@ async fn what_no_flow_wants_is_counted_by_definition_and_decision<L: Ledger>(led
     assert_eq!(ledger.unwanted(1).await.unwrap().len(), 1);
 }
 
+async fn a_request_is_unfinished_from_its_first_claim_until_it_is_done<L: Ledger>(ledger: &L) {
+    let request = request("unfinished");
+    let is_unfinished = async || ledger.is_unfinished(&request.key()).await.unwrap();
+    assert!(!is_unfinished().await, "it was never claimed");
+    let lease_id = LeaseId::from("a");
+    ledger.claim(&request, &lease("a", 10), at(0)).await.unwrap().unwrap();
+    assert!(is_unfinished().await);
+    ledger.complete(&request.key(), &lease_id, &failed(), at(1)).await.unwrap().unwrap();
+    assert!(is_unfinished().await, "it can be redriven");
+    ledger.claim(&request, &lease("a", 10), at(2)).await.unwrap().unwrap();
+    ledger.complete(&request.key(), &lease_id, &Completion::Done, at(3)).await.unwrap().unwrap();
+    assert!(!is_unfinished().await);
+}
+
 async fn a_replay_is_known_once_an_operator_asked_for_it<L: Ledger>(ledger: &L) {
     let request = request("replayed");
-    assert!(!ledger.is_replayed(&request.key()).await.unwrap());
-    ledger.record_replay(&request.key(), at(1)).await.unwrap();
-    assert!(ledger.is_replayed(&request.key()).await.unwrap());
-    assert!(!ledger.is_replayed(&self::request("other").key()).await.unwrap());
+    assert!(!ledger.is_replayed(&request).await.unwrap());
+    ledger.record_replay(&request, at(1)).await.unwrap();
+    assert!(ledger.is_replayed(&request).await.unwrap());
+    // Another message about the same instance, and another instance with the same event id.
+    let copied = Request { event_id: "another".into(), ..request.clone() };
+    assert!(!ledger.is_replayed(&copied).await.unwrap());
+    let other = Request { event_id: request.event_id.clone(), ..self::request("other") };
+    assert!(!ledger.is_replayed(&other).await.unwrap());
 }
 
 async fn reset_request_is_done_again<L: Ledger>(ledger: &L) {

@@ -235,6 +235,7 @@ url = "URL"
 name = "assets"
 definition_id = "A"
 fields.asset = { kind = "text", pattern = "[a-z0-9-]+", from = [{ field = "asset" }] }
+fields.valid_until = { kind = "date", from = [{ field = "until" }] }
 actions = [
     { target = "radius", operation = "note" },
     { target = "radius", operation = "assign", for_each = "asset" },

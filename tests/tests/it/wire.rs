@@ -21,7 +21,7 @@ use greenlight_core::ledger::{
 use greenlight_core::operator::{AuditReader, GrantStore};
 use greenlight_core::ports::{
     ChangeVisibility, Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FetchSecret, FileAudit,
-    KeepBreakers, ReadReplay, RecordEffect, SendDeadLetter,
+    KeepBreakers, ReadRequest, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Request, Timestamp};
@@ -199,7 +199,8 @@ async fn requests_to_aws() {
     ledger.file_attempt(&request, &Completion::Done, Some(&attempt_record), at(2)).await.unwrap();
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.count_unwanted(&request, at(3)).await.unwrap();
-    ledger.is_replayed(&request.key()).await.unwrap();
+    ledger.is_replayed(&request).await.unwrap();
+    ledger.is_unfinished(&request.key()).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
     let report = |breaker: Breaker| (breaker.record(&lease_id, Health::Down, at(5)), ());
     ledger.change_breaker("nac", report).await.unwrap();

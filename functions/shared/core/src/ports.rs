@@ -209,10 +209,16 @@ pub trait CountUnwanted: Send + Sync {
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
-/// Reads what an operator asked for.
-pub trait ReadReplay: Send + Sync {
-    /// Whether an operator asked for a replay of `request`.
+/// Reads what the ledger knows of a request, without a claim.
+pub trait ReadRequest: Send + Sync {
+    /// Whether an operator asked for this message: a replay with the same event id was recorded.
     fn is_replayed(
+        &self,
+        request: &Request,
+    ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+
+    /// Whether the request was claimed once and is not done.
+    fn is_unfinished(
         &self,
         request: &RequestKey,
     ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
@@ -220,12 +226,12 @@ pub trait ReadReplay: Send + Sync {
 
 /// The ledger operations that an attempt needs.
 pub trait Ledger:
-    Claim + RecordEffect + Complete + FileAudit + KeepBreakers + CountUnwanted + ReadReplay
+    Claim + RecordEffect + Complete + FileAudit + KeepBreakers + CountUnwanted + ReadRequest
 {
 }
 
 impl<T> Ledger for T where
-    T: Claim + RecordEffect + Complete + FileAudit + KeepBreakers + CountUnwanted + ReadReplay
+    T: Claim + RecordEffect + Complete + FileAudit + KeepBreakers + CountUnwanted + ReadRequest
 {
 }
 
@@ -242,10 +248,11 @@ pub trait ResetRequest: Send + Sync {
 
 /// Records replays, for an operator.
 pub trait RecordReplay: Send + Sync {
-    /// Records that an operator asks for `request`, before it is enqueued.
+    /// Records that an operator asks for `request`, by its event id, before it is enqueued. Another
+    /// message about the same instance has not been asked for.
     fn record_replay(
         &self,
-        request: &RequestKey,
+        request: &Request,
         now: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }

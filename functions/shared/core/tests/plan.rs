@@ -304,7 +304,8 @@ fn one_subject_in_two_rows_is_one_effect_and_a_contradiction_is_none() {
     assert_eq!((effects.len(), problems.len()), (1, 1), "the end is not known: no access");
 }
 
-/// Two fields name the same device for the same operation, with different ends.
+/// Two fields name the same device for the same operation, with different ends: what follows it is
+/// not done either.
 #[test]
 fn one_subject_in_two_fields_with_other_values_is_a_contradiction() {
     let text = r#"
@@ -324,11 +325,15 @@ fn one_subject_in_two_fields_with_other_values_is_a_contradiction() {
         for_each = "mac"
         [[flows.actions]]
         target = "nac"
+        operation = "add"
+        for_each = "mac"
+        [[flows.actions]]
+        target = "nac"
         operation = "add_until"
         for_each = "other"
     "#;
     let flows = Flows::parse(text, &|_| None).unwrap();
-    for (second_end, effects, problems) in [(END, 2, 0), ("2028-12-31T00:00:00Z", 1, 1)] {
+    for (second_end, effects, problems) in [(END, 3, 0), ("2028-12-31T00:00:00Z", 1, 1)] {
         let mut instance = instance(&json!({}));
         instance.form.fields.push(table(&[device_row(1, &json!({"until": END}))]));
         let phones =

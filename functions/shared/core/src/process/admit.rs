@@ -8,7 +8,7 @@ use super::{AttemptError, Job, Processor};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
 use crate::instance::{Instance, Status};
-use crate::ports::{Clock, CountUnwanted, Ports, ReadReplay};
+use crate::ports::{Clock, CountUnwanted, Ports, ReadRequest};
 use crate::request::Request;
 
 impl<P: Ports> Processor<P> {
@@ -17,7 +17,7 @@ impl<P: Ports> Processor<P> {
     }
 
     /// The flow for the request. Without one the request is counted, unless an operator asked for
-    /// it and needs an answer.
+    /// it and needs an answer, or a part of it may be done: flows were changed meanwhile.
     pub(super) async fn wanted_flow(
         &self,
         request: &Request,
@@ -25,7 +25,9 @@ impl<P: Ports> Processor<P> {
         if let Some(flow) = self.flow_of(request) {
             return Ok(Some(flow));
         }
-        if self.ledger.is_replayed(&request.key()).await? {
+        if self.ledger.is_replayed(request).await?
+            || self.ledger.is_unfinished(&request.key()).await?
+        {
             let error = WorkerError::NoFlow {
                 definition: request.definition_id.clone(),
                 source_name: request.source.clone(),
@@ -48,7 +50,7 @@ impl<P: Ports> Processor<P> {
         confirm(job.request, instance)?;
         let Some(ended_at) = instance.ended_at else { return Ok(()) };
         let (age, max) = (self.clock.now().since(ended_at), job.flow.max_age);
-        if age <= max || self.ledger.is_replayed(&job.key).await? {
+        if age <= max || self.ledger.is_replayed(job.request).await? {
             return Ok(());
         }
         let error = WorkerError::TooOld { days: days(age), max: days(max) };

@@ -128,7 +128,15 @@ pub fn plan<'a>(
             }
         }
     }
-    effects.retain(|effect| !contradictory.contains(&effect.key()));
+    // What follows a contradictory effect waits for the correction, too.
+    let mut blocked = HashSet::new();
+    effects.retain(|effect| {
+        let at = (effect.action.target.as_str(), effect.subject.clone());
+        if contradictory.contains(&effect.key()) {
+            blocked.insert(at.clone());
+        }
+        !blocked.contains(&at)
+    });
     check_size(keys.keys())?;
     if effects.is_empty() && held_back.is_empty() {
         tracing::info!(flow = flow.name, "no action: no condition is true for any subject");

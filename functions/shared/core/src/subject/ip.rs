@@ -257,6 +257,9 @@ fn read(text: &str, most: usize) -> Vec<Found> {
             if follows && join == Join::Range {
                 fail_last(&mut found, &IpError::Range);
             }
+            if follows && join == Join::Blank && attempt.starts_with("255.") {
+                fail_last(&mut found, &IpError::Split);
+            }
             let position = run.position + offset;
             found.push(Found { position, value: value.map_err(Into::into) });
             if found.len() == most {
@@ -269,7 +272,7 @@ fn read(text: &str, most: usize) -> Vec<Found> {
                 &mut found,
                 if join == Join::Range { &IpError::Range } else { &IpError::Split },
             );
-        } else if follows && run.text.chars().all(|char| matches!(char, '-' | '~')) {
+        } else if follows && run.text.chars().all(|char| matches!(char, '-' | '~' | '.')) {
             between.push_str(&run.text);
             between.push(run.after);
             continue;
@@ -300,8 +303,8 @@ enum Join {
 
 impl Join {
     fn of(between: &str) -> Self {
-        let is_dashes =
-            !between.is_empty() && between.chars().all(|char| matches!(char, '-' | '~' | ' '));
+        let is_dashes = !between.is_empty()
+            && between.chars().all(|char| matches!(char, '-' | '~' | '.' | ' '));
         let word = between.to_ascii_lowercase();
         if is_dashes || matches!(word.as_str(), "至" | "到" | "to" | "through") {
             Self::Range

@@ -400,13 +400,30 @@ async fn what_no_flow_wants_is_counted_and_an_operator_gets_an_answer() {
     }
     let key = request("I-1").key();
     assert_eq!(run.world.ledger.record(&key), None, "no request was claimed");
-    run.world.ledger.replay(key);
+    run.world.ledger.replay(key, &request("I-1").event_id);
     let end = run.attempt().await;
     assert!(
         matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::NotConfigured),
         "{end:?}"
     );
     assert_eq!(*run.world.seen.lock().unwrap(), [], "nothing was done");
+}
+
+/// Flows that were changed while a request waits must not lose it.
+#[tokio::test]
+async fn a_request_that_began_is_a_dead_letter_when_its_flow_is_gone() {
+    let world = World::new(form([1])).behaves(|_, _| {
+        Err(Failure::retry(Class::TargetUnavailable, Explanation::quoted("no route")))
+    });
+    let mut run = Run::new(world, ADD);
+    assert!(matches!(run.attempt().await, Disposition::RetryAfter { .. }));
+    run.definition_id = "B";
+    let end = run.attempt().await;
+    assert!(
+        matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::NotConfigured),
+        "{end:?}"
+    );
+    assert_eq!(run.world.ledger.unwanted(), [].into());
 }
 
 /// A message about an old approval makes nothing happen, whether it is a copy or forged.
@@ -416,12 +433,16 @@ async fn an_approval_that_ended_too_long_ago_is_refused_unless_it_is_replayed() 
     for (age, is_replayed, is_done) in [
         (month, false, true),
         (month + Duration::from_secs(1), false, false),
+        (month + Duration::from_secs(1), true, false),
         (month * 12, true, true),
     ] {
+        // A copy of a message that an operator asked for once has another event id.
+        let event_id = if is_done { request("I-1").event_id } else { "of the replay".to_owned() };
+
         let world = World { ended_at: Some(START.minus(age)), ..World::new(form([1])) };
         let mut run = Run::new(world, ADD);
         if is_replayed {
-            run.world.ledger.replay(request("I-1").key());
+            run.world.ledger.replay(request("I-1").key(), &event_id);
         }
         let end = run.attempt().await;
         assert_eq!(end == Disposition::Done, is_done, "{age:?}: {end:?}");

@@ -125,7 +125,7 @@ pub struct SqsAndLedger {
 impl RequestStore for SqsAndLedger {
     fn enqueue_replay<'a>(&'a self, request: &'a Request, now: Timestamp) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.ledger.record_replay(&request.key(), now).await?;
+            self.ledger.record_replay(request, now).await?;
             Ok(self.queue.enqueue(request).await?)
         })
     }

@@ -1,12 +1,13 @@
 //! Decisions that no flow wants, and requests that an operator asked for, in DynamoDB.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::operator::Unwanted;
-use greenlight_core::ports::{CountUnwanted, LedgerError, ReadReplay};
+use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
-use super::dynamodb::DynamoLedger;
-use super::item::{UNWANTED, VERSION, check_version, expiry, number, text};
+use super::dynamodb::{DynamoLedger, request_pk};
+use super::item::{Item, UNWANTED, VERSION, check_version, expiry, number, string, text};
 
 impl CountUnwanted for DynamoLedger {
     async fn count_unwanted(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
@@ -31,33 +32,37 @@ impl CountUnwanted for DynamoLedger {
     }
 }
 
-impl ReadReplay for DynamoLedger {
-    async fn is_replayed(&self, request: &RequestKey) -> Result<bool, LedgerError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", replay_pk(request))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
-        match answer.item {
-            None => Ok(false),
-            Some(item) => check_version(&item).map(|()| true),
-        }
+impl ReadRequest for DynamoLedger {
+    async fn is_replayed(&self, request: &Request) -> Result<bool, LedgerError> {
+        let item = self.read(text(&replay_pk(request))).await?;
+        item.map_or(Ok(false), |item| check_version(&item).map(|()| true))
+    }
+
+    async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+        let Some(item) = self.read(request_pk(request)).await? else { return Ok(false) };
+        check_version(&item)?;
+        Ok(string(&item, "state")? != "done")
     }
 }
 
-fn replay_pk(request: &RequestKey) -> aws_sdk_dynamodb::types::AttributeValue {
-    text(&format!("replay#{request}"))
+impl DynamoLedger {
+    async fn read(&self, key: AttributeValue) -> Result<Option<Item>, LedgerError> {
+        let get = self.client.get_item().table_name(&self.table).key("pk", key);
+        let answer = get.consistent_read(true).send().await;
+        let answer = answer.map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
+        Ok(answer.item)
+    }
+}
+
+fn replay_pk(request: &Request) -> String {
+    format!("replay#{}#{}", request.key(), request.event_id)
 }
 
 #[cfg(feature = "operator")]
 impl greenlight_core::ports::RecordReplay for DynamoLedger {
-    async fn record_replay(&self, request: &RequestKey, now: Timestamp) -> Result<(), LedgerError> {
+    async fn record_replay(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
         let item = super::item::new_item(
-            &format!("replay#{request}"),
+            &replay_pk(request),
             [("at".to_owned(), number(now.as_millis())), ("expires_at".to_owned(), expiry(now))],
         );
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));

@@ -188,7 +188,9 @@ impl Database {
                  WHERE record ->> '$.state.running' IS NOT NULL;
              DELETE FROM requests WHERE expires_at < unixepoch() * 1000;
              DELETE FROM lookups WHERE request NOT IN (SELECT key FROM requests);
-             DELETE FROM events WHERE expires_at < unixepoch() * 1000;",
+             DELETE FROM events WHERE expires_at < unixepoch() * 1000;
+             DELETE FROM replays WHERE at < (unixepoch() - 400 * 86400) * 1000;
+             DELETE FROM unwanted WHERE last < (unixepoch() - 400 * 86400) * 1000;",
         )
         .execute(&mut *transaction)
         .await?;

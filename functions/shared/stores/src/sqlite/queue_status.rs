@@ -57,7 +57,7 @@ impl Database {
 impl RequestStore for Database {
     fn enqueue_replay<'a>(&'a self, request: &'a Request, now: Timestamp) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.record_replay(&request.key(), now).await?;
+            self.record_replay(request, now).await?;
             Ok(self.enqueue(request).await?)
         })
     }

@@ -94,8 +94,10 @@ pub(super) const STEPS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX unwanted_by_time ON unwanted (last);
     CREATE TABLE replays (
-        request TEXT PRIMARY KEY,
-        at INTEGER NOT NULL
+        request TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (request, event_id)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE breakers (
         target TEXT PRIMARY KEY,

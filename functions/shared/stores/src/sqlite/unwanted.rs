@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 use greenlight_core::operator::Unwanted;
-use greenlight_core::ports::{CountUnwanted, LedgerError, ReadReplay, RecordReplay};
+use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest, RecordReplay};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::{Database, failed};
@@ -24,21 +24,26 @@ impl CountUnwanted for Database {
     }
 }
 
-impl ReadReplay for Database {
-    async fn is_replayed(&self, request: &RequestKey) -> Result<bool, LedgerError> {
-        let found = sqlx::query_scalar::<_, i64>("SELECT at FROM replays WHERE request = ?")
-            .bind(request.as_str())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
-        Ok(found.is_some())
+impl ReadRequest for Database {
+    async fn is_replayed(&self, request: &Request) -> Result<bool, LedgerError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM replays WHERE request = ? AND event_id = ?)";
+        let found = sqlx::query_scalar(sql).bind(request.key().as_str().to_owned());
+        found.bind(&request.event_id).fetch_one(&self.pool).await.map_err(failed)
+    }
+
+    async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM requests
+                WHERE key = ? AND record ->> '$.state.done' IS NULL)";
+        let found = sqlx::query_scalar(sql).bind(request.as_str());
+        found.fetch_one(&self.pool).await.map_err(failed)
     }
 }
 
 impl RecordReplay for Database {
-    async fn record_replay(&self, request: &RequestKey, now: Timestamp) -> Result<(), LedgerError> {
-        sqlx::query("INSERT OR REPLACE INTO replays (request, at) VALUES (?, ?)")
-            .bind(request.as_str())
+    async fn record_replay(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
+        sqlx::query("INSERT OR REPLACE INTO replays (request, event_id, at) VALUES (?, ?, ?)")
+            .bind(request.key().as_str())
+            .bind(&request.event_id)
             .bind(now.as_millis())
             .execute(&self.pool)
             .await
