@@ -129,7 +129,7 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
         }
         [_, _, _] => !is_number && decimal >= 3 && near_twelve && of_lengths(3..6),
         _ if by_blanks => !is_number && of_lengths(2..3) && lengths.len() > 4,
-        [first, middle @ .., last] => {
+        [first, middle @ .., _] => {
             let pairs = lengths.iter().filter(|length| **length == 2).count();
             let mut separators = separators(tokens, range);
             let separator = separators.next();
@@ -141,11 +141,17 @@ fn is_attempt(tokens: &Tokens<'_>, range: &Range<usize>) -> bool {
                 let are_pairs = pairs + 1 >= lengths.len() && lengths.len() > 4;
                 are_pairs && is_even && separator != Some('.') && !is_date
             } else {
-                // A word may touch the first group, or the last. A number behind labels, as in
-                // `Wi-Fi: 13800138000`, is none.
-                let mut digits = tokens.chars(range.end - 1).iter();
-                let is_other_number = *last > 4 && digits.all(char::is_ascii_digit);
-                let total = if is_other_number { total - last } else { total };
+                // A word may touch the first group, or the last. Other numbers behind labels, as in
+                // `Wi-Fi: 13800138000`, do not count.
+                let is_other_number = |index: &usize| {
+                    let chars = tokens.chars(*index);
+                    chars.len() > 2 && chars.iter().all(char::is_ascii_digit)
+                };
+                let total: usize = range
+                    .clone()
+                    .filter(|index| !is_other_number(index))
+                    .map(|index| tokens.tokens[index].len())
+                    .sum();
                 let are_short = middle.iter().all(|length| (1..5).contains(length));
                 total >= 8 && are_short && pairs * 2 >= lengths.len()
             }
