@@ -22,7 +22,9 @@ use greenlight_render::{outln, text};
 use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_server::signals::StopSignals;
 use greenlight_sources::feishu::{FeishuApp, Sent};
-use greenlight_testkit::stub::{RadiusError, StubFeishu, StubNac, demo_app, secret_document};
+use greenlight_testkit::stub::{
+    GROUPS_CONNECTOR, RadiusError, StubFeishu, StubNac, demo_app, secret_document,
+};
 
 pub use radius::run_radius;
 
@@ -170,7 +172,7 @@ impl Stage {
             (folder.path().join("flows.toml"), folder.path().join("connectors"));
         std::fs::write(&file, flows)?;
         std::fs::create_dir(&connectors)?;
-        std::fs::write(connectors.join("groups.toml"), rows::CONNECTOR)?;
+        std::fs::write(connectors.join("groups.toml"), GROUPS_CONNECTOR)?;
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
             data: folder.path().join("data"),

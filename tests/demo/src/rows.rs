@@ -12,23 +12,6 @@ use crate::{DemoError, Stage};
 /// The definition of the approval with rows.
 pub(crate) const DEFINITION_ID: &str = "DEVICES-FOR-A-TEAM";
 
-/// A whitelist with groups, in addition to the built-in connectors.
-pub(crate) const CONNECTOR: &str = r#"
-title = "The demonstration's NAC, with groups"
-[params]
-group = { description = "the group of the devices" }
-[auth]
-headers = { Authorization = "Bearer {{ secret.token }}" }
-
-[operations.add]
-effect = "grant"
-[[operations.add.steps]]
-method = "POST"
-path = ["api", "macs"]
-json = { mac = "{{ mac }}", group = "{{ params.group }}", until = "{{ valid_until }}" }
-outcomes = [{ status = [409], result = "already_exists" }]
-"#;
-
 /// The flow with rows and its targets, in addition to the built-in flows.
 pub(crate) const FLOW: &str = r#"
 [targets.phones]

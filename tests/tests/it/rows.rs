@@ -6,29 +6,12 @@ use encoding_rs::GBK;
 use greenlight_core::Timestamp;
 use greenlight_core::operator::GrantStore;
 use greenlight_server::server::{Options, Server};
+use greenlight_testkit::stub::GROUPS_CONNECTOR;
 use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
 use greenlight_tests::serving::secrets;
 use rust_xlsxwriter::Workbook;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// A whitelist with groups, for the stub of a NAC.
-const GROUPS: &str = r#"
-title = "A whitelist with groups"
-optional = ["valid_until"]
-[params]
-group = { description = "the group of the devices" }
-[auth]
-headers = { Authorization = "Bearer {{ secret.token }}" }
-
-[operations.add]
-effect = "grant"
-[[operations.add.steps]]
-method = "POST"
-path = ["api", "macs"]
-json = { mac = "{{ mac }}", group = "{{ params.group }}", until = "{{ valid_until }}", effect = "{{ effect_id }}" }
-outcomes = [{ status = [409], result = "already_exists" }]
-"#;
 
 /// `table` is the field of the form with the rows.
 fn flows(nac: &str, table: &str) -> String {
@@ -84,7 +67,7 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("connectors")).unwrap();
-        std::fs::write(at("connectors").join("groups.toml"), GROUPS).unwrap();
+        std::fs::write(at("connectors").join("groups.toml"), GROUPS_CONNECTOR).unwrap();
         std::fs::write(at("flows.toml"), flows(&scene.nac.url(), table)).unwrap();
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),

@@ -3,10 +3,9 @@
 #![warn(missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use greenlight_core::flow::{self, Action, Flow, NotBound};
-use greenlight_core::ledger::EffectKind;
+use greenlight_core::ledger::{EffectKey, EffectKind};
 use greenlight_core::ports::Call;
 use greenlight_core::renamed::{Rename, find_renamed};
 use greenlight_core::subject::{self, MAC, SubjectKind, kind_named};
@@ -16,6 +15,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use crate::error::{ConditionProblem, ConnectorError, MissingVariable, ParamProblem};
+use crate::filters::hex;
 use crate::template::condition_needs;
 
 /// How far a target was reached.
@@ -150,13 +150,10 @@ pub(crate) fn variables(
 }
 
 /// An id in the shape of a UUID that is the same in every attempt of an effect, and of no other
-/// effect: a target that remembers it does nothing twice.
+/// effect: a target that remembers it performs the operation once.
 fn effect_id(call: &Call<'_>) -> String {
     let digest = Sha256::digest(format!("{}\n{}", call.request, call.key().as_str()));
-    let mut id = digest.iter().take(16).fold(String::new(), |mut id, byte| {
-        let _ = write!(id, "{byte:02x}");
-        id
-    });
+    let mut id = hex(&digest[..16]);
     for place in [20, 16, 12, 8] {
         id.insert(place, '-');
     }
@@ -231,9 +228,7 @@ pub(crate) fn check_params(
 
 /// Checks that the name of an operation can be part of the key of an effect.
 pub(crate) fn check_name(connector: &str, operation: &str) -> Result<(), ConnectorError> {
-    let is_name = (1..=64).contains(&operation.len())
-        && operation.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if is_name {
+    if EffectKey::is_part(operation) {
         return Ok(());
     }
     let (connector, operation) = (connector.to_owned(), operation.to_owned());

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::connector::{ConnectorError, Protocol, read};
+use crate::filters::hex;
 use crate::http::Connector;
 use crate::sql::{SqlConnector, secret_keys};
 
@@ -77,10 +77,7 @@ impl Connectors {
             digest.update((text.len() as u64).to_be_bytes());
             digest.update(text);
         }
-        digest.finalize().iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&digest.finalize())
     }
 
     /// Returns the connector that `target` names.

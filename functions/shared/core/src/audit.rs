@@ -14,7 +14,7 @@ use crate::explain::Explanation;
 use crate::ledger::{Effect, EffectKey, EffectKind, State};
 use crate::request::Request;
 use crate::retry::RetryState;
-use crate::subject::{self, EMAIL, IP, MAC, PERSON, Subject, TEXT};
+use crate::subject::{self, PERSON, Subject};
 
 /// The data that an attempt files about its request when it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,10 +120,9 @@ impl Lookup {
     #[must_use]
     pub fn guess(text: &str) -> Vec<Self> {
         let text = text.trim();
-        let of = |kind| Subject::parse(kind, text).ok().map(|subject| Self::subject(&subject));
-        let subjects = [of(&MAC), of(&IP), of(&EMAIL), of(&PERSON), of(&TEXT)];
-        let named = [Self::event(text), Self::instance(text)];
-        subjects.into_iter().flatten().chain(named).collect()
+        let of = |kind: &&'static _| Subject::parse(*kind, text).ok();
+        let subjects = subject::KINDS.iter().filter_map(of).map(|subject| Self::subject(&subject));
+        subjects.chain([Self::event(text), Self::instance(text)]).collect()
     }
 
     /// Whether it names a request, and nothing that several requests can be about.
@@ -358,6 +357,7 @@ impl StoredDeadLetter {
 mod tests {
     use super::*;
     use crate::ledger::Lease;
+    use crate::subject::IP;
 
     #[test]
     fn guess_has_every_meaning_of_a_text() {

@@ -54,6 +54,12 @@ impl Form {
     pub fn find(&self, reference: &str) -> Vec<&Field> {
         find(&self.fields, reference)
     }
+
+    /// Whether `reference` names this field of the form.
+    #[must_use]
+    pub fn names(&self, reference: &str, field: &Field) -> bool {
+        self.find(reference).iter().any(|found| std::ptr::eq(*found, field))
+    }
 }
 
 /// Same as [`Form::find`], within one row of a table.

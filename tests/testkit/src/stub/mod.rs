@@ -12,7 +12,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 pub use feishu::{StubFeishu, demo_app, forged, form_of, secret_document};
-pub use nac::{NacCall, StubNac};
+pub use nac::{GROUPS_CONNECTOR, NacCall, StubNac};
 pub use radius::{Access, Radius, RadiusError, Whitelist};
 
 /// Serves `app` on a free port of loopback for as long as the process lives.

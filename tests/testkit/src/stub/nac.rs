@@ -14,6 +14,9 @@ use greenlight_core::mac::Eui48;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+/// A connector for [`StubNac`] that puts devices into groups, with the end of their access.
+pub const GROUPS_CONNECTOR: &str = include_str!("groups.toml");
+
 #[derive(Clone, Debug)]
 pub struct StubNac {
     address: SocketAddr,

@@ -99,7 +99,7 @@ pub struct DigestKeys {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
-    /// What it is.
+    /// What the operation does: whether it gives access, takes it away, or changes a record.
     pub effect: EffectKind,
     /// The requests in order; at least one.
     pub steps: Vec<Step>,

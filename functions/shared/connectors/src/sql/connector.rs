@@ -43,7 +43,7 @@ pub struct SqlConnector {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlOperation {
-    /// What it is.
+    /// What the operation does: whether it gives access, takes it away, or changes a record.
     pub effect: EffectKind,
     /// For an operation that only inserts: the operation that reads whether the row which a unique
     /// index has already is the one to insert.

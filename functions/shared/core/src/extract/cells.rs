@@ -26,6 +26,18 @@ impl PartialEq for Table<'_> {
     }
 }
 
+impl Table<'_> {
+    /// The places at which `rule` reads a column of it.
+    fn places<'r>(&self, form: &Form, rule: &'r FieldRule) -> impl Iterator<Item = &'r Place> {
+        let of_columns = rule.from.iter().filter(|place| place.column.is_some());
+        of_columns.filter(|place| form.names(&place.field, self.field))
+    }
+
+    pub(super) fn is_read_by(&self, form: &Form, rule: &FieldRule) -> bool {
+        self.places(form, rule).next().is_some()
+    }
+}
+
 /// The tables in which `rule` reads a column, each once.
 pub(super) fn tables<'a>(form: &'a Form, rule: &FieldRule) -> Vec<Table<'a>> {
     let mut tables: Vec<Table<'a>> = Vec::new();
@@ -84,11 +96,7 @@ pub(super) fn in_row<'a>(
     table: &Table<'a>,
     row: &'a [Field],
 ) -> Vec<Cell<'a>> {
-    let of_table = rule.from.iter().filter(|place| {
-        place.column.is_some()
-            && form.find(&place.field).iter().any(|field| std::ptr::eq(*field, table.field))
-    });
-    let cells = of_table.flat_map(|place| {
+    let cells = table.places(form, rule).flat_map(|place| {
         let column = place.column.iter();
         column.flat_map(move |column| find(row, column).into_iter().map(move |cell| (cell, place)))
     });

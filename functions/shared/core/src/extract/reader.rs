@@ -174,11 +174,12 @@ impl<'a> Reader<'a> {
     }
 
     fn read_rows(&mut self, table: &Table<'a>) {
-        let of_table = |list: &List<'_>| cells::tables(self.form, list.rule).contains(table);
+        let of_table = |list: &List<'_>| table.is_read_by(self.form, list.rule);
         let of_table: Vec<_> = self.lists.iter().copied().filter(of_table).collect();
         let mut filled = 0;
         for (number, row) in (1..).zip(table.rows) {
-            filled += usize::from(self.is_filled(table, row));
+            let is_filled = self.is_filled(table, row);
+            filled += usize::from(is_filled);
             // Rows without content cost time, too.
             if filled > MAX_SUBJECTS || number > 10 * MAX_SUBJECTS {
                 // What is behind the last row that is read is not known.
@@ -188,7 +189,9 @@ impl<'a> Reader<'a> {
                 }
                 return;
             }
-            self.read_row(table, number, row);
+            if is_filled {
+                self.read_row(table, number, row);
+            }
         }
     }
 
@@ -204,16 +207,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads a row. If anything is filled in, so must be its subjects.
+    /// Reads a row in which something is filled in: so must be its subjects.
     fn read_row(&mut self, table: &Table<'a>, number: usize, row: &'a [Field]) {
-        if !self.is_filled(table, row) {
-            return;
-        }
         let mut entries = Vec::new();
         let mut has_subject = false;
         let mut missing = Vec::new();
         for list in self.open_lists() {
-            if !cells::tables(self.form, list.rule).contains(table) {
+            if !table.is_read_by(self.form, list.rule) {
                 continue;
             }
             let cells = cells::in_row(self.form, list.rule, table, row);
@@ -302,7 +302,7 @@ impl<'a> Reader<'a> {
         let mut values = Values { row: Some(number), ..Values::default() };
         let mut problems = Vec::new();
         for (name, rule) in &self.flow.fields {
-            let is_in_table = cells::tables(self.form, rule).contains(table);
+            let is_in_table = table.is_read_by(self.form, rule);
             let cells = cells::in_row(self.form, rule, table, row);
             let read = match reading(name, rule, cells::texts(name, rule, cells)) {
                 Reading::Missing(_) if !is_in_table => None,

@@ -129,12 +129,6 @@ fn is_variable(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Whether the name can be part of the key of an effect and of a grant.
-pub(super) fn is_target_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-}
-
 impl Tls {
     pub(super) fn problem(&self, url: &str) -> Option<TlsProblem> {
         let pin = self.pin_sha256.as_ref()?;

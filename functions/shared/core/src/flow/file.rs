@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::check::is_target_name;
 use super::{Environment, Flow, Flows, FlowsError, Target};
 use crate::ValidationErrors;
 use crate::key_path::KeyPath;
+use crate::ledger::EffectKey;
 use crate::renamed::{Rename, find_renamed};
 use crate::retry::RetryPolicy;
 
@@ -90,7 +90,7 @@ impl File {
             flow.check(&self.targets, errors);
         }
         for (name, target) in &self.targets {
-            if !is_target_name(name) {
+            if !EffectKey::is_part(name) {
                 errors.push(FlowsError::TargetName(name.clone()));
             }
             let problem = target.tls.problem(&target.url);

@@ -76,12 +76,22 @@ pub struct EffectKeyParts<'a> {
 }
 
 impl EffectKey {
-    /// The key of `operation` on `subject` at `target`. Neither name contains a slash: the
-    /// validation of flows and connectors ensures it.
+    /// Whether the name of a target or of an operation can be part of a key: it separates the
+    /// parts, and DynamoDB bounds keys.
+    #[must_use]
+    pub fn is_part(name: &str) -> bool {
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    }
+
+    /// The key of `operation` on `subject` at `target`. The validation of flows and connectors
+    /// ensures [`EffectKey::is_part`] of both names.
     #[must_use]
     pub fn new(target: &str, operation: &str, subject: Option<&Subject>) -> Self {
-        let key = format!("{target}/{operation}");
-        Self(subject.map_or_else(|| key.clone(), |subject| format!("{key}/{}", subject.key())))
+        Self(match subject {
+            Some(subject) => format!("{target}/{operation}/{}", subject.key()),
+            None => format!("{target}/{operation}"),
+        })
     }
 
     /// The form in which stores keep it.

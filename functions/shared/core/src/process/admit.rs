@@ -16,8 +16,11 @@ impl<P: Ports> Processor<P> {
         self.flows.find(&request.source, &request.definition_id, request.decision())
     }
 
-    /// The flow for the request. Without one the request is counted, unless an operator asked for
-    /// it and needs an answer, or a part of it may be done: flows were changed meanwhile.
+    /// The flow for the request; `None` when none is for it, which is counted.
+    ///
+    /// # Errors
+    /// [`Class::NotConfigured`] when it must not be dropped without a flow: an operator asked for
+    /// it, or an earlier attempt began it and flows were changed since.
     pub(super) async fn wanted_flow(
         &self,
         request: &Request,

@@ -61,9 +61,7 @@ fn attached_sheets(flow: &Flow, form: &Form) -> Vec<AttachedSheet> {
     let fields = form.fields.iter().enumerate();
     let fields = fields.filter(|(_, field)| matches!(field.content, Content::Files(_)));
     let sheet = |(index, field): (usize, &Field)| {
-        let names = |place: &&Place| {
-            form.find(&place.field).iter().any(|found| std::ptr::eq(*found, field))
-        };
+        let names = |place: &&Place| form.names(&place.field, field);
         let columns_of = |rule: &FieldRule| -> Vec<String> {
             rule.from.iter().filter(names).filter_map(|place| place.column.clone()).collect()
         };

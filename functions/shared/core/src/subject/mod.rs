@@ -29,7 +29,7 @@ pub use person::PERSON;
 pub use text::TEXT;
 
 /// Every kind of subject.
-pub const KINDS: &[&dyn SubjectKind] = &[&MAC, &IP, &PERSON, &EMAIL, &TEXT];
+pub const KINDS: &[&dyn SubjectKind] = &[&MAC, &IP, &EMAIL, &PERSON, &TEXT];
 
 /// The variable with the subject, in templates and conditions.
 pub const VARIABLE: &str = "subject";

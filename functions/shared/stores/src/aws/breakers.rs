@@ -8,35 +8,21 @@ use greenlight_core::ports::{KeepBreakers, LedgerError};
 use super::describe;
 use super::dynamodb::DynamoLedger;
 use super::error::TableError;
-use super::item::{BREAKERS, GSI_PK, GSI_SK, check_version, new_item, number, text, unreadable};
+use super::item::{BREAKERS, GSI_PK, GSI_SK, integer, new_item, number, text, unreadable};
 
 /// The most attempts of a change when other workers change the item concurrently.
 const TRIES: usize = 8;
 
 impl DynamoLedger {
     async fn read_breaker(&self, target: &str) -> Result<(Breaker, i64), LedgerError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", text(&breaker_pk(target)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
-        let Some(item) = answer.item else {
+        let Some(item) = self.read_item(text(&breaker_pk(target))).await? else {
             return Ok((Breaker::default(), 0));
         };
-        check_version(&item)?;
         let breaker = item
             .get("breaker")
             .and_then(|value| serde_json::from_str(value.as_s().ok()?).ok())
             .ok_or_else(|| unreadable("breaker"))?;
-        let revision = item
-            .get("revision")
-            .and_then(|value| value.as_n().ok()?.parse().ok())
-            .ok_or_else(|| unreadable("revision"))?;
-        Ok((breaker, revision))
+        Ok((breaker, integer(&item, "revision")?))
     }
 
     /// Returns `false` if another worker changed the item after `revision` was read.

@@ -23,8 +23,8 @@ use greenlight_core::{Request, RequestKey, Timestamp};
 use super::describe;
 use super::effects::EffectsOfAMoment;
 use super::item::{
-    GSI_PK, GSI_SK, Item, VERSION, check_version, expiry, new_item, number, of_day, string, text,
-    timestamp, unreadable,
+    GSI_PK, GSI_SK, Item, VERSION, check_version, expiry, integer, new_item, number, of_day,
+    string, text, timestamp, unreadable,
 };
 
 /// A request can be claimed if it is new, has failed, or its lease expired. The condition checks
@@ -47,6 +47,17 @@ impl DynamoLedger {
     /// Creates a ledger over `table`.
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
         Self { client: Client::new(config), table: table.into(), effects: Arc::default() }
+    }
+
+    /// The item with this key, as it is now.
+    pub(super) async fn read_item(&self, pk: AttributeValue) -> Result<Option<Item>, LedgerError> {
+        let get = self.client.get_item().table_name(&self.table).key("pk", pk);
+        let answer = get.consistent_read(true).send().await;
+        let answer = answer.map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
+        if let Some(item) = &answer.item {
+            check_version(item)?;
+        }
+        Ok(answer.item)
     }
 }
 
@@ -419,7 +430,7 @@ pub(super) fn retry(item: &Item) -> Result<Option<RetryState>, LedgerError> {
 }
 
 pub(super) fn attempt(item: &Item) -> Result<u32, LedgerError> {
-    u32::try_from(timestamp(item, "attempt")?.as_millis()).map_err(|_| unreadable("attempt"))
+    u32::try_from(integer(item, "attempt")?).map_err(|_| unreadable("attempt"))
 }
 
 pub(super) fn effects(item: &Item) -> Result<BTreeMap<EffectKey, Effect>, LedgerError> {

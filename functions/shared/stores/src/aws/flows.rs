@@ -9,7 +9,7 @@ use greenlight_core::ports::LedgerError;
 use super::describe;
 use super::dynamodb::DynamoLedger;
 #[cfg(feature = "operator")]
-use super::item::{Item, check_version, string, timestamp};
+use super::item::{Item, string, timestamp};
 use super::item::{new_item, number, text};
 
 const PK: &str = "config#current";
@@ -54,15 +54,11 @@ impl DynamoLedger {
     /// Returns the flows of the worker's last start; `None` before the first one.
     #[cfg(feature = "operator")]
     pub(super) async fn read_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
-        let get = self.client.get_item().table_name(&self.table).key("pk", text(PK));
-        let answer = get.consistent_read(true).send().await;
-        let answer = answer.map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
         let flows = |item: Item| {
-            check_version(&item)?;
             let (text, connectors) = (string(&item, "flows")?, string(&item, "connectors")?);
             let since: Timestamp = timestamp(&item, "since")?;
             Ok(DeployedFlows { text: text.to_owned(), connectors: connectors.to_owned(), since })
         };
-        answer.item.map(flows).transpose()
+        self.read_item(text(PK)).await?.map(flows).transpose()
     }
 }

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::dynamodb::{DynamoLedger, attempt, effects, retry};
 use super::item::{
     BREAKERS, DISCARDED, GRANTS, GSI, GSI_PK, GSI_SK, Item, UNWANTED, WAITING, check_version,
-    expiry, new_item, number, of_day, string, text, timestamp, unreadable,
+    expiry, integer, new_item, number, of_day, string, text, timestamp, unreadable,
 };
 use super::{describe, pause_before};
 
@@ -296,7 +296,7 @@ impl DynamoLedger {
 fn unwanted(item: &Item) -> Result<Unwanted, LedgerError> {
     check_version(item)?;
     let key = string(item, "pk")?.strip_prefix(UNWANTED).and_then(|key| key.strip_prefix('#'));
-    let count = u64::try_from(timestamp(item, "count")?.as_millis()).unwrap_or(0);
+    let count = u64::try_from(integer(item, "count")?).unwrap_or(0);
     let unwanted = key.and_then(|key| Unwanted::of_key(key, count, timestamp(item, GSI_SK).ok()?));
     unwanted.ok_or_else(|| unreadable("pk"))
 }

@@ -8,7 +8,7 @@
 //! | `grant#TARGET#KIND:VALUE` | a granted subject | `grants` while it is granted, since when |
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
 //! | `unwanted#SOURCE#DEFINITION#DECISION` | decisions that no flow wants | `unwanted`, the last one |
-//! | `replay#REQUEST` | a request that an operator asked for | |
+//! | `replay#REQUEST#EVENT` | a message that an operator asked for | |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
 //! | `discarded#MESSAGE` | a dead letter that was discarded | `discarded`, when |
@@ -102,9 +102,13 @@ pub(super) fn string<'a>(item: &'a Item, name: &str) -> Result<&'a str, LedgerEr
     value.map(String::as_str).ok_or_else(|| unreadable(name))
 }
 
-pub(super) fn timestamp(item: &Item, name: &str) -> Result<Timestamp, LedgerError> {
+pub(super) fn integer(item: &Item, name: &str) -> Result<i64, LedgerError> {
     let value = item.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
-    value.map(Timestamp::from_millis).ok_or_else(|| unreadable(name))
+    value.ok_or_else(|| unreadable(name))
+}
+
+pub(super) fn timestamp(item: &Item, name: &str) -> Result<Timestamp, LedgerError> {
+    integer(item, name).map(Timestamp::from_millis)
 }
 
 pub(super) fn unreadable(name: &str) -> LedgerError {

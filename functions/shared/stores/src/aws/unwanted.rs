@@ -1,13 +1,12 @@
 //! Decisions that no flow wants, and requests that an operator asked for, in DynamoDB.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
 use super::dynamodb::{DynamoLedger, request_pk};
-use super::item::{Item, UNWANTED, VERSION, check_version, expiry, number, string, text};
+use super::item::{UNWANTED, VERSION, expiry, number, string, text};
 
 impl CountUnwanted for DynamoLedger {
     async fn count_unwanted(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
@@ -34,23 +33,12 @@ impl CountUnwanted for DynamoLedger {
 
 impl ReadRequest for DynamoLedger {
     async fn is_replayed(&self, request: &Request) -> Result<bool, LedgerError> {
-        let item = self.read(text(&replay_pk(request))).await?;
-        item.map_or(Ok(false), |item| check_version(&item).map(|()| true))
+        Ok(self.read_item(text(&replay_pk(request))).await?.is_some())
     }
 
     async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
-        let Some(item) = self.read(request_pk(request)).await? else { return Ok(false) };
-        check_version(&item)?;
-        Ok(string(&item, "state")? != "done")
-    }
-}
-
-impl DynamoLedger {
-    async fn read(&self, key: AttributeValue) -> Result<Option<Item>, LedgerError> {
-        let get = self.client.get_item().table_name(&self.table).key("pk", key);
-        let answer = get.consistent_read(true).send().await;
-        let answer = answer.map_err(|error| LedgerError(describe("dynamodb:GetItem", &error)))?;
-        Ok(answer.item)
+        let item = self.read_item(request_pk(request)).await?;
+        item.map_or(Ok(false), |item| Ok(string(&item, "state")? != "done"))
     }
 }
 

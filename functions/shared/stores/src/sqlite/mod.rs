@@ -189,8 +189,8 @@ impl Database {
              DELETE FROM requests WHERE expires_at < unixepoch() * 1000;
              DELETE FROM lookups WHERE request NOT IN (SELECT key FROM requests);
              DELETE FROM events WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM replays WHERE at < (unixepoch() - 400 * 86400) * 1000;
-             DELETE FROM unwanted WHERE last < (unixepoch() - 400 * 86400) * 1000;",
+             DELETE FROM replays WHERE expires_at < unixepoch() * 1000;
+             DELETE FROM unwanted WHERE expires_at < unixepoch() * 1000;",
         )
         .execute(&mut *transaction)
         .await?;

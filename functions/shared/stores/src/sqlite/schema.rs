@@ -90,13 +90,14 @@ pub(super) const STEPS: &[&str] = &["
     CREATE TABLE unwanted (
         key TEXT PRIMARY KEY,
         count INTEGER NOT NULL,
-        last INTEGER NOT NULL
+        last INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX unwanted_by_time ON unwanted (last);
     CREATE TABLE replays (
         request TEXT NOT NULL,
         event_id TEXT NOT NULL,
-        at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
         PRIMARY KEY (request, event_id)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE breakers (

@@ -1,6 +1,7 @@
 //! Decisions that no flow wants, and requests that an operator asked for.
 
 use futures_util::FutureExt;
+use greenlight_core::ledger::REMEMBERED_FOR;
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest, RecordReplay};
 use greenlight_core::{Request, RequestKey, Timestamp};
@@ -9,13 +10,15 @@ use super::{Database, failed};
 
 impl CountUnwanted for Database {
     async fn count_unwanted(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
-        let (key, now) = (Unwanted::key(request), now.as_millis());
-        let count = "INSERT INTO unwanted (key, count, last) VALUES (?, 1, ?)
-             ON CONFLICT (key) DO UPDATE SET count = count + 1, last = excluded.last";
+        let (key, expires_at) = (Unwanted::key(request), now.plus(REMEMBERED_FOR).as_millis());
+        let count = "INSERT INTO unwanted (key, count, last, expires_at) VALUES (?, 1, ?, ?)
+             ON CONFLICT (key) DO UPDATE SET count = count + 1, last = excluded.last,
+                 expires_at = excluded.expires_at";
         self.group_commit
             .write(move |connection| {
                 async move {
-                    let counted = sqlx::query(count).bind(key).bind(now).execute(connection).await;
+                    let count = sqlx::query(count).bind(key).bind(now.as_millis());
+                    let counted = count.bind(expires_at).execute(connection).await;
                     counted.map(drop).map_err(failed)
                 }
                 .boxed()
@@ -41,13 +44,15 @@ impl ReadRequest for Database {
 
 impl RecordReplay for Database {
     async fn record_replay(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
-        sqlx::query("INSERT OR REPLACE INTO replays (request, event_id, at) VALUES (?, ?, ?)")
-            .bind(request.key().as_str())
-            .bind(&request.event_id)
-            .bind(now.as_millis())
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO replays (request, event_id, expires_at) VALUES (?, ?, ?)",
+        )
+        .bind(request.key().as_str())
+        .bind(&request.event_id)
+        .bind(now.plus(REMEMBERED_FOR).as_millis())
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
         Ok(())
     }
 }
