@@ -9,6 +9,7 @@ use greenlight_connectors::sql::refuse_file;
 use greenlight_connectors::{AnyConnector, Connectors, Setup};
 use greenlight_core::ValidationErrors;
 use greenlight_core::flow::{Flows, stand_in};
+use greenlight_sources::registry::Registry;
 
 fn main() -> ExitCode {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
@@ -30,6 +31,7 @@ fn check(flows: &str) -> Result<(), Vec<String>> {
     // The values of ${NAME} are known at deployment only.
     let environment = |name: &str| Some(stand_in(name));
     let flows = Flows::parse(flows, &environment).map_err(|errors| in_flows(&errors))?;
+    Registry::new(&flows.sources).map_err(|errors| in_flows(&errors))?;
     let connectors = Connectors::built_in();
     for (name, text) in connectors.iter() {
         AnyConnector::parse(name, text).map_err(|error| vec![error.to_string()])?;

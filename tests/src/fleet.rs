@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use greenlight_sources::feishu::Sent;
+use greenlight_sources::kind::Sent;
 use greenlight_testkit::stub::NacCall;
 use tokio::sync::watch;
 
@@ -62,7 +62,9 @@ impl Fleet {
     pub fn worker(&self, flows: Option<&Path>) -> Function {
         let worker = self.resources.function("worker", &self.faulty.url(), &self.scene);
         match flows {
-            Some(flows) => worker.with("FLOWS_FILE", &flows.display().to_string()),
+            Some(flows) => {
+                worker.with("FLOWS", &std::fs::read_to_string(flows).expect("a file of flows"))
+            }
             None => worker,
         }
     }

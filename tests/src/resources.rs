@@ -110,7 +110,7 @@ impl Resources {
                 ("DLQ_URL", self.dlq_url.clone()),
                 ("LEDGER_TABLE", "ledger".to_owned()),
                 ("SECRET_ARN", "greenlight".to_owned()),
-                ("FEISHU_BASE_URL", scene.feishu.url()),
+                ("FLOWS", scene.flows()),
                 ("APPROVAL_CODE", APPROVAL_CODE.to_owned()),
                 ("NAC_URL", scene.nac.url()),
             ]),

@@ -1,10 +1,13 @@
 //! The world around the functions: events from Feishu, Feishu's OpenAPI, and a NAC.
 
+use std::path::{Path, PathBuf};
+
 use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_http::Client;
-use greenlight_sources::feishu::{FeishuApp, Sent};
+use greenlight_sources::feishu::FeishuApp;
+use greenlight_sources::kind::Sent;
 use greenlight_stores::SystemClock;
-use greenlight_testkit::stub::{StubFeishu, StubNac, demo_app, form_of};
+use greenlight_testkit::stub::{StubFeishu, StubNac, at_feishu, demo_app, form_of};
 
 /// The approval definition in the flows of the suite.
 pub const APPROVAL_CODE: &str = greenlight_testkit::request::DEFINITION_ID;
@@ -43,6 +46,23 @@ impl Scene {
             client: Client::new(None).expect("an HTTP client can be built"),
             app,
         }
+    }
+
+    /// The built-in flows, with the stub of Feishu as their source.
+    #[must_use]
+    pub fn flows(&self) -> String {
+        at_feishu(include_str!("../../infra/flows.toml"), &self.feishu.url())
+    }
+
+    /// A file in `folder` with [`Scene::flows`].
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn flows_file(&self, folder: &Path) -> PathBuf {
+        let file = folder.join("flows-of-scene.toml");
+        std::fs::write(&file, self.flows()).expect("the flows can be written");
+        file
     }
 
     /// The same Feishu with a new, empty NAC.

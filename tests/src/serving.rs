@@ -51,7 +51,7 @@ pub fn serve_command(
         .arg(folder.join("data"))
         .arg("--secrets")
         .arg(secrets(scene, folder))
-        .args(["--feishu-base-url", &scene.feishu.url()])
+        .env("FLOWS_FILE", scene.flows_file(folder))
         .env("NAC_URL", scene.nac.url())
         .env("APPROVAL_CODE", APPROVAL_CODE)
         .stderr(Stdio::piped())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
-use greenlight_sources::feishu::Sent;
+use greenlight_sources::kind::Sent;
 use greenlight_testkit::stub::secret_document;
 use tokio::io::AsyncWriteExt;
 
@@ -346,7 +346,7 @@ fn sam_deploy(aws: &LocalAws, scene: &Scene, template: &Path, more: &Parameters)
     let mut parameters = Parameters::from([
         ("ApprovalCode", APPROVAL_CODE.to_owned()),
         ("NacUrl", scene.nac.url()),
-        ("FeishuBaseUrl", scene.feishu.url()),
+        ("Flows", scene.flows()),
     ]);
     parameters.extend(more.clone());
     // JSON is YAML, too.

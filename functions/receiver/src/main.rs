@@ -9,21 +9,25 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenlight_core::ValidationErrors;
+use greenlight_core::flow::{FlowsError, SourceConfigs, stand_in};
+use greenlight_core::ports::ReadSecret;
 use greenlight_core::secret::{CachedSecret, SecretError};
-use greenlight_core::{Receiver, WebhookRequest, WebhookResponse, receive};
-use greenlight_sources::feishu::FeishuWebhook;
-use greenlight_stores::SystemClock;
+use greenlight_core::{Receiver, Rejection, WebhookRequest, WebhookResponse, receive};
+use greenlight_sources::registry::{Registry, SourceError};
 use greenlight_stores::aws::minimal::{Aws, SecretsManager, SetupError, SqsQueue};
 use greenlight_stores::aws::{
     AwsEnvironment, EmbeddedMetrics, MissingVariable, TimeoutConfig, log_to_stdout, variable,
 };
+use greenlight_stores::{BadFlowsFile, SystemClock, flow_variable, flows_of_function};
 use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Request, Response, service_fn};
 
 const CONNECT: Duration = Duration::from_millis(500);
 
-/// Two attempts to enqueue fit into the 2.3 s of a response, after the secret was read again.
+/// Two attempts to enqueue fit into the 2.3 s that the fastest office system waits, after the
+/// secret was read again.
 const QUEUE_TIMEOUTS: TimeoutConfig = TimeoutConfig {
     connect: CONNECT,
     attempt: Duration::from_millis(650),
@@ -49,6 +53,12 @@ const START_TIMEOUTS: TimeoutConfig = TimeoutConfig {
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]
+    FlowsFile(#[from] BadFlowsFile),
+    #[error("flows.toml: {0}")]
+    Flows(#[from] ValidationErrors<FlowsError>),
+    #[error("flows.toml: {0}")]
+    Sources(#[from] ValidationErrors<SourceError>),
+    #[error(transparent)]
     Variable(#[from] MissingVariable),
     #[error(transparent)]
     Aws(#[from] SetupError),
@@ -56,8 +66,10 @@ enum StartError {
     Secret(#[from] SecretError),
 }
 
-type Wired =
-    Receiver<FeishuWebhook, CachedSecret<SecretsManager, SystemClock>, SqsQueue, SystemClock>;
+type Wired = Receiver<CachedSecret<SecretsManager, SystemClock>, SqsQueue, SystemClock>;
+
+/// The sources of the flows that were built in.
+const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/sources.toml"));
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -81,6 +93,7 @@ async fn main() -> ExitCode {
 }
 
 async fn wire() -> Result<Wired, StartError> {
+    let sources = sources()?;
     let aws = Aws::new(AwsEnvironment::read()?)?;
     let queue = SqsQueue::new(&aws, variable("QUEUE_URL")?, QUEUE_TIMEOUTS)?;
     let store = SecretsManager::new(&aws, variable("SECRET_ARN")?, SECRET_TIMEOUTS)?;
@@ -89,35 +102,50 @@ async fn wire() -> Result<Wired, StartError> {
     // function.
     let secret = CachedSecret::load(first, store, SystemClock);
     let (secret, ()) = tokio::join!(secret, queue.open());
+    let secret = secret?;
+    sources.log_problems(&secret.current());
     Ok(Receiver {
-        source: FeishuWebhook::default(),
-        secret: secret?,
+        sources: sources.webhooks(),
+        secret,
         queue,
         clock: SystemClock,
         metrics: EmbeddedMetrics::of_this_function(),
     })
 }
 
+/// The sources of the deployed flows.
+fn sources() -> Result<Registry, StartError> {
+    let text = flows_of_function(BUILT_IN)?;
+    // The address of an office system's API may be a variable of the worker's.
+    let environment = |name: &str| flow_variable(name).or_else(|| Some(stand_in(name)));
+    Ok(Registry::new(&SourceConfigs::parse(&text, &environment)?)?)
+}
+
 async fn answer(request: Request, receiver: Arc<Wired>) -> Result<Response<Body>, Infallible> {
-    let answer = match event_check::rejection(request.headers()) {
-        Some(rejection) => WebhookResponse::rejected(rejection, &receiver.metrics),
-        None => receive(&webhook_request(request), &*receiver).await,
+    let request = match event_check::rejection(request.headers()) {
+        Some(rejection) => Err(rejection),
+        None => webhook_request(request),
     };
-    let mut response = Response::new(Body::from(answer.body()));
+    let answer = match request {
+        Err(rejection) => WebhookResponse::rejected(rejection, &receiver.metrics),
+        Ok(request) => receive(&request, &receiver).await,
+    };
+    let reply = answer.reply;
+    let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() =
-        StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content_type = HeaderValue::from_static(reply.content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(response)
 }
 
 /// The webhook request with the exact bytes that were sent.
-fn webhook_request(request: Request) -> WebhookRequest {
+fn webhook_request(request: Request) -> Result<WebhookRequest, Rejection> {
     let (head, body) = request.into_parts();
     let body = match body {
         Body::Text(text) => text.into_bytes(),
         Body::Binary(bytes) => bytes,
         _ => Vec::new(),
     };
-    WebhookRequest { headers: head.headers, body: body.into() }
+    WebhookRequest::new(head, body.into())
 }

@@ -11,11 +11,10 @@ use std::time::Duration;
 use greenlight_connectors::Connectors;
 use greenlight_core::Processor;
 use greenlight_core::audit::DeployedFlows;
-use greenlight_core::ports::{Clock, Ports};
+use greenlight_core::ports::{Clock, Ports, ReadSecret};
 use greenlight_runtime::{
-    Configuration, HttpSource, HttpTargets, SharedSecret, StartError, load_secret, targets,
+    Configuration, HttpSources, HttpTargets, SharedSecret, StartError, load_secret, targets,
 };
-use greenlight_sources::feishu::BASE_URL;
 use greenlight_stores::aws::{
     AwsEnvironment, DynamoLedger, EmbeddedMetrics, Sdk, SecretsManager, SqsQueue, TimeoutConfig,
     log_to_stdout, variable,
@@ -50,7 +49,7 @@ struct OnAws;
 
 impl Ports for OnAws {
     type Ledger = DynamoLedger;
-    type Source = HttpSource<Secret>;
+    type Source = HttpSources;
     type Targets = HttpTargets<Secret>;
     type DeadLetters = SqsQueue;
     type Clock = SystemClock;
@@ -92,15 +91,15 @@ async fn wire() -> Result<(Processor<OnAws>, SqsQueue), StartError> {
     let dead_letters = SqsQueue::new(&queues, of_environment("DLQ_URL")?);
     let ledger = DynamoLedger::new(&aws, of_environment("LEDGER_TABLE")?);
     let store = SecretsManager::new(&aws, of_environment("SECRET_ARN")?);
-    let base_url = variable("FEISHU_BASE_URL").unwrap_or_else(|_| BASE_URL.to_owned());
 
     let (clock, connectors) = (SystemClock, Connectors::built_in());
     let text = flows_of_function(include_str!("../../../infra/flows.toml"))?;
-    let Configuration { flows, setup, deployed } =
+    let Configuration { flows, sources, setup, deployed } =
         Configuration::parse(text, &connectors, &flow_variable, clock.now())?;
     let (secret, ()) = tokio::join!(load_secret(store), keep_flows(&ledger, &deployed));
     let secret = secret?;
-    let source = HttpSource::new(&base_url, Arc::clone(&secret))?;
+    sources.log_problems(&secret.current());
+    let source = HttpSources::new(&sources, Arc::clone(&secret))?;
     let targets = targets(setup, &secret)?;
     let metrics = EmbeddedMetrics::of_this_function();
     Ok((Processor { ledger, source, targets, dead_letters, clock, flows, metrics }, queue))

@@ -111,16 +111,21 @@ fn unless_empty(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
 }
 
-/// The access to Feishu
+/// The secret document
 #[derive(Args, Clone, Debug)]
-pub struct AskFeishu {
-    /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is
-    /// read from Secrets Manager
+pub struct SecretsFile {
+    /// The secret document, JSON [default: secrets.json in the data folder]; with --stack the
+    /// secret is in Secrets Manager
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
-    /// Feishu's OpenAPI; Lark's is <https://open.larksuite.com>
-    #[arg(long, env = "FEISHU_BASE_URL", default_value = greenlight_sources::feishu::BASE_URL, value_name = "URL")]
-    pub feishu_base_url: String,
+}
+
+/// The source
+#[derive(Args, Clone, Debug)]
+pub struct SourceArg {
+    /// The source, as `[sources.NAME]` in flows.toml [default: the default source]
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
 }
 
 /// Rejects an empty text.
@@ -134,7 +139,7 @@ fn not_empty(text: &str) -> Result<String, String> {
 pub enum Command {
     /// Receive events and act on them, in one process on this machine
     Serve {
-        /// Where to listen for Feishu's events (POST /api/event)
+        /// Where to listen for events (/api/event, and /api/event/NAME of each source)
         #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
         listen: SocketAddr,
         /// The folder for queue and ledger; created if absent
@@ -143,9 +148,9 @@ pub enum Command {
         /// Which flows
         #[command(flatten)]
         files: FlowFiles,
-        /// Which Feishu
+        /// The credentials
         #[command(flatten)]
-        feishu: AskFeishu,
+        secrets: SecretsFile,
         /// Also show the operator's page, on a port of loopback [default: 8081]
         #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8081")]
         ui: Option<u16>,
@@ -196,7 +201,7 @@ pub enum Command {
         #[command(subcommand)]
         command: DlqCommand,
     },
-    /// Process an approval again, with its current state in Feishu
+    /// Process an approval again, with its current state in the office system
     Replay {
         /// The approval instance
         instance: String,
@@ -209,6 +214,9 @@ pub enum Command {
         /// Its approval definition, if no event of it was received
         #[arg(long, value_name = "CODE")]
         definition_id: Option<String>,
+        /// Its source
+        #[command(flatten)]
+        source: SourceArg,
         /// Discard the recorded effects, and perform all of them again
         #[arg(long)]
         force: bool,
@@ -230,44 +238,56 @@ pub enum Command {
         /// Which flows
         #[command(flatten)]
         files: FlowFiles,
-        /// Which Feishu
+        /// The credentials
         #[command(flatten)]
-        feishu: AskFeishu,
+        secrets: SecretsFile,
     },
-    /// Subscribe the app to an approval: without it Feishu sends no events
+    /// Subscribe to the events of an approval: without it Feishu sends none
     Subscribe {
         /// The approval definition
-        #[arg(value_name = "APPROVAL_CODE")]
+        #[arg(value_name = "DEFINITION_ID")]
         code: String,
+        /// Where it is
+        #[command(flatten)]
+        source: SourceArg,
         /// As a JSON object
         #[arg(long)]
         json: bool,
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// Which Feishu
+        /// Which flows
         #[command(flatten)]
-        feishu: AskFeishu,
+        files: FlowFiles,
+        /// The credentials
+        #[command(flatten)]
+        secrets: SecretsFile,
     },
-    /// The credentials of Feishu and of the targets
+    /// The credentials of the sources and of the targets
     Secrets {
         /// What to do with them
         #[command(subcommand)]
         command: SecretsCommand,
     },
-    /// Send a test event to a URL, as Feishu would: a URL check, or the approval of an instance
+    /// Send a test event to a URL, as the office system would: a URL check, or the approval of an
+    /// instance
     SendTest {
         /// The webhook URL; with --stack the stack's own if left out
         #[arg(required_unless_present = "stack")]
         url: Option<String>,
+        /// The sender
+        #[command(flatten)]
+        source: SourceArg,
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it is
-        /// read from Secrets Manager
-        #[arg(long, value_name = "FILE")]
-        secrets: Option<PathBuf>,
-        /// An approved instance; the worker reads it from Feishu
+        /// Which flows
+        #[command(flatten)]
+        files: FlowFiles,
+        /// The credentials
+        #[command(flatten)]
+        secrets: SecretsFile,
+        /// An approved instance; the worker reads it from the office system
         #[arg(long, value_name = "CODE", requires = "definition_id")]
         instance: Option<String>,
         /// Its approval definition
@@ -395,20 +415,19 @@ pub enum SecretsCommand {
     /// Ask for each credential without echo, and write them; an empty answer keeps a value
     ///
     /// Where there is no terminal, standard input is either NAME=VALUE lines, such as
-    /// `feishu.app_id=cli_…` and `targets.nac.token=…`, which change what they name, or a whole
-    /// JSON document, which replaces the current one. `greenlight flows validate` shows which
-    /// names the targets need.
+    /// `sources.feishu.app_id=cli_…` and `targets.nac.token=…`, which change what they name, or a
+    /// whole JSON document, which replaces the current one. `greenlight flows validate` shows which
+    /// names the sources and targets need.
     Set {
         /// The backend
         #[command(flatten)]
         backend: BackendArgs,
-        /// The flows: they name the credentials of their targets
+        /// The flows: they name the sources and the targets
         #[command(flatten)]
         files: FlowFiles,
-        /// The secret document, JSON [default: secrets.json in the data folder]; with --stack it
-        /// goes to Secrets Manager
-        #[arg(long, value_name = "FILE")]
-        secrets: Option<PathBuf>,
+        /// The credentials
+        #[command(flatten)]
+        secrets: SecretsFile,
     },
 }
 
@@ -423,13 +442,13 @@ pub enum FlowsCommand {
     Plan {
         /// The flow's name
         flow: String,
-        /// A file with Feishu's answer to "obtain a single approval instance", or the code of an
-        /// instance, which is read from Feishu now
+        /// A file with the source's document of an instance (of Feishu the answer to "obtain a
+        /// single approval instance"), or the code of an instance, which is read now
         #[arg(long, value_name = "FILE|CODE")]
         instance: String,
         /// For a CODE
         #[command(flatten)]
-        feishu: AskFeishu,
+        secrets: SecretsFile,
         /// As a JSON object
         #[arg(long)]
         json: bool,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use greenlight_admin as admin;
 use greenlight_admin::audit::{find_grants, find_requests};
 use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
-use greenlight_admin::replay::{Replay, ReplayError};
+use greenlight_admin::replay::{Replay, ReplayError, ReplaySources};
 use greenlight_admin::status::MAX_WAITING;
 use greenlight_core::Decision;
 use greenlight_core::explain::{Explain, Explanation};
@@ -21,21 +21,21 @@ use greenlight_render::output::{
 };
 use greenlight_render::{audit, dlq, replay, status, text};
 use greenlight_server::server::Options;
-use greenlight_sources::feishu::SOURCE;
+use greenlight_sources::registry::Registry;
 use greenlight_stores::{SecretFile, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{
-    Arguments, AskFeishu, Command, ConnectorsCommand, DecisionArgument, DlqCommand, FlowsCommand,
-    SecretsCommand,
+    Arguments, Command, ConnectorsCommand, DecisionArgument, DlqCommand, FlowsCommand,
+    SecretsCommand, SourceArg,
 };
 use crate::backend::{Address, Backend, BackendError};
 use crate::doctor::{DoctorOptions, run_checks};
 use crate::secrets::{self, Secrets};
-use crate::send_test::{self, TestEvent, send_test};
-use crate::{connectors, feishu, flows, help, serve, ui};
+use crate::send_test::{self, Test, send_test};
+use crate::{connectors, flows, help, serve, sources, ui};
 
 /// The exit status if the object of the command was not found.
 const NOT_FOUND: u8 = 3;
@@ -144,11 +144,10 @@ pub fn run(arguments: Arguments, language: Language) -> ExitCode {
 async fn answer(command: Command, language: Language) -> Output {
     let format = |json: bool| OutputFormat::of_flag(json, language);
     match command {
-        Command::Serve { listen, data_dir: data, files, feishu, ui } => {
-            let AskFeishu { secrets, feishu_base_url } = feishu;
-            let secrets = Address::Folder(data.clone()).secrets_file(secrets);
+        Command::Serve { listen, data_dir: data, files, secrets, ui } => {
+            let secrets = Address::Folder(data.clone()).secrets_file(secrets.secrets);
             let flows::Files { flows, connectors, .. } = files.into();
-            let options = Options { listen, data, secrets, flows, connectors, feishu_base_url };
+            let options = Options { listen, data, secrets, flows, connectors };
             keep_files_private();
             serve::run(options, ui).await?;
             Ok(String::new())
@@ -172,8 +171,18 @@ async fn answer(command: Command, language: Language) -> Output {
             Ok(audit::render_grants(&grants, of, format(json)))
         }
         Command::Dlq { command } => dlq(command, language).await,
-        Command::Replay { instance, backend, decision, definition_id, force, json, yes } => {
-            let backend = Backend::open(&backend.address()).await?;
+        Command::Replay {
+            instance,
+            backend,
+            decision,
+            definition_id,
+            source: SourceArg { source },
+            force,
+            json,
+            yes,
+        } => {
+            let address = backend.address();
+            let backend = Backend::open(&address).await?;
             let question = language.pick(
                 "Discard the recorded effects, and perform all of them again?",
                 "丢弃已记录的结果，并重新执行全部操作？",
@@ -185,38 +194,50 @@ async fn answer(command: Command, language: Language) -> Output {
                 DecisionArgument::Approved => Decision::Approved,
                 DecisionArgument::Revoked => Decision::Revoked,
             };
-            let (instance_id, source) = (instance, SOURCE.to_owned());
-            let asked = Replay { source, instance_id, decision, definition_id, force };
+            let asked = Replay { source, instance_id: instance, decision, definition_id, force };
+            let sources = replay_sources(&address, &backend).await?;
             let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
-            let request = admin::replay::replay(audit, requests, &asked, SystemClock.now()).await;
+            let now = SystemClock.now();
+            let request = admin::replay::replay(audit, requests, &asked, &sources, now).await;
             let request = request.map_err(|error| Failed::of_replay(&error, language))?;
             Ok(replay::render(&request, format(json)))
         }
-        Command::Doctor { json, backend, files, feishu } => {
-            let AskFeishu { secrets, feishu_base_url } = feishu;
+        Command::Doctor { json, backend, files, secrets } => {
             let (address, files) = (backend.address(), files.into());
-            let secrets = address.secrets_file(secrets);
-            let found =
-                run_checks(&DoctorOptions { address, files, secrets, feishu_base_url }).await;
+            let secrets = address.secrets_file(secrets.secrets);
+            let found = run_checks(&DoctorOptions { address, files, secrets }).await;
             print(&found.render(format(json)));
             found.result()?;
             Ok(String::new())
         }
-        Command::Subscribe { code, json, backend, feishu } => {
-            let is_new = subscribe(&code, &backend.address(), feishu).await?;
-            Ok(feishu::render_subscribed(&code, is_new, format(json)))
+        Command::Subscribe { code, source, json, backend, files, secrets } => {
+            let address = backend.address();
+            let (backend, secrets) = secrets_at(&address, secrets.secrets).await?;
+            let registry = sources_at(&address, backend.as_ref(), files.into()).await?;
+            let source = source.source.as_deref();
+            let is_new = sources::subscribe(&registry, source, &secrets, &code).await?;
+            Ok(sources::render_subscribed(&code, is_new, format(json)))
         }
         Command::Secrets { command: SecretsCommand::Set { backend, files, secrets } } => {
-            set_secrets(&backend.address(), files.into(), secrets, language).await
+            set_secrets(&backend.address(), files.into(), secrets.secrets, language).await
         }
-        Command::SendTest { url, backend, secrets, instance, definition_id } => {
-            let event = match (instance, definition_id) {
+        Command::SendTest { url, source, backend, files, secrets, instance, definition_id } => {
+            let test = match (instance, definition_id) {
                 (Some(instance_id), Some(definition_id)) => {
-                    TestEvent::Approved { definition_id, instance_id }
+                    Test::Approved { definition_id, instance_id }
                 }
-                _ => TestEvent::UrlCheck,
+                _ => Test::UrlCheck,
             };
-            send(url, &backend.address(), secrets, &event, language).await
+            let address = backend.address();
+            let (backend, secrets) = secrets_at(&address, secrets.secrets).await?;
+            let registry = sources_at(&address, backend.as_ref(), files.into()).await?;
+            let source = source.source.as_deref();
+            let of_backend = || Some(webhook_url(backend.as_ref()?.webhook_url()?, source));
+            let Some(url) = url.or_else(of_backend) else {
+                return Err(Failed { status: 2, ..CommandError::NoUrl.into() });
+            };
+            let answer = send_test(&url, &registry, source, &secrets, &test).await?;
+            Ok(send_test::render(&answer, language))
         }
         Command::Flows { files, command } => flows(&files.into(), command, language).await,
         Command::Connectors { connectors, command: ConnectorsCommand::List } => {
@@ -250,31 +271,51 @@ fn keep_files_private() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
-async fn send(
-    url: Option<String>,
+/// The webhook URL of a source: that of the default source, with the source's name.
+fn webhook_url(default: &str, source: Option<&str>) -> String {
+    match source {
+        None => default.to_owned(),
+        Some(source) => format!("{}/{source}", default.trim_end_matches('/')),
+    }
+}
+
+/// The sources of the given flows, else of those that are deployed at the backend, else of those
+/// that are built in.
+async fn sources_at(
     address: &Address,
-    secrets: Option<PathBuf>,
-    event: &TestEvent,
-    language: Language,
-) -> Output {
-    let (backend, secrets) = secrets_at(address, secrets).await?;
-    let of_backend = backend.as_ref().and_then(Backend::webhook_url);
-    let Some(url) = url.or_else(|| of_backend.map(str::to_owned)) else {
-        return Err(Failed { status: 2, ..CommandError::NoUrl.into() });
+    backend: Option<&Backend>,
+    files: flows::Files,
+) -> Result<Registry, Failed> {
+    let of_folder = match address {
+        // Before the first `serve` there is none.
+        Address::Folder(_) if backend.is_none() => Backend::open(address).await.ok(),
+        _ => None,
     };
-    let answer = send_test(&url, &secrets, event).await?;
-    Ok(send_test::render(&answer, language))
+    let backend = backend.or(of_folder.as_ref());
+    let known = |name: &str| Backend::variable_of(backend, name);
+    let files = match backend {
+        Some(backend) => flows::of_backend(backend, files).await?.files,
+        None => files,
+    };
+    Ok(flows::sources(&files, &known)?)
+}
+
+async fn replay_sources(address: &Address, backend: &Backend) -> Result<ReplaySources, Failed> {
+    let registry = sources_at(address, Some(backend), flows::Files::default()).await?;
+    let not_readable = registry.iter().filter(|(_, kind)| !kind.is_readable());
+    Ok(ReplaySources {
+        default: registry.find(None).map(|(name, _)| name.to_owned()),
+        not_readable: not_readable.map(|(name, _)| name.to_owned()).collect(),
+    })
 }
 
 async fn flows(files: &flows::Files, command: FlowsCommand, language: Language) -> Output {
     Ok(match command {
         FlowsCommand::Validate => flows::render_checked(&flows::check(files)?, language),
         FlowsCommand::Schema => flows::schema(),
-        FlowsCommand::Plan { flow, instance, feishu, json } => {
-            let AskFeishu { secrets, feishu_base_url: base_url } = feishu;
-            let secrets = Address::Folder(".greenlight".into()).secrets_file(secrets);
-            let feishu = flows::Feishu { secrets, base_url };
-            let run = flows::dry_run(files, &flow, &instance, feishu).await?;
+        FlowsCommand::Plan { flow, instance, secrets, json } => {
+            let secrets = Address::Folder(".greenlight".into()).secrets_file(secrets.secrets);
+            let run = flows::dry_run(files, &flow, &instance, secrets).await?;
             let text = flows::render_dry_run(&run, OutputFormat::of_flag(json, language));
             if run.problems.is_empty() {
                 return Ok(text);
@@ -283,13 +324,6 @@ async fn flows(files: &flows::Files, command: FlowsCommand, language: Language) 
             return Err(CommandError::Problems { count: run.problems.len() }.into());
         }
     })
-}
-
-async fn subscribe(code: &str, address: &Address, feishu: AskFeishu) -> Result<bool, Failed> {
-    let (backend, secrets) = secrets_at(address, feishu.secrets).await?;
-    let of_backend = backend.and_then(|backend| backend.variable("FEISHU_BASE_URL"));
-    let base_url = of_backend.unwrap_or(feishu.feishu_base_url);
-    Ok(feishu::subscribe(&secrets, &base_url, code).await?)
 }
 
 async fn set_secrets(
@@ -305,7 +339,7 @@ async fn set_secrets(
         None => None,
     };
     let files = of_backend.as_ref().map_or(&files, |of_backend| &of_backend.files);
-    let needed = flows::credentials(files, &known)?;
+    let needed = flows::credentials(&flows::read_with(files, &known)?);
     if let Some(difference) = of_backend.as_ref().and_then(|of_backend| of_backend.difference) {
         print_line(&language.explain(&difference.explain()));
     }

@@ -4,7 +4,7 @@
 //! * [`serve`]: runs the server on this machine.
 //! * [`ui`]: serves the operator's page.
 //! * [`backend`]: where greenlight runs, a data folder or a stack; the other commands work on both.
-//! * [`doctor`], [`feishu`], [`secrets`], [`send_test`]: check the set-up, and complete it.
+//! * [`doctor`], [`sources`], [`secrets`], [`send_test`]: check the set-up, and complete it.
 //! * [`flows`], [`connectors`]: validate and plan flows, list connectors.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -14,10 +14,10 @@ pub mod backend;
 pub mod command;
 pub mod connectors;
 pub mod doctor;
-pub mod feishu;
 pub mod flows;
 pub mod help;
 pub mod secrets;
 pub mod send_test;
 pub mod serve;
+pub mod sources;
 pub mod ui;

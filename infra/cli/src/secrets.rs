@@ -15,9 +15,6 @@ use greenlight_stores::aws::SecretsManager;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The keys of the Feishu app, as its page in the console shows them.
-const FEISHU: [&str; 4] = ["app_id", "app_secret", "encrypt_key", "verification_token"];
-
 /// The optional key for the certificate authority of a target.
 const CA_PEM: &str = "ca_pem";
 
@@ -80,7 +77,7 @@ pub enum SecretsError {
     },
     /// A line of the piped input is invalid.
     #[error(
-        "line {line} {problem}: pipe NAME=VALUE lines, such as `feishu.app_id=cli_…`, or a whole JSON document in; \
+        "line {line} {problem}: pipe NAME=VALUE lines, such as `sources.feishu.app_id=cli_…`, or a whole JSON document in; \
          nothing is written"
     )]
     BadLine {
@@ -190,40 +187,74 @@ impl Secrets {
     }
 }
 
-/// A field of the secret, as the keys that lead to it.
+/// A field of the secret: the section, the source or target, and the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field(Vec<String>);
+pub struct Field(Section, String, String);
+
+/// A section of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    Sources,
+    Targets,
+}
+
+impl Section {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sources => "sources",
+            Self::Targets => "targets",
+        }
+    }
+}
 
 impl Field {
-    /// What the flows and Feishu need; `of_targets` holds target and key.
-    fn needed(of_targets: &[(String, String)]) -> Vec<Self> {
-        let of_feishu = FEISHU.map(|key| Self(vec!["feishu".to_owned(), key.to_owned()]));
-        let of_targets = of_targets
-            .iter()
-            .map(|(target, key)| Self(vec!["targets".to_owned(), target.clone(), key.clone()]));
-        of_feishu.into_iter().chain(of_targets).collect()
+    /// A credential of a source or a target.
+    #[must_use]
+    pub fn new(section: Section, name: &str, key: &str) -> Self {
+        Self(section, name.to_owned(), key.to_owned())
     }
 
-    /// The path in dotted form: `feishu.app_secret`, `targets.nac.token`.
+    /// The field of a dotted path.
+    fn of_path(path: &str) -> Option<Self> {
+        let mut sections = [Section::Sources, Section::Targets].into_iter();
+        let (section, rest) = path.split_once('.')?;
+        let section = sections.find(|it| it.as_str() == section)?;
+        // Names of sources and targets may have dots, keys have none.
+        let (name, key) = rest.rsplit_once('.')?;
+        Some(Self::new(section, name, key))
+    }
+
+    /// The path in dotted form: `sources.feishu.app_secret`, `targets.nac.token`.
     #[must_use]
     pub fn path(&self) -> String {
-        self.0.join(".")
+        let Self(section, name, key) = self;
+        format!("{}.{name}.{key}", section.as_str())
     }
 
     fn is_set_in(&self, document: &Value) -> bool {
-        let value = self.0.iter().try_fold(document, |value, key| value.get(key));
-        value.and_then(Value::as_str).is_some_and(|value| !value.is_empty())
+        let Self(section, name, key) = self;
+        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        let value = &document[section.as_str()][name][key];
+        is_text(value) || value.as_array().is_some_and(|values| values.iter().any(is_text))
     }
 
-    /// Sets the value, and creates missing objects above it.
-    fn set(&self, document: &mut Value, text: String) {
-        let place = self.0.iter().fold(document, |value, key| {
+    /// Sets the value, and creates missing objects above it. Several values are a list.
+    fn set(&self, document: &mut Value, texts: &[String]) {
+        let Self(section, name, key) = self;
+        let place = [section.as_str(), name, key].into_iter().fold(document, |value, key| {
             if !value.is_object() {
                 *value = Value::Object(Map::new());
             }
             &mut value[key]
         });
-        *place = Value::String(text);
+        *place = match texts {
+            [text] => Value::String(text.clone()),
+            texts => texts.iter().cloned().map(Value::String).collect(),
+        };
+    }
+
+    fn is_ca(&self) -> bool {
+        self.0 == Section::Targets && self.2 == CA_PEM
     }
 }
 
@@ -255,92 +286,116 @@ impl Written {
     }
 }
 
-/// Asks for every field that Feishu and the flows need, and writes the secret. An empty answer
-/// keeps a value, and all other fields stay. `ask` gets the field and whether it has a value.
+/// Asks for every field of `needed`, and writes the secret. An empty answer keeps a value, and all
+/// other fields stay. `ask` gets the field and whether it has a value.
 ///
 /// # Errors
 /// [`SecretsError`]; nothing is written then.
 pub async fn set(
     secrets: &Secrets,
-    needed: &[(String, String)],
+    needed: &[Field],
     mut ask: impl FnMut(&str, bool) -> io::Result<String>,
 ) -> Result<Written, SecretsError> {
-    let mut document = secrets.document().await?;
-    let needed = Field::needed(needed);
+    let mut document = moved(secrets.document().await?, needed);
     let mut fields = Vec::new();
-    for field in &needed {
+    for field in needed {
         let is_set = field.is_set_in(&document);
         let answer = ask(&field.path(), is_set)?;
         if !answer.is_empty() {
-            field.set(&mut document, answer);
+            field.set(&mut document, &[answer]);
             fields.push(field.path());
         } else if !is_set {
             return Err(SecretsError::Missing(Names(vec![field.path()])));
         }
     }
-    secrets.write(&document, &needed).await?;
+    secrets.write(&document, needed).await?;
     Ok(Written { fields, location: secrets.location() })
 }
 
 /// Writes the piped input: a whole JSON document, which replaces the current one, or `NAME=VALUE`
-/// lines, which set the fields that they name.
+/// lines, which set the fields that they name. Lines of the same NAME are its several values.
 ///
 /// # Errors
 /// [`SecretsError`]; nothing is written then.
 pub async fn set_from(
     secrets: &Secrets,
-    needed: &[(String, String)],
+    needed: &[Field],
     text: &str,
 ) -> Result<Written, SecretsError> {
-    let needed = Field::needed(needed);
     let (document, fields) = if text.trim_start().starts_with('{') {
         let document: Value = serde_json::from_str(text).map_err(|error| {
             SecretsError::BadDocument { line: error.line(), column: error.column() }
         })?;
+        let document = moved(document, needed);
         // Other keys are not reported: a key may be a misplaced secret.
         let is_set = |field: &&Field| field.is_set_in(&document);
         let fields = needed.iter().filter(is_set).map(Field::path).collect();
         (document, fields)
     } else {
-        let mut document = secrets.document().await?;
+        let mut document = moved(secrets.document().await?, needed);
         let mut fields = Vec::new();
-        for (field, value) in read_lines(text, &needed)? {
+        for (field, values) in read_lines(text, needed)? {
             fields.push(field.path());
-            field.set(&mut document, value);
+            field.set(&mut document, &values);
         }
         (document, fields)
     };
-    secrets.write(&document, &needed).await?;
+    secrets.write(&document, needed).await?;
     Ok(Written { fields, location: secrets.location() })
 }
 
+/// Moves the sources of a document of the first edition, which stand beside `targets`, to where
+/// they belong.
+fn moved(mut document: Value, needed: &[Field]) -> Value {
+    let sources = needed.iter().filter(|field| field.0 == Section::Sources);
+    for Field(section, name, _) in sources {
+        if document[section.as_str()][name].is_null()
+            && let Some(first_edition) = document.as_object_mut().and_then(|all| all.remove(name))
+        {
+            let all = &mut document[section.as_str()];
+            if !all.is_object() {
+                *all = Value::Object(Map::new());
+            }
+            all[name] = first_edition;
+        }
+    }
+    document
+}
+
 /// `NAME=VALUE` lines; empty ones and those that begin with `#` are skipped.
-fn read_lines(text: &str, needed: &[Field]) -> Result<Vec<(Field, String)>, SecretsError> {
+fn read_lines(text: &str, needed: &[Field]) -> Result<Vec<(Field, Vec<String>)>, SecretsError> {
     let lines = (1..).zip(text.lines());
     let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let read = |(number, line): (usize, &str)| {
-        let bad = |problem| SecretsError::BadLine { line: number, problem };
-        let (name, value) = line.split_once('=').ok_or_else(|| bad(LineProblem::NoName))?;
-        let field = Field(name.trim().split('.').map(str::to_owned).collect());
-        if value.is_empty() {
-            return Err(bad(LineProblem::NoValue));
+    let mut read: Vec<(Field, Vec<String>)> = Vec::new();
+    for (number, line) in lines {
+        let (field, value) = read_line(line, needed)
+            .map_err(|problem| SecretsError::BadLine { line: number, problem })?;
+        match read.iter_mut().find(|(known, _)| *known == field) {
+            Some((_, values)) => values.push(value),
+            None => read.push((field, vec![value])),
         }
-        if !needed.contains(&field) && !is_ca(&field) {
-            let needed = Names(needed.iter().map(Field::path).collect());
-            return Err(bad(LineProblem::NotNeeded { needed }));
-        }
-        let value = value.trim_end_matches('\r');
-        // A certificate has several lines.
-        let value = if is_ca(&field) { value.replace("\\n", "\n") } else { value.to_owned() };
-        Ok((field, value))
-    };
-    let read: Vec<_> = lines.map(read).collect::<Result<_, _>>()?;
+    }
     if read.is_empty() {
         return Err(SecretsError::BadLine { line: 1, problem: LineProblem::NoInput });
     }
     Ok(read)
 }
 
-fn is_ca(field: &Field) -> bool {
-    matches!(field.0.as_slice(), [part, _, key] if part == "targets" && key == CA_PEM)
+fn read_line(line: &str, needed: &[Field]) -> Result<(Field, String), LineProblem> {
+    let (name, value) = line.split_once('=').ok_or(LineProblem::NoName)?;
+    if value.is_empty() {
+        return Err(LineProblem::NoValue);
+    }
+    let not_needed = || {
+        let needed = Names(needed.iter().map(Field::path).collect());
+        LineProblem::NotNeeded { needed }
+    };
+    let field = Field::of_path(name.trim()).ok_or_else(not_needed)?;
+    if !needed.contains(&field) && !field.is_ca() {
+        return Err(not_needed());
+    }
+    let value = value.trim_end_matches('\r');
+    // A certificate has several lines.
+    let value = if field.is_ca() { value.replace("\\n", "\n") } else { value.to_owned() };
+    Ok((field, value))
 }

@@ -1,22 +1,23 @@
-//! `greenlight send-test`: sends a test event to a URL, as Feishu would.
+//! `greenlight send-test`: sends a test event to a URL, as the office system would.
 
 use greenlight_core::explain::Explain;
 use greenlight_core::ports::{Clock, Http, HttpError};
-use greenlight_core::secret::{Secret, SecretError};
+use greenlight_core::secret::{Credentials, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_render::language::Language;
 use greenlight_render::text;
-use greenlight_sources::feishu::FeishuApp;
+use greenlight_sources::kind::{NotSendable, TestEvent};
+use greenlight_sources::registry::Registry;
 use greenlight_stores::SystemClock;
-use secrecy::ExposeSecret;
 use thiserror::Error;
 
 use crate::secrets::Secrets;
+use crate::sources::NoSuchSource;
 
 /// What to send.
 #[derive(Clone, Debug)]
-pub enum TestEvent {
-    /// A URL check, as the console sends when the request URL is entered.
+pub enum Test {
+    /// A URL check, as when the URL is entered in the office system.
     UrlCheck,
     /// The end of an approval instance.
     Approved {
@@ -33,6 +34,12 @@ pub enum SendError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// There is no such source.
+    #[error(transparent)]
+    Source(#[from] NoSuchSource),
+    /// Such an event does not exist, or cannot be signed.
+    #[error(transparent)]
+    NotSendable(#[from] NotSendable),
     /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -48,11 +55,11 @@ pub enum SendError {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// The answer is wrong.
-    #[error("answered HTTP {status}: {body}; Feishu would take that for a failure")]
+    #[error("answered HTTP {status}: {body}; the office system would take that for a failure")]
     Answer { status: u16, body: String },
 }
 
-/// The answer to a test event, as Feishu expects it.
+/// The answer to a test event, as the office system expects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestAnswer {
     /// The challenge was returned.
@@ -71,8 +78,8 @@ pub fn render(answer: &TestAnswer, language: Language) -> String {
     match answer {
         TestAnswer::Challenge => language
             .pick(
-                "the challenge was returned: Feishu would accept the URL\n",
-                "已正确返回校验码：飞书会接受该网址\n",
+                "the challenge was returned: the office system would accept the URL\n",
+                "已正确返回校验码：办公系统会接受该网址\n",
             )
             .to_owned(),
         TestAnswer::Event { event_id, body } => text!(
@@ -83,49 +90,43 @@ pub fn render(answer: &TestAnswer, language: Language) -> String {
     }
 }
 
-/// Sends `event` to `url`, encrypted and signed with the keys in `secrets`.
+/// Sends `test` to `url`, as `source` would with the keys in `secrets`.
 ///
 /// # Errors
-/// [`SendError`] says why Feishu's own event would fail.
+/// [`SendError`] says why the office system's own event would fail.
 pub async fn send_test(
     url: &str,
+    registry: &Registry,
+    source: Option<&str>,
     secrets: &Secrets,
-    event: &TestEvent,
+    test: &Test,
 ) -> Result<TestAnswer, SendError> {
-    let app = app(secrets).await?;
-    let now = SystemClock.now().as_millis();
+    let (name, kind) = registry.find(source).ok_or_else(|| NoSuchSource::new(source, registry))?;
+    let secret = secrets.read().await?;
+    let now = SystemClock.now();
     let challenge = format!("{:016x}", fastrand::u64(..));
-    let event_id = format!("greenlight-test-{now}");
-    let sent = match event {
-        TestEvent::UrlCheck => app.url_check(&challenge),
-        TestEvent::Approved { definition_id, instance_id } => {
-            app.approval_instance(&event_id, definition_id, instance_id, "APPROVED", now)
+    let event_id = format!("greenlight-test-{}", now.as_millis());
+    let event = match test.clone() {
+        Test::UrlCheck => TestEvent::UrlCheck { challenge: challenge.clone() },
+        Test::Approved { definition_id, instance_id } => {
+            TestEvent::Approved { event_id: event_id.clone(), definition_id, instance_id }
         }
     };
+    let none = Credentials::default();
+    let sent = kind.test_request(&event, secret.source(name).unwrap_or(&none), now)?;
     let bad_url = |cause| SendError::Url { url: url.to_owned(), cause };
     let response = Client::new(None)?.send(sent.to_request(url).map_err(bad_url)?).await?;
     let status = response.status().as_u16();
     let body = String::from_utf8_lossy(response.body()).into_owned();
-    let is_right = match event {
-        TestEvent::UrlCheck => body.contains(&challenge),
-        TestEvent::Approved { .. } => true,
+    let is_right = match test {
+        Test::UrlCheck => body.contains(&challenge),
+        Test::Approved { .. } => true,
     };
     if status != 200 || !is_right {
         return Err(SendError::Answer { status, body });
     }
-    Ok(match event {
-        TestEvent::UrlCheck => TestAnswer::Challenge,
-        TestEvent::Approved { .. } => TestAnswer::Event { event_id, body },
-    })
-}
-
-async fn app(secrets: &Secrets) -> Result<FeishuApp, SecretError> {
-    let Secret { feishu, .. } = secrets.read().await?;
-    Ok(FeishuApp {
-        app_id: feishu.app_id,
-        app_secret: feishu.app_secret.expose_secret().to_owned(),
-        encrypt_key: feishu.encrypt_key.expose_secret().to_owned(),
-        verification_token: feishu.verification_token.expose_secret().to_owned(),
-        tenant_key: "test".to_owned(),
+    Ok(match test {
+        Test::UrlCheck => TestAnswer::Challenge,
+        Test::Approved { .. } => TestAnswer::Event { event_id, body },
     })
 }

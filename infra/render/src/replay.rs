@@ -32,6 +32,23 @@ pub fn render_error(error: &ReplayError, language: Language) -> String {
             "the ledger does not know the instance {instance}: use --definition-id",
             "账本中没有审批实例 {instance}：请用 --definition-id 指定审批定义"
         ),
+        ReplayError::Ambiguous(instance) => text!(
+            language,
+            "the ledger knows the instance {instance} from several sources: name one with --source",
+            "账本中有多个来源的审批实例 {instance}：请用 --source 指定来源"
+        ),
+        ReplayError::NoSource => language
+            .pick(
+                "no source is the default: name one with --source",
+                "没有默认来源：请用 --source 指定",
+            )
+            .to_owned(),
+        ReplayError::NotReadable(source) => text!(
+            language,
+            "instances of the source {source} cannot be read again, as its signed message is the \
+             authority: let the office system send it again",
+            "来源 {source} 以签名消息为准，审批实例无法重新读取：请在办公系统中重新发送"
+        ),
         ReplayError::Completed(instance) => text!(
             language,
             "{instance} has succeeded already; --force performs all effects again",

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use greenlight_core::ports::{Enqueue, Ports, QueueError};
 use greenlight_core::{Processor, Receiver, Request};
-use greenlight_runtime::{HttpSource, HttpTargets, SharedSecret};
-use greenlight_sources::feishu::FeishuWebhook;
+use greenlight_runtime::{HttpSources, HttpTargets, SharedSecret};
 use greenlight_stores::sqlite::Database;
 use greenlight_stores::{SecretFile, SystemClock};
 use tokio::sync::Notify;
 
 type Secret = SharedSecret<SecretFile>;
-pub(crate) type LocalReceiver = Receiver<FeishuWebhook, Secret, SignallingQueue, SystemClock>;
+pub(crate) type LocalReceiver = Receiver<Secret, SignallingQueue, SystemClock>;
 pub(crate) type LocalProcessor = Processor<OnOneMachine>;
 
 /// The ports on one machine: SQLite, and the secret in a file.
@@ -20,7 +19,7 @@ pub(crate) struct OnOneMachine;
 
 impl Ports for OnOneMachine {
     type Ledger = Database;
-    type Source = HttpSource<Secret>;
+    type Source = HttpSources;
     type Targets = HttpTargets<Secret>;
     type DeadLetters = Database;
     type Clock = SystemClock;

@@ -1,4 +1,4 @@
-//! The server: wires both use cases to SQLite, the office system and the targets.
+//! The server: wires both use cases to SQLite, the sources and the targets.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use greenlight_connectors::Connectors;
 use greenlight_core::explain::Explain;
-use greenlight_core::ports::{Clock, LedgerError, QueueError};
+use greenlight_core::ports::{Clock, LedgerError, QueueError, ReadSecret};
 use greenlight_core::{Processor, Receiver};
-use greenlight_runtime::{Configuration, HttpSource, StartError, load_secret, targets};
-use greenlight_sources::feishu::FeishuWebhook;
+use greenlight_runtime::{Configuration, HttpSources, StartError, load_secret, targets};
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, SystemClock, flow_variable, flows_text};
 use thiserror::Error;
@@ -36,8 +35,6 @@ pub struct Options {
     pub flows: Option<PathBuf>,
     /// A folder of connectors, besides those that are built in.
     pub connectors: Option<PathBuf>,
-    /// Feishu's OpenAPI.
-    pub feishu_base_url: String,
 }
 
 /// The server cannot start, or ended by itself.
@@ -100,10 +97,13 @@ impl Server {
         let text = text.map_err(StartError::from)?;
         let connectors = Connectors::built_in_and(options.connectors.as_deref());
         let connectors = connectors.map_err(StartError::from)?;
-        let Configuration { flows, setup, deployed } =
+        let Configuration { flows, sources, setup, deployed } =
             Configuration::parse(text, &connectors, environment, SystemClock.now())?;
         let secret = load_secret(SecretFile::new(options.secrets)).await?;
-        let source = HttpSource::new(&options.feishu_base_url, Arc::clone(&secret))?;
+        let current = secret.current();
+        sources.check_credentials(&current).map_err(StartError::from)?;
+        sources.log_problems(&current);
+        let source = HttpSources::new(&sources, Arc::clone(&secret))?;
         let targets = targets(setup, &secret)?;
         let database = Database::open(&options.data).await?;
         let listener = TcpListener::bind(options.listen)
@@ -120,7 +120,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let counters = Counters::new();
         let receiver = Receiver {
-            source: FeishuWebhook::default(),
+            sources: sources.webhooks(),
             secret: Arc::clone(&secret),
             queue: SignallingQueue::new(database.clone(), Arc::clone(&arrived)),
             clock: SystemClock,

@@ -1,4 +1,5 @@
-//! The HTTP side: `POST /api/event`, and for monitoring `/healthz`, `/readyz` and `/metrics`.
+//! The HTTP side: `/api/event` and `/api/event/{source}`, and for monitoring `/healthz`, `/readyz`
+//! and `/metrics`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +9,15 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use greenlight_admin::status::read_status;
 use greenlight_core::ports::Clock;
-use greenlight_core::{MAX_BODY_BYTES, Rejection, WebhookRequest, WebhookResponse, receive};
+use greenlight_core::{
+    MAX_BODY_BYTES, Rejection, WEBHOOK_PATH, WebhookRequest, WebhookResponse, receive,
+};
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
 use tokio::net::TcpListener;
@@ -80,9 +83,12 @@ pub(crate) async fn listen(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(watched);
+    let webhooks = get(event).post(event);
     let app = Router::new()
-        .route("/api/event", post(event))
-        .route("/api/event/", post(event))
+        .route(WEBHOOK_PATH, webhooks.clone())
+        .route(&format!("{WEBHOOK_PATH}/"), webhooks.clone())
+        .route(&format!("{WEBHOOK_PATH}/{{source}}"), webhooks.clone())
+        .route(&format!("{WEBHOOK_PATH}/{{source}}/"), webhooks)
         .with_state(Arc::new(Inlet { receiver, large_bodies: Semaphore::new(MAX_LARGE_BODIES) }))
         .merge(watched);
     connections::serve(listener, app, connections::max_connections(), stopped).await;
@@ -96,15 +102,18 @@ async fn event(
     let (head, body) = request.into_parts();
     let receiver = &inlet.receiver;
     let read = tokio::time::timeout(BODY_TIMEOUT, inlet.read(body)).await;
-    let answer = match read.unwrap_or(Err(Rejection::TooSlow)) {
+    let read = read.unwrap_or(Err(Rejection::TooSlow));
+    let request = read.and_then(|(body, permit)| Ok((WebhookRequest::new(head, body)?, permit)));
+    let answer = match request {
         Err(rejection) => WebhookResponse::rejected(rejection, &receiver.metrics),
-        Ok((body, _permit)) => {
+        Ok((request, _permit)) => {
             let _protected = busy.protect();
-            receive(&WebhookRequest { headers: head.headers, body }, receiver).await
+            receive(&request, receiver).await
         }
     };
-    let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(CONTENT_TYPE, "application/json")], answer.body()).into_response()
+    let reply = answer.reply;
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(CONTENT_TYPE, reply.content_type)], reply.body).into_response()
 }
 
 /// Checks that the database answers. A full disk shows only when an event is written.

@@ -21,9 +21,10 @@ use greenlight_render::language::Language;
 use greenlight_render::{outln, text};
 use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_server::signals::StopSignals;
-use greenlight_sources::feishu::{FeishuApp, Sent};
+use greenlight_sources::feishu::FeishuApp;
+use greenlight_sources::kind::Sent;
 use greenlight_testkit::stub::{
-    GROUPS_CONNECTOR, RadiusError, StubFeishu, StubNac, demo_app, secret_document,
+    GROUPS_CONNECTOR, RadiusError, StubFeishu, StubNac, at_feishu, demo_app, secret_document,
 };
 
 pub use radius::run_radius;
@@ -170,7 +171,7 @@ impl Stage {
         write_private(&secrets, &document.to_string())?;
         let (file, connectors) =
             (folder.path().join("flows.toml"), folder.path().join("connectors"));
-        std::fs::write(&file, flows)?;
+        std::fs::write(&file, at_feishu(flows, &feishu.url()))?;
         std::fs::create_dir(&connectors)?;
         std::fs::write(connectors.join("groups.toml"), GROUPS_CONNECTOR)?;
         let options = Options {
@@ -179,7 +180,6 @@ impl Stage {
             secrets,
             flows: Some(file),
             connectors: Some(connectors),
-            feishu_base_url: feishu.url(),
         };
         let nac_url = nac.url();
         let environment = move |name: &str| match name {

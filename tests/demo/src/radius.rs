@@ -56,6 +56,8 @@ async fn over_http(language: Language) -> Result<(), DemoError> {
 fn flows(connector: &str, url: &str) -> String {
     format!(
         r#"
+        [sources.feishu]
+        kind = "feishu"
         [targets.nac]
         connector = "{connector}"
         url = "{url}"

@@ -136,7 +136,7 @@ async fn answer(
 
 /// The event of an HTTP API, payload format 2.0.
 #[must_use]
-pub fn http_api_event(headers: &[(&'static str, String)], body: &str) -> Value {
+pub fn http_api_event(headers: &[(String, String)], body: &str) -> Value {
     let headers: serde_json::Map<String, Value> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     json!({

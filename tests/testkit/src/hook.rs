@@ -162,19 +162,20 @@ impl<P: ReadRequest, H: Hook> ReadRequest for Hooked<P, H> {
 }
 
 impl<P: ReadInstance, H: Hook> ReadInstance for Hooked<P, H> {
-    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
-        let call = PortCall::ReadInstance(instance_id.to_owned());
-        self.around(call, self.port.read_instance(instance_id), Result::is_ok).await
+    async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
+        let call = PortCall::ReadInstance(request.instance_id.clone());
+        self.around(call, self.port.read_instance(request), Result::is_ok).await
     }
 }
 
 impl<P: ReadSheet, H: Hook> ReadSheet for Hooked<P, H> {
     async fn read_sheet(
         &self,
+        source: &str,
         file: &Attachment,
     ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
         let call = PortCall::ReadSheet(file.name.clone());
-        self.around(call, self.port.read_sheet(file), Result::is_ok).await
+        self.around(call, self.port.read_sheet(source, file), Result::is_ok).await
     }
 }
 

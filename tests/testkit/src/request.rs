@@ -19,5 +19,6 @@ pub fn request(instance_id: &str) -> Request {
         occurred_at: None,
         received_at: Timestamp::from_millis(0),
         trace_id: None,
+        signed: None,
     }
 }

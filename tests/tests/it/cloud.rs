@@ -4,7 +4,7 @@
 use aws_sdk_sqs::types::Message;
 use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
-use greenlight_testkit::stub::{StubNac, forged, secret_document};
+use greenlight_testkit::stub::{StubNac, at_feishu, forged, secret_document};
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
 use greenlight_tests::stack::{Parameters, Stack, TIMEOUT, built_template, make_boundary};
@@ -144,6 +144,8 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
     let (scene, aws) = (Scene::set().await, LocalAws::start().await);
     let lab = StubNac::start("lab-token").await.unwrap();
     let flows = r#"
+        [sources.feishu]
+        kind = "feishu"
         [targets.office]
         connector = "generic"
         url = "${NAC_URL}"
@@ -163,7 +165,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
     "#;
     let boundary = make_boundary(&aws);
     let parameters = Parameters::from([
-        ("Flows", flows.to_owned()),
+        ("Flows", at_feishu(flows, &scene.feishu.url())),
         ("FlowVariables", format!("LAB_APPROVAL=LAB-1,LAB_URL={}", lab.url())),
         ("PathSegment", "a-secret-segment".to_owned()),
         ("WorkerSubnetIds", "subnet-0a1b2c3d".to_owned()),

@@ -18,13 +18,14 @@ use greenlight_core::ports::{Clock, Enqueue, Ports, RecordEffect};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::{Disposition, Message, Processor, Request, Timestamp, process};
 use greenlight_http::Client;
-use greenlight_runtime::Source;
-use greenlight_sources::feishu::FeishuClient;
+use greenlight_runtime::HttpSources;
+use greenlight_sources::registry::Registry;
+use greenlight_sources::source::SourcePorts;
 use greenlight_stores::sqlite::Database;
 use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::hook::{Hook, Hooked, PortCall};
 use greenlight_testkit::request::request;
-use greenlight_testkit::stub::{form_of, secret_document};
+use greenlight_testkit::stub::{at_feishu, form_of, secret_document};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use tokio::sync::Notify;
 
@@ -94,7 +95,7 @@ type Mortally<P> = Hooked<P, Crash>;
 
 impl Ports for Mortal {
     type Ledger = Mortally<Database>;
-    type Source = Mortally<Source<Client, FixedSecret, TestClock>>;
+    type Source = Mortally<HttpSources>;
     type Targets = Mortally<Targets<Client, FixedSecret, TestClock>>;
     type DeadLetters = Mortally<Database>;
     type Clock = TestClock;
@@ -120,6 +121,7 @@ impl Case {
         let scene = scene.with_another_nac().await;
         let bad = if is_bad { "00:00:5e:00:53:0O" } else { "" };
         let form = form_of(bad, &[&device(1), &device(2)]);
+        let flows = at_feishu(FLOWS, &scene.feishu.url());
         scene.feishu.put_instance(&format!("I-{number}"), APPROVAL_CODE, "APPROVED", &form);
         Self {
             scene,
@@ -128,7 +130,7 @@ impl Case {
             recorded: Arc::default(),
             good: vec![device(1), device(2)],
             is_bad,
-            flows: FLOWS.to_owned(),
+            flows,
         }
     }
 
@@ -146,11 +148,11 @@ impl Case {
         let actions = Targets::new(setup, secret.clone(), clock.clone(), |_, _| {
             Ok::<_, ConnectorError>(http.clone())
         });
-        let url = self.scene.feishu.url();
+        let ports = SourcePorts::new(http.clone(), secret, clock.clone());
+        let sources = Registry::new(&flows.sources).unwrap().clients(&ports);
         Processor {
             ledger: self.mortal(fate, self.database.clone()),
-            source: self
-                .mortal(fate, Source(FeishuClient::new(http.clone(), secret, clock.clone(), &url))),
+            source: self.mortal(fate, HttpSources(sources)),
             targets: self.mortal(fate, actions.unwrap()),
             dead_letters: self.mortal(fate, self.database.clone()),
             clock,
@@ -286,7 +288,8 @@ async fn g16_actions_keep_their_order_after_a_crash_at_every_await() {
     let scene = Scene::set().await;
     let action = "[[flows.actions]]\ntarget = \"nac\"\nfor_each = \"mac\"\n";
     let remove = format!("{action}operation = \"remove\"\n");
-    let flows = FLOWS.replacen("[[flows.actions]]", &format!("{remove}\n[[flows.actions]]"), 1);
+    let flows = at_feishu(FLOWS, &scene.feishu.url());
+    let flows = flows.replacen("[[flows.actions]]", &format!("{remove}\n[[flows.actions]]"), 1);
     let mut points = 0;
     for number in 1.. {
         let case = Case { flows: flows.clone(), ..Case::new(&scene, number, false).await };

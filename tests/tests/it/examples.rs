@@ -3,6 +3,7 @@
 use greenlight_connectors::{Connectors, Setup};
 use greenlight_core::flow::Flows;
 use greenlight_server::server::{Options, Server};
+use greenlight_testkit::stub::at_feishu;
 use greenlight_tests::scene::{APPROVAL_CODE, Scene};
 use greenlight_tests::serving::secrets;
 use greenlight_tests::workspace;
@@ -74,14 +75,14 @@ async fn an_approval_changes_a_record_once_per_approval_and_once_per_row() {
     sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
 
     let file = folder.path().join("flows.toml");
-    std::fs::write(&file, flows("asset-owners", &url).unwrap()).unwrap();
+    std::fs::write(&file, at_feishu(&flows("asset-owners", &url).unwrap(), &scene.feishu.url()))
+        .unwrap();
     let options = Options {
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.path().join("data"),
         secrets: secrets(&scene, folder.path()),
         flows: Some(file),
         connectors: None,
-        feishu_base_url: scene.feishu.url(),
     };
     let server = Server::start_with(options, &|_| None).await.unwrap();
     let end = "2027-12-31T00:00:00+08:00";

@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use greenlight::connectors::{self, ListedConnector};
 use greenlight::flows::{
-    self, CheckedFlow, DryRun, Feishu, FlowsProblem, check, render_checked, render_dry_run,
+    self, CheckedFlow, DryRun, FlowsProblem, check, render_checked, render_dry_run,
 };
 use greenlight_core::Decision;
 use greenlight_core::flow::Flows;
 use greenlight_core::ledger::EffectKind;
 use greenlight_render::format::OutputFormat;
 use greenlight_render::language::Language;
-use greenlight_testkit::stub::form_of;
+use greenlight_testkit::stub::{at_feishu, form_of};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::serving::secrets;
 use serde_json::json;
 use tempfile::TempDir;
 
-const FLOWS: &str = r#"
+const FLOWS: &str = r#"sources.feishu.kind = "feishu"
 [targets.nac]
 connector = "packetfence"
 url = "https://nac.example.com:9999"
@@ -66,13 +66,8 @@ impl Files {
     }
 }
 
-/// A Feishu configuration that is never used.
-fn nowhere() -> Feishu {
-    Feishu { secrets: "secrets.json".into(), base_url: "https://feishu.invalid".to_owned() }
-}
-
 async fn try_laptops(files: &flows::Files, instance: &Path) -> Result<DryRun, FlowsProblem> {
-    flows::dry_run(files, "laptops", instance.to_str().unwrap(), nowhere()).await
+    flows::dry_run(files, "laptops", instance.to_str().unwrap(), "secrets.json".into()).await
 }
 
 #[test]
@@ -83,7 +78,7 @@ fn what_is_right_says_what_it_needs() {
     let CheckedFlow { name, source, definition_id, decision, actions } = flow;
     assert_eq!([name, source, definition_id], ["laptops", "feishu", "A-1"]);
     assert_eq!((*decision, actions.len()), (Decision::Approved, 1));
-    assert_eq!(checked.credentials, ["targets.nac.password", "targets.nac.username"]);
+    assert_eq!(checked.credentials, CREDENTIALS);
     for language in Language::ALL {
         let name = format!("checked_{}", language.code());
         insta::assert_snapshot!(name, render_checked(&checked, language));
@@ -150,6 +145,9 @@ fn each_error_is_named_with_file_and_line() {
         ("default = \"macOS\"", "default = 15", 13, "it must be a quoted text"),
         ("optional = true", "default = 2027-12-31T00:00:00Z", 14, "it must be a quoted moment"),
         ("params =", "tls = { pin_sha256 = \"abc\" }\nparams =", 5, "not 64 hexadecimal digits"),
+        ("kind = \"feishu\"", "kind = \"feishou\"", 1, "no kind `feishou`; known: feishu"),
+        (".kind", ".base_url = \"x\"\nsources.feishu.kind", 1, "`base_url`"),
+        ("\nwhen", "\nsource = \"lark\"\nwhen", 10, "source `lark`, which does not exist"),
         ("A-1", "${A-1}", 9, "`flows.laptops.definition_id` has a `${`"),
     ];
     for (from, to, line, said) in errors {
@@ -203,6 +201,16 @@ fn errors_of_later_actions_and_flows_have_their_own_lines() {
     }
 }
 
+/// The credentials that [`FLOWS`] needs.
+const CREDENTIALS: [&str; 6] = [
+    "sources.feishu.app_id",
+    "sources.feishu.app_secret",
+    "sources.feishu.encrypt_key",
+    "sources.feishu.verification_token",
+    "targets.nac.password",
+    "targets.nac.username",
+];
+
 /// A variable that is set only where the flow is deployed is not an error.
 #[test]
 fn a_database_whose_url_is_not_known_yet_is_right() {
@@ -211,7 +219,7 @@ fn a_database_whose_url_is_not_known_yet_is_right() {
     for url in ["${RADIUS_URL}", "postgres://${RADIUS_HOST}/radius"] {
         let flows = flows.replace("postgres://db.example.com/radius?sslmode=verify-full", url);
         let checked = check(&files.with_flows(&flows)).unwrap();
-        assert_eq!(checked.credentials, ["targets.nac.password", "targets.nac.username"]);
+        assert_eq!(checked.credentials, CREDENTIALS);
     }
     for login in ["postgres://u:p@db/radius", "postgres://db/radius?password=p"] {
         let flows = flows.replace("postgres://db.example.com/radius?sslmode=verify-full", login);
@@ -269,7 +277,10 @@ async fn dry_run_has_every_request_and_no_secret() {
     let windows = FLOWS.replace("default = \"macOS\"", "default = \"Windows\"");
     let run = try_laptops(&files.with_flows(&windows), &instance).await.unwrap();
     assert_eq!(run.effects, [], "the condition does not hold");
-    let problem = flows::dry_run(&flows, "laptop", "I-1", nowhere()).await.unwrap_err().to_string();
+    let problem = flows::dry_run(&flows, "laptop", "I-1", "secrets.json".into())
+        .await
+        .unwrap_err()
+        .to_string();
     assert_eq!(problem, "there is no flow `laptop`; there is: laptops");
     let no_instance = files.write("instance.json", "{}");
     let problem = try_laptops(&flows, &no_instance).await.unwrap_err().to_string();
@@ -297,10 +308,9 @@ async fn dry_run_reads_an_instance_from_feishu() {
         .replace("\"packetfence\"", "\"generic\"")
         .replace("https://nac.example.com:9999", &scene.nac.url())
         .replace("params = { role_id = 3 }", "");
-    let flows = files.with_flows(&generic);
-    let feishu =
-        || Feishu { secrets: secrets(&scene, files.0.path()), base_url: scene.feishu.url() };
-    let run = flows::dry_run(&flows, "laptops", "I-1", feishu()).await.unwrap();
+    let flows = files.with_flows(&at_feishu(&generic, &scene.feishu.url()));
+    let secrets = secrets(&scene, files.0.path());
+    let run = flows::dry_run(&flows, "laptops", "I-1", secrets.clone()).await.unwrap();
     let effects = run.effects.iter().map(|it| (it.operation.as_str(), it.subject.as_deref()));
     assert_eq!(effects.collect::<Vec<_>>(), [("add", Some("00:00:5e:00:53:01"))]);
     assert_eq!(scene.nac.calls(), 0, "nothing is sent");
@@ -308,13 +318,15 @@ async fn dry_run_reads_an_instance_from_feishu() {
     for secret in [NAC_TOKEN, &scene.app.app_secret, &scene.app.encrypt_key] {
         assert!(!said.contains(secret), "{said}");
     }
-    let problem = flows::dry_run(&flows, "laptops", "I-2", feishu()).await.unwrap_err().to_string();
+    let problem = flows::dry_run(&flows, "laptops", "I-2", secrets).await.unwrap_err().to_string();
     assert!(
         problem.starts_with("the instance cannot be read: Feishu answered code 1390003"),
         "{problem}"
     );
-    let problem =
-        flows::dry_run(&flows, "laptops", "I-1", nowhere()).await.unwrap_err().to_string();
+    let problem = flows::dry_run(&flows, "laptops", "I-1", "secrets.json".into())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(problem.contains("secrets.json"), "{problem}");
 }
 

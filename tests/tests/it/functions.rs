@@ -10,18 +10,15 @@ use greenlight_testkit::stub::{forged, secret_document};
 use greenlight_tests::faults::{FAULTS, Fault};
 use greenlight_tests::fleet::{Fleet, Sending, deliver, repetitions};
 use greenlight_tests::lambda::{Function, Kill, http_api_event, sqs_event};
-use greenlight_tests::scene::{NAC_TOKEN, device};
+use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 /// The built-in flows with an initial retry interval that is short enough for tests.
-fn flows_with_short_retries(folder: &TempDir) -> PathBuf {
+fn flows_with_short_retries(scene: &Scene, folder: &TempDir) -> PathBuf {
     let path = folder.path().join("flows.toml");
-    let text = format!(
-        "{}\n[retry]\ninitial_interval = \"1s\"\n",
-        include_str!("../../../infra/flows.toml")
-    );
+    let text = format!("{}\n[retry]\ninitial_interval = \"1s\"\n", scene.flows());
     std::fs::write(&path, text).unwrap();
     path
 }
@@ -44,7 +41,7 @@ async fn g08_one_bad_record_of_a_batch_costs_the_others_nothing() {
     let hanging = batch.iter().find(|message| message.body().unwrap().contains("\"I-1\""));
     let hanging = hanging.unwrap().message_id().unwrap();
 
-    let mut worker = fleet.worker(Some(&flows_with_short_retries(&folder)));
+    let mut worker = fleet.worker(Some(&flows_with_short_retries(&fleet.scene, &folder)));
     let mut answer = Box::pin(worker.invoke(sqs_event(&batch), Duration::from_mins(1)));
     // The other calls are made while it hangs.
     tokio::select! {
@@ -268,7 +265,7 @@ async fn a_trace_and_figures_go_with_an_approval() {
     let event = fleet.scene.event("e-1", "I-1", "APPROVED");
     let mut headers = event.headers.clone();
     let root = "Root=1-67891233-abcdef012345678912345678;Sampled=0";
-    headers.push(("x-amzn-trace-id", root.to_owned()));
+    headers.push(("x-amzn-trace-id".to_owned(), root.to_owned()));
     let answer = receiver.invoke(http_api_event(&headers, &event.body), Duration::from_mins(1));
     assert_eq!(answer.await.unwrap()["statusCode"], 200);
     let forged = forged(event);

@@ -21,6 +21,7 @@ mod page;
 mod queue;
 mod radius;
 mod rows;
+mod secrets;
 mod serve;
 mod sql;
 mod stack;

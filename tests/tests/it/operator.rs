@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use greenlight::backend::{Address, Backend};
-use greenlight::secrets::{Names, SecretLocation, Secrets, SecretsError, set, set_from};
-use greenlight::send_test::{SendError, TestAnswer, TestEvent, send_test};
+use greenlight::secrets::Secrets;
+use greenlight::send_test::{SendError, Test, TestAnswer, send_test};
 use greenlight_admin::audit::{find_grants, find_requests};
 use greenlight_admin::dead_letters::{
     self, DeadLetterError, Pace, RedriveResult, Redriven, Which, redrive,
 };
-use greenlight_admin::replay::{Replay, ReplayError};
+use greenlight_admin::replay::{Replay, ReplayError, ReplaySources};
 use greenlight_admin::status::SystemStatus;
 use greenlight_core::audit::{Grant, RequestHistory, RequestStatus};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::Explanation;
+use greenlight_core::flow::SourceConfigs;
 use greenlight_core::ledger::EffectKey;
 use greenlight_core::operator::QueueStatus;
 use greenlight_core::ports::{Clock, DeadLetter, Http, SendDeadLetter};
@@ -23,6 +24,7 @@ use greenlight_render::dlq;
 use greenlight_render::format::OutputFormat;
 use greenlight_render::language::Language;
 use greenlight_render::reasons::next_step;
+use greenlight_sources::registry::Registry;
 use greenlight_stores::private::write_private;
 use greenlight_stores::sqlite::Database;
 use greenlight_stores::{SecretFile, SystemClock};
@@ -224,7 +226,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     let calls = scene.nac.calls();
     scene.approve("I-2", &[&device(3), &device(4)]);
     let again = |force| Replay {
-        source: "feishu".into(),
+        source: None,
         instance_id: "I-2".into(),
         decision: Decision::Approved,
         definition_id: None,
@@ -277,12 +279,15 @@ async fn a_test_event_goes_the_whole_way() {
     let serving = Serving::start(&scene, folder.path()).await;
     let file = secrets(&scene, folder.path());
     let secrets = Secrets::File(SecretFile::new(&file));
-    let answer = send_test(serving.url(), &secrets, &TestEvent::UrlCheck).await.unwrap();
+    let flows = SourceConfigs::parse(&scene.flows(), &|_| None).unwrap();
+    let registry = Registry::new(&flows).unwrap();
+    let answer =
+        send_test(serving.url(), &registry, None, &secrets, &Test::UrlCheck).await.unwrap();
     assert_eq!(answer, TestAnswer::Challenge);
     scene.approve("I-1", &[&device(1)]);
     let approved =
-        TestEvent::Approved { definition_id: APPROVAL_CODE.into(), instance_id: "I-1".into() };
-    let answer = send_test(serving.url(), &secrets, &approved).await.unwrap();
+        Test::Approved { definition_id: APPROVAL_CODE.into(), instance_id: "I-1".into() };
+    let answer = send_test(serving.url(), &registry, None, &secrets, &approved).await.unwrap();
     assert!(matches!(answer, TestAnswer::Event { .. }), "{answer:?}");
     scene.nac.wait_for_whitelist(&[device(1)]).await;
     // Feishu's own event for the instance is the same request.
@@ -297,15 +302,16 @@ async fn a_test_event_goes_the_whole_way() {
     assert_eq!(scene.nac.calls(), 1);
 
     let mut other: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    other["feishu"]["encrypt_key"] = "another".into();
+    other["sources"]["feishu"]["encrypt_key"] = "another".into();
     let wrong = folder.path().join("wrong.json");
     write_private(&wrong, &other.to_string()).unwrap();
     let wrong = Secrets::File(SecretFile::new(wrong));
-    let error = send_test(serving.url(), &wrong, &approved).await.unwrap_err();
+    let error = send_test(serving.url(), &registry, None, &wrong, &approved).await.unwrap_err();
     assert!(matches!(error, SendError::Answer { status: 401, .. }), "{error}");
     serving.stop().await;
     let elsewhere = format!("{}/api/event", scene.nac.url());
-    let unknown = send_test(&elsewhere, &secrets, &TestEvent::UrlCheck).await.unwrap_err();
+    let unknown =
+        send_test(&elsewhere, &registry, None, &secrets, &Test::UrlCheck).await.unwrap_err();
     assert!(matches!(unknown, SendError::Answer { status: 404, .. }), "{unknown}");
 }
 
@@ -378,8 +384,9 @@ async fn grants(backend: &Backend, of: Option<&str>) -> Vec<Grant> {
 
 async fn replay(backend: &Backend, asked: &Replay) -> Result<Request, ReplayError> {
     let now = SystemClock.now();
-    greenlight_admin::replay::replay(&*backend.stores.audit, &*backend.stores.requests, asked, now)
-        .await
+    let sources = ReplaySources::default();
+    let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
+    greenlight_admin::replay::replay(audit, requests, asked, &sources, now).await
 }
 
 /// Returns when `is_so` is true; a minute suffices on any machine.
@@ -391,116 +398,6 @@ async fn completed(is_so: impl AsyncFn() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_mins(1), look).await.expect("the condition becomes true");
-}
-
-/// Prompted values are set, the others stay, and an unreadable file is not overwritten.
-#[tokio::test]
-async fn secrets_are_set_and_nothing_else_is_lost() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("secrets.json");
-    let secrets = Secrets::File(SecretFile::new(&file));
-    let needed = [("nac".to_owned(), "token".to_owned())];
-    let mut asked = Vec::new();
-    let answer = |path: &str, is_set: bool| {
-        asked.push((path.to_owned(), is_set));
-        Ok(format!("{path} value"))
-    };
-    let written = set(&secrets, &needed, answer).await.unwrap();
-    assert_eq!(written.fields.len(), 5);
-    assert_eq!(written.location, SecretLocation::File { path: file.display().to_string() });
-    let paths: Vec<_> = asked.iter().map(|(path, _)| path.as_str()).collect();
-    assert_eq!(
-        paths,
-        [
-            "feishu.app_id",
-            "feishu.app_secret",
-            "feishu.encrypt_key",
-            "feishu.verification_token",
-            "targets.nac.token"
-        ]
-    );
-    assert!(asked.iter().all(|(_, is_set)| !is_set));
-
-    let read = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
-    let mut document = read();
-    let certificate = rcgen::generate_simple_self_signed(["nac".to_owned()]).unwrap().cert.pem();
-    document["targets"]["nac"]["ca_pem"] = certificate.into();
-    std::fs::write(&file, document.to_string()).unwrap();
-    let only_token = |path: &str, is_set: bool| {
-        assert!(is_set, "{path}");
-        Ok(if path == "targets.nac.token" { "new".to_owned() } else { String::new() })
-    };
-    set(&secrets, &needed, only_token).await.unwrap();
-    document["targets"]["nac"]["token"] = "new".into();
-    assert_eq!(read(), document);
-
-    std::fs::write(&file, "{\"feishu\": ").unwrap();
-    let error = set(&secrets, &needed, |_, _| Ok("x".to_owned())).await.unwrap_err();
-    assert!(matches!(error, SecretsError::NotJson { .. }), "{error}");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"feishu\": ");
-    std::fs::write(&file, b"{\"other\": \"\xff\"}").unwrap();
-    let error = set(&secrets, &needed, |_, _| Ok("x".to_owned())).await.unwrap_err();
-    assert!(matches!(error, SecretsError::Secret(_)), "{error}");
-    assert_eq!(std::fs::read(&file).unwrap(), b"{\"other\": \"\xff\"}");
-    std::fs::remove_file(&file).unwrap();
-    let nothing = set(&secrets, &needed, |_, _| Ok(String::new())).await.unwrap_err();
-    assert!(
-        matches!(&nothing, SecretsError::Missing(Names(paths)) if paths == &["feishu.app_id"]),
-        "{nothing}"
-    );
-    assert!(!file.exists());
-}
-
-/// Piped input is a document or NAME=VALUE lines; other input is rejected without being quoted.
-#[tokio::test]
-async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("made/secrets.json");
-    let secrets = Secrets::File(SecretFile::new(&file));
-    let needed = [("nac".to_owned(), "token".to_owned())];
-    let read = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
-    let lines = "# a comment\n\nfeishu.app_id=cli_a\nfeishu.app_secret=a=b=\n\
-                 feishu.encrypt_key= k \nfeishu.verification_token=t\ntargets.nac.token=n\n";
-    let written = set_from(&secrets, &needed, lines).await.unwrap();
-    let feishu = serde_json::json!({"app_id": "cli_a", "app_secret": "a=b=", "encrypt_key": " k ",
-        "verification_token": "t"});
-    assert_eq!(read(), serde_json::json!({"feishu": feishu, "targets": {"nac": {"token": "n"}}}));
-    assert_eq!(written.fields[0], "feishu.app_id");
-
-    // One name changes one value; a target's own CA certificate can be set, too.
-    let certificate = rcgen::generate_simple_self_signed(["nac".to_owned()]).unwrap().cert.pem();
-    let more =
-        format!("targets.nac.token=new\ntargets.nac.ca_pem={}", certificate.replace('\n', "\\n"));
-    set_from(&secrets, &needed, &more).await.unwrap();
-    let with_authority = serde_json::json!({"token": "new", "ca_pem": certificate});
-    assert_eq!(read(), serde_json::json!({"feishu": feishu, "targets": {"nac": with_authority}}));
-
-    // A document replaces the old one, even if that is invalid.
-    std::fs::write(&file, "{broken").unwrap();
-    let document = serde_json::json!({"feishu": feishu, "targets": {"nac": {"token": "again"}}});
-    let error = set_from(&secrets, &needed, "targets.nac.token=x").await.unwrap_err();
-    assert!(matches!(error, SecretsError::NotJson { .. }), "{error}");
-    set_from(&secrets, &needed, &format!("\n{document:#}\n")).await.unwrap();
-    assert_eq!(read(), document);
-
-    for (bad, why) in [
-        ("s3cret\n", "line 1 is not NAME=VALUE"),
-        ("s3cret", "line 1 is not NAME=VALUE"),
-        ("feishu.app_id=s3cret\ns3cret\n", "line 2 is not NAME=VALUE"),
-        ("s3cret=s3cret", "line 1 has a NAME that is not needed"),
-        ("feishu.app_id=", "line 1 has no value"),
-        ("", "line 1 is missing"),
-        ("targets.nac.ca_pem=s3cret", "targets.nac.ca_pem: the custom CA is not"),
-        (
-            "{\"feishu\": {\"app_id\": \"s3cret\"}}",
-            "feishu.app_secret, feishu.encrypt_key, feishu.verification_token, targets.nac.token",
-        ),
-        ("{\"feishu\": \"s3cret\"", "a syntax error at line 1"),
-    ] {
-        let error = set_from(&secrets, &needed, bad).await.unwrap_err().to_string();
-        assert!(error.contains(why) && !error.contains("s3cret"), "{bad}: {error}");
-        assert_eq!(read(), document, "nothing is written");
-    }
 }
 
 /// Requests that wait are listed with their target, their last failure and their next attempt; one

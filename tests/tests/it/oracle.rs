@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Connectors, Preview, Setup, Targets};
-use greenlight_core::WebhookRequest;
 use greenlight_core::event::Inbound;
 use greenlight_core::flow::Flows;
-use greenlight_core::ports::{Authenticate, Clock};
+use greenlight_core::ports::Clock;
 use greenlight_core::secret::{FixedSecret, Secret};
+use greenlight_core::webhook::Webhook;
+use greenlight_core::{WEBHOOK_PATH, WebhookRequest};
 use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuWebhook;
 use greenlight_stores::SystemClock;
@@ -102,16 +103,15 @@ async fn the_receiver_accepts_what_is_encrypted_beside_the_sdk() {
         "encrypts",
         &json!({"encrypt_key": app.encrypt_key, "event": event.to_string(), "timestamp": timestamp}),
     );
-    let headers = answer["headers"].as_object().unwrap().iter();
-    let headers = headers.map(|(name, value)| {
-        (name.parse::<http::HeaderName>().unwrap(), value.as_str().unwrap().parse().unwrap())
-    });
-    let delivery = WebhookRequest {
-        headers: headers.collect(),
-        body: answer["body"].as_str().unwrap().to_owned().into(),
-    };
+    let mut delivery = http::Request::post(WEBHOOK_PATH);
+    for (name, value) in answer["headers"].as_object().unwrap() {
+        delivery = delivery.header(name, value.as_str().unwrap());
+    }
+    let (head, ()) = delivery.body(()).unwrap().into_parts();
+    let body = answer["body"].as_str().unwrap().to_owned();
+    let delivery = WebhookRequest::new(head, body.into()).unwrap();
     let secret = Secret::parse(&secret_document(app, NAC_TOKEN).to_string()).unwrap();
-    let event = FeishuWebhook::default().authenticate(&delivery, &secret, now);
+    let event = FeishuWebhook::new("feishu").parse(&delivery, &secret, now);
     assert!(matches!(event, Ok(Inbound::Approval(event)) if event.event_id == "event-1"));
 }
 
@@ -120,6 +120,7 @@ async fn the_receiver_accepts_what_is_encrypted_beside_the_sdk() {
 #[tokio::test]
 async fn the_sdk_reads_the_tasks_that_the_connector_creates() {
     let flows = r#"
+        sources.feishu.kind = "feishu"
         [targets.reminders]
         connector = "feishu-task"
         url = "https://open.feishu.cn"

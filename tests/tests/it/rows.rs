@@ -6,7 +6,7 @@ use encoding_rs::GBK;
 use greenlight_core::Timestamp;
 use greenlight_core::operator::GrantStore;
 use greenlight_server::server::{Options, Server};
-use greenlight_testkit::stub::GROUPS_CONNECTOR;
+use greenlight_testkit::stub::{GROUPS_CONNECTOR, at_feishu};
 use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
 use greenlight_tests::serving::secrets;
 use rust_xlsxwriter::Workbook;
@@ -27,6 +27,8 @@ fn flows(nac: &str, table: &str) -> String {
     };
     format!(
         r#"
+        [sources.feishu]
+        kind = "feishu"
         [targets.phones]
         connector = "groups"
         url = "{nac}"
@@ -68,14 +70,17 @@ impl Machine {
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("connectors")).unwrap();
         std::fs::write(at("connectors").join("groups.toml"), GROUPS_CONNECTOR).unwrap();
-        std::fs::write(at("flows.toml"), flows(&scene.nac.url(), table)).unwrap();
+        std::fs::write(
+            at("flows.toml"),
+            at_feishu(&flows(&scene.nac.url(), table), &scene.feishu.url()),
+        )
+        .unwrap();
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
             data: at("data"),
             secrets: two_targets(&scene, folder.path()),
             flows: Some(at("flows.toml")),
             connectors: Some(at("connectors")),
-            feishu_base_url: scene.feishu.url(),
         };
         let server = Server::start_with(options, &|_| None).await.unwrap();
         Self { scene, server, _folder: folder }

@@ -5,17 +5,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use greenlight_admin::replay::{self, Replay};
+use greenlight_admin::replay::{self, Replay, ReplaySources};
 use greenlight_core::Decision;
 use greenlight_core::operator::{AuditReader, DeadLetterQueue};
 use greenlight_core::ports::Clock;
-use greenlight_http::ClientError;
 use greenlight_runtime::StartError;
 use greenlight_server::server::{Options, ServeError, Server};
-use greenlight_sources::feishu::Sent;
+use greenlight_sources::kind::{Sent, SettingsProblem};
+use greenlight_sources::registry::SourceError;
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
-use greenlight_testkit::stub::{forged, secret_document};
+use greenlight_testkit::stub::{at_feishu, forged, secret_document};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::serving::{Serving, secrets};
 use serde_json::{Value, json};
@@ -62,9 +62,8 @@ async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, Serve
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.join(data),
         secrets: secrets(scene, folder),
-        flows: None,
+        flows: Some(scene.flows_file(folder)),
         connectors: None,
-        feishu_base_url: scene.feishu.url(),
     };
     let nac_url = scene.nac.url();
     let environment = move |name: &str| match name {
@@ -155,13 +154,14 @@ async fn an_approval_that_ended_long_ago_is_refused_unless_an_operator_replays_i
 
     let database = machine.server.database();
     let replay = Replay {
-        source: "feishu".into(),
+        source: None,
         instance_id: "I-2".into(),
         decision: Decision::Approved,
         definition_id: None,
         force: false,
     };
-    replay::replay(database, database, &replay, now).await.unwrap();
+    let sources = ReplaySources::default();
+    replay::replay(database, database, &replay, &sources, now).await.unwrap();
     // The command writes into the database of another process, which looks for it by itself.
     scene.nac.wait_for_whitelist(&[device(29), device(31)]).await;
 }
@@ -347,9 +347,8 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.path().join("data"),
         secrets: folder.path().join(secrets),
-        flows: None,
+        flows: Some(scene.flows_file(folder.path())),
         connectors: None,
-        feishu_base_url: scene.feishu.url(),
     };
     let complete = |name: &str| match name {
         "NAC_URL" => Some("https://nac".to_owned()),
@@ -365,10 +364,10 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
     std::fs::write(&path, document.to_string()).unwrap();
     let empty = said(Server::start_with(options("secrets.json"), &complete).await);
     assert!(empty.contains("`targets.nac.token`"), "{empty}");
-    document["feishu"]["encrypt_key"] = "".into();
+    document["sources"]["feishu"]["encrypt_key"] = "".into();
     std::fs::write(&path, document.to_string()).unwrap();
     let empty = said(Server::start_with(options("secrets.json"), &complete).await);
-    assert!(empty.contains("`feishu.encrypt_key`"), "{empty}");
+    assert!(empty.contains("`sources.feishu.encrypt_key`"), "{empty}");
 }
 
 /// Guarantees 1 and 6: an event that was answered 200 survives SIGKILL, and takes effect once.
@@ -518,18 +517,20 @@ async fn a_data_folder_that_others_may_read_is_refused_with_the_command_that_cor
 #[tokio::test]
 async fn feishu_is_not_spoken_to_in_clear_text() {
     let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("flows.toml");
+    let flows = include_str!("../../../infra/flows.toml");
+    std::fs::write(&file, at_feishu(flows, "http://feishu.example.com")).unwrap();
     let options = Options {
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.path().join("data"),
         secrets: secrets(&scene, folder.path()),
-        flows: None,
+        flows: Some(file),
         connectors: None,
-        feishu_base_url: "http://feishu.example.com".to_owned(),
     };
     let anything = |_: &str| Some("https://nac".to_owned());
     let error = Server::start_with(options, &anything).await.unwrap_err();
-    assert!(
-        matches!(error, ServeError::Start(StartError::Client(ClientError::ClearText(_)))),
-        "{error}"
-    );
+    let ServeError::Start(StartError::Sources(errors)) = error else { panic!("{error}") };
+    let problem = SettingsProblem::ClearText { key: "base_url" };
+    let expected = SourceError::Settings { source_name: "feishu".into(), problem };
+    assert_eq!(errors.iter().collect::<Vec<_>>(), [&expected]);
 }

@@ -36,6 +36,7 @@ fn databases_with(
 ) -> SqlTargets {
     let text = format!(
         r#"
+        sources.feishu.kind = "feishu"
         [targets.radius]
         connector = "{connector}"
         url = "{url}"
@@ -228,6 +229,7 @@ async fn records(url: &str, credentials: &Value, pool: &AnyPool) {
 }
 
 const ASSETS: &str = r#"
+sources.feishu.kind = "feishu"
 [targets.radius]
 connector = "asset-register"
 url = "URL"

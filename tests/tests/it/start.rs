@@ -136,15 +136,27 @@ async fn failed_start(aws: &StubAws, trusted: &Path) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The other sources, if there are any, work: only requests of this one are answered 503, until
+/// its secret is set.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_without_a_complete_secret_fails_and_names_the_field() {
+async fn a_start_without_a_complete_secret_names_the_field_and_answers_503() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("roots.pem");
-    let incomplete = json!({"feishu": {"app_id": "a", "app_secret": "s3cret", "encrypt_key": "", "verification_token": "t"}});
+    let app = greenlight_testkit::stub::demo_app();
+    let mut incomplete = secret_document(&app, NAC_TOKEN);
+    incomplete["sources"]["feishu"]["encrypt_key"] = "".into();
     let aws = StubAws::start(&incomplete, &bundle).await;
-    let said = failed_start(&aws, &bundle).await;
-    assert!(said.contains("`feishu.encrypt_key` is empty"), "{said}");
-    assert!(!said.contains("s3cret"), "{said}");
+    let mut api = RuntimeApi::start().await;
+    let command = &mut bootstrap_command(&api, &aws.url(), &bundle);
+    let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let check = app.url_check("x");
+    let answer = api.invoke(http_api_event(&check.headers, &check.body)).await;
+    assert_eq!(answer["statusCode"], 503, "{answer}");
+    process.kill().await.unwrap();
+    let output = process.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("the secret lacks `sources.feishu.encrypt_key`"), "{said}");
+    assert!(!said.contains(&app.app_secret), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

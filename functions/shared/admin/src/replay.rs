@@ -1,6 +1,8 @@
 //! Processes an approval again, from the current state of the instance at its source.
 
-use greenlight_core::audit::{Lookup, RequestStatus};
+use std::collections::BTreeSet;
+
+use greenlight_core::audit::{Lookup, RequestHistory, RequestStatus};
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{AuditReader, RequestStore, StoreError};
 use greenlight_core::request::{BadRequest, Trigger, UNKNOWN_TENANT, VERSION};
@@ -11,8 +13,8 @@ use thiserror::Error;
 /// The request to replay.
 #[derive(Clone, Debug)]
 pub struct Replay {
-    /// The office system.
-    pub source: String,
+    /// The source; needed when the ledger knows the instance from several.
+    pub source: Option<String>,
     /// The approval instance.
     pub instance_id: String,
     /// The decision on the instance.
@@ -21,6 +23,15 @@ pub struct Replay {
     pub definition_id: Option<String>,
     /// Whether to repeat effects that were already done.
     pub force: bool,
+}
+
+/// The sources of the deployed flows, as far as a replay goes.
+#[derive(Clone, Debug, Default)]
+pub struct ReplaySources {
+    /// The source of an instance that the ledger does not know.
+    pub default: Option<String>,
+    /// Sources whose instances cannot be read again: their signed messages are the authority.
+    pub not_readable: BTreeSet<String>,
 }
 
 /// The reason for which a replay is refused.
@@ -32,6 +43,17 @@ pub enum ReplayError {
     /// The ledger does not know the instance, and no definition was given.
     #[error("the ledger does not know the instance {0}")]
     Unknown(String),
+    /// The ledger knows the instance from several sources, and none was given.
+    #[error("the ledger knows the instance {0} from several sources")]
+    Ambiguous(String),
+    /// The ledger does not know the instance, no source was given, and none is the default.
+    #[error("no source is the default")]
+    NoSource,
+    /// The source's signed message is the authority, and a replay has none.
+    #[error(
+        "instances of the source {0} cannot be read again: its signed message is the authority"
+    )]
+    NotReadable(String),
     /// The request has already succeeded.
     #[error("{0} has succeeded already")]
     Completed(String),
@@ -56,9 +78,13 @@ pub async fn replay(
     audit: &dyn AuditReader,
     requests: &dyn RequestStore,
     replay: &Replay,
+    sources: &ReplaySources,
     now: Timestamp,
 ) -> Result<Request, ReplayError> {
-    let request = request(audit, replay, now).await?;
+    let request = request(audit, replay, sources, now).await?;
+    if sources.not_readable.contains(&request.source) {
+        return Err(ReplayError::NotReadable(request.source));
+    }
     let (instance, key) = (|| replay.instance_id.clone(), request.key());
     let known = audit.read_request(&key).await?;
     match known.map(|history| history.status(now)) {
@@ -76,27 +102,45 @@ pub async fn replay(
     Ok(request)
 }
 
+/// The most requests about one instance that are looked at.
+const MAX_KNOWN: usize = 20;
+
 async fn request(
     audit: &dyn AuditReader,
     replay: &Replay,
+    sources: &ReplaySources,
     now: Timestamp,
 ) -> Result<Request, ReplayError> {
-    let unknown = || ReplayError::Unknown(replay.instance_id.clone());
-    let instance = Lookup::instance(&replay.instance_id);
-    let known = audit.find_requests(&[instance], 1).await?.pop();
-    let of_known = known.map(|history| history.definition_id);
-    let definition_id = replay.definition_id.clone().or(of_known).ok_or_else(unknown)?;
+    let instance = || replay.instance_id.clone();
+    let known = audit.find_requests(&[Lookup::instance(&replay.instance_id)], MAX_KNOWN).await?;
+    let source_of = |history: &RequestHistory| Some(history.key_parts()?[0].to_owned());
+    let of_given = |source: &str| replay.source.as_deref().is_none_or(|given| given == source);
+    let mut known = known
+        .iter()
+        .filter_map(|history| Some((source_of(history)?, history)))
+        .filter(|(source, _)| of_given(source));
+    let newest = known.next();
+    let is_other = |source: &str| newest.as_ref().is_some_and(|(newest, _)| newest != source);
+    if known.any(|(source, _)| is_other(&source)) {
+        return Err(ReplayError::Ambiguous(instance()));
+    }
+    let of_known = newest.as_ref().map(|(_, history)| history.definition_id.clone());
+    let source = newest.map(|(source, _)| source);
+    let definition_id = replay.definition_id.clone().or(of_known);
+    let definition_id = definition_id.ok_or_else(|| ReplayError::Unknown(instance()))?;
+    let source = replay.source.clone().or(source).or_else(|| sources.default.clone());
     let request = Request {
         v: VERSION,
-        source: replay.source.clone(),
+        source: source.ok_or(ReplayError::NoSource)?,
         tenant: UNKNOWN_TENANT.to_owned(),
         event_id: format!("replay-{:016x}", fastrand::u64(..)),
         definition_id,
-        instance_id: replay.instance_id.clone(),
+        instance_id: instance(),
         trigger: Trigger::Decision(replay.decision),
         occurred_at: None,
         received_at: now,
         trace_id: Some(TraceId::random()),
+        signed: None,
     };
     Ok(Request::parse(&request.to_json())?)
 }

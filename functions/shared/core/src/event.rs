@@ -1,5 +1,6 @@
 //! Events from an office system: one authenticated webhook request is one event.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,6 @@ pub enum Inbound {
 /// An approval instance changed its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApprovalEvent {
-    /// The office system's name, as in `flows.toml`: `feishu`.
-    pub source: String,
     /// The organisation at the office system.
     pub tenant: String,
     /// The id of the event; a redelivery has the same one.
@@ -43,6 +42,24 @@ pub struct ApprovalEvent {
     pub decision: Option<Decision>,
     /// When it happened, by the office system's clock.
     pub occurred_at: Option<Timestamp>,
+    /// The signed message, if it is the authority on what was approved.
+    pub signed: Option<SignedMessage>,
+}
+
+/// A signed webhook request that travels to the worker, which verifies it again: of a source whose
+/// instances cannot be read. It is form content: it is never logged, nor shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedMessage {
+    /// The headers that the signature needs, by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// The body in base64; at most [`MAX_SIGNED_BODY_BYTES`](crate::MAX_SIGNED_BODY_BYTES) before.
+    pub body: String,
+}
+
+impl fmt::Debug for SignedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignedMessage({} bytes)", self.body.len())
+    }
 }
 
 /// The two decisions on an approval instance that can start a flow.

@@ -19,6 +19,7 @@
 //! * [`failure`], [`retry`], [`breaker`]: why an attempt failed, when it is retried, and when a
 //!   target is not called.
 //! * [`metrics`], [`trace`]: metrics, and the id that links log lines.
+//! * [`webhook`]: the webhook half of sources.
 //! * [`secret`]: the secret, cached and read again when it may have been rotated.
 
 // The derive macro names the crate by its name.
@@ -52,6 +53,7 @@ pub mod time;
 pub mod trace;
 pub mod transport;
 mod validation_errors;
+pub mod webhook;
 mod webhook_request;
 
 pub use event::Decision;
@@ -59,8 +61,10 @@ pub use failure::{Class, Failure, Reason};
 pub use process::{
     Disposition, Message, Plan, PlannedEffect, Processor, plan, process, read_sheets,
 };
-pub use receive::{Ignored, Outcome, Receiver, WebhookResponse, receive};
+pub use receive::{Receiver, WebhookResponse, receive};
 pub use request::{Request, RequestKey};
 pub use time::Timestamp;
 pub use validation_errors::ValidationErrors;
-pub use webhook_request::{MAX_BODY_BYTES, Rejection, WebhookRequest};
+pub use webhook_request::{
+    MAX_BODY_BYTES, MAX_SIGNED_BODY_BYTES, Rejection, WEBHOOK_PATH, WebhookRequest,
+};

@@ -13,7 +13,6 @@ use thiserror::Error;
 
 use crate::audit::AttemptRecord;
 use crate::breaker::Breaker;
-use crate::event::Inbound;
 use crate::explain::{Explain, Explanation};
 use crate::failure::{Failure, Reason};
 use crate::form::{Attachment, Field};
@@ -27,7 +26,6 @@ use crate::secret::{Secret, SecretError};
 use crate::subject::Subject;
 use crate::time::Timestamp;
 use crate::trace::TraceId;
-use crate::webhook_request::{Rejection, WebhookRequest};
 
 /// Gives the time, and waits.
 pub trait Clock: Send + Sync {
@@ -60,20 +58,6 @@ impl<T: ReadSecret> ReadSecret for Arc<T> {
     fn renewed(&self, used: &Arc<Secret>) -> impl Future<Output = Option<Arc<Secret>>> + Send {
         T::renewed(self, used)
     }
-}
-
-/// Authenticates webhook requests of an office system.
-pub trait Authenticate: Send + Sync {
-    /// The event in `webhook`, if the office system sent it.
-    ///
-    /// # Errors
-    /// [`Rejection`] if it did not, or if the body is not of the documented shape.
-    fn authenticate(
-        &self,
-        webhook: &WebhookRequest,
-        secret: &Secret,
-        now: Timestamp,
-    ) -> Result<Inbound, Rejection>;
 }
 
 /// Puts requests into the queue.
@@ -259,22 +243,23 @@ pub trait RecordReplay: Send + Sync {
 
 /// Reads approval instances at their source.
 pub trait ReadInstance: Send + Sync {
-    /// The current instance, with its form.
+    /// The current instance that `request` names, with its form.
     fn read_instance(
         &self,
-        instance_id: &str,
+        request: &Request,
     ) -> impl Future<Output = Result<Instance, Failure>> + Send;
 }
 
 /// Reads sheets that are attached to a form.
 pub trait ReadSheet: Send + Sync {
-    /// The rows of an attached sheet, as rows of a table; an explanation when it is no sheet that
-    /// can be read.
+    /// The rows of a sheet that is attached to a form of `source`, as rows of a table; an
+    /// explanation when it is no sheet that can be read.
     ///
     /// # Errors
     /// [`Failure`] when the file cannot be downloaded.
     fn read_sheet(
         &self,
+        source: &str,
         file: &Attachment,
     ) -> impl Future<Output = Result<Result<Vec<Vec<Field>>, Explanation>, Failure>> + Send;
 }
@@ -320,7 +305,7 @@ pub trait Act: Conditions + Send + Sync {
 pub trait Ports {
     /// The ledger.
     type Ledger: Ledger;
-    /// The office system.
+    /// The sources.
     type Source: ReadInstance + ReadSheet;
     /// The targets.
     type Targets: Act;

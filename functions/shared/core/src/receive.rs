@@ -2,122 +2,41 @@
 //! request.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use serde_json::json;
-use thiserror::Error;
 
+use crate::Timestamp;
 use crate::event::{ApprovalEvent, Inbound};
 use crate::explain::Explanation;
 use crate::metrics::{Metric, Metrics};
-use crate::ports::{Authenticate, Clock, Enqueue, QueueError, ReadSecret};
-use crate::request::{BadRequest, Request};
+use crate::ports::{Clock, Enqueue, QueueError, ReadSecret};
+use crate::request::Request;
 use crate::trace::TraceId;
+use crate::webhook::{Ignored, Outcome, Reply, Webhook, Webhooks};
 use crate::webhook_request::{MAX_BODY_BYTES, Rejection, WebhookRequest};
 
 /// The HTTP response, and the reason for it.
 #[derive(Clone, Debug)]
 pub struct WebhookResponse {
     pub outcome: Outcome,
-}
-
-/// The outcome of a webhook request.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// A URL check: the text is sent back.
-    Challenge(String),
-    /// An approval was decided: the request is in the queue. The worker looks for the flow.
-    Enqueued(Request),
-    /// Authentic, and nothing to do.
-    Ignored(Ignored),
-    /// Not authentic, or not readable.
-    Rejected(Rejection),
-    /// An approval was decided, but the queue did not take the request: the sender must retry.
-    NotEnqueued(QueueError),
-}
-
-/// The reason for which an authentic event is ignored.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Ignored {
-    /// Of a type that greenlight does not use.
-    #[error("events of the type `{0}` are not of interest")]
-    EventType(String),
-    /// The instance did not end, or not with a decision that can start a flow.
-    #[error("the approval's new status is not of interest")]
-    Status,
-    /// Authentic, of a type that greenlight uses, but not of the documented shape: needs a
-    /// developer.
-    #[error("an event of the type `{0}` is not of the documented shape")]
-    Unreadable(String),
-    /// Authentic and of a type that greenlight uses, but with an invalid identifier.
-    #[error(transparent)]
-    BadIdentifier(BadRequest),
-}
-
-impl Outcome {
-    /// The name in logs and metrics.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Challenge(_) => "challenge",
-            Self::Enqueued(_) => "enqueued",
-            Self::Ignored(Ignored::Unreadable(_) | Ignored::BadIdentifier(_)) => "unreadable",
-            Self::Ignored(_) => "ignored",
-            Self::Rejected(_) => "rejected",
-            Self::NotEnqueued(_) => "not_enqueued",
-        }
-    }
-}
-
-impl Ignored {
-    /// The name in metrics.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::EventType(_) => "event_type",
-            Self::Status => "status",
-            Self::Unreadable(_) => "shape",
-            Self::BadIdentifier(_) => "identifier",
-        }
-    }
+    pub reply: Reply,
 }
 
 impl WebhookResponse {
-    /// The HTTP status. Every authentic event gets 200, used or not: until it does, Feishu holds
-    /// back the next event of the same instance.
-    #[must_use]
-    pub const fn status(&self) -> u16 {
-        match &self.outcome {
-            Outcome::Challenge(_) | Outcome::Enqueued(_) | Outcome::Ignored(_) => 200,
-            Outcome::Rejected(rejection) => rejection.status(),
-            Outcome::NotEnqueued(_) => 503,
-        }
-    }
-
-    /// The body, in JSON.
-    #[must_use]
-    pub fn body(&self) -> String {
-        match &self.outcome {
-            Outcome::Challenge(text) => json!({ "challenge": text }),
-            Outcome::Enqueued(_) | Outcome::Ignored(_) => json!({ "msg": "success" }),
-            Outcome::Rejected(rejection) => json!({ "msg": rejection.to_string() }),
-            Outcome::NotEnqueued(_) => json!({ "msg": "try again later" }),
-        }
-        .to_string()
-    }
-
     /// The response to a webhook request that cannot be read.
     #[must_use]
     pub fn rejected(rejection: Rejection, metrics: &Metrics) -> Self {
-        Self::of(Outcome::Rejected(rejection), metrics)
+        Self::of(None, Outcome::Rejected(rejection), metrics)
     }
 
     /// The response to `outcome`, which is logged and counted.
-    #[must_use]
-    pub fn of(outcome: Outcome, metrics: &Metrics) -> Self {
-        let answer = Self { outcome };
-        answer.log();
+    fn of(source: Option<(&str, &dyn Webhook)>, outcome: Outcome, metrics: &Metrics) -> Self {
+        let reply = match source {
+            Some((_, webhook)) => webhook.reply(&outcome),
+            None => Reply::json(&outcome),
+        };
+        let answer = Self { outcome, reply };
+        answer.log(source.map(|(name, _)| name));
         answer.count(metrics);
         answer
     }
@@ -142,48 +61,46 @@ impl WebhookResponse {
     }
 
     /// Logs one line per webhook request, without content.
-    fn log(&self) {
-        let (outcome, status) = (self.outcome.as_str(), self.status());
+    fn log(&self, source: Option<&str>) {
+        let (outcome, status) = (self.outcome.as_str(), self.reply.status);
         match &self.outcome {
             Outcome::Challenge(_) => {
-                tracing::info!(outcome, status, "URL check answered");
+                tracing::info!(outcome, status, source, "URL check answered");
             }
             Outcome::Enqueued(request) => tracing::info!(
                 outcome,
                 status,
+                source,
                 event_id = request.event_id,
                 instance_id = request.instance_id,
                 trace_id = request.trace_id.as_ref().map(TraceId::as_str),
                 "approval enqueued"
             ),
             Outcome::Ignored(reason @ (Ignored::Unreadable(_) | Ignored::BadIdentifier(_))) => {
-                tracing::error!(outcome, status, %reason, "authentic event not understood");
+                tracing::error!(outcome, status, source, %reason, "authentic event not understood");
             }
             Outcome::Ignored(reason) => {
-                tracing::info!(outcome, status, %reason, "event ignored");
+                tracing::info!(outcome, status, source, %reason, "event ignored");
             }
             Outcome::Rejected(rejection) => tracing::warn!(
                 outcome,
                 status,
+                source,
                 rejection = rejection.as_str(),
                 "webhook rejected: {rejection}"
             ),
             Outcome::NotEnqueued(error) => {
-                tracing::error!(outcome, status, %error, "approval not enqueued");
+                tracing::error!(outcome, status, source, %error, "approval not enqueued");
             }
         }
     }
 }
 
-/// Feishu waits 3 s for a response. A request that is not enqueued by now is answered 503, and
-/// Feishu sends the event again.
-const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
-
-/// The dependencies of [`receive`]: the queue and the secret, and no database.
-#[derive(Clone, Debug)]
-pub struct Receiver<A, S, Q, C> {
-    /// The office system.
-    pub source: A,
+/// The dependencies of [`receive`]: the sources, the queue and the secret, and no database.
+#[derive(Debug)]
+pub struct Receiver<S, Q, C> {
+    /// The office systems.
+    pub sources: Webhooks,
     pub secret: S,
     pub queue: Q,
     pub clock: C,
@@ -191,42 +108,41 @@ pub struct Receiver<A, S, Q, C> {
     pub metrics: Metrics,
 }
 
-/// Checks the size, authenticates over the raw bytes, decrypts, parses, triages, enqueues,
-/// responds.
-pub async fn receive<A, S, Q, C>(
-    webhook: &WebhookRequest,
-    receiver: &Receiver<A, S, Q, C>,
-) -> WebhookResponse
-where
-    A: Authenticate,
-    S: ReadSecret,
-    Q: Enqueue,
-    C: Clock,
-{
-    let handled = pin!(handle(webhook, receiver));
-    let limit = pin!(receiver.clock.sleep(ANSWER_WITHIN));
+/// Checks the size, finds the source, authenticates over the raw bytes, decrypts, parses, triages,
+/// enqueues, responds as the source does.
+pub async fn receive<S: ReadSecret, Q: Enqueue, C: Clock>(
+    request: &WebhookRequest,
+    receiver: &Receiver<S, Q, C>,
+) -> WebhookResponse {
+    let metrics = &receiver.metrics;
+    if request.body.len() > MAX_BODY_BYTES {
+        return WebhookResponse::rejected(Rejection::TooLarge, metrics);
+    }
+    let Some(source) = receiver.sources.find(request.source.as_deref()) else {
+        return WebhookResponse::rejected(Rejection::NoSuchSource, metrics);
+    };
+    let handled = pin!(handle(request, source, receiver));
+    let limit = pin!(receiver.clock.sleep(source.1.answer_within()));
     let outcome = match select(handled, limit).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(_) => {
             Outcome::NotEnqueued(QueueError(Explanation::quoted("no response in time")))
         }
     };
-    WebhookResponse::of(outcome, &receiver.metrics)
+    WebhookResponse::of(Some(source), outcome, metrics)
 }
 
-async fn handle<A, S, Q, C>(webhook: &WebhookRequest, receiver: &Receiver<A, S, Q, C>) -> Outcome
-where
-    A: Authenticate,
-    S: ReadSecret,
-    Q: Enqueue,
-    C: Clock,
-{
-    let event = match authenticate(webhook, receiver).await {
+async fn handle<S: ReadSecret, Q: Enqueue, C: Clock>(
+    request: &WebhookRequest,
+    (source, webhook): (&str, &dyn Webhook),
+    receiver: &Receiver<S, Q, C>,
+) -> Outcome {
+    let event = match authenticate(request, webhook, receiver).await {
         Err(rejection) => return Outcome::Rejected(rejection),
         Ok(event) => event,
     };
-    let trace_id = TraceId::of(&webhook.headers).unwrap_or_else(TraceId::random);
-    match triage(event, trace_id, receiver) {
+    let trace_id = TraceId::of(&request.headers).unwrap_or_else(TraceId::random);
+    match triage(source, event, trace_id, receiver.clock.now()) {
         Triage::Challenge(text) => Outcome::Challenge(text),
         Triage::Ignore(reason) => Outcome::Ignored(reason),
         Triage::Enqueue(request) => match receiver.queue.enqueue(&request).await {
@@ -236,24 +152,17 @@ where
     }
 }
 
-async fn authenticate<A, S, Q, C>(
-    webhook: &WebhookRequest,
-    receiver: &Receiver<A, S, Q, C>,
-) -> Result<Inbound, Rejection>
-where
-    A: Authenticate,
-    S: ReadSecret,
-    C: Clock,
-{
-    if webhook.body.len() > MAX_BODY_BYTES {
-        return Err(Rejection::TooLarge);
-    }
+async fn authenticate<S: ReadSecret, Q, C: Clock>(
+    request: &WebhookRequest,
+    webhook: &dyn Webhook,
+    receiver: &Receiver<S, Q, C>,
+) -> Result<Inbound, Rejection> {
     let now = receiver.clock.now();
     let secret = receiver.secret.current();
-    match receiver.source.authenticate(webhook, &secret, now) {
+    match webhook.parse(request, &secret, now) {
         Err(rejection) if rejection.may_be_rotation() => {
             match receiver.secret.renewed(&secret).await {
-                Some(renewed) => receiver.source.authenticate(webhook, &renewed, now),
+                Some(renewed) => webhook.parse(request, &renewed, now),
                 None => Err(rejection),
             }
         }
@@ -267,28 +176,25 @@ enum Triage {
     Ignore(Ignored),
 }
 
-fn triage<A, S, Q, C: Clock>(
-    event: Inbound,
-    trace_id: TraceId,
-    receiver: &Receiver<A, S, Q, C>,
-) -> Triage {
+fn triage(source: &str, event: Inbound, trace_id: TraceId, now: Timestamp) -> Triage {
     match event {
         Inbound::Challenge(text) => Triage::Challenge(text),
         Inbound::Other { event_type } => Triage::Ignore(Ignored::EventType(event_type)),
         Inbound::Unreadable { event_type } => Triage::Ignore(Ignored::Unreadable(event_type)),
-        Inbound::Approval(event) => triage_approval(event, trace_id, receiver),
+        Inbound::Approval(event) => triage_approval(source, event, trace_id, now),
     }
 }
 
-fn triage_approval<A, S, Q, C: Clock>(
+fn triage_approval(
+    source: &str,
     event: ApprovalEvent,
     trace_id: TraceId,
-    receiver: &Receiver<A, S, Q, C>,
+    now: Timestamp,
 ) -> Triage {
     let Some(decision) = event.decision else {
         return Triage::Ignore(Ignored::Status);
     };
-    match Request::new(event, decision, receiver.clock.now(), trace_id) {
+    match Request::new(source, event, decision, now, trace_id) {
         Ok(request) => Triage::Enqueue(request),
         Err(bad) => Triage::Ignore(Ignored::BadIdentifier(bad)),
     }

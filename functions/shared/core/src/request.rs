@@ -1,11 +1,11 @@
-//! The queue message: which approval was granted, without form content.
+//! The queue message: which approval was decided.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::event::ApprovalEvent;
+use crate::event::{ApprovalEvent, SignedMessage};
 use crate::explain::Explain;
 use crate::trace::TraceId;
 use crate::{Decision, Timestamp};
@@ -19,13 +19,13 @@ pub const UNKNOWN_TENANT: &str = "unknown";
 
 /// One approved request, sent from the receiver to the worker.
 ///
-/// It names the instance and carries no form content: the worker reads that at the source, because
-/// a message that someone put into the queue must not be trusted.
+/// It names the instance: the worker reads its form at the source, because a message that someone
+/// put into the queue must not be trusted. It carries form content only as a signed message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Version of this shape.
     pub v: u64,
-    /// The office system: `feishu`.
+    /// The source, as `[sources.NAME]`.
     pub source: String,
     /// The organisation at the office system, or [`UNKNOWN_TENANT`]. Not part of the key.
     pub tenant: String,
@@ -44,6 +44,9 @@ pub struct Request {
     /// Links log lines about it; `None` if the queue message has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
+    /// The signed message, if it is the authority on what was approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedMessage>,
 }
 
 /// Why there is something to do. A message only names it: the source or the ledger decides whether
@@ -84,13 +87,14 @@ pub enum BadRequest {
 }
 
 impl Request {
-    /// The request for an approval event. An event id or tenant that is missing, or could not be
-    /// part of a key, is replaced, since the instance identifies the request.
+    /// The request for an approval event of `source`. An event id or tenant that is missing, or
+    /// could not be part of a key, is replaced, since the instance identifies the request.
     ///
     /// # Errors
     /// [`BadRequest::BadIdentifier`] when the definition or the instance could not be part of a key
     /// or a URL.
     pub fn new(
+        source: &str,
         event: ApprovalEvent,
         decision: Decision,
         received_at: Timestamp,
@@ -101,7 +105,7 @@ impl Request {
         };
         Self {
             v: VERSION,
-            source: event.source,
+            source: source.to_owned(),
             tenant: or(event.tenant, UNKNOWN_TENANT),
             event_id: or(event.event_id, &event.instance_id),
             definition_id: event.definition_id,
@@ -110,6 +114,7 @@ impl Request {
             occurred_at: event.occurred_at,
             received_at,
             trace_id: Some(trace_id),
+            signed: event.signed,
         }
         .checked()
     }
@@ -212,7 +217,7 @@ mod tests {
     fn request() -> Request {
         Request {
             v: VERSION,
-            source: "feishu".into(),
+            source: "oa".into(),
             tenant: "tenant-1".into(),
             event_id: "bc447199585340d1f3728d26b1c0297a".into(),
             definition_id: "7C468A54-8745-2245-9675-08B7C63E7A85".into(),
@@ -221,6 +226,7 @@ mod tests {
             occurred_at: Some(Timestamp::from_millis(1_666_079_207_003)),
             received_at: Timestamp::from_millis(1_666_079_208_000),
             trace_id: "67891233abcdef012345678912345678".to_owned().try_into().ok(),
+            signed: None,
         }
     }
 
@@ -242,17 +248,17 @@ mod tests {
     #[test]
     fn new_for_an_event_without_id_or_tenant_is_known_by_the_instance() {
         let event = |event_id: &str, tenant: &str| ApprovalEvent {
-            source: "feishu".into(),
             tenant: tenant.into(),
             event_id: event_id.into(),
             definition_id: "A".into(),
             instance_id: "I-1".into(),
             decision: Some(Decision::Approved),
             occurred_at: None,
+            signed: None,
         };
         let new = |event| {
             let trace_id = TraceId::random();
-            Request::new(event, Decision::Approved, Timestamp::from_millis(1), trace_id)
+            Request::new("oa", event, Decision::Approved, Timestamp::from_millis(1), trace_id)
         };
         for (event_id, tenant) in [("", ""), ("a b", "t/t"), ("e", ""), ("", "t")] {
             let request = new(event(event_id, tenant)).unwrap();

@@ -1,18 +1,60 @@
 //! The HTTP request of a webhook, and the reasons to reject it.
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use thiserror::Error;
 
 /// The largest body that is read, in bytes. Approval events have about one kilobyte.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
+/// The largest body that travels in a queue message, in bytes.
+pub const MAX_SIGNED_BODY_BYTES: usize = 64 * 1024;
+
+/// The path of webhooks; a source's name may follow it.
+pub const WEBHOOK_PATH: &str = "/api/event";
+
 /// The HTTP request of a webhook.
 #[derive(Clone, Debug)]
 pub struct WebhookRequest {
+    /// The source that the path names; `None` for the default source.
+    pub source: Option<String>,
+    pub method: Method,
+    /// The path, as sent.
+    pub path: String,
+    /// The query without its `?`, as sent; empty if there is none.
+    pub query: String,
     pub headers: HeaderMap,
     /// The body, exactly as sent: signatures cover these bytes.
     pub body: Bytes,
+}
+
+impl WebhookRequest {
+    /// The webhook request in an HTTP request.
+    ///
+    /// # Errors
+    /// [`Rejection::NoSuchPath`] if the path is not [`WEBHOOK_PATH`], alone or with a name after
+    /// it. Segments before it are a proxy's, and a slash at the end makes no difference.
+    pub fn new(head: http::request::Parts, body: Bytes) -> Result<Self, Rejection> {
+        let path = head.uri.path();
+        Ok(Self {
+            source: source_in(path).ok_or(Rejection::NoSuchPath)?.map(str::to_owned),
+            path: path.to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            method: head.method,
+            headers: head.headers,
+            body,
+        })
+    }
+}
+
+/// The name after [`WEBHOOK_PATH`], if there is one; `None` for another path.
+fn source_in(path: &str) -> Option<Option<&str>> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.ends_with(WEBHOOK_PATH) {
+        return Some(None);
+    }
+    let (before, name) = path.rsplit_once('/')?;
+    before.ends_with(WEBHOOK_PATH).then_some(Some(name))
 }
 
 /// The reason for which a webhook request is rejected. Reveals nothing of its content.
@@ -33,6 +75,21 @@ pub enum Rejection {
     /// Its URL or its body cannot be read.
     #[error("the request cannot be read")]
     NotARequest,
+    /// The path is not that of a webhook.
+    #[error("there is no such path")]
+    NoSuchPath,
+    /// No source of this name is configured, or the request names none and none is the default.
+    #[error("there is no such source")]
+    NoSuchSource,
+    /// The source takes no such method.
+    #[error("the source takes no requests of this method")]
+    WrongMethod,
+    /// The secret lacks what the source needs to authenticate the request.
+    #[error("the source is not set up completely, try again later")]
+    NoCredentials,
+    /// The source is the authority on what was approved, so its message must travel in the queue.
+    #[error("the body is larger than {MAX_SIGNED_BODY_BYTES} bytes, the limit of this source")]
+    TooLargeToCarry,
     /// Not JSON of the documented shape.
     #[error("the body is not an event")]
     NotAnEvent,
@@ -69,6 +126,11 @@ impl Rejection {
             Self::TooMany => "too_many",
             Self::NotBase64 => "not_base64",
             Self::NotARequest => "not_a_request",
+            Self::NoSuchPath => "no_such_path",
+            Self::NoSuchSource => "no_such_source",
+            Self::WrongMethod => "wrong_method",
+            Self::NoCredentials => "no_credentials",
+            Self::TooLargeToCarry => "too_large_to_carry",
             Self::NotAnEvent => "not_an_event",
             Self::NotDecryptable => "not_decryptable",
             Self::SignedNoEvent => "signed_no_event",
@@ -80,14 +142,16 @@ impl Rejection {
         }
     }
 
-    /// The HTTP status: 413, 408, 503, 400 for a body that is not an event, 401 if it is not
-    /// authentic.
+    /// The HTTP status: 413, 408, 503, 404, 405, 400 for a body that is not an event, 401 if it is
+    /// not authentic.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::TooLarge => 413,
+            Self::TooLarge | Self::TooLargeToCarry => 413,
             Self::TooSlow => 408,
-            Self::TooMany => 503,
+            Self::TooMany | Self::NoCredentials => 503,
+            Self::NoSuchPath | Self::NoSuchSource => 404,
+            Self::WrongMethod => 405,
             Self::NotBase64
             | Self::NotARequest
             | Self::NotAnEvent
@@ -108,6 +172,7 @@ impl Rejection {
         matches!(
             self,
             Self::OutsideReplayWindow
+                | Self::TooLargeToCarry
                 | Self::NotDecryptable
                 | Self::SignedNoEvent
                 | Self::WrongToken
@@ -121,10 +186,34 @@ impl Rejection {
         matches!(
             self,
             Self::NotSigned
+                | Self::NoCredentials
                 | Self::WrongSignature
                 | Self::WrongToken
                 | Self::WrongApp
                 | Self::NotDecryptable
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_in_a_path_is_the_name_behind_the_webhook_path() {
+        for (path, expected) in [
+            ("/api/event", Some(None)),
+            ("/api/event/", Some(None)),
+            ("/api/event/oa", Some(Some("oa"))),
+            ("/api/event/oa/", Some(Some("oa"))),
+            ("/a-secret-segment/api/event/oa", Some(Some("oa"))),
+            ("/api/event/oa/more", None),
+            ("/api/event//", Some(Some(""))),
+            ("/api/events", None),
+            ("/api", None),
+            ("/", None),
+        ] {
+            assert_eq!(source_in(path), expected, "{path}");
+        }
     }
 }

@@ -75,6 +75,7 @@ fn flows(actions: &[(&str, &str, Option<&str>)], when: Option<&str>) -> Flows {
     let actions: Vec<_> = actions.iter().map(action).collect();
     let text = format!(
         r#"
+        sources.oa.kind = "any"
         [targets]
         nac = {{ connector = "generic", url = "http://nac" }}
         wlc = {{ connector = "generic", url = "http://wlc" }}
@@ -199,6 +200,7 @@ fn flow_over_rows(rest: &str) -> Flows {
     let fields: Vec<_> = fields.iter().map(|(kind, name)| column(kind, name)).collect();
     let text = format!(
         r#"
+        sources.oa.kind = "any"
         [targets.nac]
         connector = "generic"
         url = "http://nac"
@@ -309,6 +311,7 @@ fn one_subject_in_two_rows_is_one_effect_and_a_contradiction_is_none() {
 #[test]
 fn one_subject_in_two_fields_with_other_values_is_a_contradiction() {
     let text = r#"
+        sources.oa.kind = "any"
         [targets.nac]
         connector = "generic"
         url = "http://nac"

@@ -13,8 +13,9 @@ use bytes::Bytes;
 use greenlight_core::event::{ApprovalEvent, Inbound};
 use greenlight_core::explain::Explanation;
 use greenlight_core::metrics::NoMetrics;
-use greenlight_core::ports::{Authenticate, QueueError, ReadSecret};
+use greenlight_core::ports::{QueueError, ReadSecret};
 use greenlight_core::secret::Secret;
+use greenlight_core::webhook::{Webhook, Webhooks};
 use greenlight_core::{Decision, Receiver, Timestamp, WebhookResponse, receive};
 use greenlight_core::{MAX_BODY_BYTES, Rejection, WebhookRequest};
 use greenlight_testkit::clock::TestClock;
@@ -22,29 +23,33 @@ use greenlight_testkit::memory::MemoryQueue;
 use serde_json::json;
 
 /// Returns one result for the first secret and one for the renewed secret.
+#[derive(Debug)]
 struct Source {
     first: Result<Inbound, Rejection>,
     renewed: Result<Inbound, Rejection>,
 }
 
-impl Authenticate for Source {
-    fn authenticate(
+impl Webhook for Source {
+    fn parse(
         &self,
         _: &WebhookRequest,
         secret: &Secret,
         _: Timestamp,
     ) -> Result<Inbound, Rejection> {
-        let is_first = secret.feishu.app_id == "first";
+        let is_first = secret.source("oa").and_then(|it| it.get("key")) == Some("first");
         if is_first { self.first.clone() } else { self.renewed.clone() }
+    }
+
+    fn answer_within(&self) -> Duration {
+        Duration::from_millis(2_300)
     }
 }
 
 /// A secret that was rotated: the first read returns the old one.
 struct Rotated;
 
-fn secret(app_id: &str) -> Arc<Secret> {
-    let document = json!({"feishu": {"app_id": app_id, "app_secret": "s", "encrypt_key": "k",
-        "verification_token": "v"}});
+fn secret(key: &str) -> Arc<Secret> {
+    let document = json!({"sources": {"oa": {"key": key}}});
     Arc::new(Secret::parse(&document.to_string()).unwrap())
 }
 
@@ -60,13 +65,13 @@ impl ReadSecret for Rotated {
 
 fn approval(definition_id: &str, instance_id: &str, decision: Option<Decision>) -> Inbound {
     Inbound::Approval(ApprovalEvent {
-        source: "feishu".into(),
         tenant: "t".into(),
         event_id: "e".into(),
         definition_id: definition_id.into(),
         instance_id: instance_id.into(),
         decision,
         occurred_at: None,
+        signed: None,
     })
 }
 
@@ -77,17 +82,28 @@ async fn answer(
     clock: TestClock,
     body: usize,
 ) -> (u16, &'static str) {
+    answer_at("/api/event", source, queue, clock, body).await
+}
+
+async fn answer_at(
+    path: &str,
+    source: Source,
+    queue: &MemoryQueue,
+    clock: TestClock,
+    body: usize,
+) -> (u16, &'static str) {
+    let source: Box<dyn Webhook> = Box::new(source);
     let receiver = Receiver {
-        source,
+        sources: Webhooks::new([("oa".to_owned(), source)].into(), Some("oa".to_owned())),
         secret: Rotated,
         queue: queue.clone(),
         clock,
         metrics: NoMetrics::nowhere(),
     };
-    let webhook =
-        WebhookRequest { headers: http::HeaderMap::new(), body: Bytes::from(vec![b' '; body]) };
-    let response: WebhookResponse = receive(&webhook, &receiver).await;
-    (response.status(), response.outcome.as_str())
+    let (head, ()) = http::Request::post(path).body(()).unwrap().into_parts();
+    let request = WebhookRequest::new(head, Bytes::from(vec![b' '; body])).unwrap();
+    let response: WebhookResponse = receive(&request, &receiver).await;
+    (response.reply.status, response.outcome.as_str())
 }
 
 fn clock() -> TestClock {
@@ -124,6 +140,9 @@ async fn each_rejection_has_its_status_and_enqueues_nothing() {
         (Rejection::OutsideReplayWindow, 401),
         (Rejection::WrongToken, 401),
         (Rejection::WrongApp, 401),
+        (Rejection::WrongMethod, 405),
+        (Rejection::NoCredentials, 503),
+        (Rejection::TooLargeToCarry, 413),
     ] {
         let queue = MemoryQueue::default();
         let source = Source { first: Err(rejection), renewed: Err(rejection) };
@@ -144,6 +163,26 @@ async fn a_body_over_the_limit_is_not_read() {
     }
 }
 
+#[tokio::test]
+async fn a_request_is_for_the_source_that_its_path_names() {
+    for (path, expected) in [
+        ("/api/event", (200, "enqueued")),
+        ("/api/event/", (200, "enqueued")),
+        ("/api/event/oa", (200, "enqueued")),
+        ("/segment/api/event/oa/", (200, "enqueued")),
+        ("/api/event/other", (404, "rejected")),
+        ("/api/event//", (404, "rejected")),
+    ] {
+        let approved = || Ok(approval("A", "I-1", Some(Decision::Approved)));
+        let (source, queue) =
+            (Source { first: approved(), renewed: approved() }, MemoryQueue::default());
+        assert_eq!(answer_at(path, source, &queue, clock(), 1).await, expected, "{path}");
+        let enqueued = queue.all();
+        assert!(enqueued.iter().all(|request| request.source == "oa"), "{path}");
+        assert_eq!(enqueued.len(), usize::from(expected.0 == 200), "{path}");
+    }
+}
+
 /// Only rejections that a rotated secret can cause are checked again with the renewed one.
 #[tokio::test]
 async fn a_rotated_secret_is_taken_where_a_rejection_may_be_about_it() {
@@ -153,6 +192,7 @@ async fn a_rotated_secret_is_taken_where_a_rejection_may_be_about_it() {
         Rejection::WrongToken,
         Rejection::WrongApp,
         Rejection::NotDecryptable,
+        Rejection::NoCredentials,
         Rejection::NotAnEvent,
         Rejection::SignedNoEvent,
         Rejection::OutsideReplayWindow,

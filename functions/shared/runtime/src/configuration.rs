@@ -2,13 +2,16 @@ use greenlight_connectors::{Connectors, Setup};
 use greenlight_core::Timestamp;
 use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::Flows;
+use greenlight_sources::registry::Registry;
 
 use crate::error::StartError;
 
-/// Flows with their connectors, validated together.
+/// Flows with their sources and connectors, validated together.
 #[derive(Debug)]
 pub struct Configuration {
     pub flows: Flows,
+    /// The sources of the flows, with their kinds.
+    pub sources: Registry,
     /// The targets of the flows, with their connectors.
     pub setup: Setup,
     /// The flows that a host records in its ledger, for the operator's commands.
@@ -20,7 +23,7 @@ impl Configuration {
     /// `now` is when the host starts.
     ///
     /// # Errors
-    /// [`StartError::Flows`] and [`StartError::Setup`] list every error.
+    /// [`StartError::Flows`], [`StartError::Sources`] and [`StartError::Setup`] list every error.
     pub fn parse(
         text: String,
         connectors: &Connectors,
@@ -28,8 +31,9 @@ impl Configuration {
         now: Timestamp,
     ) -> Result<Self, StartError> {
         let flows = Flows::parse(&text, environment)?;
+        let sources = Registry::new(&flows.sources)?;
         let setup = Setup::new(&flows, connectors)?;
         let deployed = DeployedFlows { text, connectors: connectors.digest(), since: now };
-        Ok(Self { flows, setup, deployed })
+        Ok(Self { flows, sources, setup, deployed })
     }
 }

@@ -4,6 +4,7 @@ use greenlight_core::explain::Explain;
 use greenlight_core::flow::FlowsError;
 use greenlight_core::secret::SecretError;
 use greenlight_http::ClientError;
+use greenlight_sources::registry::SourceError;
 use greenlight_stores::BadFlowsFile;
 use thiserror::Error;
 
@@ -17,6 +18,9 @@ pub enum StartError {
     /// The flows are invalid.
     #[error("flows.toml: {0}")]
     Flows(#[from] ValidationErrors<FlowsError>),
+    /// The sources are invalid.
+    #[error("flows.toml: {0}")]
+    Sources(#[from] ValidationErrors<SourceError>),
     /// Flows and connectors do not match.
     #[error("flows.toml: {0}")]
     Setup(#[from] ValidationErrors<ConnectorError>),

@@ -1,53 +1,45 @@
-//! The office system, with the sheets that are attached to its forms.
+//! The sources, with the sheets that are attached to their forms.
 
-use greenlight_core::Failure;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::Instance;
-use greenlight_core::ports::{Clock, Http, ReadInstance, ReadSecret, ReadSheet};
-use greenlight_core::transport::is_clear_text;
-use greenlight_http::{Client, ClientError};
-use greenlight_sources::feishu::FeishuClient;
+use greenlight_core::ports::{ReadInstance, ReadSecret, ReadSheet};
+use greenlight_core::{Failure, Request};
+use greenlight_http::Client;
+use greenlight_sources::registry::Registry;
+use greenlight_sources::source::{SourcePorts, Sources};
 use greenlight_stores::SystemClock;
 
 use crate::error::StartError;
 
-/// The API of the office system, over HTTP.
-pub type Feishu<S> = FeishuClient<Client, S, SystemClock>;
-
-/// The office system.
+/// The sources of a host, over HTTP.
 #[derive(Debug)]
-pub struct Source<H, S, C>(pub FeishuClient<H, S, C>);
+pub struct HttpSources(pub Sources);
 
-/// The office system, over HTTP.
-pub type HttpSource<S> = Source<Client, S, SystemClock>;
-
-impl<S: ReadSecret> HttpSource<S> {
-    /// The office system at `base_url`.
+impl HttpSources {
+    /// The sources of `registry`, with their credentials from `secret`.
     ///
     /// # Errors
-    /// [`StartError::Client`] when the app's secret would be sent in clear text, or the machine has
-    /// no trust anchors.
-    pub fn new(base_url: &str, secret: S) -> Result<Self, StartError> {
-        if is_clear_text(base_url) {
-            return Err(ClientError::ClearText(base_url.to_owned()).into());
-        }
-        Ok(Self(FeishuClient::new(Client::new(None)?, secret, SystemClock, base_url)))
+    /// [`StartError::Client`] when the machine has no trust anchors.
+    pub fn new(registry: &Registry, secret: impl ReadSecret + 'static) -> Result<Self, StartError> {
+        let ports = SourcePorts::new(Client::new(None)?, secret, SystemClock);
+        Ok(Self(registry.clients(&ports)))
     }
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> ReadInstance for Source<H, S, C> {
-    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
-        self.0.read_instance(instance_id).await
+impl ReadInstance for HttpSources {
+    async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
+        self.0.read_instance(request).await
     }
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> ReadSheet for Source<H, S, C> {
+impl ReadSheet for HttpSources {
     async fn read_sheet(
         &self,
+        source: &str,
         file: &Attachment,
     ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
-        let bytes = match self.0.download(file).await {
+        let bytes = match self.0.find(source)?.download(file).await {
             Ok(bytes) => bytes,
             // Too large, or on another host: about this file, and not about the office system.
             Err(Failure::GiveUp { reason }) => return Ok(Err(reason.cause)),

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use greenlight_core::metrics::NoMetrics;
-use greenlight_core::ports::{Authenticate, Clock, Enqueue, QueueError};
+use greenlight_core::ports::{Clock, Enqueue, QueueError};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{Receiver, Request, Timestamp, WebhookRequest, receive};
+use greenlight_core::webhook::{Webhook, Webhooks};
+use greenlight_core::{Receiver, Request, Timestamp, WEBHOOK_PATH, WebhookRequest, receive};
 use greenlight_sources::feishu::{FeishuWebhook, decrypt, encrypt, header, signature};
 use greenlight_testkit::clock::TestClock;
-use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 
 const KEY: &str = "an-encrypt-key";
@@ -60,16 +60,17 @@ fn webhook(body: &str) -> WebhookRequest {
         (header::NONCE, NONCE),
         (header::SIGNATURE, signature.as_str()),
     ];
-    let mut map = HeaderMap::new();
+    let mut request = http::Request::post(WEBHOOK_PATH);
     for (name, value) in headers {
-        map.insert(name, HeaderValue::from_str(value).expect("it is a header's value"));
+        request = request.header(name, value);
     }
-    WebhookRequest { headers: map, body: body.to_owned().into() }
+    let (head, ()) = request.body(()).expect("the headers are valid").into_parts();
+    WebhookRequest::new(head, body.to_owned().into()).expect("it is the path of webhooks")
 }
 
 fn secret() -> Secret {
-    let secret = json!({"feishu": {"app_id": "cli_a1b2c3d4e5f6", "app_secret": "an-app-secret",
-        "encrypt_key": KEY, "verification_token": "a-verification-token"}});
+    let secret = json!({"sources": {"feishu": {"app_id": "cli_a1b2c3d4e5f6", "app_secret": "an-app-secret",
+        "encrypt_key": KEY, "verification_token": "a-verification-token"}}});
     Secret::parse(&secret.to_string()).expect("the secret is complete")
 }
 
@@ -84,10 +85,12 @@ fn main() {
     let request = webhook(&body);
     let encrypted: serde_json::Value = serde_json::from_str(&body).expect("it is JSON");
     let encrypted = encrypted["encrypt"].as_str().expect("it is encrypted");
-    let webhook = FeishuWebhook::default();
+    let webhook = FeishuWebhook::new("feishu");
+    let boxed: Box<dyn Webhook> = Box::new(webhook.clone());
+    let sources = [("feishu".to_owned(), boxed)].into();
     let clock = TestClock::standing(Timestamp::from_millis(NOW));
     let receiver = Receiver {
-        source: webhook,
+        sources: Webhooks::new(sources, Some("feishu".to_owned())),
         secret: FixedSecret(Arc::new(secret.clone())),
         queue: Taking,
         clock: clock.clone(),
@@ -100,7 +103,7 @@ fn main() {
             }
             "decrypt" => drop(black_box(decrypt(KEY, black_box(encrypted)))),
             "authenticate" => {
-                let event = webhook.authenticate(black_box(&request), &secret, clock.now());
+                let event = webhook.parse(black_box(&request), &secret, clock.now());
                 black_box(event.expect("it is authentic"));
             }
             "receive" => {
@@ -109,7 +112,7 @@ fn main() {
                 else {
                     panic!("nothing here waits");
                 };
-                assert_eq!((response.status(), response.outcome.as_str()), (200, "enqueued"));
+                assert_eq!((response.reply.status, response.outcome.as_str()), (200, "enqueued"));
             }
             unknown => panic!("unknown function {unknown}"),
         }

@@ -1,7 +1,12 @@
 //! Office systems, one module each: authenticating and parsing their events, and reading approval
 //! instances.
 //!
-//! A source uses HTTP through core's [`Http`](greenlight_core::ports::Http) port only: the
-//! receiver, which calls no other system, links no HTTP client.
+//! A new office system is a module with its [`Kind`](kind::Kind), and a line in the table of the
+//! [`registry`]. With the feature `client` it also has the half that calls the office system: the
+//! receiver, which calls no other system, is built without it.
 
 pub mod feishu;
+pub mod kind;
+pub mod registry;
+#[cfg(feature = "client")]
+pub mod source;

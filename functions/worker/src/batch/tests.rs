@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use greenlight_core::Failure;
 use greenlight_core::explain::Explanation;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Attachment, Content, Field, Form};
@@ -9,6 +8,7 @@ use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{Act, Call, Conditions, QueueError, ReadInstance, ReadSheet};
+use greenlight_core::{Failure, Request};
 use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::hook::{Hook, Hooked, PortCall};
 use greenlight_testkit::memory::{MemoryDeadLetters, MemoryLedger};
@@ -23,7 +23,8 @@ use super::*;
 struct Source;
 
 impl ReadInstance for Source {
-    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
+    async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
+        let instance_id = request.instance_id.as_str();
         match instance_id {
             "I-1" => panic!("on purpose"),
             "I-2" => std::future::pending().await,
@@ -65,6 +66,7 @@ impl Hook for Ended {
 impl ReadSheet for Source {
     async fn read_sheet(
         &self,
+        _: &str,
         file: &Attachment,
     ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
         panic!("no form here has a sheet: {file:?}")

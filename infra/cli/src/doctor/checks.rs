@@ -31,12 +31,15 @@ pub enum CheckName {
     /// The clock of this machine.
     #[error("clock")]
     Clock,
-    /// The client of the office system.
-    #[error("Feishu")]
-    Feishu,
-    /// The login at the office system.
-    #[error("Feishu login")]
-    Login,
+    /// The clients of the office systems.
+    #[error("sources")]
+    Sources,
+    /// An office system.
+    #[error("source {name}")]
+    Source {
+        /// Its name in `flows.toml`.
+        name: String,
+    },
     /// An approval definition.
     #[error("approval {code}")]
     Approval {
@@ -89,21 +92,31 @@ pub enum Finding {
         /// Their names.
         names: String,
     },
-    /// The secret has what Feishu needs.
-    #[error("complete, as far as Feishu is concerned")]
+    /// The secret has what the sources need.
+    #[error("complete, as far as the sources are concerned")]
     SecretComplete,
     /// The clock is wrong.
-    #[error("differs from Feishu's by {seconds} s: set this machine's")]
+    #[error("differs from that of {source_name} by {seconds} s: set this machine's")]
     ClockDiffers {
+        source_name: String,
         /// The difference.
         seconds: u64,
     },
     /// The clock is right.
-    #[error("agrees with Feishu's")]
-    ClockAgrees,
-    /// The login works.
-    #[error("works")]
+    #[error("agrees with that of {source_name}")]
+    ClockAgrees { source_name: String },
+    /// The source accepts the login.
+    #[error("reachable from here, and accepts our credentials")]
     LoggedIn,
+    /// The source has no API.
+    #[error("sends its events here; it has no API to check")]
+    NoApi,
+    /// A setting is legal, and weak.
+    #[error("{warning}")]
+    Weak {
+        /// What is weak.
+        warning: Explanation,
+    },
     /// The approval is switched off.
     #[error("`{name}` is not active")]
     NotActive {
@@ -155,17 +168,14 @@ pub enum Advice {
     /// The stores do not answer.
     #[error("may these credentials read queue, table and metrics?")]
     Stores,
-    /// A field of the secret is empty.
-    #[error("`greenlight secrets set` asks for what is missing")]
-    SecretIncomplete,
     /// The secret is not the documented JSON.
     #[error("replace it by a whole document, `greenlight secrets set < secrets.json`")]
     SecretMalformed,
     /// The login failed.
-    #[error("is Feishu reachable from here, and are App ID and App Secret those of the console?")]
+    #[error("is it reachable from here, and are the credentials those of its console?")]
     Login,
     /// The approval definition cannot be read.
-    #[error("is the code right, and has the app the scope approval:approval?")]
+    #[error("is the code right, and may the app read approvals (Feishu: approval:approval)?")]
     Definition,
     /// A credential of a target is missing.
     #[error("`greenlight secrets set` asks for it")]

@@ -15,21 +15,20 @@ use greenlight_core::flow::{Flow, Flows, Place as FormPlace};
 use greenlight_core::ports::{Clock, Http};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_http::Client;
-use greenlight_sources::feishu::{Definition, SOURCE, Widget};
+use greenlight_sources::source::{Admin, Definition, Source, Widget};
 use greenlight_stores::private::check_private;
 use greenlight_stores::sqlite::OpenError;
 use greenlight_stores::{SecretFile, SystemClock};
 
 use crate::backend::{Address, Backend, BackendError};
-use crate::feishu;
 use crate::flows::{self, Checked, Files, read_with};
 use crate::secrets::Secrets;
+use crate::sources::clients;
 use greenlight_render::format::moment;
 
 pub use self::checks::{Advice, Check, CheckName, Checks, ChecksFailed, Finding};
 
-/// The difference of clocks that is reported. Feishu's events are rejected when clocks differ by
-/// more than the replay window, which is longer.
+/// The difference of clocks that is reported: less than the replay windows of sources.
 const CLOCK_DIFFERS: Duration = Duration::from_mins(1);
 
 /// The options of `greenlight doctor`.
@@ -41,8 +40,6 @@ pub struct DoctorOptions {
     pub files: Files,
     /// The secret document of a data folder.
     pub secrets: PathBuf,
-    /// Feishu's OpenAPI; a stack's own parameter goes before it.
-    pub feishu_base_url: String,
 }
 
 /// Runs all checks. They change nothing.
@@ -91,22 +88,24 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
     let secret = secrets.read().await;
     let advice = secret.as_ref().err().and_then(advice_for);
     let Some(secret) = checks.take(CheckName::Secret, secret, advice) else { return checks };
-    checks.ok(CheckName::Secret, Finding::SecretComplete);
-    let base_url = known("FEISHU_BASE_URL").unwrap_or_else(|| options.feishu_base_url.clone());
-    clock(&base_url, &mut checks).await;
-    at_feishu(&secret, &base_url, flows.as_ref().map(|flows| &flows.flows), &mut checks).await;
-    if let Some(flows) = flows {
-        targets(flows, secret, &mut checks).await;
+    let Some(flows) = flows else { return checks };
+    let complete = flows.sources.check_credentials(&secret);
+    if checks.take(CheckName::Secret, complete.map_err(|error| error.explain()), None).is_some() {
+        checks.ok(CheckName::Secret, Finding::SecretComplete);
     }
+    sources(&flows, &secret, &mut checks).await;
+    targets(flows, secret, &mut checks).await;
     checks
 }
 
 /// The advice for a secret that cannot be used, if its error contains none.
 const fn advice_for(error: &SecretError) -> Option<Advice> {
     match error {
-        SecretError::Empty(_) => Some(Advice::SecretIncomplete),
         SecretError::Malformed { .. } => Some(Advice::SecretMalformed),
-        SecretError::Absent(_) | SecretError::Unavailable(_) | SecretError::NotPrivate(_) => None,
+        SecretError::Missing(_)
+        | SecretError::Absent(_)
+        | SecretError::Unavailable(_)
+        | SecretError::NotPrivate(_) => None,
     }
 }
 
@@ -145,11 +144,11 @@ fn variables(flows: &Checked, checks: &mut Checks) {
     }
 }
 
-/// Compares our clock with Feishu's, by the `Date` header of any answer.
-async fn clock(base_url: &str, checks: &mut Checks) {
-    let request = http::Request::get(base_url).body(Bytes::new());
+/// Compares our clock with that of `source`, by the `Date` header of any answer.
+async fn clock(source: &str, url: &str, checks: &mut Checks) {
+    let request = http::Request::get(url).body(Bytes::new());
     let (Ok(client), Ok(request)) = (Client::new(None), request) else { return };
-    // The check of the login reports if Feishu cannot be reached.
+    // The check of the login reports if it cannot be reached.
     let Ok(answer) = client.send(request).await else { return };
     let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
     let theirs = date.and_then(|date| httpdate::parse_http_date(date).ok());
@@ -159,27 +158,43 @@ async fn clock(base_url: &str, checks: &mut Checks) {
     };
     let (ours, theirs) = (SystemClock.now(), Timestamp::from_millis(theirs));
     let differ = ours.since(theirs).max(theirs.since(ours));
+    let (source_name, seconds) = (source.to_owned(), differ.as_secs());
     if differ > CLOCK_DIFFERS {
-        checks.bad(CheckName::Clock, Finding::ClockDiffers { seconds: differ.as_secs() });
+        checks.bad(CheckName::Clock, Finding::ClockDiffers { source_name, seconds });
     } else {
-        checks.ok(CheckName::Clock, Finding::ClockAgrees);
+        checks.ok(CheckName::Clock, Finding::ClockAgrees { source_name });
     }
 }
 
-async fn at_feishu(secret: &Secret, base_url: &str, flows: Option<&Flows>, checks: &mut Checks) {
-    let client = feishu::client(secret.clone(), base_url);
-    let Some(feishu) = checks.take(CheckName::Feishu, client, None) else { return };
-    let login = feishu.check_login().await.map_err(|failure| failure.reason().cause.clone());
-    if checks.take(CheckName::Login, login, Some(Advice::Login)).is_none() {
+async fn sources(flows: &Checked, secret: &Secret, checks: &mut Checks) {
+    for (source, warning) in flows.sources.warnings() {
+        let name = CheckName::Source { name: source.to_owned() };
+        checks.ok(name, Finding::Weak { warning: warning.explain() });
+    }
+    let clients = clients(&flows.sources, secret.clone());
+    let Some(clients) = checks.take(CheckName::Sources, clients, None) else { return };
+    for (name, _) in flows.sources.iter() {
+        let check = CheckName::Source { name: name.to_owned() };
+        match clients.0.find(name).ok().and_then(Source::admin) {
+            None => checks.ok(check, Finding::NoApi),
+            Some(admin) => at_source(name, admin, &flows.flows, checks).await,
+        }
+    }
+}
+
+async fn at_source(source: &str, admin: &dyn Admin, flows: &Flows, checks: &mut Checks) {
+    clock(source, admin.url(), checks).await;
+    let check = || CheckName::Source { name: source.to_owned() };
+    let login = admin.check_login().await.map_err(|failure| failure.reason().cause.clone());
+    if checks.take(check(), login, Some(Advice::Login)).is_none() {
         return;
     }
-    checks.ok(CheckName::Login, Finding::LoggedIn);
-    let flows = flows.into_iter().flat_map(|flows| &flows.flows);
-    let flows: Vec<_> = flows.filter(|flow| flow.source == SOURCE).collect();
+    checks.ok(check(), Finding::LoggedIn);
+    let flows: Vec<_> = flows.flows.iter().filter(|flow| flow.source == source).collect();
     let codes: BTreeSet<_> = flows.iter().map(|flow| flow.definition_id.as_str()).collect();
     for code in codes {
         let name = || CheckName::Approval { code: code.to_owned() };
-        let definition = feishu.definition(code).await;
+        let definition = admin.definition(code).await;
         let definition = definition.map_err(|failure| failure.reason().cause.clone());
         let definition = checks.take(name(), definition, Some(Advice::Definition));
         let Some(definition) = definition else { continue };

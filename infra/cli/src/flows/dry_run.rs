@@ -8,32 +8,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Preview, Targets};
+use greenlight_core::event::ApprovalEvent;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::{Flow, Flows};
 use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSheet};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{Decision, Failure, PlannedEffect, RequestKey, plan, read_sheets};
+use greenlight_core::trace::TraceId;
+use greenlight_core::{Decision, Failure, PlannedEffect, Request, RequestKey, plan, read_sheets};
 use greenlight_render::text;
-use greenlight_runtime::{HttpSource, load_secret};
-use greenlight_sources::feishu::parse_instance;
+use greenlight_runtime::{HttpSources, load_secret};
+use greenlight_sources::registry::Registry;
 use greenlight_stores::{SecretFile, SystemClock};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::{Checked, Files, FlowsProblem, read, render_unset};
+use crate::sources::NoSuchSource;
 use greenlight_render::format::OutputFormat;
-
-/// The access to Feishu, to read an instance by its code.
-#[derive(Clone, Debug)]
-pub struct Feishu {
-    /// The secret document.
-    pub secrets: PathBuf,
-    /// Feishu's OpenAPI.
-    pub base_url: String,
-}
 
 /// An HTTP client that is never called: a dry run sends nothing.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +73,8 @@ pub struct DryEffect {
 }
 
 /// Plans `flow` for an instance, as the worker does, and sends nothing.
-/// `instance` is a file with Feishu's answer, or the code of an instance, which is then read from
-/// `feishu`.
+/// `instance` is a file with the source's document, or the code of an instance, which is then read
+/// at its source, with the credentials in the file `secrets`.
 ///
 /// # Errors
 /// [`FlowsProblem`] says what is wrong with the flows, or why the instance cannot be read.
@@ -88,25 +82,23 @@ pub async fn dry_run(
     files: &Files,
     flow: &str,
     instance: &str,
-    feishu: Feishu,
+    secrets: PathBuf,
 ) -> Result<DryRun, FlowsProblem> {
-    let Checked { flows, setup, unset } = read(files)?;
+    let Checked { flows, sources, setup, unset } = read(files)?;
     let flow = find(&flows, flow)?;
     let instance = if Path::new(instance).exists() || is_path(instance) {
-        let mut instance = instance_in(instance)?;
+        let mut instance = instance_in(&sources, flow, instance)?;
         let read = read_sheets(flow, &mut instance.form, &NoSource).await;
         read.map_err(|failure| FlowsProblem::Unread(cause(failure)))?;
         instance
     } else {
-        instance_at(feishu, instance, flow).await?
+        instance_at(&sources, secrets, instance, flow).await?
     };
     let mut credentials: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for (target, key) in setup.credentials() {
         credentials.entry(target).or_default().insert(key, json!("-"));
     }
-    let feishu =
-        json!({"app_id": "-", "app_secret": "-", "encrypt_key": "-", "verification_token": "-"});
-    let secret = json!({"feishu": feishu, "targets": credentials});
+    let secret = json!({ "targets": credentials });
     let secret = FixedSecret(Arc::new(Secret::parse(&secret.to_string())?));
     let no_client = |_: &str, _: &_| Ok::<_, ConnectorError>(NoNetwork);
     let targets = Targets::new(setup, secret, SystemClock, no_client)?;
@@ -178,17 +170,36 @@ fn is_path(instance: &str) -> bool {
     instance.contains(['/', '.'])
 }
 
-fn instance_in(file: &str) -> Result<Instance, FlowsProblem> {
+fn instance_in(sources: &Registry, flow: &Flow, file: &str) -> Result<Instance, FlowsProblem> {
     let unreadable = |problem| FlowsProblem::Instance { file: file.to_owned(), problem };
     let text = fs::read_to_string(file).map_err(|error| unreadable(error.explain()))?;
-    parse_instance(&text).map_err(|failure| unreadable(cause(failure)))
+    let (_, kind) = sources
+        .find(Some(&flow.source))
+        .ok_or_else(|| NoSuchSource::new(Some(&flow.source), sources))?;
+    kind.parse_instance(&text).map_err(|failure| unreadable(cause(failure)))
 }
 
-async fn instance_at(feishu: Feishu, code: &str, flow: &Flow) -> Result<Instance, FlowsProblem> {
-    let secret = load_secret(SecretFile::new(feishu.secrets)).await?;
-    let source = HttpSource::new(&feishu.base_url, secret)?;
+async fn instance_at(
+    sources: &Registry,
+    secrets: PathBuf,
+    code: &str,
+    flow: &Flow,
+) -> Result<Instance, FlowsProblem> {
+    let secret = load_secret(SecretFile::new(secrets)).await?;
+    let source = HttpSources::new(sources, secret)?;
     let unread = |failure| FlowsProblem::Unread(cause(failure));
-    let mut instance = source.read_instance(code).await.map_err(unread)?;
+    let event = ApprovalEvent {
+        tenant: String::new(),
+        event_id: String::new(),
+        definition_id: flow.definition_id.clone(),
+        instance_id: code.to_owned(),
+        decision: Some(flow.on),
+        occurred_at: None,
+        signed: None,
+    };
+    let request = Request::new(&flow.source, event, flow.on, SystemClock.now(), TraceId::random());
+    let request = request.map_err(|bad| FlowsProblem::Unread(bad.explain()))?;
+    let mut instance = source.read_instance(&request).await.map_err(unread)?;
     read_sheets(flow, &mut instance.form, &source).await.map_err(unread)?;
     Ok(instance)
 }
@@ -205,6 +216,7 @@ struct NotDownloaded;
 impl ReadSheet for NoSource {
     async fn read_sheet(
         &self,
+        _: &str,
         _: &Attachment,
     ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
         Ok(Err(NotDownloaded.explain()))

@@ -12,16 +12,20 @@ use std::path::PathBuf;
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Connectors, Setup};
 use greenlight_core::explain::{Explain, Explanation};
-use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError, Target};
+use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError, SourceConfigs, Target};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Decision, Timestamp, ValidationErrors};
 use greenlight_render::language::Language;
 use greenlight_render::text;
 use greenlight_runtime::{Configuration, StartError};
+use greenlight_sources::registry::Registry;
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
-pub use dry_run::{DryEffect, DryRun, Feishu, dry_run, render_dry_run};
+use crate::secrets::{Field, Section};
+use crate::sources::NoSuchSource;
+
+pub use dry_run::{DryEffect, DryRun, dry_run, render_dry_run};
 pub use of_backend::{Difference, OfBackend, OfBackendError, of_backend};
 
 /// The configuration files.
@@ -69,12 +73,15 @@ pub enum FlowsProblem {
         /// Why.
         problem: Explanation,
     },
-    /// The instance cannot be read from Feishu.
+    /// The instance cannot be read at its source.
     #[error("the instance cannot be read: {0}")]
     Unread(Explanation),
     /// Targets or the office system cannot be set up.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The source of a flow is not configured.
+    #[error(transparent)]
+    Source(#[from] NoSuchSource),
     /// A request cannot be rendered.
     #[error("{0}")]
     NotPlanned(Explanation),
@@ -113,6 +120,7 @@ impl Explain for LocatedErrors {
 /// Valid flows, with their setup.
 pub(crate) struct Checked {
     pub(crate) flows: Flows,
+    pub(crate) sources: Registry,
     pub(crate) setup: Setup,
     /// Variables that are not set here.
     pub(crate) unset: BTreeSet<String>,
@@ -137,6 +145,8 @@ pub struct CheckedFlows {
     pub flows: Vec<CheckedFlow>,
     /// The credentials that the secret must hold: `targets.nac.token`.
     pub credentials: Vec<String>,
+    /// What is legal in the sources, and weak.
+    pub warnings: Vec<(String, Explanation)>,
     /// Variables that are not set here.
     pub unset: Vec<String>,
 }
@@ -170,7 +180,9 @@ pub struct CheckedAction {
 /// # Errors
 /// [`FlowsProblem::Wrong`] with file and line of each error.
 pub fn check(files: &Files) -> Result<CheckedFlows, FlowsProblem> {
-    let Checked { flows, setup, unset } = read(files)?;
+    let checked = read(files)?;
+    let credentials = credentials(&checked).iter().map(Field::path).collect();
+    let Checked { flows, sources, unset, .. } = checked;
     let action = |action: &Action| {
         let Target { connector, url, .. } = &flows.targets[&action.target];
         CheckedAction {
@@ -188,10 +200,11 @@ pub fn check(files: &Files) -> Result<CheckedFlows, FlowsProblem> {
         decision: flow.on,
         actions: flow.actions.iter().map(action).collect(),
     };
-    let credentials = setup.credentials();
+    let warnings = sources.warnings();
     Ok(CheckedFlows {
         flows: flows.flows.iter().map(flow).collect(),
-        credentials: credentials.map(|(target, key)| format!("targets.{target}.{key}")).collect(),
+        credentials,
+        warnings: warnings.map(|(name, it)| (name.to_owned(), it.explain())).collect(),
         unset: unset.into_iter().collect(),
     })
 }
@@ -230,23 +243,39 @@ pub fn render_checked(checked: &CheckedFlows, language: Language) -> String {
             names = checked.credentials.join(", ")
         ));
     }
+    for (source, warning) in &checked.warnings {
+        let warning = language.explain(warning);
+        lines.push(text!(
+            language,
+            "warning: source {source}: {warning}\n",
+            "警告：来源 {source}：{warning}\n"
+        ));
+    }
     lines.push(render_unset(&checked.unset, language));
     lines.push(language.pick("flows.toml is valid.\n", "flows.toml 有效。\n").to_owned());
     lines.concat()
 }
 
-/// The credentials that the flows need, as target and key, with the values of variables from
-/// `known`.
+/// The credentials that sources and targets need.
+pub(crate) fn credentials(checked: &Checked) -> Vec<Field> {
+    let of_sources = checked.sources.credentials();
+    let of_sources = of_sources.map(|(source, key)| Field::new(Section::Sources, source, key));
+    let of_targets = checked.setup.credentials();
+    let of_targets = of_targets.map(|(target, key)| Field::new(Section::Targets, target, &key));
+    of_sources.chain(of_targets).collect()
+}
+
+/// The sources in the flows, whatever else is in them, with the values of variables from `known`.
 ///
 /// # Errors
-/// [`FlowsProblem`] when the flows are wrong.
-pub fn credentials(
+/// [`FlowsProblem`] when the sources are wrong.
+pub fn sources(
     files: &Files,
     known: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<(String, String)>, FlowsProblem> {
-    let checked = read_with(files, known)?;
-    let credentials = checked.setup.credentials();
-    Ok(credentials.map(|(target, key)| (target.to_owned(), key)).collect())
+) -> Result<Registry, FlowsProblem> {
+    let environment = |name: &str| known(name).or_else(|| Some(flow::stand_in(name)));
+    let sources = SourceConfigs::parse(&files.text()?, &environment).map_err(StartError::from)?;
+    Ok(Registry::new(&sources).map_err(StartError::from)?)
 }
 
 /// The JSON Schema of flows.toml, for editors.
@@ -284,8 +313,8 @@ pub(crate) fn read_with(
     };
     let read = Configuration::parse(text.clone(), &connectors, &environment, Timestamp::default());
     match read {
-        Ok(Configuration { flows, setup, .. }) => {
-            Ok(Checked { flows, setup, unset: unset.into_inner() })
+        Ok(Configuration { flows, sources, setup, .. }) => {
+            Ok(Checked { flows, sources, setup, unset: unset.into_inner() })
         }
         Err(StartError::Flows(errors)) => {
             Err(FlowsProblem::Wrong(LocatedErrors(errors.map(|error| match error {
@@ -296,6 +325,9 @@ pub(crate) fn read_with(
                 }
             }))))
         }
+        Err(StartError::Sources(errors)) => Err(FlowsProblem::Wrong(LocatedErrors(
+            errors.map(|error| at(&["sources", error.source_name()], false, error.explain())),
+        ))),
         Err(StartError::Setup(errors)) => {
             let flows = Flows::parse(&text, &environment).map_err(StartError::from)?;
             Err(FlowsProblem::Wrong(LocatedErrors(

@@ -13,6 +13,11 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         FlowsError::Unset { place, .. } | FlowsError::Placeholder { place } => {
             place.0.iter().map(String::as_str).collect()
         }
+        FlowsError::NoSource => Vec::new(),
+        FlowsError::SourceName(source) => vec!["sources", source],
+        FlowsError::TwoDefaults { second: source, .. } => vec!["sources", source, "default"],
+        FlowsError::NoDefault { flow, .. } => vec!["flows", flow],
+        FlowsError::UnknownSource { flow, .. } => vec!["flows", flow, "source"],
         FlowsError::UnknownTarget { flow, name, .. }
         | FlowsError::UnknownField { flow, name, .. } => vec!["flows", flow, "actions", name],
         FlowsError::UnknownOwner { flow, .. } | FlowsError::UnboundOwner { flow, .. } => {

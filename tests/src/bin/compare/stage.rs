@@ -52,6 +52,7 @@ impl Stage {
             .env("LEDGER_TABLE", "ledger")
             .env("SECRET_ARN", "secret")
             .env("APPROVAL_CODE", APPROVAL_CODE)
+            .env("FLOWS", self.scene.flows())
             .env("FEISHU_BASE_URL", self.scene.feishu.url())
             .env("NAC_URL", self.scene.nac.url())
             .stdin(Stdio::null())

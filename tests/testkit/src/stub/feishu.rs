@@ -11,7 +11,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use greenlight_sources::feishu::{self, FeishuApp, Sent};
+use greenlight_sources::feishu::{self, FeishuApp};
+use greenlight_sources::kind::Sent;
 use serde_json::{Value, json};
 
 /// A stub of Feishu's OpenAPI.
@@ -152,21 +153,30 @@ pub fn demo_app() -> FeishuApp {
 #[must_use]
 pub fn secret_document(app: &FeishuApp, token: &str) -> Value {
     json!({
-        "feishu": {
+        "sources": { "feishu": {
             "app_id": app.app_id,
             "app_secret": app.app_secret,
             "encrypt_key": app.encrypt_key,
             "verification_token": app.verification_token,
-        },
+        } },
         "targets": { "nac": { "token": token } },
     })
+}
+
+/// `flows` with `url` as the address of its Feishu: of the first source of that kind.
+#[must_use]
+pub fn at_feishu(flows: &str, url: &str) -> String {
+    let (before, after) = flows.split_once("kind = \"feishu\"").unwrap_or((flows, ""));
+    // `sources.feishu.` of a dotted key.
+    let table = before.rsplit('\n').next().unwrap_or_default();
+    format!("{before}base_url = \"{url}\"\n{table}kind = \"feishu\"{after}")
 }
 
 /// The same event with a wrong signature, as from a sender without the key.
 #[must_use]
 pub fn forged(mut sent: Sent) -> Sent {
     for (name, value) in &mut sent.headers {
-        if *name == feishu::header::SIGNATURE {
+        if name == feishu::header::SIGNATURE {
             *value = "0".repeat(64);
         }
     }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use tokio::net::TcpListener;
 
-pub use feishu::{StubFeishu, demo_app, forged, form_of, secret_document};
+pub use feishu::{StubFeishu, at_feishu, demo_app, forged, form_of, secret_document};
 pub use nac::{GROUPS_CONNECTOR, NacCall, StubNac};
 pub use radius::{Access, Radius, RadiusError, Whitelist};
 

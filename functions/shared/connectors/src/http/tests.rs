@@ -65,6 +65,7 @@ fn secret(token: &str) -> Arc<Secret> {
 fn flows(operation: &str, url: &str) -> Flows {
     let text = format!(
         r#"
+        sources.feishu.kind = "feishu"
         [targets.nac]
         connector = "generic"
         url = "{url}"

@@ -22,6 +22,7 @@ fn text(custom_id: &str, text: &str) -> Field {
 fn flow(fields: &str) -> Flow {
     let text = format!(
         r#"
+        sources.feishu.kind = "feishu"
         [targets.nac]
         connector = "generic"
         url = "http://nac"

@@ -39,6 +39,32 @@ pub enum FlowsError {
         /// The key.
         place: KeyPath,
     },
+    /// No source at all.
+    #[error("there is no source: add `[sources.NAME]` with a `kind`")]
+    NoSource,
+    /// A source whose name could not be part of a key.
+    #[error("source `{0}`: a name has 1 to 64 letters, digits and `-_.`")]
+    SourceName(String),
+    /// Two sources are the default.
+    #[error("the sources `{first}` and `{second}` both have `default = true`")]
+    TwoDefaults { first: String, second: String },
+    /// A flow without `source`, where no source is the default.
+    #[error(
+        "flow `{flow}` names no `source`, and no source has `default = true`; there is: {known}"
+    )]
+    NoDefault {
+        flow: String,
+        /// The existing names.
+        known: String,
+    },
+    /// A source that does not exist.
+    #[error("flow `{flow}` names the source `{name}`, which does not exist; known: {known}")]
+    UnknownSource {
+        flow: String,
+        name: String,
+        /// The existing names.
+        known: String,
+    },
     /// A target that does not exist.
     #[error("flow `{flow}` names the target `{name}`, which does not exist; known: {known}")]
     UnknownTarget {

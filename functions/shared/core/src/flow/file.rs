@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use super::{Environment, Flow, Flows, FlowsError, Target};
+use super::{Environment, Flow, Flows, FlowsError, SourceConfigs, Target};
 use crate::ValidationErrors;
 use crate::key_path::KeyPath;
 use crate::ledger::EffectKey;
@@ -15,6 +16,8 @@ use crate::retry::RetryPolicy;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    sources: SourceConfigs,
     #[serde(default)]
     targets: BTreeMap<String, Target>,
     flows: Vec<Flow>,
@@ -40,16 +43,14 @@ impl Flows {
         text: &str,
         environment: Environment<'_>,
     ) -> Result<Self, ValidationErrors<FlowsError>> {
-        let mut file = read(text)?;
+        let mut file: File = read(text)?;
         let mut errors = Vec::new();
+        file.sources.fill_in(environment, &mut errors);
         for (name, target) in &mut file.targets {
             let place = |rest: &[&str]| KeyPath::of(&[&["targets", name], rest].concat());
             errors.extend(fill_in(&mut target.url, || place(&["url"]), environment).err());
             for (param, value) in &mut target.params {
-                if let toml::Value::String(text) = value {
-                    let place = || place(&["params", param]);
-                    errors.extend(fill_in(text, place, environment).err());
-                }
+                fill_in_all(value, &|| place(&["params", param]), environment, &mut errors);
             }
         }
         let flows = file.into_flows(environment, &mut errors);
@@ -68,7 +69,8 @@ const RENAMES: &[Rename] = &[
     Rename { at: &["retry"], old: "give_up_after", new: "max_elapsed" },
 ];
 
-fn read(text: &str) -> Result<File, FlowsError> {
+/// Reads a part of `flows.toml`.
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, FlowsError> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         if let Some(renamed) = find_renamed(text, RENAMES) {
             return renamed.into();
@@ -81,7 +83,9 @@ fn read(text: &str) -> Result<File, FlowsError> {
 
 impl File {
     fn into_flows(mut self, environment: Environment<'_>, errors: &mut Vec<FlowsError>) -> Flows {
+        self.sources.check(errors);
         for flow in &mut self.flows {
+            self.sources.complete(flow, errors);
             let place = || KeyPath::of(&["flows", &flow.name, "definition_id"]);
             errors.extend(fill_in(&mut flow.definition_id, place, environment).err());
         }
@@ -98,12 +102,33 @@ impl File {
             errors.extend(problem.map(of_target));
         }
         errors.extend(self.retry.problem().map(FlowsError::Retry));
-        Flows { targets: self.targets, flows: self.flows, retry: self.retry }
+        let Self { sources, targets, flows, retry } = self;
+        Flows { sources, targets, flows, retry }
+    }
+}
+
+/// Replaces each `${NAME}` in the texts of `value`.
+pub(super) fn fill_in_all(
+    value: &mut toml::Value,
+    place: &impl Fn() -> KeyPath,
+    environment: Environment<'_>,
+    errors: &mut Vec<FlowsError>,
+) {
+    match value {
+        toml::Value::String(text) => errors.extend(fill_in(text, place, environment).err()),
+        toml::Value::Array(values) => {
+            values.iter_mut().for_each(|value| fill_in_all(value, place, environment, errors));
+        }
+        toml::Value::Table(values) => {
+            let values = values.iter_mut();
+            values.for_each(|(_, value)| fill_in_all(value, place, environment, errors));
+        }
+        _ => {}
     }
 }
 
 /// Replaces each `${NAME}` in `value`.
-fn fill_in(
+pub(super) fn fill_in(
     value: &mut String,
     place: impl Fn() -> KeyPath,
     environment: Environment<'_>,

@@ -7,6 +7,7 @@ mod check;
 mod error;
 mod file;
 mod kind;
+mod source;
 mod utc_offset;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ pub use error::{DefaultProblem, FlowsError, TlsProblem};
 #[cfg(feature = "schema")]
 pub use file::schema;
 pub use kind::Kind;
+pub use source::{SourceConfig, SourceConfigs};
 pub use utc_offset::UtcOffset;
 
 /// Looks up an environment variable.
@@ -31,6 +33,8 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// The validated content of `flows.toml`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flows {
+    /// The office systems.
+    pub sources: SourceConfigs,
     /// The target systems, by name.
     pub targets: BTreeMap<String, Target>,
     /// The rules.
@@ -81,8 +85,8 @@ pub struct Tls {
 pub struct Flow {
     /// The name in logs and in the ledger.
     pub name: String,
-    /// The office system. Default: `feishu`.
-    #[serde(default = "default_source")]
+    /// The source, as `[sources.NAME]`. Default: the default source.
+    #[serde(default)]
     pub source: String,
     /// The approval definition.
     pub definition_id: String,
@@ -193,10 +197,6 @@ const STAND_IN: &str = ".variable-of-greenlight.invalid";
 #[must_use]
 pub fn is_stand_in(url: &str) -> bool {
     url.contains(STAND_IN)
-}
-
-fn default_source() -> String {
-    "feishu".to_owned()
 }
 
 const fn default_decision() -> Decision {

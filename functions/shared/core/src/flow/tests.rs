@@ -3,6 +3,7 @@ use crate::key_path::KeyPath;
 use crate::renamed::RenamedKey;
 
 const TEXT: &str = r#"
+    sources.oa.kind = "any"
     [targets.nac]
     connector = "generic"
     url = "${NAC_URL}/base"
@@ -31,15 +32,15 @@ fn values_of_the_environment_stay_values() {
     let flows = Flows::parse(TEXT, &everything).unwrap();
     assert_eq!(flows.targets["nac"].url, "<NAC_URL>\"\n/base");
     let code = "<APPROVAL_CODE>\"\n";
-    assert!(flows.find("feishu", code, Decision::Approved).is_some());
-    assert!(flows.find("feishu", code, Decision::Revoked).is_none());
-    assert!(flows.find("lark", code, Decision::Approved).is_none());
+    assert!(flows.find("oa", code, Decision::Approved).is_some());
+    assert!(flows.find("oa", code, Decision::Revoked).is_none());
+    assert!(flows.find("other", code, Decision::Approved).is_none());
 }
 
 #[test]
 fn an_error_is_named_with_its_place() {
     for (from, to, said) in [
-        ("operation =", "operatoin =", "line 10"),
+        ("operation =", "operatoin =", "line 11"),
         ("\"nac\", op", "\"nacc\", op", "target `nacc`, which does not exist; known: nac"),
         ("for_each = \"mac\"", "for_each = \"mec\"", "`mec`"),
         ("${NAC_URL}", "${NAC_URL", "`targets.nac.url`"),
@@ -112,7 +113,7 @@ fn what_a_flow_cannot_do_with_its_subjects_is_named() {
             with(&pattern.replace("text", "person"), ""),
             "`pattern` is for fields of the kind `text`",
         ),
-        (with(&pattern.replace("[0-9]+", "[0-9"), ""), "line 8"),
+        (with(&pattern.replace("[0-9]+", "[0-9"), ""), "line 9"),
         (
             other(&with(&text.replace("text", "date"), "")),
             "`other`, which is no field with subjects",
@@ -152,7 +153,7 @@ fn parse_retry_is_what_the_file_says() {
         ("initial_interval = \"20min\"", "no longer than `max_interval`"),
         ("initial_interval = \"0s\"", "at least 1ms"),
         ("initial_interval = \"soon\"", "\"soon\" is not a duration"),
-        ("initial_intervall = \"1s\"", "line 13"),
+        ("initial_intervall = \"1s\"", "line 14"),
     ] {
         let error = error_of(&text(retry));
         assert!(error.contains(said), "{retry}: {error}");
@@ -179,4 +180,59 @@ fn parse_key_of_the_first_edition_names_the_new_one() {
         let path = place.split('.').map(str::to_owned).collect();
         assert_eq!(errors, [FlowsError::Renamed(RenamedKey { path: KeyPath(path), new })]);
     }
+}
+
+/// The errors of a file with these sources, and a flow with these keys.
+fn source_errors(sources: &str, flow: &str) -> Vec<FlowsError> {
+    let text = TEXT.replace("sources.oa.kind = \"any\"", sources);
+    let text = text.replace("name = \"devices\"", &format!("name = \"devices\"\n{flow}"));
+    match Flows::parse(&text, &everything) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().cloned().collect(),
+    }
+}
+
+#[test]
+fn parse_source_of_a_flow_is_the_named_or_the_default_one() {
+    let two = "sources.a.kind = \"x\"\nsources.b = { kind = \"y\", default = true }";
+    let text = TEXT.replace("sources.oa.kind = \"any\"", two);
+    assert_eq!(Flows::parse(&text, &everything).unwrap().flows[0].source, "b");
+    let named = text.replace("name = \"devices\"", "name = \"devices\"\nsource = \"a\"");
+    assert_eq!(Flows::parse(&named, &everything).unwrap().flows[0].source, "a");
+    assert_eq!(Flows::parse(TEXT, &everything).unwrap().flows[0].source, "oa");
+}
+
+#[test]
+fn parse_source_that_does_not_exist_is_an_error() {
+    let [flow, one] = ["devices", "sources.a.kind = \"x\""].map(str::to_owned);
+    let known = || "a".to_owned();
+    assert_eq!(source_errors("", ""), [FlowsError::NoSource]);
+    assert_eq!(
+        source_errors(&one, "source = \"b\""),
+        [FlowsError::UnknownSource { flow: flow.clone(), name: "b".into(), known: known() }]
+    );
+    assert_eq!(
+        source_errors(&format!("{one}\nsources.b.kind = \"y\""), ""),
+        [FlowsError::NoDefault { flow, known: "a, b".into() }]
+    );
+    let default = "kind = \"x\", default = true";
+    let two = format!("sources = {{ a = {{ {default} }}, b = {{ {default} }} }}");
+    let both = FlowsError::TwoDefaults { first: "a".into(), second: "b".into() };
+    assert_eq!(source_errors(&two, ""), [both]);
+    let name = FlowsError::SourceName("a/b".into());
+    assert_eq!(source_errors("sources.\"a/b\".kind = \"x\"", ""), [name]);
+}
+
+/// A receiver reads the sources alone: errors in flows and variables of targets are the worker's.
+#[test]
+fn source_configs_are_read_without_the_flows() {
+    let text = "[sources.oa]\nkind = \"any\"\nurl = \"${URL}\"\nlist = [\"${URL}\"]\n\
+                [targets.nac]\nurl = \"${OTHER}\"\n[[flows]]\nno = \"flow\"";
+    let environment = |name: &str| (name == "URL").then(|| "u".to_owned());
+    let sources = SourceConfigs::parse(text, &environment).unwrap();
+    let settings: toml::Table = toml::from_str("url = \"u\"\nlist = [\"u\"]").unwrap();
+    assert_eq!(sources.0["oa"].settings, settings);
+    assert_eq!(sources.default_source(), Some("oa"));
+    let unset = SourceConfigs::parse(text, &|_| None).unwrap_err();
+    assert!(unset.to_string().contains("`sources.oa.url` needs the environment variable URL"));
 }

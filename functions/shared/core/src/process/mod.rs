@@ -73,7 +73,7 @@ pub enum Disposition {
 #[derive(Clone, Debug)]
 pub struct Processor<P: Ports> {
     pub ledger: P::Ledger,
-    /// The office system, the only authority on what was approved.
+    /// The sources, the only authority on what was approved.
     pub source: P::Source,
     pub targets: P::Targets,
     /// The dead-letter queue.
@@ -278,7 +278,7 @@ impl<P: Ports> Processor<P> {
             return Err(Failure::retry(Class::InternalError, WorkerError::NoResult).into());
         }
         let circuits = self.peek(flow).await?;
-        let mut instance = self.source.read_instance(&request.instance_id).await?;
+        let mut instance = self.source.read_instance(request).await?;
         self.admit(job, &instance).await?;
         read_sheets(flow, &mut instance.form, &self.source).await?;
         let plan = plan(flow, &instance, &request.event_id, &self.targets)?;

@@ -39,7 +39,7 @@ pub async fn read_sheets(
         let Content::Files(files) = &field.content else { continue };
         field.content = match files.as_slice() {
             [] => Content::Rows(Vec::new()),
-            [file] => match source.read_sheet(file).await? {
+            [file] => match source.read_sheet(&flow.source, file).await? {
                 Ok(rows) => with_columns(rows, &columns),
                 Err(problem) => Content::Unreadable(problem),
             },

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::explain::{Explain, Explanation};
@@ -17,30 +18,60 @@ pub use fixed::FixedSecret;
 /// The secret document, as in Secrets Manager or in the file given to `greenlight serve`.
 ///
 /// ```json
-/// {"feishu": {"app_id": "cli_…", "app_secret": "…", "encrypt_key": "…",
-///             "verification_token": "…"},
+/// {"sources": {"feishu": {"app_id": "cli_…", "app_secret": "…", "encrypt_key": "…",
+///                         "verification_token": "…"}},
 ///  "targets": {"nac": {"token": "…"}}}
 /// ```
+///
+/// Any other member that is an object of texts is read as a source of that name: the place of
+/// sources in the first edition.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Secret {
-    /// The values of the app's page in the Feishu console.
-    pub feishu: FeishuSecret,
+    /// Credentials per source in `flows.toml`; their names are the kind's.
+    #[serde(default)]
+    sources: BTreeMap<String, Credentials>,
     /// Credentials per target in `flows.toml`; their names are the connector's.
     #[serde(default)]
     pub targets: BTreeMap<String, BTreeMap<String, SecretString>>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Other>,
 }
 
-/// The values of the app's page in the Feishu console.
+/// A member of the document besides those that are documented.
 #[derive(Clone, Debug, Deserialize)]
-pub struct FeishuSecret {
-    /// App ID, `cli_…`: public, and compared with the one of each event.
-    pub app_id: String,
-    /// App Secret: the login to the OpenAPI.
-    pub app_secret: SecretString,
-    /// Encrypt Key: signs and encrypts events.
-    pub encrypt_key: SecretString,
-    /// Verification Token: part of each event.
-    pub verification_token: SecretString,
+#[serde(untagged)]
+enum Other {
+    Source(Credentials),
+    Ignored(IgnoredAny),
+}
+
+/// The credentials of a source, by name. One that is rotated can have several values.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Credentials(BTreeMap<String, Values>);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Values {
+    One(SecretString),
+    Several(Vec<SecretString>),
+}
+
+impl Credentials {
+    /// The value of `name`, the first if there are several; `None` if it is missing or blank.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// Every value of `name` that is not blank.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = match self.0.get(name) {
+            None => &[],
+            Some(Values::One(value)) => std::slice::from_ref(value),
+            Some(Values::Several(values)) => values.as_slice(),
+        };
+        values.iter().map(ExposeSecret::expose_secret).filter(|value| !value.trim().is_empty())
+    }
 }
 
 /// The secret could not be read.
@@ -66,12 +97,21 @@ pub enum SecretError {
         /// Counted from 1.
         column: usize,
     },
-    /// A field is there and empty.
-    #[error("the secret's field `{0}` is empty")]
-    Empty(&'static str),
+    /// Fields are missing or blank.
+    #[error("the secret lacks `{0}`: `greenlight secrets set` asks for what is missing")]
+    Missing(String),
 }
 
 impl Secret {
+    /// The credentials of a source; none if it has none.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&Credentials> {
+        self.sources.get(name).or_else(|| match self.others.get(name)? {
+            Other::Source(credentials) => Some(credentials),
+            Other::Ignored(_) => None,
+        })
+    }
+
     /// The target's own certificate authority, in PEM form: `targets.<target>.ca_pem`.
     #[must_use]
     pub fn ca_pem(&self, target: &str) -> Option<&str> {
@@ -81,25 +121,13 @@ impl Secret {
     /// Parses the secret document.
     ///
     /// # Errors
-    /// Names the field that is missing, empty or malformed, never its value.
+    /// Says where it is malformed, and never quotes a value.
     pub fn parse(json: &str) -> Result<Self, SecretError> {
-        let secret: Self = serde_json::from_str(json).map_err(|error| SecretError::Malformed {
-            problem: problem_without_values(&error),
+        serde_json::from_str(json).map_err(|error| SecretError::Malformed {
+            problem: if error.is_data() { SecretProblem::Type } else { SecretProblem::Syntax },
             line: error.line(),
             column: error.column(),
-        })?;
-        let feishu = &secret.feishu;
-        for (field, value) in [
-            ("feishu.app_id", feishu.app_id.as_str()),
-            ("feishu.app_secret", feishu.app_secret.expose_secret()),
-            ("feishu.encrypt_key", feishu.encrypt_key.expose_secret()),
-            ("feishu.verification_token", feishu.verification_token.expose_secret()),
-        ] {
-            if value.trim().is_empty() {
-                return Err(SecretError::Empty(field));
-            }
-        }
-        Ok(secret)
+        })
     }
 }
 
@@ -107,9 +135,6 @@ impl Secret {
 #[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
 #[explain("secret_document")]
 pub enum SecretProblem {
-    /// A field is missing.
-    #[error("missing field `{field}`")]
-    Missing { field: String },
     /// A value has the wrong type.
     #[error("a value of the wrong type")]
     Type,
@@ -118,47 +143,47 @@ pub enum SecretProblem {
     Syntax,
 }
 
-/// Keeps the name of a missing field only: for a wrong type, serde quotes the value.
-fn problem_without_values(error: &serde_json::Error) -> SecretProblem {
-    let text = error.to_string();
-    match text.split_once('`').and_then(|(before, rest)| Some((before, rest.split_once('`')?.0))) {
-        Some(("missing field ", field)) => SecretProblem::Missing { field: field.to_owned() },
-        _ if error.is_data() => SecretProblem::Type,
-        _ => SecretProblem::Syntax,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const COMPLETE: &str = r#"{"feishu": {"app_id": "cli_a", "app_secret": "s3cret", "encrypt_key": "k",
-        "verification_token": "t"}, "targets": {"nac": {"token": "n4c"}}}"#;
+    const COMPLETE: &str = r#"{
+        "sources": {"oa": {"app_secret": "s3cret", "keys": ["k1", " ", "k2"]}},
+        "older": {"app_secret": "0lder"}, "comment": "text", "number": 7,
+        "targets": {"nac": {"token": "n4c"}}}"#;
 
     #[test]
     fn a_complete_secret_is_read_and_never_shown() {
-        let secret = Secret::parse(COMPLETE);
+        let secret = Secret::parse(COMPLETE).unwrap();
         let shown = format!("{secret:?}");
-        assert!(secret.is_ok());
-        assert!(!shown.contains("s3cret") && !shown.contains("n4c"), "{shown}");
+        for value in ["s3cret", "k1", "0lder", "n4c", "text"] {
+            assert!(!shown.contains(&format!("\"{value}")), "{shown}");
+        }
     }
 
     #[test]
-    fn an_incomplete_secret_names_the_field_and_not_the_value() {
-        let error = |json: &str| Secret::parse(json).map(|_| ()).map_err(|error| error.to_string());
-        let missing = error(&COMPLETE.replace("\"encrypt_key\": \"k\",", ""));
-        assert!(missing.as_ref().is_err_and(|text| text.contains("`encrypt_key`")), "{missing:?}");
-        let empty = error(&COMPLETE.replace("\"k\"", "\" \""));
-        assert!(
-            empty.as_ref().is_err_and(|text| text.contains("`feishu.encrypt_key`")),
-            "{empty:?}"
+    fn source_reads_its_credentials_and_those_of_the_first_edition() {
+        let secret = Secret::parse(COMPLETE).unwrap();
+        let get = |source: &str, name: &str| {
+            secret.source(source).and_then(|it| it.get(name).map(str::to_owned))
+        };
+        assert_eq!(get("oa", "app_secret").as_deref(), Some("s3cret"));
+        assert_eq!(get("oa", "absent"), None);
+        assert_eq!(get("older", "app_secret").as_deref(), Some("0lder"));
+        assert_eq!(
+            (get("comment", "x"), get("number", "x"), get("absent", "x")),
+            (None, None, None)
         );
-        let wrong_type = error(&COMPLETE.replace("\"cli_a\"", "12345678"));
-        assert!(
-            wrong_type.as_ref().is_err_and(|text| !text.contains("12345678")),
-            "{wrong_type:?}"
-        );
+        let keys: Vec<_> = secret.source("oa").unwrap().all("keys").collect();
+        assert_eq!(keys, ["k1", "k2"]);
+    }
+
+    #[test]
+    fn a_malformed_secret_names_the_place_and_not_the_value() {
+        let error = |json: &str| Secret::parse(json).unwrap_err().to_string();
+        let wrong_type = error(&COMPLETE.replace("\"n4c\"", "12345678"));
+        assert!(wrong_type.contains("wrong type") && !wrong_type.contains("12345678"));
         let syntax = error("s3cret");
-        assert!(syntax.as_ref().is_err_and(|text| !text.contains("s3cret")), "{syntax:?}");
+        assert!(syntax.contains("line 1 column 1") && !syntax.contains("s3cret"), "{syntax}");
     }
 }

@@ -103,9 +103,9 @@ impl World {
 pub(crate) struct WorldPort(pub(crate) Arc<World>);
 
 impl ReadInstance for WorldPort {
-    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
+    async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
         Ok(Instance {
-            instance_id: instance_id.to_owned(),
+            instance_id: request.instance_id.clone(),
             definition_id: "A".into(),
             status: Status::Approved,
             ended_at: self.0.ended_at,
@@ -119,6 +119,7 @@ impl ReadInstance for WorldPort {
 impl ReadSheet for WorldPort {
     async fn read_sheet(
         &self,
+        _: &str,
         file: &Attachment,
     ) -> Result<Result<Vec<Vec<Field>>, Explanation>, Failure> {
         panic!("no form here has a sheet: {file:?}")
@@ -218,6 +219,7 @@ impl Run {
     pub(crate) fn with_fields(world: World, fields: &str, actions: &str) -> Self {
         let text = format!(
             r#"
+            sources.feishu.kind = "any"
             [targets]
             nac = {{ connector = "generic", url = "http://nac" }}
             wlc = {{ connector = "generic", url = "http://wlc" }}

@@ -1,36 +1,16 @@
 //! Setup and checks in Feishu, for the operator's commands.
 
+use futures_util::future::BoxFuture;
 use greenlight_core::Failure;
-use greenlight_core::ports::{Clock, Http, ReadSecret};
 use http::Method;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::client::{AnswerPart, ApiError, FeishuClient};
+use crate::source::{Admin, Definition, Widget};
 
 /// Already subscribed: counts as a success.
 const SUBSCRIBED_ALREADY: i64 = 1_390_007;
-
-/// An approval definition, reduced to what flows need.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Definition {
-    /// The display name.
-    pub name: String,
-    /// Whether the definition is active.
-    pub is_active: bool,
-    /// Every name by which flows can refer to a widget: `custom_id`, `id` and name, also of table
-    /// columns.
-    pub widgets: Vec<Widget>,
-}
-
-/// A field of a form, or a column of a table in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Widget {
-    /// `custom_id`, `id` and name, as far as defined.
-    pub names: Vec<String>,
-    /// The columns, if the field is a table.
-    pub columns: Vec<Widget>,
-}
 
 #[derive(Deserialize)]
 struct DefinitionAnswer {
@@ -69,22 +49,31 @@ impl From<RawWidget> for Widget {
     }
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
-    /// Logs in without any other call.
-    ///
-    /// # Errors
-    /// [`Failure`] with the reason.
-    pub async fn check_login(&self) -> Result<(), Failure> {
-        self.token().await.map(drop)
+impl Admin for FeishuClient {
+    fn url(&self) -> &str {
+        self.base_url()
     }
 
-    /// Subscribes the app to the events of an approval; returns `false` if it was already
-    /// subscribed. Once per app; needs the scope `approval:approval` or `approval:definition`.
+    fn check_login(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { self.token().await.map(drop) })
+    }
+
+    fn subscribe<'a>(&'a self, definition_id: &'a str) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(self.subscribe_to(definition_id))
+    }
+
+    fn definition<'a>(
+        &'a self,
+        definition_id: &'a str,
+    ) -> BoxFuture<'a, Result<Definition, Failure>> {
+        Box::pin(self.read_definition(definition_id))
+    }
+}
+
+impl FeishuClient {
+    /// Once per app; needs the scope `approval:approval` or `approval:definition`.
     /// `POST /open-apis/approval/v4/approvals/:code/subscribe`.
-    ///
-    /// # Errors
-    /// [`Failure`] with the reason.
-    pub async fn subscribe(&self, approval_code: &str) -> Result<bool, Failure> {
+    async fn subscribe_to(&self, approval_code: &str) -> Result<bool, Failure> {
         let path = format!("/open-apis/approval/v4/approvals/{approval_code}/subscribe");
         match self.ask::<IgnoredAny>(Method::POST, &path).await? {
             Ok(_) => Ok(true),
@@ -93,11 +82,8 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         }
     }
 
-    /// Reads an approval definition. `GET /open-apis/approval/v4/approvals/:code`, 100 a minute.
-    ///
-    /// # Errors
-    /// [`Failure`] with the reason.
-    pub async fn definition(&self, approval_code: &str) -> Result<Definition, Failure> {
+    /// `GET /open-apis/approval/v4/approvals/:code`, 100 a minute.
+    async fn read_definition(&self, approval_code: &str) -> Result<Definition, Failure> {
         let path = format!("/open-apis/approval/v4/approvals/{approval_code}");
         let DefinitionAnswer { data } = self.get(&path).await?;
         let widgets: Vec<RawWidget> = serde_json::from_str(&data.form)

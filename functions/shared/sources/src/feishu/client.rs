@@ -4,13 +4,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use greenlight_core::explain::Explain;
 use greenlight_core::form::Attachment;
 use greenlight_core::instance::{Instance, Status};
-use greenlight_core::ports::{Clock, Http, HttpError, ReadInstance, ReadSecret};
+use greenlight_core::ports::HttpError;
 use greenlight_core::retry::MAX_ASKED_WAIT;
-use greenlight_core::secret::FeishuSecret;
-use greenlight_core::{Class, Failure, Timestamp};
+use greenlight_core::secret::Secret;
+use greenlight_core::{Class, Failure, Request, Timestamp};
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -18,8 +19,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-/// Feishu's OpenAPI; Lark's is `https://open.larksuite.com`.
-pub const BASE_URL: &str = "https://open.feishu.cn";
+use super::credentials::{APP_ID, APP_SECRET};
+use crate::source::{Admin, Source, SourcePorts};
 
 /// A tenant access token is valid for up to two hours; a call in its last half hour returns a new
 /// one.
@@ -36,11 +37,9 @@ mod code {
 }
 
 /// Feishu's OpenAPI, with the tenant access token cached.
-#[derive(Debug)]
-pub struct FeishuClient<H, S, C> {
-    http: H,
-    secret: S,
-    clock: C,
+pub struct FeishuClient {
+    source: String,
+    ports: SourcePorts,
     base_url: String,
     token: Mutex<Option<Token>>,
 }
@@ -57,6 +56,8 @@ struct Token {
 pub(super) enum ApiError {
     #[error("{0}")]
     Http(#[from] HttpError),
+    #[error("the secret lacks credentials of this source")]
+    NoCredentials,
     #[error("Feishu answered HTTP {status} with an unexpected body")]
     NotJson { status: u16 },
     #[error("Feishu's answer does not have the documented shape: {part}")]
@@ -117,7 +118,7 @@ impl ApiError {
             | Self::Http(HttpError::TooLarge { .. }) => {
                 Failure::give_up(Class::SourceRejected, self)
             }
-            Self::Http(_) | Self::NotJson { .. } | Self::Download { .. } => {
+            Self::Http(_) | Self::NoCredentials | Self::NotJson { .. } | Self::Download { .. } => {
                 Failure::retry(Class::SourceUnavailable, self)
             }
         }
@@ -180,12 +181,25 @@ impl InstanceData {
     }
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> ReadInstance for FeishuClient<H, S, C> {
+impl Source for FeishuClient {
     /// `GET /open-apis/approval/v4/instances/:instance_code`, 1000 a minute and 50 a second.
-    async fn read_instance(&self, instance_id: &str) -> Result<Instance, Failure> {
-        let path = format!("/open-apis/approval/v4/instances/{instance_id}");
-        let InstanceAnswer { data } = self.get(&path).await?;
-        data.into_instance().map_err(ApiError::into_failure)
+    fn read_instance<'a>(
+        &'a self,
+        request: &'a Request,
+    ) -> BoxFuture<'a, Result<Instance, Failure>> {
+        Box::pin(async {
+            let path = format!("/open-apis/approval/v4/instances/{}", request.instance_id);
+            let InstanceAnswer { data } = self.get(&path).await?;
+            data.into_instance().map_err(ApiError::into_failure)
+        })
+    }
+
+    fn download<'a>(&'a self, file: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(self.download_file(file))
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        Some(self)
     }
 }
 
@@ -212,16 +226,20 @@ pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
     data.into_instance().map_err(ApiError::into_failure)
 }
 
-impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
-    /// Creates a client of the OpenAPI at `base_url`, such as [`BASE_URL`].
-    pub fn new(http: H, secret: S, clock: C, base_url: &str) -> Self {
+impl FeishuClient {
+    /// Creates a client of the OpenAPI at `base_url`, with the credentials of `source`.
+    #[must_use]
+    pub fn new(source: &str, base_url: &str, ports: SourcePorts) -> Self {
         Self {
-            http,
-            secret,
-            clock,
+            source: source.to_owned(),
+            ports,
             base_url: base_url.trim_end_matches('/').to_owned(),
             token: Mutex::new(None),
         }
+    }
+
+    pub(super) fn base_url(&self) -> &str {
+        &self.base_url
     }
 
     /// Sends a GET request with a token.
@@ -252,7 +270,7 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
     ///
     /// # Errors
     /// [`Failure`] when the URL is on another host than Feishu's own, or is not answered 200.
-    pub async fn download(&self, file: &Attachment) -> Result<Bytes, Failure> {
+    async fn download_file(&self, file: &Attachment) -> Result<Bytes, Failure> {
         let own = self.base_url.parse::<Uri>().ok();
         let uri = file.url.parse::<Uri>().ok();
         let host = || uri.as_ref().and_then(Uri::host).unwrap_or("?").to_owned();
@@ -260,7 +278,7 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         let request = http::Request::get(file.url.as_str()).body(Bytes::new());
         let request = request.ok().filter(|_| is_own);
         let request = request.ok_or_else(|| ApiError::OtherHost { host: host() }.into_failure())?;
-        let sent = self.http.send(request).await;
+        let sent = self.ports.http.send(request).await;
         let response = sent.map_err(|error| ApiError::Http(error).into_failure())?;
         if response.status() == StatusCode::OK {
             return Ok(response.into_body());
@@ -270,17 +288,19 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
     }
 
     pub(super) async fn token(&self) -> Result<SecretString, Failure> {
-        let now = self.clock.now();
+        let now = self.ports.clock.now();
         let cached = self.cached_token().clone();
         if let Some(token) = cached.filter(|token| now < token.good_until) {
             return Ok(token.value);
         }
-        let secret = self.secret.current();
-        let answer = match self.log_in(&secret.feishu).await {
-            Err(error @ ApiError::Code { .. }) => match self.secret.renewed(&secret).await {
-                Some(renewed) => self.log_in(&renewed.feishu).await,
-                None => Err(error),
-            },
+        let secret = self.ports.secret.current();
+        let answer = match self.log_in(&secret).await {
+            Err(error @ (ApiError::Code { .. } | ApiError::NoCredentials)) => {
+                match self.ports.secret.renewed(&secret).await {
+                    Some(renewed) => self.log_in(&renewed).await,
+                    None => Err(error),
+                }
+            }
             result => result,
         };
         // A failed login is not caused by the request: retry until the secret is corrected.
@@ -297,11 +317,11 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
     }
 
     /// `POST /open-apis/auth/v3/tenant_access_token/internal`
-    async fn log_in(&self, secret: &FeishuSecret) -> Result<TokenAnswer, ApiError> {
-        let body = json!({
-            "app_id": secret.app_id,
-            "app_secret": secret.app_secret.expose_secret(),
-        });
+    async fn log_in(&self, secret: &Secret) -> Result<TokenAnswer, ApiError> {
+        let of_app = |name| secret.source(&self.source)?.get(name);
+        let (app_id, app_secret) =
+            of_app(APP_ID).zip(of_app(APP_SECRET)).ok_or(ApiError::NoCredentials)?;
+        let body = json!({ "app_id": app_id, "app_secret": app_secret });
         let path = "/open-apis/auth/v3/tenant_access_token/internal";
         self.call(Method::POST, path, None, body.to_string().into()).await
     }
@@ -339,7 +359,7 @@ impl<H: Http, S: ReadSecret, C: Clock> FeishuClient<H, S, C> {
         }
         let request =
             request.body(body).map_err(|_| ApiError::Shape { part: AnswerPart::Address })?;
-        read(&self.http.send(request).await?)
+        read(&self.ports.http.send(request).await?)
     }
 }
 

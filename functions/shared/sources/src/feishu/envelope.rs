@@ -6,8 +6,6 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::SOURCE;
-
 /// A decrypted body: a URL check, or an event of either version.
 #[derive(Debug, Deserialize)]
 pub(super) struct Envelope<'a> {
@@ -138,13 +136,13 @@ impl<'a> Envelope<'a> {
             _ => None,
         };
         Some(ApprovalEvent {
-            source: SOURCE.to_owned(),
             tenant: head.tenant_key.clone(),
             event_id: event_id.clone(),
             occurred_at: change.operate_time.parse().ok().map(Timestamp::from_millis),
             definition_id: change.approval_code,
             instance_id: change.instance_code,
             decision,
+            signed: None,
         })
     }
 }

@@ -3,19 +3,24 @@
 //! Protocol: the open platform's documentation, "Send notifications to developers' server",
 //! "Encrypt Key", "Approval instance status change" and "Obtain a single approval instance".
 
+#[cfg(feature = "client")]
 mod admin;
+#[cfg(feature = "client")]
 mod client;
+mod credentials;
 mod crypto;
 mod envelope;
+#[cfg(feature = "client")]
 mod form;
+mod settings;
+#[cfg(feature = "client")]
 mod test_event;
 mod webhook;
 
-pub use admin::{Definition, Widget};
-pub use client::{BASE_URL, FeishuClient, parse_instance};
+#[cfg(feature = "client")]
+pub use client::{FeishuClient, parse_instance};
 pub use crypto::{decrypt, encrypt, signature};
-pub use test_event::{FeishuApp, Sent};
+pub use settings::Feishu;
+#[cfg(feature = "client")]
+pub use test_event::FeishuApp;
 pub use webhook::{FeishuWebhook, REPLAY_WINDOW, header};
-
-/// The source's name in requests and in `flows.toml`.
-pub const SOURCE: &str = "feishu";

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::webhook::header;
 use super::{encrypt, signature};
+use crate::kind::Sent;
 
 /// An app in the Feishu console, as far as its events go.
 #[derive(Clone, Debug)]
@@ -15,15 +16,6 @@ pub struct FeishuApp {
     pub verification_token: String,
     /// The organisation that installed it.
     pub tenant_key: String,
-}
-
-/// An HTTP request as Feishu sends it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// Name and value, lower case names.
-    pub headers: Vec<(&'static str, String)>,
-    /// The raw body.
-    pub body: String,
 }
 
 impl FeishuApp {
@@ -78,9 +70,9 @@ impl FeishuApp {
         let signature = signature(&timestamp, &nonce, &self.encrypt_key, body.as_bytes());
         let headers = vec![
             content_type(),
-            (header::TIMESTAMP, timestamp),
-            (header::NONCE, nonce),
-            (header::SIGNATURE, signature),
+            (header::TIMESTAMP.to_owned(), timestamp),
+            (header::NONCE.to_owned(), nonce),
+            (header::SIGNATURE.to_owned(), signature),
         ];
         Sent { headers, body }
     }
@@ -92,20 +84,6 @@ impl FeishuApp {
     }
 }
 
-fn content_type() -> (&'static str, String) {
-    ("content-type", "application/json;charset=utf-8".to_owned())
-}
-
-impl Sent {
-    /// As an HTTP request to `url`.
-    ///
-    /// # Errors
-    /// [`http::Error`] when `url` is invalid.
-    pub fn to_request(&self, url: &str) -> Result<http::Request<bytes::Bytes>, http::Error> {
-        let mut request = http::Request::post(url);
-        for (name, value) in &self.headers {
-            request = request.header(*name, value);
-        }
-        request.body(self.body.clone().into())
-    }
+fn content_type() -> (String, String) {
+    ("content-type".to_owned(), "application/json;charset=utf-8".to_owned())
 }

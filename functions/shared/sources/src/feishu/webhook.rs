@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use greenlight_core::event::Inbound;
-use greenlight_core::ports::Authenticate;
-use greenlight_core::secret::{FeishuSecret, Secret};
+use greenlight_core::secret::Secret;
+use greenlight_core::webhook::{Outcome, Reply, Webhook};
 use greenlight_core::{Rejection, Timestamp, WebhookRequest};
-use http::HeaderMap;
-use secrecy::{ExposeSecret, SecretString};
+use http::{HeaderMap, Method};
 use serde::Deserialize;
+use serde_json::json;
 use subtle::ConstantTimeEq;
 
+use super::credentials::EventCredentials;
 use super::crypto::{decrypt, signature};
 use super::envelope::Envelope;
 
@@ -33,16 +34,23 @@ pub mod header {
     pub const SIGNATURE: &str = "x-lark-signature";
 }
 
-/// Authentication of Feishu's webhooks.
-#[derive(Clone, Copy, Debug)]
+/// Feishu waits 3 s for a reply. A request that is not enqueued by now is answered 503, and Feishu
+/// sends the event again.
+const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
+
+/// Feishu's webhooks.
+#[derive(Clone, Debug)]
 pub struct FeishuWebhook {
+    source: String,
     /// The maximum age of a signed webhook.
     pub replay_window: Duration,
 }
 
-impl Default for FeishuWebhook {
-    fn default() -> Self {
-        Self { replay_window: REPLAY_WINDOW }
+impl FeishuWebhook {
+    /// The webhooks of `source`.
+    #[must_use]
+    pub fn new(source: &str) -> Self {
+        Self { source: source.to_owned(), replay_window: REPLAY_WINDOW }
     }
 }
 
@@ -51,23 +59,26 @@ struct Encrypted {
     encrypt: String,
 }
 
-impl Authenticate for FeishuWebhook {
+impl Webhook for FeishuWebhook {
     /// Signed: verifies the signature over the raw bytes first, then decrypts, then checks token
     /// and app. Not signed, as Feishu's URL checks are: accepts only a URL check with the right
     /// token.
-    fn authenticate(
+    fn parse(
         &self,
-        webhook: &WebhookRequest,
+        request: &WebhookRequest,
         secret: &Secret,
         now: Timestamp,
     ) -> Result<Inbound, Rejection> {
-        let secret = &secret.feishu;
-        match SignatureHeaders::of(&webhook.headers)? {
-            None => url_check(&webhook.body, secret),
+        if request.method != Method::POST {
+            return Err(Rejection::WrongMethod);
+        }
+        let app = EventCredentials::of(secret, &self.source).ok_or(Rejection::NoCredentials)?;
+        match SignatureHeaders::of(&request.headers)? {
+            None => url_check(&request.body, app),
             Some(headers) => {
-                headers.verify(&webhook.body, &secret.encrypt_key)?;
+                headers.verify(&request.body, app.encrypt_key)?;
                 headers.check_age(now, self.replay_window)?;
-                signed_event(&webhook.body, secret).map_err(|rejection| match rejection {
+                signed_event(&request.body, app).map_err(|rejection| match rejection {
                     Rejection::NotBase64 => Rejection::NotDecryptable,
                     Rejection::NotAnEvent => Rejection::SignedNoEvent,
                     rejection => rejection,
@@ -75,11 +86,24 @@ impl Authenticate for FeishuWebhook {
             }
         }
     }
+
+    /// Every authentic event gets 200, used or not: until it does, Feishu holds back the next event
+    /// of the same instance.
+    fn reply(&self, outcome: &Outcome) -> Reply {
+        match outcome {
+            Outcome::Challenge(text) => Reply::of_json(200, &json!({ "challenge": text })),
+            outcome => Reply::json(outcome),
+        }
+    }
+
+    fn answer_within(&self) -> Duration {
+        ANSWER_WITHIN
+    }
 }
 
-fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection> {
+fn signed_event(body: &[u8], app: EventCredentials<'_>) -> Result<Inbound, Rejection> {
     let Encrypted { encrypt } = serde_json::from_slice(body).map_err(|_| Rejection::NotAnEvent)?;
-    let json = decrypt(secret.encrypt_key.expose_secret(), &encrypt)?;
+    let json = decrypt(app.encrypt_key, &encrypt)?;
     let envelope = match Envelope::parse(&json) {
         Ok(envelope) => envelope,
         // The signature is valid, so the event is authentic: a rejection would block later events.
@@ -88,14 +112,14 @@ fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection
         }
         Err(_) => return Err(Rejection::NotAnEvent),
     };
-    if !equal(envelope.token(), &secret.verification_token) {
+    if !equal(envelope.token(), app.verification_token) {
         return Err(Rejection::WrongToken);
     }
     if let Some(challenge) = envelope.challenge() {
         return Ok(Inbound::Challenge(challenge.to_owned()));
     }
     let (app_id, event) = envelope.event();
-    if app_id != secret.app_id {
+    if app_id != app.app_id {
         return Err(Rejection::WrongApp);
     }
     Ok(event)
@@ -105,11 +129,10 @@ fn signed_event(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection
 ///
 /// From the decryption on every failure gives the same rejection: the responses must not reveal
 /// whether a padding was valid.
-fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection> {
+fn url_check(body: &[u8], app: EventCredentials<'_>) -> Result<Inbound, Rejection> {
     let decrypted = match serde_json::from_slice(body) {
         Ok(Encrypted { encrypt }) => {
-            let key = secret.encrypt_key.expose_secret();
-            Some(decrypt(key, &encrypt).map_err(|rejection| match rejection {
+            Some(decrypt(app.encrypt_key, &encrypt).map_err(|rejection| match rejection {
                 Rejection::NotDecryptable => Rejection::NotSigned,
                 rejection => rejection,
             })?)
@@ -119,7 +142,7 @@ fn url_check(body: &[u8], secret: &FeishuSecret) -> Result<Inbound, Rejection> {
     let failure = if decrypted.is_some() { Rejection::NotSigned } else { Rejection::NotAnEvent };
     let envelope = Envelope::parse(decrypted.as_deref().unwrap_or(body)).map_err(|_| failure)?;
     match envelope.challenge() {
-        Some(challenge) if equal(envelope.token(), &secret.verification_token) => {
+        Some(challenge) if equal(envelope.token(), app.verification_token) => {
             Ok(Inbound::Challenge(challenge.to_owned()))
         }
         _ => Err(Rejection::NotSigned),
@@ -145,8 +168,8 @@ impl<'a> SignatureHeaders<'a> {
         }
     }
 
-    fn verify(&self, body: &[u8], encrypt_key: &SecretString) -> Result<(), Rejection> {
-        let expected = signature(self.timestamp, self.nonce, encrypt_key.expose_secret(), body);
+    fn verify(&self, body: &[u8], encrypt_key: &str) -> Result<(), Rejection> {
+        let expected = signature(self.timestamp, self.nonce, encrypt_key, body);
         if bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
             Ok(())
         } else {
@@ -169,8 +192,8 @@ impl<'a> SignatureHeaders<'a> {
     }
 }
 
-fn equal(given: &str, secret: &SecretString) -> bool {
-    bool::from(given.as_bytes().ct_eq(secret.expose_secret().as_bytes()))
+fn equal(given: &str, secret: &str) -> bool {
+    bool::from(given.as_bytes().ct_eq(secret.as_bytes()))
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ const KEY: &str = "kudryavka";
 const SIGNED_AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn secret_of(app_id: &str) -> Secret {
-    let json = json!({"feishu": {
+    let json = json!({"sources": {"feishu": {
         "app_id": app_id, "app_secret": "s", "encrypt_key": KEY, "verification_token": "v3r1f1c4t10n",
-    }});
+    }}});
     Secret::parse(&json.to_string()).unwrap()
 }
 
@@ -34,26 +34,29 @@ fn headers(timestamp: &str, nonce: &str, signature: &str) -> HeaderMap {
         .collect()
 }
 
+fn request(headers: HeaderMap, body: impl Into<Bytes>) -> WebhookRequest {
+    let mut request = http::Request::post("/api/event").body(()).unwrap();
+    *request.headers_mut() = headers;
+    WebhookRequest::new(request.into_parts().0, body.into()).unwrap()
+}
+
 fn signed(body: impl Into<Bytes>) -> WebhookRequest {
     let body = body.into();
     let signature = signature("1700000000", "nonce", KEY, &body);
-    WebhookRequest { headers: headers("1700000000", "nonce", &signature), body }
+    request(headers("1700000000", "nonce", &signature), body)
 }
 
 fn unsigned(body: impl Into<Bytes>) -> WebhookRequest {
-    WebhookRequest { headers: HeaderMap::new(), body: body.into() }
+    request(HeaderMap::new(), body)
 }
 
 fn of_case(case: &Value) -> WebhookRequest {
     let text = |key: &str| case[key].as_str().unwrap();
-    WebhookRequest {
-        headers: headers(text("timestamp"), text("nonce"), text("signature")),
-        body: text("body").to_owned().into(),
-    }
+    request(headers(text("timestamp"), text("nonce"), text("signature")), text("body").to_owned())
 }
 
 fn authenticate_as(app_id: &str, webhook: &WebhookRequest) -> Result<Inbound, Rejection> {
-    FeishuWebhook::default().authenticate(webhook, &secret_of(app_id), SIGNED_AT)
+    FeishuWebhook::new("feishu").parse(webhook, &secret_of(app_id), SIGNED_AT)
 }
 
 fn authenticate(webhook: &WebhookRequest) -> Result<Inbound, Rejection> {
@@ -172,7 +175,7 @@ fn a_signed_event_must_be_ours_and_encrypted() {
 fn the_window_takes_every_retry_and_nothing_older() {
     let webhook = signed(encrypted(approval("APPROVED").to_string().as_bytes()));
     let at = |now: Timestamp| {
-        FeishuWebhook::default().authenticate(&webhook, &secret_of("cli_xxx"), now).map(|_| ())
+        FeishuWebhook::new("feishu").parse(&webhook, &secret_of("cli_xxx"), now).map(|_| ())
     };
     let after_the_last_retry = SIGNED_AT.plus(Duration::from_secs(15 + 300 + 3_600 + 21_600));
     assert_eq!(at(after_the_last_retry), Ok(()));
@@ -187,7 +190,7 @@ fn the_window_takes_every_retry_and_nothing_older() {
 fn a_timestamp_in_milliseconds_is_taken_too() {
     let body: Bytes = encrypted(approval("APPROVED").to_string().as_bytes()).into();
     let signature = signature("1700000000000", "n", KEY, &body);
-    let webhook = WebhookRequest { headers: headers("1700000000000", "n", &signature), body };
+    let webhook = request(headers("1700000000000", "n", &signature), body);
     assert!(authenticate(&webhook).is_ok());
 }
 

@@ -1,0 +1,109 @@
+//! The sources of `flows.toml`: the office systems that send approvals.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::file::{fill_in, fill_in_all, read};
+use super::{Environment, Flow, FlowsError};
+use crate::ValidationErrors;
+use crate::key_path::KeyPath;
+use crate::ledger::EffectKey;
+
+/// An office system that sends approvals.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct SourceConfig {
+    /// The kind of office system: `feishu`, `webhook`.
+    pub kind: String,
+    /// Whether its events may arrive at `/api/event`, without its name, and flows without `source`
+    /// are for it. A source without others always is. Default: false.
+    #[serde(default)]
+    pub default: bool,
+    /// The settings of the kind. Texts may contain `${NAME}`.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
+    pub settings: toml::Table,
+}
+
+/// The sources, by name. A name is part of webhook URLs, of keys in the ledger and of the secret.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct SourceConfigs(pub BTreeMap<String, SourceConfig>);
+
+impl SourceConfigs {
+    /// Reads the sources in the text of `flows.toml`, and nothing else: a receiver knows no flows.
+    ///
+    /// # Errors
+    /// Every [`FlowsError`] of the sources; [`FlowsError::Toml`] if the text is not TOML.
+    pub fn parse(
+        text: &str,
+        environment: Environment<'_>,
+    ) -> Result<Self, ValidationErrors<FlowsError>> {
+        #[derive(Deserialize)]
+        struct Part {
+            #[serde(default)]
+            sources: SourceConfigs,
+        }
+        let Part { mut sources } = read(text)?;
+        let mut errors = Vec::new();
+        sources.fill_in(environment, &mut errors);
+        sources.check(&mut errors);
+        ValidationErrors::into_result(errors).map(|()| sources)
+    }
+
+    /// The name of the default source: the one that says so, or the only one.
+    #[must_use]
+    pub fn default_source(&self) -> Option<&str> {
+        let named = self.0.iter().find(|(_, source)| source.default);
+        let only = || self.0.iter().next().filter(|_| self.0.len() == 1);
+        named.or_else(only).map(|(name, _)| name.as_str())
+    }
+
+    /// The names, for errors.
+    #[must_use]
+    pub fn known(&self) -> String {
+        self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    pub(super) fn fill_in(&mut self, environment: Environment<'_>, errors: &mut Vec<FlowsError>) {
+        for (name, source) in &mut self.0 {
+            let place = |rest: &[&str]| KeyPath::of(&[&["sources", name], rest].concat());
+            errors.extend(fill_in(&mut source.kind, || place(&["kind"]), environment).err());
+            for (key, value) in &mut source.settings {
+                fill_in_all(value, &|| place(&[key]), environment, errors);
+            }
+        }
+    }
+
+    pub(super) fn check(&self, errors: &mut Vec<FlowsError>) {
+        if self.0.is_empty() {
+            errors.push(FlowsError::NoSource);
+        }
+        let names = self.0.keys().filter(|name| !EffectKey::is_part(name));
+        errors.extend(names.cloned().map(FlowsError::SourceName));
+        let mut defaults = self.0.iter().filter(|(_, source)| source.default);
+        if let (Some((first, _)), Some((second, _))) = (defaults.next(), defaults.next()) {
+            let (first, second) = (first.clone(), second.clone());
+            errors.push(FlowsError::TwoDefaults { first, second });
+        }
+    }
+
+    /// Checks that the source of `flow` exists, and sets the default source where it names none.
+    pub(super) fn complete(&self, flow: &mut Flow, errors: &mut Vec<FlowsError>) {
+        let (name, known) = (flow.name.clone(), self.known());
+        match self.default_source() {
+            Some(default) if flow.source.is_empty() => default.clone_into(&mut flow.source),
+            // Without any source that is the error.
+            None if self.0.is_empty() => {}
+            None if flow.source.is_empty() => {
+                errors.push(FlowsError::NoDefault { flow: name, known });
+            }
+            _ if self.0.contains_key(&flow.source) => {}
+            _ => {
+                let source = flow.source.clone();
+                errors.push(FlowsError::UnknownSource { flow: name, name: source, known });
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The kinds of office systems, and the sources of `flows.toml`.
+
+use std::collections::BTreeMap;
+
+use greenlight_core::ValidationErrors;
+use greenlight_core::explain::Explain;
+use greenlight_core::flow::{SourceConfig, SourceConfigs};
+use greenlight_core::secret::{Credentials, Secret, SecretError};
+use greenlight_core::webhook::Webhooks;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::feishu::Feishu;
+use crate::kind::{Kind, SettingsProblem, SettingsWarning};
+#[cfg(feature = "client")]
+use crate::source::{SourcePorts, Sources};
+
+/// The kinds, a line each: the name in `[sources.NAME] kind`, and its settings.
+const KINDS: &[(&str, Parse)] = &[
+    ("feishu", parse::<Feishu>), //
+];
+
+type Parse = fn(toml::Table) -> Result<Box<dyn Kind>, SettingsProblem>;
+
+fn parse<K: Kind + DeserializeOwned + 'static>(
+    settings: toml::Table,
+) -> Result<Box<dyn Kind>, SettingsProblem> {
+    let kind: K = settings
+        .try_into()
+        .map_err(|error| SettingsProblem::Toml { problem: error.to_string().trim().to_owned() })?;
+    match kind.problem() {
+        None => Ok(Box::new(kind)),
+        Some(problem) => Err(problem),
+    }
+}
+
+/// A source in `flows.toml` that cannot be used.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("source")]
+pub enum SourceError {
+    /// There is no such kind.
+    #[error("source `{source_name}`: there is no kind `{kind}`; known: {known}")]
+    UnknownKind { source_name: String, kind: String, known: String },
+    /// Its settings are invalid.
+    #[error("source `{source_name}`: {problem}")]
+    Settings { source_name: String, problem: SettingsProblem },
+}
+
+impl SourceError {
+    /// The source.
+    #[must_use]
+    pub fn source_name(&self) -> &str {
+        let (Self::UnknownKind { source_name, .. } | Self::Settings { source_name, .. }) = self;
+        source_name
+    }
+}
+
+/// The sources of `flows.toml`, validated.
+#[derive(Debug)]
+pub struct Registry {
+    kinds: BTreeMap<String, Box<dyn Kind>>,
+    default: Option<String>,
+}
+
+impl Registry {
+    /// Validates the sources.
+    ///
+    /// # Errors
+    /// Every [`SourceError`].
+    pub fn new(configs: &SourceConfigs) -> Result<Self, ValidationErrors<SourceError>> {
+        let (mut kinds, mut errors) = (BTreeMap::new(), Vec::new());
+        for (name, config) in &configs.0 {
+            match kind_of(name, config) {
+                Ok(kind) => drop(kinds.insert(name.clone(), kind)),
+                Err(error) => errors.push(error),
+            }
+        }
+        let default = configs.default_source().map(str::to_owned);
+        ValidationErrors::into_result(errors).map(|()| Self { kinds, default })
+    }
+
+    /// The names of the sources, with their kinds.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn Kind)> {
+        self.kinds.iter().map(|(name, kind)| (name.as_str(), &**kind))
+    }
+
+    /// The kind of `source`, or of the default source.
+    #[must_use]
+    pub fn find(&self, source: Option<&str>) -> Option<(&str, &dyn Kind)> {
+        let name = source.or(self.default.as_deref())?;
+        let (name, kind) = self.kinds.get_key_value(name)?;
+        Some((name.as_str(), &**kind))
+    }
+
+    /// The webhook halves of all sources.
+    #[must_use]
+    pub fn webhooks(&self) -> Webhooks {
+        let webhooks = self.kinds.iter().map(|(name, kind)| (name.clone(), kind.webhook(name)));
+        Webhooks::new(webhooks.collect(), self.default.clone())
+    }
+
+    /// The halves of all sources that call the office systems.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn clients(&self, ports: &SourcePorts) -> Sources {
+        let kinds = self.kinds.iter();
+        Sources(
+            kinds.map(|(name, kind)| (name.clone(), kind.client(name, ports.clone()))).collect(),
+        )
+    }
+
+    /// The required entries of the secret: source and key.
+    pub fn credentials(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.kinds.iter().flat_map(|(name, kind)| {
+            kind.credentials().iter().map(|credential| (name.as_str(), *credential))
+        })
+    }
+
+    /// Checks that `secret` has the credentials of every source.
+    ///
+    /// # Errors
+    /// [`SecretError::Missing`] names what it lacks.
+    pub fn check_credentials(&self, secret: &Secret) -> Result<(), SecretError> {
+        let none = Credentials::default();
+        let is_missing = |(source, name): &(&str, &'static str)| {
+            secret.source(source).unwrap_or(&none).get(name).is_none()
+        };
+        let missing = self.credentials().filter(is_missing);
+        let missing: Vec<_> =
+            missing.map(|(source, name)| format!("sources.{source}.{name}")).collect();
+        if missing.is_empty() { Ok(()) } else { Err(SecretError::Missing(missing.join("`, `"))) }
+    }
+
+    /// Logs what is weak in the settings, and the credentials that `secret` lacks: the other
+    /// sources work without them, and it may be set while a host runs.
+    pub fn log_problems(&self, secret: &Secret) {
+        for (source, warning) in self.warnings() {
+            tracing::warn!(source, "{warning}");
+        }
+        if let Err(error) = self.check_credentials(secret) {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// What is weak in the settings of each source.
+    pub fn warnings(&self) -> impl Iterator<Item = (&str, SettingsWarning)> {
+        self.iter().filter_map(|(name, kind)| Some((name, kind.warning()?)))
+    }
+}
+
+fn kind_of(name: &str, config: &SourceConfig) -> Result<Box<dyn Kind>, SourceError> {
+    let source_name = || name.to_owned();
+    let Some((_, parse)) = KINDS.iter().find(|(kind, _)| *kind == config.kind) else {
+        let known: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).collect();
+        let (kind, known) = (config.kind.clone(), known.join(", "));
+        return Err(SourceError::UnknownKind { source_name: source_name(), kind, known });
+    };
+    parse(config.settings.clone())
+        .map_err(|problem| SourceError::Settings { source_name: source_name(), problem })
+}

@@ -1,0 +1,169 @@
+//! The half of a source that calls the office system.
+
+#![warn(missing_docs)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use greenlight_core::explain::Explain;
+use greenlight_core::form::Attachment;
+use greenlight_core::instance::Instance;
+use greenlight_core::ports::{Clock, Http, HttpError, ReadInstance, ReadSecret};
+use greenlight_core::secret::Secret;
+use greenlight_core::{Class, Failure, Request, Timestamp};
+use thiserror::Error;
+
+/// A source, as the worker and the operator's commands use it.
+pub trait Source: Send + Sync {
+    /// The current instance that `request` names, with its form.
+    fn read_instance<'a>(
+        &'a self,
+        request: &'a Request,
+    ) -> BoxFuture<'a, Result<Instance, Failure>>;
+
+    /// The content of a file that is attached to a form.
+    fn download<'a>(&'a self, file: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>>;
+
+    /// Set-up and checks at the office system, if it has an API for them.
+    fn admin(&self) -> Option<&dyn Admin> {
+        None
+    }
+}
+
+/// Set-up and checks at an office system, for the operator's commands.
+pub trait Admin: Send + Sync {
+    /// An address of it: its clock is in the header `Date` of any answer.
+    fn url(&self) -> &str;
+
+    /// Logs in without any other call.
+    fn check_login(&self) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Subscribes to the events of an approval definition; `false` if that was done before.
+    fn subscribe<'a>(&'a self, definition_id: &'a str) -> BoxFuture<'a, Result<bool, Failure>>;
+
+    /// Reads an approval definition.
+    fn definition<'a>(
+        &'a self,
+        definition_id: &'a str,
+    ) -> BoxFuture<'a, Result<Definition, Failure>>;
+}
+
+/// An approval definition, reduced to what flows need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// The display name.
+    pub name: String,
+    /// Whether the definition is active.
+    pub is_active: bool,
+    /// The fields of its form.
+    pub widgets: Vec<Widget>,
+}
+
+/// A field of a form, or a column of a table in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Widget {
+    /// Every name by which flows can refer to it.
+    pub names: Vec<String>,
+    /// The columns, if the field is a table.
+    pub columns: Vec<Widget>,
+}
+
+/// All sources of a host, by name.
+pub struct Sources(pub(crate) BTreeMap<String, Box<dyn Source>>);
+
+/// A source that is not configured.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("unknown_source")]
+#[error("the source `{name}` is not configured")]
+pub struct UnknownSource {
+    name: String,
+}
+
+impl Sources {
+    /// The source of this name.
+    ///
+    /// # Errors
+    /// [`Class::NotConfigured`] when there is none.
+    pub fn find(&self, name: &str) -> Result<&dyn Source, Failure> {
+        let source = self.0.get(name).map(|source| &**source);
+        let unknown = || UnknownSource { name: name.to_owned() };
+        source.ok_or_else(|| Failure::give_up(Class::NotConfigured, unknown()))
+    }
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl ReadInstance for Sources {
+    async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
+        self.find(&request.source)?.read_instance(request).await
+    }
+}
+
+/// The ports of a source. Kinds are chosen at run time, so the ports are, too.
+#[derive(Clone)]
+pub struct SourcePorts {
+    pub(crate) http: Arc<dyn DynHttp>,
+    pub(crate) secret: Arc<dyn DynSecret>,
+    pub(crate) clock: Arc<dyn DynClock>,
+}
+
+impl SourcePorts {
+    /// The ports of all sources of a host.
+    pub fn new(
+        http: impl Http + 'static,
+        secret: impl ReadSecret + 'static,
+        clock: impl Clock + 'static,
+    ) -> Self {
+        Self { http: Arc::new(http), secret: Arc::new(secret), clock: Arc::new(clock) }
+    }
+}
+
+/// [`Http`] as an object.
+pub(crate) trait DynHttp: Send + Sync {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, HttpError>>;
+}
+
+impl<T: Http> DynHttp for T {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, HttpError>> {
+        Box::pin(Http::send(self, request))
+    }
+}
+
+/// [`ReadSecret`] as an object.
+pub(crate) trait DynSecret: Send + Sync {
+    fn current(&self) -> Arc<Secret>;
+    fn renewed<'a>(&'a self, used: &'a Arc<Secret>) -> BoxFuture<'a, Option<Arc<Secret>>>;
+}
+
+impl<T: ReadSecret> DynSecret for T {
+    fn current(&self) -> Arc<Secret> {
+        ReadSecret::current(self)
+    }
+
+    fn renewed<'a>(&'a self, used: &'a Arc<Secret>) -> BoxFuture<'a, Option<Arc<Secret>>> {
+        Box::pin(ReadSecret::renewed(self, used))
+    }
+}
+
+/// The time of [`Clock`] as an object.
+pub(crate) trait DynClock: Send + Sync {
+    fn now(&self) -> Timestamp;
+}
+
+impl<T: Clock> DynClock for T {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+}
