@@ -99,8 +99,8 @@ async fn wire() -> Result<(Processor<OnAws>, SqsQueue), StartError> {
     let (secret, ()) = tokio::join!(load_secret(store), keep_flows(&ledger, &deployed));
     let secret = secret?;
     sources.log_problems(&secret.current());
-    let source = HttpSources::new(&sources, Arc::clone(&secret))?;
     let targets = targets(setup, &secret)?;
+    let source = HttpSources::new(&sources, Arc::clone(&secret), targets.clone())?;
     let metrics = EmbeddedMetrics::of_this_function();
     Ok((Processor { ledger, source, targets, dead_letters, clock, flows, metrics }, queue))
 }

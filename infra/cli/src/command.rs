@@ -29,7 +29,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{
     Arguments, Command, ConnectorsCommand, DecisionArgument, DlqCommand, FlowsCommand,
-    SecretsCommand, SourceArg,
+    SecretsCommand, SecretsFile,
 };
 use crate::backend::{Address, Backend, BackendError};
 use crate::doctor::{DoctorOptions, run_checks};
@@ -176,31 +176,18 @@ async fn answer(command: Command, language: Language) -> Output {
             backend,
             decision,
             definition_id,
-            source: SourceArg { source },
+            source,
             force,
             json,
             yes,
         } => {
-            let address = backend.address();
-            let backend = Backend::open(&address).await?;
-            let question = language.pick(
-                "Discard the recorded effects, and perform all of them again?",
-                "丢弃已记录的结果，并重新执行全部操作？",
-            );
-            if force && !is_confirmed(question, yes)? {
-                return Ok(nothing_done(language));
-            }
             let decision = match decision {
                 DecisionArgument::Approved => Decision::Approved,
                 DecisionArgument::Revoked => Decision::Revoked,
             };
-            let asked = Replay { source, instance_id: instance, decision, definition_id, force };
-            let sources = replay_sources(&address, &backend).await?;
-            let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
-            let now = SystemClock.now();
-            let request = admin::replay::replay(audit, requests, &asked, &sources, now).await;
-            let request = request.map_err(|error| Failed::of_replay(&error, language))?;
-            Ok(replay::render(&request, format(json)))
+            let (source, instance_id) = (source.source, instance);
+            let asked = Replay { source, instance_id, decision, definition_id, force };
+            replay_instance(&backend.address(), &asked, yes, json, language).await
         }
         Command::Doctor { json, backend, files, secrets } => {
             let (address, files) = (backend.address(), files.into());
@@ -211,9 +198,8 @@ async fn answer(command: Command, language: Language) -> Output {
             Ok(String::new())
         }
         Command::Subscribe { code, source, json, backend, files, secrets } => {
-            let address = backend.address();
-            let (backend, secrets) = secrets_at(&address, secrets.secrets).await?;
-            let registry = sources_at(&address, backend.as_ref(), files.into()).await?;
+            let (registry, secrets) =
+                sources_with_secret(&backend.address(), files.into(), secrets).await?.0;
             let source = source.source.as_deref();
             let is_new = sources::subscribe(&registry, source, &secrets, &code).await?;
             Ok(sources::render_subscribed(&code, is_new, format(json)))
@@ -228,9 +214,8 @@ async fn answer(command: Command, language: Language) -> Output {
                 }
                 _ => Test::UrlCheck,
             };
-            let address = backend.address();
-            let (backend, secrets) = secrets_at(&address, secrets.secrets).await?;
-            let registry = sources_at(&address, backend.as_ref(), files.into()).await?;
+            let ((registry, secrets), backend) =
+                sources_with_secret(&backend.address(), files.into(), secrets).await?;
             let source = source.source.as_deref();
             let of_backend = || Some(webhook_url(backend.as_ref()?.webhook_url()?, source));
             let Some(url) = url.or_else(of_backend) else {
@@ -269,6 +254,40 @@ fn write_manual(folder: &Path, language: Language) -> Output {
 fn keep_files_private() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
+/// The sources and the secret of a backend, with the backend if that is a stack.
+async fn sources_with_secret(
+    address: &Address,
+    files: flows::Files,
+    secrets: SecretsFile,
+) -> Result<((Registry, Secrets), Option<Backend>), Failed> {
+    let (backend, secrets) = secrets_at(address, secrets.secrets).await?;
+    let registry = sources_at(address, backend.as_ref(), files).await?;
+    Ok(((registry, secrets), backend))
+}
+
+async fn replay_instance(
+    address: &Address,
+    asked: &Replay,
+    is_said: bool,
+    json: bool,
+    language: Language,
+) -> Output {
+    let backend = Backend::open(address).await?;
+    let question = language.pick(
+        "Discard the recorded effects, and perform all of them again?",
+        "丢弃已记录的结果，并重新执行全部操作？",
+    );
+    if asked.force && !is_confirmed(question, is_said)? {
+        return Ok(nothing_done(language));
+    }
+    let sources = replay_sources(address, &backend).await?;
+    let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
+    let now = SystemClock.now();
+    let request = admin::replay::replay(audit, requests, asked, &sources, now).await;
+    let request = request.map_err(|error| Failed::of_replay(&error, language))?;
+    Ok(replay::render(&request, OutputFormat::of_flag(json, language)))
 }
 
 /// The webhook URL of a source: that of the default source, with the source's name.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use greenlight_core::Failure;
 use greenlight_core::explain::{Explain, Explanation};
+use greenlight_core::ports::{Call, ReadTarget};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
+use greenlight_core::{Class, Failure};
 use greenlight_render::format::OutputFormat;
 use greenlight_render::text;
 use greenlight_runtime::{HttpSources, StartError};
 use greenlight_sources::registry::Registry;
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::secrets::Secrets;
@@ -71,7 +72,23 @@ impl NoSuchSource {
 /// # Errors
 /// [`StartError`] when the machine has no trust anchors.
 pub fn clients(registry: &Registry, secret: Secret) -> Result<HttpSources, StartError> {
-    HttpSources::new(registry, FixedSecret(Arc::new(secret)))
+    HttpSources::new(registry, FixedSecret(Arc::new(secret)), NoTargets)
+}
+
+/// Set-up and checks read no approvals.
+#[derive(Clone, Copy, Debug)]
+struct NoTargets;
+
+/// A read that no command here makes.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("no_targets")]
+#[error("this command reads no approvals")]
+struct NotRead;
+
+impl ReadTarget for NoTargets {
+    async fn read(&self, _: &Call<'_>) -> Result<Value, Failure> {
+        Err(Failure::give_up(Class::NotConfigured, NotRead))
+    }
 }
 
 /// Subscribes to the events of an approval: without it the office system may send none. `false` if

@@ -125,7 +125,7 @@ pub fn render(letter: &StoredDeadLetter, format: OutputFormat) -> String {
         (language.pick("approval", "审批定义"), of_request(|request| &request.definition_id)),
         (language.pick("instance", "审批实例"), of_request(|request| &request.instance_id)),
         (language.pick("event", "事件"), of_request(|request| &request.event_id)),
-        (language.pick("message", "消息"), letter.body.clone()),
+        (language.pick("message", "消息"), Request::without_content(&letter.body)),
     ];
     facts(facts_of)
 }
@@ -191,6 +191,6 @@ fn to_json(letter: &StoredDeadLetter) -> Value {
         "first_tried_at": letter.first_received.map(moment),
         "given_up_at": last_failure.map(|last_failure| moment(last_failure.at)),
         "tries": letter.receive_count,
-        "message": letter.body,
+        "message": Request::without_content(&letter.body),
     })
 }

@@ -103,8 +103,8 @@ impl Server {
         let current = secret.current();
         sources.check_credentials(&current).map_err(StartError::from)?;
         sources.log_problems(&current);
-        let source = HttpSources::new(&sources, Arc::clone(&secret))?;
         let targets = targets(setup, &secret)?;
+        let source = HttpSources::new(&sources, Arc::clone(&secret), targets.clone())?;
         let database = Database::open(&options.data).await?;
         let listener = TcpListener::bind(options.listen)
             .await

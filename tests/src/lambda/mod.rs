@@ -138,7 +138,7 @@ async fn answer(
 #[must_use]
 pub fn http_api_event(headers: &[(String, String)], body: &str) -> Value {
     let headers: serde_json::Map<String, Value> =
-        headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     json!({
         "version": "2.0",
         "routeKey": "POST /api/event",

@@ -148,12 +148,13 @@ impl Case {
         let actions = Targets::new(setup, secret.clone(), clock.clone(), |_, _| {
             Ok::<_, ConnectorError>(http.clone())
         });
-        let ports = SourcePorts::new(http.clone(), secret, clock.clone());
+        let actions = actions.unwrap();
+        let ports = SourcePorts::new(http.clone(), secret, clock.clone(), actions.clone());
         let sources = Registry::new(&flows.sources).unwrap().clients(&ports);
         Processor {
             ledger: self.mortal(fate, self.database.clone()),
             source: self.mortal(fate, HttpSources(sources)),
-            targets: self.mortal(fate, actions.unwrap()),
+            targets: self.mortal(fate, actions),
             dead_letters: self.mortal(fate, self.database.clone()),
             clock,
             flows,

@@ -23,6 +23,7 @@ mod radius;
 mod rows;
 mod secrets;
 mod serve;
+mod sources;
 mod sql;
 mod stack;
 mod start;

@@ -1,4 +1,4 @@
-//! Feishu's official Python SDK as an oracle for our stubs and clients.
+//! Official SDKs as oracles for our stubs and clients: Feishu's, and those of Standard Webhooks.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -7,31 +7,42 @@ use std::sync::Arc;
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Connectors, Preview, Setup, Targets};
 use greenlight_core::event::Inbound;
-use greenlight_core::flow::Flows;
+use greenlight_core::flow::{Flows, SourceConfigs};
 use greenlight_core::ports::Clock;
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::webhook::Webhook;
 use greenlight_core::{WEBHOOK_PATH, WebhookRequest};
 use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuWebhook;
+use greenlight_sources::kind::{Sent, TestEvent};
+use greenlight_sources::registry::Registry;
 use greenlight_stores::SystemClock;
-use greenlight_testkit::stub::{form_of, secret_document};
+use greenlight_testkit::stub::{form_of, secret_document, signed_webhook};
 use greenlight_testkit::subject::call;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_tests::{tool, workspace};
 use serde_json::{Value, json};
 
-/// Runs `tests/oracle/<script>.py` with JSON input and returns its JSON output.
+/// Asks `tests/oracle/<script>.py` about Feishu.
 fn ask(script: &str, question: &Value) -> Value {
-    let mut python = Command::new(tool("feishu-sdk", "python"))
-        .arg(workspace().join(format!("tests/oracle/{script}.py")))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    python.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
-    let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "{script} failed");
+    let script = workspace().join(format!("tests/oracle/{script}.py"));
+    answer(Command::new(tool("feishu-sdk", "python")).arg(script), question)
+}
+
+/// A request, for a question.
+fn delivery(sent: &Sent) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        sent.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    json!({"headers": headers, "body": sent.body})
+}
+
+/// Runs a program with JSON input and returns its JSON output.
+fn answer(program: &mut Command, question: &Value) -> Value {
+    let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = program.spawn().unwrap();
+    process.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program:?} failed");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -47,12 +58,9 @@ async fn the_sdk_accepts_every_event_that_the_simulator_sends() {
     let deliveries: Vec<Value> = sent
         .iter()
         .map(|(name, sent)| {
-            let headers: serde_json::Map<String, Value> = sent
-                .headers
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), json!(value)))
-                .collect();
-            json!({"name": name, "headers": headers, "body": sent.body})
+            let mut delivery = delivery(sent);
+            delivery["name"] = json!(name);
+            delivery
         })
         .collect();
     let answer = ask(
@@ -154,4 +162,79 @@ async fn the_sdk_reads_the_tasks_that_the_connector_creates() {
     assert_eq!(read["members"], json!(["ou_1"]));
     assert_eq!(read["end"], 1_830_247_200_000_u64);
     assert_eq!(read["minutes"], json!([1440]));
+}
+
+/// What the official libraries sign is authentic here, and they accept what `send-test` signs.
+#[test]
+fn the_libraries_of_standard_webhooks_agree_with_the_source() {
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let flows = r#"[sources.oa]
+        kind = "webhook"
+        authority = "message"
+        event = { instance_id = "/id", definition_id = "/form", status = "/status" }
+        instance = { form = "/fields" }
+        statuses = { approved = ["agree"] }"#;
+    let registry = Registry::new(&SourceConfigs::parse(flows, &|_| None).unwrap()).unwrap();
+    let now = SystemClock.now();
+    let secret = |value: &str| {
+        let document = json!({"sources": {"oa": {"secret": value}}});
+        Secret::parse(&document.to_string()).unwrap()
+    };
+    let bodies = [
+        json!({"id": "I-1", "form": "F", "status": "agree", "fields": {"name": "张三"}})
+            .to_string(),
+        "{ \"id\" : 7, \"form\":\"F\",\n\"status\":\"agree\", \"x\": \"\\u00e9\" }".to_owned(),
+    ];
+    let messages: Vec<Value> = bodies
+        .iter()
+        .enumerate()
+        .map(|(n, body)| json!({"id": format!("msg_{n}"), "timestamp": now.as_seconds(), "body": body}))
+        .collect();
+    let (_, kind) = registry.find(None).unwrap();
+    let event = TestEvent::Approved {
+        event_id: "test-1".into(),
+        definition_id: "F".into(),
+        instance_id: "I-9".into(),
+    };
+    let sent = kind.test_request(&event, secret(SECRET).source("oa").unwrap(), now).unwrap();
+    let tampered = Sent { body: sent.body.replace("I-9", "I-8"), ..sent.clone() };
+    let deliveries = [
+        delivery(&sent),
+        delivery(&tampered),
+        delivery(&signed_webhook(SECRET, "msg_9", &json!({"name": "张三"}))),
+    ];
+    let question = json!({"secret": SECRET, "messages": messages, "deliveries": deliveries});
+    let python = answer(
+        Command::new(tool("standard-webhooks", "python"))
+            .arg(workspace().join("tests/oracle/webhooks.py")),
+        &question,
+    );
+    let node = answer(
+        Command::new("node")
+            .arg(workspace().join("tests/oracle/node/webhooks.js"))
+            .env("NODE_PATH", workspace().join(".tools/oracle-node/node_modules")),
+        &question,
+    );
+    let webhooks = registry.webhooks();
+    let (_, webhook) = webhooks.find(None).unwrap();
+    let public_key = python["public_key"].as_str().unwrap();
+    for (n, body) in bodies.iter().enumerate() {
+        for (signature, key) in [
+            (&python["signed"][n]["v1"], SECRET),
+            (&node["signed"][n]["v1"], SECRET),
+            (&python["signed"][n]["v1a"], public_key),
+        ] {
+            let request = http::Request::post(WEBHOOK_PATH)
+                .header("webhook-id", format!("msg_{n}"))
+                .header("webhook-timestamp", now.as_seconds().to_string())
+                .header("webhook-signature", signature.as_str().unwrap());
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let request = WebhookRequest::new(head, body.clone().into()).unwrap();
+            let event = webhook.parse(&request, &secret(key), now);
+            let Ok(Inbound::Approval(event)) = event else { panic!("{signature}: {event:?}") };
+            assert_eq!(event.event_id, format!("msg_{n}"));
+        }
+    }
+    assert_eq!(python["accepted"], json!([true, false, true]));
+    assert_eq!(node["accepted"], json!([true, false, true]));
 }

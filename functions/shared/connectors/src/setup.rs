@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use greenlight_core::ValidationErrors;
 use greenlight_core::flow::{self, Flows};
 
-use crate::connector::{ConnectorError, check_conditions};
+use crate::connector::{ConnectorError, ReadProblem, check_conditions};
 use crate::connectors::{AnyConnector, Connectors};
 use crate::plaintext;
 
@@ -42,6 +42,27 @@ impl Setup {
             }
         }
         ValidationErrors::into_result(errors).map(|()| Self(targets))
+    }
+
+    /// Checks that the instances of `source` can be read with `operation` of `target`.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Read`] with the reason.
+    pub fn check_read(
+        &self,
+        source: &str,
+        target: &str,
+        operation: &str,
+    ) -> Result<(), ConnectorError> {
+        let result = match self.0.get(target) {
+            None => Err(ReadProblem::NoTarget { target: target.to_owned() }),
+            Some((_, AnyConnector::Sql(_))) => {
+                Err(ReadProblem::NotHttp { target: target.to_owned() })
+            }
+            Some((_, AnyConnector::Http(connector))) => connector.check_read(target, operation),
+        };
+        let source_name = source.to_owned();
+        result.map_err(|problem| ConnectorError::Read { source_name, problem })
     }
 
     /// Returns the required entries of the secret: target and key.

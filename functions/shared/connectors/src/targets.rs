@@ -1,10 +1,11 @@
 //! All targets, for every protocol.
 
 use std::fmt;
+use std::sync::Arc;
 
 use greenlight_core::flow;
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
-use greenlight_core::ports::{Act, Call, Clock, Conditions, Http, ReadSecret};
+use greenlight_core::ports::{Act, Call, Clock, Conditions, Http, ReadSecret, ReadTarget};
 use greenlight_core::{Class, Failure};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -21,8 +22,15 @@ use crate::template::{self, condition_needs};
 /// Executes effects on all targets of `flows.toml`, each with its connector.
 #[derive(Debug)]
 pub struct Targets<H, S, C> {
-    http: HttpConnector<H, S, C>,
-    databases: Databases<S, C>,
+    http: Arc<HttpConnector<H, S, C>>,
+    databases: Arc<Databases<S, C>>,
+}
+
+impl<H, S, C> Clone for Targets<H, S, C> {
+    /// The same targets, with the same sessions and limits.
+    fn clone(&self) -> Self {
+        Self { http: Arc::clone(&self.http), databases: Arc::clone(&self.databases) }
+    }
 }
 
 impl<H, S, C> Targets<H, S, C>
@@ -59,7 +67,7 @@ where
                 AnyConnector::Sql(connector) => databases.add(&name, &target, connector)?,
             }
         }
-        Ok(Self { http, databases })
+        Ok(Self { http: Arc::new(http), databases: Arc::new(databases) })
     }
 
     /// Returns all requests or statements of an effect, in order, without sending them.
@@ -141,6 +149,13 @@ impl<H: Http, S: ReadSecret, C: Clock> Conditions for Targets<H, S, C> {
     fn kind(&self, target: &str, operation: &str) -> EffectKind {
         let of_database = self.databases.kind(target, operation);
         of_database.or_else(|| self.http.kind(target, operation)).unwrap_or(EffectKind::Write)
+    }
+}
+
+impl<H: Http, S: ReadSecret, C: Clock> ReadTarget for Targets<H, S, C> {
+    /// Of targets over HTTP; [`Setup::check_read`] accepts no others.
+    async fn read(&self, call: &Call<'_>) -> Result<Value, Failure> {
+        self.http.read(call).await
     }
 }
 

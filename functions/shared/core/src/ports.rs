@@ -301,6 +301,15 @@ pub trait Act: Conditions + Send + Sync {
     fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<EffectOutcome, Failure>> + Send;
 }
 
+/// Reads documents of targets: for sources whose approvals are read through a target.
+pub trait ReadTarget: Send + Sync {
+    /// What the operation of `call` captures as `document`. It changes nothing at the target.
+    fn read(
+        &self,
+        call: &Call<'_>,
+    ) -> impl Future<Output = Result<serde_json::Value, Failure>> + Send;
+}
+
 /// The ports of [`crate::process`], one type for each.
 pub trait Ports {
     /// The ledger.

@@ -145,6 +145,20 @@ impl Request {
         serde_json::json!(self).to_string()
     }
 
+    /// A queue message for people: form content in it, a signed message, is hidden. Any text is
+    /// accepted, as dead letters can be anything.
+    #[must_use]
+    pub fn without_content(body: &str) -> String {
+        let parsed = serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(body);
+        match parsed {
+            Ok(mut message) if message.contains_key("signed") => {
+                message.insert("signed".to_owned(), "hidden".into());
+                serde_json::Value::Object(message).to_string()
+            }
+            _ => body.to_owned(),
+        }
+    }
+
     /// The decision on the instance.
     #[must_use]
     pub const fn decision(&self) -> Decision {
@@ -279,6 +293,22 @@ mod tests {
         for found in [1, 3] {
             let body = format!(r#"{{"v":{found},"another":"shape"}}"#);
             assert_eq!(Request::parse(&body), Err(BadRequest::UnknownVersion { found }));
+        }
+    }
+
+    #[test]
+    fn without_content_hides_a_signed_message_and_nothing_else() {
+        let mut signed = request();
+        assert_eq!(Request::without_content(&signed.to_json()), signed.to_json());
+        signed.signed = Some(SignedMessage {
+            headers: [("webhook-id".to_owned(), "msg_1".to_owned())].into(),
+            body: "MDAwMDVlMDA1MzAx".to_owned(),
+        });
+        let shown = Request::without_content(&signed.to_json());
+        assert!(shown.contains("\"signed\":\"hidden\"") && !shown.contains("MDAwMDVl"), "{shown}");
+        assert!(shown.contains(&signed.instance_id), "{shown}");
+        for other in ["no JSON", "{\"v\":1}", "[\"signed\"]"] {
+            assert_eq!(Request::without_content(other), other);
         }
     }
 

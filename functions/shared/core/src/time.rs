@@ -19,6 +19,30 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// From a moment in RFC 3339, `2027-12-31T00:00:00+08:00`; `None` for any other text.
+    #[must_use]
+    pub fn of_moment(text: &str) -> Option<Self> {
+        if !is_moment(text) {
+            return None;
+        }
+        let number = |place: std::ops::Range<usize>| text.get(place)?.parse::<i64>().ok();
+        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let of_day = (number(11..13)? * 60 + number(14..16)?) * 60 + number(17..19)?;
+        let rest = text.get(19..)?;
+        let (fraction, offset) = rest.split_at(rest.find(['Z', '+', '-'])?);
+        let fraction = format!("{:0<3.3}", fraction.trim_start_matches('.'));
+        let offset = match offset.split_at_checked(1)? {
+            ("Z", _) => 0,
+            (sign, offset) => {
+                let (hours, minutes) = offset.split_once(':')?;
+                let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+                if sign == "-" { -minutes } else { minutes }
+            }
+        };
+        let seconds = days_since_epoch(year, month, day) * 86_400 + of_day - offset * 60;
+        Some(Self(seconds * 1_000 + fraction.parse::<i64>().ok()?))
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
@@ -91,6 +115,16 @@ const fn days(year: u16, month: u16) -> u16 {
     }
 }
 
+/// The days from the Unix epoch to a date of the Gregorian calendar. A year is counted from March,
+/// so that the leap day is its last.
+const fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    // From March 1 of the year 0 to the Unix epoch.
+    days + day_of_year - 719_468
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -111,6 +145,22 @@ mod tests {
         assert_eq!(late.plus(Duration::from_hours(1)), late);
         assert_eq!(Timestamp::from_millis(5).since(late), Duration::ZERO);
         assert_eq!(Timestamp::from_millis(1_999).as_seconds(), 1);
+    }
+
+    /// The expected values are those of `date -d TEXT +%s%3N`.
+    #[test]
+    fn of_moment_counts_from_the_unix_epoch() {
+        for (text, millis) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59.9999Z", -1),
+            ("2000-02-29T12:00:00+08:00", 951_796_800_000),
+            ("2026-11-29T19:20:21.5Z", 1_795_980_021_500),
+            ("2027-12-31T00:00:00+08:00", 1_830_182_400_000),
+            ("2100-03-01T00:00:00-05:30", 4_107_562_200_000),
+        ] {
+            assert_eq!(Timestamp::of_moment(text), Some(Timestamp::from_millis(millis)), "{text}");
+        }
+        assert_eq!(Timestamp::of_moment("2027-02-29T00:00:00Z"), None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl WebhookRequest {
     pub fn new(head: http::request::Parts, body: Bytes) -> Result<Self, Rejection> {
         let path = head.uri.path();
         Ok(Self {
-            source: source_in(path).ok_or(Rejection::NoSuchPath)?.map(str::to_owned),
+            source: source_in(path)?.map(str::to_owned),
             path: path.to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             method: head.method,
@@ -47,14 +47,16 @@ impl WebhookRequest {
     }
 }
 
-/// The name after [`WEBHOOK_PATH`], if there is one; `None` for another path.
-fn source_in(path: &str) -> Option<Option<&str>> {
+/// The name after [`WEBHOOK_PATH`], if there is one.
+fn source_in(path: &str) -> Result<Option<&str>, Rejection> {
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.ends_with(WEBHOOK_PATH) {
-        return Some(None);
+        return Ok(None);
     }
-    let (before, name) = path.rsplit_once('/')?;
-    before.ends_with(WEBHOOK_PATH).then_some(Some(name))
+    match path.rsplit_once('/') {
+        Some((before, name)) if before.ends_with(WEBHOOK_PATH) => Ok(Some(name)),
+        _ => Err(Rejection::NoSuchPath),
+    }
 }
 
 /// The reason for which a webhook request is rejected. Reveals nothing of its content.
@@ -202,16 +204,16 @@ mod tests {
     #[test]
     fn source_in_a_path_is_the_name_behind_the_webhook_path() {
         for (path, expected) in [
-            ("/api/event", Some(None)),
-            ("/api/event/", Some(None)),
-            ("/api/event/oa", Some(Some("oa"))),
-            ("/api/event/oa/", Some(Some("oa"))),
-            ("/a-secret-segment/api/event/oa", Some(Some("oa"))),
-            ("/api/event/oa/more", None),
-            ("/api/event//", Some(Some(""))),
-            ("/api/events", None),
-            ("/api", None),
-            ("/", None),
+            ("/api/event", Ok(None)),
+            ("/api/event/", Ok(None)),
+            ("/api/event/oa", Ok(Some("oa"))),
+            ("/api/event/oa/", Ok(Some("oa"))),
+            ("/a-secret-segment/api/event/oa", Ok(Some("oa"))),
+            ("/api/event/oa/more", Err(Rejection::NoSuchPath)),
+            ("/api/event//", Ok(Some(""))),
+            ("/api/events", Err(Rejection::NoSuchPath)),
+            ("/api", Err(Rejection::NoSuchPath)),
+            ("/", Err(Rejection::NoSuchPath)),
         ] {
             assert_eq!(source_in(path), expected, "{path}");
         }

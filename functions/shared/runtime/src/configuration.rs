@@ -1,7 +1,8 @@
 use greenlight_connectors::{Connectors, Setup};
-use greenlight_core::Timestamp;
 use greenlight_core::audit::DeployedFlows;
 use greenlight_core::flow::Flows;
+use greenlight_core::{Timestamp, ValidationErrors};
+use greenlight_sources::kind::ReadFrom;
 use greenlight_sources::registry::Registry;
 
 use crate::error::StartError;
@@ -33,6 +34,11 @@ impl Configuration {
         let flows = Flows::parse(&text, environment)?;
         let sources = Registry::new(&flows.sources)?;
         let setup = Setup::new(&flows, connectors)?;
+        let reads = sources.iter().filter_map(|(name, kind)| Some((name, kind.reads()?)));
+        let check = |(name, read): (_, &ReadFrom)| {
+            setup.check_read(name, &read.target, &read.operation).err()
+        };
+        ValidationErrors::into_result(reads.filter_map(check).collect())?;
         let deployed = DeployedFlows { text, connectors: connectors.digest(), since: now };
         Ok(Self { flows, sources, setup, deployed })
     }

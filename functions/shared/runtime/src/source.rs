@@ -3,7 +3,7 @@
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::Instance;
-use greenlight_core::ports::{ReadInstance, ReadSecret, ReadSheet};
+use greenlight_core::ports::{ReadInstance, ReadSecret, ReadSheet, ReadTarget};
 use greenlight_core::{Failure, Request};
 use greenlight_http::Client;
 use greenlight_sources::registry::Registry;
@@ -17,12 +17,17 @@ use crate::error::StartError;
 pub struct HttpSources(pub Sources);
 
 impl HttpSources {
-    /// The sources of `registry`, with their credentials from `secret`.
+    /// The sources of `registry`, with their credentials from `secret`. Some are read through
+    /// `targets`.
     ///
     /// # Errors
     /// [`StartError::Client`] when the machine has no trust anchors.
-    pub fn new(registry: &Registry, secret: impl ReadSecret + 'static) -> Result<Self, StartError> {
-        let ports = SourcePorts::new(Client::new(None)?, secret, SystemClock);
+    pub fn new(
+        registry: &Registry,
+        secret: impl ReadSecret + 'static,
+        targets: impl ReadTarget + 'static,
+    ) -> Result<Self, StartError> {
+        let ports = SourcePorts::new(Client::new(None)?, secret, SystemClock, targets);
         Ok(Self(registry.clients(&ports)))
     }
 }

@@ -12,6 +12,7 @@ use greenlight_core::secret::Credentials;
 use greenlight_core::webhook::Webhook;
 #[cfg(feature = "client")]
 use greenlight_core::{Failure, Timestamp};
+use serde::Deserialize;
 use thiserror::Error;
 
 #[cfg(feature = "client")]
@@ -27,6 +28,11 @@ pub trait Kind: Debug + Send + Sync {
 
     /// What is legal in the settings, and weak.
     fn warning(&self) -> Option<SettingsWarning> {
+        None
+    }
+
+    /// The operation of a target that reads its instances, if they are read through one.
+    fn reads(&self) -> Option<&ReadFrom> {
         None
     }
 
@@ -66,6 +72,16 @@ pub trait Kind: Debug + Send + Sync {
     ) -> Result<Sent, NotSendable>;
 }
 
+/// An operation of a target that reads.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadFrom {
+    /// The target, as `[targets.NAME]`.
+    pub target: String,
+    /// The operation of its connector.
+    pub operation: String,
+}
+
 /// The reason for which the settings of a source are invalid.
 #[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
 #[explain("source_settings")]
@@ -82,6 +98,39 @@ pub enum SettingsProblem {
         /// The setting.
         key: &'static str,
     },
+    /// A text that is no name of an HTTP header.
+    #[error("`{key}` is not the name of an HTTP header")]
+    NotAHeader {
+        /// The setting.
+        key: &'static str,
+    },
+    /// The signed content cannot be computed.
+    #[error(
+        "`signature.content` ends with {{body}}, and has {{timestamp}} once if there is a \
+         `timestamp_header`"
+    )]
+    SignedContent,
+    /// Nothing decides on what was approved.
+    #[error(
+        "an approval needs an authority: `read`, the operation that reads it, or `authority = \
+         \"message\"` if it cannot be read"
+    )]
+    NoAuthority,
+    /// Two decide on it.
+    #[error("`read` and `authority = \"message\"` exclude each other")]
+    TwoAuthorities,
+    /// The message is the authority, and it is not signed.
+    #[error("`authority = \"message\"` needs a signature: a token does not sign the message")]
+    NotSigned,
+    /// The message is the authority, and does not say when it was signed.
+    #[error(
+        "`authority = \"message\"` needs a time, to tell old messages: a signed timestamp, or \
+         `instance.ended_at`"
+    )]
+    NoTime,
+    /// No approval can ever be approved.
+    #[error("`statuses.approved` is empty")]
+    NeverApproved,
     /// Credentials would be sent in clear text.
     #[error("`{key}` would send credentials in clear text: use https://")]
     ClearText {
@@ -133,6 +182,9 @@ pub enum NotSendable {
          --definition-id"
     )]
     NoUrlCheck,
+    /// The secret has only public keys.
+    #[error("the secret has only public keys of this source: no test event can be signed")]
+    PublicKeyOnly,
     /// A credential is missing in the secret.
     #[error("the secret lacks `{name}` of this source")]
     NoCredential {

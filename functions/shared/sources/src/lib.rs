@@ -8,5 +8,7 @@
 pub mod feishu;
 pub mod kind;
 pub mod registry;
+mod signed_at;
 #[cfg(feature = "client")]
 pub mod source;
+pub mod webhook;

@@ -14,11 +14,10 @@ use crate::feishu::Feishu;
 use crate::kind::{Kind, SettingsProblem, SettingsWarning};
 #[cfg(feature = "client")]
 use crate::source::{SourcePorts, Sources};
+use crate::webhook::SignedWebhook;
 
 /// The kinds, a line each: the name in `[sources.NAME] kind`, and its settings.
-const KINDS: &[(&str, Parse)] = &[
-    ("feishu", parse::<Feishu>), //
-];
+const KINDS: &[(&str, Parse)] = &[("feishu", parse::<Feishu>), ("webhook", parse::<SignedWebhook>)];
 
 type Parse = fn(toml::Table) -> Result<Box<dyn Kind>, SettingsProblem>;
 

@@ -10,9 +10,10 @@ use futures_util::future::BoxFuture;
 use greenlight_core::explain::Explain;
 use greenlight_core::form::Attachment;
 use greenlight_core::instance::Instance;
-use greenlight_core::ports::{Clock, Http, HttpError, ReadInstance, ReadSecret};
+use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSecret, ReadTarget};
 use greenlight_core::secret::Secret;
 use greenlight_core::{Class, Failure, Request, Timestamp};
+use serde_json::Value;
 use thiserror::Error;
 
 /// A source, as the worker and the operator's commands use it.
@@ -111,6 +112,7 @@ pub struct SourcePorts {
     pub(crate) http: Arc<dyn DynHttp>,
     pub(crate) secret: Arc<dyn DynSecret>,
     pub(crate) clock: Arc<dyn DynClock>,
+    pub(crate) targets: Arc<dyn DynTargets>,
 }
 
 impl SourcePorts {
@@ -119,8 +121,14 @@ impl SourcePorts {
         http: impl Http + 'static,
         secret: impl ReadSecret + 'static,
         clock: impl Clock + 'static,
+        targets: impl ReadTarget + 'static,
     ) -> Self {
-        Self { http: Arc::new(http), secret: Arc::new(secret), clock: Arc::new(clock) }
+        Self {
+            http: Arc::new(http),
+            secret: Arc::new(secret),
+            clock: Arc::new(clock),
+            targets: Arc::new(targets),
+        }
     }
 }
 
@@ -165,5 +173,16 @@ pub(crate) trait DynClock: Send + Sync {
 impl<T: Clock> DynClock for T {
     fn now(&self) -> Timestamp {
         Clock::now(self)
+    }
+}
+
+/// [`ReadTarget`] as an object.
+pub(crate) trait DynTargets: Send + Sync {
+    fn read<'a>(&'a self, call: &'a Call<'a>) -> BoxFuture<'a, Result<Value, Failure>>;
+}
+
+impl<T: ReadTarget> DynTargets for T {
+    fn read<'a>(&'a self, call: &'a Call<'a>) -> BoxFuture<'a, Result<Value, Failure>> {
+        Box::pin(ReadTarget::read(self, call))
     }
 }

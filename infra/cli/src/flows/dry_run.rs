@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use greenlight_connectors::connector::ConnectorError;
-use greenlight_connectors::{Preview, Targets};
+use greenlight_connectors::{Preview, Setup, Targets};
 use greenlight_core::event::ApprovalEvent;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::{Flow, Flows};
 use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::{Instance, Status};
-use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSheet};
+use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSecret, ReadSheet};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::trace::TraceId;
 use greenlight_core::{Decision, Failure, PlannedEffect, Request, RequestKey, plan, read_sheets};
 use greenlight_render::text;
-use greenlight_runtime::{HttpSources, load_secret};
+use greenlight_runtime::{HttpSources, load_secret, targets};
+use greenlight_sources::kind::Kind;
 use greenlight_sources::registry::Registry;
 use greenlight_stores::{SecretFile, SystemClock};
 use serde::Serialize;
@@ -26,7 +27,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::{Checked, Files, FlowsProblem, read, render_unset};
-use crate::sources::NoSuchSource;
+use crate::sources::{NoSuchSource, clients};
 use greenlight_render::format::OutputFormat;
 
 /// An HTTP client that is never called: a dry run sends nothing.
@@ -92,7 +93,7 @@ pub async fn dry_run(
         read.map_err(|failure| FlowsProblem::Unread(cause(failure)))?;
         instance
     } else {
-        instance_at(&sources, secrets, instance, flow).await?
+        instance_at(&sources, setup.clone(), secrets, instance, flow).await?
     };
     let mut credentials: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for (target, key) in setup.credentials() {
@@ -170,23 +171,35 @@ fn is_path(instance: &str) -> bool {
     instance.contains(['/', '.'])
 }
 
+fn source_of<'a>(
+    sources: &'a Registry,
+    flow: &Flow,
+) -> Result<(&'a str, &'a dyn Kind), NoSuchSource> {
+    let unknown = || NoSuchSource::new(Some(&flow.source), sources);
+    sources.find(Some(&flow.source)).ok_or_else(unknown)
+}
+
 fn instance_in(sources: &Registry, flow: &Flow, file: &str) -> Result<Instance, FlowsProblem> {
     let unreadable = |problem| FlowsProblem::Instance { file: file.to_owned(), problem };
     let text = fs::read_to_string(file).map_err(|error| unreadable(error.explain()))?;
-    let (_, kind) = sources
-        .find(Some(&flow.source))
-        .ok_or_else(|| NoSuchSource::new(Some(&flow.source), sources))?;
+    let (_, kind) = source_of(sources, flow)?;
     kind.parse_instance(&text).map_err(|failure| unreadable(cause(failure)))
 }
 
 async fn instance_at(
     sources: &Registry,
+    setup: Setup,
     secrets: PathBuf,
     code: &str,
     flow: &Flow,
 ) -> Result<Instance, FlowsProblem> {
     let secret = load_secret(SecretFile::new(secrets)).await?;
-    let source = HttpSources::new(sources, secret)?;
+    let (_, kind) = source_of(sources, flow)?;
+    // A source without `read` needs no target, nor its credentials.
+    let source = match kind.reads() {
+        None => clients(sources, (*secret.current()).clone())?,
+        Some(_) => HttpSources::new(sources, secret.clone(), targets(setup, &secret)?)?,
+    };
     let unread = |failure| FlowsProblem::Unread(cause(failure));
     let event = ApprovalEvent {
         tenant: String::new(),

@@ -8,12 +8,11 @@ use toml::de::{DeTable, DeValue};
 /// values.
 pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     match error {
-        FlowsError::Toml { .. } => Vec::new(),
+        FlowsError::Toml { .. } | FlowsError::NoSource => Vec::new(),
         FlowsError::Renamed(key) => key.path.0.iter().map(String::as_str).collect(),
         FlowsError::Unset { place, .. } | FlowsError::Placeholder { place } => {
             place.0.iter().map(String::as_str).collect()
         }
-        FlowsError::NoSource => Vec::new(),
         FlowsError::SourceName(source) => vec!["sources", source],
         FlowsError::TwoDefaults { second: source, .. } => vec!["sources", source, "default"],
         FlowsError::NoDefault { flow, .. } => vec!["flows", flow],
@@ -53,6 +52,7 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         | ConnectorError::Plaintext(target)
         | ConnectorError::UnverifiedTls { target, .. } => vec!["targets", target, "url"],
         ConnectorError::DatabaseTls(target) => vec!["targets", target, "tls"],
+        ConnectorError::Read { source_name, .. } => vec!["sources", source_name, "read"],
         ConnectorError::Param { target, param, .. } => vec!["targets", target, "params", param],
         ConnectorError::UnknownOperation { flow, operation, .. }
         | ConnectorError::MissingVariable { flow, operation, .. }

@@ -1,9 +1,11 @@
-//! Stubs of Feishu's OpenAPI and of a NAC, on loopback, with faults on request; and a real RADIUS
+//! Stubs of office systems and of a NAC, on loopback, with faults on request; and a real RADIUS
 //! server.
 
 mod feishu;
 mod nac;
+mod office;
 mod radius;
+mod webhook;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +15,9 @@ use tokio::net::TcpListener;
 
 pub use feishu::{StubFeishu, at_feishu, demo_app, forged, form_of, secret_document};
 pub use nac::{GROUPS_CONNECTOR, NacCall, StubNac};
+pub use office::{OFFICE_TOKEN, StubOffice};
 pub use radius::{Access, Radius, RadiusError, Whitelist};
+pub use webhook::{message_of, signed_webhook};
 
 /// Serves `app` on a free port of loopback for as long as the process lives.
 async fn serve(app: Router) -> io::Result<SocketAddr> {

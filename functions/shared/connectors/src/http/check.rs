@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use greenlight_core::flow::{self, Action, Flow};
+use greenlight_core::ledger::EffectKind;
 
 use super::auth;
 use super::connector::{Connector, Operation, Step, strings};
 use super::limits::MAX_CONCURRENCY;
 use crate::connector::{
-    ConnectorError, always_there, check_formats, check_kind, check_name, check_needs, check_params,
-    params, read, unknown_operation, variable,
+    BEFORE_READ, ConnectorError, DOCUMENT, OF_CALL, ReadProblem, always_there, check_formats,
+    check_kind, check_name, check_needs, check_params, params, read, unknown_operation, variable,
 };
 use crate::template::{condition_needs, needs};
 
@@ -52,6 +53,32 @@ impl Connector {
             .ok_or_else(|| unknown_operation(flow, action, self.operations.keys()))?;
         check_kind(flow, action, operation.effect)?;
         check_needs(flow, action, operation.needs_of_flow(), &self.optional)
+    }
+
+    /// Checks that `operation` reads a document, for a source whose instances are read with it.
+    pub(crate) fn check_read(&self, target: &str, operation: &str) -> Result<(), ReadProblem> {
+        let name = || operation.to_owned();
+        let Some(found) = self.operations.get(operation) else {
+            let known = self.operations.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let target = target.to_owned();
+            return Err(ReadProblem::NoOperation { target, operation: name(), known });
+        };
+        if found.effect != EffectKind::Read {
+            return Err(ReadProblem::NotARead { operation: name(), kind: found.effect });
+        }
+        if !found.steps.iter().any(|step| step.capture.contains_key(DOCUMENT)) {
+            return Err(ReadProblem::NoDocument { operation: name() });
+        }
+        let is_given = |variable: &str| {
+            BEFORE_READ.contains(&variable)
+                || OF_CALL.contains(&variable)
+                || self.optional.iter().any(|optional| optional == variable)
+        };
+        let needed = found.needs(OF_CALL.into_iter().chain(OF_ANSWER));
+        match needed.into_iter().find(|variable| !is_given(variable)) {
+            None => Ok(()),
+            Some(variable) => Err(ReadProblem::Variable { operation: name(), variable }),
+        }
     }
 
     /// Returns all errors of a target of this connector.
@@ -151,7 +178,13 @@ impl Operation {
     /// Returns the variables that the flow must define: all used ones that are neither built in nor
     /// captured.
     fn needs_of_flow(&self) -> BTreeSet<String> {
-        let mut given: BTreeSet<&str> = always_there().chain(OF_ANSWER).collect();
+        self.needs(always_there().chain(OF_ANSWER))
+    }
+
+    /// Returns the variables that its templates use and that are neither `given` nor captured by an
+    /// earlier step.
+    fn needs(&self, given: impl Iterator<Item = &'static str>) -> BTreeSet<String> {
+        let mut given: BTreeSet<&str> = given.collect();
         let mut needed = BTreeSet::new();
         for step in &self.steps {
             given.extend(step.vars.keys().chain(step.capture.keys()).map(String::as_str));

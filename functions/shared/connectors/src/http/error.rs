@@ -14,6 +14,8 @@ use super::shape::Misfit;
 pub(super) enum CallError {
     #[error("target `{target}` had no permit for another call in time")]
     NoPermit { target: String },
+    #[error("operation `{operation}` of target `{target}` captured no `document`")]
+    NoDocument { target: String, operation: String },
     #[error("target `{target}`: its URL is not usable: {cause}")]
     UrlNotUsable { target: String, cause: http::Error },
     #[error("{at}: {cause}")]

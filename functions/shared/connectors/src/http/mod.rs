@@ -28,7 +28,7 @@ pub use limits::Limits;
 pub use outcome::{Rule, RuleResult};
 pub use preview::RequestPreview;
 
-use crate::connector::{ConnectorError, Reached, params, variables};
+use crate::connector::{ConnectorError, DOCUMENT, Reached, params, variables};
 use crate::error::NotConfigured;
 use check::base_url;
 use error::CallError;
@@ -107,12 +107,36 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// # Errors
     /// [`Failure`] says whether to retry.
     pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+        self.perform(call).await.map(|(outcome, _)| outcome)
+    }
+
+    /// Performs one operation that reads, and returns what it captures as
+    /// [`DOCUMENT`](crate::connector::DOCUMENT).
+    ///
+    /// # Errors
+    /// [`Failure`] says whether to retry.
+    pub async fn read(&self, call: &Call<'_>) -> Result<Value, Failure> {
+        let (_, mut variables) = self.perform(call).await?;
+        let document = variables.remove(DOCUMENT).filter(|document| !document.is_null());
+        document.ok_or_else(|| {
+            let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
+            Failure::give_up(Class::TargetRejected, CallError::NoDocument { target, operation })
+        })
+    }
+
+    /// Runs an operation within the limits of its target; returns the variables at its end, too.
+    async fn perform(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<(EffectOutcome, Map<String, Value>), Failure> {
         let (target, operation) = self.find(call)?;
         let Some(_room) = target.limiter.admit(&self.clock, call.deadline).await else {
             let error = CallError::NoPermit { target: call.target.to_owned() };
             return Err(Failure::retry(Class::DeadlineExceeded, error));
         };
-        self.run(target, operation, call).await
+        let mut variables = target.variables(call, &self.clock);
+        let outcome = self.run(target, operation, call, &mut variables).await?;
+        Ok((outcome, variables))
     }
 }
 

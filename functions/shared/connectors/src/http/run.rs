@@ -35,27 +35,28 @@ enum StepEnd {
 impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     /// Runs the steps in order. If no step determines the outcome: `Done`, or `AlreadyExists` if
     /// all steps were GET requests.
+    /// `variables` are those of the call, and then also what the steps captured.
     pub(super) async fn run(
         &self,
         target: &HttpTarget<H>,
         operation: &Operation,
         call: &Call<'_>,
+        variables: &mut Map<String, Value>,
     ) -> Result<EffectOutcome, Failure> {
-        let mut variables = target.variables(call, &self.clock);
         let mut outcome = EffectOutcome::AlreadyExists;
         for (number, step) in operation.steps.iter().enumerate() {
-            if !applies(target, step, &variables)? {
+            if !applies(target, step, variables)? {
                 continue;
             }
             if number > 0 && self.clock.now() >= call.deadline {
                 let error = CallError::NotStarted { at: OperationAt::of(call, step) };
                 return Err(Failure::retry(Class::DeadlineExceeded, error));
             }
-            start(target, step, &mut variables)?;
+            start(target, step, variables)?;
             if step.method != Method::Get {
                 outcome = EffectOutcome::Done;
             }
-            match self.run_step(target, step, call, &mut variables).await? {
+            match self.run_step(target, step, call, variables).await? {
                 StepEnd::Next => {}
                 StepEnd::Over(outcome) => return Ok(outcome),
             }

@@ -117,11 +117,14 @@ pub(super) fn fill_in_all(
     match value {
         toml::Value::String(text) => errors.extend(fill_in(text, place, environment).err()),
         toml::Value::Array(values) => {
-            values.iter_mut().for_each(|value| fill_in_all(value, place, environment, errors));
+            for value in values {
+                fill_in_all(value, place, environment, errors);
+            }
         }
         toml::Value::Table(values) => {
-            let values = values.iter_mut();
-            values.for_each(|(_, value)| fill_in_all(value, place, environment, errors));
+            for (_, value) in values {
+                fill_in_all(value, place, environment, errors);
+            }
         }
         _ => {}
     }

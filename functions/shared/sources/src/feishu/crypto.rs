@@ -16,7 +16,7 @@ pub fn signature(timestamp: &str, nonce: &str, encrypt_key: &str, body: &[u8]) -
     hash.update(nonce);
     hash.update(encrypt_key);
     hash.update(body);
-    hex(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 /// Decrypts AES-256-CBC with PKCS#7; the key is `SHA256(encrypt_key)`, the first 16 bytes are the
@@ -41,13 +41,6 @@ pub fn encrypt(encrypt_key: &str, iv: [u8; 16], plain: &[u8]) -> String {
     let key: [u8; 32] = Sha256::digest(encrypt_key).into();
     let cipher = cbc::Encryptor::<aes::Aes256>::new(&key.into(), &iv.into());
     STANDARD.encode([&iv[..], &cipher.encrypt_padded_vec::<Pkcs7>(plain)].concat())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let digit = |nibble: u8| DIGITS[usize::from(nibble)];
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 #[cfg(test)]

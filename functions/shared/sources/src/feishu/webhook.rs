@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq;
 use super::credentials::EventCredentials;
 use super::crypto::{decrypt, signature};
 use super::envelope::Envelope;
+use crate::signed_at::signed_at;
 
 /// The maximum age of a signed webhook.
 ///
@@ -177,13 +178,9 @@ impl<'a> SignatureHeaders<'a> {
         }
     }
 
-    /// Checks the age. Seconds in practice; milliseconds are accepted too, as the unit is not
-    /// documented.
+    /// Checks the age. Seconds in practice; the unit is not documented.
     fn check_age(&self, now: Timestamp, window: Duration) -> Result<(), Rejection> {
-        const SECONDS_END: i64 = 1_000_000_000_000;
-        let number: i64 = self.timestamp.parse().map_err(|_| Rejection::OutsideReplayWindow)?;
-        let millis = if number < SECONDS_END { number.saturating_mul(1000) } else { number };
-        let signed_at = Timestamp::from_millis(millis);
+        let signed_at = signed_at(self.timestamp).ok_or(Rejection::OutsideReplayWindow)?;
         if now.since(signed_at) <= window && signed_at.since(now) <= CLOCK_AHEAD {
             Ok(())
         } else {

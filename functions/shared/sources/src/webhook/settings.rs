@@ -1,0 +1,127 @@
+//! The settings of a source of the kind `webhook`.
+
+#[cfg(feature = "client")]
+use greenlight_core::explain::Explain;
+#[cfg(feature = "client")]
+use greenlight_core::instance::Instance;
+#[cfg(feature = "client")]
+use greenlight_core::secret::Credentials;
+use greenlight_core::webhook::Webhook;
+#[cfg(feature = "client")]
+use greenlight_core::{Class, Failure, Timestamp};
+use serde::Deserialize;
+
+#[cfg(feature = "client")]
+use super::client::{NotJson, WebhookClient};
+use super::instance::InstanceMapping;
+use super::mapping::{EventMapping, Statuses};
+use super::receive::WebhookReceiver;
+use super::signature::Scheme;
+#[cfg(feature = "client")]
+use super::test_request::test_request;
+use crate::kind::{Kind, ReadFrom, SettingsProblem, SettingsWarning};
+#[cfg(feature = "client")]
+use crate::kind::{NotSendable, Sent, TestEvent};
+#[cfg(feature = "client")]
+use crate::source::{Source, SourcePorts};
+
+/// The name of its secrets: one, or several while they are rotated.
+pub(super) const SECRET: &str = "secret";
+
+/// A system that sends signed webhooks.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedWebhook {
+    /// How a request proves its sender. Default: Standard Webhooks.
+    #[serde(default = "standard")]
+    pub(super) signature: Scheme,
+    /// The operation of a target that reads an instance: it captures `document`.
+    pub(super) read: Option<ReadFrom>,
+    /// `message`: instances cannot be read, the signed message is the authority.
+    pub(super) authority: Option<Authority>,
+    /// Where in the body of a webhook the approval is.
+    pub(super) event: EventMapping,
+    /// Where the instance is: in what is read, or in the body.
+    pub(super) instance: InstanceMapping,
+    /// The values of the status.
+    pub(super) statuses: Statuses,
+}
+
+/// The authority on what was approved, where instances cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Authority {
+    Message,
+}
+
+const fn standard() -> Scheme {
+    Scheme::Standard {}
+}
+
+impl SignedWebhook {
+    /// Whether the signed message travels to the worker.
+    pub(super) const fn carries_message(&self) -> bool {
+        self.read.is_none()
+    }
+}
+
+impl Kind for SignedWebhook {
+    fn problem(&self) -> Option<SettingsProblem> {
+        let is_message = self.authority.is_some();
+        let knows_time = self.signature.signs_time() || self.instance.ended_at.is_some();
+        self.signature.problem().or(match (&self.read, is_message) {
+            (None, false) => Some(SettingsProblem::NoAuthority),
+            (Some(_), true) => Some(SettingsProblem::TwoAuthorities),
+            (None, true) if !self.signature.signs_body() => Some(SettingsProblem::NotSigned),
+            (None, true) if !knows_time => Some(SettingsProblem::NoTime),
+            _ if self.statuses.approved.is_empty() => Some(SettingsProblem::NeverApproved),
+            _ => None,
+        })
+    }
+
+    fn warning(&self) -> Option<SettingsWarning> {
+        (!self.signature.signs_body()).then_some(SettingsWarning::SharedToken)
+    }
+
+    fn credentials(&self) -> &'static [&'static str] {
+        &[SECRET]
+    }
+
+    fn reads(&self) -> Option<&ReadFrom> {
+        self.read.as_ref()
+    }
+
+    fn is_readable(&self) -> bool {
+        self.read.is_some()
+    }
+
+    fn webhook(&self, source: &str) -> Box<dyn Webhook> {
+        Box::new(WebhookReceiver::new(source, self.clone()))
+    }
+
+    #[cfg(feature = "client")]
+    fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
+        Box::new(WebhookClient::new(source, self.clone(), ports))
+    }
+
+    #[cfg(feature = "client")]
+    fn parse_instance(&self, document: &str) -> Result<Instance, Failure> {
+        let rejected = |cause: greenlight_core::explain::Explanation| {
+            Failure::give_up(Class::SourceRejected, cause)
+        };
+        let document = serde_json::from_str(document).map_err(|_| rejected(NotJson.explain()))?;
+        self.instance
+            .instance(&document, &self.event, &self.statuses, None)
+            .map_err(|error| rejected(error.explain()))
+    }
+
+    #[cfg(feature = "client")]
+    fn test_request(
+        &self,
+        event: &TestEvent,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<Sent, NotSendable> {
+        test_request(self, event, credentials, now)
+    }
+}

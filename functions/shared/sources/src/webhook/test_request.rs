@@ -1,0 +1,56 @@
+//! Test requests: a body with the approval at the places of the mapping, signed.
+
+use greenlight_core::Timestamp;
+use greenlight_core::secret::Credentials;
+use serde_json::{Map, Value, json};
+
+use super::mapping::{Place, Pointer};
+use super::settings::{SECRET, SignedWebhook};
+use crate::kind::{NotSendable, Sent, TestEvent};
+
+/// The request about `event`. With the message as the authority its form is empty.
+pub(super) fn test_request(
+    settings: &SignedWebhook,
+    event: &TestEvent,
+    credentials: &Credentials,
+    now: Timestamp,
+) -> Result<Sent, NotSendable> {
+    let TestEvent::Approved { event_id, definition_id, instance_id } = event else {
+        return Err(NotSendable::NoUrlCheck);
+    };
+    let mapping = &settings.event;
+    let mut body = Value::Object(Map::new());
+    put(&mut body, &mapping.instance_id, instance_id);
+    if let Place::At(pointer) = &mapping.definition_id {
+        put(&mut body, pointer, definition_id);
+    }
+    put(&mut body, &mapping.status, settings.statuses.approved.first().map_or("", String::as_str));
+    for (pointer, text) in
+        [(&mapping.event_id, Some(event_id)), (&mapping.event_type, mapping.types.first())]
+    {
+        if let Some((pointer, text)) = pointer.as_ref().zip(text) {
+            put(&mut body, pointer, text);
+        }
+    }
+    let body = body.to_string();
+    let mut secrets = credentials.all(SECRET).peekable();
+    if secrets.peek().is_none() {
+        return Err(NotSendable::NoCredential { name: SECRET });
+    }
+    let sign = |secret| settings.signature.sign(event_id, body.as_bytes(), secret, now);
+    let mut headers = secrets.find_map(sign).ok_or(NotSendable::PublicKeyOnly)?;
+    headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    Ok(Sent { headers, body })
+}
+
+/// Puts a text at a place, and creates the objects above it.
+fn put(document: &mut Value, pointer: &Pointer, text: &str) {
+    let names = pointer.0.split('/').skip(1);
+    let place = names.fold(document, |value, name| {
+        if !value.is_object() {
+            *value = Value::Object(Map::new());
+        }
+        &mut value[name.replace("~1", "/").replace("~0", "~")]
+    });
+    *place = json!(text);
+}

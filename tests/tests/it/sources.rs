@@ -1,0 +1,273 @@
+//! Several sources at once: Feishu, an office system that is read through a target, and one whose
+//! signed message is the authority.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use greenlight_admin::replay::{Replay, ReplaySources, replay};
+use greenlight_core::event::ApprovalEvent;
+use greenlight_core::flow::SourceConfigs;
+use greenlight_core::ports::{Clock, Enqueue, Http};
+use greenlight_core::secret::Secret;
+use greenlight_core::trace::TraceId;
+use greenlight_core::{Decision, Request};
+use greenlight_server::server::{Options, Server};
+use greenlight_sources::kind::{Sent, TestEvent};
+use greenlight_sources::registry::Registry;
+use greenlight_stores::SystemClock;
+use greenlight_stores::private::write_private;
+use greenlight_testkit::stub::{
+    OFFICE_TOKEN, StubOffice, message_of, secret_document, signed_webhook,
+};
+use greenlight_tests::built;
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// Three sources, each with a flow that adds the device of its form.
+fn flows(feishu: &str, office: &str, nac: &str) -> String {
+    let flow = |source: &str, definition_id: &str, field: &str| {
+        format!(
+            r#"
+            [[flows]]
+            name = "{source}"
+            source = "{source}"
+            definition_id = "{definition_id}"
+            fields.mac = {{ kind = "mac", from = [{field}] }}
+            actions = [{{ target = "nac", operation = "add", for_each = "mac" }}]
+            "#
+        )
+    };
+    let webhook = r#"kind = "webhook"
+        event = { instance_id = "/id", definition_id = "/form", status = "/result" }
+        instance = { form = "/fields" }
+        statuses = { approved = ["agree"], refused = ["refuse"], revoked = ["withdrawn"] }"#;
+    format!(
+        r#"
+        [sources.feishu]
+        kind = "feishu"
+        base_url = "{feishu}"
+        default = true
+        [sources.oa]
+        read = {{ target = "office", operation = "read" }}
+        {webhook}
+        [sources.signed]
+        authority = "message"
+        {webhook}
+        [targets.office]
+        connector = "generic-instance"
+        url = "{office}"
+        [targets.nac]
+        connector = "generic"
+        url = "{nac}"
+        {}{}{}"#,
+        flow("feishu", APPROVAL_CODE, "{ field = \"devices\", column = \"mac\" }"),
+        flow("oa", "F-1", "{ field = \"mac\" }"),
+        flow("signed", "F-1", "{ field = \"mac\" }"),
+    )
+}
+
+struct Machine {
+    scene: Scene,
+    office: StubOffice,
+    server: Server,
+    registry: Registry,
+    secret: Secret,
+    folder: TempDir,
+}
+
+impl Machine {
+    async fn open() -> Self {
+        let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
+        let office = StubOffice::start().await.unwrap();
+        let flows = flows(&scene.feishu.url(), &office.url(), &scene.nac.url());
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("flows.toml"), &flows).unwrap();
+        let mut document = secret_document(&scene.app, NAC_TOKEN);
+        document["sources"]["oa"] = json!({"secret": [OTHER_SECRET, SECRET]});
+        document["sources"]["signed"] = json!({"secret": SECRET});
+        document["targets"]["office"] = json!({"token": OFFICE_TOKEN});
+        write_private(&at("secrets.json"), &document.to_string()).unwrap();
+        let options = Options {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data: at("data"),
+            secrets: at("secrets.json"),
+            flows: Some(at("flows.toml")),
+            connectors: None,
+        };
+        let server = Server::start_with(options, &|_| None).await.unwrap();
+        let sources = SourceConfigs::parse(&flows, &|_| None).unwrap();
+        let registry = Registry::new(&sources).unwrap();
+        let secret = Secret::parse(&document.to_string()).unwrap();
+        Self { scene, office, server, registry, secret, folder }
+    }
+
+    async fn send(&self, path: &str, sent: &Sent) -> u16 {
+        let url = format!("http://{}{path}", self.server.address());
+        self.scene.send_to(&url, None, sent).await.status
+    }
+
+    fn test_event(&self, source: &str, event_id: &str, instance_id: &str) -> Sent {
+        let (_, kind) = self.registry.find(Some(source)).unwrap();
+        let event = TestEvent::Approved {
+            event_id: event_id.into(),
+            definition_id: "F-1".into(),
+            instance_id: instance_id.into(),
+        };
+        let credentials = self.secret.source(source).unwrap();
+        kind.test_request(&event, credentials, SystemClock.now()).unwrap()
+    }
+
+    /// The calls per device.
+    fn calls(&self) -> BTreeMap<String, usize> {
+        self.scene.nac.calls_per_device().into_iter().collect()
+    }
+
+    /// Runs the command on this machine's data folder; returns the exit status and the output.
+    async fn greenlight(&self, words: &[&str]) -> (i32, String) {
+        let mut command = Command::new(built("greenlight"));
+        command.args(words).arg("--data-dir").arg(self.folder.path().join("data"));
+        command.env("GREENLIGHT_LANG", "en");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+fn document(instance_id: &str, mac: &str) -> Value {
+    json!({"id": instance_id, "form": "F-1", "result": "agree", "fields": {"mac": mac}})
+}
+
+/// Guarantee 20: the same approval by webhook at each of its URLs, as a retry and as a replay, all
+/// at once. The sources have an instance of the same name, which is another one in each.
+#[tokio::test(flavor = "multi_thread")]
+async fn g20_one_set_of_effects_whatever_way_the_news_came() {
+    let machine = Machine::open().await;
+    machine.scene.approve("I-1", &[&device(1)]);
+    machine.office.put("I-1", document("I-1", &device(2)));
+    let feishu = machine.scene.event("e-1", "I-1", "APPROVED");
+    let feishu_again = machine.scene.event("e-2", "I-1", "APPROVED");
+    let oa = machine.test_event("oa", "msg_1", "I-1");
+    let oa_retry = machine.test_event("oa", "msg_2", "I-1");
+    let signed = signed_webhook(SECRET, "msg_1", &document("I-1", &device(3)));
+    let signed_retry = signed_webhook(SECRET, "msg_2", &document("I-1", &device(3)));
+    let database = machine.server.database();
+    let replayed = async |source: &str, definition_id: &str| {
+        let asked = Replay {
+            source: Some(source.to_owned()),
+            instance_id: "I-1".into(),
+            decision: Decision::Approved,
+            definition_id: Some(definition_id.to_owned()),
+            force: false,
+        };
+        let now = SystemClock.now();
+        // It is refused when the request is at work, or done.
+        let _ = replay(database, database, &asked, &ReplaySources::default(), now).await;
+    };
+    let answers = tokio::join!(
+        machine.send("/api/event", &feishu),
+        machine.send("/api/event/", &feishu),
+        machine.send("/api/event/feishu", &feishu_again),
+        machine.send("/api/event/oa", &oa),
+        machine.send("/api/event/oa/", &oa),
+        machine.send("/api/event/oa", &oa_retry),
+        machine.send("/api/event/signed", &signed),
+        machine.send("/api/event/signed/", &signed),
+        machine.send("/api/event/signed", &signed_retry),
+        replayed("feishu", APPROVAL_CODE),
+        replayed("oa", "F-1"),
+    );
+    let (a, b, c, d, e, f, g, h, i, (), ()) = answers;
+    assert_eq!([a, b, c, d, e, f, g, h, i], [200; 9]);
+    machine.server.drained().await.unwrap();
+    let once: BTreeMap<_, _> = [1, 2, 3].map(|n| (device(n), 1)).into();
+    assert_eq!(machine.calls(), once);
+    assert_eq!(database.dead_letters().await.unwrap().len(), 0);
+    println!("3 sources, 9 deliveries and 2 replays of 3 approvals: one call per device");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_not_authentic_reaches_no_queue() {
+    let machine = Machine::open().await;
+    let signed = signed_webhook(SECRET, "msg_1", &document("I-1", &device(1)));
+    let feishu = machine.scene.event("e-1", "I-1", "APPROVED");
+    let unsigned = Sent { headers: vec![], body: signed.body.clone() };
+    let other = signed_webhook(OTHER_SECRET, "msg_1", &document("I-1", &device(1)));
+    for (path, sent, status) in [
+        ("/api/event/absent", &signed, 404),
+        ("/api/event/signed/more", &signed, 404),
+        ("/api/event/signed", &unsigned, 401),
+        ("/api/event/signed", &other, 401),
+        ("/api/event/signed", &feishu, 401),
+        ("/api/event/feishu", &signed, 401),
+        // The default source is Feishu.
+        ("/api/event", &signed, 401),
+        ("/api/event/signed", &signed, 200),
+    ] {
+        assert_eq!(machine.send(path, sent).await, status, "{path}");
+    }
+    let url = format!("http://{}/api/event/signed?echostr=x", machine.server.address());
+    let get = http::Request::get(url).body(bytes::Bytes::new()).unwrap();
+    assert_eq!(machine.scene.client.send(get).await.unwrap().status(), 405);
+    machine.server.drained().await.unwrap();
+    assert_eq!(machine.calls(), [(device(1), 1)].into());
+}
+
+/// Guarantee 12 where the source cannot be read: a message that someone put into the queue makes
+/// nothing happen without the signature, and a replay has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn g12_a_message_is_believed_only_with_its_signature() {
+    let machine = Machine::open().await;
+    let database = machine.server.database();
+    let event = ApprovalEvent {
+        tenant: String::new(),
+        event_id: "e-1".into(),
+        definition_id: "F-1".into(),
+        instance_id: "I-1".into(),
+        decision: Some(Decision::Approved),
+        occurred_at: None,
+        signed: None,
+    };
+    let (approved, now) = (Decision::Approved, SystemClock.now());
+    let unsigned = Request::new("signed", event, approved, now, TraceId::random()).unwrap();
+    database.enqueue(&unsigned).await.unwrap();
+    // An authentic message of one approval does not speak for another.
+    let sent = signed_webhook(SECRET, "msg_1", &document("I-2", &device(2)));
+    let message = message_of(&sent);
+    for instance_id in ["I-3", "I-4"] {
+        let mut signed = message.clone();
+        if instance_id == "I-4" {
+            let other = signed_webhook(OTHER_SECRET, "msg_1", &document("I-4", &device(4)));
+            signed.body = message_of(&other).body;
+        }
+        let forged =
+            Request { instance_id: instance_id.into(), signed: Some(signed), ..unsigned.clone() };
+        database.enqueue(&forged).await.unwrap();
+    }
+    machine.server.drained().await.unwrap();
+    assert_eq!(machine.calls(), BTreeMap::new());
+    let letters = database.dead_letters().await.unwrap();
+    let classes: Vec<_> =
+        letters.iter().map(|it| it.last_failure.as_ref().unwrap().class.as_str()).collect();
+    assert_eq!(classes, ["source_rejected", "not_approved", "source_rejected"]);
+
+    // The message is form content: it is not shown.
+    for format in [&[][..], &["--json"]] {
+        let show = [&["dlq", "show", letters[1].id.as_str()], format].concat();
+        let (status, said) = machine.greenlight(&show).await;
+        assert_eq!(status, 0, "{said}");
+        assert!(said.contains("I-3") && said.contains("hidden"), "{said}");
+        assert!(!said.contains(&message.body), "{said}");
+    }
+    let replay = ["replay", "I-2", "--source", "signed", "--definition-id", "F-1"];
+    let (status, said) = machine.greenlight(&replay).await;
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("its signed message is the authority"), "{said}");
+    let (status, said) = machine.greenlight(&["subscribe", "F-1", "--source", "oa"]).await;
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("not subscribed to through an API"), "{said}");
+}
