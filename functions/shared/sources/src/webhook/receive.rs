@@ -63,10 +63,9 @@ impl Webhook for WebhookReceiver {
             return Err(Rejection::TooLargeToCarry);
         }
         let document = serde_json::from_slice(&request.body);
-        let document = document.map_err(|_| match signature.signs_body() {
-            true => Rejection::SignedNoEvent,
-            false => Rejection::NotAnEvent,
-        })?;
+        let no_event =
+            if signature.signs_body() { Rejection::SignedNoEvent } else { Rejection::NotAnEvent };
+        let document = document.map_err(|_| no_event)?;
         let signed = carries.then(|| self.signed_message(request));
         Ok(event.event(&document, &request.body, verified, statuses, signed))
     }

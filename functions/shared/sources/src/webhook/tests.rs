@@ -440,7 +440,7 @@ fn settings_that_could_let_anything_in_are_refused() {
         let errors = Registry::new(&SourceConfigs::parse(&text, &|_| None).unwrap()).unwrap_err();
         match errors.iter().next().unwrap() {
             SourceError::Settings { problem, .. } => problem.clone(),
-            other => panic!("{other}"),
+            unknown @ SourceError::UnknownKind { .. } => panic!("{unknown}"),
         }
     };
     let hmac =
