@@ -1,7 +1,10 @@
 //! The flows of docs/examples.md, as they are written there.
 
 use greenlight_connectors::{Connectors, Setup};
+use greenlight_core::Timestamp;
 use greenlight_core::flow::Flows;
+use greenlight_core::instance::Status;
+use greenlight_runtime::Configuration;
 use greenlight_server::server::{Options, Server};
 use greenlight_testkit::stub::at_feishu;
 use greenlight_tests::scene::{APPROVAL_CODE, Scene};
@@ -11,9 +14,13 @@ use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, Row};
 
-/// The blocks of the page in this language.
+/// The blocks of docs/examples.md in this language.
 fn blocks(language: &str) -> Vec<String> {
-    let page = std::fs::read_to_string(workspace().join("docs/examples.md")).unwrap();
+    blocks_of("docs/examples.md", language)
+}
+
+fn blocks_of(page: &str, language: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(workspace().join(page)).unwrap();
     let start = format!("```{language}\n");
     let block = |rest: &str| rest.split("```").next().unwrap().to_owned();
     page.split(&start).skip(1).map(block).collect()
@@ -40,6 +47,31 @@ fn every_flow_of_the_page_is_valid() {
         assert!(setup.is_ok(), "{:?}\n{text}", setup.err());
     }
     assert_eq!(blocks.len(), 4);
+}
+
+/// The flows of docs/sources.md are valid, and its samples are what their sources read.
+#[test]
+fn every_flow_and_sample_of_the_page_about_sources_is_valid() {
+    let variable = |name: &str| match name {
+        "NAC_URL" => Some("https://nac.example.com".to_owned()),
+        _ => Some("A".to_owned()),
+    };
+    let connectors = Connectors::built_in();
+    let parse = |text: &String| {
+        Configuration::parse(text.clone(), &connectors, &variable, Timestamp::default())
+            .unwrap_or_else(|error| panic!("{error}\n{text}"))
+    };
+    let page = "docs/sources.md";
+    let flows: Vec<_> = blocks_of(page, "toml").iter().map(parse).collect();
+    let samples = blocks_of(page, "json");
+    assert_eq!((flows.len(), samples.len()), (3, 2));
+    for (configuration, sample) in flows.iter().zip(samples) {
+        let (_, kind) = configuration.sources.find(None).unwrap();
+        let instance = kind.parse_instance(&sample).unwrap();
+        assert_eq!(instance.status, Status::Approved);
+        let place = &configuration.flows.flows[0].fields["mac"].from[0].field;
+        assert_eq!(instance.form.find(place).len(), 1, "{sample}");
+    }
 }
 
 /// A table in the shape of Feishu's.

@@ -6,6 +6,7 @@ mod connectors;
 mod crash;
 mod disk;
 mod examples;
+mod extension;
 mod flows;
 mod functions;
 mod glibc;

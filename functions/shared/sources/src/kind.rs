@@ -88,7 +88,7 @@ pub struct ReadFrom {
 pub enum SettingsProblem {
     /// A key that is unknown or missing, or a value of the wrong type.
     #[error("{problem}")]
-    Toml {
+    Invalid {
         /// The text of the parser.
         problem: String,
     },

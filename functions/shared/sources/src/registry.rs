@@ -8,25 +8,22 @@ use greenlight_core::flow::{SourceConfig, SourceConfigs};
 use greenlight_core::secret::{Credentials, Secret, SecretError};
 use greenlight_core::webhook::Webhooks;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::feishu::Feishu;
+use crate::KINDS;
 use crate::kind::{Kind, SettingsProblem, SettingsWarning};
 #[cfg(feature = "client")]
 use crate::source::{SourcePorts, Sources};
-use crate::webhook::SignedWebhook;
 
-/// The kinds, a line each: the name in `[sources.NAME] kind`, and its settings.
-const KINDS: &[(&str, Parse)] = &[("feishu", parse::<Feishu>), ("webhook", parse::<SignedWebhook>)];
+/// Reads the settings of a kind.
+pub(crate) type Parse = fn(Map<String, Value>) -> Result<Box<dyn Kind>, SettingsProblem>;
 
-type Parse = fn(toml::Table) -> Result<Box<dyn Kind>, SettingsProblem>;
-
-fn parse<K: Kind + DeserializeOwned + 'static>(
-    settings: toml::Table,
+pub(crate) fn parse<K: Kind + DeserializeOwned + 'static>(
+    settings: Map<String, Value>,
 ) -> Result<Box<dyn Kind>, SettingsProblem> {
-    let kind: K = settings
-        .try_into()
-        .map_err(|error| SettingsProblem::Toml { problem: error.to_string().trim().to_owned() })?;
+    let kind: K = serde_json::from_value(Value::Object(settings))
+        .map_err(|error| SettingsProblem::Invalid { problem: error.to_string() })?;
     match kind.problem() {
         None => Ok(Box::new(kind)),
         Some(problem) => Err(problem),

@@ -101,7 +101,9 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
 /// The advice for a secret that cannot be used, if its error contains none.
 const fn advice_for(error: &SecretError) -> Option<Advice> {
     match error {
-        SecretError::Malformed { .. } => Some(Advice::SecretMalformed),
+        SecretError::Malformed { .. } | SecretError::WrongType { .. } => {
+            Some(Advice::SecretMalformed)
+        }
         SecretError::Missing(_)
         | SecretError::Absent(_)
         | SecretError::Unavailable(_)

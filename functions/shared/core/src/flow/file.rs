@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{Environment, Flow, Flows, FlowsError, SourceConfigs, Target};
 use crate::ValidationErrors;
@@ -43,14 +43,17 @@ impl Flows {
         text: &str,
         environment: Environment<'_>,
     ) -> Result<Self, ValidationErrors<FlowsError>> {
-        let mut file: File = read(text)?;
+        let mut file = read(text)?;
         let mut errors = Vec::new();
         file.sources.fill_in(environment, &mut errors);
         for (name, target) in &mut file.targets {
             let place = |rest: &[&str]| KeyPath::of(&[&["targets", name], rest].concat());
             errors.extend(fill_in(&mut target.url, || place(&["url"]), environment).err());
             for (param, value) in &mut target.params {
-                fill_in_all(value, &|| place(&["params", param]), environment, &mut errors);
+                if let toml::Value::String(text) = value {
+                    let place = || place(&["params", param]);
+                    errors.extend(fill_in(text, place, environment).err());
+                }
             }
         }
         let flows = file.into_flows(environment, &mut errors);
@@ -69,16 +72,18 @@ const RENAMES: &[Rename] = &[
     Rename { at: &["retry"], old: "give_up_after", new: "max_elapsed" },
 ];
 
-/// Reads a part of `flows.toml`.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, FlowsError> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
-        if let Some(renamed) = find_renamed(text, RENAMES) {
-            return renamed.into();
-        }
-        let start = error.span().map_or(0, |span| span.start);
-        let line = text.get(..start).map_or(1, |before| before.matches('\n').count() + 1);
-        FlowsError::Toml { line, problem: error.to_string() }
+fn read(text: &str) -> Result<File, FlowsError> {
+    toml::from_str(text).map_err(|error| match find_renamed(text, RENAMES) {
+        Some(renamed) => renamed.into(),
+        None => invalid(text, &error),
     })
+}
+
+/// The error for a text that is not a valid file, with its line.
+pub(super) fn invalid(text: &str, error: &toml::de::Error) -> FlowsError {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = text.get(..start).map_or(1, |before| before.matches('\n').count() + 1);
+    FlowsError::Toml { line, problem: error.to_string() }
 }
 
 impl File {
@@ -109,19 +114,19 @@ impl File {
 
 /// Replaces each `${NAME}` in the texts of `value`.
 pub(super) fn fill_in_all(
-    value: &mut toml::Value,
+    value: &mut Value,
     place: &impl Fn() -> KeyPath,
     environment: Environment<'_>,
     errors: &mut Vec<FlowsError>,
 ) {
     match value {
-        toml::Value::String(text) => errors.extend(fill_in(text, place, environment).err()),
-        toml::Value::Array(values) => {
+        Value::String(text) => errors.extend(fill_in(text, place, environment).err()),
+        Value::Array(values) => {
             for value in values {
                 fill_in_all(value, place, environment, errors);
             }
         }
-        toml::Value::Table(values) => {
+        Value::Object(values) => {
             for (_, value) in values {
                 fill_in_all(value, place, environment, errors);
             }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::file::{fill_in, fill_in_all, read};
+use super::file::{fill_in, fill_in_all, invalid};
 use super::{Environment, Flow, FlowsError};
 use crate::ValidationErrors;
 use crate::key_path::KeyPath;
@@ -12,24 +13,44 @@ use crate::ledger::EffectKey;
 
 /// An office system that sends approvals.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SourceConfig {
     /// The kind of office system: `feishu`, `webhook`.
     pub kind: String,
     /// Whether its events may arrive at `/api/event`, without its name, and flows without `source`
     /// are for it. A source without others always is. Default: false.
-    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub default: bool,
     /// The settings of the kind. Texts may contain `${NAME}`.
-    #[serde(flatten)]
-    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
-    pub settings: toml::Table,
+    #[cfg_attr(feature = "schema", schemars(flatten))]
+    pub settings: Map<String, Value>,
 }
 
 /// The sources, by name. A name is part of webhook URLs, of keys in the ledger and of the secret.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, Map<String, Value>>")]
 pub struct SourceConfigs(pub BTreeMap<String, SourceConfig>);
+
+impl TryFrom<BTreeMap<String, Map<String, Value>>> for SourceConfigs {
+    type Error = String;
+
+    fn try_from(tables: BTreeMap<String, Map<String, Value>>) -> Result<Self, String> {
+        let source = |(name, mut settings): (String, Map<String, Value>)| {
+            let kind = match settings.remove("kind") {
+                Some(Value::String(kind)) => kind,
+                _ => return Err(format!("`sources.{name}` has no text `kind`")),
+            };
+            let default = match settings.remove("default") {
+                None => false,
+                Some(Value::Bool(default)) => default,
+                Some(_) => return Err(format!("`sources.{name}.default` is not true or false")),
+            };
+            Ok((name, SourceConfig { kind, default, settings }))
+        };
+        tables.into_iter().map(source).collect::<Result<_, _>>().map(Self)
+    }
+}
 
 impl SourceConfigs {
     /// Reads the sources in the text of `flows.toml`, and nothing else: a receiver knows no flows.
@@ -45,7 +66,8 @@ impl SourceConfigs {
             #[serde(default)]
             sources: SourceConfigs,
         }
-        let Part { mut sources } = read(text)?;
+        // Without the names of the first edition, which had no sources.
+        let Part { mut sources } = toml::from_str(text).map_err(|error| invalid(text, &error))?;
         let mut errors = Vec::new();
         sources.fill_in(environment, &mut errors);
         sources.check(&mut errors);

@@ -6,8 +6,7 @@ mod fixed;
 use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::explain::{Explain, Explanation};
@@ -25,36 +24,17 @@ pub use fixed::FixedSecret;
 ///
 /// Any other member that is an object of texts is read as a source of that name: the place of
 /// sources in the first edition.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Secret {
     /// Credentials per source in `flows.toml`; their names are the kind's.
-    #[serde(default)]
     sources: BTreeMap<String, Credentials>,
     /// Credentials per target in `flows.toml`; their names are the connector's.
-    #[serde(default)]
     pub targets: BTreeMap<String, BTreeMap<String, SecretString>>,
-    #[serde(flatten)]
-    others: BTreeMap<String, Other>,
-}
-
-/// A member of the document besides those that are documented.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Other {
-    Source(Credentials),
-    Ignored(IgnoredAny),
 }
 
 /// The credentials of a source, by name. One that is rotated can have several values.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Credentials(BTreeMap<String, Values>);
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Values {
-    One(SecretString),
-    Several(Vec<SecretString>),
-}
+#[derive(Clone, Debug, Default)]
+pub struct Credentials(BTreeMap<String, Vec<SecretString>>);
 
 impl Credentials {
     /// The value of `name`, the first if there are several; `None` if it is missing or blank.
@@ -65,12 +45,8 @@ impl Credentials {
 
     /// Every value of `name` that is not blank.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let values = match self.0.get(name) {
-            None => &[],
-            Some(Values::One(value)) => std::slice::from_ref(value),
-            Some(Values::Several(values)) => values.as_slice(),
-        };
-        values.iter().map(ExposeSecret::expose_secret).filter(|value| !value.trim().is_empty())
+        let values = self.0.get(name).into_iter().flatten();
+        values.map(ExposeSecret::expose_secret).filter(|value| !value.trim().is_empty())
     }
 }
 
@@ -87,15 +63,21 @@ pub enum SecretError {
     /// Other users of the machine may read it. Names the command that corrects it.
     #[error("the secret is not used: {0}")]
     NotPrivate(Explanation),
-    /// Not the documented JSON. Names the place, never the content.
-    #[error("the secret is not the documented JSON: {problem} at line {line} column {column}")]
+    /// Not JSON. Names the place, never the content.
+    #[error("the secret is not JSON: a syntax error at line {line} column {column}")]
     Malformed {
-        /// The missing field, or the wrong type.
-        problem: SecretProblem,
         /// Counted from 1.
         line: usize,
         /// Counted from 1.
         column: usize,
+    },
+    /// A value of the wrong type.
+    #[error("`{path}` of the secret is not {expected}")]
+    WrongType {
+        /// The keys that lead to it, joined by dots.
+        path: String,
+        /// What it must be.
+        expected: &'static str,
     },
     /// Fields are missing or blank.
     #[error("the secret lacks `{0}`: `greenlight secrets set` asks for what is missing")]
@@ -106,10 +88,7 @@ impl Secret {
     /// The credentials of a source; none if it has none.
     #[must_use]
     pub fn source(&self, name: &str) -> Option<&Credentials> {
-        self.sources.get(name).or_else(|| match self.others.get(name)? {
-            Other::Source(credentials) => Some(credentials),
-            Other::Ignored(_) => None,
-        })
+        self.sources.get(name)
     }
 
     /// The target's own certificate authority, in PEM form: `targets.<target>.ca_pem`.
@@ -123,24 +102,67 @@ impl Secret {
     /// # Errors
     /// Says where it is malformed, and never quotes a value.
     pub fn parse(json: &str) -> Result<Self, SecretError> {
-        serde_json::from_str(json).map_err(|error| SecretError::Malformed {
-            problem: if error.is_data() { SecretProblem::Type } else { SecretProblem::Syntax },
+        let document = serde_json::from_str(json).map_err(|error| SecretError::Malformed {
             line: error.line(),
             column: error.column(),
-        })
+        })?;
+        let mut members = object(document, "the document")?;
+        let section = |member: Option<Value>, name: &str| match member {
+            None => Ok(Map::new()),
+            Some(member) => object(member, name),
+        };
+        let sources = section(members.remove(SOURCES), SOURCES)?.into_iter();
+        let sources = sources.map(|(name, values)| {
+            let credentials = credentials(values, &format!("{SOURCES}.{name}"))?;
+            Ok((name, credentials))
+        });
+        let mut sources = sources.collect::<Result<BTreeMap<_, _>, _>>()?;
+        let targets = section(members.remove(TARGETS), TARGETS)?.into_iter();
+        let targets = targets.map(|(name, values)| {
+            let path = format!("{TARGETS}.{name}");
+            let values = object(values, &path)?.into_iter();
+            let texts = values.map(|(key, value)| Ok((key.clone(), text(value, &path, &key)?)));
+            Ok((name, texts.collect::<Result<_, _>>()?))
+        });
+        let targets = targets.collect::<Result<_, _>>()?;
+        for (name, member) in members {
+            if let Ok(of_first_edition) = credentials(member, "") {
+                sources.entry(name).or_insert(of_first_edition);
+            }
+        }
+        Ok(Self { sources, targets })
     }
 }
 
-/// The reason for which a document is not the documented JSON. Never quotes a value.
-#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
-#[explain("secret_document")]
-pub enum SecretProblem {
-    /// A value has the wrong type.
-    #[error("a value of the wrong type")]
-    Type,
-    /// It is not JSON.
-    #[error("a syntax error")]
-    Syntax,
+const SOURCES: &str = "sources";
+
+const TARGETS: &str = "targets";
+
+fn object(value: Value, path: &str) -> Result<Map<String, Value>, SecretError> {
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(SecretError::WrongType { path: path.to_owned(), expected: "an object" }),
+    }
+}
+
+fn text(value: Value, path: &str, key: &str) -> Result<SecretString, SecretError> {
+    match value {
+        Value::String(text) => Ok(text.into()),
+        _ => Err(SecretError::WrongType { path: format!("{path}.{key}"), expected: "a text" }),
+    }
+}
+
+/// The credentials of a source: a text each, or a list of texts.
+fn credentials(value: Value, path: &str) -> Result<Credentials, SecretError> {
+    let values = object(value, path)?.into_iter().map(|(key, value)| {
+        let values = match value {
+            Value::Array(values) => values,
+            value => vec![value],
+        };
+        let texts = values.into_iter().map(|value| text(value, path, &key));
+        Ok((key.clone(), texts.collect::<Result<_, _>>()?))
+    });
+    values.collect::<Result<_, _>>().map(Credentials)
 }
 
 #[cfg(test)]
@@ -182,7 +204,8 @@ mod tests {
     fn a_malformed_secret_names_the_place_and_not_the_value() {
         let error = |json: &str| Secret::parse(json).unwrap_err().to_string();
         let wrong_type = error(&COMPLETE.replace("\"n4c\"", "12345678"));
-        assert!(wrong_type.contains("wrong type") && !wrong_type.contains("12345678"));
+        assert_eq!(wrong_type, "`targets.nac.token` of the secret is not a text");
+        assert_eq!(error("{\"sources\": 7}"), "`sources` of the secret is not an object");
         let syntax = error("s3cret");
         assert!(syntax.contains("line 1 column 1") && !syntax.contains("s3cret"), "{syntax}");
     }

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "client")]
 mod client;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only the client reads instances"))]
 mod instance;
 mod mapping;
 mod receive;

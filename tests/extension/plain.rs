@@ -1,0 +1,109 @@
+//! An office system that posts plain text.
+
+use std::time::Duration;
+
+use greenlight_core::event::{ApprovalEvent, Inbound};
+use greenlight_core::secret::Secret;
+use greenlight_core::webhook::Webhook;
+use greenlight_core::{Decision, Rejection, Timestamp, WebhookRequest};
+use serde::Deserialize;
+
+use crate::kind::Kind;
+
+/// Its settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plain {}
+
+#[derive(Debug)]
+struct PlainWebhook(String);
+
+impl Kind for Plain {
+    fn credentials(&self) -> &'static [&'static str] {
+        &["token"]
+    }
+
+    fn webhook(&self, source: &str) -> Box<dyn Webhook> {
+        Box::new(PlainWebhook(source.to_owned()))
+    }
+
+    #[cfg(feature = "client")]
+    fn client(&self, _: &str, _: crate::source::SourcePorts) -> Box<dyn crate::source::Source> {
+        unimplemented!("a scratch copy reads nothing")
+    }
+
+    #[cfg(feature = "client")]
+    fn parse_instance(
+        &self,
+        _: &str,
+    ) -> Result<greenlight_core::instance::Instance, greenlight_core::Failure> {
+        unimplemented!("a scratch copy reads nothing")
+    }
+
+    #[cfg(feature = "client")]
+    fn test_request(
+        &self,
+        _: &crate::kind::TestEvent,
+        _: &greenlight_core::secret::Credentials,
+        _: Timestamp,
+    ) -> Result<crate::kind::Sent, crate::kind::NotSendable> {
+        Err(crate::kind::NotSendable::NoUrlCheck)
+    }
+}
+
+impl Webhook for PlainWebhook {
+    fn parse(
+        &self,
+        request: &WebhookRequest,
+        secret: &Secret,
+        _: Timestamp,
+    ) -> Result<Inbound, Rejection> {
+        let token = secret.source(&self.0).and_then(|it| it.get("token"));
+        if token.is_none_or(|token| request.query != format!("token={token}")) {
+            return Err(Rejection::WrongToken);
+        }
+        let text = std::str::from_utf8(&request.body).map_err(|_| Rejection::NotAnEvent)?;
+        let (instance, definition) = text.split_once(' ').ok_or(Rejection::NotAnEvent)?;
+        Ok(Inbound::Approval(ApprovalEvent {
+            tenant: String::new(),
+            event_id: String::new(),
+            definition_id: definition.to_owned(),
+            instance_id: instance.to_owned(),
+            decision: Some(Decision::Approved),
+            occurred_at: None,
+            signed: None,
+        }))
+    }
+
+    fn answer_within(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greenlight_core::event::Inbound;
+    use greenlight_core::flow::SourceConfigs;
+    use greenlight_core::secret::Secret;
+    use greenlight_core::{Rejection, Timestamp, WebhookRequest};
+
+    use crate::registry::Registry;
+
+    #[test]
+    fn the_registry_has_the_new_kind() {
+        let text = "sources.erp.kind = \"plain\"";
+        let registry = Registry::new(&SourceConfigs::parse(text, &|_| None).unwrap()).unwrap();
+        let needed: Vec<_> = registry.credentials().collect();
+        assert_eq!(needed, [("erp", "token")]);
+        let secret = Secret::parse("{\"sources\": {\"erp\": {\"token\": \"t\"}}}").unwrap();
+        let webhooks = registry.webhooks();
+        let parse = |url: &str| {
+            let (head, ()) = http::Request::post(url).body(()).unwrap().into_parts();
+            let request = WebhookRequest::new(head, "I-1 A".into()).unwrap();
+            let (_, webhook) = webhooks.find(request.source.as_deref()).unwrap();
+            webhook.parse(&request, &secret, Timestamp::default())
+        };
+        assert!(matches!(parse("/api/event/erp?token=t"), Ok(Inbound::Approval(_))));
+        assert_eq!(parse("/api/event?token=x"), Err(Rejection::WrongToken));
+    }
+}
