@@ -37,9 +37,8 @@ impl TryFrom<BTreeMap<String, Map<String, Value>>> for SourceConfigs {
 
     fn try_from(tables: BTreeMap<String, Map<String, Value>>) -> Result<Self, String> {
         let source = |(name, mut settings): (String, Map<String, Value>)| {
-            let kind = match settings.remove("kind") {
-                Some(Value::String(kind)) => kind,
-                _ => return Err(format!("`sources.{name}` has no text `kind`")),
+            let Some(Value::String(kind)) = settings.remove("kind") else {
+                return Err(format!("`sources.{name}` has no text `kind`"));
             };
             let default = match settings.remove("default") {
                 None => false,
