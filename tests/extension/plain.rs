@@ -8,17 +8,17 @@ use greenlight_core::webhook::Webhook;
 use greenlight_core::{Decision, Rejection, Timestamp, WebhookRequest};
 use serde::Deserialize;
 
-use crate::kind::Kind;
+use crate::kind::SourceKind;
 
 /// Its settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plain {}
+pub(crate) struct Plain {}
 
 #[derive(Debug)]
 struct PlainWebhook(String);
 
-impl Kind for Plain {
+impl SourceKind for Plain {
     fn credentials(&self) -> &'static [&'static str] {
         &["token"]
     }

@@ -6,11 +6,11 @@ use super::list::pieces;
 use super::{Explain, Explanation, Found, SubjectKind};
 
 /// The kind `vlan`.
-pub const VLAN: Vlan = Vlan;
+pub(super) const VLAN: Vlan = Vlan;
 
 /// See [`VLAN`].
 #[derive(Debug)]
-pub struct Vlan;
+pub(super) struct Vlan;
 
 /// A text that is not a VLAN number.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]

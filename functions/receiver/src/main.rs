@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenlight_core::ValidationErrors;
-use greenlight_core::flow::{FlowsError, SourceConfigs, stand_in};
+use greenlight_core::flow::{FlowsError, SourceConfigs};
 use greenlight_core::ports::ReadSecret;
 use greenlight_core::secret::{CachedSecret, SecretError};
 use greenlight_core::{Receiver, Rejection, WebhookRequest, WebhookResponse, receive};
@@ -116,9 +116,7 @@ async fn wire() -> Result<Wired, StartError> {
 /// The sources of the deployed flows.
 fn sources() -> Result<Registry, StartError> {
     let text = flows_of_function(BUILT_IN)?;
-    // The address of an office system's API may be a variable of the worker's.
-    let environment = |name: &str| flow_variable(name).or_else(|| Some(stand_in(name)));
-    Ok(Registry::new(&SourceConfigs::parse(&text, &environment)?)?)
+    Ok(Registry::new(&SourceConfigs::parse(&text, &flow_variable)?)?)
 }
 
 async fn answer(request: Request, receiver: Arc<Wired>) -> Result<Response<Body>, Infallible> {

@@ -35,6 +35,7 @@ use crate::backend::{Address, Backend, BackendError};
 use crate::doctor::{DoctorOptions, run_checks};
 use crate::secrets::{self, Secrets};
 use crate::send_test::{self, Test, send_test};
+use crate::sources::NoSuchSource;
 use crate::{connectors, flows, help, serve, sources, ui};
 
 /// The exit status if the object of the command was not found.
@@ -282,7 +283,7 @@ async fn replay_instance(
     if asked.force && !is_confirmed(question, is_said)? {
         return Ok(nothing_done(language));
     }
-    let sources = replay_sources(address, &backend).await?;
+    let sources = replay_sources(address, &backend, asked.source.as_deref()).await?;
     let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
     let now = SystemClock.now();
     let request = admin::replay::replay(audit, requests, asked, &sources, now).await;
@@ -319,8 +320,15 @@ async fn sources_at(
     Ok(flows::sources(&files, &known)?)
 }
 
-async fn replay_sources(address: &Address, backend: &Backend) -> Result<ReplaySources, Failed> {
+async fn replay_sources(
+    address: &Address,
+    backend: &Backend,
+    source: Option<&str>,
+) -> Result<ReplaySources, Failed> {
     let registry = sources_at(address, Some(backend), flows::Files::default()).await?;
+    if source.is_some() && registry.find(source).is_none() {
+        return Err(NoSuchSource::new(source, &registry).into());
+    }
     let not_readable = registry.iter().filter(|(_, kind)| !kind.is_readable());
     Ok(ReplaySources {
         default: registry.find(None).map(|(name, _)| name.to_owned()),

@@ -233,7 +233,7 @@ impl Field {
 
     fn is_set_in(&self, document: &Value) -> bool {
         let Self(section, name, key) = self;
-        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.trim().is_empty());
         let value = &document[section.as_str()][name][key];
         is_text(value) || value.as_array().is_some_and(|values| values.iter().any(is_text))
     }

@@ -48,6 +48,7 @@ fn flows(feishu: &str, office: &str, nac: &str) -> String {
         event = { instance_id = "/id", definition_id = "/form", status = "/result" }
         instance = { form = "/fields" }
         statuses = { approved = ["agree"], refused = ["refuse"], revoked = ["withdrawn"] }"#;
+    let of_office = webhook.replace("instance = {", "instance = { ended_at = \"/ended_at\",");
     format!(
         r#"
         [sources.feishu]
@@ -56,7 +57,7 @@ fn flows(feishu: &str, office: &str, nac: &str) -> String {
         default = true
         [sources.oa]
         read = {{ target = "office", operation = "read" }}
-        {webhook}
+        {of_office}
         [sources.signed]
         authority = "message"
         {webhook}
@@ -141,7 +142,9 @@ impl Machine {
 }
 
 fn document(instance_id: &str, mac: &str) -> Value {
-    json!({"id": instance_id, "form": "F-1", "result": "agree", "fields": {"mac": mac}})
+    let ended_at = SystemClock.now().as_millis();
+    json!({"id": instance_id, "form": "F-1", "result": "agree", "ended_at": ended_at,
+        "fields": {"mac": mac}})
 }
 
 /// Guarantee 20: the same approval by webhook at each of its URLs, as a retry and as a replay, all

@@ -39,7 +39,7 @@ pub(crate) const BEFORE_READ: [&str; 3] = ["definition_id", "instance_id", "even
 /// Variables about the call, for templates only.
 pub(crate) const OF_CALL: [&str; 3] = ["params", "now", "effect_id"];
 
-/// What an operation captures that reads an approval for a source.
+/// The name that an operation captures an approval under, for a source that is read with it.
 pub const DOCUMENT: &str = "document";
 
 /// The variable with the trace id, if there is one. No template can name it.

@@ -228,6 +228,8 @@ pub enum ReadProblem {
     NotHttp { target: String },
     #[error("target `{target}` has no operation `{operation}`; available: {known}")]
     NoOperation { target: String, operation: String, known: String },
+    #[error("target `{target}` allows one operation at a time, which a read does not wait for")]
+    Exclusive { target: String },
     #[error("the operation `{operation}` is a {kind}: it must be a read")]
     NotARead { operation: String, kind: EffectKind },
     #[error("the operation `{operation}` captures no `document`")]

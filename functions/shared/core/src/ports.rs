@@ -303,7 +303,7 @@ pub trait Act: Conditions + Send + Sync {
 
 /// Reads documents of targets: for sources whose approvals are read through a target.
 pub trait ReadTarget: Send + Sync {
-    /// What the operation of `call` captures as `document`. It changes nothing at the target.
+    /// The document that the operation of `call` captures. It changes nothing at the target.
     fn read(
         &self,
         call: &Call<'_>,

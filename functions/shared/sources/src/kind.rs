@@ -1,4 +1,4 @@
-//! What each kind of office system provides.
+//! The parts that each kind of office system provides.
 
 #![warn(missing_docs)]
 
@@ -20,13 +20,13 @@ use crate::source::{Source, SourcePorts};
 
 /// A kind of office system, with the settings of one source: the keys of `[sources.NAME]` besides
 /// `kind` and `default`.
-pub trait Kind: Debug + Send + Sync {
-    /// What is wrong with the settings, if anything is.
+pub trait SourceKind: Debug + Send + Sync {
+    /// The reason for which the settings are invalid, if there is one.
     fn problem(&self) -> Option<SettingsProblem> {
         None
     }
 
-    /// What is legal in the settings, and weak.
+    /// A setting that is legal, and weak, if there is one.
     fn warning(&self) -> Option<SettingsWarning> {
         None
     }
@@ -128,6 +128,21 @@ pub enum SettingsProblem {
          `instance.ended_at`"
     )]
     NoTime,
+    /// Nothing says when an approval ended that is read.
+    #[error("`read` needs `instance.ended_at`: an old approval must not renew access")]
+    NoEnd,
+    /// The form of what is read would be compared with itself.
+    #[error(
+        "`read` with a fixed `event.definition_id` needs `instance.definition_id`: the place of the \
+         form in what is read, or a text if only this form can be read"
+    )]
+    FormUnchecked,
+    /// A value with two meanings.
+    #[error("`statuses` has a value twice")]
+    AmbiguousStatus,
+    /// Types, and no place of the type.
+    #[error("`event.types` needs `event.type`, the place of the type")]
+    NoType,
     /// No approval can ever be approved.
     #[error("`statuses.approved` is empty")]
     NeverApproved,
@@ -182,9 +197,9 @@ pub enum NotSendable {
          --definition-id"
     )]
     NoUrlCheck,
-    /// The secret has only public keys.
-    #[error("the secret has only public keys of this source: no test event can be signed")]
-    PublicKeyOnly,
+    /// The secret has public keys only, or none that is usable.
+    #[error("the secret has no key of this source that can sign: a test event needs `whsec_…`")]
+    NoSigningKey,
     /// A credential is missing in the secret.
     #[error("the secret lacks `{name}` of this source")]
     NoCredential {

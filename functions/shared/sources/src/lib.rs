@@ -1,9 +1,9 @@
 //! Office systems, one module each: authenticating and parsing their events, and reading approval
 //! instances.
 //!
-//! A new office system is a module with its [`Kind`](kind::Kind), and its line in [`KINDS`]. With
-//! the feature `client` it also has the half that calls the office system: the receiver, which
-//! calls no other system, is built without it.
+//! A new office system is a module with its [`SourceKind`](kind::SourceKind), and its line in
+//! [`KINDS`]. With the feature `client` it also has the half that calls the office system: the
+//! receiver, which calls no other system, is built without it.
 
 pub mod feishu;
 pub mod kind;

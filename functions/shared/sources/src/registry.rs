@@ -12,16 +12,16 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::KINDS;
-use crate::kind::{Kind, SettingsProblem, SettingsWarning};
+use crate::kind::{SettingsProblem, SettingsWarning, SourceKind};
 #[cfg(feature = "client")]
 use crate::source::{SourcePorts, Sources};
 
 /// Reads the settings of a kind.
-pub(crate) type Parse = fn(Map<String, Value>) -> Result<Box<dyn Kind>, SettingsProblem>;
+pub(crate) type Parse = fn(Map<String, Value>) -> Result<Box<dyn SourceKind>, SettingsProblem>;
 
-pub(crate) fn parse<K: Kind + DeserializeOwned + 'static>(
+pub(crate) fn parse<K: SourceKind + DeserializeOwned + 'static>(
     settings: Map<String, Value>,
-) -> Result<Box<dyn Kind>, SettingsProblem> {
+) -> Result<Box<dyn SourceKind>, SettingsProblem> {
     let kind: K = serde_json::from_value(Value::Object(settings))
         .map_err(|error| SettingsProblem::Invalid { problem: error.to_string() })?;
     match kind.problem() {
@@ -54,7 +54,7 @@ impl SourceError {
 /// The sources of `flows.toml`, validated.
 #[derive(Debug)]
 pub struct Registry {
-    kinds: BTreeMap<String, Box<dyn Kind>>,
+    kinds: BTreeMap<String, Box<dyn SourceKind>>,
     default: Option<String>,
 }
 
@@ -76,13 +76,13 @@ impl Registry {
     }
 
     /// The names of the sources, with their kinds.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn Kind)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn SourceKind)> {
         self.kinds.iter().map(|(name, kind)| (name.as_str(), &**kind))
     }
 
     /// The kind of `source`, or of the default source.
     #[must_use]
-    pub fn find(&self, source: Option<&str>) -> Option<(&str, &dyn Kind)> {
+    pub fn find(&self, source: Option<&str>) -> Option<(&str, &dyn SourceKind)> {
         let name = source.or(self.default.as_deref())?;
         let (name, kind) = self.kinds.get_key_value(name)?;
         Some((name.as_str(), &**kind))
@@ -138,13 +138,13 @@ impl Registry {
         }
     }
 
-    /// What is weak in the settings of each source.
+    /// The weak setting of each source that has one.
     pub fn warnings(&self) -> impl Iterator<Item = (&str, SettingsWarning)> {
         self.iter().filter_map(|(name, kind)| Some((name, kind.warning()?)))
     }
 }
 
-fn kind_of(name: &str, config: &SourceConfig) -> Result<Box<dyn Kind>, SourceError> {
+fn kind_of(name: &str, config: &SourceConfig) -> Result<Box<dyn SourceKind>, SourceError> {
     let source_name = || name.to_owned();
     let Some((_, parse)) = KINDS.iter().find(|(kind, _)| *kind == config.kind) else {
         let known: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).collect();

@@ -19,7 +19,7 @@ use greenlight_core::trace::TraceId;
 use greenlight_core::{Decision, Failure, PlannedEffect, Request, RequestKey, plan, read_sheets};
 use greenlight_render::text;
 use greenlight_runtime::{HttpSources, load_secret, targets};
-use greenlight_sources::kind::Kind;
+use greenlight_sources::kind::SourceKind;
 use greenlight_sources::registry::Registry;
 use greenlight_stores::{SecretFile, SystemClock};
 use serde::Serialize;
@@ -166,15 +166,16 @@ fn find<'a>(flows: &'a Flows, name: &str) -> Result<&'a Flow, FlowsProblem> {
     })
 }
 
-/// Codes of instances have neither of these characters.
+/// Codes of instances can have dots.
 fn is_path(instance: &str) -> bool {
-    instance.contains(['/', '.'])
+    let extension = Path::new(instance).extension();
+    instance.contains('/') || extension.is_some_and(|it| it.eq_ignore_ascii_case("json"))
 }
 
 fn source_of<'a>(
     sources: &'a Registry,
     flow: &Flow,
-) -> Result<(&'a str, &'a dyn Kind), NoSuchSource> {
+) -> Result<(&'a str, &'a dyn SourceKind), NoSuchSource> {
     let unknown = || NoSuchSource::new(Some(&flow.source), sources);
     sources.find(Some(&flow.source)).ok_or_else(unknown)
 }

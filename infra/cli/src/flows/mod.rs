@@ -145,7 +145,7 @@ pub struct CheckedFlows {
     pub flows: Vec<CheckedFlow>,
     /// The credentials that the secret must hold: `targets.nac.token`.
     pub credentials: Vec<String>,
-    /// What is legal in the sources, and weak.
+    /// The weak settings, by source.
     pub warnings: Vec<(String, Explanation)>,
     /// Variables that are not set here.
     pub unset: Vec<String>,

@@ -15,7 +15,7 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         }
         FlowsError::SourceName(source) => vec!["sources", source],
         FlowsError::TwoDefaults { second: source, .. } => vec!["sources", source, "default"],
-        FlowsError::NoDefault { flow, .. } => vec!["flows", flow],
+        FlowsError::NoDefault { .. } => vec!["sources"],
         FlowsError::UnknownSource { flow, .. } => vec!["flows", flow, "source"],
         FlowsError::UnknownTarget { flow, name, .. }
         | FlowsError::UnknownField { flow, name, .. } => vec!["flows", flow, "actions", name],

@@ -63,6 +63,9 @@ impl Connector {
             let target = target.to_owned();
             return Err(ReadProblem::NoOperation { target, operation: name(), known });
         };
+        if self.limits.exclusive {
+            return Err(ReadProblem::Exclusive { target: target.to_owned() });
+        }
         if found.effect != EffectKind::Read {
             return Err(ReadProblem::NotARead { operation: name(), kind: found.effect });
         }

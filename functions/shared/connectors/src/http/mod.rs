@@ -110,8 +110,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         self.perform(call).await.map(|(outcome, _)| outcome)
     }
 
-    /// Performs one operation that reads, and returns what it captures as
-    /// [`DOCUMENT`](crate::connector::DOCUMENT).
+    /// Performs one operation that reads, and returns the [`DOCUMENT`] that it captures.
     ///
     /// # Errors
     /// [`Failure`] says whether to retry.

@@ -43,17 +43,20 @@ pub enum FlowsError {
     #[error("there is no source: add `[sources.NAME]` with a `kind`")]
     NoSource,
     /// A source whose name could not be part of a key.
-    #[error("source `{0}`: a name has 1 to 64 letters, digits and `-_.`")]
+    #[error(
+        "source `{0}`: a name has 1 to 64 letters, digits and `-_.`, and is not `sources` or \
+         `targets`"
+    )]
     SourceName(String),
     /// Two sources are the default.
     #[error("the sources `{first}` and `{second}` both have `default = true`")]
     TwoDefaults { first: String, second: String },
-    /// A flow without `source`, where no source is the default.
+    /// Several sources, and none is the default.
     #[error(
-        "flow `{flow}` names no `source`, and no source has `default = true`; there is: {known}"
+        "one of the sources needs `default = true`: `/api/event` is its URL, and flows without \
+         `source` are for it; there is: {known}"
     )]
     NoDefault {
-        flow: String,
         /// The existing names.
         known: String,
     },

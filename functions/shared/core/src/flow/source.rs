@@ -51,6 +51,9 @@ impl TryFrom<BTreeMap<String, Map<String, Value>>> for SourceConfigs {
     }
 }
 
+/// The sections of the secret.
+const RESERVED: [&str; 2] = ["sources", "targets"];
+
 impl SourceConfigs {
     /// Reads the sources in the text of `flows.toml`, and nothing else: a receiver knows no flows.
     ///
@@ -101,12 +104,19 @@ impl SourceConfigs {
         if self.0.is_empty() {
             errors.push(FlowsError::NoSource);
         }
-        let names = self.0.keys().filter(|name| !EffectKey::is_part(name));
+        let is_name = |name: &str| {
+            EffectKey::is_part(name)
+                && !RESERVED.contains(&name)
+                && name.bytes().any(|byte| byte != b'.')
+        };
+        let names = self.0.keys().filter(|name| !is_name(name));
         errors.extend(names.cloned().map(FlowsError::SourceName));
         let mut defaults = self.0.iter().filter(|(_, source)| source.default);
         if let (Some((first, _)), Some((second, _))) = (defaults.next(), defaults.next()) {
             let (first, second) = (first.clone(), second.clone());
             errors.push(FlowsError::TwoDefaults { first, second });
+        } else if self.0.len() > 1 && self.default_source().is_none() {
+            errors.push(FlowsError::NoDefault { known: self.known() });
         }
     }
 
@@ -115,11 +125,8 @@ impl SourceConfigs {
         let (name, known) = (flow.name.clone(), self.known());
         match self.default_source() {
             Some(default) if flow.source.is_empty() => default.clone_into(&mut flow.source),
-            // Without any source that is the error.
-            None if self.0.is_empty() => {}
-            None if flow.source.is_empty() => {
-                errors.push(FlowsError::NoDefault { flow: name, known });
-            }
+            // That is the error.
+            None if flow.source.is_empty() || self.0.is_empty() => {}
             _ if self.0.contains_key(&flow.source) => {}
             _ => {
                 let source = flow.source.clone();

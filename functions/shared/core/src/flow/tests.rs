@@ -209,18 +209,20 @@ fn parse_source_that_does_not_exist_is_an_error() {
     assert_eq!(source_errors("", ""), [FlowsError::NoSource]);
     assert_eq!(
         source_errors(&one, "source = \"b\""),
-        [FlowsError::UnknownSource { flow: flow.clone(), name: "b".into(), known: known() }]
+        [FlowsError::UnknownSource { flow, name: "b".into(), known: known() }]
     );
     assert_eq!(
         source_errors(&format!("{one}\nsources.b.kind = \"y\""), ""),
-        [FlowsError::NoDefault { flow, known: "a, b".into() }]
+        [FlowsError::NoDefault { known: "a, b".into() }]
     );
     let default = "kind = \"x\", default = true";
     let two = format!("sources = {{ a = {{ {default} }}, b = {{ {default} }} }}");
     let both = FlowsError::TwoDefaults { first: "a".into(), second: "b".into() };
     assert_eq!(source_errors(&two, ""), [both]);
-    let name = FlowsError::SourceName("a/b".into());
-    assert_eq!(source_errors("sources.\"a/b\".kind = \"x\"", ""), [name]);
+    for bad in ["a/b", "..", "targets"] {
+        let name = FlowsError::SourceName(bad.into());
+        assert_eq!(source_errors(&format!("sources.\"{bad}\".kind = \"x\""), ""), [name]);
+    }
 }
 
 /// A receiver reads the sources alone: errors in flows and variables of targets are the worker's.

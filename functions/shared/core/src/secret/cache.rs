@@ -68,6 +68,14 @@ impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
             }
         }
         let renewed = match self.store.fetch().await.and_then(|json| Secret::parse(&json)) {
+            Ok(secret) if !secret.has_credentials_of(used) => {
+                tracing::warn!(
+                    "the secret that was read again lacks credentials of a source; the cached one \
+                     stays"
+                );
+                self.cached().next_read = self.clock.now().plus(MIN_READ_INTERVAL);
+                return None;
+            }
             Ok(secret) => Arc::new(secret),
             Err(error) => {
                 tracing::warn!(%error, "the secret could not be read again; the cached one stays");
@@ -150,6 +158,19 @@ mod tests {
         assert!(Arc::ptr_eq(&renewed(&cached, &first).unwrap(), &second));
         assert!(renewed(&cached, &second).is_none());
         assert_eq!(store.reads.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn renewed_without_the_credentials_of_a_source_keeps_the_cached_one() {
+        let secret = |json: &str| Secret::parse(json).unwrap();
+        let both = secret(r#"{"sources":{"a":{"key":"1"},"b":{"key":["1","2"]}}}"#);
+        let rotated = secret(r#"{"sources":{"a":{"key":"3"},"b":{"key":"4"},"c":{"key":"5"}}}"#);
+        assert!(rotated.has_credentials_of(&both) && !both.has_credentials_of(&rotated));
+        for lost in
+            [r#"{"source":{"a":{"key":"1"}}}"#, r#"{"sources":{"a":{"key":"1"},"b":{"key":" "}}}"#]
+        {
+            assert!(!secret(lost).has_credentials_of(&both), "{lost}");
+        }
     }
 
     #[test]

@@ -91,6 +91,16 @@ impl Secret {
         self.sources.get(name)
     }
 
+    /// Whether each credential of a source that `other` has is here, too, with any value.
+    #[must_use]
+    pub fn has_credentials_of(&self, other: &Self) -> bool {
+        other.sources.iter().all(|(source, credentials)| {
+            let here = self.source(source);
+            let mut needed = credentials.0.keys().filter(|name| credentials.get(name).is_some());
+            needed.all(|name| here.is_some_and(|here| here.get(name).is_some()))
+        })
+    }
+
     /// The target's own certificate authority, in PEM form: `targets.<target>.ca_pem`.
     #[must_use]
     pub fn ca_pem(&self, target: &str) -> Option<&str> {

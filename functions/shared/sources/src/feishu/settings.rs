@@ -16,9 +16,9 @@ use super::credentials::{APP_ID, APP_SECRET, ENCRYPT_KEY, VERIFICATION_TOKEN};
 use super::webhook::FeishuWebhook;
 #[cfg(feature = "client")]
 use super::{FeishuApp, FeishuClient, parse_instance};
-use crate::kind::{Kind, SettingsProblem};
 #[cfg(feature = "client")]
 use crate::kind::{NotSendable, Sent, TestEvent};
+use crate::kind::{SettingsProblem, SourceKind};
 #[cfg(feature = "client")]
 use crate::source::{Source, SourcePorts};
 
@@ -35,7 +35,7 @@ fn feishu() -> String {
     "https://open.feishu.cn".to_owned()
 }
 
-impl Kind for Feishu {
+impl SourceKind for Feishu {
     fn problem(&self) -> Option<SettingsProblem> {
         let key = "base_url";
         let url = self.base_url.parse::<http::Uri>().ok();

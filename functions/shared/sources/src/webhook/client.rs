@@ -11,12 +11,14 @@ use greenlight_core::explain::Explain;
 use greenlight_core::form::Attachment;
 use greenlight_core::instance::Instance;
 use greenlight_core::ports::Call;
-use greenlight_core::{Class, Failure, Request, Timestamp};
+use greenlight_core::secret::Secret;
+use greenlight_core::{Class, Failure, Rejection, Request, Timestamp};
 use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::settings::{SECRET, SignedWebhook};
+use super::signature::Verified;
 use crate::kind::ReadFrom;
 use crate::source::{Source, SourcePorts};
 
@@ -47,6 +49,10 @@ enum NotVerified {
     NoMessage,
     #[error("the signed webhook in the message is not valid with the secrets of this source")]
     WrongSignature,
+    #[error("the secret lacks the secret of this source")]
+    NoCredentials,
+    #[error("the signed webhook in the message is of a type that is about no approval")]
+    OtherType,
     #[error("files are not read from sources of this kind")]
     NoFiles,
 }
@@ -59,13 +65,13 @@ impl WebhookClient {
     async fn read(&self, request: &Request) -> Result<Instance, Failure> {
         let (document, signed_at) = match &self.settings.read {
             Some(read) => (self.read_document(request, read).await?, None),
-            None => self.verified(request.signed.as_ref())?,
+            None => self.verified(request.signed.as_ref()).await?,
         };
         let SignedWebhook { instance, event, statuses, .. } = &self.settings;
         instance.instance(&document, event, statuses, signed_at).map_err(rejected)
     }
 
-    /// What the target's operation captures as `document`.
+    /// The document that the target's operation captures as `document`.
     async fn read_document(&self, request: &Request, read: &ReadFrom) -> Result<Value, Failure> {
         let variables = [
             ("definition_id", request.definition_id.as_str()),
@@ -96,7 +102,7 @@ impl WebhookClient {
 
     /// The body of the signed message, verified again: someone may have put the message into the
     /// queue. Its age was checked when it arrived.
-    fn verified(
+    async fn verified(
         &self,
         signed: Option<&SignedMessage>,
     ) -> Result<(Value, Option<Timestamp>), Failure> {
@@ -107,12 +113,40 @@ impl WebhookClient {
             Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))
         };
         let headers: Option<HeaderMap> = signed.headers.iter().map(header).collect();
+        let headers = headers.ok_or_else(wrong)?;
         let secret = self.ports.secret.current();
-        let secrets = secret.source(&self.source).into_iter().flat_map(|it| it.all(SECRET));
-        let verified = self.settings.signature.verify(&headers.ok_or_else(wrong)?, &body, secrets);
-        let verified = verified.map_err(|_| wrong())?;
+        let verified = match self.verify(&headers, &body, &secret) {
+            // The receiver may have read a newer secret.
+            Err(rejection) => match self.ports.secret.renewed(&secret).await {
+                Some(renewed) => self.verify(&headers, &body, &renewed),
+                None => Err(rejection),
+            },
+            verified => verified,
+        };
+        let verified = verified.map_err(|rejection| match rejection {
+            Rejection::NoCredentials => {
+                Failure::retry(Class::SourceUnavailable, NotVerified::NoCredentials)
+            }
+            _ => wrong(),
+        })?;
         let document = serde_json::from_slice(&body).map_err(|_| rejected(NotJson))?;
+        if !self.settings.event.is_about_approval(&document) {
+            return Err(rejected(NotVerified::OtherType));
+        }
         Ok((document, verified.signed_at))
+    }
+
+    fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        secret: &Secret,
+    ) -> Result<Verified, Rejection> {
+        let credentials = secret.source(&self.source).ok_or(Rejection::NoCredentials)?;
+        if credentials.get(SECRET).is_none() {
+            return Err(Rejection::NoCredentials);
+        }
+        self.settings.signature.verify(headers, body, credentials.all(SECRET))
     }
 }
 

@@ -4,7 +4,7 @@ use greenlight_core::Timestamp;
 use greenlight_core::explain::Explain;
 use greenlight_core::flow::UtcOffset;
 use greenlight_core::form::{Content, Field, Form};
-use greenlight_core::instance::Instance;
+use greenlight_core::instance::{Instance, Status};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -32,7 +32,7 @@ pub(super) struct InstanceMapping {
     form_number: Option<Pointer>,
     /// The form: an object with a member per field, or a list of fields. A value that is a list of
     /// objects is a table.
-    form: Pointer,
+    pub(super) form: Pointer,
     /// The members of a field in a list.
     #[serde(default)]
     field: FieldMembers,
@@ -67,6 +67,11 @@ pub(super) enum NoInstance {
 }
 
 impl InstanceMapping {
+    /// Whether the fixed form of the event is that of what is read, too, only by default.
+    pub(super) const fn is_form_unchecked(&self, event: &EventMapping) -> bool {
+        self.definition_id.is_none() && matches!(event.definition_id, Place::Fixed(_))
+    }
+
     /// The instance in `document`. `signed_at` is when it ended if the document does not say so.
     pub(super) fn instance(
         &self,
@@ -84,6 +89,10 @@ impl InstanceMapping {
             Place::Fixed(fixed) => fixed.clone(),
         };
         let status = text("status", self.status.as_ref().unwrap_or(&event.status))?;
+        let status = statuses.status(&status);
+        // An approval that is not decided yet has no end.
+        let is_over = matches!(status, Status::Approved | Status::Revoked);
+        let ended_at = if is_over { self.ended_at(document)?.or(signed_at) } else { None };
         let optional = |pointer: &Option<Pointer>| {
             pointer.as_ref().and_then(|pointer| pointer.text(document)).unwrap_or_default()
         };
@@ -93,8 +102,8 @@ impl InstanceMapping {
                 self.instance_id.as_ref().unwrap_or(&event.instance_id),
             )?,
             definition_id,
-            status: statuses.status(&status),
-            ended_at: self.ended_at(document)?.or(signed_at),
+            status,
+            ended_at,
             applicant: optional(&self.applicant),
             form_number: optional(&self.form_number),
             form: self.form(document)?,

@@ -1,5 +1,7 @@
 //! Where in a document an approval is, as JSON Pointers (RFC 6901).
 
+use std::collections::BTreeSet;
+
 use greenlight_core::Decision;
 use greenlight_core::event::{ApprovalEvent, Inbound, SignedMessage};
 use greenlight_core::instance::Status;
@@ -14,6 +16,14 @@ use super::signature::Verified;
 pub(super) struct Pointer(pub(super) String);
 
 impl Pointer {
+    fn new<E: de::Error>(text: String) -> Result<Self, E> {
+        if text.starts_with('/') {
+            Ok(Self(text))
+        } else {
+            Err(E::custom(format!("{text:?} is no JSON Pointer, such as \"/data/id\"")))
+        }
+    }
+
     /// The text at this place: a string that is not empty, a number or a truth value.
     pub(super) fn text(&self, document: &Value) -> Option<String> {
         match document.pointer(&self.0)? {
@@ -27,21 +37,22 @@ impl Pointer {
 
 impl<'de> Deserialize<'de> for Pointer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.starts_with('/') {
-            Ok(Self(text))
-        } else {
-            Err(de::Error::custom(format!("{text:?} is no JSON Pointer, such as \"/data/id\"")))
-        }
+        Self::new(String::deserialize(deserializer)?)
     }
 }
 
-/// A place in the document, or a text that is the same for all: it does not begin with `/`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+/// A place in the document, or a text that is the same for all: it has no `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     At(Pointer),
     Fixed(String),
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.contains('/') { Pointer::new(text).map(Self::At) } else { Ok(Self::Fixed(text)) }
+    }
 }
 
 impl Place {
@@ -95,13 +106,40 @@ impl Statuses {
         }
     }
 
+    /// Whether a value has two meanings.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        let all = [&self.approved, &self.refused, &self.revoked, &self.pending];
+        let values: Vec<_> = all.into_iter().flatten().collect();
+        values.iter().collect::<BTreeSet<_>>().len() < values.len()
+    }
+
     fn decision(&self, text: &str) -> Option<Decision> {
         let status = self.status(text);
         [Decision::Approved, Decision::Revoked].into_iter().find(|it| status.confirms(*it))
     }
 }
 
+/// Stands for a type that is missing, or that is not like the name of one: it may be form content.
+const UNKNOWN: &str = "unknown";
+
+/// The longest name of a type that is logged, in bytes.
+const MAX_TYPE_BYTES: usize = 64;
+
 impl EventMapping {
+    /// Whether the document is of a type that is about approvals.
+    pub(super) fn is_about_approval(&self, document: &Value) -> bool {
+        let event_type = self.event_type.as_ref().and_then(|pointer| pointer.text(document));
+        self.types.is_empty() || event_type.is_some_and(|it| self.types.contains(&it))
+    }
+
+    /// The type of the event, for logs.
+    fn event_type(&self, document: &Value) -> Option<String> {
+        let event_type = self.event_type.as_ref()?.text(document)?;
+        let is_name = event_type.len() <= MAX_TYPE_BYTES
+            && event_type.bytes().all(|it| it.is_ascii_alphanumeric() || b"._-:/".contains(&it));
+        Some(if is_name { event_type } else { UNKNOWN.to_owned() })
+    }
+
     /// The event in an authentic body.
     pub(super) fn event(
         &self,
@@ -111,17 +149,17 @@ impl EventMapping {
         statuses: &Statuses,
         signed: Option<SignedMessage>,
     ) -> Inbound {
-        let event_type = self.event_type.as_ref().and_then(|pointer| pointer.text(document));
-        if let Some(event_type) = &event_type
-            && !self.types.is_empty()
-            && !self.types.contains(event_type)
-        {
-            return Inbound::Other { event_type: event_type.clone() };
+        let event_type = self.event_type(document);
+        if !self.is_about_approval(document) {
+            return match event_type {
+                Some(event_type) => Inbound::Other { event_type },
+                None => Inbound::Unreadable { event_type: UNKNOWN.to_owned() },
+            };
         }
         let found = self.instance_id.text(document).zip(self.definition_id.text(document));
         let Some(((instance_id, definition_id), status)) = found.zip(self.status.text(document))
         else {
-            let event_type = event_type.unwrap_or_else(|| "unknown".to_owned());
+            let event_type = event_type.unwrap_or_else(|| UNKNOWN.to_owned());
             return Inbound::Unreadable { event_type };
         };
         let named = self.event_id.as_ref().and_then(|pointer| pointer.text(document));

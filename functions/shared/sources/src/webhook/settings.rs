@@ -19,9 +19,9 @@ use super::receive::WebhookReceiver;
 use super::signature::Scheme;
 #[cfg(feature = "client")]
 use super::test_request::test_request;
-use crate::kind::{Kind, ReadFrom, SettingsProblem, SettingsWarning};
 #[cfg(feature = "client")]
 use crate::kind::{NotSendable, Sent, TestEvent};
+use crate::kind::{ReadFrom, SettingsProblem, SettingsWarning, SourceKind};
 #[cfg(feature = "client")]
 use crate::source::{Source, SourcePorts};
 
@@ -65,16 +65,27 @@ impl SignedWebhook {
     }
 }
 
-impl Kind for SignedWebhook {
+impl SourceKind for SignedWebhook {
     fn problem(&self) -> Option<SettingsProblem> {
         let is_message = self.authority.is_some();
-        let knows_time = self.signature.signs_time() || self.instance.ended_at.is_some();
+        let says_end = self.instance.ended_at.is_some();
+        let Self { event, instance, statuses, .. } = self;
         self.signature.problem().or(match (&self.read, is_message) {
             (None, false) => Some(SettingsProblem::NoAuthority),
             (Some(_), true) => Some(SettingsProblem::TwoAuthorities),
             (None, true) if !self.signature.signs_body() => Some(SettingsProblem::NotSigned),
-            (None, true) if !knows_time => Some(SettingsProblem::NoTime),
-            _ if self.statuses.approved.is_empty() => Some(SettingsProblem::NeverApproved),
+            (None, true) if !says_end && !self.signature.signs_time() => {
+                Some(SettingsProblem::NoTime)
+            }
+            (Some(_), false) if !says_end => Some(SettingsProblem::NoEnd),
+            (Some(_), false) if instance.is_form_unchecked(event) => {
+                Some(SettingsProblem::FormUnchecked)
+            }
+            _ if statuses.approved.is_empty() => Some(SettingsProblem::NeverApproved),
+            _ if statuses.is_ambiguous() => Some(SettingsProblem::AmbiguousStatus),
+            _ if event.event_type.is_none() && !event.types.is_empty() => {
+                Some(SettingsProblem::NoType)
+            }
             _ => None,
         })
     }

@@ -272,11 +272,12 @@ impl TokenHeader {
         mut secrets: impl Iterator<Item = &'a str>,
     ) -> Result<Verified, Rejection> {
         let given = text(headers, &self.header)?;
-        let given = given.strip_prefix(&self.prefix).ok_or(Rejection::WrongToken)?;
+        let given = given.strip_prefix(&self.prefix).ok_or(Rejection::WrongSignature)?;
         if secrets.any(|secret| bool::from(secret.as_bytes().ct_eq(given.as_bytes()))) {
             Ok(Verified { id: None, signed_at: None })
         } else {
-            Err(Rejection::WrongToken)
+            // Nothing here is signed: a stranger must not raise the alarm for signed requests.
+            Err(Rejection::WrongSignature)
         }
     }
 }

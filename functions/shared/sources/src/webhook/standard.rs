@@ -1,5 +1,7 @@
 //! Standard Webhooks: signatures `v1` and `v1a`.
 
+use std::ops::RangeInclusive;
+
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -29,7 +31,7 @@ pub(super) const HEADERS: [&str; 6] = {
 /// The most signatures of one request that are looked at: one per secret during a rotation.
 const MAX_SIGNATURES: usize = 16;
 
-/// A secret by its prefix.
+/// A secret by its prefix, of the length that the specification has.
 enum Key {
     /// `whsec_…`, or base64 without a prefix: the HMAC key.
     Symmetric(Vec<u8>),
@@ -40,11 +42,13 @@ enum Key {
 impl Key {
     fn of(secret: &str) -> Option<Self> {
         let secret = secret.trim();
-        let decode = |text: &str| STANDARD.decode(text).ok().filter(|key| !key.is_empty());
-        match secret.strip_prefix("whpk_") {
-            Some(key) => decode(key).map(Self::Public),
-            None => decode(secret.strip_prefix("whsec_").unwrap_or(secret)).map(Self::Symmetric),
+        let decode = |text: &str, bytes: RangeInclusive<usize>| {
+            STANDARD.decode(text).ok().filter(|key| bytes.contains(&key.len()))
+        };
+        if let Some(key) = secret.strip_prefix("whpk_") {
+            return decode(key, 32..=32).map(Self::Public);
         }
+        decode(secret.strip_prefix("whsec_").unwrap_or(secret), 24..=64).map(Self::Symmetric)
     }
 
     const fn version(&self) -> &'static str {

@@ -32,25 +32,35 @@ pub(super) fn test_request(
             put(&mut body, pointer, text);
         }
     }
+    if settings.carries_message() {
+        if let Some(ended_at) = &settings.instance.ended_at {
+            put(&mut body, ended_at, &now.as_seconds().to_string());
+        }
+        *place(&mut body, &settings.instance.form) = Value::Object(Map::new());
+    }
     let body = body.to_string();
     let mut secrets = credentials.all(SECRET).peekable();
     if secrets.peek().is_none() {
         return Err(NotSendable::NoCredential { name: SECRET });
     }
     let sign = |secret| settings.signature.sign(event_id, body.as_bytes(), secret, now);
-    let mut headers = secrets.find_map(sign).ok_or(NotSendable::PublicKeyOnly)?;
+    let mut headers = secrets.find_map(sign).ok_or(NotSendable::NoSigningKey)?;
     headers.push(("content-type".to_owned(), "application/json".to_owned()));
     Ok(Sent { headers, body })
 }
 
-/// Puts a text at a place, and creates the objects above it.
+/// Puts a text at a place.
 fn put(document: &mut Value, pointer: &Pointer, text: &str) {
+    *place(document, pointer) = json!(text);
+}
+
+/// The value at a place; the objects above it are created.
+fn place<'a>(document: &'a mut Value, pointer: &Pointer) -> &'a mut Value {
     let names = pointer.0.split('/').skip(1);
-    let place = names.fold(document, |value, name| {
+    names.fold(document, |value, name| {
         if !value.is_object() {
             *value = Value::Object(Map::new());
         }
         &mut value[name.replace("~1", "/").replace("~0", "~")]
-    });
-    *place = json!(text);
+    })
 }
