@@ -5,6 +5,7 @@ pub mod browser;
 pub mod databases;
 pub mod faults;
 pub mod fleet;
+pub mod kea;
 pub mod lambda;
 pub mod load;
 pub mod local_aws;

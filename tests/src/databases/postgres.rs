@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::TempDir;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use super::{USER, as_user, give_to, until_ready};
 use crate::local_aws::free_port;
@@ -15,7 +15,7 @@ use crate::local_aws::free_port;
 pub struct Postgres {
     port: u16,
     _process: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Postgres {
@@ -53,7 +53,35 @@ impl Postgres {
             .spawn()
             .expect("PostgreSQL starts");
         until_ready(&bin("pg_isready"), &["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).await;
-        Self { port, _process: process, _folder: folder }
+        Self { port, _process: process, folder }
+    }
+
+    /// Its port on loopback, which is also part of its socket's name.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of its socket.
+    #[must_use]
+    pub fn socket_folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The rows of a query, with their columns separated by `|`.
+    ///
+    /// # Panics
+    /// When the query fails.
+    pub async fn query(&self, sql: &str) -> Vec<String> {
+        let output = Command::new(bin("psql"))
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", USER.0, "-At"])
+            .args(["-c", sql, "postgres"])
+            .env("PGPASSWORD", USER.1)
+            .output()
+            .await
+            .expect("psql is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
     /// The URL, without credentials.

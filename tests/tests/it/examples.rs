@@ -28,15 +28,23 @@ fn blocks_of(page: &str, language: &str) -> Vec<String> {
 
 /// A flow of the page, with `url` as that of a database.
 fn flows(name: &str, url: &str) -> Option<String> {
+    flow_of_page(name, "DATABASE_URL", url)
+}
+
+/// A flow of the page, with the value of a variable.
+pub(crate) fn flow_of_page(name: &str, variable: &str, value: &str) -> Option<String> {
     let name = format!("name = \"{name}\"");
     let block = blocks("toml").into_iter().find(|block| block.contains(&name))?;
-    Some(block.replace("${DATABASE_URL}", url).replace("${APPROVAL_CODE}", APPROVAL_CODE))
+    let block = block.replace(&format!("${{{variable}}}"), value);
+    Some(block.replace("${APPROVAL_CODE}", APPROVAL_CODE))
 }
 
 #[test]
 fn every_flow_of_the_page_is_valid() {
     let variable = |name: &str| match name {
-        "DATABASE_URL" => Some("postgres://db.example.com/assets?sslmode=verify-full".to_owned()),
+        "DATABASE_URL" | "KEA_DATABASE_URL" => {
+            Some("postgres://db.example.com/assets?sslmode=verify-full".to_owned())
+        }
         "APPROVAL_CODE" => Some("A".to_owned()),
         _ => None,
     };
@@ -46,7 +54,7 @@ fn every_flow_of_the_page_is_valid() {
         let setup = Setup::new(&flows, &Connectors::built_in());
         assert!(setup.is_ok(), "{:?}\n{text}", setup.err());
     }
-    assert_eq!(blocks.len(), 4);
+    assert_eq!(blocks.len(), 5);
 }
 
 /// The flows of docs/sources.md are valid, and its samples are what their sources read.

@@ -12,6 +12,7 @@ mod functions;
 mod glibc;
 mod guarantees;
 mod http;
+mod kea;
 mod ledger;
 mod listener;
 mod minimal;

@@ -74,6 +74,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("secrets", "secrets are set, and nothing else is lost", &[BUILD], suite),
     part("sql", "SQL actions on real PostgreSQL, MariaDB and SQLite", &[SERVERS, BUILD], suite),
     part("radius", "a real RADIUS server accepts an approved device", &[SERVERS, BUILD], suite),
+    part("kea", "a real Kea gives a client the approved address", &[SERVERS, BUILD], suite),
     part("http", "certificates and pins that the HTTP client trusts", &[BUILD], suite),
     part("ledger", "both ledgers behave as the same state machine", &[TOOLS, BUILD], suite),
     part("queue", "both queues have the same semantics", &[TOOLS, BUILD], suite),

@@ -30,10 +30,13 @@ pub(crate) fn path() -> OsString {
 }
 
 /// Servers, a browser and an instruction counter from Debian: a program of each, and the packages.
-const SERVERS: [(&str, &[&str]); 6] = [
+const SERVERS: [(&str, &[&str]); 9] = [
     ("/usr/sbin/freeradius", &["freeradius", "freeradius-utils", "freeradius-rest"]),
     ("/usr/lib/postgresql/15/bin/initdb", &["postgresql-15"]),
     ("/usr/sbin/mariadbd", &["mariadb-server"]),
+    ("/usr/sbin/kea-dhcp4", &["kea-dhcp4-server", "kea-admin"]),
+    ("/usr/sbin/dhclient", &["isc-dhcp-client"]),
+    ("/usr/sbin/ip", &["iproute2"]),
     ("/usr/bin/chromedriver", &["chromium", "chromium-driver"]),
     ("/usr/bin/valgrind", &["valgrind"]),
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", &["fonts-noto-cjk"]),
