@@ -210,6 +210,7 @@ async fn two_approvals_and_two_nacs_need_parameters_alone() {
         "sqs:SendMessage",
         "dynamodb:Query",
         "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
         "cloudformation:DescribeStacks",

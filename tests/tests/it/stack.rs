@@ -57,30 +57,37 @@ async fn setting_up(stack: &Stack) {
     assert_eq!(again, format!("subscribed to {APPROVAL_CODE} before\n"));
     let healthy = ok(stack, &["doctor"]).await;
     for expected in
-        ["queue and ledger", "flows", "secret", "Feishu login", "has the widgets", "target nac"]
+        ["queue and ledger", "flows", "secret", "source feishu", "has the widgets", "target nac"]
     {
         assert!(healthy.contains(expected), "{expected}: {healthy}");
     }
     // A wrong app secret is found, and corrected by piped answers.
     let set = async |app_secret: &str| {
         let app = &scene.app;
-        let answers = format!("feishu.app_id={}\nfeishu.app_secret={app_secret}\n", app.app_id);
+        let answers = format!(
+            "sources.feishu.app_id={}\nsources.feishu.app_secret={app_secret}\n",
+            app.app_id
+        );
         let ran = stack.greenlight(&["secrets", "set"], &answers).await;
         assert_eq!(ran.status, 0, "{}", ran.stderr);
         let place = format!("set in Secrets Manager, {}", stack.output("SecretArn"));
         assert!(ran.stdout.starts_with(&place), "{}", ran.stdout);
-        assert!(ran.stdout.contains(": feishu.app_id, feishu.app_secret\n"), "{}", ran.stdout);
+        assert!(
+            ran.stdout.contains(": sources.feishu.app_id, sources.feishu.app_secret\n"),
+            "{}",
+            ran.stdout
+        );
     };
     set("wrong").await;
     let ill = stack.greenlight(&["doctor"], "").await;
     assert_eq!(ill.status, 1);
-    assert!(ill.stdout.contains("FAIL  Feishu login"), "{}", ill.stdout);
+    assert!(ill.stdout.contains("FAIL  source feishu"), "{}", ill.stdout);
     assert!(!ill.stdout.contains("wrong"), "no secret is shown: {}", ill.stdout);
     set(&scene.app.app_secret).await;
     ok(stack, &["doctor"]).await;
     // A secret that is not JSON is replaced by a whole document, as the error advises.
     stack.put_secret(&"no object".into()).await;
-    let refused = stack.greenlight(&["secrets", "set"], "feishu.app_id=a\n").await;
+    let refused = stack.greenlight(&["secrets", "set"], "sources.feishu.app_id=a\n").await;
     assert!(refused.status == 1 && refused.stderr.contains("secrets.json`"), "{}", refused.stderr);
     let document = secret_document(&scene.app, NAC_TOKEN).to_string();
     assert_eq!(stack.greenlight(&["secrets", "set"], &document).await.status, 0);
