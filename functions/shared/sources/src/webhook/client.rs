@@ -17,8 +17,7 @@ use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use super::settings::{SECRET, SignedWebhook};
-use super::signature::Verified;
+use super::settings::SignedWebhook;
 use crate::kind::ReadFrom;
 use crate::source::{Source, SourcePorts};
 
@@ -67,8 +66,7 @@ impl WebhookClient {
             Some(read) => (self.read_document(request, read).await?, None),
             None => self.verified(request.signed.as_ref()).await?,
         };
-        let SignedWebhook { instance, event, statuses, .. } = &self.settings;
-        instance.instance(&document, event, statuses, signed_at).map_err(rejected)
+        self.settings.instance_in(&document, signed_at)
     }
 
     /// The document that the target's operation captures as `document`.
@@ -114,11 +112,12 @@ impl WebhookClient {
         };
         let headers: Option<HeaderMap> = signed.headers.iter().map(header).collect();
         let headers = headers.ok_or_else(wrong)?;
+        let verify = |secret: &Secret| self.settings.verify(&self.source, secret, &headers, &body);
         let secret = self.ports.secret.current();
-        let verified = match self.verify(&headers, &body, &secret) {
+        let verified = match verify(&secret) {
             // The receiver may have read a newer secret.
             Err(rejection) => match self.ports.secret.renewed(&secret).await {
-                Some(renewed) => self.verify(&headers, &body, &renewed),
+                Some(renewed) => verify(&renewed),
                 None => Err(rejection),
             },
             verified => verified,
@@ -135,22 +134,9 @@ impl WebhookClient {
         }
         Ok((document, verified.signed_at))
     }
-
-    fn verify(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        secret: &Secret,
-    ) -> Result<Verified, Rejection> {
-        let credentials = secret.source(&self.source).ok_or(Rejection::NoCredentials)?;
-        if credentials.get(SECRET).is_none() {
-            return Err(Rejection::NoCredentials);
-        }
-        self.settings.signature.verify(headers, body, credentials.all(SECRET))
-    }
 }
 
-fn rejected(error: impl Explain) -> Failure {
+pub(super) fn rejected(error: impl Explain) -> Failure {
     Failure::give_up(Class::SourceRejected, error)
 }
 

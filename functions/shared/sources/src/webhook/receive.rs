@@ -10,7 +10,7 @@ use greenlight_core::webhook::Webhook;
 use greenlight_core::{MAX_SIGNED_BODY_BYTES, Rejection, Timestamp, WebhookRequest};
 use http::Method;
 
-use super::settings::{SECRET, SignedWebhook};
+use super::settings::SignedWebhook;
 
 /// Senders wait 15 s at least; the receiver on AWS has five.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
@@ -50,13 +50,9 @@ impl Webhook for WebhookReceiver {
         if request.method != Method::POST {
             return Err(Rejection::WrongMethod);
         }
-        let credentials = secret.source(&self.source).ok_or(Rejection::NoCredentials)?;
-        if credentials.get(SECRET).is_none() {
-            return Err(Rejection::NoCredentials);
-        }
         let SignedWebhook { signature, event, statuses, .. } = &self.settings;
         let verified =
-            signature.verify(&request.headers, &request.body, credentials.all(SECRET))?;
+            self.settings.verify(&self.source, secret, &request.headers, &request.body)?;
         verified.check_age(now)?;
         let carries = self.settings.carries_message();
         if carries && request.body.len() > MAX_SIGNED_BODY_BYTES {

@@ -1,22 +1,25 @@
 //! The settings of a source of the kind `webhook`.
 
-#[cfg(feature = "client")]
-use greenlight_core::explain::Explain;
+use greenlight_core::Rejection;
 #[cfg(feature = "client")]
 use greenlight_core::instance::Instance;
 #[cfg(feature = "client")]
 use greenlight_core::secret::Credentials;
+use greenlight_core::secret::Secret;
 use greenlight_core::webhook::Webhook;
 #[cfg(feature = "client")]
-use greenlight_core::{Class, Failure, Timestamp};
+use greenlight_core::{Failure, Timestamp};
+use http::HeaderMap;
 use serde::Deserialize;
+#[cfg(feature = "client")]
+use serde_json::Value;
 
 #[cfg(feature = "client")]
-use super::client::{NotJson, WebhookClient};
+use super::client::{NotJson, WebhookClient, rejected};
 use super::instance::InstanceMapping;
 use super::mapping::{EventMapping, Statuses};
 use super::receive::WebhookReceiver;
-use super::signature::Scheme;
+use super::signature::{Scheme, Verified};
 #[cfg(feature = "client")]
 use super::test_request::test_request;
 #[cfg(feature = "client")]
@@ -63,6 +66,32 @@ impl SignedWebhook {
     pub(super) const fn carries_message(&self) -> bool {
         self.read.is_none()
     }
+
+    /// Verifies a request with the secrets of `source`; not its age.
+    pub(super) fn verify(
+        &self,
+        source: &str,
+        secret: &Secret,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Verified, Rejection> {
+        let credentials = secret.source(source).ok_or(Rejection::NoCredentials)?;
+        if credentials.get(SECRET).is_none() {
+            return Err(Rejection::NoCredentials);
+        }
+        self.signature.verify(headers, body, credentials.all(SECRET))
+    }
+
+    /// The instance in `document`. `signed_at` is when it ended if the document does not say so.
+    #[cfg(feature = "client")]
+    pub(super) fn instance_in(
+        &self,
+        document: &Value,
+        signed_at: Option<Timestamp>,
+    ) -> Result<Instance, Failure> {
+        let instance = self.instance.instance(document, &self.event, &self.statuses, signed_at);
+        instance.map_err(rejected)
+    }
 }
 
 impl SourceKind for SignedWebhook {
@@ -103,7 +132,7 @@ impl SourceKind for SignedWebhook {
     }
 
     fn is_readable(&self) -> bool {
-        self.read.is_some()
+        !self.carries_message()
     }
 
     fn webhook(&self, source: &str) -> Box<dyn Webhook> {
@@ -117,13 +146,8 @@ impl SourceKind for SignedWebhook {
 
     #[cfg(feature = "client")]
     fn parse_instance(&self, document: &str) -> Result<Instance, Failure> {
-        let rejected = |cause: greenlight_core::explain::Explanation| {
-            Failure::give_up(Class::SourceRejected, cause)
-        };
-        let document = serde_json::from_str(document).map_err(|_| rejected(NotJson.explain()))?;
-        self.instance
-            .instance(&document, &self.event, &self.statuses, None)
-            .map_err(|error| rejected(error.explain()))
+        let document = serde_json::from_str(document).map_err(|_| rejected(NotJson))?;
+        self.instance_in(&document, None)
     }
 
     #[cfg(feature = "client")]

@@ -127,7 +127,6 @@ impl Scheme {
     }
 
     pub(super) fn problem(&self) -> Option<SettingsProblem> {
-        let is_header = |name: &str| name.parse::<HeaderName>().is_ok();
         match self {
             Self::Standard {} | Self::Github {} => None,
             Self::Token(token) => (!is_header(&token.header))
@@ -201,7 +200,6 @@ fn github() -> HmacHeader {
 
 impl HmacHeader {
     fn problem(&self) -> Option<SettingsProblem> {
-        let is_header = |name: &str| name.parse::<HeaderName>().is_ok();
         let before = self.content.strip_suffix(BODY);
         let timestamps = before.map_or(0, |before| before.matches(TIMESTAMP).count());
         let is_whole = before.is_some_and(|before| !before.contains(BODY));
@@ -297,6 +295,10 @@ impl Encoding {
             Self::Base64 => STANDARD.encode(bytes),
         }
     }
+}
+
+fn is_header(name: &str) -> bool {
+    name.parse::<HeaderName>().is_ok()
 }
 
 /// The only value of a header; a repeated header is a forgery.
