@@ -232,6 +232,11 @@ fn body() -> Value {
 
 /// A request with `body`, signed as a test event of the source is, but for its body.
 fn signed(settings: &str, secrets: &Value, body: &Value) -> WebhookRequest {
+    signed_as("msg_1", settings, secrets, body)
+}
+
+/// The same with another id of the message.
+fn signed_as(id: &str, settings: &str, secrets: &Value, body: &Value) -> WebhookRequest {
     let config: super::SignedWebhook = {
         let mut table: toml::Table = toml::from_str(settings).unwrap();
         table.remove("kind");
@@ -239,7 +244,7 @@ fn signed(settings: &str, secrets: &Value, body: &Value) -> WebhookRequest {
     };
     let first = secrets.as_str().or_else(|| secrets[0].as_str()).unwrap();
     let body = body.to_string();
-    let headers = config.signature.sign("msg_1", body.as_bytes(), first, NOW).unwrap();
+    let headers = config.signature.sign(id, body.as_bytes(), first, NOW).unwrap();
     let headers: Vec<_> = headers.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     request(&headers, body)
 }
@@ -286,6 +291,13 @@ fn event_is_where_the_mapping_says() {
     assert_eq!(approval(&fixed, &body()).definition_id, "the-only-form");
     let read = read_through(&ended(SETTINGS));
     assert_eq!(approval(&read, &body()).signed, None, "only an authority travels");
+}
+
+/// Its border to the timestamp would be ambiguous, although the signature is right.
+#[test]
+fn standard_id_with_a_dot_is_refused() {
+    let request = signed_as("msg.1", SETTINGS, &json!(KEY), &body());
+    assert_eq!(parse(SETTINGS, &json!(KEY), &request, NOW), Err(Rejection::WrongSignature));
 }
 
 #[test]
