@@ -26,28 +26,35 @@ impl SourceKind for Plain {
     fn webhook(&self, source: &str) -> Box<dyn Webhook> {
         Box::new(PlainWebhook(source.to_owned()))
     }
+}
 
-    #[cfg(feature = "client")]
-    fn client(&self, _: &str, _: crate::source::SourcePorts) -> Box<dyn crate::source::Source> {
-        unimplemented!("a scratch copy reads nothing")
-    }
+#[cfg(feature = "client")]
+mod client {
+    use greenlight_core::instance::Instance;
+    use greenlight_core::secret::Credentials;
+    use greenlight_core::{Failure, Timestamp};
 
-    #[cfg(feature = "client")]
-    fn parse_instance(
-        &self,
-        _: &str,
-    ) -> Result<greenlight_core::instance::Instance, greenlight_core::Failure> {
-        unimplemented!("a scratch copy reads nothing")
-    }
+    use crate::client_kind::ClientKind;
+    use crate::source::{Source, SourcePorts};
+    use crate::test_request::{NotSendable, Sent, TestEvent};
 
-    #[cfg(feature = "client")]
-    fn test_request(
-        &self,
-        _: &crate::kind::TestEvent,
-        _: &greenlight_core::secret::Credentials,
-        _: Timestamp,
-    ) -> Result<crate::kind::Sent, crate::kind::NotSendable> {
-        Err(crate::kind::NotSendable::NoUrlCheck)
+    impl ClientKind for super::Plain {
+        fn client(&self, _: &str, _: SourcePorts) -> Box<dyn Source> {
+            unimplemented!("a scratch copy reads nothing")
+        }
+
+        fn parse_instance(&self, _: &str) -> Result<Instance, Failure> {
+            unimplemented!("a scratch copy reads nothing")
+        }
+
+        fn test_request(
+            &self,
+            _: &TestEvent,
+            _: &Credentials,
+            _: Timestamp,
+        ) -> Result<Sent, NotSendable> {
+            Err(NotSendable::NoUrlCheck)
+        }
     }
 }
 

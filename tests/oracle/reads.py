@@ -4,7 +4,11 @@ import json
 import sys
 
 import lark_oapi as lark
-from lark_oapi.api.approval.v4 import GetInstanceRequest, SubscribeApprovalRequest
+from lark_oapi.api.approval.v4 import (
+    GetInstanceRequest,
+    ListInstanceRequest,
+    SubscribeApprovalRequest,
+)
 
 question = json.load(sys.stdin)
 client = (
@@ -26,6 +30,27 @@ def subscribe() -> int:
     return client.approval.v4.approval.subscribe(request).code
 
 
+def listed() -> list[str]:
+    """The iterator of the SDK, by hand: it follows the tokens of the pages."""
+    start, end = question["window"]
+    codes, token = [], ""
+    while True:
+        request = (
+            ListInstanceRequest.builder()
+            .approval_code(question["approval_code"])
+            .start_time(str(start))
+            .end_time(str(end))
+            .page_size(100)
+            .page_token(token)
+            .build()
+        )
+        page = client.approval.v4.instance.list(request).data
+        codes += page.instance_code_list
+        if not page.has_more:
+            return codes
+        token = page.page_token
+
+
 found = instance(question["instance_code"]).data
 json.dump(
     {
@@ -34,6 +59,7 @@ json.dump(
             "approval_code": found.approval_code,
             "form": found.form,
         },
+        "listed": listed(),
         "missing": instance("missing").code,
         "subscribe": [subscribe(), subscribe()],
     },

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuApp;
-use greenlight_sources::kind::Sent;
+use greenlight_sources::test_request::Sent;
 use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{StubFeishu, StubNac, at_feishu, demo_app, form_of};
 

@@ -1,10 +1,12 @@
-//! `greenlight serve` as a process of its own.
+//! `greenlight serve`, in this process and as a process of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use greenlight_server::server::{Options, Server};
 use greenlight_stores::private::write_private;
 use greenlight_testkit::stub::secret_document;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -31,6 +33,46 @@ pub fn secrets(scene: &Scene, folder: &Path) -> PathBuf {
     write_private(&path, &secret_document(&scene.app, NAC_TOKEN).to_string())
         .expect("the secret can be written");
     path
+}
+
+/// Starts a server in this process, with these flows, the secret document and its data in `folder`;
+/// a folder `connectors` in it is read. The flows have no variables.
+///
+/// # Panics
+/// When it does not start.
+pub async fn serve_in(folder: &Path, flows: &str, secret: &Value) -> Server {
+    let at = |name: &str| folder.join(name);
+    std::fs::write(at("flows.toml"), flows).expect("the flows can be written");
+    write_private(&at("secrets.json"), &secret.to_string()).expect("the secret can be written");
+    let options = Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: at("data"),
+        secrets: at("secrets.json"),
+        flows: Some(at("flows.toml")),
+        connectors: Some(at("connectors")).filter(|connectors| connectors.exists()),
+    };
+    Server::start_with(options, &|_| None).await.expect("it starts")
+}
+
+/// Approves a form in the office system of `scene`, and returns when `server` has nothing left to
+/// do.
+///
+/// # Panics
+/// When the event is not accepted.
+pub async fn approve_at(server: &Server, scene: &Scene, instance: &str, form: &Value) {
+    scene.feishu.put_instance(instance, APPROVAL_CODE, "APPROVED", form);
+    deliver(server, scene, &format!("e-{instance}"), instance).await;
+}
+
+/// Sends an event of an approved instance, and returns when `server` has nothing left to do.
+///
+/// # Panics
+/// When the event is not accepted.
+pub async fn deliver(server: &Server, scene: &Scene, event_id: &str, instance: &str) {
+    let event = scene.event(event_id, instance, "APPROVED");
+    let url = format!("http://{}/api/event", server.address());
+    assert_eq!(scene.send_to(&url, None, &event).await.status, 200);
+    server.drained().await.expect("the queue can be read");
 }
 
 /// The command with its environment, and the address that it will listen on. `before` is the

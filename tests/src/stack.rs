@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
-use greenlight_sources::kind::Sent;
+use greenlight_sources::test_request::Sent;
 use greenlight_testkit::stub::secret_document;
 use tokio::io::AsyncWriteExt;
 

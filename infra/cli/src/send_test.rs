@@ -6,8 +6,8 @@ use greenlight_core::secret::{Credentials, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_render::language::Language;
 use greenlight_render::text;
-use greenlight_sources::kind::{NotSendable, TestEvent};
 use greenlight_sources::registry::Registry;
+use greenlight_sources::test_request::{NotSendable, TestEvent};
 use greenlight_stores::SystemClock;
 use thiserror::Error;
 

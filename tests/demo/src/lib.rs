@@ -22,7 +22,7 @@ use greenlight_render::{outln, text};
 use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_server::signals::StopSignals;
 use greenlight_sources::feishu::FeishuApp;
-use greenlight_sources::kind::Sent;
+use greenlight_sources::test_request::Sent;
 use greenlight_testkit::stub::{
     GROUPS_CONNECTOR, RadiusError, StubFeishu, StubNac, at_feishu, demo_app, secret_document,
 };

@@ -5,7 +5,7 @@ use http::StatusCode;
 use crate::{APPROVAL_CODE, DemoError, NAC_TOKEN, Stage};
 use greenlight_core::explain::Explanation;
 use greenlight_render::{outln, text};
-use greenlight_sources::kind::Sent;
+use greenlight_sources::test_request::Sent;
 use greenlight_testkit::stub::{forged, form_of};
 
 impl Stage {

@@ -5,10 +5,9 @@ use greenlight_core::Timestamp;
 use greenlight_core::flow::Flows;
 use greenlight_core::instance::Status;
 use greenlight_runtime::Configuration;
-use greenlight_server::server::{Options, Server};
-use greenlight_testkit::stub::at_feishu;
-use greenlight_tests::scene::{APPROVAL_CODE, Scene};
-use greenlight_tests::serving::secrets;
+use greenlight_testkit::stub::{at_feishu, secret_document};
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
+use greenlight_tests::serving::{deliver, serve_in};
 use greenlight_tests::workspace;
 use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
@@ -114,27 +113,15 @@ async fn an_approval_changes_a_record_once_per_approval_and_once_per_row() {
         blocks("sql").remove(0) + "INSERT INTO assets (name) VALUES ('nb-001'), ('nb-002');";
     sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
 
-    let file = folder.path().join("flows.toml");
-    std::fs::write(&file, at_feishu(&flows("asset-owners", &url).unwrap(), &scene.feishu.url()))
-        .unwrap();
-    let options = Options {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: folder.path().join("data"),
-        secrets: secrets(&scene, folder.path()),
-        flows: Some(file),
-        connectors: None,
-    };
-    let server = Server::start_with(options, &|_| None).await.unwrap();
+    let flows = at_feishu(&flows("asset-owners", &url).unwrap(), &scene.feishu.url());
+    let server = serve_in(folder.path(), &flows, &secret_document(&scene.app, NAC_TOKEN)).await;
     let end = "2027-12-31T00:00:00+08:00";
     let form = assets(&[["nb-001", "ou_2", end], ["nb-009", "ou_3", end], ["nb-002", "ou_3", end]]);
     scene.feishu.put_instance("I-1", APPROVAL_CODE, "APPROVED", &form);
     let expected = [("nb-001", "ou_2"), ("nb-002", "ou_3")]
         .map(|(name, owner)| [Some(name.to_owned()), Some(owner.to_owned())]);
     for event in ["e-1", "e-2"] {
-        let event = scene.event(event, "I-1", "APPROVED");
-        let url = format!("http://{}/api/event", server.address());
-        assert_eq!(scene.send_to(&url, None, &event).await.status, 200);
-        server.drained().await.unwrap();
+        deliver(&server, &scene, event, "I-1").await;
         let found = rows(&pool, "SELECT name, owner FROM assets ORDER BY name").await;
         assert_eq!(found, expected);
         let noted = rows(&pool, "SELECT instance_id, applicant FROM approvals").await;

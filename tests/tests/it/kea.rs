@@ -1,12 +1,11 @@
 //! An approval reserves addresses: a real Kea gives the client of a row the IP address of that row.
 
 use greenlight_core::Request;
-use greenlight_server::server::{Options, Server};
-use greenlight_stores::private::write_private;
 use greenlight_testkit::stub::{at_feishu, secret_document};
 use greenlight_tests::databases::{Postgres, USER};
 use greenlight_tests::kea::{Kea, Network};
-use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
+use greenlight_tests::scene::{NAC_TOKEN, Scene};
+use greenlight_tests::serving::{approve_at, serve_in};
 use serde_json::{Value, json};
 
 /// A table with a device and an address per row.
@@ -23,28 +22,15 @@ async fn a_client_gets_the_address_of_its_row() {
     let (scene, postgres) = (Scene::set().await, Postgres::start().await);
     Kea::create_schema(&postgres).await;
     let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
     let flows =
         crate::examples::flow_of_page("fixed-addresses", "KEA_DATABASE_URL", &postgres.url());
-    std::fs::write(at("flows.toml"), at_feishu(&flows.unwrap(), &scene.feishu.url())).unwrap();
+    let flows = at_feishu(&flows.unwrap(), &scene.feishu.url());
     let mut document = secret_document(&scene.app, NAC_TOKEN);
     document["targets"]["dhcp"] = json!({"username": USER.0, "password": USER.1});
-    write_private(&at("secrets.json"), &document.to_string()).unwrap();
-    let options = Options {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: at("data"),
-        secrets: at("secrets.json"),
-        flows: Some(at("flows.toml")),
-        connectors: None,
-    };
-    let server = Server::start_with(options, &|_| None).await.unwrap();
+    let server = serve_in(folder.path(), &flows, &document).await;
     let kea = Kea::start(&network, &postgres).await;
     let approve = async |instance: &str, rows: &[[&str; 2]]| {
-        scene.feishu.put_instance(instance, APPROVAL_CODE, "APPROVED", &form(rows));
-        let event = scene.event(&format!("e-{instance}"), instance, "APPROVED");
-        let url = format!("http://{}/api/event", server.address());
-        assert_eq!(scene.send_to(&url, None, &event).await.status, 200);
-        server.drained().await.unwrap();
+        approve_at(&server, &scene, instance, &form(rows)).await;
     };
     // The second device wants the address of the first, and the third a network.
     approve(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use greenlight_sources::kind::Sent;
+use greenlight_sources::test_request::Sent;
 use greenlight_tests::scene::{Scene, device};
 use greenlight_tests::serving::Serving;
 

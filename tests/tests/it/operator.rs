@@ -435,6 +435,61 @@ async fn requests_that_wait_are_listed_with_what_they_wait_for() {
     serving.stop().await;
 }
 
+/// An approval that ended, and whose event was lost, is found in the list of the office system.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_finds_the_approvals_whose_events_were_lost() {
+    let scene = Scene::set().await;
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&scene, folder.path()).await;
+    let backend = Backend::open(&Address::Folder(folder.path().join("data"))).await.unwrap();
+    let greenlight = async |words: &[&str]| {
+        let mut command = tokio::process::Command::new(greenlight_tests::built("greenlight"));
+        command
+            .args(words)
+            .arg("--data-dir")
+            .arg(folder.path().join("data"))
+            .env("NAC_URL", scene.nac.url())
+            .env("APPROVAL_CODE", APPROVAL_CODE);
+        let output = command.output().await.unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let found = async || {
+        let flows = scene.flows_file(folder.path());
+        let secrets = secrets(&scene, folder.path());
+        let files = ["--flows", flows.to_str().unwrap(), "--secrets", secrets.to_str().unwrap()];
+        let (said, _) = greenlight(&[&["doctor", "--json"], files.as_slice()].concat()).await;
+        let checks = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let of_list = ["found.missed", "found.none_missed"];
+        let code = |check: &Value| check["cause"]["code"].as_str().unwrap_or_default().to_owned();
+        let found: Vec<_> = checks.filter(|check| of_list.contains(&&*code(check))).collect();
+        assert_eq!(found.len(), 1, "{said}");
+        (code(&found[0]), found[0]["detail"].as_str().unwrap().to_owned())
+    };
+    let an_hour_ago = SystemClock.now().minus(Duration::from_hours(1)).as_millis();
+    // The event of the first arrives, that of the second may be on its way, the third waits.
+    scene.approve("I-1", &[&device(1)]);
+    scene.feishu.end_at("I-1", an_hour_ago);
+    let event = scene.event("e-1", "I-1", "APPROVED");
+    assert_eq!(scene.send_to(serving.url(), None, &event).await.status, 200);
+    completed(async || !find(&backend, "I-1").await.is_empty()).await;
+    scene.approve("I-2", &[&device(2)]);
+    scene.feishu.put_instance("I-3", APPROVAL_CODE, "PENDING", &Value::Array(vec![]));
+    scene.feishu.end_at("I-3", an_hour_ago);
+    assert_eq!(found().await.0, "found.none_missed");
+    scene.approve("I-4", &[&device(4)]);
+    scene.feishu.end_at("I-4", an_hour_ago);
+    let (code, detail) = found().await;
+    assert_eq!(code, "found.missed");
+    let replay = format!("greenlight replay I-4 --definition-id {APPROVAL_CODE}");
+    assert!(detail.starts_with("1 approval(s)") && detail.contains(&replay), "{detail}");
+    let words = ["replay", "I-4", "--definition-id", APPROVAL_CODE, "--yes"];
+    let (_, refused) = greenlight(&words).await;
+    assert_eq!(refused, "");
+    completed(async || !find(&backend, "I-4").await.is_empty()).await;
+    assert_eq!(found().await.0, "found.none_missed");
+    serving.stop().await;
+}
+
 /// Control characters in text from a form, a target or a message are escaped, and such text starts
 /// no line.
 #[tokio::test]

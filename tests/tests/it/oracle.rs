@@ -14,8 +14,8 @@ use greenlight_core::webhook::Webhook;
 use greenlight_core::{WEBHOOK_PATH, WebhookRequest};
 use greenlight_http::Client;
 use greenlight_sources::feishu::FeishuWebhook;
-use greenlight_sources::kind::{Sent, TestEvent};
 use greenlight_sources::registry::Registry;
+use greenlight_sources::test_request::{Sent, TestEvent};
 use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{form_of, secret_document, signed_webhook};
 use greenlight_testkit::subject::call;
@@ -86,13 +86,18 @@ async fn the_sdks_client_reads_the_answers_of_the_stub() {
     let scene = Scene::set().await;
     let form = form_of("00:00:5e:00:53:01", &["00:00:5e:00:53:02"]);
     scene.feishu.put_instance("I-1", APPROVAL_CODE, "APPROVED", &form);
+    scene.approve("I-2", &[]);
+    scene.approve_as("I-3", "OTHER", &[]);
+    let now = SystemClock.now().as_millis();
     let question = json!({"base_url": scene.feishu.url(), "app_id": scene.app.app_id,
-        "app_secret": scene.app.app_secret, "instance_code": "I-1", "approval_code": APPROVAL_CODE});
+        "app_secret": scene.app.app_secret, "instance_code": "I-1", "approval_code": APPROVAL_CODE,
+        "window": [now - 36_000_000, now]});
     let answer = tokio::task::spawn_blocking(move || ask("reads", &question)).await.unwrap();
     assert_eq!(answer["instance"]["status"], "APPROVED");
     assert_eq!(answer["instance"]["approval_code"], APPROVAL_CODE);
     let read: Value = serde_json::from_str(answer["instance"]["form"].as_str().unwrap()).unwrap();
     assert_eq!(read, form);
+    assert_eq!(answer["listed"], json!(["I-1", "I-2"]));
     assert_eq!(answer["missing"], 1_390_003);
     assert_eq!(answer["subscribe"], json!([0, 1_390_007]));
 }

@@ -1,14 +1,12 @@
 //! Rows of tables and of attached sheets: each device with its own group, owner and end.
 
-use std::path::Path;
-
 use encoding_rs::GBK;
 use greenlight_core::Timestamp;
 use greenlight_core::operator::GrantStore;
-use greenlight_server::server::{Options, Server};
-use greenlight_testkit::stub::{GROUPS_CONNECTOR, at_feishu};
-use greenlight_tests::scene::{APPROVAL_CODE, Scene, device};
-use greenlight_tests::serving::secrets;
+use greenlight_server::server::Server;
+use greenlight_testkit::stub::{GROUPS_CONNECTOR, at_feishu, secret_document};
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
+use greenlight_tests::serving::{approve_at, serve_in};
 use rust_xlsxwriter::Workbook;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,32 +65,20 @@ impl Machine {
     async fn open(table: &str) -> Self {
         let scene = Scene::set().await;
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        std::fs::create_dir(at("connectors")).unwrap();
-        std::fs::write(at("connectors").join("groups.toml"), GROUPS_CONNECTOR).unwrap();
-        std::fs::write(
-            at("flows.toml"),
-            at_feishu(&flows(&scene.nac.url(), table), &scene.feishu.url()),
-        )
-        .unwrap();
-        let options = Options {
-            listen: ([127, 0, 0, 1], 0).into(),
-            data: at("data"),
-            secrets: two_targets(&scene, folder.path()),
-            flows: Some(at("flows.toml")),
-            connectors: Some(at("connectors")),
-        };
-        let server = Server::start_with(options, &|_| None).await.unwrap();
+        let connectors = folder.path().join("connectors");
+        std::fs::create_dir(&connectors).unwrap();
+        std::fs::write(connectors.join("groups.toml"), GROUPS_CONNECTOR).unwrap();
+        let flows = at_feishu(&flows(&scene.nac.url(), table), &scene.feishu.url());
+        let mut secret = secret_document(&scene.app, NAC_TOKEN);
+        let nac = secret["targets"]["nac"].take();
+        secret["targets"] = json!({"phones": nac, "laptops": nac});
+        let server = serve_in(folder.path(), &flows, &secret).await;
         Self { scene, server, _folder: folder }
     }
 
     /// An approval with this form, until there is nothing left to do.
     async fn approve(&self, instance: &str, form: &Value) {
-        self.scene.feishu.put_instance(instance, APPROVAL_CODE, "APPROVED", form);
-        let url = format!("http://{}/api/event", self.server.address());
-        let event = self.scene.event(&format!("e-{instance}"), instance, "APPROVED");
-        assert_eq!(self.scene.send_to(&url, None, &event).await.status, 200);
-        self.server.drained().await.unwrap();
+        approve_at(&self.server, &self.scene, instance, form).await;
     }
 
     /// Device, group and end of each call, by device.
@@ -122,15 +108,6 @@ impl Machine {
         let letters = self.server.database().dead_letters().await.unwrap();
         letters.into_iter().map(|letter| letter.last_failure.unwrap().cause.text).collect()
     }
-}
-
-fn two_targets(scene: &Scene, folder: &Path) -> std::path::PathBuf {
-    let path = secrets(scene, folder);
-    let mut document: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let nac = document["targets"]["nac"].clone();
-    document["targets"] = json!({"phones": nac, "laptops": nac});
-    std::fs::write(&path, document.to_string()).unwrap();
-    path
 }
 
 /// A table in the shape of Feishu's.

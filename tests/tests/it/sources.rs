@@ -13,16 +13,16 @@ use greenlight_core::ports::{Clock, Enqueue, Http};
 use greenlight_core::secret::Secret;
 use greenlight_core::trace::TraceId;
 use greenlight_core::{Decision, Request};
-use greenlight_server::server::{Options, Server};
-use greenlight_sources::kind::{Sent, TestEvent};
+use greenlight_server::server::Server;
 use greenlight_sources::registry::Registry;
+use greenlight_sources::test_request::{Sent, TestEvent};
 use greenlight_stores::SystemClock;
-use greenlight_stores::private::write_private;
 use greenlight_testkit::stub::{
     OFFICE_TOKEN, StubOffice, message_of, secret_document, signed_webhook,
 };
 use greenlight_tests::built;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
+use greenlight_tests::serving::serve_in;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -88,21 +88,11 @@ impl Machine {
         let (scene, folder) = (Scene::set().await, tempfile::tempdir().unwrap());
         let office = StubOffice::start().await.unwrap();
         let flows = flows(&scene.feishu.url(), &office.url(), &scene.nac.url());
-        let at = |name: &str| folder.path().join(name);
-        std::fs::write(at("flows.toml"), &flows).unwrap();
         let mut document = secret_document(&scene.app, NAC_TOKEN);
         document["sources"]["oa"] = json!({"secret": [OTHER_SECRET, SECRET]});
         document["sources"]["signed"] = json!({"secret": SECRET});
         document["targets"]["office"] = json!({"token": OFFICE_TOKEN});
-        write_private(&at("secrets.json"), &document.to_string()).unwrap();
-        let options = Options {
-            listen: ([127, 0, 0, 1], 0).into(),
-            data: at("data"),
-            secrets: at("secrets.json"),
-            flows: Some(at("flows.toml")),
-            connectors: None,
-        };
-        let server = Server::start_with(options, &|_| None).await.unwrap();
+        let server = serve_in(folder.path(), &flows, &document).await;
         let sources = SourceConfigs::parse(&flows, &|_| None).unwrap();
         let registry = Registry::new(&sources).unwrap();
         let secret = Secret::parse(&document.to_string()).unwrap();

@@ -5,22 +5,22 @@
 use std::fmt::Debug;
 
 use greenlight_core::explain::Explain;
-#[cfg(feature = "client")]
-use greenlight_core::instance::Instance;
-#[cfg(feature = "client")]
-use greenlight_core::secret::Credentials;
 use greenlight_core::webhook::Webhook;
-#[cfg(feature = "client")]
-use greenlight_core::{Failure, Timestamp};
 use serde::Deserialize;
 use thiserror::Error;
 
 #[cfg(feature = "client")]
-use crate::source::{Source, SourcePorts};
+use crate::client_kind::ClientKind;
+
+/// Without the feature `client` a kind has no half that calls the office system.
+#[cfg(not(feature = "client"))]
+pub trait ClientKind {}
+#[cfg(not(feature = "client"))]
+impl<K> ClientKind for K {}
 
 /// A kind of office system, with the settings of one source: the keys of `[sources.NAME]` besides
 /// `kind` and `default`.
-pub trait SourceKind: Debug + Send + Sync {
+pub trait SourceKind: ClientKind + Debug + Send + Sync {
     /// The reason for which the settings are invalid, if there is one.
     fn problem(&self) -> Option<SettingsProblem> {
         None
@@ -47,29 +47,6 @@ pub trait SourceKind: Debug + Send + Sync {
 
     /// The webhook half of `source`.
     fn webhook(&self, source: &str) -> Box<dyn Webhook>;
-
-    /// The half that calls the office system.
-    #[cfg(feature = "client")]
-    fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source>;
-
-    /// The instance in a document of the office system, as an operator saved it.
-    ///
-    /// # Errors
-    /// [`Failure`] with the missing part.
-    #[cfg(feature = "client")]
-    fn parse_instance(&self, document: &str) -> Result<Instance, Failure>;
-
-    /// A webhook request as the office system sends it, for tests of a deployment.
-    ///
-    /// # Errors
-    /// [`NotSendable`] when such an event does not exist, or cannot be signed.
-    #[cfg(feature = "client")]
-    fn test_request(
-        &self,
-        event: &TestEvent,
-        credentials: &Credentials,
-        now: Timestamp,
-    ) -> Result<Sent, NotSendable>;
 }
 
 /// An operation of a target that reads.
@@ -164,71 +141,4 @@ pub enum SettingsWarning {
          the sender sign the body if it can"
     )]
     SharedToken,
-}
-
-/// An event to send for a test.
-#[cfg(feature = "client")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TestEvent {
-    /// The check of the URL when it is entered in the office system.
-    UrlCheck {
-        /// The text to be sent back.
-        challenge: String,
-    },
-    /// An approval instance was approved.
-    Approved {
-        /// The id of the event.
-        event_id: String,
-        /// The approval definition.
-        definition_id: String,
-        /// The approval instance.
-        instance_id: String,
-    },
-}
-
-/// The reason for which a test event cannot be sent.
-#[cfg(feature = "client")]
-#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
-#[explain("not_sendable")]
-pub enum NotSendable {
-    /// The office system sends no URL check.
-    #[error(
-        "a source of this kind has no URL check: name an instance with --instance and \
-         --definition-id"
-    )]
-    NoUrlCheck,
-    /// The secret has public keys only, or none that is usable.
-    #[error("the secret has no key of this source that can sign: a test event needs `whsec_…`")]
-    NoSigningKey,
-    /// A credential is missing in the secret.
-    #[error("the secret lacks `{name}` of this source")]
-    NoCredential {
-        /// Its name.
-        name: &'static str,
-    },
-}
-
-/// A webhook request as an office system sends it.
-#[cfg(feature = "client")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// Name and value, lower-case names.
-    pub headers: Vec<(String, String)>,
-    /// The raw body.
-    pub body: String,
-}
-
-#[cfg(feature = "client")]
-impl Sent {
-    /// As an HTTP request to `url`.
-    ///
-    /// # Errors
-    /// [`http::Error`] when `url` is invalid.
-    pub fn to_request(&self, url: &str) -> Result<http::Request<bytes::Bytes>, http::Error> {
-        let mut request = http::Request::post(url);
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        request.body(self.body.clone().into())
-    }
 }

@@ -5,12 +5,16 @@
 //! [`KINDS`]. With the feature `client` it also has the half that calls the office system: the
 //! receiver, which calls no other system, is built without it.
 
+#[cfg(feature = "client")]
+pub mod client_kind;
 pub mod feishu;
 pub mod kind;
 pub mod registry;
 mod signed_at;
 #[cfg(feature = "client")]
 pub mod source;
+#[cfg(feature = "client")]
+pub mod test_request;
 pub mod webhook;
 
 use registry::{Parse, parse};

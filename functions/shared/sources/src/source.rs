@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,10 +28,26 @@ pub trait Source: Send + Sync {
     /// The content of a file that is attached to a form.
     fn download<'a>(&'a self, file: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>>;
 
+    /// The list of its approval instances, if it has an API for it.
+    fn list(&self) -> Option<&dyn ListInstances> {
+        None
+    }
+
     /// Set-up and checks at the office system, if it has an API for them.
     fn admin(&self) -> Option<&dyn Admin> {
         None
     }
+}
+
+/// Lists approval instances: those whose events were lost are found by it.
+pub trait ListInstances: Send + Sync {
+    /// The ids of the instances of a definition that were created in `period`, whatever their
+    /// status: no system lists by the time of the end. The order is the system's own.
+    fn created_within<'a>(
+        &'a self,
+        definition_id: &'a str,
+        period: Range<Timestamp>,
+    ) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
 }
 
 /// Set-up and checks at an office system, for the operator's commands.

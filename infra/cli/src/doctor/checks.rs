@@ -137,6 +137,22 @@ pub enum Finding {
         /// The places that the form lacks.
         missing: String,
     },
+    /// The ledger has what ended.
+    #[error("every approval of the last 10 hours that ended has arrived")]
+    NoneMissed,
+    /// The ledger lacks what ended.
+    #[error(
+        "{count} approval(s) of the last 10 hours ended, and no event of them arrived: check \
+         subscription and request URL; then `greenlight replay {first} --definition-id {code}`"
+    )]
+    Missed {
+        /// The number of instances.
+        count: usize,
+        /// One of them.
+        first: String,
+        /// The definition.
+        code: String,
+    },
     /// The target accepts the login.
     #[error("reachable from here, and accepts our credentials")]
     TargetLoggedIn,
@@ -177,6 +193,9 @@ pub enum Advice {
     /// The approval definition cannot be read.
     #[error("is the code right, and may the app read approvals (Feishu: approval:approval)?")]
     Definition,
+    /// The approval instances cannot be listed or read.
+    #[error("may the app read approval instances (Feishu: approval:approval)?")]
+    List,
     /// A credential of a target is missing.
     #[error("`greenlight secrets set` asks for it")]
     TargetSecret,

@@ -1,5 +1,6 @@
 //! `greenlight doctor`: checks the set-up that approvals need, a line per check.
 
+mod arrivals;
 mod checks;
 
 use std::collections::BTreeSet;
@@ -15,11 +16,12 @@ use greenlight_core::flow::{Flow, Flows, Place as FormPlace};
 use greenlight_core::ports::{Clock, Http};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_http::Client;
-use greenlight_sources::source::{Admin, Definition, Source, Widget};
+use greenlight_sources::source::{Admin, Definition, Widget};
 use greenlight_stores::private::check_private;
 use greenlight_stores::sqlite::OpenError;
 use greenlight_stores::{SecretFile, SystemClock};
 
+use self::arrivals::Arrivals;
 use crate::backend::{Address, Backend, BackendError};
 use crate::flows::{self, Checked, Files, read_with};
 use crate::secrets::Secrets;
@@ -93,7 +95,7 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
     if checks.take(CheckName::Secret, complete.map_err(|error| error.explain()), None).is_some() {
         checks.ok(CheckName::Secret, Finding::SecretComplete);
     }
-    sources(&flows, &secret, &mut checks).await;
+    sources(&flows, &secret, backend.as_ref(), &mut checks).await;
     targets(flows, secret, &mut checks).await;
     checks
 }
@@ -168,7 +170,7 @@ async fn clock(source: &str, url: &str, checks: &mut Checks) {
     }
 }
 
-async fn sources(flows: &Checked, secret: &Secret, checks: &mut Checks) {
+async fn sources(flows: &Checked, secret: &Secret, backend: Option<&Backend>, checks: &mut Checks) {
     for (source, warning) in flows.sources.warnings() {
         let name = CheckName::Source { name: source.to_owned() };
         checks.ok(name, Finding::Weak { warning: warning.explain() });
@@ -177,14 +179,26 @@ async fn sources(flows: &Checked, secret: &Secret, checks: &mut Checks) {
     let Some(clients) = checks.take(CheckName::Sources, clients, None) else { return };
     for (name, _) in flows.sources.iter() {
         let check = CheckName::Source { name: name.to_owned() };
-        match clients.0.find(name).ok().and_then(Source::admin) {
-            None => checks.ok(check, Finding::NoApi),
-            Some(admin) => at_source(name, admin, &flows.flows, checks).await,
-        }
+        let Ok(source) = clients.0.find(name) else { continue };
+        let Some(admin) = source.admin() else {
+            checks.ok(check, Finding::NoApi);
+            continue;
+        };
+        let arrivals = backend.zip(source.list()).map(|(backend, list)| {
+            let ledger = &*backend.stores.audit;
+            Arrivals { name, source, list, ledger }
+        });
+        at_source(name, admin, arrivals, &flows.flows, checks).await;
     }
 }
 
-async fn at_source(source: &str, admin: &dyn Admin, flows: &Flows, checks: &mut Checks) {
+async fn at_source(
+    source: &str,
+    admin: &dyn Admin,
+    arrivals: Option<Arrivals<'_>>,
+    flows: &Flows,
+    checks: &mut Checks,
+) {
     clock(source, admin.url(), checks).await;
     let check = || CheckName::Source { name: source.to_owned() };
     let login = admin.check_login().await.map_err(|failure| failure.reason().cause.clone());
@@ -203,13 +217,26 @@ async fn at_source(source: &str, admin: &dyn Admin, flows: &Flows, checks: &mut 
         if !definition.is_active {
             checks.bad(name(), Finding::NotActive { name: definition.name.clone() });
         }
-        let of_it = flows.iter().filter(|flow| flow.definition_id == code);
-        let missing: BTreeSet<_> = of_it.flat_map(|flow| missing(flow, &definition)).collect();
+        let of_it = flows.iter().copied().filter(|flow| flow.definition_id == code);
+        let of_it: Vec<_> = of_it.collect();
+        let missing = of_it.iter().flat_map(|flow| missing(flow, &definition));
+        let missing: BTreeSet<_> = missing.collect();
         if missing.is_empty() {
             checks.ok(name(), Finding::WidgetsThere { name: definition.name });
         } else {
             let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
             checks.bad(name(), Finding::WidgetsMissing { name: definition.name, missing });
+        }
+        let Some(arrivals) = arrivals else { continue };
+        let missed = checks.take(name(), arrivals.missed(&of_it).await, Some(Advice::List));
+        match missed {
+            Some(missed) if missed.is_empty() => checks.ok(name(), Finding::NoneMissed),
+            Some(missed) => {
+                let (count, code) = (missed.len(), code.to_owned());
+                let first = missed.into_iter().next().unwrap_or_default();
+                checks.bad(name(), Finding::Missed { count, first, code });
+            }
+            None => {}
         }
     }
 }

@@ -55,7 +55,7 @@ fn figures(went: &Went, held_mib: f64, to_the_whitelist: f64) -> Vec<f64> {
     vec![went.per_second(), p99, held_mib, to_the_whitelist]
 }
 
-fn events(scene: &Scene, count: usize, of: &str) -> Vec<greenlight_sources::kind::Sent> {
+fn events(scene: &Scene, count: usize, of: &str) -> Vec<greenlight_sources::test_request::Sent> {
     (0..count)
         .map(|n| scene.event(&format!("e-{of}-{n}"), &format!("{of}-{n}"), "APPROVED"))
         .collect()

@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use greenlight_sources::feishu::{self, FeishuApp};
-use greenlight_sources::kind::Sent;
+use greenlight_sources::test_request::Sent;
 use serde_json::{Value, json};
 
 /// A stub of Feishu's OpenAPI.
@@ -32,6 +32,9 @@ struct Inside {
     reads: usize,
     down: bool,
 }
+
+/// The longest window of the list: 10 hours.
+const MAX_LIST_WINDOW_MS: i64 = 36_000_000;
 
 type Shared = Arc<Mutex<Inside>>;
 
@@ -63,6 +66,7 @@ impl StubFeishu {
         let routes = Router::new()
             .route("/open-apis/auth/v3/tenant_access_token/internal", post(log_in))
             .route("/open-apis/approval/v4/instances/{code}", get(instance))
+            .route("/open-apis/approval/v4/instances", get(list))
             .route("/files/{name}", get(file))
             .route("/open-apis/approval/v4/approvals/{code}", get(definition))
             .route("/open-apis/approval/v4/approvals/{code}/subscribe", post(subscribe))
@@ -79,7 +83,9 @@ impl StubFeishu {
 
     /// Adds an instance with a form, see [`form_of`].
     pub fn put_instance(&self, code: &str, approval_code: &str, status: &str, form: &Value) {
-        let ended = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let created = now.saturating_sub(Duration::from_hours(1)).as_millis();
+        let ended = now.as_millis();
         let instance = json!({
             "approval_name": "Device access",
             "approval_code": approval_code,
@@ -89,7 +95,7 @@ impl StubFeishu {
             "serial_number": "202611240001",
             "open_id": "ou_stub",
             "user_id": "stub",
-            "start_time": "1564590532967",
+            "start_time": created.to_string(),
             "end_time": ended.to_string(),
             "form": form.to_string(),
             "task_list": [],
@@ -244,6 +250,43 @@ async fn instance(
             (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": instance})))
         }
     }
+}
+
+/// Lists instances of a definition by the time of their creation, at most 10 hours per query. A
+/// page has a single instance here, so that every list of several has several pages.
+async fn list(
+    State(state): State<Shared>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> (StatusCode, Json<Value>) {
+    let state = lock(&state);
+    if !is_logged_in(&state, &headers) {
+        return error(99_991_663, "Invalid access token for authorization");
+    }
+    let number = |name: &str| query.get(name).and_then(|value| value.parse::<i64>().ok());
+    let (Some(code), Some(start), Some(end), Some(1..=100)) =
+        (query.get("approval_code"), number("start_time"), number("end_time"), number("page_size"))
+    else {
+        return error(1_390_001, "param is invalid");
+    };
+    if !(0..=MAX_LIST_WINDOW_MS).contains(&(end - start)) {
+        return error(1_390_001, "param is invalid");
+    }
+    let of_window = |instance: &&Value| {
+        let created = instance["start_time"].as_str().and_then(|time| time.parse::<i64>().ok());
+        instance["approval_code"] == *code && created.is_some_and(|at| (start..end).contains(&at))
+    };
+    let listed = state.instances.values().filter(of_window);
+    let mut listed: Vec<_> = listed.filter_map(|it| it["instance_code"].as_str()).collect();
+    listed.sort_unstable();
+    // As with Feishu, the token of a page is opaque, and no part of a URL as it is.
+    let page = query.get("page_token").and_then(|token| token.strip_prefix("p+/")?.parse().ok());
+    let page: usize = page.unwrap_or_default();
+    let has_more = page + 1 < listed.len();
+    let token = if has_more { format!("p+/{}", page + 1) } else { String::new() };
+    let codes: Vec<_> = listed.get(page).into_iter().collect();
+    let data = json!({"instance_code_list": codes, "page_token": token, "has_more": has_more});
+    (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": data})))
 }
 
 async fn file(State(state): State<Shared>, Path(name): Path<String>) -> Result<Bytes, StatusCode> {

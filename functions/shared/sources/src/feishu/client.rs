@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::credentials::{APP_ID, APP_SECRET};
-use crate::source::{Admin, Source, SourcePorts};
+use crate::source::{Admin, ListInstances, Source, SourcePorts};
 
 /// A tenant access token is valid for up to two hours; a call in its last half hour returns a new
 /// one.
@@ -82,6 +82,8 @@ pub(super) enum AnswerPart {
     Fields,
     #[error("it is not an answer to \"obtain a single approval instance\"")]
     Instance,
+    #[error("the list of instances has no end")]
+    EndlessList,
 }
 
 /// A failed login to the OpenAPI.
@@ -196,6 +198,10 @@ impl Source for FeishuClient {
 
     fn download<'a>(&'a self, file: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
         Box::pin(self.download_file(file))
+    }
+
+    fn list(&self) -> Option<&dyn ListInstances> {
+        Some(self)
     }
 
     fn admin(&self) -> Option<&dyn Admin> {

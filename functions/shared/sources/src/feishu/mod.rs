@@ -7,11 +7,15 @@
 mod admin;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
+mod client_kind;
 mod credentials;
 mod crypto;
 mod envelope;
 #[cfg(feature = "client")]
 mod form;
+#[cfg(feature = "client")]
+mod list;
 mod settings;
 #[cfg(feature = "client")]
 mod test_event;

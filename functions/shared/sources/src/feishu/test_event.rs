@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::webhook::header;
 use super::{encrypt, signature};
-use crate::kind::Sent;
+use crate::test_request::Sent;
 
 /// An app in the Feishu console, as far as its events go.
 #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
+mod client_kind;
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only the client reads instances"))]
 mod instance;
 mod mapping;

@@ -1,32 +1,16 @@
 //! The settings of a source of the kind `webhook`.
 
 use greenlight_core::Rejection;
-#[cfg(feature = "client")]
-use greenlight_core::instance::Instance;
-#[cfg(feature = "client")]
-use greenlight_core::secret::Credentials;
 use greenlight_core::secret::Secret;
 use greenlight_core::webhook::Webhook;
-#[cfg(feature = "client")]
-use greenlight_core::{Failure, Timestamp};
 use http::HeaderMap;
 use serde::Deserialize;
-#[cfg(feature = "client")]
-use serde_json::Value;
 
-#[cfg(feature = "client")]
-use super::client::{NotJson, WebhookClient, rejected};
 use super::instance::InstanceMapping;
 use super::mapping::{EventMapping, Statuses};
 use super::receive::WebhookReceiver;
 use super::signature::{Scheme, Verified};
-#[cfg(feature = "client")]
-use super::test_request::test_request;
-#[cfg(feature = "client")]
-use crate::kind::{NotSendable, Sent, TestEvent};
 use crate::kind::{ReadFrom, SettingsProblem, SettingsWarning, SourceKind};
-#[cfg(feature = "client")]
-use crate::source::{Source, SourcePorts};
 
 /// The name of its secrets: one, or several while they are rotated.
 pub(super) const SECRET: &str = "secret";
@@ -81,17 +65,6 @@ impl SignedWebhook {
         }
         self.signature.verify(headers, body, credentials.all(SECRET))
     }
-
-    /// The instance in `document`. `signed_at` is when it ended if the document does not say so.
-    #[cfg(feature = "client")]
-    pub(super) fn instance_in(
-        &self,
-        document: &Value,
-        signed_at: Option<Timestamp>,
-    ) -> Result<Instance, Failure> {
-        let instance = self.instance.instance(document, &self.event, &self.statuses, signed_at);
-        instance.map_err(rejected)
-    }
 }
 
 impl SourceKind for SignedWebhook {
@@ -137,26 +110,5 @@ impl SourceKind for SignedWebhook {
 
     fn webhook(&self, source: &str) -> Box<dyn Webhook> {
         Box::new(WebhookReceiver::new(source, self.clone()))
-    }
-
-    #[cfg(feature = "client")]
-    fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
-        Box::new(WebhookClient::new(source, self.clone(), ports))
-    }
-
-    #[cfg(feature = "client")]
-    fn parse_instance(&self, document: &str) -> Result<Instance, Failure> {
-        let document = serde_json::from_str(document).map_err(|_| rejected(NotJson))?;
-        self.instance_in(&document, None)
-    }
-
-    #[cfg(feature = "client")]
-    fn test_request(
-        &self,
-        event: &TestEvent,
-        credentials: &Credentials,
-        now: Timestamp,
-    ) -> Result<Sent, NotSendable> {
-        test_request(self, event, credentials, now)
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::mapping::{Place, Pointer};
 use super::settings::{SECRET, SignedWebhook};
-use crate::kind::{NotSendable, Sent, TestEvent};
+use crate::test_request::{NotSendable, Sent, TestEvent};
 
 /// The request about `event`. With the message as the authority its form is empty.
 pub(super) fn test_request(

@@ -15,9 +15,10 @@ use greenlight_testkit::clock::TestClock;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use crate::kind::{SettingsProblem, SettingsWarning, TestEvent};
+use crate::kind::{SettingsProblem, SettingsWarning};
 use crate::registry::{Registry, SourceError};
 use crate::source::SourcePorts;
+use crate::test_request::TestEvent;
 
 /// A source with the message as its authority.
 const SETTINGS: &str = r#"

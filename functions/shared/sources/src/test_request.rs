@@ -1,0 +1,69 @@
+//! Webhook requests as an office system sends them, for tests of a deployment.
+
+#![warn(missing_docs)]
+
+use greenlight_core::explain::Explain;
+use thiserror::Error;
+
+/// An event to send for a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TestEvent {
+    /// The check of the URL when it is entered in the office system.
+    UrlCheck {
+        /// The text to be sent back.
+        challenge: String,
+    },
+    /// An approval instance was approved.
+    Approved {
+        /// The id of the event.
+        event_id: String,
+        /// The approval definition.
+        definition_id: String,
+        /// The approval instance.
+        instance_id: String,
+    },
+}
+
+/// The reason for which a test event cannot be sent.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("not_sendable")]
+pub enum NotSendable {
+    /// The office system sends no URL check.
+    #[error(
+        "a source of this kind has no URL check: name an instance with --instance and \
+         --definition-id"
+    )]
+    NoUrlCheck,
+    /// The secret has public keys only, or none that is usable.
+    #[error("the secret has no key of this source that can sign: a test event needs `whsec_…`")]
+    NoSigningKey,
+    /// A credential is missing in the secret.
+    #[error("the secret lacks `{name}` of this source")]
+    NoCredential {
+        /// Its name.
+        name: &'static str,
+    },
+}
+
+/// A webhook request as an office system sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Name and value, lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// The raw body.
+    pub body: String,
+}
+
+impl Sent {
+    /// As an HTTP request to `url`.
+    ///
+    /// # Errors
+    /// [`http::Error`] when `url` is invalid.
+    pub fn to_request(&self, url: &str) -> Result<http::Request<bytes::Bytes>, http::Error> {
+        let mut request = http::Request::post(url);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request.body(self.body.clone().into())
+    }
+}
