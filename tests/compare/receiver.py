@@ -14,7 +14,7 @@ from lark_oapi.event.dispatcher_handler import EventDispatcherHandler
 logging.disable(logging.CRITICAL)
 sqs = boto3.client("sqs")
 document = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["SECRET_ARN"])
-secret = json.loads(document["SecretString"])["feishu"]
+secret = json.loads(document["SecretString"])["sources"]["feishu"]
 
 
 def enqueue(event: CustomizedEvent) -> None:

@@ -22,8 +22,8 @@ document = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["
 secret = json.loads(document["SecretString"])
 client = (
     lark.Client.builder()
-    .app_id(secret["feishu"]["app_id"])
-    .app_secret(secret["feishu"]["app_secret"])
+    .app_id(secret["sources"]["feishu"]["app_id"])
+    .app_secret(secret["sources"]["feishu"]["app_secret"])
     .domain(os.environ["FEISHU_BASE_URL"])
     .build()
 )

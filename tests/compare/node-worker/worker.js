@@ -37,8 +37,8 @@ async function main() {
   const document = await new SecretsManagerClient({}).send(command);
   const secret = JSON.parse(document.SecretString);
   const client = new lark.Client({
-    appId: secret.feishu.app_id,
-    appSecret: secret.feishu.app_secret,
+    appId: secret.sources.feishu.app_id,
+    appSecret: secret.sources.feishu.app_secret,
     domain: process.env.FEISHU_BASE_URL,
     loggerLevel: lark.LoggerLevel.error,
   });

@@ -27,7 +27,7 @@ async function main() {
   const sqs = new SQSClient({});
   const command = new GetSecretValueCommand({ SecretId: process.env.SECRET_ARN });
   const document = await new SecretsManagerClient({}).send(command);
-  const secret = JSON.parse(document.SecretString).feishu;
+  const secret = JSON.parse(document.SecretString).sources.feishu;
   const dispatcher = new lark.EventDispatcher({
     encryptKey: secret.encrypt_key,
     verificationToken: secret.verification_token,
