@@ -2,7 +2,6 @@
 //! ones.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use greenlight_core::Timestamp;
 use greenlight_core::audit::DeployedFlows;
 use greenlight_core::ports::LedgerError;
 
@@ -56,7 +55,7 @@ impl DynamoLedger {
     pub(super) async fn read_flows(&self) -> Result<Option<DeployedFlows>, LedgerError> {
         let flows = |item: Item| {
             let (text, connectors) = (string(&item, "flows")?, string(&item, "connectors")?);
-            let since: Timestamp = timestamp(&item, "since")?;
+            let since = timestamp(&item, "since")?;
             Ok(DeployedFlows { text: text.to_owned(), connectors: connectors.to_owned(), since })
         };
         self.read_item(text(PK)).await?.map(flows).transpose()
