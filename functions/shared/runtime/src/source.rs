@@ -6,9 +6,11 @@ use greenlight_core::instance::Instance;
 use greenlight_core::ports::{ReadInstance, ReadSecret, ReadSheet, ReadTarget};
 use greenlight_core::{Failure, Request};
 use greenlight_http::Client;
+use greenlight_sheets::SheetError;
 use greenlight_sources::registry::Registry;
 use greenlight_sources::source::{SourcePorts, Sources};
 use greenlight_stores::SystemClock;
+use tokio::task::spawn_blocking;
 
 use crate::error::StartError;
 
@@ -50,6 +52,9 @@ impl ReadSheet for HttpSources {
             Err(Failure::GiveUp { reason }) => return Ok(Err(reason.cause)),
             Err(failure) => return Err(failure),
         };
-        Ok(greenlight_sheets::rows(&file.name, &bytes).map_err(|error| error.explain()))
+        // Reading it takes a while, in which other requests go on.
+        let name = file.name.clone();
+        let rows = spawn_blocking(move || greenlight_sheets::rows(&name, &bytes)).await;
+        Ok(rows.unwrap_or(Err(SheetError::Damaged)).map_err(|error| error.explain()))
     }
 }

@@ -4,6 +4,7 @@
 //! number that people see in the sheet. Everything is bounded: a sheet comes from the applicant.
 
 mod delimited;
+mod parts;
 mod workbook;
 
 use greenlight_core::explain::Explain;
@@ -151,24 +152,40 @@ impl Sheet {
 
     /// Gives each empty cell of a merged region the value of its first cell, as it is seen. Rows
     /// without content of their own stay without.
-    fn merge(&mut self, region: &Region) -> Result<(), SheetError> {
-        let Region { first: (top, left), last: (bottom, right) } = *region;
-        let cell_at = |rows: &[(usize, Cells)]| {
-            let (_, cells) = rows.iter().find(|(row, _)| *row == top)?;
-            cells.iter().find(|(column, _)| *column == left).map(|(_, cell)| cell.clone())
-        };
-        let Some(cell) = cell_at(&self.rows) else { return Ok(()) };
-        let size = if let Cell::Text(text) = &cell { text.len() } else { 0 };
-        for (_, cells) in self.rows.iter_mut().filter(|(row, _)| (top..=bottom).contains(row)) {
-            for column in left..=right.min(MAX_COLUMNS - 1) {
-                if cells.iter().all(|(other, _)| *other != column) {
+    ///
+    /// # Errors
+    /// [`SheetError::Damaged`] for regions that overlap, which no program writes: the work for
+    /// regions that do not is bounded by the cells of the sheet.
+    fn merge(&mut self, regions: impl Iterator<Item = Region>) -> Result<(), SheetError> {
+        let mut merged = vec![0_u64; self.rows.len()];
+        for Region { first: (top, left), last: (bottom, right) } in regions {
+            let (columns, first) = (columns(left, right), column_bit(left));
+            let start = self.rows.partition_point(|(row, _)| *row < top);
+            let end = self.rows.partition_point(|(row, _)| *row <= bottom);
+            let cell = match self.rows.get(start) {
+                Some((row, cells)) if *row == top && first != 0 => {
+                    cells.iter().find(|(column, _)| *column == left).map(|(_, cell)| cell.clone())
+                }
+                _ => None,
+            };
+            let size = if let Some(Cell::Text(text)) = &cell { text.len() } else { 0 };
+            for index in start..end {
+                if merged[index] & columns != 0 {
+                    return Err(SheetError::Damaged);
+                }
+                merged[index] |= columns;
+                let Some(cell) = &cell else { continue };
+                let (_, cells) = &mut self.rows[index];
+                let filled = cells.iter().fold(0, |filled, (it, _)| filled | column_bit(*it));
+                for column in (0..MAX_COLUMNS).filter(|it| columns & !filled & column_bit(*it) != 0)
+                {
                     self.bytes += size;
                     cells.push((column, cell.clone()));
                 }
             }
-        }
-        if self.bytes > MAX_TEXT_BYTES {
-            return Err(SheetError::TooLarge { limit: MAX_TEXT_BYTES / 1024 / 1024 });
+            if self.bytes > MAX_TEXT_BYTES {
+                return Err(SheetError::TooLarge { limit: MAX_TEXT_BYTES / 1024 / 1024 });
+            }
         }
         Ok(())
     }
@@ -208,6 +225,16 @@ impl Sheet {
         }
         Ok(rows)
     }
+}
+
+/// The bit of a column; none beyond [`MAX_COLUMNS`].
+const fn column_bit(column: usize) -> u64 {
+    if column < MAX_COLUMNS { 1 << column } else { 0 }
+}
+
+/// The bits of the columns from `left` to `right`.
+fn columns(left: usize, right: usize) -> u64 {
+    (left..=right.min(MAX_COLUMNS - 1)).fold(0, |bits, column| bits | column_bit(column))
 }
 
 #[cfg(test)]

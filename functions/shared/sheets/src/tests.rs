@@ -170,6 +170,105 @@ fn g15_a_workbook_that_expands_without_end_is_read_only_so_far() {
     println!("a workbook of {} KiB that expands to 256 MiB is refused", bytes.len() / 1024);
 }
 
+/// A workbook with `MAC` and an address, whose part `name` is changed by `change`.
+fn workbook_with(name: &str, change: &dyn Fn(String) -> String) -> Vec<u8> {
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet();
+    sheet.write(0, 0, "MAC").unwrap();
+    sheet.write(1, 0, "00:00:5e:00:53:01").unwrap();
+    let bytes = workbook.save_to_buffer().unwrap();
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut copy = ZipWriter::new(Cursor::new(Vec::new()));
+    for index in 0..archive.len() {
+        let mut part = archive.by_index(index).unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut part, &mut text).unwrap();
+        let part_name = part.name().unwrap().into_owned();
+        if part_name == name {
+            text = change(text);
+        }
+        copy.start_file(part_name, SimpleFileOptions::default()).unwrap();
+        copy.write_all(text.as_bytes()).unwrap();
+    }
+    copy.finish().unwrap().into_inner()
+}
+
+/// Numbers in a small file for which the reader would reserve more memory than there is: it ends
+/// the process, or copies one long text thousands of times.
+#[test]
+fn g15_what_a_workbook_announces_costs_no_memory() {
+    const TEXTS: &str = "xl/sharedStrings.xml";
+    const STYLES: &str = "xl/styles.xml";
+    const SHEET: &str = "xl/worksheets/sheet1.xml";
+    let same: &dyn Fn(String) -> String = &|text| text;
+    assert!(rows("a.xlsx", &workbook_with(TEXTS, same)).is_ok());
+    let count =
+        |text: String| text.replace("uniqueCount=\"2\"", "uniqueCount=\"100000000000000000\"");
+    let font = |text: String| {
+        let format = "<xf fontId=\"0\"/>".repeat(10_000);
+        let name = "x".repeat(1024 * 1024);
+        text.replace("val=\"Calibri\"", &format!("val=\"{name}\""))
+            .replace("</cellXfs>", &format!("{format}</cellXfs>"))
+    };
+    let formats = |text: String| {
+        text.replace("</cellXfs>", &format!("{}</cellXfs>", "<xf/>".repeat(500_000)))
+    };
+    let formula = |text: String| {
+        let cell = "<c r=\"B2\"><f t=\"shared\" ref=\"B2\" si=\"4000000000\">1</f></c>";
+        text.replace("</row></sheetData>", &format!("{cell}</row></sheetData>"))
+    };
+    let doctype = |text: String| text.replace("<sst", "<!DOCTYPE sst><sst");
+    let encoding = |text: String| text.replace("UTF-8", "UTF-16");
+    let harms: [(&str, &dyn Fn(String) -> String); 6] = [
+        (TEXTS, &count),
+        (STYLES, &font),
+        (STYLES, &formats),
+        (SHEET, &formula),
+        (TEXTS, &doctype),
+        (TEXTS, &encoding),
+    ];
+    for (part, change) in harms {
+        let bytes = workbook_with(part, change);
+        assert_ne!(bytes, workbook_with(part, same), "{part} is changed");
+        assert_eq!(rows("a.xlsx", &bytes), Err(SheetError::Damaged), "{part}");
+    }
+}
+
+/// A file that is a compound document in front and a workbook behind: the reader would follow its
+/// endless chain of sectors.
+#[test]
+fn g15_a_workbook_behind_other_content_is_read_as_a_workbook_alone() {
+    let workbook = workbook_with("", &|text| text);
+    let mut sectors = vec![0_u8; 512];
+    sectors[..8].copy_from_slice(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1");
+    for (place, value) in [(26, 3_u16), (30, 9), (32, 6)] {
+        sectors[place..place + 2].copy_from_slice(&value.to_le_bytes());
+    }
+    for (place, value) in [(44, 1_u32), (48, 1), (60, u32::MAX - 1), (68, u32::MAX - 1)] {
+        sectors[place..place + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    sectors[80..].fill(0xff);
+    sectors.extend([u32::MAX - 2, 1].map(u32::to_le_bytes).concat());
+    sectors.resize(1_024, 0xff);
+    sectors.resize(1_536, 0);
+    let bytes = [sectors, workbook.clone()].concat();
+    assert_eq!(rows("a.xlsx", &bytes), rows("a.xlsx", &workbook));
+}
+
+/// Two thousand regions over the whole sheet would be billions of comparisons.
+#[test]
+fn g15_merged_regions_that_overlap_are_refused() {
+    let merge = |regions: &str| {
+        let regions = format!("</sheetData><mergeCells>{regions}</mergeCells>");
+        workbook_with("xl/worksheets/sheet1.xml", &|text| text.replace("</sheetData>", &regions))
+    };
+    let region = "<mergeCell ref=\"A1:BL1001\"/>";
+    assert!(rows("a.xlsx", &merge(region)).is_ok());
+    assert_eq!(rows("a.xlsx", &merge(&region.repeat(2))), Err(SheetError::Damaged));
+    let beside = "<mergeCell ref=\"A1:A2\"/><mergeCell ref=\"B1:XFD2\"/>";
+    assert!(rows("a.xlsx", &merge(beside)).is_ok());
+}
+
 /// A cell in the last row and column of Excel costs no memory for those before it.
 #[test]
 fn g15_a_far_cell_is_refused() {

@@ -1,26 +1,18 @@
 //! Workbooks of Excel: the first visible sheet.
 
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 
 use calamine::{
     DataRef, ExcelDateTime, Reader, SheetType, SheetVisible, Xlsx, open_workbook_from_rs,
 };
-use zip::ZipArchive;
 
 use super::{Cell, Region, Sheet, SheetError};
-
-/// The most content of a workbook, in bytes. A file of two megabytes can expand to gigabytes.
-const MAX_CONTENT: usize = 16 * 1024 * 1024;
 
 /// The most merged regions of a sheet.
 const MAX_MERGED: usize = 2_000;
 
-/// The most parts of a workbook.
-const MAX_PARTS: usize = 1_000;
-
 pub(super) fn read(bytes: &[u8]) -> Result<Sheet, SheetError> {
-    check_content(bytes)?;
-    let workbook = open_workbook_from_rs(Cursor::new(bytes));
+    let workbook = open_workbook_from_rs(Cursor::new(super::parts::checked(bytes)?));
     let mut workbook: Xlsx<_> = workbook.map_err(|_| SheetError::Damaged)?;
     let sheets = workbook.sheets_metadata();
     let is_visible = |sheet: &&calamine::Sheet| {
@@ -47,34 +39,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Sheet, SheetError> {
     if merged.len() > MAX_MERGED {
         return Err(SheetError::Damaged);
     }
-    for region in merged {
-        let place = |(row, column): (u32, u32)| (row as usize, column as usize);
-        sheet.merge(&Region { first: place(region.start), last: place(region.end) })?;
-    }
+    let place = |(row, column): (u32, u32)| (row as usize, column as usize);
+    let regions = merged.iter().map(|it| Region { first: place(it.start), last: place(it.end) });
+    sheet.merge(regions)?;
     Ok(sheet)
-}
-
-/// Expands the whole file once within the limit: what the file says about its own size proves
-/// nothing.
-fn check_content(bytes: &[u8]) -> Result<(), SheetError> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| SheetError::Damaged)?;
-    if archive.len() > MAX_PARTS {
-        return Err(SheetError::Damaged);
-    }
-    let too_large = || SheetError::TooLarge { limit: MAX_CONTENT / 1024 / 1024 };
-    let mut left = MAX_CONTENT;
-    let mut buffer = vec![0; 64 * 1024];
-    for index in 0..archive.len() {
-        let mut part = archive.by_index(index).map_err(|_| SheetError::Damaged)?;
-        loop {
-            let count = part.read(&mut buffer).map_err(|_| SheetError::Damaged)?;
-            if count == 0 {
-                break;
-            }
-            left = left.checked_sub(count).ok_or_else(too_large)?;
-        }
-    }
-    Ok(())
 }
 
 fn filled(value: &DataRef<'_>) -> Option<Cell> {
