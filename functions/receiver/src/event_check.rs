@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use greenlight_core::Rejection;
+use greenlight_core::{MAX_BODY_BYTES, Rejection};
 use lambda_http::Service;
 use lambda_http::http::{HeaderMap, Uri};
 use lambda_http::lambda_runtime::LambdaInvocation;
@@ -25,6 +25,7 @@ const MARK: &str = "greenlight-unreadable";
 pub(crate) fn rejection(headers: &HeaderMap) -> Option<Rejection> {
     match headers.get(MARK)?.as_bytes() {
         b"base64" => Some(Rejection::NotBase64),
+        b"size" => Some(Rejection::TooLarge),
         _ => Some(Rejection::NotARequest),
     }
 }
@@ -88,6 +89,11 @@ struct Headers<'a> {
 }
 
 impl HttpEvent<'_> {
+    /// Whether the body cannot be within the limit: base64 has four characters for three bytes.
+    fn is_too_large(&self) -> bool {
+        self.body.as_deref().unwrap_or_default().len() > MAX_BODY_BYTES.div_ceil(3) * 4
+    }
+
     fn is_decodable(&self) -> bool {
         let body = self.body.as_deref().unwrap_or_default();
         !self.is_base64_encoded || STANDARD.decode(body).is_ok()
@@ -107,10 +113,12 @@ impl HttpEvent<'_> {
 /// The event without its unreadable parts and with [`MARK`]; `None` when all of it can be read.
 fn marked(event: &[u8]) -> Option<Vec<u8>> {
     let read: HttpEvent<'_> = serde_json::from_slice(event).ok()?;
-    let reason = match (read.is_decodable(), read.has_address()) {
-        (true, true) => return None,
-        (false, _) => "base64",
-        (true, false) => "address",
+    // First the size: nothing is decoded that will be refused.
+    let reason = match () {
+        () if read.is_too_large() => "size",
+        () if !read.is_decodable() => "base64",
+        () if !read.has_address() => "address",
+        () => return None,
     };
     let mut event: Map<String, Value> = serde_json::from_slice(event).ok()?;
     for member in ["body", "rawPath", "rawQueryString", "headers", "cookies"] {

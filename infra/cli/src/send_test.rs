@@ -3,9 +3,11 @@
 use greenlight_core::explain::Explain;
 use greenlight_core::ports::{Clock, Http, HttpError};
 use greenlight_core::secret::{Credentials, SecretError};
+use greenlight_core::transport::is_clear_text;
 use greenlight_http::{Client, ClientError};
 use greenlight_render::language::Language;
 use greenlight_render::text;
+use greenlight_sources::kind::SettingsWarning;
 use greenlight_sources::registry::Registry;
 use greenlight_sources::test_request::{NotSendable, TestEvent};
 use greenlight_stores::SystemClock;
@@ -50,6 +52,12 @@ pub enum SendError {
         url: String,
         /// Why.
         cause: http::Error,
+    },
+    /// A shared token would be sent in clear text.
+    #[error("`{url}` would get the token of this source in clear text: use https://")]
+    ClearText {
+        /// What was given.
+        url: String,
     },
     /// No answer came.
     #[error(transparent)]
@@ -102,6 +110,9 @@ pub async fn send_test(
     test: &Test,
 ) -> Result<TestAnswer, SendError> {
     let (name, kind) = registry.find(source).ok_or_else(|| NoSuchSource::new(source, registry))?;
+    if kind.warning() == Some(SettingsWarning::SharedToken) && is_clear_text(url) {
+        return Err(SendError::ClearText { url: url.to_owned() });
+    }
     let secret = secrets.read().await?;
     let now = SystemClock.now();
     let challenge = format!("{:016x}", fastrand::u64(..));

@@ -39,7 +39,7 @@ pub fn render(histories: &[RequestHistory], now: Timestamp, format: OutputFormat
 
 /// A request, a line per step.
 fn to_text(history: &RequestHistory, now: Timestamp, language: Language) -> String {
-    let [source, instance, decision] = history.key_parts().unwrap_or(["?"; 3]);
+    let [source, _, instance, decision] = history.key_parts().unwrap_or(["?"; 4]);
     let decision = Decision::of_str(decision)
         .map_or_else(|| decision.to_owned(), |decision| language.explain(&decision.explain()));
     let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());

@@ -46,7 +46,7 @@ fn recorded(cause: Value) -> Explanation {
 fn history(instance: &str, state: State, last_failure: Option<LastFailure>) -> RequestHistory {
     let effect = Effect { kind: EffectKind::Grant, outcome: EffectOutcome::Done, at: ago(40) };
     RequestHistory {
-        key: format!("feishu#{instance}#approved"),
+        key: format!("feishu#7C468A54#{instance}#approved"),
         definition_id: "7C468A54".into(),
         event_id: format!("event-of-{instance}"),
         received_at: Some(ago(60)),
@@ -163,7 +163,7 @@ fn grants() {
         target: "nac".into(),
         subject: "mac:00:00:5e:00:53:01".into(),
         owner: "ou_2".into(),
-        request: "feishu#I-1#approved".into(),
+        request: "feishu#7C468A54#I-1#approved".into(),
         applicant: "ou_1".into(),
         since: ago(40),
     };

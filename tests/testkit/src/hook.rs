@@ -155,8 +155,8 @@ impl<P: ReadRequest, H: Hook> ReadRequest for Hooked<P, H> {
         self.around(PortCall::ReadRequest, result, Result::is_ok).await
     }
 
-    async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
-        let result = self.port.is_unfinished(request);
+    async fn is_done(&self, request: &RequestKey) -> Result<Option<bool>, LedgerError> {
+        let result = self.port.is_done(request);
         self.around(PortCall::ReadRequest, result, Result::is_ok).await
     }
 }

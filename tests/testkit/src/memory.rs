@@ -135,8 +135,8 @@ impl ReadRequest for MemoryLedger {
         Ok(self.replayed.lock().unwrap_or_else(PoisonError::into_inner).contains(&replay))
     }
 
-    async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
-        Ok(self.record(request).is_some_and(|record| !matches!(record.state, State::Done { .. })))
+    async fn is_done(&self, request: &RequestKey) -> Result<Option<bool>, LedgerError> {
+        Ok(self.record(request).map(|record| matches!(record.state, State::Done { .. })))
     }
 }
 

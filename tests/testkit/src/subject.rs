@@ -69,7 +69,7 @@ impl SubjectKind for Badge {
 }
 
 static REQUEST: LazyLock<RequestKey> =
-    LazyLock::new(|| RequestKey::of("feishu", "I-1", Decision::Approved));
+    LazyLock::new(|| RequestKey::of("feishu", "A", "I-1", Decision::Approved));
 
 /// A call for the request of the instance `I-1`.
 pub fn call<'a>(

@@ -6,7 +6,7 @@ use greenlight_core::ports::Clock;
 use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{StubNac, at_feishu, forged, secret_document};
 use greenlight_tests::local_aws::LocalAws;
-use greenlight_tests::scene::{NAC_TOKEN, Scene, device};
+use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::stack::{Parameters, Stack, TIMEOUT, built_template, make_boundary};
 
 /// One stack for all checks: a deployment takes longer than all of them.
@@ -110,7 +110,7 @@ async fn a_nac_that_is_down_gets_its_devices_when_it_is_up(stack: &Stack) {
 
 async fn the_ledger_holds_what_was_done(stack: &Stack) {
     stack.wait_for_event("e-7").await;
-    let item = stack.ledger_item("request#feishu#I-1#approved").await;
+    let item = stack.ledger_item(&format!("request#feishu#{APPROVAL_CODE}#I-1#approved")).await;
     let item = item.expect("the ledger has the request");
     assert_eq!(item["state"].as_s().expect("a text"), "done");
     assert_eq!(item["effects"].as_m().expect("a map").len(), 3);

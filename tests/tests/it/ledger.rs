@@ -94,7 +94,7 @@ suite!(
     a_grant_is_that_of_the_first_approval_until_it_is_taken_off,
     reset_request_is_done_again,
     what_no_flow_wants_is_counted_by_definition_and_decision,
-    a_request_is_unfinished_from_its_first_claim_until_it_is_done,
+    a_request_is_not_done_from_its_first_claim_until_it_is,
     a_replay_is_known_once_an_operator_asked_for_it,
 );
 
@@ -387,18 +387,18 @@ async fn what_no_flow_wants_is_counted_by_definition_and_decision<L: Ledger>(led
     assert_eq!(ledger.unwanted(1).await.unwrap().len(), 1);
 }
 
-async fn a_request_is_unfinished_from_its_first_claim_until_it_is_done<L: Ledger>(ledger: &L) {
+async fn a_request_is_not_done_from_its_first_claim_until_it_is<L: Ledger>(ledger: &L) {
     let request = request("unfinished");
-    let is_unfinished = async || ledger.is_unfinished(&request.key()).await.unwrap();
-    assert!(!is_unfinished().await, "it was never claimed");
+    let is_done = async || ledger.is_done(&request.key()).await.unwrap();
+    assert_eq!(is_done().await, None, "it was never claimed");
     let lease_id = LeaseId::from("a");
     ledger.claim(&request, &lease("a", 10), at(0)).await.unwrap().unwrap();
-    assert!(is_unfinished().await);
+    assert_eq!(is_done().await, Some(false));
     ledger.complete(&request.key(), &lease_id, &failed(), at(1)).await.unwrap().unwrap();
-    assert!(is_unfinished().await, "it can be redriven");
+    assert_eq!(is_done().await, Some(false), "it can be redriven");
     ledger.claim(&request, &lease("a", 10), at(2)).await.unwrap().unwrap();
     ledger.complete(&request.key(), &lease_id, &Completion::Done, at(3)).await.unwrap().unwrap();
-    assert!(!is_unfinished().await);
+    assert_eq!(is_done().await, Some(true));
 }
 
 async fn a_replay_is_known_once_an_operator_asked_for_it<L: Ledger>(ledger: &L) {

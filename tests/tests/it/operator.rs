@@ -202,7 +202,8 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     assert_eq!(instances, ["I-1", "I-2"]);
     let history = find(&backend, &device(3)).await.remove(0);
     let ledger_says = (history.key.as_str(), history.event_id.as_str(), history.flow.as_deref());
-    assert_eq!(ledger_says, ("feishu#I-2#approved", "e-2", Some("device-whitelist")));
+    let key = format!("feishu#{APPROVAL_CODE}#I-2#approved");
+    assert_eq!(ledger_says, (key.as_str(), "e-2", Some("device-whitelist")));
     assert_eq!(history.applicant.as_deref(), Some("ou_stub"));
     assert_eq!(history.form_number.as_deref(), Some("202611240001"));
     let effects: Vec<_> = history.effects.keys().map(EffectKey::as_str).collect();
@@ -219,7 +220,7 @@ async fn an_approval_is_found_by_event_instance_device_and_person_and_put_right(
     assert_eq!(devices, [1, 2, 3].map(device).into());
     let of_one = grants(&backend, Some("00-00-5e-00-53-03")).await;
     assert_eq!(of_one.len(), 1);
-    assert_eq!(of_one[0].request, "feishu#I-2#approved");
+    assert_eq!(of_one[0].request, key);
     assert_eq!(grants(&backend, Some("ou_stub")).await.len(), 3);
 
     // The applicant corrects the form: recorded effects are not repeated.

@@ -30,13 +30,15 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
+const THIRD_SECRET: &str = "whsec_dGhpcmR0aGlyZHRoaXJkdGhpcmR0aGlyZA==";
+
 /// Three sources, each with a flow that adds the device of its form.
 fn flows(feishu: &str, office: &str, nac: &str) -> String {
     let flow = |source: &str, definition_id: &str, field: &str| {
         format!(
             r#"
             [[flows]]
-            name = "{source}"
+            name = "{source} {definition_id}"
             source = "{source}"
             definition_id = "{definition_id}"
             fields.mac = {{ kind = "mac", from = [{field}] }}
@@ -67,10 +69,11 @@ fn flows(feishu: &str, office: &str, nac: &str) -> String {
         [targets.nac]
         connector = "generic"
         url = "{nac}"
-        {}{}{}"#,
+        {}{}{}{}"#,
         flow("feishu", APPROVAL_CODE, "{ field = \"devices\", column = \"mac\" }"),
         flow("oa", "F-1", "{ field = \"mac\" }"),
         flow("signed", "F-1", "{ field = \"mac\" }"),
+        flow("signed", "F-2", "{ field = \"mac\" }"),
     )
 }
 
@@ -89,7 +92,7 @@ impl Machine {
         let office = StubOffice::start().await.unwrap();
         let flows = flows(&scene.feishu.url(), &office.url(), &scene.nac.url());
         let mut document = secret_document(&scene.app, NAC_TOKEN);
-        document["sources"]["oa"] = json!({"secret": [OTHER_SECRET, SECRET]});
+        document["sources"]["oa"] = json!({"secret": [OTHER_SECRET, THIRD_SECRET]});
         document["sources"]["signed"] = json!({"secret": SECRET});
         document["targets"]["office"] = json!({"token": OFFICE_TOKEN});
         let server = serve_in(folder.path(), &flows, &document).await;
@@ -210,6 +213,37 @@ async fn a_request_that_is_not_authentic_reaches_no_queue() {
     assert_eq!(machine.scene.client.send(get).await.unwrap().status(), 405);
     machine.server.drained().await.unwrap();
     assert_eq!(machine.calls(), [(device(1), 1)].into());
+}
+
+/// Guarantee 12 where the source cannot be read: a signed revocation stops an approval that waits,
+/// and one that is approved again under its id is not lost in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn g12_a_revocation_is_kept_where_the_source_cannot_be_read() {
+    let machine = Machine::open().await;
+    let database = machine.server.database();
+    let signed = |id: &str, status: &str| {
+        let mut document = document("I-1", &device(1));
+        document["result"] = status.into();
+        signed_webhook(SECRET, id, &document)
+    };
+    let send = async |id: &str, status: &str| {
+        assert_eq!(machine.send("/api/event/signed", &signed(id, status)).await, 200);
+        machine.server.drained().await.unwrap();
+        let letters = database.dead_letters().await.unwrap();
+        let class = |letter: &StoredDeadLetter| letter.last_failure.as_ref().unwrap().class.clone();
+        letters.iter().map(class).collect::<Vec<_>>()
+    };
+    // The revocation comes first, as if the approval had waited for its target.
+    assert_eq!(send("msg_1", "withdrawn").await, Vec::<String>::new());
+    assert_eq!(send("msg_2", "agree").await, ["not_approved"]);
+    assert_eq!(machine.calls(), BTreeMap::new());
+    // The same id in another form is another approval.
+    let mut other = document("I-1", &device(2));
+    other["form"] = "F-2".into();
+    let other = signed_webhook(SECRET, "msg_3", &other);
+    assert_eq!(machine.send("/api/event/signed", &other).await, 200);
+    machine.server.drained().await.unwrap();
+    assert_eq!(machine.calls(), [(device(2), 1)].into());
 }
 
 /// Guarantee 12 where the source cannot be read: a message that someone put into the queue makes

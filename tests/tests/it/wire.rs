@@ -200,7 +200,7 @@ async fn requests_to_aws() {
     ledger.file_event(&request, at(3)).await.unwrap();
     ledger.count_unwanted(&request, at(3)).await.unwrap();
     ledger.is_replayed(&request).await.unwrap();
-    ledger.is_unfinished(&request.key()).await.unwrap();
+    ledger.is_done(&request.key()).await.unwrap();
     ledger.change_breaker("nac", |breaker| (breaker, ())).await.unwrap();
     let report = |breaker: Breaker| (breaker.record(&lease_id, Health::Down, at(5)), ());
     ledger.change_breaker("nac", report).await.unwrap();

@@ -43,8 +43,8 @@ pub enum ReplayError {
     /// The ledger does not know the instance, and no definition was given.
     #[error("the ledger does not know the instance {0}")]
     Unknown(String),
-    /// The ledger knows the instance from several sources, and none was given.
-    #[error("the ledger knows the instance {0} from several sources")]
+    /// The ledger knows the instance from several sources or definitions, and none was given.
+    #[error("the ledger knows the instance {0} from several sources or definitions")]
     Ambiguous(String),
     /// The ledger does not know the instance, no source was given, and none is the default.
     #[error("no source is the default")]
@@ -113,19 +113,18 @@ async fn request(
 ) -> Result<Request, ReplayError> {
     let instance = || replay.instance_id.clone();
     let known = audit.find_requests(&[Lookup::instance(&replay.instance_id)], MAX_KNOWN).await?;
-    let source_of = |history: &RequestHistory| Some(history.key_parts()?[0].to_owned());
-    let of_given = |source: &str| replay.source.as_deref().is_none_or(|given| given == source);
-    let mut known = known
-        .iter()
-        .filter_map(|history| Some((source_of(history)?, history)))
-        .filter(|(source, _)| of_given(source));
-    let newest = known.next();
-    let is_other = |source: &str| newest.as_ref().is_some_and(|(newest, _)| newest != source);
-    if known.any(|(source, _)| is_other(&source)) {
+    let is_given = |given: &Option<String>, it: &str| given.as_deref().is_none_or(|one| one == it);
+    let parts = known.iter().filter_map(RequestHistory::key_parts);
+    let mut of_given = parts.filter(|[source, definition, ..]| {
+        is_given(&replay.source, source) && is_given(&replay.definition_id, definition)
+    });
+    let newest = of_given.next();
+    let is_other = |it: [&str; 4]| newest.is_some_and(|newest| newest[..2] != it[..2]);
+    if of_given.any(is_other) {
         return Err(ReplayError::Ambiguous(instance()));
     }
-    let of_known = newest.as_ref().map(|(_, history)| history.definition_id.clone());
-    let source = newest.map(|(source, _)| source);
+    let of_known = newest.map(|[_, definition, ..]| definition.to_owned());
+    let source = newest.map(|[source, ..]| source.to_owned());
     let definition_id = replay.definition_id.clone().or(of_known);
     let definition_id = definition_id.ok_or_else(|| ReplayError::Unknown(instance()))?;
     let source = replay.source.clone().or(source).or_else(|| sources.default.clone());

@@ -153,7 +153,7 @@ pub const fn day(moment: Timestamp) -> i64 {
 /// Everything that the ledger knows about one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHistory {
-    /// The key in the ledger: source, instance and decision.
+    /// The key in the ledger: source, definition, instance and decision.
     pub key: String,
     /// The approval definition.
     pub definition_id: String,
@@ -195,18 +195,18 @@ pub struct LastFailure {
 }
 
 impl RequestHistory {
-    /// Source, instance and decision.
+    /// Source, definition, instance and decision.
     #[must_use]
-    pub fn key_parts(&self) -> Option<[&str; 3]> {
+    pub fn key_parts(&self) -> Option<[&str; 4]> {
         let mut parts = self.key.split('#');
-        let found = [parts.next()?, parts.next()?, parts.next()?];
+        let found = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
         parts.next().is_none().then_some(found)
     }
 
     /// The approval instance.
     #[must_use]
     pub fn instance_id(&self) -> &str {
-        self.key_parts().map_or("?", |[_, instance, _]| instance)
+        self.key_parts().map_or("?", |[_, _, instance, _]| instance)
     }
 
     /// The status at `now`.

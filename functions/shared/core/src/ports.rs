@@ -45,6 +45,11 @@ pub trait FetchSecret: Send + Sync {
 pub trait ReadSecret: Send + Sync {
     /// The secret that was last read.
     fn current(&self) -> Arc<Secret>;
+    /// The secret, read again if that was minutes ago: a key that was taken out is not used for
+    /// long.
+    fn fresh(&self) -> impl Future<Output = Arc<Secret>> + Send {
+        async { self.current() }
+    }
     /// A newer secret than `used`, which was rejected: the one that was read since, or one read
     /// now. `None` if it was read a moment ago or cannot be read.
     fn renewed(&self, used: &Arc<Secret>) -> impl Future<Output = Option<Arc<Secret>>> + Send;
@@ -53,6 +58,10 @@ pub trait ReadSecret: Send + Sync {
 impl<T: ReadSecret> ReadSecret for Arc<T> {
     fn current(&self) -> Arc<Secret> {
         T::current(self)
+    }
+
+    fn fresh(&self) -> impl Future<Output = Arc<Secret>> + Send {
+        T::fresh(self)
     }
 
     fn renewed(&self, used: &Arc<Secret>) -> impl Future<Output = Option<Arc<Secret>>> + Send {
@@ -201,11 +210,11 @@ pub trait ReadRequest: Send + Sync {
         request: &Request,
     ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
 
-    /// Whether the request was claimed once and is not done.
-    fn is_unfinished(
+    /// Whether the request is done; `None` if it was never claimed.
+    fn is_done(
         &self,
         request: &RequestKey,
-    ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<Option<bool>, LedgerError>> + Send;
 }
 
 /// The ledger operations that an attempt needs.

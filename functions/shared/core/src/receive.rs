@@ -158,7 +158,7 @@ async fn authenticate<S: ReadSecret, Q, C: Clock>(
     receiver: &Receiver<S, Q, C>,
 ) -> Result<Inbound, Rejection> {
     let now = receiver.clock.now();
-    let secret = receiver.secret.current();
+    let secret = receiver.secret.fresh().await;
     match webhook.parse(request, &secret, now) {
         Err(rejection) if rejection.may_be_rotation() => {
             match receiver.secret.renewed(&secret).await {

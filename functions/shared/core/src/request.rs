@@ -169,7 +169,7 @@ impl Request {
     /// The key in the ledger.
     #[must_use]
     pub fn key(&self) -> RequestKey {
-        RequestKey::of(&self.source, &self.instance_id, self.decision())
+        RequestKey::of(&self.source, &self.definition_id, &self.instance_id, self.decision())
     }
 
     fn checked(self) -> Result<Self, BadRequest> {
@@ -198,17 +198,17 @@ fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@=".contains(&b))
 }
 
-/// The key of a request: source, instance and decision. Two event ids can report the same decision,
-/// so the event is not part of it. Neither is the tenant: an event that does not name it would
-/// repeat everything.
+/// The key of a request: source, definition, instance and decision. A system may number the
+/// instances of each of its forms. Two event ids can report the same decision, so the event is not
+/// part of it. Neither is the tenant: an event that does not name it would repeat everything.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(String);
 
 impl RequestKey {
     /// The key of the request for a decision on an instance.
     #[must_use]
-    pub fn of(source: &str, instance_id: &str, decision: Decision) -> Self {
-        Self(format!("{source}#{instance_id}#{decision}"))
+    pub fn of(source: &str, definition_id: &str, instance_id: &str, decision: Decision) -> Self {
+        Self(format!("{source}#{definition_id}#{instance_id}#{decision}"))
     }
 
     /// The form in which stores keep it.

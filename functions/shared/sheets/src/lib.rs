@@ -103,7 +103,11 @@ pub fn rows(name: &str, bytes: &[u8]) -> Result<Vec<Vec<Field>>, SheetError> {
     }
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     let sheet = match extension.as_deref() {
-        Some("xlsx") => workbook::read(bytes)?,
+        // The reader panics on some damaged files.
+        Some("xlsx") => {
+            let read = std::panic::catch_unwind(|| workbook::read(bytes));
+            read.unwrap_or(Err(SheetError::Damaged))?
+        }
         Some("csv") => delimited::read(bytes)?,
         _ => return Err(SheetError::Type),
     };
@@ -169,16 +173,21 @@ impl Sheet {
                 _ => None,
             };
             let size = if let Some(Cell::Text(text)) = &cell { text.len() } else { 0 };
-            for index in start..end {
-                if merged[index] & columns != 0 {
+            // None for a region that is written backwards.
+            let Some((rows, merged)) =
+                self.rows.get_mut(start..end).zip(merged.get_mut(start..end))
+            else {
+                continue;
+            };
+            for ((_, cells), merged) in rows.iter_mut().zip(merged) {
+                if *merged & columns != 0 {
                     return Err(SheetError::Damaged);
                 }
-                merged[index] |= columns;
+                *merged |= columns;
                 let Some(cell) = &cell else { continue };
-                let (_, cells) = &mut self.rows[index];
                 let filled = cells.iter().fold(0, |filled, (it, _)| filled | column_bit(*it));
-                for column in (0..MAX_COLUMNS).filter(|it| columns & !filled & column_bit(*it) != 0)
-                {
+                let empty = columns & !filled;
+                for column in (0..MAX_COLUMNS).filter(|it| empty & column_bit(*it) != 0) {
                     self.bytes += size;
                     cells.push((column, cell.clone()));
                 }

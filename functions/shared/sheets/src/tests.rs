@@ -265,6 +265,8 @@ fn g15_merged_regions_that_overlap_are_refused() {
     let region = "<mergeCell ref=\"A1:BL1001\"/>";
     assert!(rows("a.xlsx", &merge(region)).is_ok());
     assert_eq!(rows("a.xlsx", &merge(&region.repeat(2))), Err(SheetError::Damaged));
+    let backwards = rows("a.xlsx", &merge("<mergeCell ref=\"B2:A1\"/>"));
+    assert!(matches!(backwards, Ok(_) | Err(SheetError::Damaged)), "{backwards:?}");
     let beside = "<mergeCell ref=\"A1:A2\"/><mergeCell ref=\"B1:XFD2\"/>";
     assert!(rows("a.xlsx", &merge(beside)).is_ok());
 }

@@ -39,6 +39,11 @@ pub trait SourceKind: ClientKind + Debug + Send + Sync {
     /// The names of the credentials that it needs in the secret, under `sources.NAME`.
     fn credentials(&self) -> &'static [&'static str];
 
+    /// Whether a value can be used as the credential `name`.
+    fn is_usable(&self, _name: &str, _value: &str) -> bool {
+        true
+    }
+
     /// Whether instances can be read at the source at any time. If not, its signed messages are the
     /// authority, and nothing can be replayed without them.
     fn is_readable(&self) -> bool {

@@ -112,10 +112,11 @@ impl Registry {
         })
     }
 
-    /// Checks that `secret` has the credentials of every source.
+    /// Checks that `secret` has the credentials of every source, and that each is its own: nothing
+    /// else keeps a request for one source from being accepted for another.
     ///
     /// # Errors
-    /// [`SecretError::Missing`] names what it lacks.
+    /// [`SecretError`] names what is missing, cannot be used or is there twice.
     pub fn check_credentials(&self, secret: &Secret) -> Result<(), SecretError> {
         let none = Credentials::default();
         let is_missing = |(source, name): &(&str, &'static str)| {
@@ -124,7 +125,26 @@ impl Registry {
         let missing = self.credentials().filter(is_missing);
         let missing: Vec<_> =
             missing.map(|(source, name)| format!("sources.{source}.{name}")).collect();
-        if missing.is_empty() { Ok(()) } else { Err(SecretError::Missing(missing.join("`, `"))) }
+        if !missing.is_empty() {
+            return Err(SecretError::Missing(missing.join("`, `")));
+        }
+        let mut known = BTreeMap::new();
+        for (source, name) in self.credentials() {
+            let (path, credentials) =
+                (format!("sources.{source}.{name}"), secret.source(source).unwrap_or(&none));
+            for value in credentials.all(name) {
+                if self.kinds.get(source).is_some_and(|kind| !kind.is_usable(name, value)) {
+                    return Err(SecretError::Unusable(path));
+                }
+                match known.insert(value, (source, path.clone())) {
+                    Some((other, first)) if other != source => {
+                        return Err(SecretError::Shared { first, second: path });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Logs what is weak in the settings, and the credentials that `secret` lacks: the other

@@ -169,12 +169,17 @@ impl<T: Http> DynHttp for T {
 /// [`ReadSecret`] as an object.
 pub(crate) trait DynSecret: Send + Sync {
     fn current(&self) -> Arc<Secret>;
+    fn fresh(&self) -> BoxFuture<'_, Arc<Secret>>;
     fn renewed<'a>(&'a self, used: &'a Arc<Secret>) -> BoxFuture<'a, Option<Arc<Secret>>>;
 }
 
 impl<T: ReadSecret> DynSecret for T {
     fn current(&self) -> Arc<Secret> {
         ReadSecret::current(self)
+    }
+
+    fn fresh(&self) -> BoxFuture<'_, Arc<Secret>> {
+        Box::pin(ReadSecret::fresh(self))
     }
 
     fn renewed<'a>(&'a self, used: &'a Arc<Secret>) -> BoxFuture<'a, Option<Arc<Secret>>> {

@@ -37,6 +37,12 @@ pub enum NotSendable {
     /// The secret has public keys only, or none that is usable.
     #[error("the secret has no key of this source that can sign: a test event needs `whsec_…`")]
     NoSigningKey,
+    /// The signed message is the authority, and no value of the status starts no flow.
+    #[error(
+        "the signed message of this source is carried out as it is: name a value under `refused` or \
+         `pending` of its `statuses`, which a test can send"
+    )]
+    WouldBeCarriedOut,
     /// A credential is missing in the secret.
     #[error("the secret lacks `{name}` of this source")]
     NoCredential {

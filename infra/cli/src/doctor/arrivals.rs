@@ -15,14 +15,24 @@ use greenlight_core::{Request, Timestamp};
 use greenlight_sources::source::{ListInstances, Source};
 use greenlight_stores::SystemClock;
 
-/// Approvals created earlier are not looked for: one query of Feishu's list.
-const LOOK_BACK: Duration = Duration::from_hours(10);
+/// Approvals created earlier are not looked for.
+const LOOK_BACK: Duration = Duration::from_hours(24);
 
 /// An event may still be on its way, or in the queue, for so long after the end.
 const ARRIVES_WITHIN: Duration = Duration::from_mins(10);
 
-/// The most instances of one definition that are looked up; those listed last are.
+/// The most instances of one definition that are looked up: those at the end of the list.
 const MAX_INSTANCES: usize = 100;
+
+/// The instances of one definition that were created lately.
+pub(super) struct Arrived {
+    /// How many there are.
+    pub(super) listed: usize,
+    /// How many of them were looked up.
+    pub(super) looked_up: usize,
+    /// Those that ended as a flow wants, and that the ledger does not know.
+    pub(super) missed: BTreeSet<String>,
+}
 
 /// A source that can list, with the ledger.
 #[derive(Clone, Copy)]
@@ -38,31 +48,28 @@ pub(super) struct Arrivals<'a> {
 }
 
 impl Arrivals<'_> {
-    /// The instances of one definition that ended as one of its `flows` wants, and that the ledger
-    /// does not know.
-    pub(super) async fn missed(&self, flows: &[&Flow]) -> Result<BTreeSet<String>, Explanation> {
-        let Some(first) = flows.first() else { return Ok(BTreeSet::new()) };
+    /// Looks up the instances of the definition of `flow`.
+    pub(super) async fn look(&self, flow: &Flow) -> Result<Arrived, Explanation> {
         let now = SystemClock.now();
-        let listed = self.list.created_within(&first.definition_id, now.minus(LOOK_BACK)..now);
+        let listed = self.list.created_within(&flow.definition_id, now.minus(LOOK_BACK)..now);
         let listed = listed.await.map_err(|failure| failure.reason().cause.clone())?;
+        let looked_up: Vec<_> = listed.iter().rev().take(MAX_INSTANCES).collect();
         let mut missed = BTreeSet::new();
-        for instance_id in listed.into_iter().rev().take(MAX_INSTANCES) {
-            if !self.has_arrived(&instance_id).await? {
-                for flow in flows {
-                    if self.ended_as_wanted(flow, &instance_id, now).await? {
-                        missed.insert(instance_id.clone());
-                    }
-                }
+        for instance_id in &looked_up {
+            if !self.has_arrived(instance_id).await?
+                && self.ended_as_wanted(flow, instance_id, now).await?
+            {
+                missed.insert((*instance_id).clone());
             }
         }
-        Ok(missed)
+        Ok(Arrived { listed: listed.len(), looked_up: looked_up.len(), missed })
     }
 
     async fn has_arrived(&self, instance_id: &str) -> Result<bool, Explanation> {
         let lookups = [Lookup::instance(instance_id)];
         let known = self.ledger.find_requests(&lookups, MAX_INSTANCES).await;
         let known = known.map_err(|error| error.explain())?;
-        let is_of_source = |key: Option<[&str; 3]>| key.is_some_and(|[it, ..]| it == self.name);
+        let is_of_source = |key: Option<[&str; 4]>| key.is_some_and(|[it, ..]| it == self.name);
         Ok(known.iter().any(|history| is_of_source(history.key_parts())))
     }
 

@@ -138,12 +138,21 @@ pub enum Finding {
         missing: String,
     },
     /// The ledger has what ended.
-    #[error("every approval of the last 10 hours that ended has arrived")]
-    NoneMissed,
+    #[error(
+        "{looked_up} of {listed} approval(s) created in the last 24 hours looked up: every one that \
+         ended has arrived"
+    )]
+    NoneMissed {
+        /// How many there are.
+        listed: usize,
+        /// How many were looked up.
+        looked_up: usize,
+    },
     /// The ledger lacks what ended.
     #[error(
-        "{count} approval(s) of the last 10 hours ended, and no event of them arrived: check \
-         subscription and request URL; then `greenlight replay {first} --definition-id {code}`"
+        "{count} approval(s) created in the last 24 hours ended, and the ledger does not know them: \
+         check subscription, request URL and queue; then `greenlight replay {first} --definition-id \
+         {code}`"
     )]
     Missed {
         /// The number of instances.

@@ -21,7 +21,7 @@ use greenlight_stores::private::check_private;
 use greenlight_stores::sqlite::OpenError;
 use greenlight_stores::{SecretFile, SystemClock};
 
-use self::arrivals::Arrivals;
+use self::arrivals::{Arrivals, Arrived};
 use crate::backend::{Address, Backend, BackendError};
 use crate::flows::{self, Checked, Files, read_with};
 use crate::secrets::Secrets;
@@ -107,6 +107,8 @@ const fn advice_for(error: &SecretError) -> Option<Advice> {
             Some(Advice::SecretMalformed)
         }
         SecretError::Missing(_)
+        | SecretError::Unusable(_)
+        | SecretError::Shared { .. }
         | SecretError::Absent(_)
         | SecretError::Unavailable(_)
         | SecretError::NotPrivate(_) => None,
@@ -228,15 +230,17 @@ async fn at_source(
             checks.bad(name(), Finding::WidgetsMissing { name: definition.name, missing });
         }
         let Some(arrivals) = arrivals else { continue };
-        let missed = checks.take(name(), arrivals.missed(&of_it).await, Some(Advice::List));
-        match missed {
-            Some(missed) if missed.is_empty() => checks.ok(name(), Finding::NoneMissed),
-            Some(missed) => {
-                let (count, code) = (missed.len(), code.to_owned());
-                let first = missed.into_iter().next().unwrap_or_default();
-                checks.bad(name(), Finding::Missed { count, first, code });
+        for flow in of_it {
+            let arrived = arrivals.look(flow).await;
+            let Some(arrived) = checks.take(name(), arrived, Some(Advice::List)) else { continue };
+            let Arrived { listed, looked_up, missed } = arrived;
+            match missed.first().cloned() {
+                None => checks.ok(name(), Finding::NoneMissed { listed, looked_up }),
+                Some(first) => {
+                    let (count, code) = (missed.len(), code.to_owned());
+                    checks.bad(name(), Finding::Missed { count, first, code });
+                }
             }
-            None => {}
         }
     }
 }

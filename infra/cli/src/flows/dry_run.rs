@@ -254,7 +254,7 @@ fn preview(
     }
     let plan = plan(flow, instance, "dry-run", targets)?;
     problems.extend(plan.problems.iter().map(Explain::explain));
-    let request = RequestKey::of(&flow.source, &instance.instance_id, flow.on);
+    let request = RequestKey::of(&flow.source, &flow.definition_id, &instance.instance_id, flow.on);
     let effect = |planned: &PlannedEffect<'_>| {
         let PlannedEffect { action, subject, kind, owner, .. } = planned;
         let requests = targets.preview(&Call {

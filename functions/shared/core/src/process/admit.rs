@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use super::error::WorkerError;
-use super::{AttemptError, Job, Processor};
+use super::{AttemptError, Job, Message, Processor};
+use crate::event::Decision;
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
 use crate::instance::{Instance, Status};
-use crate::ports::{Clock, CountUnwanted, Ports, ReadRequest};
-use crate::request::Request;
+use crate::ledger::Completion;
+use crate::ports::{Clock, Complete, CountUnwanted, Ports, ReadInstance, ReadRequest};
+use crate::request::{Request, RequestKey};
 
 impl<P: Ports> Processor<P> {
     pub(super) fn flow_of(&self, request: &Request) -> Option<&Flow> {
@@ -24,12 +26,13 @@ impl<P: Ports> Processor<P> {
     pub(super) async fn wanted_flow(
         &self,
         request: &Request,
+        message: &Message<'_>,
     ) -> Result<Option<&Flow>, AttemptError> {
         if let Some(flow) = self.flow_of(request) {
             return Ok(Some(flow));
         }
         if self.ledger.is_replayed(request).await?
-            || self.ledger.is_unfinished(&request.key()).await?
+            || self.ledger.is_done(&request.key()).await? == Some(false)
         {
             let error = WorkerError::NoFlow {
                 definition: request.definition_id.clone(),
@@ -38,8 +41,38 @@ impl<P: Ports> Processor<P> {
             };
             return Err(Failure::give_up(Class::NotConfigured, error).into());
         }
+        self.keep_revocation(request, message).await?;
         self.ledger.count_unwanted(request, self.clock.now()).await?;
         Ok(None)
+    }
+
+    /// Keeps a signed revocation in the ledger: where the signed message is the authority, nothing
+    /// else tells a later attempt that the approval was revoked.
+    pub(super) async fn keep_revocation(
+        &self,
+        request: &Request,
+        message: &Message<'_>,
+    ) -> Result<(), AttemptError> {
+        if request.signed.is_none() || request.decision() != Decision::Revoked {
+            return Ok(());
+        }
+        confirm(request, &self.source.read_instance(request).await?)?;
+        if self.claim(request, message).await?.is_some() {
+            let (key, lease_id) = (request.key(), &message.lease.id);
+            self.ledger.complete(&key, lease_id, &Completion::Done, self.clock.now()).await??;
+        }
+        Ok(())
+    }
+
+    /// Refuses a signed approval that was revoked since; also one that is approved again under the
+    /// same id, which would be lost in silence.
+    pub(super) async fn check_revoked(&self, request: &Request) -> Result<(), AttemptError> {
+        let Request { source, definition_id, instance_id, .. } = request;
+        let revocation = RequestKey::of(source, definition_id, instance_id, Decision::Revoked);
+        if request.signed.is_some() && self.ledger.is_done(&revocation).await? == Some(true) {
+            return Err(Failure::give_up(Class::NotApproved, WorkerError::RevokedSince).into());
+        }
+        Ok(())
     }
 
     /// Refuses a request unless the source confirms its decision now, and an approval that ended
@@ -51,6 +84,7 @@ impl<P: Ports> Processor<P> {
         instance: &Instance,
     ) -> Result<(), AttemptError> {
         confirm(job.request, instance)?;
+        self.check_revoked(job.request).await?;
         let Some(ended_at) = instance.ended_at else { return Ok(()) };
         let (age, max) = (self.clock.now().since(ended_at), job.flow.max_age);
         if age <= max || self.ledger.is_replayed(job.request).await? {
@@ -79,8 +113,8 @@ fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
     }
     let (status, decision) = (instance.status, request.decision());
     let error = WorkerError::NotConfirmed { status, decision };
-    // The source's reads can lag behind its events.
-    if instance.status == Status::Pending {
+    // The source's reads can lag behind its events, and a status can be one that is new.
+    if matches!(instance.status, Status::Pending | Status::Unknown) {
         return Err(Failure::retry(Class::NotApproved, error));
     }
     Err(Failure::give_up(Class::NotApproved, error))

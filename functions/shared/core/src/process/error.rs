@@ -27,7 +27,7 @@ pub(super) enum WorkerError {
     NoFlow { definition: String, source_name: String, decision: Decision },
     #[error(
         "the approval ended {days} days ago, and the flow refuses what is older than {max} days: \
-         `greenlight replay` if it is still wanted"
+         `greenlight replay` if it is still wanted and its source can be read, else a larger `max_age`"
     )]
     TooOld { days: u64, max: u64 },
     #[error("another worker holds the lease of the request")]
@@ -42,6 +42,8 @@ pub(super) enum WorkerError {
     OtherInstance,
     #[error("the source reports the instance as {status}, not {decision}")]
     NotConfirmed { status: Status, decision: Decision },
+    #[error("the approval was revoked by a later message of its source")]
+    RevokedSince,
     #[error(
         "the form leads to {effects} effects, more than the ledger can keep of one request: hand \
          in several forms"

@@ -217,7 +217,7 @@ impl<P: Ports> Processor<P> {
         if let Some(trace_id) = &request.trace_id {
             span.record("trace_id", trace_id.as_str());
         }
-        let Some(flow) = self.wanted_flow(&request).await? else {
+        let Some(flow) = self.wanted_flow(&request, message).await? else {
             return Ok(Attempted::Unwanted);
         };
         let Some(claimed) = self.claim(&request, message).await? else {
@@ -251,6 +251,7 @@ impl<P: Ports> Processor<P> {
         match self.ledger.claim(request, &message.lease, now).await? {
             Ok(claimed) => Ok(Some(claimed)),
             Err(ClaimError::Completed) => {
+                self.check_revoked(request).await?;
                 self.ledger.file_event(request, now).await?;
                 Ok(None)
             }

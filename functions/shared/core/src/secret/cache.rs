@@ -26,11 +26,24 @@ struct Cached {
     secret: Arc<Secret>,
     /// No read before this moment.
     next_read: Timestamp,
+    /// Read again after this moment, even if nothing was rejected.
+    fresh_until: Timestamp,
 }
+
+/// How long a secret is used without being read again: as long as that, a key that was taken out of
+/// it is still accepted.
+const FRESH_FOR: Duration = Duration::from_mins(5);
 
 /// The minimum time between two reads of the secret: shorter than office systems wait before they
 /// send an event again. At this rate a process reads 28,800 times a day, for 0.14 USD.
 const MIN_READ_INTERVAL: Duration = Duration::from_secs(3);
+
+impl Cached {
+    fn at(now: Timestamp, secret: Arc<Secret>) -> Self {
+        let (next_read, fresh_until) = (now.plus(MIN_READ_INTERVAL), now.plus(FRESH_FOR));
+        Self { secret, next_read, fresh_until }
+    }
+}
 
 impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
     /// Reads the secret for the first time from `first`, which may have longer timeouts, and later
@@ -40,8 +53,15 @@ impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
     /// [`SecretError`] when it cannot be read: nothing works without it.
     pub async fn load(first: impl FetchSecret, store: F, clock: C) -> Result<Self, SecretError> {
         let secret = Arc::new(Secret::parse(&first.fetch().await?)?);
-        let cached = Mutex::new(Cached { secret, next_read: clock.now().plus(MIN_READ_INTERVAL) });
+        let cached = Mutex::new(Cached::at(clock.now(), secret));
         Ok(Self { store, clock, cached, reading: futures_util::lock::Mutex::new(()) })
+    }
+
+    /// Uses the cached secret on, as no better one was read.
+    fn keep(&self) {
+        let now = self.clock.now();
+        let mut cached = self.cached();
+        *cached = Cached::at(now, Arc::clone(&cached.secret));
     }
 
     fn cached(&self) -> std::sync::MutexGuard<'_, Cached> {
@@ -52,6 +72,17 @@ impl<F: FetchSecret, C: Clock> CachedSecret<F, C> {
 impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
     fn current(&self) -> Arc<Secret> {
         Arc::clone(&self.cached().secret)
+    }
+
+    async fn fresh(&self) -> Arc<Secret> {
+        let (secret, fresh_until) = {
+            let cached = self.cached();
+            (Arc::clone(&cached.secret), cached.fresh_until)
+        };
+        if self.clock.now() < fresh_until {
+            return secret;
+        }
+        self.renewed(&secret).await.unwrap_or(secret)
     }
 
     async fn renewed(&self, used: &Arc<Secret>) -> Option<Arc<Secret>> {
@@ -68,23 +99,22 @@ impl<F: FetchSecret, C: Clock> ReadSecret for CachedSecret<F, C> {
             }
         }
         let renewed = match self.store.fetch().await.and_then(|json| Secret::parse(&json)) {
-            Ok(secret) if !secret.has_credentials_of(used) => {
+            Ok(secret) if !secret.can_follow(used) => {
                 tracing::warn!(
                     "the secret that was read again lacks credentials of a source; the cached one \
                      stays"
                 );
-                self.cached().next_read = self.clock.now().plus(MIN_READ_INTERVAL);
+                self.keep();
                 return None;
             }
             Ok(secret) => Arc::new(secret),
             Err(error) => {
                 tracing::warn!(%error, "the secret could not be read again; the cached one stays");
-                self.cached().next_read = self.clock.now().plus(MIN_READ_INTERVAL);
+                self.keep();
                 return None;
             }
         };
-        let next_read = now.plus(MIN_READ_INTERVAL);
-        *self.cached() = Cached { secret: Arc::clone(&renewed), next_read };
+        *self.cached() = Cached::at(now, Arc::clone(&renewed));
         Some(renewed)
     }
 }
@@ -161,15 +191,33 @@ mod tests {
     }
 
     #[test]
-    fn renewed_without_the_credentials_of_a_source_keeps_the_cached_one() {
+    fn fresh_reads_again_what_was_read_minutes_ago() {
+        let (cached, store, clock) = loaded();
+        let fresh = || cached.fresh().now_or_never().unwrap();
+        let first = cached.current();
+        clock.advance(299);
+        assert!(Arc::ptr_eq(&fresh(), &first));
+        clock.advance(1);
+        let second = fresh();
+        assert!(!Arc::ptr_eq(&second, &first) && Arc::ptr_eq(&cached.current(), &second));
+        assert!(Arc::ptr_eq(&fresh(), &second));
+        assert_eq!(store.reads.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_secret_without_credentials_of_a_source_keeps_the_cached_one() {
         let secret = |json: &str| Secret::parse(json).unwrap();
         let both = secret(r#"{"sources":{"a":{"key":"1"},"b":{"key":["1","2"]}}}"#);
         let rotated = secret(r#"{"sources":{"a":{"key":"3"},"b":{"key":"4"},"c":{"key":"5"}}}"#);
-        assert!(rotated.has_credentials_of(&both) && !both.has_credentials_of(&rotated));
-        for lost in
-            [r#"{"source":{"a":{"key":"1"}}}"#, r#"{"sources":{"a":{"key":"1"},"b":{"key":" "}}}"#]
-        {
-            assert!(!secret(lost).has_credentials_of(&both), "{lost}");
+        assert!(rotated.can_follow(&both) && both.can_follow(&rotated));
+        let removed = secret(r#"{"sources":{"a":{"key":"3"}}}"#);
+        assert!(removed.can_follow(&both), "a source can be taken out");
+        for lost in [
+            r#"{"source":{"a":{"key":"1"}}}"#,
+            r#"{"sources":{"a":{"key":"1"},"b":{"key":" "}}}"#,
+            r#"{"sources":{"c":{"key":"1"}}}"#,
+        ] {
+            assert!(!secret(lost).can_follow(&both), "{lost}");
         }
     }
 

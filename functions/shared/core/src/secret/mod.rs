@@ -51,7 +51,7 @@ impl Credentials {
 }
 
 /// The secret could not be read.
-#[derive(Clone, Debug, Error, Explain)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
 #[explain("secret")]
 pub enum SecretError {
     /// It is not set yet.
@@ -79,6 +79,23 @@ pub enum SecretError {
         /// What it must be.
         expected: &'static str,
     },
+    /// A value that its source cannot use.
+    #[error(
+        "`{0}` of the secret cannot be used: Standard Webhooks have `whsec_…` or `whpk_…`, other \
+         schemes at least 16 characters"
+    )]
+    Unusable(String),
+    /// Two sources have the same value.
+    #[error(
+        "`{first}` and `{second}` of the secret are the same: a request for one source would be \
+         accepted for the other"
+    )]
+    Shared {
+        /// The path of one.
+        first: String,
+        /// The path of the other.
+        second: String,
+    },
     /// Fields are missing or blank.
     #[error("the secret lacks `{0}`: `greenlight secrets set` asks for what is missing")]
     Missing(String),
@@ -91,14 +108,19 @@ impl Secret {
         self.sources.get(name)
     }
 
-    /// Whether each credential of a source that `other` has is here, too, with any value.
+    /// Whether this can follow `other`: it has sources, and each that is in both has each of its
+    /// credentials, with any value. A source may be taken out; a half-written document has none, or
+    /// lacks credentials of one.
     #[must_use]
-    pub fn has_credentials_of(&self, other: &Self) -> bool {
-        other.sources.iter().all(|(source, credentials)| {
-            let here = self.source(source);
-            let mut needed = credentials.0.keys().filter(|name| credentials.get(name).is_some());
-            needed.all(|name| here.is_some_and(|here| here.get(name).is_some()))
-        })
+    pub fn can_follow(&self, other: &Self) -> bool {
+        let has_all = |source: &String, before: &Credentials| {
+            let Some(here) = self.source(source) else { return true };
+            let mut needed = before.0.keys().filter(|name| before.get(name).is_some());
+            needed.all(|name| here.get(name).is_some())
+        };
+        let is_kept = other.sources.keys().any(|source| self.source(source).is_some());
+        (is_kept || other.sources.is_empty())
+            && other.sources.iter().all(|(source, before)| has_all(source, before))
     }
 
     /// The target's own certificate authority, in PEM form: `targets.<target>.ca_pem`.

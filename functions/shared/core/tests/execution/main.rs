@@ -320,7 +320,7 @@ async fn g27_the_first_failure_after_a_weekend_is_tried_again() {
     run.world.advance(Duration::from_hours(64));
     let end = run.attempt().await;
     assert!(matches!(end, Disposition::RetryAfter { .. }), "{end:?}");
-    let spent = run.world.ledger.record(&request("I-1").key()).unwrap().retry.unwrap().spent_ms;
+    let spent = run.world.ledger.record(&run.request().key()).unwrap().retry.unwrap().spent_ms;
     assert!(spent < 300_000, "three waits and not a weekend: {spent} ms");
 }
 
@@ -398,9 +398,9 @@ async fn what_no_flow_wants_is_counted_and_an_operator_gets_an_answer() {
         let expected = [("feishu#B#approved".to_owned(), count)].into();
         assert_eq!(run.world.ledger.unwanted(), expected);
     }
-    let key = request("I-1").key();
+    let key = run.request().key();
     assert_eq!(run.world.ledger.record(&key), None, "no request was claimed");
-    run.world.ledger.replay(key, &request("I-1").event_id);
+    run.world.ledger.replay(key, &run.request().event_id);
     let end = run.attempt().await;
     assert!(
         matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::NotConfigured),
@@ -417,7 +417,7 @@ async fn a_request_that_began_is_a_dead_letter_when_its_flow_is_gone() {
     });
     let mut run = Run::new(world, ADD);
     assert!(matches!(run.attempt().await, Disposition::RetryAfter { .. }));
-    run.definition_id = "B";
+    run.lose_flows();
     let end = run.attempt().await;
     assert!(
         matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::NotConfigured),
@@ -442,7 +442,7 @@ async fn an_approval_that_ended_too_long_ago_is_refused_unless_it_is_replayed() 
         let world = World { ended_at: Some(START.minus(age)), ..World::new(form([1])) };
         let mut run = Run::new(world, ADD);
         if is_replayed {
-            run.world.ledger.replay(request("I-1").key(), &event_id);
+            run.world.ledger.replay(run.request().key(), &event_id);
         }
         let end = run.attempt().await;
         assert_eq!(end == Disposition::Done, is_done, "{age:?}: {end:?}");

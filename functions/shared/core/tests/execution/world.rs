@@ -261,15 +261,22 @@ impl Run {
         self.attempt().await
     }
 
+    /// The request of the message.
+    pub(crate) fn request(&self) -> Request {
+        let definition_id = self.definition_id.into();
+        Request { definition_id, received_at: START, ..request("I-1") }
+    }
+
+    /// The configuration loses its flows.
+    pub(crate) fn lose_flows(&mut self) {
+        self.processor.flows.flows.clear();
+    }
+
     /// Delivers the message.
     pub(crate) async fn attempt(&mut self) -> Disposition {
         self.receives += 1;
         let now = self.world.clock.now();
-        let request = Request {
-            definition_id: self.definition_id.into(),
-            received_at: START,
-            ..request("I-1")
-        };
+        let request = self.request();
         let lease_id = LeaseId::from(format!("lease-{now}-{}", self.receives).as_str());
         let body = request.to_json();
         let message = Message {

@@ -113,7 +113,7 @@ impl WebhookClient {
         let headers: Option<HeaderMap> = signed.headers.iter().map(header).collect();
         let headers = headers.ok_or_else(wrong)?;
         let verify = |secret: &Secret| self.settings.verify(&self.source, secret, &headers, &body);
-        let secret = self.ports.secret.current();
+        let secret = self.ports.secret.fresh().await;
         let verified = match verify(&secret) {
             // The receiver may have read a newer secret.
             Err(rejection) => match self.ports.secret.renewed(&secret).await {

@@ -106,6 +106,12 @@ impl Statuses {
         }
     }
 
+    /// A value that starts no flow, if there is one.
+    #[cfg(feature = "client")]
+    pub(super) fn without_decision(&self) -> Option<&str> {
+        self.refused.first().or(self.pending.first()).map(String::as_str)
+    }
+
     /// Whether a value has two meanings.
     pub(super) fn is_ambiguous(&self) -> bool {
         let all = [&self.approved, &self.refused, &self.revoked, &self.pending];
@@ -162,6 +168,11 @@ impl EventMapping {
             let event_type = event_type.unwrap_or_else(|| UNKNOWN.to_owned());
             return Inbound::Unreadable { event_type };
         };
+        // The office system may have changed its values: nothing is dropped in silence.
+        if statuses.status(&status) == Status::Unknown {
+            let event_type = event_type.unwrap_or_else(|| UNKNOWN.to_owned());
+            return Inbound::Unreadable { event_type };
+        }
         let named = self.event_id.as_ref().and_then(|pointer| pointer.text(document));
         let event_id = named.or(verified.id).unwrap_or_else(|| hash(body));
         Inbound::Approval(ApprovalEvent {

@@ -60,10 +60,11 @@ impl SignedWebhook {
         body: &[u8],
     ) -> Result<Verified, Rejection> {
         let credentials = secret.source(source).ok_or(Rejection::NoCredentials)?;
-        if credentials.get(SECRET).is_none() {
+        let mut usable = credentials.all(SECRET).filter(|it| self.signature.is_key(it)).peekable();
+        if usable.peek().is_none() {
             return Err(Rejection::NoCredentials);
         }
-        self.signature.verify(headers, body, credentials.all(SECRET))
+        self.signature.verify(headers, body, usable)
     }
 }
 
@@ -98,6 +99,10 @@ impl SourceKind for SignedWebhook {
 
     fn credentials(&self) -> &'static [&'static str] {
         &[SECRET]
+    }
+
+    fn is_usable(&self, _: &str, value: &str) -> bool {
+        self.signature.is_strong_key(value)
     }
 
     fn reads(&self) -> Option<&ReadFrom> {

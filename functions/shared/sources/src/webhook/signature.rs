@@ -99,6 +99,9 @@ pub(super) struct Verified {
 /// have it. A retry has a new one.
 const TOLERANCE: Duration = Duration::from_mins(5);
 
+/// The shortest secret of the other schemes, in bytes.
+const MIN_SECRET_BYTES: usize = 16;
+
 impl Verified {
     /// Refuses what was signed at another time than now.
     pub(super) fn check_age(&self, now: Timestamp) -> Result<(), Rejection> {
@@ -124,6 +127,19 @@ impl Scheme {
             Self::Hmac(hmac) => hmac.timestamp_header.is_some(),
             Self::Github {} | Self::Token(_) => false,
         }
+    }
+
+    /// Whether `secret` is one of this scheme: a public key is no HMAC key.
+    pub(super) fn is_key(&self, secret: &str) -> bool {
+        match self {
+            Self::Standard {} => standard::is_usable(secret),
+            Self::Github {} | Self::Hmac(_) | Self::Token(_) => !secret.starts_with("whpk_"),
+        }
+    }
+
+    /// Whether `secret` is one of this scheme, and cannot be guessed.
+    pub(super) fn is_strong_key(&self, secret: &str) -> bool {
+        self.is_key(secret) && secret.len() >= MIN_SECRET_BYTES
     }
 
     pub(super) fn problem(&self) -> Option<SettingsProblem> {

@@ -11,6 +11,7 @@ use greenlight_core::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
 use super::signature::{Verified, text};
 use crate::signed_at::signed_at;
@@ -31,9 +32,18 @@ pub(super) const HEADERS: [&str; 6] = {
 /// The most signatures of one request that are looked at: one per secret during a rotation.
 const MAX_SIGNATURES: usize = 16;
 
+/// The most signatures that are verified with one public key: the old and the new one.
+const MAX_OF_PUBLIC_KEY: usize = 2;
+
+/// Whether `secret` is one of this scheme.
+pub(super) fn is_usable(secret: &str) -> bool {
+    Key::of(secret).is_some()
+}
+
 /// A secret by its prefix, of the length that the specification has.
 enum Key {
-    /// `whsec_…`, or base64 without a prefix: the HMAC key.
+    /// `whsec_…`: the HMAC key. The prefix is required, so that a public key without its own is not
+    /// taken for a secret.
     Symmetric(Vec<u8>),
     /// `whpk_…`: the public key.
     Public(Vec<u8>),
@@ -48,7 +58,7 @@ impl Key {
         if let Some(key) = secret.strip_prefix("whpk_") {
             return decode(key, 32..=32).map(Self::Public);
         }
-        decode(secret.strip_prefix("whsec_").unwrap_or(secret), 24..=64).map(Self::Symmetric)
+        decode(secret.strip_prefix("whsec_")?, 24..=64).map(Self::Symmetric)
     }
 
     const fn version(&self) -> &'static str {
@@ -58,13 +68,19 @@ impl Key {
         }
     }
 
-    fn verify(&self, content: &[u8], signature: &[u8]) -> bool {
+    /// Whether one of `signatures` is of this key. The content is hashed once for an HMAC, and once
+    /// per signature for a public key.
+    fn verify(&self, content: &[u8], signatures: &[(&str, Vec<u8>)]) -> bool {
+        let of_version = signatures.iter().filter(|(version, _)| *version == self.version());
+        let mut signatures = of_version.map(|(_, signature)| signature);
         match self {
-            Self::Symmetric(key) => {
-                hmac(key, content).is_some_and(|hmac| hmac.verify_slice(signature).is_ok())
-            }
+            Self::Symmetric(key) => hmac(key, content).is_some_and(|hmac| {
+                let right = hmac.finalize().into_bytes();
+                signatures.any(|signature| bool::from(right.as_slice().ct_eq(signature)))
+            }),
             Self::Public(key) => {
-                UnparsedPublicKey::new(&ED25519, key).verify(content, signature).is_ok()
+                let key = UnparsedPublicKey::new(&ED25519, key);
+                signatures.take(MAX_OF_PUBLIC_KEY).any(|it| key.verify(content, it).is_ok())
             }
         }
     }
@@ -97,15 +113,12 @@ pub(super) fn verify<'a>(
     }
     // An entry of another version, or of another shape, is skipped.
     let signatures = text(headers, signatures)?.split(' ').take(MAX_SIGNATURES);
-    let mut signatures = signatures.filter_map(|entry| {
+    let signatures = signatures.filter_map(|entry| {
         let (version, signature) = entry.split_once(',')?;
         Some((version, STANDARD.decode(signature).ok()?))
     });
-    let is_signed = signatures.any(|(version, signature)| {
-        let of_version = keys.iter().filter(|key| key.version() == version);
-        of_version.into_iter().any(|key| key.verify(&content, &signature))
-    });
-    if !is_signed {
+    let signatures: Vec<_> = signatures.collect();
+    if !keys.iter().any(|key| key.verify(&content, &signatures)) {
         return Err(Rejection::WrongSignature);
     }
     Ok(Verified { id: Some(id.to_owned()), signed_at: Some(signed_at) })

@@ -8,7 +8,8 @@ use super::mapping::{Place, Pointer};
 use super::settings::{SECRET, SignedWebhook};
 use crate::test_request::{NotSendable, Sent, TestEvent};
 
-/// The request about `event`. With the message as the authority its form is empty.
+/// The request about `event`. With the message as the authority its status is none that starts a
+/// flow: a test would be carried out.
 pub(super) fn test_request(
     settings: &SignedWebhook,
     event: &TestEvent,
@@ -24,7 +25,12 @@ pub(super) fn test_request(
     if let Place::At(pointer) = &mapping.definition_id {
         put(&mut body, pointer, definition_id);
     }
-    put(&mut body, &mapping.status, settings.statuses.approved.first().map_or("", String::as_str));
+    let status = if settings.carries_message() {
+        settings.statuses.without_decision().ok_or(NotSendable::WouldBeCarriedOut)?
+    } else {
+        settings.statuses.approved.first().map_or("", String::as_str)
+    };
+    put(&mut body, &mapping.status, status);
     for (pointer, text) in
         [(&mapping.event_id, Some(event_id)), (&mapping.event_type, mapping.types.first())]
     {

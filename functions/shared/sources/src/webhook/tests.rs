@@ -6,7 +6,7 @@ use greenlight_core::flow::SourceConfigs;
 use greenlight_core::form::Content;
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadTarget};
-use greenlight_core::secret::{FixedSecret, Secret};
+use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_core::trace::TraceId;
 use greenlight_core::{
     Class, Decision, Failure, MAX_SIGNED_BODY_BYTES, Rejection, Request, Timestamp, WebhookRequest,
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::kind::{SettingsProblem, SettingsWarning};
 use crate::registry::{Registry, SourceError};
 use crate::source::SourcePorts;
-use crate::test_request::TestEvent;
+use crate::test_request::{NotSendable, TestEvent};
 
 /// A source with the message as its authority.
 const SETTINGS: &str = r#"
@@ -271,13 +271,15 @@ fn event_is_where_the_mapping_says() {
         ("I-1", "F-1", "msg_1")
     );
     assert_eq!((found.decision, found.occurred_at), (Some(Decision::Approved), Some(NOW)));
-    for (status, decision) in
-        [("withdrawn", Some(Decision::Revoked)), ("refuse", None), ("other", None)]
-    {
+    for (status, decision) in [("withdrawn", Some(Decision::Revoked)), ("refuse", None)] {
         let mut body = body();
         body["data"]["result"] = status.into();
         assert_eq!(approval(SETTINGS, &body).decision, decision, "{status}");
     }
+    let mut new = body();
+    new["data"]["result"] = "Agree".into();
+    let unreadable = event(SETTINGS, &new);
+    assert!(matches!(unreadable, Ok(Inbound::Unreadable { .. })), "it raises an alarm");
     let mut numbered = body();
     numbered["data"]["id"] = 9_007_199_254_740_993_u64.into();
     assert_eq!(approval(SETTINGS, &numbered).instance_id, "9007199254740993");
@@ -507,6 +509,34 @@ fn settings_that_could_let_anything_in_are_refused() {
     assert!(pointer.to_string().contains("no JSON Pointer"), "{pointer}");
 }
 
+/// Each source has secrets of its own, which cannot be guessed, and of its scheme.
+#[test]
+fn secrets_of_sources_are_checked() {
+    let hmac = with_signature("{ scheme = \"github\" }")
+        .replace("instance = {", "instance = { ended_at = \"/at\",");
+    let flows = format!("[sources.a]\ndefault = true\n{SETTINGS}\n[sources.b]\n{hmac}");
+    let registry = Registry::new(&SourceConfigs::parse(&flows, &|_| None).unwrap()).unwrap();
+    let check = |a: Value, b: Value| {
+        let document = json!({"sources": {"a": {"secret": a}, "b": {"secret": b}}});
+        registry.check_credentials(&Secret::parse(&document.to_string()).unwrap())
+    };
+    let long = "0123456789abcdef";
+    assert_eq!(
+        check(json!([KEY, "whpk_MCowBQYDK2VwAyEAMCowBQYDK2VwAyEAMCowBQYDK2U="]), json!(long)),
+        Ok(())
+    );
+    let unusable = |source: &str| Err(SecretError::Unusable(format!("sources.{source}.secret")));
+    let bare = KEY.trim_start_matches("whsec_");
+    for wrong in [json!([KEY, bare]), json!("plain text of a person"), json!("whsec_short")] {
+        assert_eq!(check(wrong, json!(long)), unusable("a"));
+    }
+    for wrong in ["short", "whpk_MCowBQYDK2VwAyEAMCowBQYDK2VwAyEAMCowBQYDK2U="] {
+        assert_eq!(check(json!(KEY), json!(wrong)), unusable("b"));
+    }
+    let (first, second) = ("sources.a.secret".to_owned(), "sources.b.secret".to_owned());
+    assert_eq!(check(json!(KEY), json!([long, KEY])), Err(SecretError::Shared { first, second }));
+}
+
 /// A test event is what the source itself accepts, for every scheme.
 #[test]
 fn test_request_is_accepted_by_the_source() {
@@ -516,19 +546,33 @@ fn test_request_is_accepted_by_the_source() {
         "{ scheme = \"github\" }",
         "{ scheme = \"hmac\", header = \"X-S\", encoding = \"base64\", content = \"{timestamp}.{body}\", timestamp_header = \"X-T\" }",
     ] {
-        let settings = format!("{ended}\nsignature = {signature}");
-        let registry = registry(&settings);
-        let secret = secret(&json!([KEY]));
-        let event = TestEvent::Approved {
-            event_id: "test-1".into(),
-            definition_id: "F-1".into(),
-            instance_id: "I-9".into(),
-        };
-        let (_, kind) = registry.find(None).unwrap();
-        let sent = kind.test_request(&event, secret.source("oa").unwrap(), NOW).unwrap();
-        let headers: Vec<_> = sent.headers.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        let result = parse(&settings, &json!(KEY), &request(&headers, sent.body.clone()), NOW);
-        let Ok(Inbound::Approval(found)) = result else { panic!("{signature}: {result:?}") };
-        assert_eq!((found.instance_id.as_str(), found.decision), ("I-9", Some(Decision::Approved)));
+        for (of_authority, decision) in
+            [(ended.clone(), None), (read_through(&ended), Some(Decision::Approved))]
+        {
+            let settings = format!("{of_authority}\nsignature = {signature}");
+            let registry = registry(&settings);
+            let secret = secret(&json!([KEY]));
+            let event = TestEvent::Approved {
+                event_id: "test-1".into(),
+                definition_id: "F-1".into(),
+                instance_id: "I-9".into(),
+            };
+            let (_, kind) = registry.find(None).unwrap();
+            let sent = kind.test_request(&event, secret.source("oa").unwrap(), NOW).unwrap();
+            let headers: Vec<_> =
+                sent.headers.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+            let result = parse(&settings, &json!(KEY), &request(&headers, sent.body.clone()), NOW);
+            let Ok(Inbound::Approval(found)) = result else { panic!("{signature}: {result:?}") };
+            assert_eq!((found.instance_id.as_str(), found.decision), ("I-9", decision));
+        }
     }
+    let undecided = registry(&SETTINGS.replace(", refused = [\"refuse\"]", ""));
+    let (_, kind) = undecided.find(None).unwrap();
+    let event = TestEvent::Approved {
+        event_id: "test-1".into(),
+        definition_id: "F-1".into(),
+        instance_id: "I-9".into(),
+    };
+    let sent = kind.test_request(&event, secret(&json!([KEY])).source("oa").unwrap(), NOW);
+    assert_eq!(sent, Err(NotSendable::WouldBeCarriedOut));
 }

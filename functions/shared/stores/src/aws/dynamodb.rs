@@ -336,7 +336,7 @@ impl DynamoLedger {
         request: &RequestKey,
         record: &AttemptRecord,
     ) -> Result<(), LedgerError> {
-        if record.applicant.is_empty() {
+        if !record.is_read {
             return Ok(());
         }
         self.client

@@ -13,7 +13,7 @@ use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ledger::{Lease, LeaseId, State};
 use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture, Unwanted};
 use greenlight_core::ports::LedgerError;
-use greenlight_core::{RequestKey, Timestamp};
+use greenlight_core::{Request, RequestKey, Timestamp};
 use thiserror::Error;
 
 use super::dynamodb::{DynamoLedger, attempt, effects, retry};
@@ -191,7 +191,7 @@ impl DynamoLedger {
             [
                 (GSI_PK.to_owned(), text(DISCARDED)),
                 (GSI_SK.to_owned(), number(now.as_millis())),
-                ("body".to_owned(), text(&letter.body)),
+                ("body".to_owned(), text(&Request::without_content(&letter.body))),
                 ("class".to_owned(), text(letter.class())),
                 ("failure_reason".to_owned(), text(cause.map_or("", |cause| &cause.text))),
                 (

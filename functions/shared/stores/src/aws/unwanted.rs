@@ -36,9 +36,9 @@ impl ReadRequest for DynamoLedger {
         Ok(self.read_item(text(&replay_pk(request))).await?.is_some())
     }
 
-    async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
+    async fn is_done(&self, request: &RequestKey) -> Result<Option<bool>, LedgerError> {
         let item = self.read_item(request_pk(request)).await?;
-        item.map_or(Ok(false), |item| Ok(string(&item, "state")? != "done"))
+        item.map(|item| Ok(string(&item, "state")? == "done")).transpose()
     }
 }
 

@@ -108,7 +108,7 @@ async fn describe_request(
     request: &RequestKey,
     record: &AttemptRecord,
 ) -> Result<(), LedgerError> {
-    if record.applicant.is_empty() {
+    if !record.is_read {
         return Ok(());
     }
     sqlx::query("UPDATE requests SET flow = ?, applicant = ?, form_number = ? WHERE key = ?")

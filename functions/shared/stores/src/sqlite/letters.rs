@@ -1,10 +1,10 @@
 //! The dead-letter queue in SQLite.
 
-use greenlight_core::Timestamp;
 use greenlight_core::audit::{LastFailure, StoredDeadLetter};
 use greenlight_core::explain::Explanation;
 use greenlight_core::operator::{DeadLetterQueue, HeldDeadLetter, HeldDeadLetters, StoreFuture};
 use greenlight_core::ports::{DeadLetter, QueueError, SendDeadLetter};
+use greenlight_core::{Request, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -100,16 +100,22 @@ impl Database {
     ) -> Result<bool, QueueError> {
         let mut transaction =
             self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| queue_error(&error))?;
+        let body: Option<String> = sqlx::query_scalar("SELECT body FROM dead_letters WHERE id = ?")
+            .bind(letter)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(|error| queue_error(&error))?;
         let kept = sqlx::query(
             "INSERT INTO discarded_dead_letters (id, body, class, reason, cause, receive_count,
                  failed_at, target, first_received, discard_reason, discarded_at)
-             SELECT id, body, class, reason, cause, receive_count, failed_at, target,
+             SELECT id, ?4, class, reason, cause, receive_count, failed_at, target,
                  first_received, ?2, ?3
              FROM dead_letters WHERE id = ?1",
         )
         .bind(letter)
         .bind(reason)
         .bind(now.as_millis())
+        .bind(body.as_deref().map(Request::without_content))
         .execute(&mut *transaction)
         .await
         .map_err(|error| queue_error(&error))?;

@@ -34,11 +34,10 @@ impl ReadRequest for Database {
         found.bind(&request.event_id).fetch_one(&self.pool).await.map_err(failed)
     }
 
-    async fn is_unfinished(&self, request: &RequestKey) -> Result<bool, LedgerError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM requests
-                WHERE key = ? AND record ->> '$.state.done' IS NULL)";
+    async fn is_done(&self, request: &RequestKey) -> Result<Option<bool>, LedgerError> {
+        let sql = "SELECT record ->> '$.state.done' IS NOT NULL FROM requests WHERE key = ?";
         let found = sqlx::query_scalar(sql).bind(request.as_str());
-        found.fetch_one(&self.pool).await.map_err(failed)
+        found.fetch_optional(&self.pool).await.map_err(failed)
     }
 }
 
