@@ -178,7 +178,7 @@ fn the_libraries_of_standard_webhooks_agree_with_the_source() {
         authority = "message"
         event = { instance_id = "/id", definition_id = "/form", status = "/status" }
         instance = { form = "/fields" }
-        statuses = { approved = ["agree"] }"#;
+        statuses = { approved = ["agree"], refused = ["refuse"] }"#;
     let registry = Registry::new(&SourceConfigs::parse(flows, &|_| None).unwrap()).unwrap();
     let now = SystemClock.now();
     let secret = |value: &str| {
