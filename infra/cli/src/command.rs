@@ -366,14 +366,15 @@ async fn set_secrets(
         None => None,
     };
     let files = of_backend.as_ref().map_or(&files, |of_backend| &of_backend.files);
-    let needed = flows::credentials(&flows::read_with(files, &known)?);
+    let checked = flows::read_with(files, &known)?;
+    let (needed, sources) = (flows::credentials(&checked), &checked.sources);
     if let Some(difference) = of_backend.as_ref().and_then(|of_backend| of_backend.difference) {
         print_line(&language.explain(&difference.explain()));
     }
     let written = if io::stdin().is_terminal() {
-        secrets::set(&secrets, &needed, |path, is_set| ask(path, is_set, language)).await?
+        secrets::set(&secrets, &needed, sources, |path, is_set| ask(path, is_set, language)).await?
     } else {
-        secrets::set_from(&secrets, &needed, &read_input()?).await?
+        secrets::set_from(&secrets, &needed, sources, &read_input()?).await?
     };
     Ok(written.render(language))
 }

@@ -10,6 +10,7 @@ use greenlight_core::secret::{Secret, SecretError};
 use greenlight_http::{Client, ClientError};
 use greenlight_render::language::Language;
 use greenlight_render::text;
+use greenlight_sources::registry::Registry;
 use greenlight_stores::SecretFile;
 use greenlight_stores::aws::SecretsManager;
 use serde_json::{Map, Value};
@@ -169,7 +170,12 @@ impl Secrets {
     }
 
     /// Checks that all of `needed` is there, and writes it.
-    async fn write(&self, document: &Value, needed: &[Field]) -> Result<(), SecretsError> {
+    async fn write(
+        &self,
+        document: &Value,
+        needed: &[Field],
+        sources: &Registry,
+    ) -> Result<(), SecretsError> {
         let is_missing = |field: &&Field| !field.is_set_in(document);
         let missing: Vec<_> = needed.iter().filter(is_missing).map(Field::path).collect();
         if !missing.is_empty() {
@@ -177,6 +183,7 @@ impl Secrets {
         }
         let text = document.to_string();
         let secret = Secret::parse(&text)?;
+        sources.check_credentials(&secret)?;
         for target in secret.targets.keys() {
             if let Some(pem) = secret.ca_pem(target) {
                 let bad = |cause| SecretsError::BadAuthority { target: target.clone(), cause };
@@ -294,6 +301,7 @@ impl Written {
 pub async fn set(
     secrets: &Secrets,
     needed: &[Field],
+    sources: &Registry,
     mut ask: impl FnMut(&str, bool) -> io::Result<String>,
 ) -> Result<Written, SecretsError> {
     let mut document = moved(secrets.document().await?, needed);
@@ -308,7 +316,7 @@ pub async fn set(
             return Err(SecretsError::Missing(Names(vec![field.path()])));
         }
     }
-    secrets.write(&document, needed).await?;
+    secrets.write(&document, needed, sources).await?;
     Ok(Written { fields, location: secrets.location() })
 }
 
@@ -320,6 +328,7 @@ pub async fn set(
 pub async fn set_from(
     secrets: &Secrets,
     needed: &[Field],
+    sources: &Registry,
     text: &str,
 ) -> Result<Written, SecretsError> {
     let (document, fields) = if text.trim_start().starts_with('{') {
@@ -340,7 +349,7 @@ pub async fn set_from(
         }
         (document, fields)
     };
-    secrets.write(&document, needed).await?;
+    secrets.write(&document, needed, sources).await?;
     Ok(Written { fields, location: secrets.location() })
 }
 

@@ -9,10 +9,14 @@ use greenlight_stores::SecretFile;
 use greenlight_stores::private::write_private;
 use serde_json::{Value, json};
 
+fn registry_of_feishu() -> Registry {
+    let sources = SourceConfigs::parse("sources.feishu.kind = \"feishu\"", &|_| None).unwrap();
+    Registry::new(&sources).unwrap()
+}
+
 /// The fields of a source of the kind `feishu`, and of a target.
 fn needed() -> Vec<Field> {
-    let sources = SourceConfigs::parse("sources.feishu.kind = \"feishu\"", &|_| None).unwrap();
-    let registry = Registry::new(&sources).unwrap();
+    let registry = registry_of_feishu();
     let of_sources = registry.credentials();
     let of_sources = of_sources.map(|(source, key)| Field::new(Section::Sources, source, key));
     of_sources.chain([Field::new(Section::Targets, "nac", "token")]).collect()
@@ -30,7 +34,7 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
         asked.push((path.to_owned(), is_set));
         Ok(format!("{path} value"))
     };
-    let written = set(&secrets, &needed, answer).await.unwrap();
+    let written = set(&secrets, &needed, &registry_of_feishu(), answer).await.unwrap();
     assert_eq!(written.fields.len(), 5);
     assert_eq!(written.location, SecretLocation::File { path: file.display().to_string() });
     let paths: Vec<_> = asked.iter().map(|(path, _)| path.as_str()).collect();
@@ -55,20 +59,23 @@ async fn secrets_are_set_and_nothing_else_is_lost() {
         assert!(is_set, "{path}");
         Ok(if path == "targets.nac.token" { "new".to_owned() } else { String::new() })
     };
-    set(&secrets, &needed, only_token).await.unwrap();
+    set(&secrets, &needed, &registry_of_feishu(), only_token).await.unwrap();
     document["targets"]["nac"]["token"] = "new".into();
     assert_eq!(read(), document);
 
     std::fs::write(&file, "{\"feishu\": ").unwrap();
-    let error = set(&secrets, &needed, |_, _| Ok("x".to_owned())).await.unwrap_err();
+    let error =
+        set(&secrets, &needed, &registry_of_feishu(), |_, _| Ok("x".to_owned())).await.unwrap_err();
     assert!(matches!(error, SecretsError::NotJson { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"feishu\": ");
     std::fs::write(&file, b"{\"other\": \"\xff\"}").unwrap();
-    let error = set(&secrets, &needed, |_, _| Ok("x".to_owned())).await.unwrap_err();
+    let error =
+        set(&secrets, &needed, &registry_of_feishu(), |_, _| Ok("x".to_owned())).await.unwrap_err();
     assert!(matches!(error, SecretsError::Secret(_)), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), b"{\"other\": \"\xff\"}");
     std::fs::remove_file(&file).unwrap();
-    let nothing = set(&secrets, &needed, |_, _| Ok(String::new())).await.unwrap_err();
+    let nothing =
+        set(&secrets, &needed, &registry_of_feishu(), |_, _| Ok(String::new())).await.unwrap_err();
     assert!(
         matches!(&nothing, SecretsError::Missing(Names(paths)) if paths == &["sources.feishu.app_id"]),
         "{nothing}"
@@ -86,7 +93,7 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
     let read = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
     let lines = "# a comment\n\nsources.feishu.app_id=cli_a\nsources.feishu.app_secret=a=b=\n\
                  sources.feishu.encrypt_key= k \nsources.feishu.verification_token=t\ntargets.nac.token=n\n";
-    let written = set_from(&secrets, &needed, lines).await.unwrap();
+    let written = set_from(&secrets, &needed, &registry_of_feishu(), lines).await.unwrap();
     let feishu = json!({"app_id": "cli_a", "app_secret": "a=b=", "encrypt_key": " k ",
         "verification_token": "t"});
     assert_eq!(read(), json!({"sources": {"feishu": feishu}, "targets": {"nac": {"token": "n"}}}));
@@ -96,16 +103,18 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
     let certificate = rcgen::generate_simple_self_signed(["nac".to_owned()]).unwrap().cert.pem();
     let more =
         format!("targets.nac.token=new\ntargets.nac.ca_pem={}", certificate.replace('\n', "\\n"));
-    set_from(&secrets, &needed, &more).await.unwrap();
+    set_from(&secrets, &needed, &registry_of_feishu(), &more).await.unwrap();
     let with_authority = json!({"token": "new", "ca_pem": certificate});
     assert_eq!(read(), json!({"sources": {"feishu": feishu}, "targets": {"nac": with_authority}}));
 
     // A document replaces the old one, even if that is invalid.
     std::fs::write(&file, "{broken").unwrap();
     let document = json!({"sources": {"feishu": feishu}, "targets": {"nac": {"token": "again"}}});
-    let error = set_from(&secrets, &needed, "targets.nac.token=x").await.unwrap_err();
+    let error = set_from(&secrets, &needed, &registry_of_feishu(), "targets.nac.token=x")
+        .await
+        .unwrap_err();
     assert!(matches!(error, SecretsError::NotJson { .. }), "{error}");
-    set_from(&secrets, &needed, &format!("\n{document:#}\n")).await.unwrap();
+    set_from(&secrets, &needed, &registry_of_feishu(), &format!("\n{document:#}\n")).await.unwrap();
     assert_eq!(read(), document);
 
     for (bad, why) in [
@@ -123,7 +132,8 @@ async fn secrets_set_from_a_pipe_takes_names_or_a_document_and_nothing_else() {
         ),
         ("{\"feishu\": \"s3cret\"", "a syntax error at line 1"),
     ] {
-        let error = set_from(&secrets, &needed, bad).await.unwrap_err().to_string();
+        let error =
+            set_from(&secrets, &needed, &registry_of_feishu(), bad).await.unwrap_err().to_string();
         assert!(error.contains(why) && !error.contains("s3cret"), "{bad}: {error}");
         assert_eq!(read(), document, "nothing is written");
     }
@@ -143,7 +153,9 @@ async fn secrets_of_the_first_edition_are_moved_to_their_source() {
     let secret = secrets.read().await.unwrap();
     assert_eq!(secret.source("feishu").and_then(|it| it.get("app_id")), Some("cli_a"));
 
-    set_from(&secrets, &needed(), "sources.feishu.encrypt_key=new").await.unwrap();
+    set_from(&secrets, &needed(), &registry_of_feishu(), "sources.feishu.encrypt_key=new")
+        .await
+        .unwrap();
     feishu["encrypt_key"] = "new".into();
     let moved = json!({"sources": {"feishu": feishu}, "targets": {"nac": {"token": "n"}}});
     let read: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -157,8 +169,25 @@ async fn secrets_with_several_lines_of_a_name_are_a_list() {
     let file = folder.path().join("secrets.json");
     let secrets = Secrets::File(SecretFile::new(&file));
     let needed = [Field::new(Section::Sources, "oa", "secret")];
-    set_from(&secrets, &needed, "sources.oa.secret=new\nsources.oa.secret=old").await.unwrap();
+    let source = r#"[sources.oa]
+        kind = "webhook"
+        authority = "message"
+        event = { instance_id = "/id", definition_id = "/form", status = "/status" }
+        instance = { form = "/fields" }
+        statuses = { approved = ["agree"] }"#;
+    let registry = Registry::new(&SourceConfigs::parse(source, &|_| None).unwrap()).unwrap();
+    let set = async |values: [&str; 2]| {
+        let lines = values.map(|value| format!("sources.oa.secret={value}\n")).concat();
+        set_from(&secrets, &needed, &registry, &lines).await
+    };
+    let new = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let old = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    // A value that its source cannot use is not written.
+    let weak = set([new, "short"]).await.unwrap_err().to_string();
+    assert!(weak.contains("`sources.oa.secret` of the secret cannot be used"), "{weak}");
+    assert!(!file.exists());
+    set([new, old]).await.unwrap();
     let secret = secrets.read().await.unwrap();
     let values: Vec<_> = secret.source("oa").unwrap().all("secret").collect();
-    assert_eq!(values, ["new", "old"]);
+    assert_eq!(values, [new, old]);
 }

@@ -25,6 +25,11 @@ pub enum Inbound {
         /// The office system's name for the event type.
         event_type: String,
     },
+    /// Authentic, and without what the configuration of its source expects.
+    Unmapped {
+        /// The key of that configuration.
+        key: &'static str,
+    },
 }
 
 /// An approval instance changed its status.

@@ -76,7 +76,7 @@ impl WebhookResponse {
                 trace_id = request.trace_id.as_ref().map(TraceId::as_str),
                 "approval enqueued"
             ),
-            Outcome::Ignored(reason @ (Ignored::Unreadable(_) | Ignored::BadIdentifier(_))) => {
+            Outcome::Ignored(reason) if reason.is_failure() => {
                 tracing::error!(outcome, status, source, %reason, "authentic event not understood");
             }
             Outcome::Ignored(reason) => {
@@ -180,6 +180,7 @@ fn triage(source: &str, event: Inbound, trace_id: TraceId, now: Timestamp) -> Tr
     match event {
         Inbound::Challenge(text) => Triage::Challenge(text),
         Inbound::Other { event_type } => Triage::Ignore(Ignored::EventType(event_type)),
+        Inbound::Unmapped { key } => Triage::Ignore(Ignored::Unmapped(key)),
         Inbound::Unreadable { event_type } => Triage::Ignore(Ignored::Unreadable(event_type)),
         Inbound::Approval(event) => triage_approval(source, event, trace_id, now),
     }

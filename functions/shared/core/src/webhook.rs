@@ -91,6 +91,12 @@ pub enum Ignored {
     /// developer.
     #[error("an event of the type `{0}` is not of the documented shape")]
     Unreadable(String),
+    /// Authentic, and without what the configuration of its source expects.
+    #[error(
+        "the event does not fit `{0}` of its source in flows.toml: nothing is at that place, or a \
+         value that is not listed"
+    )]
+    Unmapped(&'static str),
     /// Authentic and of a type that greenlight uses, but with an invalid identifier.
     #[error(transparent)]
     BadIdentifier(BadRequest),
@@ -103,7 +109,7 @@ impl Outcome {
         match self {
             Self::Challenge(_) => "challenge",
             Self::Enqueued(_) => "enqueued",
-            Self::Ignored(Ignored::Unreadable(_) | Ignored::BadIdentifier(_)) => "unreadable",
+            Self::Ignored(reason) if reason.is_failure() => "unreadable",
             Self::Ignored(_) => "ignored",
             Self::Rejected(_) => "rejected",
             Self::NotEnqueued(_) => "not_enqueued",
@@ -112,6 +118,11 @@ impl Outcome {
 }
 
 impl Ignored {
+    /// Whether the event may be one that was meant: it raises an alarm.
+    pub(crate) const fn is_failure(&self) -> bool {
+        matches!(self, Self::Unreadable(_) | Self::Unmapped(_) | Self::BadIdentifier(_))
+    }
+
     /// The name in metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -119,6 +130,7 @@ impl Ignored {
             Self::EventType(_) => "event_type",
             Self::Status => "status",
             Self::Unreadable(_) => "shape",
+            Self::Unmapped(_) => "mapping",
             Self::BadIdentifier(_) => "identifier",
         }
     }

@@ -149,6 +149,8 @@ pub struct CheckedFlows {
     pub warnings: Vec<(String, Explanation)>,
     /// Variables that are not set here.
     pub unset: Vec<String>,
+    /// Whether they are the ones that the command has built in.
+    pub is_built_in: bool,
 }
 
 /// A valid flow.
@@ -206,6 +208,7 @@ pub fn check(files: &Files) -> Result<CheckedFlows, FlowsProblem> {
         credentials,
         warnings: warnings.map(|(name, it)| (name.to_owned(), it.explain())).collect(),
         unset: unset.into_iter().collect(),
+        is_built_in: files.flows.is_none() && files.deployed.is_none(),
     })
 }
 
@@ -252,7 +255,15 @@ pub fn render_checked(checked: &CheckedFlows, language: Language) -> String {
         ));
     }
     lines.push(render_unset(&checked.unset, language));
-    lines.push(language.pick("flows.toml is valid.\n", "flows.toml 有效。\n").to_owned());
+    let valid = if checked.is_built_in {
+        language.pick(
+            "The built-in flows are valid; --flows FILE validates a file of yours.\n",
+            "内置的流程有效；要校验自己的文件，请用 --flows FILE。\n",
+        )
+    } else {
+        language.pick("flows.toml is valid.\n", "flows.toml 有效。\n")
+    };
+    lines.push(valid.to_owned());
     lines.concat()
 }
 

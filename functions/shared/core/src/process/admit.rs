@@ -41,7 +41,10 @@ impl<P: Ports> Processor<P> {
             };
             return Err(Failure::give_up(Class::NotConfigured, error).into());
         }
-        self.keep_revocation(request, message).await?;
+        if request.signed.is_some() && request.decision() == Decision::Revoked {
+            self.keep_revocation(request, message).await?;
+            return Ok(None);
+        }
         self.ledger.count_unwanted(request, self.clock.now()).await?;
         Ok(None)
     }
@@ -53,9 +56,6 @@ impl<P: Ports> Processor<P> {
         request: &Request,
         message: &Message<'_>,
     ) -> Result<(), AttemptError> {
-        if request.signed.is_none() || request.decision() != Decision::Revoked {
-            return Ok(());
-        }
         confirm(request, &self.source.read_instance(request).await?)?;
         if self.claim(request, message).await?.is_some() {
             let (key, lease_id) = (request.key(), &message.lease.id);

@@ -159,19 +159,21 @@ impl EventMapping {
         if !self.is_about_approval(document) {
             return match event_type {
                 Some(event_type) => Inbound::Other { event_type },
-                None => Inbound::Unreadable { event_type: UNKNOWN.to_owned() },
+                None => Inbound::Unmapped { key: "event.type" },
             };
         }
-        let found = self.instance_id.text(document).zip(self.definition_id.text(document));
-        let Some(((instance_id, definition_id), status)) = found.zip(self.status.text(document))
-        else {
-            let event_type = event_type.unwrap_or_else(|| UNKNOWN.to_owned());
-            return Inbound::Unreadable { event_type };
+        let Some(instance_id) = self.instance_id.text(document) else {
+            return Inbound::Unmapped { key: "event.instance_id" };
+        };
+        let Some(definition_id) = self.definition_id.text(document) else {
+            return Inbound::Unmapped { key: "event.definition_id" };
+        };
+        let Some(status) = self.status.text(document) else {
+            return Inbound::Unmapped { key: "event.status" };
         };
         // The office system may have changed its values: nothing is dropped in silence.
         if statuses.status(&status) == Status::Unknown {
-            let event_type = event_type.unwrap_or_else(|| UNKNOWN.to_owned());
-            return Inbound::Unreadable { event_type };
+            return Inbound::Unmapped { key: "statuses" };
         }
         let named = self.event_id.as_ref().and_then(|pointer| pointer.text(document));
         let event_id = named.or(verified.id).unwrap_or_else(|| hash(body));

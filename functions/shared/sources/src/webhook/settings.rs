@@ -60,7 +60,8 @@ impl SignedWebhook {
         body: &[u8],
     ) -> Result<Verified, Rejection> {
         let credentials = secret.source(source).ok_or(Rejection::NoCredentials)?;
-        let mut usable = credentials.all(SECRET).filter(|it| self.signature.is_key(it)).peekable();
+        let mut usable =
+            credentials.all(SECRET).filter(|it| self.signature.is_usable(it)).peekable();
         if usable.peek().is_none() {
             return Err(Rejection::NoCredentials);
         }
@@ -102,7 +103,7 @@ impl SourceKind for SignedWebhook {
     }
 
     fn is_usable(&self, _: &str, value: &str) -> bool {
-        self.signature.is_strong_key(value)
+        self.signature.is_usable(value)
     }
 
     fn reads(&self) -> Option<&ReadFrom> {

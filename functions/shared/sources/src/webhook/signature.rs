@@ -129,17 +129,15 @@ impl Scheme {
         }
     }
 
-    /// Whether `secret` is one of this scheme: a public key is no HMAC key.
-    pub(super) fn is_key(&self, secret: &str) -> bool {
+    /// Whether `secret` can be used: it is one of this scheme, where a public key is no HMAC key, and
+    /// cannot be guessed.
+    pub(super) fn is_usable(&self, secret: &str) -> bool {
         match self {
             Self::Standard {} => standard::is_usable(secret),
-            Self::Github {} | Self::Hmac(_) | Self::Token(_) => !secret.starts_with("whpk_"),
+            Self::Github {} | Self::Hmac(_) | Self::Token(_) => {
+                secret.len() >= MIN_SECRET_BYTES && !secret.starts_with("whpk_")
+            }
         }
-    }
-
-    /// Whether `secret` is one of this scheme, and cannot be guessed.
-    pub(super) fn is_strong_key(&self, secret: &str) -> bool {
-        self.is_key(secret) && secret.len() >= MIN_SECRET_BYTES
     }
 
     pub(super) fn problem(&self) -> Option<SettingsProblem> {

@@ -15,6 +15,7 @@ use greenlight_testkit::clock::TestClock;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+use super::signature::Verified;
 use crate::kind::{SettingsProblem, SettingsWarning};
 use crate::registry::{Registry, SourceError};
 use crate::source::SourcePorts;
@@ -185,11 +186,11 @@ fn hmac_headers_are_those_of_github_and_of_any_configured_sender() {
         let value = vector["value"].as_str().unwrap();
         let parse = |value: &str| {
             let request = request(&[("X-Hub-Signature-256", value)], body.to_owned());
-            parse(&github, &vector["secret"], &request, NOW)
+            verify(&github, &vector["secret"], &request)
         };
-        assert!(is_authentic(&parse(value)), "{vector}");
+        assert!(parse(value).is_ok(), "{vector}");
         let upper = value.to_uppercase().replace("SHA256=", "sha256=");
-        assert!(is_authentic(&parse(&upper)), "hexadecimal digits have no case");
+        assert!(parse(&upper).is_ok(), "hexadecimal digits have no case");
         for wrong in [value.trim_start_matches("sha256="), "sha256=", "sha256=00", ""] {
             assert_eq!(parse(wrong), Err(Rejection::WrongSignature), "{wrong}");
         }
@@ -203,9 +204,9 @@ fn hmac_headers_are_those_of_github_and_of_any_configured_sender() {
     let parse = |timestamp: &str, now: Timestamp| {
         let headers = [("x-slack-signature", value), ("x-slack-request-timestamp", timestamp)];
         let request = request(&headers, vector["body"].as_str().unwrap().to_owned());
-        parse(&slack, &vector["secret"], &request, now)
+        verify(&slack, &vector["secret"], &request)?.check_age(now)
     };
-    assert!(is_authentic(&parse(timestamp, NOW)));
+    assert_eq!(parse(timestamp, NOW), Ok(()));
     assert_eq!(parse("1700000001", NOW), Err(Rejection::WrongSignature));
     let late = NOW.plus(std::time::Duration::from_secs(301));
     assert_eq!(parse(timestamp, late), Err(Rejection::OutsideReplayWindow));
@@ -216,10 +217,12 @@ fn token_is_compared_and_never_the_authority_on_a_body() {
     let settings = read_through(&ended(SETTINGS)) + "signature = { scheme = \"token\" }";
     let parse = |header: &str| {
         let request = request(&[("authorization", header)], "{}");
-        parse(&settings, &json!("t0ken"), &request, NOW)
+        parse(&settings, &json!("t0ken-of-16-bytes"), &request, NOW)
     };
-    assert!(is_authentic(&parse("Bearer t0ken")));
-    for wrong in ["Bearer t0kem", "t0ken", "Bearer ", "bearer t0ken "] {
+    assert!(is_authentic(&parse("Bearer t0ken-of-16-bytes")));
+    for wrong in
+        ["Bearer t0kem-of-16-bytes", "t0ken-of-16-bytes", "Bearer ", "bearer t0ken-of-16-bytes "]
+    {
         assert_eq!(parse(wrong), Err(Rejection::WrongSignature), "{wrong}");
     }
     let warnings: Vec<_> = registry(&settings).warnings().map(|(_, it)| it).collect();
@@ -231,6 +234,18 @@ fn body() -> Value {
         "by": "u-7", "fields": {"mac": "00005e005301", "devices": [{"mac": "x"}], "tags": ["a"]}}})
 }
 
+fn settings_of(settings: &str) -> super::SignedWebhook {
+    let mut table: toml::Table = toml::from_str(settings).unwrap();
+    table.remove("kind");
+    serde_json::from_value(serde_json::to_value(table).unwrap()).unwrap()
+}
+
+/// Verifies the signature alone: the secrets of some vectors are too short to be used.
+fn verify(settings: &str, secret: &Value, request: &WebhookRequest) -> Result<Verified, Rejection> {
+    let secrets = secret.as_str().into_iter();
+    settings_of(settings).signature.verify(&request.headers, &request.body, secrets)
+}
+
 /// A request with `body`, signed as a test event of the source is, but for its body.
 fn signed(settings: &str, secrets: &Value, body: &Value) -> WebhookRequest {
     signed_as("msg_1", settings, secrets, body)
@@ -238,11 +253,7 @@ fn signed(settings: &str, secrets: &Value, body: &Value) -> WebhookRequest {
 
 /// The same with another id of the message.
 fn signed_as(id: &str, settings: &str, secrets: &Value, body: &Value) -> WebhookRequest {
-    let config: super::SignedWebhook = {
-        let mut table: toml::Table = toml::from_str(settings).unwrap();
-        table.remove("kind");
-        serde_json::from_value(serde_json::to_value(table).unwrap()).unwrap()
-    };
+    let config = settings_of(settings);
     let first = secrets.as_str().or_else(|| secrets[0].as_str()).unwrap();
     let body = body.to_string();
     let headers = config.signature.sign(id, body.as_bytes(), first, NOW).unwrap();
@@ -279,13 +290,14 @@ fn event_is_where_the_mapping_says() {
     let mut new = body();
     new["data"]["result"] = "Agree".into();
     let unreadable = event(SETTINGS, &new);
-    assert!(matches!(unreadable, Ok(Inbound::Unreadable { .. })), "it raises an alarm");
+    assert_eq!(unreadable, Ok(Inbound::Unmapped { key: "statuses" }));
     let mut numbered = body();
     numbered["data"]["id"] = 9_007_199_254_740_993_u64.into();
     assert_eq!(approval(SETTINGS, &numbered).instance_id, "9007199254740993");
     let mut without = body();
     without["data"]["id"] = Value::Null;
-    assert!(matches!(event(SETTINGS, &without), Ok(Inbound::Unreadable { .. })));
+    let unmapped = Ok(Inbound::Unmapped { key: "event.instance_id" });
+    assert_eq!(event(SETTINGS, &without), unmapped);
     let of_types = SETTINGS
         .replace("event = {", "event = { type = \"/type\", types = [\"approval.withdrawn\"],");
     let other = Ok(Inbound::Other { event_type: "approval.ended".into() });
