@@ -129,8 +129,8 @@ impl Scheme {
         }
     }
 
-    /// Whether `secret` can be used: it is one of this scheme, where a public key is no HMAC key, and
-    /// cannot be guessed.
+    /// Whether `secret` can be used: it is one of this scheme, where a public key is no HMAC key,
+    /// and cannot be guessed.
     pub(super) fn is_usable(&self, secret: &str) -> bool {
         match self {
             Self::Standard {} => standard::is_usable(secret),
