@@ -35,6 +35,7 @@ pub mod extract;
 pub mod failure;
 pub mod flow;
 pub mod form;
+pub mod grant;
 pub mod instance;
 pub mod key_path;
 pub mod ledger;

@@ -1,0 +1,259 @@
+//! The operations on a grant's record.
+
+use thiserror::Error;
+
+use super::{
+    Access, EndReason, GrantCall, GrantRecord, Hold, HoldId, HoldState, LateCall, MAX_HOLDS,
+    Operation,
+};
+use crate::Timestamp;
+use crate::explain::Explain;
+use crate::ledger::{Lease, LeaseId, LeaseLost};
+
+/// The reason for which no granting call may be made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("begin_grant")]
+pub enum BeginError {
+    /// Another call about the subject is under way, or a removal may still reach the target. The
+    /// hold is recorded.
+    #[error("another call about the same subject is under way")]
+    Wait {
+        /// When its lease expires.
+        until: Timestamp,
+    },
+    /// The approval held the access before, and that ended for good.
+    #[error("this approval no longer holds the access: {reason}")]
+    Ended {
+        /// Why it ended.
+        reason: EndReason,
+    },
+    /// [`MAX_HOLDS`] approvals hold the access.
+    #[error("as many approvals as one grant can have hold this access already")]
+    Full,
+}
+
+/// The decision about the removal of an access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// A hold keeps the access.
+    StillHeld,
+    /// There is no access, and no call that could give one.
+    NothingToDo,
+    /// Another call about the subject is under way, or a granting one may still reach the target.
+    Wait {
+        /// When its lease expires.
+        until: Timestamp,
+    },
+    /// The lease is acquired: make the revoking call.
+    Call {
+        /// The generation to settle.
+        generation: u64,
+    },
+}
+
+/// The lease for a removal that an approval asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// The generation to settle, or the moment from which another call no longer forbids it.
+    pub generation: Result<u64, Timestamp>,
+}
+
+/// The outcome of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target has granted the access for this hold.
+    Granted {
+        /// Whose call it was.
+        hold: HoldId,
+    },
+    /// The target has removed the access.
+    Revoked,
+    /// The call changed nothing: it was refused, or never sent.
+    Unchanged,
+    /// The call may have been carried out, or may be later.
+    Unknown,
+}
+
+impl GrantRecord {
+    /// Records a pending hold and acquires the lease for a granting call. The result is the
+    /// generation to settle. The hold is recorded even while another call is under way, so that no
+    /// removal comes between.
+    pub fn begin_grant(
+        mut self,
+        id: &HoldId,
+        owner: &str,
+        applicant: &str,
+        until: Option<Timestamp>,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> (Self, Result<u64, BeginError>) {
+        let since = match self.holds.get(id).map(|hold| (hold.since, hold.state)) {
+            Some((_, HoldState::Ended { reason, .. })) if !reason.may_begin_again() => {
+                return (self, Err(BeginError::Ended { reason }));
+            }
+            Some((since, HoldState::Pending | HoldState::Active)) => Some(since),
+            _ => None,
+        };
+        if since.is_none() && self.holds.values().filter(|hold| hold.is_live()).count() >= MAX_HOLDS
+        {
+            return (self, Err(BeginError::Full));
+        }
+        let is_active =
+            self.holds.get(id).is_some_and(|hold| matches!(hold.state, HoldState::Active));
+        let state = if is_active { HoldState::Active } else { HoldState::Pending };
+        let since = since.unwrap_or(now);
+        let (owner, applicant) = (owner.to_owned(), applicant.to_owned());
+        self.holds.insert(id.clone(), Hold { owner, applicant, since, until, state });
+        self.drop_ended();
+        match self.acquire(Operation::Grant, lease, now) {
+            Ok(generation) => (self, Ok(generation)),
+            Err(until) => (self, Err(BeginError::Wait { until })),
+        }
+    }
+
+    /// Decides whether the access is to be removed now, and acquires the lease for the revoking
+    /// call. Holds whose time is over are ended first.
+    #[must_use]
+    pub fn begin_removal(mut self, lease: &Lease, now: Timestamp) -> (Self, Removal) {
+        self.expire(now);
+        if self.is_held() {
+            return (self, Removal::StillHeld);
+        }
+        if self.is_settled() && self.access == Access::Absent {
+            return (self, Removal::NothingToDo);
+        }
+        match self.acquire(Operation::Revoke, lease, now) {
+            Ok(generation) => (self, Removal::Call { generation }),
+            Err(until) => (self, Removal::Wait { until }),
+        }
+    }
+
+    /// Ends every hold of other approvals, and acquires the lease for the revoking call that the
+    /// approval `id` asks for: also when the ledger knows of no access, as it may have been given
+    /// without greenlight. The approval's own hold, if it takes the access away to give it anew, is
+    /// pending again.
+    #[must_use]
+    pub fn begin_return(mut self, id: &HoldId, lease: &Lease, now: Timestamp) -> (Self, Return) {
+        for (other, hold) in self.holds.iter_mut().filter(|(_, hold)| hold.is_live()) {
+            hold.state = if other == id {
+                HoldState::Pending
+            } else {
+                HoldState::Ended { at: now, reason: EndReason::Returned }
+            };
+        }
+        let generation = self.acquire(Operation::Revoke, lease, now);
+        (self, Return { generation })
+    }
+
+    /// Records the outcome of the call that was made in `generation`, and releases the lease.
+    pub fn settle(
+        mut self,
+        lease_id: &LeaseId,
+        generation: u64,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> (Self, Result<(), LeaseLost>) {
+        let is_own = |call: &GrantCall| call.lease.id == *lease_id && now < call.lease.until;
+        let Some(call) = self.call.take_if(|call| is_own(call) && self.generation == generation)
+        else {
+            // The answer to this very change was lost, and it is made again.
+            let is_settled = self.settled == generation && self.call.is_none();
+            return (self, if is_settled { Ok(()) } else { Err(LeaseLost) });
+        };
+        match outcome {
+            Outcome::Granted { hold } => {
+                (self.access, self.settled) = (Access::Present, generation);
+                // A hold that ended during the call stays ended: its removal comes next.
+                if let Some(hold) = self.holds.get_mut(&hold).filter(|hold| hold.is_live()) {
+                    hold.state = HoldState::Active;
+                }
+            }
+            Outcome::Revoked => (self.access, self.settled) = (Access::Absent, generation),
+            // What an earlier call left behind is as unknown as before.
+            Outcome::Unchanged if self.settled + 1 < generation => {}
+            Outcome::Unchanged => self.settled = generation,
+            Outcome::Unknown => self.keep_late(&call),
+        }
+        (self, Ok(()))
+    }
+
+    /// Gives up the call that is under way: its worker is dead, and its outcome unknown.
+    #[must_use]
+    pub fn abandon(mut self) -> Self {
+        if let Some(call) = self.call.take() {
+            self.keep_late(&call);
+        }
+        self
+    }
+
+    fn keep_late(&mut self, call: &GrantCall) {
+        let (operation, until) = (call.operation, call.lease.until);
+        let until = self.late.map_or(until, |late| late.until.max(until));
+        self.late = Some(LateCall { operation, until });
+    }
+
+    /// Ends a hold. One that is not recorded yet is recorded as ended, so that a request that is
+    /// late cannot begin it. A hold that ended before keeps its reason, unless the new one is final
+    /// and the old one is not.
+    #[must_use]
+    pub fn end(mut self, id: &HoldId, reason: EndReason, now: Timestamp) -> Self {
+        let state = HoldState::Ended { at: now, reason };
+        let (owner, applicant) = (String::new(), String::new());
+        let absent = Hold { owner, applicant, since: now, until: None, state };
+        let hold = self.holds.entry(id.clone()).or_insert(absent);
+        match hold.state {
+            HoldState::Ended { reason: before, .. }
+                if !before.may_begin_again() || reason.may_begin_again() => {}
+            _ => hold.state = state,
+        }
+        self.drop_ended();
+        self
+    }
+
+    /// Ends the holds whose time is over.
+    fn expire(&mut self, now: Timestamp) {
+        for hold in self.holds.values_mut().filter(|hold| hold.is_live()) {
+            if let Some(at) = hold.until.filter(|until| *until <= now) {
+                hold.state = HoldState::Ended { at, reason: EndReason::Expired };
+            }
+        }
+    }
+
+    /// Acquires the lease for a call, as a new generation.
+    ///
+    /// # Errors
+    /// The moment from which another worker's call no longer forbids it.
+    fn acquire(
+        &mut self,
+        operation: Operation,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<u64, Timestamp> {
+        if let Some(call) = self.call.as_ref().filter(|call| now < call.lease.until) {
+            // The answer to this very change was lost, and it is made again.
+            let is_own = call.lease.id == lease.id && call.operation == operation;
+            return if is_own { Ok(self.generation) } else { Err(call.lease.until) };
+        }
+        if let Some(late) = self.late.filter(|late| now < late.until)
+            && late.operation != operation
+        {
+            return Err(late.until);
+        }
+        self.late = self.late.filter(|late| now < late.until);
+        self.call = Some(GrantCall { operation, lease: lease.clone() });
+        self.generation += 1;
+        Ok(self.generation)
+    }
+
+    /// Drops the holds that ended first, while there are too many.
+    fn drop_ended(&mut self) {
+        while self.holds.len() > MAX_HOLDS {
+            let ended = self.holds.iter().filter_map(|(id, hold)| match hold.state {
+                HoldState::Ended { at, .. } => Some((at, id)),
+                HoldState::Pending | HoldState::Active => None,
+            });
+            let Some(first) = ended.min().map(|(_, id)| id.clone()) else { return };
+            self.holds.remove(&first);
+        }
+    }
+}

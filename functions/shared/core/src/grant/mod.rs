@@ -1,0 +1,289 @@
+//! The life of a grant: the access of one subject at one target, held by approvals.
+//!
+//! ```text
+//!        begin_grant           settle(granted)
+//! hold: ------------> pending -----------------> active
+//!                        |                          |
+//!                        \------- end(reason) ------/----> ended
+//! ```
+//! Every approval that grants the access holds it. When no hold is pending or active any more, the
+//! access is removed. A hold is recorded before the granting call and ended before the removal, so
+//! that a crash leaves work to do and never access that is in no record.
+//!
+//! **One call at a time.** Every granting or revoking call is made under the grant's lease, which
+//! must outlive the call. A call whose outcome is unknown may still reach the target: until its
+//! lease would have expired, only the same operation may follow it, and not the opposite one.
+//!
+//! **Generations.** Each acquisition of the lease is a new generation. The record says what the
+//! target was left with, and up to which generation that is known. When a worker disappeared during
+//! its call the last generation is not settled: then the recorded access is not trusted, and the
+//! wanted call is made whatever the record says.
+//!
+//! [`GrantRecord`] is pure; both stores run it inside an atomic change of the grant's item. Every
+//! operation can be repeated: a change whose answer was lost is applied once.
+
+mod machine;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Timestamp;
+use crate::explain::Explain;
+use crate::ledger::Lease;
+use crate::subject::Subject;
+
+pub use machine::{BeginError, Outcome, Removal, Return};
+
+/// The most holds of one grant. Ended ones are dropped, the oldest first, when there are more.
+pub const MAX_HOLDS: usize = 100;
+
+/// The key of a grant: a target and a subject. `nac/mac:00:00:5e:00:53:01`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GrantKey {
+    /// As `flows.toml` names it.
+    pub target: String,
+    /// As [`Subject::key`] writes it.
+    pub subject: String,
+}
+
+impl GrantKey {
+    /// The key of the access of `subject` at `target`.
+    #[must_use]
+    pub fn new(target: &str, subject: &Subject) -> Self {
+        Self { target: target.to_owned(), subject: subject.key() }
+    }
+}
+
+impl fmt::Display for GrantKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.target, self.subject)
+    }
+}
+
+/// The id of a hold: the approval instance that holds the access. An approval holds a subject at a
+/// target once, whatever the number of rows that name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HoldId(String);
+
+impl HoldId {
+    /// The hold of an approval instance, for both of its decisions.
+    #[must_use]
+    pub fn of_approval(source: &str, definition_id: &str, instance_id: &str) -> Self {
+        Self(format!("{source}#{definition_id}#{instance_id}"))
+    }
+
+    /// The approval: source, definition and instance.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The approval instance.
+    #[must_use]
+    pub fn instance_id(&self) -> &str {
+        self.0.rsplit('#').next().unwrap_or_default()
+    }
+}
+
+/// One approval's hold on a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hold {
+    /// The person for whom the access is held.
+    pub owner: String,
+    /// The person who applied for it.
+    pub applicant: String,
+    /// When it was first recorded.
+    pub since: Timestamp,
+    /// When it ends by itself; `None` if it does not.
+    pub until: Option<Timestamp>,
+    /// Its state.
+    pub state: HoldState,
+}
+
+impl Hold {
+    /// Whether it keeps the access: pending or active.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.state, HoldState::Pending | HoldState::Active)
+    }
+}
+
+/// The state of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldState {
+    /// Recorded before the granting call.
+    Pending,
+    /// The target has granted it.
+    Active,
+    /// It no longer keeps the access.
+    Ended {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: EndReason,
+    },
+}
+
+/// The reason for which a hold ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error, Explain)]
+#[serde(rename_all = "snake_case")]
+#[explain("end")]
+pub enum EndReason {
+    /// Its time was over.
+    #[error("its time was over")]
+    Expired,
+    /// The approval was revoked.
+    #[error("the approval was revoked")]
+    Withdrawn,
+    /// Another approval asked for the removal of the access.
+    #[error("another approval returned the access")]
+    Returned,
+    /// The request was given up before the target confirmed the access.
+    #[error("the request was given up")]
+    GivenUp,
+}
+
+impl EndReason {
+    /// Whether the same approval may hold again: its request was only given up, and is tried again
+    /// after a redrive.
+    const fn may_begin_again(self) -> bool {
+        matches!(self, Self::GivenUp)
+    }
+}
+
+/// What a call does about an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Gives the access.
+    Grant,
+    /// Takes it away.
+    Revoke,
+}
+
+/// A call that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GrantCall {
+    /// What it does.
+    pub operation: Operation,
+    /// The right to make it; the lease outlives the call.
+    pub lease: Lease,
+}
+
+/// A call that may still reach the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LateCall {
+    /// What it does.
+    pub operation: Operation,
+    /// When its lease would have expired.
+    pub until: Timestamp,
+}
+
+/// The access that a target was left with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// The subject has no access by greenlight.
+    #[default]
+    Absent,
+    /// The subject has access.
+    Present,
+}
+
+/// The ledger's record of one grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GrantRecord {
+    /// The approvals that hold it, and held it.
+    pub holds: BTreeMap<HoldId, Hold>,
+    /// The call that is under way; `None` when its outcome is recorded.
+    pub call: Option<GrantCall>,
+    /// The last call whose outcome is unknown, while it may still reach the target.
+    #[serde(default)]
+    pub late: Option<LateCall>,
+    /// The number of acquisitions of the lease.
+    pub generation: u64,
+    /// The last generation up to which [`GrantRecord::access`] is known.
+    pub settled: u64,
+    /// What the target was left with in the settled generation.
+    pub access: Access,
+}
+
+impl GrantRecord {
+    /// Whether the recorded access is what the target has: no call was left without an outcome.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.settled == self.generation
+    }
+
+    /// Whether a hold keeps the access.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.holds.values().any(Hold::is_live)
+    }
+
+    /// The phase of its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match (self.is_held(), self.is_settled(), self.access) {
+            (true, ..) => Phase::Held,
+            (false, true, Access::Absent) => Phase::Ended,
+            (false, ..) => Phase::Ending,
+        }
+    }
+
+    /// When the first of the holds that keep it was recorded; of all holds when none keeps it.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        let is_held = self.is_held();
+        let holds = self.holds.values().filter(|hold| hold.is_live() == is_held);
+        holds.map(|hold| hold.since).min().unwrap_or_default()
+    }
+
+    /// When a hold was last recorded or ended.
+    #[must_use]
+    pub fn last_change(&self) -> Timestamp {
+        let change = |hold: &Hold| match hold.state {
+            HoldState::Pending | HoldState::Active => hold.since,
+            HoldState::Ended { at, .. } => at,
+        };
+        self.holds.values().map(change).max().unwrap_or_default()
+    }
+
+    /// The next moment at which a live hold ends by itself.
+    #[must_use]
+    pub fn next_end(&self) -> Option<Timestamp> {
+        let live = self.holds.values().filter(|hold| hold.is_live());
+        live.filter_map(|hold| hold.until).min()
+    }
+}
+
+impl Phase {
+    /// The name in stores.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Ending => "ending",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// The phase of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// A hold keeps the access, or is about to.
+    Held,
+    /// No hold keeps it, and its removal is not confirmed yet.
+    Ending,
+    /// The access is removed, or was never given.
+    Ended,
+}
+
+#[cfg(test)]
+mod tests;

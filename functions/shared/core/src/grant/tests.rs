@@ -1,0 +1,167 @@
+use super::*;
+use crate::ledger::{LeaseId, LeaseLost};
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn hold(instance: &str) -> HoldId {
+    HoldId::of_approval("feishu", "A", instance)
+}
+
+fn lease(id: &str, until: i64) -> Lease {
+    Lease { id: id.into(), until: at(until) }
+}
+
+/// Begins to grant, until `until`; the lease has the name of the instance and expires at 100.
+fn begin(
+    record: GrantRecord,
+    instance: &str,
+    until: Option<i64>,
+    now: i64,
+) -> (GrantRecord, Result<u64, BeginError>) {
+    let lease = lease(instance, 100);
+    record.begin_grant(&hold(instance), "ou_1", "ou_1", until.map(at), &lease, at(now))
+}
+
+/// A grant that these approvals hold.
+fn held_by(instances: &[&str]) -> GrantRecord {
+    instances.iter().fold(GrantRecord::default(), |record, instance| {
+        let (record, begun) = begin(record, instance, None, 1);
+        let granted = Outcome::Granted { hold: hold(instance) };
+        let (record, settled) =
+            record.settle(&LeaseId::from(*instance), begun.unwrap(), granted, at(2));
+        settled.unwrap();
+        record
+    })
+}
+
+#[test]
+fn a_hold_is_pending_before_the_call_and_active_after_it() {
+    let (record, begun) = begin(GrantRecord::default(), "I-1", Some(50), 1);
+    let state = |record: &GrantRecord| record.holds[&hold("I-1")].state;
+    assert_eq!((begun, state(&record)), (Ok(1), HoldState::Pending));
+    assert!(!record.is_settled());
+    let granted = Outcome::Granted { hold: hold("I-1") };
+    let (record, settled) = record.settle(&"I-1".into(), 1, granted, at(2));
+    assert_eq!((settled, state(&record)), (Ok(()), HoldState::Active));
+    assert!(record.is_settled());
+    assert_eq!((record.phase(), record.next_end()), (Phase::Held, Some(at(50))));
+}
+
+#[test]
+fn g22_a_grant_is_removed_when_its_last_hold_ends() {
+    let record = held_by(&["I-1", "I-2"]);
+    let record = record.end(&hold("I-1"), EndReason::Withdrawn, at(5));
+    let (record, removal) = record.begin_removal(&lease("r", 100), at(6));
+    assert_eq!(removal, Removal::StillHeld);
+    let record = record.end(&hold("I-2"), EndReason::Withdrawn, at(7));
+    assert_eq!(record.phase(), Phase::Ending);
+    let (record, removal) = record.begin_removal(&lease("r", 100), at(8));
+    let Removal::Call { generation } = removal else { panic!("{removal:?}") };
+    let (record, settled) = record.settle(&"r".into(), generation, Outcome::Revoked, at(9));
+    assert_eq!((settled, record.phase()), (Ok(()), Phase::Ended));
+    let (_, removal) = record.begin_removal(&lease("s", 100), at(10));
+    assert_eq!(removal, Removal::NothingToDo);
+}
+
+#[test]
+fn a_hold_ends_by_itself_at_its_time() {
+    let (record, begun) = begin(GrantRecord::default(), "I-1", Some(50), 1);
+    let granted = Outcome::Granted { hold: hold("I-1") };
+    let (record, _) = record.settle(&"I-1".into(), begun.unwrap(), granted, at(2));
+    let (record, removal) = record.begin_removal(&lease("r", 100), at(49));
+    assert_eq!(removal, Removal::StillHeld);
+    let (record, removal) = record.begin_removal(&lease("r", 100), at(50));
+    assert!(matches!(removal, Removal::Call { .. }));
+    let ended = HoldState::Ended { at: at(50), reason: EndReason::Expired };
+    assert_eq!(record.holds[&hold("I-1")].state, ended);
+}
+
+#[test]
+fn an_approval_that_was_withdrawn_first_cannot_begin() {
+    let record = GrantRecord::default().end(&hold("I-1"), EndReason::Withdrawn, at(1));
+    let (record, begun) = begin(record, "I-1", None, 2);
+    assert_eq!(begun, Err(BeginError::Ended { reason: EndReason::Withdrawn }));
+    assert_eq!(record.phase(), Phase::Ended);
+}
+
+#[test]
+fn a_request_that_was_given_up_can_begin_again_unless_it_was_withdrawn_since() {
+    let (record, _) = begin(GrantRecord::default(), "I-1", None, 1);
+    let record = record.end(&hold("I-1"), EndReason::GivenUp, at(2));
+    assert_eq!(record.phase(), Phase::Ending, "the outcome of its call is unknown");
+    let (again, begun) = begin(record.clone(), "I-1", None, 101);
+    assert_eq!((begun, again.phase()), (Ok(2), Phase::Held));
+    let record = record.end(&hold("I-1"), EndReason::Withdrawn, at(3));
+    let record = record.end(&hold("I-1"), EndReason::GivenUp, at(4));
+    assert_eq!(
+        begin(record, "I-1", None, 101).1.unwrap_err(),
+        BeginError::Ended { reason: EndReason::Withdrawn }
+    );
+}
+
+#[test]
+fn a_call_whose_outcome_is_unknown_may_be_repeated_but_not_reverted_until_its_lease_expires() {
+    let (record, begun) = begin(GrantRecord::default(), "I-1", None, 1);
+    let (record, settled) = record.settle(&"I-1".into(), begun.unwrap(), Outcome::Unknown, at(2));
+    assert_eq!(settled, Ok(()));
+    let ended = record.clone().end(&hold("I-1"), EndReason::Withdrawn, at(3));
+    let (_, removal) = ended.clone().begin_removal(&lease("r", 200), at(4));
+    assert_eq!(removal, Removal::Wait { until: at(100) });
+    let (_, removal) = ended.begin_removal(&lease("r", 200), at(100));
+    assert!(matches!(removal, Removal::Call { .. }));
+    // Another approval grants at once; a removal still waits for the first call.
+    let (record, begun) = begin(record, "I-2", None, 5);
+    let granted = Outcome::Granted { hold: hold("I-2") };
+    let (record, _) = record.settle(&"I-2".into(), begun.unwrap(), granted, at(6));
+    let (_, removal) = record.begin_return(&hold("R"), &lease("r", 200), at(7));
+    assert_eq!(removal.generation, Err(at(100)));
+}
+
+#[test]
+fn a_refused_call_leaves_unknown_what_an_earlier_one_left_unknown() {
+    let (record, begun) = begin(GrantRecord::default(), "I-1", None, 1);
+    let refused = record.clone().settle(&"I-1".into(), begun.unwrap(), Outcome::Unchanged, at(2)).0;
+    let ended = refused.end(&hold("I-1"), EndReason::GivenUp, at(3));
+    assert_eq!(ended.phase(), Phase::Ended, "nothing was given");
+    let unknown = record.settle(&"I-1".into(), begun.unwrap(), Outcome::Unknown, at(2)).0;
+    let (record, begun) = begin(unknown, "I-1", None, 3);
+    let record = record.settle(&"I-1".into(), begun.unwrap(), Outcome::Unchanged, at(4)).0;
+    assert_eq!(record.end(&hold("I-1"), EndReason::GivenUp, at(5)).phase(), Phase::Ending);
+}
+
+#[test]
+fn g07_an_expired_lease_settles_nothing() {
+    let (record, begun) = begin(GrantRecord::default(), "I-1", None, 1);
+    let granted = || Outcome::Granted { hold: hold("I-1") };
+    let late = record.clone().settle(&"I-1".into(), begun.unwrap(), granted(), at(100));
+    assert_eq!(late, (record.clone(), Err(LeaseLost)));
+    let (record, _) = begin(record, "I-2", None, 100);
+    let late = record.clone().settle(&"I-1".into(), begun.unwrap(), granted(), at(50));
+    assert_eq!(late, (record, Err(LeaseLost)));
+}
+
+#[test]
+fn a_change_whose_answer_was_lost_is_applied_once() {
+    let (record, begun) = begin(GrantRecord::default(), "I-1", None, 1);
+    assert_eq!(begin(record.clone(), "I-1", None, 1), (record.clone(), begun));
+    let granted = || Outcome::Granted { hold: hold("I-1") };
+    let (record, settled) = record.settle(&"I-1".into(), begun.unwrap(), granted(), at(2));
+    let again = record.clone().settle(&"I-1".into(), begun.unwrap(), granted(), at(2));
+    assert_eq!(again, (record, settled));
+}
+
+#[test]
+fn at_most_a_hundred_approvals_hold_a_grant_and_ended_holds_make_room() {
+    let instances: Vec<_> = (0..MAX_HOLDS).map(|n| format!("I-{n:03}")).collect();
+    let names: Vec<_> = instances.iter().map(String::as_str).collect();
+    let record = held_by(&names);
+    let (record, begun) = begin(record, "I-100", None, 3);
+    assert_eq!(begun, Err(BeginError::Full));
+    let record = record.end(&hold("I-000"), EndReason::Withdrawn, at(4));
+    let (record, begun) = begin(record, "I-100", None, 5);
+    assert!(begun.is_ok());
+    assert_eq!(record.holds.len(), MAX_HOLDS);
+    assert!(!record.holds.contains_key(&hold("I-000")), "the one that ended is dropped");
+}
