@@ -15,8 +15,7 @@ use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 use greenlight_testkit::stub::secret_document;
 
 /// The attributes that the template's index projects besides the keys.
-const PROJECTED: [&str; 8] =
-    ["v", "request", "state", "target", "subject", "owner", "applicant", "breaker"];
+const PROJECTED: [&str; 7] = ["v", "request", "state", "target", "subject", "breaker", "grant"];
 
 /// Creates the ledger's table as the template does.
 ///

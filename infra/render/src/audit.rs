@@ -2,6 +2,7 @@
 
 use greenlight_core::audit::{Grant, LastFailure, RequestHistory, RequestStatus};
 use greenlight_core::explain::Explain;
+use greenlight_core::grant::{Hold, HoldId, HoldState};
 use greenlight_core::ledger::{EffectKeyParts, EffectOutcome, State};
 use greenlight_core::subject;
 use greenlight_core::{Decision, Timestamp};
@@ -215,28 +216,58 @@ pub fn render_grants(grants: &[Grant], of: Option<&str>, format: OutputFormat) -
             ),
         };
     }
-    let row = |grant: &Grant| {
-        let Grant { target, owner, request, .. } = grant;
+    let rows = |grant: &Grant| {
         let (_, subject) = grant.kind_and_value();
-        [subject, target, &moment(grant.since), owner, request].map(str::to_owned)
+        let row = |(id, hold): (&HoldId, &Hold)| {
+            let since = moment(hold.since);
+            let until = hold.until.map_or_else(|| "-".to_owned(), moment);
+            let state = hold_state(hold.state);
+            let state = language.pick(state.0, state.1);
+            [subject, &grant.target, state, &since, &until, &hold.owner, id.as_str()]
+                .map(str::to_owned)
+        };
+        grant.holders().into_iter().map(row).collect::<Vec<_>>()
     };
-    let rows: Vec<_> = grants.iter().map(row).collect();
+    let rows: Vec<_> = grants.iter().flat_map(rows).collect();
     let heads = match language {
-        Language::English => ["SUBJECT", "TARGET", "SINCE", "OWNER", "BECAUSE OF"],
-        Language::Chinese => ["授权对象", "目标系统", "授权时间", "持有人", "依据"],
+        Language::English => {
+            ["SUBJECT", "TARGET", "STATE", "SINCE", "UNTIL", "OWNER", "BECAUSE OF"]
+        }
+        Language::Chinese => {
+            ["授权对象", "目标系统", "状态", "授权时间", "截止时间", "持有人", "依据"]
+        }
     };
     table(heads, &rows)
 }
 
+/// The state of a hold that is listed: one that ended is listed until the access is removed.
+const fn hold_state(state: HoldState) -> (&'static str, &'static str) {
+    match state {
+        HoldState::Pending => ("pending", "待确认"),
+        HoldState::Active => ("active", "有效"),
+        HoldState::Ended { .. } => ("to be removed", "待移除"),
+    }
+}
+
 fn grant_json(grant: &Grant) -> Value {
     let (kind, subject) = grant.kind_and_value();
+    let holders = grant.holders();
+    let holds = holders.iter().map(|(id, hold)| {
+        json!({
+            "approval": id.as_str(),
+            "state": hold_state(hold.state).0,
+            "owner": hold.owner,
+            "applicant": hold.applicant,
+            "since": moment(hold.since),
+            "until": hold.until.map(moment),
+        })
+    });
     json!({
         "kind": kind,
         "subject": subject,
         "target": grant.target,
-        "owner": grant.owner,
-        "since": moment(grant.since),
-        "applicant": grant.applicant,
-        "request": grant.request,
+        "state": grant.record.phase().as_str(),
+        "since": moment(grant.record.since()),
+        "holds": holds.collect::<Vec<_>>(),
     })
 }

@@ -66,6 +66,7 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
         | Class::TargetTimeout
         | Class::LedgerUnavailable
         | Class::LeaseHeld
+        | Class::GrantHeld
         | Class::DeadlineExceeded
         | Class::DeadLetterQueueUnavailable => ("when it works again, redrive", "故障恢复后重投"),
     }

@@ -12,6 +12,7 @@ use greenlight_core::audit::{
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::extract::Problem;
+use greenlight_core::grant::{EndReason, GrantRecord, HoldId, Outcome};
 use greenlight_core::ledger::{Effect, EffectKey, EffectKind, EffectOutcome, Lease, State};
 use greenlight_core::mac::MacError;
 use greenlight_core::operator::{QueueStatus, Unwanted};
@@ -157,17 +158,33 @@ fn audit() {
     check("audit", |format| audit::render(&histories, NOW, format));
 }
 
+/// The record of a grant that these approvals hold, each until its time.
+fn held_by(approvals: &[(&str, Option<Timestamp>)]) -> GrantRecord {
+    let lease = Lease { id: "lease".into(), until: NOW };
+    approvals.iter().fold(GrantRecord::default(), |record, (instance, until)| {
+        let (hold, at) = (HoldId::of_approval("feishu", "A-1", instance), ago(40));
+        let (record, begun) = record.begin_grant(&hold, "ou_2", "ou_1", *until, &lease, at);
+        let (record, settled) =
+            record.settle(&lease.id, begun.unwrap(), Outcome::Granted { hold }, at);
+        settled.unwrap();
+        record
+    })
+}
+
 #[test]
 fn grants() {
     let grant = Grant {
         target: "nac".into(),
         subject: "mac:00:00:5e:00:53:01".into(),
-        owner: "ou_2".into(),
-        request: "feishu#7C468A54#I-1#approved".into(),
-        applicant: "ou_1".into(),
-        since: ago(40),
+        record: held_by(&[("I-1", None), ("I-2", Some(NOW.plus(Duration::from_hours(48))))]),
     };
-    let grants = [grant.clone(), Grant { target: "无线控制器".into(), ..grant }];
+    let mut ending =
+        Grant {
+            target: "无线控制器".into(), record: held_by(&[("I-3", None)]), ..grant.clone()
+        };
+    let hold = HoldId::of_approval("feishu", "A-1", "I-3");
+    ending.record = ending.record.end(&hold, EndReason::Returned, NOW);
+    let grants = [grant, ending];
     check("grants", |format| audit::render_grants(&grants, None, format));
     check("no_grants", |format| audit::render_grants(&[], Some("ou_2"), format));
 }

@@ -9,6 +9,7 @@ use greenlight_admin::stores::Stores;
 use greenlight_core::audit::{Grant, Lookup, RequestHistory, RequestStatus, StoredDeadLetter};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::Explain;
+use greenlight_core::grant::{Hold, HoldId};
 use greenlight_core::operator::StoreError;
 use greenlight_core::{Request, Timestamp};
 use greenlight_render::audit::steps;
@@ -162,7 +163,7 @@ impl Page {
             recent: self.recent.iter().map(history).collect(),
             letters: self.letters.iter().map(|it| letter(it, language)).collect(),
             elsewhere: self.elsewhere,
-            grants: self.grants.iter().map(grant).collect(),
+            grants: self.grants.iter().flat_map(grant).collect(),
             targets,
         };
         render(include_str!("page.html"), view)
@@ -224,12 +225,14 @@ fn letter(letter: &StoredDeadLetter, language: Language) -> LetterRow {
     }
 }
 
-fn grant(grant: &Grant) -> GrantRow {
-    GrantRow {
+/// A row per hold.
+fn grant(grant: &Grant) -> Vec<GrantRow> {
+    let row = |(id, hold): (&HoldId, &Hold)| GrantRow {
         subject: grant.kind_and_value().1.to_owned(),
         target: grant.target.clone(),
-        since: moment(grant.since),
-        owner: grant.owner.clone(),
-        instance: grant.request.split('#').nth(1).unwrap_or("?").to_owned(),
-    }
+        since: moment(hold.since),
+        owner: hold.owner.clone(),
+        instance: id.instance_id().to_owned(),
+    };
+    grant.holders().into_iter().map(row).collect()
 }

@@ -1,6 +1,7 @@
 //! An approval with rows: phones to one group, laptops to another, each with its owner and end.
 
 use greenlight_core::Timestamp;
+use greenlight_core::audit::Grant;
 use greenlight_core::operator::GrantStore;
 use greenlight_render::format::table;
 use greenlight_render::language::Language;
@@ -78,7 +79,8 @@ impl Stage {
         let granted = self.server.database().grants(99, Timestamp::from_millis(i64::MAX)).await?;
         let owner = |mac: &str| {
             let grant = granted.iter().find(|grant| grant.kind_and_value().1 == mac);
-            grant.map(|grant| grant.owner.clone()).unwrap_or_default()
+            let holders = grant.map(Grant::holders).unwrap_or_default();
+            holders.first().map(|(_, hold)| hold.owner.clone()).unwrap_or_default()
         };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let log = self.nac.log().split_off(calls);

@@ -5,6 +5,7 @@ use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::Explanation;
 use greenlight_core::form::{Attachment, Field};
+use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
@@ -12,7 +13,8 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, FileAudit, KeepBreakers,
-    LedgerError, QueueError, ReadInstance, ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
+    KeepGrants, LedgerError, QueueError, ReadInstance, ReadRequest, ReadSheet, RecordEffect,
+    SendDeadLetter,
 };
 use greenlight_core::{Request, RequestKey, Timestamp};
 use serde_json::{Map, Value};
@@ -29,6 +31,8 @@ pub enum PortCall {
     FileEvent,
     /// Of [`KeepBreakers`].
     ChangeBreaker,
+    /// Of [`KeepGrants`].
+    ChangeGrant(GrantKey),
     /// Of [`ReadInstance`], with the instance.
     CountUnwanted,
     ReadRequest,
@@ -139,6 +143,17 @@ impl<P: KeepBreakers, H: Hook> KeepBreakers for Hooked<P, H> {
     ) -> Result<(Breaker, T), LedgerError> {
         let result = self.port.change_breaker(target, change);
         self.around(PortCall::ChangeBreaker, result, Result::is_ok).await
+    }
+}
+
+impl<P: KeepGrants, H: Hook> KeepGrants for Hooked<P, H> {
+    async fn change_grant<T: Send>(
+        &self,
+        key: &GrantKey,
+        change: impl Fn(GrantRecord) -> (GrantRecord, T) + Send + Sync,
+    ) -> Result<(GrantRecord, T), LedgerError> {
+        let result = self.port.change_grant(key, change);
+        self.around(PortCall::ChangeGrant(key.clone()), result, Result::is_ok).await
     }
 }
 

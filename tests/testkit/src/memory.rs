@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use greenlight_core::audit::AttemptRecord;
 use greenlight_core::breaker::Breaker;
+use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
     LeaseLost, Record, State, apply,
 };
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{
-    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, KeepBreakers, LedgerError,
-    QueueError, ReadRequest, RecordEffect, SendDeadLetter,
+    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, KeepBreakers, KeepGrants,
+    LedgerError, QueueError, ReadRequest, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 
@@ -21,6 +22,7 @@ use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 pub struct MemoryLedger {
     records: Arc<Mutex<BTreeMap<RequestKey, Record>>>,
     breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
+    grants: Arc<Mutex<BTreeMap<GrantKey, GrantRecord>>>,
     unwanted: Arc<Mutex<BTreeMap<String, u64>>>,
     replayed: Arc<Mutex<BTreeSet<(RequestKey, String)>>>,
 }
@@ -29,6 +31,12 @@ impl MemoryLedger {
     /// The record of a request; `None` if it was never claimed.
     pub fn record(&self, request: &RequestKey) -> Option<Record> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).get(request).cloned()
+    }
+
+    /// The record of a grant; an empty one if there is none.
+    pub fn grant(&self, key: &GrantKey) -> GrantRecord {
+        let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        grants.get(key).cloned().unwrap_or_default()
     }
 
     /// Records that an operator asks for a replay, with this event id.
@@ -137,6 +145,19 @@ impl ReadRequest for MemoryLedger {
 
     async fn is_done(&self, request: &RequestKey) -> Result<Option<bool>, LedgerError> {
         Ok(self.record(request).map(|record| matches!(record.state, State::Done { .. })))
+    }
+}
+
+impl KeepGrants for MemoryLedger {
+    async fn change_grant<T: Send>(
+        &self,
+        key: &GrantKey,
+        change: impl Fn(GrantRecord) -> (GrantRecord, T) + Send + Sync,
+    ) -> Result<(GrantRecord, T), LedgerError> {
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let (grant, result) = change(grants.remove(key).unwrap_or_default());
+        grants.insert(key.clone(), grant.clone());
+        Ok((grant, result))
     }
 }
 

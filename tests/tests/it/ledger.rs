@@ -8,6 +8,9 @@ use greenlight_core::audit::{AttemptRecord, Grant, Lookup, RequestHistory, Reque
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
 use greenlight_core::explain::Explanation;
 use greenlight_core::extract::Problem;
+use greenlight_core::grant::{
+    BeginError, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Phase,
+};
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectKind,
     EffectOutcome, Lease, LeaseId, LeaseLost, Record, ResetError, apply,
@@ -91,7 +94,8 @@ suite!(
     of_32_workers_one_has_a_target_to_itself,
     every_command_answers_as_the_state_machine_does,
     what_an_attempt_found_out_is_found_again,
-    a_grant_is_that_of_the_first_approval_until_it_is_taken_off,
+    a_grant_is_listed_with_its_holds_until_it_is_removed,
+    changes_of_a_grant_at_the_same_moment_are_all_kept,
     reset_request_is_done_again,
     what_no_flow_wants_is_counted_by_definition_and_decision,
     a_request_is_not_done_from_its_first_claim_until_it_is,
@@ -164,7 +168,9 @@ fn failed() -> Completion {
 
 fn retry(wait_ms: u64, spent_ms: u64) -> RetryState {
     let failed = ["nac/00:00:5e:00:53:01".to_owned()].into();
-    RetryState { attempt: 1, ended_at: at(2), wait_ms, spent_ms, gave_up: false, failed }
+    let pending = [GrantKey { target: "nac".into(), subject: "mac:00:00:5e:00:53:01".into() }];
+    let pending = pending.into();
+    RetryState { attempt: 1, ended_at: at(2), wait_ms, spent_ms, gave_up: false, failed, pending }
 }
 
 fn released() -> Completion {
@@ -315,7 +321,7 @@ async fn end<L: Ledger>(
     ledger.complete(&request.key(), lease_id, completion, now).await.unwrap().unwrap();
 }
 
-async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(ledger: &L) {
+async fn a_grant_is_listed_with_its_holds_until_it_is_removed<L: Ledger>(ledger: &L) {
     for (subject, n) in
         [(device("00:00:5e:00:53:b1"), 0), (Subject::parse(&BADGE, "12").unwrap(), 9)]
     {
@@ -323,56 +329,72 @@ async fn a_grant_is_that_of_the_first_approval_until_it_is_taken_off<L: Ledger>(
     }
 }
 
-/// The times of the attempts begin at `n` seconds.
+/// The times begin at `n` seconds.
 async fn a_grant_of<L: Ledger>(ledger: &L, subject: Subject, n: i64) {
     let forever = Timestamp::from_millis(i64::MAX);
-    let attempt = async |instance: &str, operation: &str, millis: i64| {
-        let millis = n * 1_000 + millis;
-        let request = request(&format!("{}-{instance}", subject.kind().name()));
-        let name = format!("lease-{millis}");
-        let until = millis + 100;
-        ledger.claim(&request, &lease(&name, until), at(millis)).await.unwrap().unwrap();
-        let key = EffectKey::new("nac", operation, Some(&subject));
-        let kind = match operation {
-            "add" => EffectKind::Grant,
-            "remove" => EffectKind::Revoke,
-            _ => EffectKind::Read,
-        };
-        let effect = Effect { kind, ..effect(millis) };
-        let owners = BTreeMap::from([(key.clone(), "ou_2".to_owned())]);
-        let subjects = [subject.clone()];
-        let found = AttemptRecord { owners, ..attempt_record(&subjects, &[(&key, effect)]) };
-        end(ledger, &request, &LeaseId::from(name.as_str()), &failed(), &found, at(millis)).await;
+    let key = GrantKey::new("nac", &subject);
+    let hold = |instance: &str| HoldId::of_approval("feishu", "A", instance);
+    let at = |millis: i64| at(n * 1_000 + millis);
+    let lease = |id: &str, until: i64| Lease { id: id.into(), until: at(until) };
+    let begin = async |instance: &str, millis: i64| {
+        let (hold, lease) = (hold(instance), lease(instance, millis + 100));
+        let begin =
+            |it: GrantRecord| it.begin_grant(&hold, "ou_2", "ou_1", None, &lease, at(millis));
+        ledger.change_grant(&key, begin).await.unwrap().1
     };
-    attempt("grant-1", "add", 1_000).await;
-    attempt("grant-2", "add", 2_000).await;
+    let settle = async |id: &str, generation: u64, outcome: Outcome, millis: i64| {
+        let id = LeaseId::from(id);
+        let settle = |it: GrantRecord| it.settle(&id, generation, outcome.clone(), at(millis));
+        ledger.change_grant(&key, settle).await.unwrap()
+    };
+    assert_eq!(begin("1", 0).await, Ok(1));
+    assert_eq!(begin("2", 1).await, Err(BeginError::Wait { until: at(100) }));
+    let pending = grant_of(ledger, &subject).await;
+    assert_eq!(pending.len(), 1, "it is seen before the call");
+    let (_, settled) = settle("1", 1, Outcome::Granted { hold: hold("1") }, 2).await;
+    settled.unwrap();
+    assert_eq!(begin("2", 3).await, Ok(2));
+    let (record, settled) = settle("2", 2, Outcome::Granted { hold: hold("2") }, 4).await;
+    settled.unwrap();
     let granted = grant_of(ledger, &subject).await;
-    assert_eq!(granted.len(), 1);
-    let Grant { since, applicant, owner, .. } = &granted[0];
-    assert_eq!(
-        (*since, applicant.as_str(), owner.as_str()),
-        (at(n * 1_000 + 1_000), "ou_1", "ou_2")
-    );
-    assert!(granted[0].request.contains("grant-1"));
+    assert_eq!(granted[0].record, record);
+    assert_eq!((&*granted[0].target, granted[0].subject.clone()), ("nac", subject.key()));
+    let holders: Vec<_> = granted[0].holders().into_iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!((holders, record.since()), (vec![hold("1"), hold("2")], at(0)));
     assert!(ledger.grants(999, forever).await.unwrap().contains(&granted[0]));
+    assert!(!ledger.grants(999, at(0)).await.unwrap().contains(&granted[0]));
 
-    attempt("return-1", "find", 2_900).await;
-    assert_eq!(grant_of(ledger, &subject).await, granted, "reading changes nothing");
-    attempt("return-2", "remove", 3_000).await;
+    // It is listed until its removal is confirmed.
+    let returned = lease("r", 100);
+    let (record, removal) = ledger
+        .change_grant(&key, |it| it.begin_return(&hold("R"), &returned, at(5)))
+        .await
+        .unwrap();
+    assert_eq!((record.phase(), removal.generation), (Phase::Ending, Ok(3)));
+    assert_eq!(grant_of(ledger, &subject).await[0].record, record);
+    let (record, _) = settle("r", 3, Outcome::Revoked, 6).await;
+    assert_eq!(record.phase(), Phase::Ended);
     assert_eq!(grant_of(ledger, &subject).await, []);
-    // A late attempt, with an effect from before its end.
-    attempt("grant-3", "add", 2_500).await;
-    assert_eq!(grant_of(ledger, &subject).await, []);
-    assert!(
-        ledger
-            .grants(999, forever)
-            .await
-            .unwrap()
-            .iter()
-            .all(|grant| grant.subject != subject.key())
-    );
-    attempt("grant-4", "add", 4_000).await;
-    assert_eq!(grant_of(ledger, &subject).await[0].since, at(n * 1_000 + 4_000));
+    let listed = ledger.grants(999, forever).await.unwrap();
+    assert!(listed.iter().all(|grant| grant.subject != subject.key()));
+    // A new approval holds it from its own time.
+    assert_eq!(begin("3", 7).await, Ok(4));
+    assert_eq!(grant_of(ledger, &subject).await[0].record.since(), at(7));
+}
+
+/// Two workers that change a grant at the same moment both do: no change is lost.
+async fn changes_of_a_grant_at_the_same_moment_are_all_kept<L: Ledger>(ledger: &L) {
+    let key = GrantKey::new("nac", &device("00:00:5e:00:53:b7"));
+    let ends = (0..5).map(|n| {
+        let (key, hold) = (&key, HoldId::of_approval("feishu", "A", &format!("I-{n}")));
+        async move {
+            let end = |it: GrantRecord| (it.end(&hold, EndReason::Withdrawn, at(n)), ());
+            ledger.change_grant(key, end).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(ends).await;
+    let (record, ()) = ledger.change_grant(&key, |it| (it, ())).await.unwrap();
+    assert_eq!(record.holds.len(), 5);
 }
 
 async fn what_no_flow_wants_is_counted_by_definition_and_decision<L: Ledger>(ledger: &L) {

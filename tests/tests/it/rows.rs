@@ -97,7 +97,8 @@ impl Machine {
         let forever = Timestamp::from_millis(i64::MAX);
         let grants = self.server.database().grants(99, forever).await.unwrap();
         let owner = |grant: greenlight_core::audit::Grant| {
-            (grant.kind_and_value().1.to_owned(), grant.owner)
+            let (_, hold) = grant.holders()[0];
+            (grant.kind_and_value().1.to_owned(), hold.owner.clone())
         };
         let mut owners: Vec<_> = grants.into_iter().map(owner).collect();
         owners.sort();

@@ -48,7 +48,7 @@ async fn record(State(recorded): State<Recorded>, headers: HeaderMap, body: Byte
         }
         "DynamoDB_20120810.Query" => {
             json!({"Items": [{"pk": {"S": "request#a"}, "request": {"S": "a"}, "state": {"S": "done"},
-                "target": {"S": "nac"}, "subject": {"S": "mac:00:00:5e:00:53:01"}, "owner": {"S": "ou_1"}, "applicant": {"S": "ou_1"},
+                "target": {"S": "nac"}, "subject": {"S": "mac:00:00:5e:00:53:01"}, "grant": {"S": "{\"holds\":{},\"call\":null,\"generation\":0,\"settled\":0,\"access\":\"absent\"}"},
                 "gsi1sk": {"N": "1"}, "v": {"N": "2"}, "breaker": {"S": "{\"failures\":0,\"state\":\"closed\"}"}}]})
         }
         "secretsmanager.GetSecretValue" => json!({"SecretString": "{}"}),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, Lookup, RequestHistory};
+use greenlight_core::grant::HoldId;
 use greenlight_core::ledger::EffectKey;
 use greenlight_core::operator::{AuditReader, GrantStore, StoreError};
 
@@ -48,14 +49,19 @@ pub async fn find_grants(
         .filter_map(|parts| Some((parts.target.to_owned(), parts.subject?.to_owned())))
         .collect();
     let mut grants = grants.grants_of(&Vec::from_iter(subjects)).await?;
-    let people = |grant: &Grant| [&grant.owner, &grant.applicant].map(|it| Lookup::person(it));
+    let of_requests = requests.iter().filter_map(|it| it.key_parts());
+    let of_requests: Vec<_> = of_requests
+        .map(|[source, form, instance, _]| HoldId::of_approval(source, form, instance))
+        .collect();
     grants.retain(|grant| {
-        let is_meant = |lookup: &Lookup| {
-            lookup.is_of_subject(&grant.subject) || people(grant).contains(lookup)
-        };
-        others.iter().any(is_meant) || requests.iter().any(|it| it.key == grant.request)
+        let holders = grant.holders();
+        let people = holders.iter().flat_map(|(_, hold)| [&hold.owner, &hold.applicant]);
+        let people: Vec<_> = people.map(|person| Lookup::person(person)).collect();
+        let is_meant =
+            |lookup: &Lookup| lookup.is_of_subject(&grant.subject) || people.contains(lookup);
+        others.iter().any(is_meant) || holders.iter().any(|(id, _)| of_requests.contains(id))
     });
-    grants.sort_by_key(|grant| Reverse(grant.since));
+    grants.sort_by_key(|grant| Reverse(grant.record.since()));
     grants.truncate(at_most);
     Ok(grants)
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::explain::Explanation;
-use crate::ledger::{Effect, EffectKey, EffectKind, State};
+use crate::grant::{GrantRecord, Hold, HoldId};
+use crate::ledger::{Effect, EffectKey, State};
 use crate::request::Request;
 use crate::retry::RetryState;
 use crate::subject::{self, PERSON, Subject};
@@ -47,36 +48,6 @@ impl AttemptRecord {
         let subjects = self.subjects.iter().map(Lookup::subject);
         named.into_iter().chain(subjects).chain(people).collect()
     }
-
-    /// The changes of grants at targets, once the applicant is known.
-    pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
-        let effects = self.effects.iter().filter(|_| self.is_read);
-        effects.filter_map(|(key, effect)| {
-            let is_held = match effect.kind {
-                EffectKind::Grant => true,
-                EffectKind::Revoke => false,
-                EffectKind::Write | EffectKind::Read | EffectKind::Notify => return None,
-            };
-            let parts = key.parts()?;
-            let (target, subject, at) = (parts.target, parts.subject?, effect.at);
-            let owner = self.owners.get(key).unwrap_or(&self.applicant);
-            Some(Change { target, subject, owner, is_held, at })
-        })
-    }
-}
-
-/// An effect as a change of a grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change<'a> {
-    pub target: &'a str,
-    /// As [`Subject::key`] writes it.
-    pub subject: &'a str,
-    /// The person who holds the grant.
-    pub owner: &'a str,
-    /// Whether the subject is granted after it.
-    pub is_held: bool,
-    /// When it was done.
-    pub at: Timestamp,
 }
 
 /// A key to search requests by.
@@ -286,19 +257,13 @@ impl RequestStatus {
     }
 }
 
-/// A subject that is granted at a target because of an approval.
+/// The access of a subject at a target, with the approvals that hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub target: String,
     /// As [`Subject::key`] writes it.
     pub subject: String,
-    /// The person who holds it, by the source's name for people.
-    pub owner: String,
-    /// The key of the request that granted it.
-    pub request: String,
-    pub applicant: String,
-    /// When it was granted.
-    pub since: Timestamp,
+    pub record: GrantRecord,
 }
 
 impl Grant {
@@ -306,6 +271,16 @@ impl Grant {
     #[must_use]
     pub fn kind_and_value(&self) -> (&str, &str) {
         subject::key_parts(&self.subject).unwrap_or(("", &self.subject))
+    }
+
+    /// The holds that keep the access, the oldest first; all that ended when none keeps it.
+    #[must_use]
+    pub fn holders(&self) -> Vec<(&HoldId, &Hold)> {
+        let is_held = self.record.is_held();
+        let holds = self.record.holds.iter().filter(|(_, hold)| hold.is_live() == is_held);
+        let mut holds: Vec<_> = holds.collect();
+        holds.sort_by_key(|(id, hold)| (hold.since, *id));
+        holds
     }
 }
 
@@ -357,7 +332,6 @@ impl StoredDeadLetter {
 mod tests {
     use super::*;
     use crate::ledger::Lease;
-    use crate::subject::IP;
 
     #[test]
     fn guess_has_every_meaning_of_a_text() {
@@ -406,31 +380,5 @@ mod tests {
         let waiting = waiting_at(histories, Timestamp::from_millis(5));
         let keys: Vec<_> = waiting.iter().map(|history| history.key.as_str()).collect();
         assert_eq!(keys, ["soon", "late"]);
-    }
-
-    #[test]
-    fn only_grants_and_revocations_change_a_grant_and_the_owner_holds_it() {
-        let of = |kind| Effect {
-            kind,
-            outcome: crate::ledger::EffectOutcome::Done,
-            at: Timestamp::default(),
-        };
-        let key = |operation: &str| {
-            let subject = Subject::parse(&IP, "192.0.2.0/24").unwrap();
-            EffectKey::new("fw", operation, Some(&subject))
-        };
-        let effects = EffectKind::ALL.map(|kind| (key(kind.as_str()), of(kind)));
-        let mut record = AttemptRecord {
-            applicant: "ou_1".into(),
-            owners: BTreeMap::from([(key("grant"), "ou_2".to_owned())]),
-            effects: effects.into(),
-            ..AttemptRecord::default()
-        };
-        assert_eq!(record.changes().count(), 0, "the applicant is not known yet");
-        record.is_read = true;
-        let changes: Vec<_> =
-            record.changes().map(|it| (it.subject, it.owner, it.is_held)).collect();
-        let subject = "ip:192.0.2.0/24";
-        assert_eq!(changes, [(subject, "ou_2", true), (subject, "ou_1", false)]);
     }
 }

@@ -168,6 +168,8 @@ pub enum Class {
     LedgerUnavailable,
     /// Another worker holds the lease.
     LeaseHeld,
+    /// Another call about the same subject is under way at the target, or may still reach it.
+    GrantHeld,
     /// The worker's time ran out before everything was started.
     DeadlineExceeded,
     /// The dead-letter queue could not be reached.
@@ -178,7 +180,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of an attempt.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidMessage,
         Self::NotConfigured,
         Self::NotApproved,
@@ -195,6 +197,7 @@ impl Class {
         Self::NotFound,
         Self::LedgerUnavailable,
         Self::LeaseHeld,
+        Self::GrantHeld,
         Self::DeadlineExceeded,
         Self::DeadLetterQueueUnavailable,
         Self::InternalError,
@@ -234,6 +237,7 @@ impl Class {
             Self::NotFound => "not_found",
             Self::LedgerUnavailable => "ledger_unavailable",
             Self::LeaseHeld => "lease_held",
+            Self::GrantHeld => "grant_held",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::DeadLetterQueueUnavailable => "dead_letter_queue_unavailable",
             Self::InternalError => "internal_error",

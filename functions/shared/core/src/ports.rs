@@ -16,6 +16,7 @@ use crate::breaker::Breaker;
 use crate::explain::{Explain, Explanation};
 use crate::failure::{Failure, Reason};
 use crate::form::{Attachment, Field};
+use crate::grant::{GrantKey, GrantRecord};
 use crate::instance::Instance;
 use crate::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
@@ -192,6 +193,17 @@ pub trait KeepBreakers: Send + Sync {
     ) -> impl Future<Output = Result<(Breaker, T), LedgerError>> + Send;
 }
 
+/// Stores one record per grant, shared by all workers.
+pub trait KeepGrants: Send + Sync {
+    /// Changes the record of a grant atomically, and returns its new state. A grant without a
+    /// record has an empty one. `change` may be called more than once.
+    fn change_grant<T: Send>(
+        &self,
+        key: &GrantKey,
+        change: impl Fn(GrantRecord) -> (GrantRecord, T) + Send + Sync,
+    ) -> impl Future<Output = Result<(GrantRecord, T), LedgerError>> + Send;
+}
+
 /// Counts the decisions that no flow wants.
 pub trait CountUnwanted: Send + Sync {
     /// Counts `request` under its source, definition and decision. A repeated call counts again.
@@ -219,12 +231,26 @@ pub trait ReadRequest: Send + Sync {
 
 /// The ledger operations that an attempt needs.
 pub trait Ledger:
-    Claim + RecordEffect + Complete + FileAudit + KeepBreakers + CountUnwanted + ReadRequest
+    Claim
+    + RecordEffect
+    + Complete
+    + FileAudit
+    + KeepBreakers
+    + KeepGrants
+    + CountUnwanted
+    + ReadRequest
 {
 }
 
 impl<T> Ledger for T where
-    T: Claim + RecordEffect + Complete + FileAudit + KeepBreakers + CountUnwanted + ReadRequest
+    T: Claim
+        + RecordEffect
+        + Complete
+        + FileAudit
+        + KeepBreakers
+        + KeepGrants
+        + CountUnwanted
+        + ReadRequest
 {
 }
 

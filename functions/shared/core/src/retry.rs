@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::Timestamp;
 use crate::explain::Explain;
+use crate::grant::GrantKey;
 use crate::subject::Subject;
 
 /// The waits between attempts, and the retry budget: `[retry]` in `flows.toml`.
@@ -62,6 +63,9 @@ pub struct RetryState {
     pub gave_up: bool,
     /// The targets and subjects that failed and are not done, as [`subject_key`] writes them.
     pub failed: BTreeSet<String>,
+    /// The grants whose hold is recorded, and not confirmed by the target.
+    #[serde(default)]
+    pub pending: BTreeSet<GrantKey>,
 }
 
 impl RetryState {

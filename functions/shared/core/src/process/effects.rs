@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::WorkerError;
-use super::{AttemptError, Job, Processor};
+use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
-use crate::ledger::{Effect, EffectKind};
+use crate::ledger::Effect;
 use crate::metrics::Metric;
 use crate::ports::{Act, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
 
@@ -70,7 +70,7 @@ impl<P: Ports> Processor<P> {
     pub(super) async fn perform(
         &self,
         call: &Call<'_>,
-        kind: EffectKind,
+        step: &PlannedEffect<'_>,
         job: &Job<'_>,
         circuits: &Circuits,
         is_proven: bool,
@@ -79,11 +79,21 @@ impl<P: Ports> Processor<P> {
         if let Err(failure) = self.lock(call.target, job).await? {
             return Ok(Err(failure));
         }
-        if let Err(failure) = self.acquire(call.target, job, circuits).await? {
-            return Ok(Err(failure));
-        }
-        let result = self.targets.act(call).await;
+        let under_lease = match self.begin(step, job).await? {
+            Ok(under_lease) => under_lease,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let permit = self.acquire(call.target, job, circuits).await?;
+        let is_called = permit.is_ok();
+        let result = match permit {
+            Ok(()) => self.targets.act(call).await,
+            Err(failure) => Err(failure),
+        };
+        let kind = step.kind;
         let result = result.map(|outcome| Effect { kind, outcome, at: self.clock.now() });
+        if let Some(under_lease) = under_lease {
+            self.settle(&under_lease, job, &result).await?;
+        }
         if let Ok(effect) = result {
             tracing::info!(
                 target = call.target,
@@ -96,7 +106,7 @@ impl<P: Ports> Processor<P> {
             self.ledger.record_effect(&job.key, lease_id, &key, effect, effect.at).await??;
             self.count_effect(call, job, effect);
         }
-        if let Some(health) = health(&result, is_proven) {
+        if let Some(health) = health(&result, is_proven).filter(|_| is_called) {
             self.record_health(call.target, job, circuits, health).await;
         }
         Ok(result)

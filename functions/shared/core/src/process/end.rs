@@ -52,6 +52,7 @@ impl<P: Ports> Processor<P> {
             spent_ms: millis(spent),
             gave_up,
             failed,
+            pending: if gave_up { BTreeSet::new() } else { job.pending.all() },
         };
         let (completion, result) = match result {
             Ok(()) => (Completion::Done, Ok(())),
@@ -65,6 +66,7 @@ impl<P: Ports> Processor<P> {
                         Completion::Released { reason, retry: state(after, false) }
                     }
                     End::GiveUp { reason } => {
+                        self.end_pending(job).await?;
                         Completion::Failed { reason, retry: state(Duration::ZERO, true) }
                     }
                 };
@@ -124,7 +126,9 @@ impl<P: Ports> Processor<P> {
         let is_over = if until_stop.is_some_and(|left| left.is_zero()) {
             Some(WorkerError::Expires { cause: reason.cause.clone() })
         // While another worker holds the lease or the lock, nothing was tried.
-        } else if policy.is_spent(spent) && reason.class != Class::LeaseHeld {
+        } else if policy.is_spent(spent)
+            && !matches!(reason.class, Class::LeaseHeld | Class::GrantHeld)
+        {
             let (budget, cause) = (policy.max_elapsed.into(), reason.cause.clone());
             Some(WorkerError::BudgetSpent { budget, cause })
         } else {
@@ -154,7 +158,7 @@ impl<P: Ports> Processor<P> {
                 let asked = asked.unwrap_or_default().min(policy.max_interval);
                 asked.saturating_add(CIRCUIT_JITTER.mul_f64(fastrand::f64()))
             }
-            Class::LeaseHeld => {
+            Class::LeaseHeld | Class::GrantHeld => {
                 policy.wait_for_lease(message.receive_count, asked.unwrap_or(policy.max_interval))
             }
             _ => policy.wait(message.receive_count, asked, fastrand::f64()),

@@ -105,7 +105,7 @@ impl<P: Ports> Processor<P> {
             trace_id: job.request.trace_id.as_ref(),
             deadline: job.message.budget.no_new_calls_after,
         };
-        let performed = AssertUnwindSafe(self.perform(&call, step.kind, job, circuits, is_proven));
+        let performed = AssertUnwindSafe(self.perform(&call, step, job, circuits, is_proven));
         let performed = performed.catch_unwind().await;
         let panicked = |_| Ok(Err(Failure::retry(Class::InternalError, WorkerError::Panicked)));
         (step, performed.unwrap_or_else(panicked))
@@ -270,7 +270,7 @@ impl Progress {
 const fn rank(class: Class) -> u8 {
     match class {
         Class::CircuitOpen => 1,
-        Class::LeaseHeld => 2,
+        Class::LeaseHeld | Class::GrantHeld => 2,
         _ => 0,
     }
 }

@@ -5,6 +5,7 @@ mod effects;
 mod end;
 mod error;
 mod execute;
+mod grants;
 mod plan;
 mod sheets;
 
@@ -21,6 +22,7 @@ use tracing::{Instrument, Span};
 use self::end::End;
 use self::error::WorkerError;
 use self::execute::AttemptResult;
+use self::grants::PendingHolds;
 pub use self::plan::{Plan, PlannedEffect, plan};
 pub use self::sheets::read_sheets;
 use crate::audit::AttemptRecord;
@@ -110,6 +112,7 @@ struct Job<'a> {
     message: &'a Message<'a>,
     /// The part of the retry budget that was spent when the attempt began.
     spent: Duration,
+    pending: PendingHolds,
 }
 
 /// The result of an attempt without work left.
@@ -186,7 +189,10 @@ impl<P: Ports> Processor<P> {
             }
             // No failure: the request waits for a lease or for time.
             Disposition::RetryAfter { reason, .. }
-                if matches!(reason.class, Class::LeaseHeld | Class::DeadlineExceeded) =>
+                if matches!(
+                    reason.class,
+                    Class::LeaseHeld | Class::GrantHeld | Class::DeadlineExceeded
+                ) =>
             {
                 Metric::once("RequestsDeferred", &[flow, ("class", reason.class.as_str())])
             }
@@ -227,8 +233,9 @@ impl<P: Ports> Processor<P> {
         let state = claimed.retry.as_ref().unwrap_or(&no_state);
         let (policy, now) = (&self.flows.retry, self.clock.now());
         let spent = policy.spent(state, claimed.attempt, message.first_received, now);
-        let job =
-            Job { request: &request, key: request.key(), flow, claimed: &claimed, message, spent };
+        let pending = PendingHolds::left_by(claimed.retry.as_ref());
+        let (key, claimed) = (request.key(), &claimed);
+        let job = Job { request: &request, key, flow, claimed, message, spent, pending };
         let mut attempt_record = AttemptRecord {
             flow: flow.name.clone(),
             effects: claimed.effects.clone(),

@@ -26,6 +26,8 @@ pub struct PlannedEffect<'a> {
     pub kind: EffectKind,
     /// The person who holds what is granted.
     pub owner: String,
+    /// The applicant.
+    pub applicant: String,
     /// The index of its values in the form.
     values: usize,
 }
@@ -109,7 +111,8 @@ pub fn plan<'a>(
                 }
                 Decided::Wanted { .. } if held_back.contains(&at) => {}
                 Decided::Wanted { values, owner } => {
-                    let effect = PlannedEffect { action, subject, kind: uses.kind, owner, values };
+                    let (kind, applicant) = (uses.kind, instance.applicant.clone());
+                    let effect = PlannedEffect { action, subject, kind, owner, applicant, values };
                     let key = effect.key();
                     // Two actions can be the same, for two fields with the same subject.
                     match keys.get(&key) {
@@ -152,13 +155,13 @@ pub fn plan<'a>(
 /// The rest is for the other attributes of the request.
 const MAX_BYTES_OF_EFFECTS: usize = 350_000;
 
-/// The size of an effect in an item besides its key: kind, outcome, time, and the key of the
-/// subject if it failed before.
+/// The size of an effect in an item besides its keys: kind, outcome and time.
 const BYTES_PER_EFFECT: usize = 80;
 
 fn check_size<'a>(planned: impl ExactSizeIterator<Item = &'a EffectKey>) -> Result<(), Failure> {
     let effects = planned.len();
-    let bytes = |key: &EffectKey| 2 * key.as_str().len() + BYTES_PER_EFFECT;
+    // Once more if it failed before, and once more if its hold is not confirmed.
+    let bytes = |key: &EffectKey| 3 * key.as_str().len() + BYTES_PER_EFFECT;
     if planned.map(bytes).sum::<usize>() <= MAX_BYTES_OF_EFFECTS {
         return Ok(());
     }

@@ -16,6 +16,9 @@ use std::time::Duration;
 
 use greenlight_core::explain::Explanation;
 use greenlight_core::form::Form;
+use greenlight_core::grant::{GrantKey, GrantRecord, HoldId, HoldState, Outcome, Phase};
+use greenlight_core::ledger::Lease;
+use greenlight_core::ports::{Clock, KeepGrants};
 use greenlight_core::{Class, Disposition, Failure, Reason};
 use greenlight_testkit::request::request;
 
@@ -309,6 +312,58 @@ async fn g27_a_second_message_has_no_budget_of_its_own_and_a_redrive_has() {
     assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
     let end = run.redrive().await;
     assert!(matches!(end, Disposition::RetryAfter { .. }), "{end:?}");
+}
+
+/// A call of another approval about one subject keeps no other subject from being done, and the
+/// hold is recorded meanwhile.
+#[tokio::test]
+async fn g17_a_subject_with_a_call_under_way_waits_alone() {
+    let mut run = Run::new(World::new(form([1, 2])), ADD);
+    let key = GrantKey::new("nac", &device(1));
+    let other = HoldId::of_approval("feishu", "A", "I-other");
+    let now = run.world.clock.now();
+    let lease = Lease { id: "other".into(), until: now.plus(Duration::from_hours(1)) };
+    let ledger = run.world.ledger.clone();
+    let begin = |it: GrantRecord| it.begin_grant(&other, "ou_2", "ou_2", None, &lease, now);
+    let (_, generation) = ledger.change_grant(&key, begin).await.unwrap();
+    let end = run.attempt().await;
+    assert!(
+        matches!(&end, Disposition::RetryAfter { reason, .. } if reason.class == Class::GrantHeld),
+        "{end:?}"
+    );
+    let effects = ledger.record(&run.request().key()).unwrap().effects;
+    let done: Vec<_> = effects.keys().filter_map(|key| key.parts()?.subject).collect();
+    assert_eq!(done, [device(2).key()]);
+    assert_eq!(ledger.grant(&key).holds.len(), 2);
+    let settle = |it: GrantRecord| {
+        let granted = Outcome::Granted { hold: other.clone() };
+        it.settle(&lease.id, generation.unwrap(), granted, now)
+    };
+    ledger.change_grant(&key, settle).await.unwrap().1.unwrap();
+    run.world.advance(Duration::from_mins(3));
+    assert_eq!(run.attempt().await, Disposition::Done);
+    let holds = ledger.grant(&key).holds;
+    assert!(holds.values().all(|hold| hold.state == HoldState::Active), "{holds:?}");
+}
+
+/// A hold whose request is given up after a call with an unknown outcome is ended: its access is to
+/// be removed.
+#[tokio::test]
+async fn a_request_that_is_given_up_ends_its_pending_holds() {
+    let world = World::new(form([1])).behaves(|_, _| {
+        Err(Failure::retry(Class::TargetTimeout, Explanation::quoted("no answer")))
+    });
+    let mut run = Run::new(world, ADD);
+    let (_, end) = run.play(200).await;
+    assert!(matches!(end, Disposition::DeadLettered(_)), "{end:?}");
+    let record = run.world.ledger.grant(&GrantKey::new("nac", &device(1)));
+    assert_eq!(record.phase(), Phase::Ending, "{record:?}");
+    let world = World::new(form([1]))
+        .behaves(|_, _| Err(Failure::give_up(Class::TargetRejected, Explanation::quoted("no"))));
+    let mut run = Run::new(world, ADD);
+    assert!(matches!(run.attempt().await, Disposition::DeadLettered(_)));
+    let record = run.world.ledger.grant(&GrantKey::new("nac", &device(1)));
+    assert_eq!(record.phase(), Phase::Ended, "the target did nothing: {record:?}");
 }
 
 #[tokio::test]

@@ -289,7 +289,7 @@ impl Run {
                 abort_after: now.plus(Duration::from_hours(1)),
                 respond_before: now.plus(Duration::from_hours(1)),
             },
-            lease: Lease { id: lease_id, until: now.plus(Duration::from_hours(2)) },
+            lease: Lease { id: lease_id, until: now.plus(Duration::from_mins(2)) },
         };
         process(&message, &self.processor).await
     }

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
-use futures_util::future::try_join_all;
-use greenlight_core::audit::{AttemptRecord, Change, Lookup};
+use greenlight_core::audit::{AttemptRecord, Lookup};
 use greenlight_core::explain::Explanation;
 use greenlight_core::ports::LedgerError;
 use greenlight_core::{Request, Timestamp};
 
-use super::dynamodb::{DynamoLedger, is_refused};
+use super::dynamodb::DynamoLedger;
 use super::error::TableError;
-use super::item::{GRANTS, GSI_PK, GSI_SK, VERSION, expiry, new_item, number, text};
+use super::item::{GSI_PK, GSI_SK, expiry, new_item, number, text};
 use super::{describe, pause_before};
 
 /// The largest batch of DynamoDB.
@@ -20,11 +19,8 @@ const BATCH: usize = 25;
 /// The most attempts of a batch; each sends only the unprocessed items.
 const BATCH_TRIES: u32 = 4;
 
-/// The most grants written concurrently.
-const AT_ONCE: usize = 25;
-
 impl DynamoLedger {
-    /// Writes the lookup items of a request and the grants of its subjects. Idempotent.
+    /// Writes the lookup items of a request. Idempotent.
     pub(super) async fn file(
         &self,
         request: &Request,
@@ -32,22 +28,9 @@ impl DynamoLedger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let lookups: Vec<_> = attempt_record.lookups(request).into_iter().collect();
-        let changes: Vec<_> = attempt_record.changes().collect();
-        let entries = async {
-            for batch in lookups.chunks(BATCH) {
-                self.put_entries(request, batch, now).await?;
-            }
-            Ok(())
-        };
-        let grants = async {
-            for changes in changes.chunks(AT_ONCE) {
-                let changes = changes.iter();
-                try_join_all(changes.map(|it| self.change_grant(request, attempt_record, it)))
-                    .await?;
-            }
-            Ok(())
-        };
-        futures_util::try_join!(entries, grants)?;
+        for batch in lookups.chunks(BATCH) {
+            self.put_entries(request, batch, now).await?;
+        }
         Ok(())
     }
 
@@ -94,52 +77,5 @@ impl DynamoLedger {
             }
         }
         Err(LedgerError(TableError::WritesThrottled.into()))
-    }
-
-    /// Grants or revokes. A grant keeps the time of its first approval; only a later effect renews
-    /// a revoked grant, so that a late attempt changes nothing.
-    async fn change_grant(
-        &self,
-        request: &Request,
-        attempt_record: &AttemptRecord,
-        change: &Change<'_>,
-    ) -> Result<(), LedgerError> {
-        let pk = format!("grant#{}#{}", change.target, change.subject);
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(&pk))
-            .expression_attribute_values(":v", number(VERSION))
-            .expression_attribute_values(":at", number(change.at.as_millis()));
-        let update = if change.is_held {
-            update
-                .condition_expression(
-                    "attribute_not_exists(pk) OR (v = :v AND attribute_not_exists(gsi1pk) AND gsi1sk < :at)",
-                )
-                .update_expression(
-                    "SET v = :v, gsi1pk = :grants, gsi1sk = :at, #target = :target, \
-                     subject = :subject, #owner = :owner, #request = :request, \
-                     applicant = :applicant",
-                )
-                .expression_attribute_names("#target", "target")
-                .expression_attribute_names("#request", "request")
-                .expression_attribute_names("#owner", "owner")
-                .expression_attribute_values(":grants", text(GRANTS))
-                .expression_attribute_values(":target", text(change.target))
-                .expression_attribute_values(":subject", text(change.subject))
-                .expression_attribute_values(":owner", text(change.owner))
-                .expression_attribute_values(":request", text(request.key().as_str()))
-                .expression_attribute_values(":applicant", text(&attempt_record.applicant))
-        } else {
-            update
-                .condition_expression("attribute_not_exists(pk) OR (v = :v AND gsi1sk <= :at)")
-                .update_expression("SET v = :v, gsi1sk = :at REMOVE gsi1pk")
-        };
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_refused(&error) => Ok(()),
-            Err(error) => Err(LedgerError(describe("dynamodb:UpdateItem", &error))),
-        }
     }
 }

@@ -21,6 +21,7 @@ use greenlight_core::retry::RetryState;
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
+use super::document::Written;
 use super::effects::EffectsOfAMoment;
 use super::item::{
     GSI_PK, GSI_SK, Item, VERSION, check_version, expiry, integer, new_item, number, of_day,
@@ -41,12 +42,14 @@ pub struct DynamoLedger {
     pub(super) client: Client,
     pub(super) table: String,
     effects: Arc<EffectsOfAMoment>,
+    pub(super) written: Arc<Written>,
 }
 
 impl DynamoLedger {
     /// Creates a ledger over `table`.
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: Client::new(config), table: table.into(), effects: Arc::default() }
+        let (client, table) = (Client::new(config), table.into());
+        Self { client, table, effects: Arc::default(), written: Arc::default() }
     }
 
     /// The item with this key, as it is now.

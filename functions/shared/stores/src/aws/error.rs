@@ -38,8 +38,8 @@ pub(super) enum TableError {
     WritesThrottled,
     #[error("the writer of its batch was cancelled")]
     WriterCancelled,
-    #[error("too many workers change the circuit breaker at the same moment")]
-    BreakerContended,
+    #[error("too many workers change the same item at the same moment")]
+    Contended,
     #[error("it is binary data, not the documented JSON text")]
     BinarySecret,
 }

@@ -17,6 +17,7 @@ use greenlight_core::{Request, RequestKey, Timestamp};
 use thiserror::Error;
 
 use super::dynamodb::{DynamoLedger, attempt, effects, retry};
+use super::grants::grant_pk;
 use super::item::{
     BREAKERS, DISCARDED, GRANTS, GSI, GSI_PK, GSI_SK, Item, UNWANTED, WAITING, check_version,
     expiry, integer, new_item, number, of_day, string, text, timestamp, unreadable,
@@ -163,7 +164,7 @@ impl GrantStore for DynamoLedger {
 
     fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>> {
         Box::pin(async move {
-            let keys = subjects.iter().map(|(target, subject)| format!("grant#{target}#{subject}"));
+            let keys = subjects.iter().map(|(target, subject)| grant_pk(target, subject));
             let items = self.get_all(keys).await?;
             let granted = items.iter().filter(|item| item.contains_key(GSI_PK));
             Ok(granted.map(grant).collect::<Result<_, _>>()?)
@@ -306,10 +307,7 @@ fn grant(item: &Item) -> Result<Grant, LedgerError> {
     Ok(Grant {
         target: string(item, "target")?.to_owned(),
         subject: string(item, "subject")?.to_owned(),
-        owner: string(item, "owner")?.to_owned(),
-        request: string(item, "request")?.to_owned(),
-        applicant: string(item, "applicant")?.to_owned(),
-        since: timestamp(item, GSI_SK)?,
+        record: serde_json::from_str(string(item, "grant")?).map_err(|_| unreadable("grant"))?,
     })
 }
 

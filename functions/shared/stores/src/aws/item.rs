@@ -5,7 +5,7 @@
 //! | `request#SOURCE#INSTANCE#DECISION` | a request | `day#DAYS`, its first claim |
 //! | `event#SOURCE#TENANT#EVENT` | a processed event id | `event#EVENT`, its receipt |
 //! | `lookup#KIND#VALUE#REQUEST` | what a request can be found by | `KIND#VALUE`, the receipt |
-//! | `grant#TARGET#KIND:VALUE` | a granted subject | `grants` while it is granted, since when |
+//! | `grant#TARGET#KIND:VALUE` | the access of a subject, and its holds | `grants` until it is removed, since when |
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
 //! | `unwanted#SOURCE#DEFINITION#DECISION` | decisions that no flow wants | `unwanted`, the last one |
 //! | `replay#REQUEST#EVENT` | a message that an operator asked for | |

@@ -7,6 +7,8 @@ mod breakers;
 #[cfg(feature = "operator")]
 mod dead_letters;
 #[cfg(feature = "dynamodb")]
+mod document;
+#[cfg(feature = "dynamodb")]
 mod dynamodb;
 #[cfg(feature = "dynamodb")]
 mod effects;
@@ -15,6 +17,8 @@ mod environment;
 mod error;
 #[cfg(feature = "dynamodb")]
 mod flows;
+#[cfg(feature = "dynamodb")]
+mod grants;
 #[cfg(feature = "operator")]
 mod histories;
 #[cfg(feature = "dynamodb")]

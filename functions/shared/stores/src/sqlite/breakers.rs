@@ -3,7 +3,14 @@
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ports::{KeepBreakers, LedgerError};
 
-use super::{Database, failed};
+use super::Database;
+use super::document::Statements;
+
+const BREAKERS: Statements = Statements {
+    read: "SELECT breaker FROM breakers WHERE target = ?",
+    write: "INSERT INTO breakers (target, breaker) VALUES (?1, ?3)
+         ON CONFLICT (target) DO UPDATE SET breaker = ?3 WHERE breaker = ?2",
+};
 
 impl KeepBreakers for Database {
     async fn change_breaker<T: Send>(
@@ -11,31 +18,6 @@ impl KeepBreakers for Database {
         target: &str,
         change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
     ) -> Result<(Breaker, T), LedgerError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let json: Option<String> =
-            sqlx::query_scalar("SELECT breaker FROM breakers WHERE target = ?")
-                .bind(target)
-                .fetch_optional(&mut *transaction)
-                .await
-                .map_err(failed)?;
-        let before: Breaker = json
-            .map(|json| serde_json::from_str(&json))
-            .transpose()
-            .map_err(failed)?
-            .unwrap_or_default();
-        let (breaker, answer) = change(before.clone());
-        if breaker != before {
-            sqlx::query(
-                "INSERT INTO breakers (target, breaker) VALUES (?1, ?2)
-                 ON CONFLICT (target) DO UPDATE SET breaker = ?2",
-            )
-            .bind(target)
-            .bind(serde_json::to_string(&breaker).map_err(failed)?)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)?;
-        Ok((breaker, answer))
+        self.change_document(BREAKERS, &[target], |_| Vec::new(), change).await
     }
 }

@@ -60,7 +60,8 @@ const BY_KEY: &str = "SELECT * FROM requests WHERE key = ? LIMIT ?";
 const SINCE: &str = "SELECT (SELECT key FROM json_each(record, '$.state')) AS state, count(*)
      FROM requests WHERE first_claimed_at >= ? GROUP BY 1";
 
-const GRANTS: &str = "SELECT * FROM grants WHERE is_held = 1 AND at < ? ORDER BY at DESC LIMIT ?";
+const GRANTS: &str =
+    "SELECT * FROM grants WHERE is_held = 1 AND since < ? ORDER BY since DESC LIMIT ?";
 
 // Without the `+` SQLite would scan all held grants.
 const GRANTS_OF: &str = "SELECT * FROM grants WHERE +is_held = 1
@@ -198,10 +199,7 @@ fn grant(row: &SqliteRow) -> Result<Grant, LedgerError> {
     Ok(Grant {
         target: text("target")?,
         subject: text("subject")?,
-        owner: text("owner")?,
-        request: text("request")?,
-        applicant: text("applicant")?,
-        since: Timestamp::from_millis(row.try_get("at").map_err(failed)?),
+        record: serde_json::from_str(&text("record")?).map_err(failed)?,
     })
 }
 

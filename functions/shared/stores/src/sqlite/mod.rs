@@ -2,7 +2,9 @@
 
 mod attempt_records;
 mod breakers;
+mod document;
 mod flows;
+mod grants;
 mod group_commit;
 mod histories;
 mod ledger;
@@ -194,6 +196,7 @@ impl Database {
         )
         .execute(&mut *transaction)
         .await?;
+        grants::abandon_calls(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 

@@ -79,14 +79,12 @@ pub(super) const STEPS: &[&str] = &["
     CREATE TABLE grants (
         target TEXT NOT NULL,
         subject TEXT NOT NULL,
-        owner TEXT NOT NULL,
-        request TEXT NOT NULL,
-        applicant TEXT NOT NULL,
+        record TEXT NOT NULL,
         is_held INTEGER NOT NULL,
-        at INTEGER NOT NULL,
+        since INTEGER NOT NULL,
         PRIMARY KEY (target, subject)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX grants_by_time ON grants (is_held, at);
+    CREATE INDEX grants_by_time ON grants (is_held, since);
     CREATE TABLE unwanted (
         key TEXT PRIMARY KEY,
         count INTEGER NOT NULL,
