@@ -157,6 +157,8 @@ pub(crate) const UNIT: &[&str] = &[
     "--test",
     "execution",
     "--test",
+    "grant_model",
+    "--test",
     "ledger_model",
     "--test",
     "plan",
