@@ -9,7 +9,8 @@ use greenlight_admin::replay::{Replay, ReplaySources, replay};
 use greenlight_core::audit::StoredDeadLetter;
 use greenlight_core::event::ApprovalEvent;
 use greenlight_core::flow::SourceConfigs;
-use greenlight_core::ports::{Clock, Enqueue, Http};
+use greenlight_core::ledger::Lease;
+use greenlight_core::ports::{Claim, Clock, Enqueue, Http};
 use greenlight_core::secret::Secret;
 use greenlight_core::trace::TraceId;
 use greenlight_core::{Decision, Request};
@@ -235,10 +236,37 @@ async fn g12_a_revocation_is_kept_where_the_source_cannot_be_read() {
     };
     // The revocation comes first, as if the approval had waited for its target.
     assert_eq!(send("msg_1", "withdrawn").await, Vec::<String>::new());
+    // It is sent again: nothing is new.
+    assert_eq!(send("msg_1", "withdrawn").await, Vec::<String>::new());
     assert_eq!(send("msg_2", "agree").await, ["not_approved"]);
     assert_eq!(machine.calls(), BTreeMap::new());
+    // A worker died between the claim of a revocation and its record.
+    let event = ApprovalEvent {
+        tenant: String::new(),
+        event_id: "e-5".into(),
+        definition_id: "F-1".into(),
+        instance_id: "I-5".into(),
+        decision: Some(Decision::Revoked),
+        occurred_at: None,
+        signed: None,
+    };
+    let (revoked, now) = (Decision::Revoked, SystemClock.now());
+    let claimed = Request::new("signed", event, revoked, now, TraceId::random()).unwrap();
+    let lease = Lease { id: "dead".into(), until: now };
+    database.claim(&claimed, &lease, now).await.unwrap().unwrap();
+    let mut document = document("I-5", &device(5));
+    for (id, status) in [("msg_5", "withdrawn"), ("msg_6", "agree")] {
+        document["result"] = status.into();
+        let sent = signed_webhook(SECRET, id, &document);
+        assert_eq!(machine.send("/api/event/signed", &sent).await, 200);
+        machine.server.drained().await.unwrap();
+    }
+    let letters = database.dead_letters().await.unwrap();
+    let class = |letter: &StoredDeadLetter| letter.last_failure.as_ref().unwrap().class.clone();
+    assert_eq!(letters.iter().map(class).collect::<Vec<_>>(), ["not_approved", "not_approved"]);
+    assert_eq!(machine.calls(), BTreeMap::new());
     // The same id in another form is another approval.
-    let mut other = document("I-1", &device(2));
+    let mut other = self::document("I-1", &device(2));
     other["form"] = "F-2".into();
     let other = signed_webhook(SECRET, "msg_3", &other);
     assert_eq!(machine.send("/api/event/signed", &other).await, 200);

@@ -31,6 +31,11 @@ impl<P: Ports> Processor<P> {
         if let Some(flow) = self.flow_of(request) {
             return Ok(Some(flow));
         }
+        // Before anything is said about flows: no flow is needed to keep it.
+        if is_signed(request, Decision::Revoked) {
+            self.keep_revocation(request, message).await?;
+            return Ok(None);
+        }
         if self.ledger.is_replayed(request).await?
             || self.ledger.is_done(&request.key()).await? == Some(false)
         {
@@ -41,17 +46,13 @@ impl<P: Ports> Processor<P> {
             };
             return Err(Failure::give_up(Class::NotConfigured, error).into());
         }
-        if request.signed.is_some() && request.decision() == Decision::Revoked {
-            self.keep_revocation(request, message).await?;
-            return Ok(None);
-        }
         self.ledger.count_unwanted(request, self.clock.now()).await?;
         Ok(None)
     }
 
     /// Keeps a signed revocation in the ledger: where the signed message is the authority, nothing
     /// else tells a later attempt that the approval was revoked.
-    pub(super) async fn keep_revocation(
+    async fn keep_revocation(
         &self,
         request: &Request,
         message: &Message<'_>,
@@ -69,7 +70,9 @@ impl<P: Ports> Processor<P> {
     pub(super) async fn check_revoked(&self, request: &Request) -> Result<(), AttemptError> {
         let Request { source, definition_id, instance_id, .. } = request;
         let revocation = RequestKey::of(source, definition_id, instance_id, Decision::Revoked);
-        if request.signed.is_some() && self.ledger.is_done(&revocation).await? == Some(true) {
+        if is_signed(request, Decision::Approved)
+            && self.ledger.is_done(&revocation).await? == Some(true)
+        {
             return Err(Failure::give_up(Class::NotApproved, WorkerError::RevokedSince).into());
         }
         Ok(())
@@ -93,6 +96,11 @@ impl<P: Ports> Processor<P> {
         let error = WorkerError::TooOld { days: days(age), max: days(max) };
         Err(Failure::give_up(Class::TooOld, error).into())
     }
+}
+
+/// Whether the message itself is the authority on this decision.
+fn is_signed(request: &Request, decision: Decision) -> bool {
+    request.signed.is_some() && request.decision() == decision
 }
 
 /// Whole days, rounded up.
