@@ -257,8 +257,8 @@ async fn g12_a_revocation_is_kept_where_the_source_cannot_be_read() {
     let mut document = document("I-5", &device(5));
     for (id, status) in [("msg_5", "withdrawn"), ("msg_6", "agree")] {
         document["result"] = status.into();
-        let sent = signed_webhook(SECRET, id, &document);
-        assert_eq!(machine.send("/api/event/signed", &sent).await, 200);
+        let message = signed_webhook(SECRET, id, &document);
+        assert_eq!(machine.send("/api/event/signed", &message).await, 200);
         machine.server.drained().await.unwrap();
     }
     let letters = database.dead_letters().await.unwrap();
