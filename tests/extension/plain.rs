@@ -30,21 +30,45 @@ impl SourceKind for Plain {
 
 #[cfg(feature = "client")]
 mod client {
+    use bytes::Bytes;
+    use futures_util::future::BoxFuture;
+    use greenlight_core::explain::Explanation;
+    use greenlight_core::form::Attachment;
     use greenlight_core::instance::Instance;
     use greenlight_core::secret::Credentials;
-    use greenlight_core::{Failure, Timestamp};
+    use greenlight_core::{Class, Failure, Request, Timestamp};
 
     use crate::client_kind::ClientKind;
     use crate::source::{Source, SourcePorts};
     use crate::test_request::{NotSendable, Sent, TestEvent};
 
+    /// It can only send.
+    struct NotReadable;
+
+    fn not_readable() -> Failure {
+        Failure::give_up(Class::SourceRejected, Explanation::quoted("this source only sends"))
+    }
+
+    impl Source for NotReadable {
+        fn read_instance<'a>(
+            &'a self,
+            _: &'a Request,
+        ) -> BoxFuture<'a, Result<Instance, Failure>> {
+            Box::pin(async { Err(not_readable()) })
+        }
+
+        fn download<'a>(&'a self, _: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
+            Box::pin(async { Err(not_readable()) })
+        }
+    }
+
     impl ClientKind for super::Plain {
         fn client(&self, _: &str, _: SourcePorts) -> Box<dyn Source> {
-            unimplemented!("a scratch copy reads nothing")
+            Box::new(NotReadable)
         }
 
         fn parse_instance(&self, _: &str) -> Result<Instance, Failure> {
-            unimplemented!("a scratch copy reads nothing")
+            Err(not_readable())
         }
 
         fn test_request(

@@ -148,16 +148,26 @@ impl ReadRequest for MemoryLedger {
     }
 }
 
+/// Changes one value of a map, and returns its new state with the result of the change.
+fn change_one<K: Ord, V: Clone + Default, T>(
+    map: &Mutex<BTreeMap<K, V>>,
+    key: K,
+    change: impl Fn(V) -> (V, T),
+) -> (V, T) {
+    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = map.entry(key).or_default();
+    let (value, result) = change(place.clone());
+    place.clone_from(&value);
+    (value, result)
+}
+
 impl KeepGrants for MemoryLedger {
     async fn change_grant<T: Send>(
         &self,
         key: &GrantKey,
         change: impl Fn(GrantRecord) -> (GrantRecord, T) + Send + Sync,
     ) -> Result<(GrantRecord, T), LedgerError> {
-        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
-        let (grant, result) = change(grants.remove(key).unwrap_or_default());
-        grants.insert(key.clone(), grant.clone());
-        Ok((grant, result))
+        Ok(change_one(&self.grants, key.clone(), change))
     }
 }
 
@@ -167,10 +177,7 @@ impl KeepBreakers for MemoryLedger {
         target: &str,
         change: impl Fn(Breaker) -> (Breaker, T) + Send + Sync,
     ) -> Result<(Breaker, T), LedgerError> {
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (breaker, result) = change(breakers.remove(target).unwrap_or_default());
-        breakers.insert(target.to_owned(), breaker.clone());
-        Ok((breaker, result))
+        Ok(change_one(&self.breakers, target.to_owned(), change))
     }
 }
 

@@ -366,11 +366,11 @@ async fn a_grant_of<L: Ledger>(ledger: &L, subject: Subject, n: i64) {
 
     // It is listed until its removal is confirmed.
     let returned = lease("r", 100);
-    let (record, removal) = ledger
+    let (record, generation) = ledger
         .change_grant(&key, |it| it.begin_return(&hold("R"), &returned, at(5)))
         .await
         .unwrap();
-    assert_eq!((record.phase(), removal.generation), (Phase::Ending, Ok(3)));
+    assert_eq!((record.phase(), generation), (Phase::Ending, Ok(3)));
     assert_eq!(grant_of(ledger, &subject).await[0].record, record);
     let (record, _) = settle("r", 3, Outcome::Revoked, 6).await;
     assert_eq!(record.phase(), Phase::Ended);

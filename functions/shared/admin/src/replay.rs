@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use greenlight_core::audit::{Lookup, RequestHistory, RequestStatus};
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{AuditReader, RequestStore, StoreError};
-use greenlight_core::request::{BadRequest, Trigger, UNKNOWN_TENANT, VERSION};
-use greenlight_core::trace::TraceId;
+use greenlight_core::request::BadRequest;
 use greenlight_core::{Decision, Request, Timestamp};
 use thiserror::Error;
 
@@ -128,18 +127,9 @@ async fn request(
     let definition_id = replay.definition_id.clone().or(of_known);
     let definition_id = definition_id.ok_or_else(|| ReplayError::Unknown(instance()))?;
     let source = replay.source.clone().or(source).or_else(|| sources.default.clone());
-    let request = Request {
-        v: VERSION,
-        source: source.ok_or(ReplayError::NoSource)?,
-        tenant: UNKNOWN_TENANT.to_owned(),
-        event_id: format!("replay-{:016x}", fastrand::u64(..)),
-        definition_id,
-        instance_id: instance(),
-        trigger: Trigger::Decision(replay.decision),
-        occurred_at: None,
-        received_at: now,
-        trace_id: Some(TraceId::random()),
-        signed: None,
-    };
-    Ok(Request::parse(&request.to_json())?)
+    let source = source.ok_or(ReplayError::NoSource)?;
+    let of_instance =
+        Request::about(&source, &definition_id, &replay.instance_id, replay.decision, now)?;
+    let event_id = format!("replay-{:016x}", fastrand::u64(..));
+    Ok(Request { event_id, ..of_instance })
 }

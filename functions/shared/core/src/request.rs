@@ -119,6 +119,29 @@ impl Request {
         .checked()
     }
 
+    /// The request for an instance that no event is about: an operator asks for it.
+    ///
+    /// # Errors
+    /// As [`Request::new`].
+    pub fn about(
+        source: &str,
+        definition_id: &str,
+        instance_id: &str,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<Self, BadRequest> {
+        let event = ApprovalEvent {
+            tenant: String::new(),
+            event_id: String::new(),
+            definition_id: definition_id.to_owned(),
+            instance_id: instance_id.to_owned(),
+            decision: Some(decision),
+            occurred_at: None,
+            signed: None,
+        };
+        Self::new(source, event, decision, now, TraceId::random())
+    }
+
     /// Parses a queue message.
     ///
     /// # Errors

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use greenlight_core::audit::Lookup;
-use greenlight_core::event::ApprovalEvent;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::Flow;
 use greenlight_core::operator::AuditReader;
 use greenlight_core::ports::Clock;
-use greenlight_core::trace::TraceId;
 use greenlight_core::{Request, Timestamp};
 use greenlight_sources::source::{ListInstances, Source};
 use greenlight_stores::SystemClock;
@@ -79,16 +77,7 @@ impl Arrivals<'_> {
         instance_id: &str,
         now: Timestamp,
     ) -> Result<bool, Explanation> {
-        let event = ApprovalEvent {
-            tenant: String::new(),
-            event_id: String::new(),
-            definition_id: flow.definition_id.clone(),
-            instance_id: instance_id.to_owned(),
-            decision: Some(flow.on),
-            occurred_at: None,
-            signed: None,
-        };
-        let request = Request::new(self.name, event, flow.on, now, TraceId::random());
+        let request = Request::about(self.name, &flow.definition_id, instance_id, flow.on, now);
         let request = request.map_err(|bad| bad.explain())?;
         let instance = self.source.read_instance(&request).await;
         let instance = instance.map_err(|failure| failure.reason().cause.clone())?;

@@ -8,14 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Preview, Setup, Targets};
-use greenlight_core::event::ApprovalEvent;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::{Flow, Flows};
 use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSecret, ReadSheet};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::trace::TraceId;
 use greenlight_core::{Decision, Failure, PlannedEffect, Request, RequestKey, plan, read_sheets};
 use greenlight_render::text;
 use greenlight_runtime::{HttpSources, load_secret, targets};
@@ -202,16 +200,8 @@ async fn instance_at(
         Some(_) => HttpSources::new(sources, secret.clone(), targets(setup, &secret)?)?,
     };
     let unread = |failure| FlowsProblem::Unread(cause(failure));
-    let event = ApprovalEvent {
-        tenant: String::new(),
-        event_id: String::new(),
-        definition_id: flow.definition_id.clone(),
-        instance_id: code.to_owned(),
-        decision: Some(flow.on),
-        occurred_at: None,
-        signed: None,
-    };
-    let request = Request::new(&flow.source, event, flow.on, SystemClock.now(), TraceId::random());
+    let now = SystemClock.now();
+    let request = Request::about(&flow.source, &flow.definition_id, code, flow.on, now);
     let request = request.map_err(|bad| FlowsProblem::Unread(bad.explain()))?;
     let mut instance = source.read_instance(&request).await.map_err(unread)?;
     read_sheets(flow, &mut instance.form, &source).await.map_err(unread)?;

@@ -51,13 +51,6 @@ pub enum Removal {
     },
 }
 
-/// The lease for a removal that an approval asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Return {
-    /// The generation to settle, or the moment from which another call no longer forbids it.
-    pub generation: Result<u64, Timestamp>,
-}
-
 /// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -87,21 +80,16 @@ impl GrantRecord {
         lease: &Lease,
         now: Timestamp,
     ) -> (Self, Result<u64, BeginError>) {
-        let since = match self.holds.get(id).map(|hold| (hold.since, hold.state)) {
+        let (since, state) = match self.holds.get(id).map(|hold| (hold.since, hold.state)) {
             Some((_, HoldState::Ended { reason, .. })) if !reason.may_begin_again() => {
                 return (self, Err(BeginError::Ended { reason }));
             }
-            Some((since, HoldState::Pending | HoldState::Active)) => Some(since),
-            _ => None,
+            Some((since, state @ (HoldState::Pending | HoldState::Active))) => (since, state),
+            _ if self.holds.values().filter(|hold| hold.is_live()).count() >= MAX_HOLDS => {
+                return (self, Err(BeginError::Full));
+            }
+            _ => (now, HoldState::Pending),
         };
-        if since.is_none() && self.holds.values().filter(|hold| hold.is_live()).count() >= MAX_HOLDS
-        {
-            return (self, Err(BeginError::Full));
-        }
-        let is_active =
-            self.holds.get(id).is_some_and(|hold| matches!(hold.state, HoldState::Active));
-        let state = if is_active { HoldState::Active } else { HoldState::Pending };
-        let since = since.unwrap_or(now);
         let (owner, applicant) = (owner.to_owned(), applicant.to_owned());
         self.holds.insert(id.clone(), Hold { owner, applicant, since, until, state });
         self.drop_ended();
@@ -131,9 +119,14 @@ impl GrantRecord {
     /// Ends every hold of other approvals, and acquires the lease for the revoking call that the
     /// approval `id` asks for: also when the ledger knows of no access, as it may have been given
     /// without greenlight. The approval's own hold, if it takes the access away to give it anew, is
-    /// pending again.
-    #[must_use]
-    pub fn begin_return(mut self, id: &HoldId, lease: &Lease, now: Timestamp) -> (Self, Return) {
+    /// pending again. The result is the generation to settle, or the moment from which another call
+    /// no longer forbids it.
+    pub fn begin_return(
+        mut self,
+        id: &HoldId,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> (Self, Result<u64, Timestamp>) {
         for (other, hold) in self.holds.iter_mut().filter(|(_, hold)| hold.is_live()) {
             hold.state = if other == id {
                 HoldState::Pending
@@ -142,7 +135,7 @@ impl GrantRecord {
             };
         }
         let generation = self.acquire(Operation::Revoke, lease, now);
-        (self, Return { generation })
+        (self, generation)
     }
 
     /// Records the outcome of the call that was made in `generation`, and releases the lease.

@@ -35,7 +35,7 @@ use crate::explain::Explain;
 use crate::ledger::Lease;
 use crate::subject::Subject;
 
-pub use machine::{BeginError, Outcome, Removal, Return};
+pub use machine::{BeginError, Outcome, Removal};
 
 /// The most holds of one grant. Ended ones are dropped, the oldest first, when there are more.
 pub const MAX_HOLDS: usize = 100;

@@ -115,8 +115,8 @@ fn a_call_whose_outcome_is_unknown_may_be_repeated_but_not_reverted_until_its_le
     let (record, begun) = begin(record, "I-2", None, 5);
     let granted = Outcome::Granted { hold: hold("I-2") };
     let (record, _) = record.settle(&"I-2".into(), begun.unwrap(), granted, at(6));
-    let (_, removal) = record.begin_return(&hold("R"), &lease("r", 200), at(7));
-    assert_eq!(removal.generation, Err(at(100)));
+    let (_, generation) = record.begin_return(&hold("R"), &lease("r", 200), at(7));
+    assert_eq!(generation, Err(at(100)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::failure::{Class, Failure};
-use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Return};
+use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Outcome};
 use crate::ledger::{Effect, EffectKind, LeaseLost};
 use crate::ports::{Clock, KeepGrants, LedgerError, Ports};
 use crate::request::Request;
@@ -73,7 +73,7 @@ impl<P: Ports> Processor<P> {
             begun
         } else {
             let change = |record: GrantRecord| record.begin_return(&hold, lease, now);
-            let (_, Return { generation }) = self.ledger.change_grant(&key, change).await?;
+            let (_, generation) = self.ledger.change_grant(&key, change).await?;
             generation.map_err(|until| BeginError::Wait { until })
         };
         Ok(match begun {

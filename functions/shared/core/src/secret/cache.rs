@@ -12,7 +12,7 @@ use crate::ports::{Clock, FetchSecret, ReadSecret};
 /// Rotation needs no deployment: when a signature or a login fails, [`ReadSecret::renewed`] reads
 /// the secret again, but at most once per [`MIN_READ_INTERVAL`]. This bounds the cost of a flood of
 /// forged events; a new key is used from the first event after it, or from that event's first
-/// retry.
+/// retry. [`ReadSecret::fresh`] reads a secret again that is [`FRESH_FOR`] old.
 #[derive(Debug)]
 pub struct CachedSecret<F, C> {
     store: F,

@@ -6,6 +6,8 @@
     reason = "a test says by a panic that something is not as it should be"
 )]
 
+#[path = "../model/discoveries.rs"]
+mod model;
 mod world;
 
 use greenlight_core::Timestamp;
@@ -13,7 +15,7 @@ use greenlight_core::grant::{
     Access, BeginError, GrantCall, GrantRecord, HoldId, HoldState, Operation, Outcome, Removal,
 };
 use greenlight_core::ledger::{Lease, LeaseId, LeaseLost};
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, Model};
 
 use world::{
     ACTIVE_HAS_ACCESS, Machine, OVER_IS_WITHOUT_ACCESS, REAL, SETTLED_IS_TRUE, World, real_begin,
@@ -54,20 +56,10 @@ fn g22_a_grant_ends_with_its_last_hold_and_not_before() {
     assert!(states > 1_000, "the worlds are large enough to mean something: {states}");
 }
 
+/// The properties that do not hold with this machine.
 fn discoveries(machine: Machine) -> Vec<&'static str> {
-    let mut found = Vec::new();
-    for world in worlds() {
-        let checker = World { machine, ..world }
-            .checker()
-            .finish_when(HasDiscoveries::AnyFailures)
-            .target_max_depth(20)
-            .spawn_bfs()
-            .join();
-        found.extend(checker.discoveries().into_keys());
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
+    let worlds = worlds().into_iter().map(|world| World { machine, ..world });
+    model::discoveries(worlds, 20)
 }
 
 /// Bug: calls are made while another worker holds the lease.

@@ -6,6 +6,8 @@
     reason = "a test says by a panic that something is not as it should be"
 )]
 
+#[path = "../model/discoveries.rs"]
+mod model;
 mod world;
 
 use greenlight_core::Timestamp;
@@ -58,21 +60,10 @@ fn g16_the_check_fails_if_attempts_rotate_the_actions_of_a_device() {
     }
 }
 
+/// The properties that do not hold with this machine.
 fn discoveries(machine: Machine) -> Vec<&'static str> {
-    let mut found = Vec::new();
-    for world in worlds() {
-        // A broken machine may run for ever.
-        let checker = World { machine, ..world }
-            .checker()
-            .finish_when(HasDiscoveries::AnyFailures)
-            .target_max_depth(16)
-            .spawn_bfs()
-            .join();
-        found.extend(checker.discoveries().into_keys());
-    }
-    found.sort_unstable();
-    found.dedup();
-    found
+    let worlds = worlds().into_iter().map(|world| World { machine, ..world });
+    model::discoveries(worlds, 16)
 }
 
 /// Bug: a write is accepted under any lease.

@@ -2,7 +2,7 @@
 //!
 //! | `pk` | what | `gsi1pk`, `gsi1sk` in the index `gsi1` |
 //! |---|---|---|
-//! | `request#SOURCE#INSTANCE#DECISION` | a request | `day#DAYS`, its first claim |
+//! | `request#SOURCE#DEFINITION#INSTANCE#DECISION` | a request | `day#DAYS`, its first claim |
 //! | `event#SOURCE#TENANT#EVENT` | a processed event id | `event#EVENT`, its receipt |
 //! | `lookup#KIND#VALUE#REQUEST` | what a request can be found by | `KIND#VALUE`, the receipt |
 //! | `grant#TARGET#KIND:VALUE` | the access of a subject, and its holds | `grants` until it is removed, since when |
