@@ -93,8 +93,8 @@ pub enum Ignored {
     Unreadable(String),
     /// Authentic, and without what the configuration of its source expects.
     #[error(
-        "the event does not fit `{0}` of its source in flows.toml: nothing is at that place, or a \
-         value that is not listed"
+        "the event does not match `{0}` of its source in flows.toml: there is no value at its place, \
+         or the value is not listed"
     )]
     Unmapped(&'static str),
     /// Authentic and of a type that greenlight uses, but with an invalid identifier.

@@ -1,9 +1,9 @@
 //! The parts of a workbook, expanded and checked before a reader interprets them.
 //!
-//! The reader believes some numbers in a file: it reserves room for as many texts as the file
-//! announces, and copies a cell format with its font for each use. A file of two kilobytes could
-//! thereby demand more memory than there is, which ends the process. So the reader gets a copy with
-//! the XML parts alone, in which these numbers are bounded.
+//! The reader reserves memory for as many texts as a file says that it has, and copies a cell
+//! format with its font for each use. A file of two kilobytes could so demand more memory than
+//! there is, which ends the process. The reader therefore gets a copy with the XML parts alone, in
+//! which these numbers are bounded.
 
 use std::io::{Cursor, Read, Write};
 

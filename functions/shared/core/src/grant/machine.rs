@@ -28,7 +28,7 @@ pub enum BeginError {
         reason: EndReason,
     },
     /// [`MAX_HOLDS`] approvals hold the access.
-    #[error("as many approvals as one grant can have hold this access already")]
+    #[error("the limit of approvals that can hold one access is reached")]
     Full,
 }
 

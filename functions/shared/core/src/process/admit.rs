@@ -31,7 +31,7 @@ impl<P: Ports> Processor<P> {
         if let Some(flow) = self.flow_of(request) {
             return Ok(Some(flow));
         }
-        // Before anything is said about flows: no flow is needed to keep it.
+        // First, as a revocation is kept whether or not an attempt began it before.
         if is_signed(request, Decision::Revoked) {
             self.keep_revocation(request, message).await?;
             return Ok(None);
