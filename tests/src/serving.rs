@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use greenlight_core::schedule::TICK_EVERY;
 use greenlight_server::server::{Options, Server};
 use greenlight_stores::private::write_private;
 use greenlight_testkit::stub::secret_document;
@@ -50,6 +51,7 @@ pub async fn serve_in(folder: &Path, flows: &str, secret: &Value) -> Server {
         secrets: at("secrets.json"),
         flows: Some(at("flows.toml")),
         connectors: Some(at("connectors")).filter(|connectors| connectors.exists()),
+        tick_every: TICK_EVERY,
     };
     Server::start_with(options, &|_| None).await.expect("it starts")
 }

@@ -1,6 +1,6 @@
-//! Lambda 2: claim, read the approval, act, complete.
+//! Lambda 2: claim, read the approval, act, complete; and, at each tick, enqueue what is due.
 //!
-//! Wiring only; the use case is [`greenlight_core::process`].
+//! Wiring only; the use cases are [`greenlight_core::process`] and [`greenlight_core::schedule`].
 
 mod batch;
 
@@ -8,10 +8,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use greenlight_connectors::Connectors;
 use greenlight_core::Processor;
 use greenlight_core::audit::DeployedFlows;
+use greenlight_core::ledger::LeaseId;
 use greenlight_core::ports::{Clock, Ports, ReadSecret};
+use greenlight_core::schedule::{self, Scheduler};
 use greenlight_runtime::{
     Configuration, HttpSources, HttpTargets, SharedSecret, StartError, load_secret, targets,
 };
@@ -20,7 +23,8 @@ use greenlight_stores::aws::{
     log_to_stdout, variable,
 };
 use greenlight_stores::{SystemClock, flow_variable, flows_of_function};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::Deserialize;
 
 /// Only the batch itself waits for the worker, so the timeouts are long.
 const TIMEOUTS: TimeoutConfig = TimeoutConfig {
@@ -51,6 +55,7 @@ impl Ports for OnAws {
     type Ledger = DynamoLedger;
     type Source = HttpSources;
     type Targets = HttpTargets<Secret>;
+    type Queue = SqsQueue;
     type DeadLetters = SqsQueue;
     type Clock = SystemClock;
 }
@@ -58,14 +63,25 @@ impl Ports for OnAws {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     log_to_stdout();
-    let (processor, queue) = match wire().await {
+    let processor = match wire().await {
         Ok(wired) => wired,
         Err(error) => {
             tracing::error!("the worker cannot start: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let service = service_fn(|event: LambdaEvent<_>| batch::process(event, &processor, &queue));
+    let service = service_fn(async |event: LambdaEvent<Invocation>| {
+        let LambdaEvent { payload, context } = event;
+        match payload {
+            Invocation::Batch(batch) => {
+                let batch = LambdaEvent { payload: batch, context };
+                batch::process(batch, &processor, &processor.queue).await
+            }
+            Invocation::Scheduled(Scheduled::Tick) => {
+                tick(&processor).await.map(|()| SqsBatchResponse::default())
+            }
+        }
+    });
     match lambda_runtime::run(service).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -83,7 +99,32 @@ async fn keep_flows(ledger: &DynamoLedger, flows: &DeployedFlows) {
     }
 }
 
-async fn wire() -> Result<(Processor<OnAws>, SqsQueue), StartError> {
+/// What invokes the worker: SQS with a batch of messages, or the rule of `EventBridge` with a
+/// constant.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Invocation {
+    Batch(SqsEvent),
+    Scheduled(Scheduled),
+}
+
+/// The input of the rule.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "trigger", rename_all = "snake_case")]
+enum Scheduled {
+    Tick,
+}
+
+/// Enqueues what is due.
+async fn tick(processor: &Processor<OnAws>) -> Result<(), Error> {
+    let Processor { ledger, queue, clock, metrics, .. } = processor;
+    let scheduler = Scheduler { ledger, queue, clock, metrics };
+    let ticked = schedule::tick(&scheduler, &LeaseId::random()?).await?;
+    tracing::info!(enqueued = ticked.enqueued, failed = ticked.failed, "tick");
+    Ok(())
+}
+
+async fn wire() -> Result<Processor<OnAws>, StartError> {
     let sdk = Sdk::new(AwsEnvironment::read().map_err(StartError::store)?);
     let of_environment = |name| variable(name).map_err(StartError::store);
     let (aws, queues) = (sdk.config(TIMEOUTS), sdk.config(QUEUE_TIMEOUTS));
@@ -102,5 +143,5 @@ async fn wire() -> Result<(Processor<OnAws>, SqsQueue), StartError> {
     let targets = targets(setup, &secret)?;
     let source = HttpSources::new(&sources, Arc::clone(&secret), targets.clone())?;
     let metrics = EmbeddedMetrics::of_this_function();
-    Ok((Processor { ledger, source, targets, dead_letters, clock, flows, metrics }, queue))
+    Ok(Processor { ledger, source, targets, queue, dead_letters, clock, flows, metrics })
 }

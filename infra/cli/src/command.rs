@@ -14,6 +14,7 @@ use greenlight_admin::status::MAX_WAITING;
 use greenlight_core::Decision;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ports::Clock;
+use greenlight_core::schedule::TICK_EVERY;
 use greenlight_render::format::OutputFormat;
 use greenlight_render::language::Language;
 use greenlight_render::output::{
@@ -148,8 +149,9 @@ async fn answer(command: Command, language: Language) -> Output {
         Command::Serve { listen, data_dir: data, files, secrets, ui } => {
             let secrets = Address::Folder(data.clone()).secrets_file(secrets.secrets);
             let flows::Files { flows, connectors, .. } = files.into();
-            let options = Options { listen, data, secrets, flows, connectors };
+            let tick_every = TICK_EVERY;
             keep_files_private();
+            let options = Options { listen, data, secrets, flows, connectors, tick_every };
             serve::run(options, ui).await?;
             Ok(String::new())
         }
@@ -215,15 +217,8 @@ async fn answer(command: Command, language: Language) -> Output {
                 }
                 _ => Test::UrlCheck,
             };
-            let ((registry, secrets), backend) =
-                sources_with_secret(&backend.address(), files.into(), secrets).await?;
-            let source = source.source.as_deref();
-            let of_backend = || Some(webhook_url(backend.as_ref()?.webhook_url()?, source));
-            let Some(url) = url.or_else(of_backend) else {
-                return Err(Failed { status: 2, ..CommandError::NoUrl.into() });
-            };
-            let answer = send_test(&url, &registry, source, &secrets, &test).await?;
-            Ok(send_test::render(&answer, language))
+            let read = sources_with_secret(&backend.address(), files.into(), secrets).await?;
+            send_test_event(url, source.source.as_deref(), read, &test, language).await
         }
         Command::Flows { files, command } => flows(&files.into(), command, language).await,
         Command::Connectors { connectors, command: ConnectorsCommand::List } => {
@@ -241,6 +236,21 @@ async fn answer(command: Command, language: Language) -> Output {
         }
         Command::Man { folder } => write_manual(&folder, language),
     }
+}
+
+async fn send_test_event(
+    url: Option<String>,
+    source: Option<&str>,
+    ((registry, secrets), backend): ((Registry, Secrets), Option<Backend>),
+    test: &Test,
+    language: Language,
+) -> Output {
+    let of_backend = || Some(webhook_url(backend.as_ref()?.webhook_url()?, source));
+    let Some(url) = url.or_else(of_backend) else {
+        return Err(Failed { status: 2, ..CommandError::NoUrl.into() });
+    };
+    let answer = send_test(&url, &registry, source, &secrets, test).await?;
+    Ok(send_test::render(&answer, language))
 }
 
 fn write_manual(folder: &Path, language: Language) -> Output {

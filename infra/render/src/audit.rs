@@ -220,10 +220,10 @@ pub fn render_grants(grants: &[Grant], of: Option<&str>, format: OutputFormat) -
         let (_, subject) = grant.kind_and_value();
         let row = |(id, hold): (&HoldId, &Hold)| {
             let since = moment(hold.since);
-            let until = hold.until.map_or_else(|| "-".to_owned(), moment);
+            let until = hold.terms.until.map_or_else(|| "-".to_owned(), moment);
             let state = hold_state(hold.state);
             let state = language.pick(state.0, state.1);
-            [subject, &grant.target, state, &since, &until, &hold.owner, id.as_str()]
+            [subject, &grant.target, state, &since, &until, &hold.terms.owner, id.as_str()]
                 .map(str::to_owned)
         };
         grant.holders().into_iter().map(row).collect::<Vec<_>>()
@@ -256,10 +256,10 @@ fn grant_json(grant: &Grant) -> Value {
         json!({
             "approval": id.as_str(),
             "state": hold_state(hold.state).0,
-            "owner": hold.owner,
-            "applicant": hold.applicant,
+            "owner": hold.terms.owner,
+            "applicant": hold.terms.applicant,
             "since": moment(hold.since),
-            "until": hold.until.map(moment),
+            "until": hold.terms.until.map(moment),
         })
     });
     json!({

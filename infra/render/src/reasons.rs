@@ -33,7 +33,10 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
             "告知申请人；同一表单中的其余各项已照常处理",
         ),
         Class::NotApproved => {
-            ("nothing, mostly: the approval was taken back", "通常无需处理：审批已被撤销")
+            ("nothing, mostly: it was refused, or forged", "通常无需处理：审批未通过，或消息系伪造")
+        }
+        Class::Withdrawn => {
+            ("nothing: what it granted is removed", "无需处理：已授予的权限会被移除")
         }
         Class::TooOld => (
             "if it is still wanted: greenlight replay INSTANCE",

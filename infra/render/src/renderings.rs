@@ -12,7 +12,7 @@ use greenlight_core::audit::{
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::extract::Problem;
-use greenlight_core::grant::{EndReason, GrantRecord, HoldId, Outcome};
+use greenlight_core::grant::{EndReason, GrantRecord, HoldId, Outcome, Terms};
 use greenlight_core::ledger::{Effect, EffectKey, EffectKind, EffectOutcome, Lease, State};
 use greenlight_core::mac::MacError;
 use greenlight_core::operator::{QueueStatus, Unwanted};
@@ -163,7 +163,9 @@ fn held_by(approvals: &[(&str, Option<Timestamp>)]) -> GrantRecord {
     let lease = Lease { id: "lease".into(), until: NOW };
     approvals.iter().fold(GrantRecord::default(), |record, (instance, until)| {
         let (hold, at) = (HoldId::of_approval("feishu", "A-1", instance), ago(40));
-        let (record, begun) = record.begin_grant(&hold, "ou_2", "ou_1", *until, &lease, at);
+        let (owner, applicant, until) = ("ou_2".into(), "ou_1".into(), *until);
+        let terms = Terms { owner, applicant, until, ..Terms::default() };
+        let (record, begun) = record.begin_grant(&hold, &terms, &lease, at);
         let (record, settled) =
             record.settle(&lease.id, begun.unwrap(), Outcome::Granted { hold }, at);
         settled.unwrap();

@@ -123,12 +123,14 @@ async fn attempt(
         lease: Lease { id: lease_id, until: now.plus(HELD_FOR) },
     };
     let result = match process(&message, &*processor).await {
-        Disposition::Done | Disposition::Unwanted | Disposition::DeadLettered(_) => {
-            database.delete(&received).await
-        }
         Disposition::RetryAfter { after, .. } => {
             database.retry_after(&received, SystemClock.now(), after).await
         }
+        Disposition::Done
+        | Disposition::Unwanted
+        | Disposition::Withdrawn(_)
+        | Disposition::GrantDue
+        | Disposition::DeadLettered(_) => database.delete(&received).await,
     };
     if let Err(error) = result {
         tracing::warn!(%error, "the message becomes visible again after its visibility timeout");

@@ -12,4 +12,5 @@ mod local;
 mod prometheus;
 pub mod server;
 pub mod signals;
+mod timer;
 mod webhook;

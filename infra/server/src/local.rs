@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use greenlight_core::ports::{Enqueue, Ports, QueueError};
-use greenlight_core::{Processor, Receiver, Request};
+use greenlight_core::ports::{Enqueue, Ports, QueueError, QueueMessage};
+use greenlight_core::{Processor, Receiver};
 use greenlight_runtime::{HttpSources, HttpTargets, SharedSecret};
 use greenlight_stores::sqlite::Database;
 use greenlight_stores::{SecretFile, SystemClock};
@@ -21,6 +21,7 @@ impl Ports for OnOneMachine {
     type Ledger = Database;
     type Source = HttpSources;
     type Targets = HttpTargets<Secret>;
+    type Queue = SignallingQueue;
     type DeadLetters = Database;
     type Clock = SystemClock;
 }
@@ -39,8 +40,8 @@ impl SignallingQueue {
 }
 
 impl Enqueue for SignallingQueue {
-    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
-        self.database.enqueue(request).await?;
+    async fn enqueue(&self, message: &impl QueueMessage) -> Result<(), QueueError> {
+        self.database.enqueue(message).await?;
         self.arrived.notify_one();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The server: wires both use cases to SQLite, the sources and the targets.
+//! The server: wires the use cases to SQLite, the sources and the targets.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::consumer::Consumer;
 use crate::counters::Counters;
 use crate::local::SignallingQueue;
+use crate::timer::Timer;
 use crate::webhook;
 
 /// The options of `greenlight serve`.
@@ -35,6 +36,8 @@ pub struct Options {
     pub flows: Option<PathBuf>,
     /// A folder of connectors, besides those that are built in.
     pub connectors: Option<PathBuf>,
+    /// The interval of the ticks.
+    pub tick_every: Duration,
 }
 
 /// The server cannot start, or ended by itself.
@@ -66,14 +69,14 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 /// The wait for the database to close: a disk that hangs must not block the exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Both use cases, running.
+/// The use cases, running.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     database: Database,
     completed: Arc<Notify>,
     stop: watch::Sender<bool>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Server {
@@ -119,10 +122,11 @@ impl Server {
         let completed = Arc::new(Notify::new());
         let (stop, stopped) = watch::channel(false);
         let counters = Counters::new();
+        let queue = SignallingQueue::new(database.clone(), Arc::clone(&arrived));
         let receiver = Receiver {
             sources: sources.webhooks(),
             secret: Arc::clone(&secret),
-            queue: SignallingQueue::new(database.clone(), Arc::clone(&arrived)),
+            queue: queue.clone(),
             clock: SystemClock,
             metrics: counters.clone(),
         };
@@ -130,16 +134,24 @@ impl Server {
             ledger: database.clone(),
             source,
             targets,
+            queue: queue.clone(),
             dead_letters: database.clone(),
             clock: SystemClock,
             flows,
             metrics: counters.clone(),
         };
         let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&completed));
+        let timer = Timer {
+            database: database.clone(),
+            queue,
+            metrics: counters.clone(),
+            every: options.tick_every,
+        };
         let watched = webhook::Watched { database: database.clone(), counters };
         let tasks = [
             tokio::spawn(webhook::listen(listener, receiver, watched, stopped.clone())),
-            tokio::spawn(consumer.run(stopped)),
+            tokio::spawn(consumer.run(stopped.clone())),
+            tokio::spawn(timer.run(stopped)),
         ];
         Ok(Self { address, database, completed, stop, tasks })
     }
@@ -172,12 +184,13 @@ impl Server {
         }
     }
 
-    /// Returns if the listener or the consumer ends, which is an error.
+    /// Returns if the listener, the consumer or the timer ends, which is an error.
     pub async fn ended(&mut self) {
-        let [listener, consumer] = &mut self.tasks;
+        let [listener, consumer, timer] = &mut self.tasks;
         tokio::select! {
             _ = listener => {}
             _ = consumer => {}
+            _ = timer => {}
         }
     }
 

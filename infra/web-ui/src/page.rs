@@ -231,7 +231,7 @@ fn grant(grant: &Grant) -> Vec<GrantRow> {
         subject: grant.kind_and_value().1.to_owned(),
         target: grant.target.clone(),
         since: moment(hold.since),
-        owner: hold.owner.clone(),
+        owner: hold.terms.owner.clone(),
         instance: id.instance_id().to_owned(),
     };
     grant.holders().into_iter().map(row).collect()

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use greenlight_core::explain::Explain;
 use greenlight_core::operator::StoreError;
 use greenlight_core::ports::{Clock, Http, HttpError, QueueError};
+use greenlight_core::schedule::TICK_EVERY;
 use greenlight_http::{Client, ClientError};
 use greenlight_stores::SystemClock;
 use greenlight_stores::private::write_private;
@@ -180,6 +181,7 @@ impl Stage {
             secrets,
             flows: Some(file),
             connectors: Some(connectors),
+            tick_every: TICK_EVERY,
         };
         let nac_url = nac.url();
         let environment = move |name: &str| match name {

@@ -1,6 +1,5 @@
 //! An approval with rows: phones to one group, laptops to another, each with its owner and end.
 
-use greenlight_core::Timestamp;
 use greenlight_core::audit::Grant;
 use greenlight_core::operator::GrantStore;
 use greenlight_render::format::table;
@@ -76,11 +75,11 @@ impl Stage {
         self.send(&event).await?;
         self.drained().await?;
 
-        let granted = self.server.database().grants(99, Timestamp::from_millis(i64::MAX)).await?;
+        let granted = self.server.database().grants(99).await?;
         let owner = |mac: &str| {
             let grant = granted.iter().find(|grant| grant.kind_and_value().1 == mac);
             let holders = grant.map(Grant::holders).unwrap_or_default();
-            holders.first().map(|(_, hold)| hold.owner.clone()).unwrap_or_default()
+            holders.first().map(|(_, hold)| hold.terms.owner.clone()).unwrap_or_default()
         };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let log = self.nac.log().split_off(calls);

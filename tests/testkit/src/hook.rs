@@ -12,10 +12,11 @@ use greenlight_core::ledger::{
     LeaseLost,
 };
 use greenlight_core::ports::{
-    Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, FileAudit, KeepBreakers,
-    KeepGrants, LedgerError, QueueError, ReadInstance, ReadRequest, ReadSheet, RecordEffect,
-    SendDeadLetter,
+    Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,
+    FindDueGrants, KeepBreakers, KeepGrants, KeepSchedule, LedgerError, QueueError, QueueMessage,
+    ReadInstance, ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
 };
+use greenlight_core::schedule::Schedule;
 use greenlight_core::{Request, RequestKey, Timestamp};
 use serde_json::{Map, Value};
 
@@ -33,6 +34,11 @@ pub enum PortCall {
     ChangeBreaker,
     /// Of [`KeepGrants`].
     ChangeGrant(GrantKey),
+    /// Of [`FindDueGrants`].
+    DueGrants,
+    /// Of [`KeepSchedule`].
+    ChangeSchedule,
+    Enqueue,
     /// Of [`ReadInstance`], with the instance.
     CountUnwanted,
     ReadRequest,
@@ -157,6 +163,33 @@ impl<P: KeepGrants, H: Hook> KeepGrants for Hooked<P, H> {
     }
 }
 
+impl<P: FindDueGrants, H: Hook> FindDueGrants for Hooked<P, H> {
+    async fn due_grants(
+        &self,
+        now: Timestamp,
+        at_most: usize,
+    ) -> Result<Vec<GrantKey>, LedgerError> {
+        let result = self.port.due_grants(now, at_most);
+        self.around(PortCall::DueGrants, result, Result::is_ok).await
+    }
+}
+
+impl<P: KeepSchedule, H: Hook> KeepSchedule for Hooked<P, H> {
+    async fn change_schedule<T: Send>(
+        &self,
+        change: impl Fn(Schedule) -> (Schedule, T) + Send + Sync,
+    ) -> Result<(Schedule, T), LedgerError> {
+        let result = self.port.change_schedule(change);
+        self.around(PortCall::ChangeSchedule, result, Result::is_ok).await
+    }
+}
+
+impl<P: Enqueue, H: Hook> Enqueue for Hooked<P, H> {
+    async fn enqueue(&self, message: &impl QueueMessage) -> Result<(), QueueError> {
+        self.around(PortCall::Enqueue, self.port.enqueue(message), Result::is_ok).await
+    }
+}
+
 impl<P: CountUnwanted, H: Hook> CountUnwanted for Hooked<P, H> {
     async fn count_unwanted(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
         let result = self.port.count_unwanted(request, now);
@@ -172,6 +205,11 @@ impl<P: ReadRequest, H: Hook> ReadRequest for Hooked<P, H> {
 
     async fn is_done(&self, request: &RequestKey) -> Result<Option<bool>, LedgerError> {
         let result = self.port.is_done(request);
+        self.around(PortCall::ReadRequest, result, Result::is_ok).await
+    }
+
+    async fn progress(&self, request: &RequestKey) -> Result<Option<Claimed>, LedgerError> {
+        let result = self.port.progress(request);
         self.around(PortCall::ReadRequest, result, Result::is_ok).await
     }
 }
@@ -209,6 +247,10 @@ impl<P: Conditions, H> Conditions for Hooked<P, H> {
 
     fn kind(&self, target: &str, operation: &str) -> EffectKind {
         self.port.kind(target, operation)
+    }
+
+    fn revoked_by(&self, target: &str, operation: &str) -> Option<String> {
+        self.port.revoked_by(target, operation)
     }
 }
 

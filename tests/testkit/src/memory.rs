@@ -12,9 +12,12 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{
-    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, KeepBreakers, KeepGrants,
-    LedgerError, QueueError, ReadRequest, RecordEffect, SendDeadLetter,
+    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, FindDueGrants, KeepBreakers,
+    KeepGrants, KeepSchedule, LedgerError, QueueError, QueueMessage, ReadRequest, RecordEffect,
+    SendDeadLetter,
 };
+use greenlight_core::queued::Queued;
+use greenlight_core::schedule::Schedule;
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 
 /// The ledger's state machine over a map. It keeps no audit trail.
@@ -23,6 +26,7 @@ pub struct MemoryLedger {
     records: Arc<Mutex<BTreeMap<RequestKey, Record>>>,
     breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
     grants: Arc<Mutex<BTreeMap<GrantKey, GrantRecord>>>,
+    schedule: Arc<Mutex<Schedule>>,
     unwanted: Arc<Mutex<BTreeMap<String, u64>>>,
     replayed: Arc<Mutex<BTreeSet<(RequestKey, String)>>>,
 }
@@ -146,6 +150,10 @@ impl ReadRequest for MemoryLedger {
     async fn is_done(&self, request: &RequestKey) -> Result<Option<bool>, LedgerError> {
         Ok(self.record(request).map(|record| matches!(record.state, State::Done { .. })))
     }
+
+    async fn progress(&self, request: &RequestKey) -> Result<Option<Claimed>, LedgerError> {
+        Ok(self.record(request).map(Claimed::from))
+    }
 }
 
 /// Changes one value of a map, and returns its new state with the result of the change.
@@ -168,6 +176,31 @@ impl KeepGrants for MemoryLedger {
         change: impl Fn(GrantRecord) -> (GrantRecord, T) + Send + Sync,
     ) -> Result<(GrantRecord, T), LedgerError> {
         Ok(change_one(&self.grants, key.clone(), change))
+    }
+}
+
+impl FindDueGrants for MemoryLedger {
+    async fn due_grants(
+        &self,
+        now: Timestamp,
+        at_most: usize,
+    ) -> Result<Vec<GrantKey>, LedgerError> {
+        let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = grants.iter().filter_map(|(key, record)| Some((record.due()?, key.clone())));
+        let due: BTreeSet<_> = due.filter(|(due, _)| *due <= now).collect();
+        Ok(due.into_iter().map(|(_, key)| key).take(at_most).collect())
+    }
+}
+
+impl KeepSchedule for MemoryLedger {
+    async fn change_schedule<T: Send>(
+        &self,
+        change: impl Fn(Schedule) -> (Schedule, T) + Send + Sync,
+    ) -> Result<(Schedule, T), LedgerError> {
+        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        let (changed, result) = change(schedule.clone());
+        schedule.clone_from(&changed);
+        Ok((changed, result))
     }
 }
 
@@ -200,10 +233,10 @@ impl SendDeadLetter for MemoryDeadLetters {
     }
 }
 
-/// A queue that accepts every request, fails, or never answers.
+/// A queue that accepts every message, fails, or never answers.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryQueue {
-    requests: Arc<Mutex<Vec<Request>>>,
+    messages: Arc<Mutex<Vec<String>>>,
     behaviour: QueueBehaviour,
 }
 
@@ -228,18 +261,28 @@ impl MemoryQueue {
 
     /// All requests, in order.
     pub fn all(&self) -> Vec<Request> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let request = |body: &String| match Queued::parse(body) {
+            Ok(Queued::Decision(request)) => Some(request),
+            _ => None,
+        };
+        messages.iter().filter_map(request).collect()
+    }
+
+    /// Takes the bodies of all messages out, in order.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Enqueue for MemoryQueue {
-    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+    async fn enqueue(&self, message: &impl QueueMessage) -> Result<(), QueueError> {
         match &self.behaviour {
             QueueBehaviour::Fails(error) => return Err(error.clone()),
             QueueBehaviour::Hangs => std::future::pending().await,
             QueueBehaviour::Takes => {}
         }
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message.body());
         Ok(())
     }
 }

@@ -1,11 +1,9 @@
 //! Subjects and calls for tests, and a kind of subject that greenlight does not have.
 
-use std::sync::LazyLock;
-
+use greenlight_core::Timestamp;
 use greenlight_core::explain::Explanation;
 use greenlight_core::ports::Call;
 use greenlight_core::subject::{Found, MAC, Subject, SubjectKind};
-use greenlight_core::{Decision, RequestKey, Timestamp};
 use serde_json::{Map, Value};
 
 /// The device with this address.
@@ -68,9 +66,6 @@ impl SubjectKind for Badge {
     }
 }
 
-static REQUEST: LazyLock<RequestKey> =
-    LazyLock::new(|| RequestKey::of("feishu", "A", "I-1", Decision::Approved));
-
 /// A call for the request of the instance `I-1`.
 pub fn call<'a>(
     target: &'a str,
@@ -79,5 +74,13 @@ pub fn call<'a>(
     variables: &'a Map<String, Value>,
     deadline: Timestamp,
 ) -> Call<'a> {
-    Call { request: &REQUEST, target, operation, subject, variables, trace_id: None, deadline }
+    Call {
+        job: "feishu#A#I-1#approved",
+        target,
+        operation,
+        subject,
+        variables,
+        trace_id: None,
+        deadline,
+    }
 }

@@ -97,6 +97,7 @@ impl Ports for Mortal {
     type Ledger = Mortally<Database>;
     type Source = Mortally<HttpSources>;
     type Targets = Mortally<Targets<Client, FixedSecret, TestClock>>;
+    type Queue = Mortally<Database>;
     type DeadLetters = Mortally<Database>;
     type Clock = TestClock;
 }
@@ -155,6 +156,7 @@ impl Case {
             ledger: self.mortal(fate, self.database.clone()),
             source: self.mortal(fate, HttpSources(sources)),
             targets: self.mortal(fate, actions),
+            queue: self.mortal(fate, self.database.clone()),
             dead_letters: self.mortal(fate, self.database.clone()),
             clock,
             flows,
@@ -198,7 +200,11 @@ impl Case {
             let lease_id = format!("{lease_id}-{attempt}");
             match self.deliver(body, &lease_id, &Fate::fatal(0)).await.unwrap() {
                 Disposition::Done => return,
-                Disposition::Unwanted => panic!("the flow is there"),
+                other @ (Disposition::Unwanted
+                | Disposition::Withdrawn(_)
+                | Disposition::GrantDue) => {
+                    panic!("{other:?}")
+                }
                 Disposition::DeadLettered(_) => {
                     assert!(self.is_bad, "only the bad form is a dead letter");
                     return;
@@ -334,6 +340,7 @@ impl Ports for Defective {
     type Ledger = <Mortal as Ports>::Ledger;
     type Source = Hooked<<Mortal as Ports>::Source, PanicAndHang>;
     type Targets = <Mortal as Ports>::Targets;
+    type Queue = <Mortal as Ports>::Queue;
     type DeadLetters = <Mortal as Ports>::DeadLetters;
     type Clock = TestClock;
 }
@@ -354,6 +361,7 @@ async fn g08_one_bad_record_costs_the_others_nothing() {
         ledger: mortal.ledger,
         source: Hooked { port: mortal.source, hook: PanicAndHang },
         targets: mortal.targets,
+        queue: mortal.queue,
         dead_letters: mortal.dead_letters,
         clock: clock.clone(),
         flows: mortal.flows,

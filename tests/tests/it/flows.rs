@@ -120,7 +120,7 @@ fn each_error_is_named_with_file_and_line() {
             "`macs`, which is no field with subjects; there is: mac",
         ),
         ("[{ field = \"os\" }]", "[]", 13, "field `os` of flow `laptops`"),
-        ("name = \"laptops\"", "name = \"laptops\"\non = \"revoked\"", 9, "not acted on yet"),
+        ("name = \"laptops\"", "name = \"laptops\"\non = \"revoked\"", 9, "starts no flow"),
         (
             "for_each = \"mac\"",
             "for_each = \"mac\"\n[retry]\ninitial_interval = \"2h\"",

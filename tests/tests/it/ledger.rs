@@ -1,16 +1,16 @@
 //! The ledger's conformance suite, over SQLite and over DynamoDB on a local AWS.
 
+mod grants;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use greenlight_core::audit::{AttemptRecord, Grant, Lookup, RequestHistory, RequestStatus};
+use greenlight_core::audit::{AttemptRecord, Lookup, RequestHistory, RequestStatus};
 use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
 use greenlight_core::explain::Explanation;
 use greenlight_core::extract::Problem;
-use greenlight_core::grant::{
-    BeginError, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Phase,
-};
+use greenlight_core::grant::GrantKey;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectKind,
     EffectOutcome, Lease, LeaseId, LeaseLost, Record, ResetError, apply,
@@ -27,6 +27,13 @@ use greenlight_testkit::subject::{BADGE, device};
 use greenlight_tests::local_aws::LocalAws;
 use greenlight_tests::resources::create_table;
 use tokio::sync::Barrier;
+
+use self::grants::{
+    a_grant_is_listed_with_its_holds_until_it_is_removed,
+    changes_of_a_grant_at_the_same_moment_are_all_kept,
+    grants_are_due_when_a_hold_ends_or_is_to_be_confirmed, one_tick_at_a_time,
+    progress_tells_the_grants_of_a_request,
+};
 
 /// The ports that the suite needs.
 trait Ledger:
@@ -48,11 +55,6 @@ impl Ledger for DynamoLedger {}
 /// The request histories of `subject`.
 async fn find<L: Ledger>(ledger: &L, lookup: Lookup) -> Vec<RequestHistory> {
     ledger.find_requests(&[lookup], 9).await.unwrap()
-}
-
-/// The grant of a subject at the target `nac`.
-async fn grant_of<L: Ledger>(ledger: &L, subject: &Subject) -> Vec<Grant> {
-    ledger.grants_of(&[("nac".to_owned(), subject.key())]).await.unwrap()
 }
 
 /// Each function of the suite is a test over SQLite; all of them together are one over DynamoDB.
@@ -96,6 +98,9 @@ suite!(
     what_an_attempt_found_out_is_found_again,
     a_grant_is_listed_with_its_holds_until_it_is_removed,
     changes_of_a_grant_at_the_same_moment_are_all_kept,
+    grants_are_due_when_a_hold_ends_or_is_to_be_confirmed,
+    one_tick_at_a_time,
+    progress_tells_the_grants_of_a_request,
     reset_request_is_done_again,
     what_no_flow_wants_is_counted_by_definition_and_decision,
     a_request_is_not_done_from_its_first_claim_until_it_is,
@@ -319,82 +324,6 @@ async fn end<L: Ledger>(
 ) {
     ledger.file_attempt(request, completion, Some(record), now).await.unwrap();
     ledger.complete(&request.key(), lease_id, completion, now).await.unwrap().unwrap();
-}
-
-async fn a_grant_is_listed_with_its_holds_until_it_is_removed<L: Ledger>(ledger: &L) {
-    for (subject, n) in
-        [(device("00:00:5e:00:53:b1"), 0), (Subject::parse(&BADGE, "12").unwrap(), 9)]
-    {
-        a_grant_of(ledger, subject, n).await;
-    }
-}
-
-/// The times begin at `n` seconds.
-async fn a_grant_of<L: Ledger>(ledger: &L, subject: Subject, n: i64) {
-    let forever = Timestamp::from_millis(i64::MAX);
-    let key = GrantKey::new("nac", &subject);
-    let hold = |instance: &str| HoldId::of_approval("feishu", "A", instance);
-    let at = |millis: i64| at(n * 1_000 + millis);
-    let lease = |id: &str, until: i64| Lease { id: id.into(), until: at(until) };
-    let begin = async |instance: &str, millis: i64| {
-        let (hold, lease) = (hold(instance), lease(instance, millis + 100));
-        let begin =
-            |it: GrantRecord| it.begin_grant(&hold, "ou_2", "ou_1", None, &lease, at(millis));
-        ledger.change_grant(&key, begin).await.unwrap().1
-    };
-    let settle = async |id: &str, generation: u64, outcome: Outcome, millis: i64| {
-        let id = LeaseId::from(id);
-        let settle = |it: GrantRecord| it.settle(&id, generation, outcome.clone(), at(millis));
-        ledger.change_grant(&key, settle).await.unwrap()
-    };
-    assert_eq!(begin("1", 0).await, Ok(1));
-    assert_eq!(begin("2", 1).await, Err(BeginError::Wait { until: at(100) }));
-    let pending = grant_of(ledger, &subject).await;
-    assert_eq!(pending.len(), 1, "it is seen before the call");
-    let (_, settled) = settle("1", 1, Outcome::Granted { hold: hold("1") }, 2).await;
-    settled.unwrap();
-    assert_eq!(begin("2", 3).await, Ok(2));
-    let (record, settled) = settle("2", 2, Outcome::Granted { hold: hold("2") }, 4).await;
-    settled.unwrap();
-    let granted = grant_of(ledger, &subject).await;
-    assert_eq!(granted[0].record, record);
-    assert_eq!((&*granted[0].target, granted[0].subject.clone()), ("nac", subject.key()));
-    let holders: Vec<_> = granted[0].holders().into_iter().map(|(id, _)| id.clone()).collect();
-    assert_eq!((holders, record.since()), (vec![hold("1"), hold("2")], at(0)));
-    assert!(ledger.grants(999, forever).await.unwrap().contains(&granted[0]));
-    assert!(!ledger.grants(999, at(0)).await.unwrap().contains(&granted[0]));
-
-    // It is listed until its removal is confirmed.
-    let returned = lease("r", 100);
-    let (record, generation) = ledger
-        .change_grant(&key, |it| it.begin_return(&hold("R"), &returned, at(5)))
-        .await
-        .unwrap();
-    assert_eq!((record.phase(), generation), (Phase::Ending, Ok(3)));
-    assert_eq!(grant_of(ledger, &subject).await[0].record, record);
-    let (record, _) = settle("r", 3, Outcome::Revoked, 6).await;
-    assert_eq!(record.phase(), Phase::Ended);
-    assert_eq!(grant_of(ledger, &subject).await, []);
-    let listed = ledger.grants(999, forever).await.unwrap();
-    assert!(listed.iter().all(|grant| grant.subject != subject.key()));
-    // A new approval holds it from its own time.
-    assert_eq!(begin("3", 7).await, Ok(4));
-    assert_eq!(grant_of(ledger, &subject).await[0].record.since(), at(7));
-}
-
-/// Two workers that change a grant at the same moment both do: no change is lost.
-async fn changes_of_a_grant_at_the_same_moment_are_all_kept<L: Ledger>(ledger: &L) {
-    let key = GrantKey::new("nac", &device("00:00:5e:00:53:b7"));
-    let ends = (0..5).map(|n| {
-        let (key, hold) = (&key, HoldId::of_approval("feishu", "A", &format!("I-{n}")));
-        async move {
-            let end = |it: GrantRecord| (it.end(&hold, EndReason::Withdrawn, at(n)), ());
-            ledger.change_grant(key, end).await.unwrap();
-        }
-    });
-    futures_util::future::join_all(ends).await;
-    let (record, ()) = ledger.change_grant(&key, |it| (it, ())).await.unwrap();
-    assert_eq!(record.holds.len(), 5);
 }
 
 async fn what_no_flow_wants_is_counted_by_definition_and_decision<L: Ledger>(ledger: &L) {

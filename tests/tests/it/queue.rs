@@ -5,8 +5,10 @@ use std::time::Duration;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use greenlight_core::explain::Explanation;
 use greenlight_core::extract::Problem;
-use greenlight_core::ports::{ChangeVisibility, DeadLetter, Enqueue, SendDeadLetter};
-use greenlight_core::{Class, Reason, Request, Timestamp};
+use greenlight_core::ports::{
+    ChangeVisibility, DeadLetter, Enqueue, QueueError, QueueMessage, SendDeadLetter,
+};
+use greenlight_core::{Class, Reason, Timestamp};
 use greenlight_stores::aws::SqsQueue;
 use greenlight_stores::sqlite::{Database, Received};
 use greenlight_testkit::request::request;
@@ -73,8 +75,8 @@ struct Sqs {
 }
 
 impl Enqueue for Sqs {
-    async fn enqueue(&self, request: &Request) -> Result<(), greenlight_core::ports::QueueError> {
-        self.queue.enqueue(request).await
+    async fn enqueue(&self, message: &impl QueueMessage) -> Result<(), QueueError> {
+        self.queue.enqueue(message).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! Rows of tables and of attached sheets: each device with its own group, owner and end.
 
 use encoding_rs::GBK;
-use greenlight_core::Timestamp;
 use greenlight_core::operator::GrantStore;
 use greenlight_server::server::Server;
 use greenlight_testkit::stub::{GROUPS_CONNECTOR, at_feishu, secret_document};
@@ -94,11 +93,10 @@ impl Machine {
 
     /// Device and owner of each grant, by device.
     async fn owners(&self) -> Vec<(String, String)> {
-        let forever = Timestamp::from_millis(i64::MAX);
-        let grants = self.server.database().grants(99, forever).await.unwrap();
+        let grants = self.server.database().grants(99).await.unwrap();
         let owner = |grant: greenlight_core::audit::Grant| {
             let (_, hold) = grant.holders()[0];
-            (grant.kind_and_value().1.to_owned(), hold.owner.clone())
+            (grant.kind_and_value().1.to_owned(), hold.terms.owner.clone())
         };
         let mut owners: Vec<_> = grants.into_iter().map(owner).collect();
         owners.sort();

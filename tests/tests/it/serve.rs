@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use greenlight_admin::replay::{self, Replay, ReplaySources};
-use greenlight_core::Decision;
 use greenlight_core::operator::{AuditReader, DeadLetterQueue};
 use greenlight_core::ports::Clock;
+use greenlight_core::schedule::TICK_EVERY;
+use greenlight_core::{Decision, RequestKey};
 use greenlight_runtime::StartError;
 use greenlight_server::server::{Options, ServeError, Server};
 use greenlight_sources::kind::SettingsProblem;
@@ -65,6 +66,7 @@ async fn start(scene: &Scene, folder: &Path, data: &str) -> Result<Server, Serve
         secrets: secrets(scene, folder),
         flows: Some(scene.flows_file(folder)),
         connectors: None,
+        tick_every: TICK_EVERY,
     };
     let nac_url = scene.nac.url();
     let environment = move |name: &str| match name {
@@ -249,7 +251,10 @@ async fn g12_nothing_is_done_unless_the_source_says_approved_now() {
     println!("2 events that the source does not confirm, 0 calls");
     let classes: Vec<_> =
         machine.dead_letters().await.into_iter().map(|(class, _)| class).collect();
-    assert_eq!(classes, ["not_approved", "not_approved"]);
+    assert_eq!(classes, ["not_approved"]);
+    let withdrawn = RequestKey::of("feishu", APPROVAL_CODE, "I-reverted", Decision::Approved);
+    let withdrawn = machine.server.database().read_request(&withdrawn).await.unwrap().unwrap();
+    assert_eq!(withdrawn.last_failure.unwrap().class, "withdrawn", "it is no dead letter");
 }
 
 #[tokio::test]
@@ -350,6 +355,7 @@ async fn a_start_that_cannot_be_names_what_is_missing() {
         secrets: folder.path().join(secrets),
         flows: Some(scene.flows_file(folder.path())),
         connectors: None,
+        tick_every: TICK_EVERY,
     };
     let complete = |name: &str| match name {
         "NAC_URL" => Some("https://nac".to_owned()),
@@ -527,6 +533,7 @@ async fn feishu_is_not_spoken_to_in_clear_text() {
         secrets: secrets(&scene, folder.path()),
         flows: Some(file),
         connectors: None,
+        tick_every: TICK_EVERY,
     };
     let anything = |_: &str| Some("https://nac".to_owned());
     let error = Server::start_with(options, &anything).await.unwrap_err();

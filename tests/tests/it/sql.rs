@@ -181,6 +181,7 @@ const OWN: &str = r#"
 protocol = "sql"
 [operations.add]
 effect = "grant"
+revoked_by = "remove"
 confirmed_by = "find"
 [[operations.add.statements]]
 sql = "INSERT INTO allowed (mac) VALUES (:mac)"

@@ -107,7 +107,7 @@ async fn an_operator_asks_by_keys_and_never_scans() {
     asked("status", 2, 0).await;
     ledger.unwanted(20).await.unwrap();
     asked("status, what no flow wants", 1, 1).await;
-    ledger.grants(100, now).await.unwrap();
+    ledger.grants(100).await.unwrap();
     asked("grants", 1, 0).await;
     ledger.grants_of(&[("nac".into(), "mac:00:00:5e:00:53:01".into())]).await.unwrap();
     asked("grants MAC", 0, 1).await;

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use greenlight_core::Timestamp;
 use greenlight_core::audit::{Grant, Lookup, RequestHistory};
 use greenlight_core::grant::HoldId;
 use greenlight_core::ledger::EffectKey;
@@ -26,7 +25,8 @@ pub async fn find_requests(
     Ok(histories)
 }
 
-/// The grants of a subject, a person or an instance, or all; newest first.
+/// The grants of a subject, a person or an instance, or all that did not end; those first that end
+/// soonest.
 ///
 /// # Errors
 /// [`StoreError`] when a store does not answer.
@@ -36,8 +36,11 @@ pub async fn find_grants(
     of: Option<&str>,
     at_most: usize,
 ) -> Result<Vec<Grant>, StoreError> {
-    let forever = Timestamp::from_millis(i64::MAX);
-    let Some(of) = of else { return grants.grants(at_most, forever).await };
+    let Some(of) = of else {
+        let mut grants = grants.grants(at_most).await?;
+        sort(&mut grants);
+        return Ok(grants);
+    };
     // Looked up through the requests: grants are not filed under people and instances.
     let (of_request, others): (Vec<_>, Vec<_>) =
         Lookup::guess(of).into_iter().partition(Lookup::is_of_request);
@@ -55,13 +58,22 @@ pub async fn find_grants(
         .collect();
     grants.retain(|grant| {
         let holders = grant.holders();
-        let people = holders.iter().flat_map(|(_, hold)| [&hold.owner, &hold.applicant]);
+        let people =
+            holders.iter().flat_map(|(_, hold)| [&hold.terms.owner, &hold.terms.applicant]);
         let people: Vec<_> = people.map(|person| Lookup::person(person)).collect();
         let is_meant =
             |lookup: &Lookup| lookup.is_of_subject(&grant.subject) || people.contains(lookup);
         others.iter().any(is_meant) || holders.iter().any(|(id, _)| of_requests.contains(id))
     });
-    grants.sort_by_key(|grant| Reverse(grant.record.since()));
+    sort(&mut grants);
     grants.truncate(at_most);
     Ok(grants)
+}
+
+/// Those first whose removal is under way, then by their next end, and then the newest.
+fn sort(grants: &mut [Grant]) {
+    grants.sort_by_key(|Grant { record, .. }| {
+        let next_end = record.next_end().filter(|_| record.is_held());
+        (record.is_held(), next_end.is_none(), next_end, Reverse(record.since()))
+    });
 }

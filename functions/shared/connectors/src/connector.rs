@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_core::flow::{self, Action, Flow, NotBound};
+use greenlight_core::VALID_UNTIL;
+use greenlight_core::flow::{self, Action, Flow, NotBound, WhenWithdrawn};
 use greenlight_core::ledger::{EffectKey, EffectKind};
 use greenlight_core::ports::Call;
 use greenlight_core::renamed::{Rename, find_renamed};
@@ -15,7 +16,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use crate::error::{
-    ConditionProblem, ConnectorError, MissingVariable, ParamProblem, ReadProblem,
+    ConditionProblem, ConnectorError, MissingVariable, ParamProblem, ReadProblem, RevokedByProblem,
 };
 use crate::filters::hex;
 use crate::template::condition_needs;
@@ -160,7 +161,7 @@ pub(crate) fn variables(
 /// An id in the shape of a UUID that is the same in every attempt of an effect, and of no other
 /// effect: a target that remembers it performs the operation once.
 fn effect_id(call: &Call<'_>) -> String {
-    let digest = Sha256::digest(format!("{}\n{}", call.request, call.key().as_str()));
+    let digest = Sha256::digest(format!("{}\n{}", call.job, call.key().as_str()));
     let mut id = hex(&digest[..16]);
     for place in [20, 16, 12, 8] {
         id.insert(place, '-');
@@ -173,11 +174,14 @@ fn effect_id(call: &Call<'_>) -> String {
 pub(crate) fn check_needs(
     flow: &Flow,
     action: &Action,
+    kind: EffectKind,
     needed: BTreeSet<String>,
     optional: &[String],
 ) -> Result<(), ConnectorError> {
+    let has_end = kind == EffectKind::Grant && flow.grant.has_end();
     for variable in needed {
         let cause = match subject_of(flow, action) {
+            _ if has_end && variable == VALID_UNTIL => continue,
             _ if always_there().any(|always| always == variable) => continue,
             Some(_) if variable == subject::VARIABLE => continue,
             Some(kind) if variable == MAC.name() && kind == &MAC as &dyn SubjectKind => continue,
@@ -216,6 +220,59 @@ pub(crate) fn check_kind(
     }
     let (flow, operation) = (flow.name.clone(), action.operation.clone());
     Err(ConnectorError::NoSubject { flow, target: action.target.clone(), operation, kind })
+}
+
+/// Checks that access which ends can be removed.
+pub(crate) fn check_end(
+    flow: &Flow,
+    action: &Action,
+    kind: EffectKind,
+    revoked_by: Option<&str>,
+) -> Result<(), ConnectorError> {
+    let goes_on = !flow.grant.has_end() && flow.grant.when_withdrawn == WhenWithdrawn::Keep;
+    if kind != EffectKind::Grant || revoked_by.is_some() || goes_on {
+        return Ok(());
+    }
+    let (flow, operation) = (flow.name.clone(), action.operation.clone());
+    Err(ConnectorError::NoRemoval { flow, target: action.target.clone(), operation })
+}
+
+/// An operation, as far as `revoked_by` is concerned.
+pub(crate) struct Revocable<'a> {
+    pub(crate) connector: &'a str,
+    pub(crate) operation: &'a str,
+    pub(crate) effect: EffectKind,
+    pub(crate) revoked_by: Option<&'a str>,
+}
+
+impl Revocable<'_> {
+    /// Checks that `revoked_by` names an operation that takes access away, and that needs nothing
+    /// of the form: `revoking` is that operation, with the variables that it uses.
+    pub(crate) fn check(
+        &self,
+        revoking: Option<(EffectKind, BTreeSet<String>)>,
+        optional: &[String],
+    ) -> Result<(), ConnectorError> {
+        let Some(name) = self.revoked_by else { return Ok(()) };
+        let name = name.to_owned();
+        let is_given = |variable: &String| {
+            OF_CALL.contains(&variable.as_str())
+                || [subject::VARIABLE, MAC.name()].contains(&variable.as_str())
+                || optional.contains(variable)
+        };
+        let problem = match revoking {
+            _ if self.effect != EffectKind::Grant => RevokedByProblem::NotAGrant,
+            Some((EffectKind::Revoke, needed)) => {
+                match needed.into_iter().find(|variable| !is_given(variable)) {
+                    None => return Ok(()),
+                    Some(variable) => RevokedByProblem::Variable { name, variable },
+                }
+            }
+            _ => RevokedByProblem::NotARevoke { name },
+        };
+        let (connector, operation) = (self.connector.to_owned(), self.operation.to_owned());
+        Err(ConnectorError::RevokedBy { connector, operation, problem })
+    }
 }
 
 /// Checks that the parameters that templates use are declared.

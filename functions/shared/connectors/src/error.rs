@@ -173,6 +173,16 @@ pub enum ConnectorError {
          `effect = \"read\"`"
     )]
     NotConfirmed { connector: String, operation: String, name: String },
+    /// `revoked_by` cannot be what takes the access away.
+    #[error("connector `{connector}`, operation `{operation}`: `revoked_by`: {problem}")]
+    RevokedBy { connector: String, operation: String, problem: RevokedByProblem },
+    /// Access that could not be removed.
+    #[error(
+        "flow `{flow}`: the operation `{operation}` of target `{target}` has no `revoked_by`, so that \
+         access could not be removed when it ends: name the operation that takes it away in the \
+         connector, or set `when_withdrawn = \"keep\"` and no end"
+    )]
+    NoRemoval { flow: String, target: String, operation: String },
     /// A flow names an unknown operation.
     #[error("flow `{flow}`: target `{target}` has no operation `{operation}`; available: {known}")]
     UnknownOperation {
@@ -282,4 +292,30 @@ pub(crate) enum NotConfigured {
     Target { target: String },
     #[error("`{operation}` of target `{target}` is not configured")]
     Operation { target: String, operation: String },
+}
+
+/// The reason for which an operation cannot take away what another one gives.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("revoked_by")]
+pub enum RevokedByProblem {
+    /// The operation gives no access.
+    #[error("it is for operations with `effect = \"grant\"`")]
+    NotAGrant,
+    /// It names no revoking operation.
+    #[error("it names `{name}`, which is no operation with `effect = \"revoke\"`")]
+    NotARevoke {
+        /// The name in the file.
+        name: String,
+    },
+    /// The removal would need the form.
+    #[error(
+        "`{name}` uses `{variable}`, which is not known when access ends: a removal has the \
+         subject, `params`, `now` and `effect_id`"
+    )]
+    Variable {
+        /// The revoking operation.
+        name: String,
+        /// The variable of its templates.
+        variable: String,
+    },
 }

@@ -150,6 +150,11 @@ impl<H: Http, S: ReadSecret, C: Clock> Conditions for Targets<H, S, C> {
         let of_database = self.databases.kind(target, operation);
         of_database.or_else(|| self.http.kind(target, operation)).unwrap_or(EffectKind::Write)
     }
+
+    fn revoked_by(&self, target: &str, operation: &str) -> Option<String> {
+        let of_database = self.databases.revoked_by(target, operation);
+        of_database.or_else(|| self.http.revoked_by(target, operation))
+    }
 }
 
 impl<H: Http, S: ReadSecret, C: Clock> ReadTarget for Targets<H, S, C> {

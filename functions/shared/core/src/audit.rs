@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::explain::Explanation;
 use crate::grant::{GrantRecord, Hold, HoldId};
+use crate::instance::Instance;
 use crate::ledger::{Effect, EffectKey, State};
 use crate::request::Request;
 use crate::retry::RetryState;
@@ -38,6 +39,13 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
+    /// Takes what the source says about the request.
+    pub(crate) fn see(&mut self, instance: &Instance) {
+        self.is_read = true;
+        self.applicant.clone_from(&instance.applicant);
+        self.form_number.clone_from(&instance.form_number);
+    }
+
     /// The keys under which `request` is filed.
     #[must_use]
     pub fn lookups(&self, request: &Request) -> BTreeSet<Lookup> {

@@ -142,6 +142,8 @@ pub enum Class {
     NotConfigured,
     /// The source does not confirm that the instance is approved.
     NotApproved,
+    /// The approval was withdrawn before all of it was carried out.
+    Withdrawn,
     /// The approval ended too long ago.
     TooOld,
     /// The form has no subject, or an invalid one.
@@ -180,10 +182,11 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of an attempt.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidMessage,
         Self::NotConfigured,
         Self::NotApproved,
+        Self::Withdrawn,
         Self::TooOld,
         Self::InvalidForm,
         Self::SourceUnavailable,
@@ -224,6 +227,7 @@ impl Class {
             Self::InvalidMessage => "invalid_message",
             Self::NotConfigured => "not_configured",
             Self::NotApproved => "not_approved",
+            Self::Withdrawn => "withdrawn",
             Self::TooOld => "too_old",
             Self::InvalidForm => "invalid_form",
             Self::SourceUnavailable => "source_unavailable",

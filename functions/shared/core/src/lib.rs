@@ -9,11 +9,14 @@
 //!   approval into a queued [`Request`].
 //! * [`process`](process()): the second use case. Turns a queued request into effects, each done
 //!   once.
+//! * [`schedule::tick`]: the third use case. Enqueues a message for each grant that is due.
 //! * [`event`], [`request`], [`instance`], [`form`], [`mac`]: the values of the use cases.
 //! * [`flow`]: the rules from an approval to actions, read from `flows.toml`.
 //! * [`subject`]: what an action is performed on: a table of kinds.
 //! * [`extract`]: from a form, through a flow's fields, to subjects and values.
 //! * [`ledger`]: the recorded effects and the lease of a request, as a pure state machine.
+//! * [`grant`]: the life of a grant, held by approvals and ended with the last of them.
+//! * [`queued`]: what a queue message is about: a decision, or a grant that is due.
 //! * [`audit`]: the history of requests, and the grants.
 //! * [`explain`]: texts for people as data, which a catalogue renders in another language.
 //! * [`failure`], [`retry`], [`breaker`]: why an attempt failed, when it is retried, and when a
@@ -44,10 +47,12 @@ pub mod metrics;
 pub mod operator;
 pub mod ports;
 mod process;
+pub mod queued;
 mod receive;
 pub mod renamed;
 pub mod request;
 pub mod retry;
+pub mod schedule;
 pub mod secret;
 pub mod subject;
 pub mod time;
@@ -60,7 +65,8 @@ mod webhook_request;
 pub use event::Decision;
 pub use failure::{Class, Failure, Reason};
 pub use process::{
-    Disposition, Message, Plan, PlannedEffect, Processor, plan, process, read_sheets,
+    Disposition, Message, Plan, PlanInput, PlannedEffect, Processor, VALID_UNTIL, plan, process,
+    read_sheets,
 };
 pub use receive::{Receiver, WebhookResponse, receive};
 pub use request::{Request, RequestKey};

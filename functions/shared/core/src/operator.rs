@@ -181,8 +181,8 @@ pub struct HeldDeadLetters {
 
 /// Reads which subject is granted at which target.
 pub trait GrantStore: Debug + Send + Sync {
-    /// The grants made before `before`, newest first.
-    fn grants(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Grant>>;
+    /// The grants that did not end, those first that are due soonest.
+    fn grants(&self, at_most: usize) -> StoreFuture<'_, Vec<Grant>>;
 
     /// The grants of these subjects at these targets, as (target, key of the subject).
     fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;

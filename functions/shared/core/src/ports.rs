@@ -23,6 +23,7 @@ use crate::ledger::{
     LeaseLost, ResetError,
 };
 use crate::request::{Request, RequestKey};
+use crate::schedule::Schedule;
 use crate::secret::{Secret, SecretError};
 use crate::subject::Subject;
 use crate::time::Timestamp;
@@ -70,10 +71,19 @@ impl<T: ReadSecret> ReadSecret for Arc<T> {
     }
 }
 
-/// Puts requests into the queue.
+/// Puts messages into the queue.
 pub trait Enqueue: Send + Sync {
-    /// Returns once the queue has stored the request durably.
-    fn enqueue(&self, request: &Request) -> impl Future<Output = Result<(), QueueError>> + Send;
+    /// Returns once the queue has stored the message durably.
+    fn enqueue(
+        &self,
+        message: &impl QueueMessage,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+/// A message for the worker.
+pub trait QueueMessage: Send + Sync {
+    /// The message, in JSON.
+    fn body(&self) -> String;
 }
 
 /// Changes the time at which a received message becomes visible again.
@@ -204,6 +214,27 @@ pub trait KeepGrants: Send + Sync {
     ) -> impl Future<Output = Result<(GrantRecord, T), LedgerError>> + Send;
 }
 
+/// Finds the grants about which there is something to do.
+pub trait FindDueGrants: Send + Sync {
+    /// The grants that are due at `now`, at most `at_most` of them, those first that are due
+    /// longest. What was changed within the last second may be missing.
+    fn due_grants(
+        &self,
+        now: Timestamp,
+        at_most: usize,
+    ) -> impl Future<Output = Result<Vec<GrantKey>, LedgerError>> + Send;
+}
+
+/// Stores the record of the ticks.
+pub trait KeepSchedule: Send + Sync {
+    /// Changes the record atomically, and returns its new state. `change` may be called more than
+    /// once.
+    fn change_schedule<T: Send>(
+        &self,
+        change: impl Fn(Schedule) -> (Schedule, T) + Send + Sync,
+    ) -> impl Future<Output = Result<(Schedule, T), LedgerError>> + Send;
+}
+
 /// Counts the decisions that no flow wants.
 pub trait CountUnwanted: Send + Sync {
     /// Counts `request` under its source, definition and decision. A repeated call counts again.
@@ -227,6 +258,12 @@ pub trait ReadRequest: Send + Sync {
         &self,
         request: &RequestKey,
     ) -> impl Future<Output = Result<Option<bool>, LedgerError>> + Send;
+
+    /// What the attempts of the request recorded; `None` if it was never claimed.
+    fn progress(
+        &self,
+        request: &RequestKey,
+    ) -> impl Future<Output = Result<Option<Claimed>, LedgerError>> + Send;
 }
 
 /// The ledger operations that an attempt needs.
@@ -237,6 +274,8 @@ pub trait Ledger:
     + FileAudit
     + KeepBreakers
     + KeepGrants
+    + FindDueGrants
+    + KeepSchedule
     + CountUnwanted
     + ReadRequest
 {
@@ -249,6 +288,8 @@ impl<T> Ledger for T where
         + FileAudit
         + KeepBreakers
         + KeepGrants
+        + FindDueGrants
+        + KeepSchedule
         + CountUnwanted
         + ReadRequest
 {
@@ -321,6 +362,9 @@ pub trait Conditions {
     /// What `operation` is, as the connector of `target` says. An operation that is not configured
     /// counts as [`EffectKind::Write`]: it fails when it is performed.
     fn kind(&self, target: &str, operation: &str) -> EffectKind;
+
+    /// The operation that takes away what `operation` gives, if the connector of `target` has one.
+    fn revoked_by(&self, target: &str, operation: &str) -> Option<String>;
 }
 
 /// Performs effects at targets.
@@ -353,6 +397,8 @@ pub trait Ports {
     type Source: ReadInstance + ReadSheet;
     /// The targets.
     type Targets: Act;
+    /// The queue.
+    type Queue: Enqueue;
     /// The dead-letter queue.
     type DeadLetters: SendDeadLetter;
     /// The clock.
@@ -362,8 +408,9 @@ pub trait Ports {
 /// One effect to perform.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
-    /// The request that it belongs to.
-    pub request: &'a RequestKey,
+    /// The key of what it is made for, the same in every attempt: of a request, or of the end of a
+    /// grant.
+    pub job: &'a str,
     /// The target, as `flows.toml` names it.
     pub target: &'a str,
     /// The connector's operation: `add`.

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::event::{ApprovalEvent, SignedMessage};
 use crate::explain::Explain;
+use crate::ports::QueueMessage;
 use crate::trace::TraceId;
 use crate::{Decision, Timestamp};
 
@@ -84,6 +85,12 @@ pub enum BadRequest {
         "the queue message's `{field}` is not an identifier of 1 to 128 letters, digits or `_-.:@=`"
     )]
     BadIdentifier { field: &'static str },
+}
+
+impl QueueMessage for Request {
+    fn body(&self) -> String {
+        self.to_json()
+    }
 }
 
 impl Request {

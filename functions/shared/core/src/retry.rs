@@ -103,6 +103,13 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, 
         .map_err(|error| D::Error::custom(format!("{text:?} is not a duration like 90s: {error}")))
 }
 
+/// As [`duration`], where it can be left out.
+pub(crate) fn optional_duration<'de, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<Duration>, D::Error> {
+    duration(value).map(Some)
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {

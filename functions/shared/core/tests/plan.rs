@@ -11,7 +11,7 @@ use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::EffectKind;
 use greenlight_core::ports::Conditions;
-use greenlight_core::{Failure, plan};
+use greenlight_core::{Failure, PlanInput, Timestamp, plan};
 use greenlight_testkit::subject::{BADGE, number_of};
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,17 @@ impl Conditions for Named {
     fn kind(&self, _: &str, operation: &str) -> EffectKind {
         EffectKind::of_str(operation).unwrap_or(EffectKind::Grant)
     }
+
+    fn revoked_by(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
 }
+
+/// Now; the event was received a second ago.
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_001_000);
+
+const INPUT: PlanInput<'static> =
+    PlanInput { event_id: "e-1", received_at: Timestamp::from_millis(1_800_000_000_000), now: NOW };
 
 fn field(name: &str, value: &Value) -> Field {
     Field {
@@ -99,7 +109,7 @@ const TWO: &str = "00:00:5e:00:53:02, 00:00:5e:00:53:01";
 /// Effects as `operation target last-octet`, and the number of problems.
 fn planned(flows: &Flows, form: &Value) -> (Vec<String>, usize) {
     let instance = instance(form);
-    let plan = plan(&flows.flows[0], &instance, "e-1", &Named).unwrap();
+    let plan = plan(&flows.flows[0], &instance, INPUT, &Named).unwrap();
     let effects = plan.effects.iter().map(|effect| {
         let (action, last) = (effect.action, number_of(effect.subject.as_ref()));
         format!("{} {} {last}", action.operation, action.target)
@@ -219,7 +229,7 @@ fn flow_over_rows(rest: &str) -> Flows {
 fn plan_of(flows: &Flows, rows: &[Value]) -> (Vec<String>, Vec<String>) {
     let mut instance = instance(&json!({}));
     instance.form.fields.push(table(rows));
-    let plan = plan(&flows.flows[0], &instance, "e-1", &Named).unwrap();
+    let plan = plan(&flows.flows[0], &instance, INPUT, &Named).unwrap();
     let effects = plan.effects.iter().map(|effect| {
         let until = plan.variables(effect).get("until").cloned().unwrap_or_default();
         let (last, owner) = (number_of(effect.subject.as_ref()), &effect.owner);
@@ -343,7 +353,7 @@ fn one_subject_in_two_fields_with_other_values_is_a_contradiction() {
             [device_row(1, &json!({"until": second_end})), device_row(2, &json!({"until": END}))];
         let phones = Field { custom_id: Some("phones".into()), ..table(&phones) };
         instance.form.fields.push(phones);
-        let plan = plan(&flows.flows[0], &instance, "e-1", &Named).unwrap();
+        let plan = plan(&flows.flows[0], &instance, INPUT, &Named).unwrap();
         assert_eq!((plan.effects.len(), plan.problems.len()), (effects, problems), "{plan:?}");
     }
 }
@@ -370,7 +380,7 @@ fn subjects_of_a_kind_that_only_tests_have_are_planned_as_all_others() {
     let mut instance = instance(&json!({}));
     let rows = [json!({"mac": "b4711 4712", "owner": "ou_2"}), json!({"mac": "B/1234567"})];
     instance.form.fields.push(table(&rows));
-    let plan = plan(&flows.flows[0], &instance, "e-1", &Named).unwrap();
+    let plan = plan(&flows.flows[0], &instance, INPUT, &Named).unwrap();
     let keys: Vec<_> = plan.effects.iter().map(|effect| effect.key().as_str().to_owned()).collect();
     assert_eq!(keys, ["nac/add/badge:B/004711", "nac/add/badge:B/004712"]);
     assert!(plan.effects.iter().all(|effect| effect.owner == "ou_2"));

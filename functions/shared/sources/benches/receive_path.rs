@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use greenlight_core::metrics::NoMetrics;
-use greenlight_core::ports::{Clock, Enqueue, QueueError};
+use greenlight_core::ports::{Clock, Enqueue, QueueError, QueueMessage};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::webhook::{Webhook, Webhooks};
-use greenlight_core::{Receiver, Request, Timestamp, WEBHOOK_PATH, WebhookRequest, receive};
+use greenlight_core::{Receiver, Timestamp, WEBHOOK_PATH, WebhookRequest, receive};
 use greenlight_sources::feishu::{FeishuWebhook, decrypt, encrypt, header, signature};
 use greenlight_testkit::clock::TestClock;
 use serde_json::json;
@@ -27,8 +27,8 @@ const NONCE: &str = "0123456789abcdef";
 struct Taking;
 
 impl Enqueue for Taking {
-    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
-        black_box(request.to_json());
+    async fn enqueue(&self, message: &impl QueueMessage) -> Result<(), QueueError> {
+        black_box(message.body());
         Ok(())
     }
 }

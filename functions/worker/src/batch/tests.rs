@@ -11,7 +11,7 @@ use greenlight_core::ports::{Act, Call, Conditions, QueueError, ReadInstance, Re
 use greenlight_core::{Failure, Request};
 use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::hook::{Hook, Hooked, PortCall};
-use greenlight_testkit::memory::{MemoryDeadLetters, MemoryLedger};
+use greenlight_testkit::memory::{MemoryDeadLetters, MemoryLedger, MemoryQueue};
 use greenlight_testkit::request::{DEFINITION_ID, request};
 use lambda_runtime::Context;
 use tokio::sync::watch;
@@ -97,6 +97,10 @@ impl Conditions for TestTargets {
     fn kind(&self, _: &str, _: &str) -> EffectKind {
         EffectKind::Grant
     }
+
+    fn revoked_by(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
 }
 
 impl Act for TestTargets {
@@ -136,6 +140,7 @@ impl Ports for InTest {
     type Ledger = Hooked<MemoryLedger, Ended>;
     type Source = Source;
     type Targets = TestTargets;
+    type Queue = MemoryQueue;
     type DeadLetters = MemoryDeadLetters;
     type Clock = TestClock;
 }
@@ -160,6 +165,7 @@ async fn g08_a_panic_a_hang_and_poison_cost_the_other_seven_records_nothing() {
         ledger: Hooked { port: MemoryLedger::default(), hook: ended.clone() },
         source: Source,
         targets: TestTargets(Mutex::default()),
+        queue: MemoryQueue::default(),
         dead_letters: MemoryDeadLetters::default(),
         clock: clock.clone(),
         flows: Flows::parse(flows, &environment).unwrap(),

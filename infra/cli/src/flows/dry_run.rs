@@ -14,7 +14,9 @@ use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSecret, ReadSheet};
 use greenlight_core::secret::{FixedSecret, Secret};
-use greenlight_core::{Decision, Failure, PlannedEffect, Request, RequestKey, plan, read_sheets};
+use greenlight_core::{
+    Decision, Failure, PlanInput, PlannedEffect, Request, RequestKey, plan, read_sheets,
+};
 use greenlight_render::text;
 use greenlight_runtime::{HttpSources, load_secret, targets};
 use greenlight_sources::kind::SourceKind;
@@ -242,13 +244,15 @@ fn preview(
         let (status, decision) = (instance.status, flow.on);
         problems.push(InstanceProblem::NotConfirmed { status, decision }.explain());
     }
-    let plan = plan(flow, instance, "dry-run", targets)?;
+    let now = SystemClock.now();
+    let input = PlanInput { event_id: "dry-run", received_at: now, now };
+    let plan = plan(flow, instance, input, targets)?;
     problems.extend(plan.problems.iter().map(Explain::explain));
     let request = RequestKey::of(&flow.source, &flow.definition_id, &instance.instance_id, flow.on);
     let effect = |planned: &PlannedEffect<'_>| {
         let PlannedEffect { action, subject, kind, owner, .. } = planned;
         let requests = targets.preview(&Call {
-            request: &request,
+            job: request.as_str(),
             target: &action.target,
             operation: &action.operation,
             subject: subject.as_ref(),

@@ -22,6 +22,10 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         FlowsError::UnknownOwner { flow, .. } | FlowsError::UnboundOwner { flow, .. } => {
             vec!["flows", flow, "owner"]
         }
+        FlowsError::UnknownEnd { flow, .. }
+        | FlowsError::UnboundEnd { flow, .. }
+        | FlowsError::OpenEnd { flow, .. } => vec!["flows", flow, "grant", "until"],
+        FlowsError::Grant { flow, .. } => vec!["flows", flow, "grant"],
         FlowsError::NoDefinition(flow) => vec!["flows", flow, "definition_id"],
         FlowsError::TargetName(target) => vec!["targets", target],
         FlowsError::Idle(flow) => vec!["flows", flow, "actions"],
@@ -56,7 +60,8 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         ConnectorError::Param { target, param, .. } => vec!["targets", target, "params", param],
         ConnectorError::UnknownOperation { flow, operation, .. }
         | ConnectorError::MissingVariable { flow, operation, .. }
-        | ConnectorError::NoSubject { flow, operation, .. } => {
+        | ConnectorError::NoSubject { flow, operation, .. }
+        | ConnectorError::NoRemoval { flow, operation, .. } => {
             vec!["flows", flow, "actions", operation]
         }
         ConnectorError::Condition { flow, condition, .. } => {
@@ -81,6 +86,7 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         | ConnectorError::Format { connector, .. }
         | ConnectorError::OperationName { connector, .. }
         | ConnectorError::NotConfirmed { connector, .. }
+        | ConnectorError::RevokedBy { connector, .. }
         | ConnectorError::UndeclaredParam { connector, .. }
         | ConnectorError::UnknownInAuth { connector, .. } => {
             let mut targets = flows.targets.iter();

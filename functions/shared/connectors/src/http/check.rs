@@ -9,8 +9,9 @@ use super::auth;
 use super::connector::{Connector, Operation, Step, strings};
 use super::limits::MAX_CONCURRENCY;
 use crate::connector::{
-    BEFORE_READ, ConnectorError, DOCUMENT, OF_CALL, ReadProblem, always_there, check_formats,
-    check_kind, check_name, check_needs, check_params, params, read, unknown_operation, variable,
+    BEFORE_READ, ConnectorError, DOCUMENT, OF_CALL, ReadProblem, Revocable, always_there,
+    check_end, check_formats, check_kind, check_name, check_needs, check_params, params, read,
+    unknown_operation, variable,
 };
 use crate::template::{condition_needs, needs};
 
@@ -35,6 +36,15 @@ impl Connector {
                 connector.check_step(name, operation_name, step)?;
             }
         }
+        for (operation_name, operation) in &connector.operations {
+            let revoked_by = operation.revoked_by.as_deref();
+            let revoking = revoked_by.and_then(|name| connector.operations.get(name));
+            let needs = |it: &Operation| it.needs(OF_CALL.into_iter().chain(OF_ANSWER));
+            let revoking = revoking.map(|it| (it.effect, needs(it)));
+            let (operation, effect) = (operation_name.as_str(), operation.effect);
+            let revocable = Revocable { connector: name, operation, effect, revoked_by };
+            revocable.check(revoking, &connector.optional)?;
+        }
         connector.check_auth(name)?;
         if connector.limits.concurrency > MAX_CONCURRENCY {
             return Err(ConnectorError::Concurrency {
@@ -52,7 +62,8 @@ impl Connector {
             .get(&action.operation)
             .ok_or_else(|| unknown_operation(flow, action, self.operations.keys()))?;
         check_kind(flow, action, operation.effect)?;
-        check_needs(flow, action, operation.needs_of_flow(), &self.optional)
+        check_end(flow, action, operation.effect, operation.revoked_by.as_deref())?;
+        check_needs(flow, action, operation.effect, operation.needs_of_flow(), &self.optional)
     }
 
     /// Checks that `operation` reads a document, for a source whose instances are read with it.

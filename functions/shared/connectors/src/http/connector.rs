@@ -101,6 +101,8 @@ pub struct DigestKeys {
 pub struct Operation {
     /// What the operation does: whether it gives access, takes it away, or changes a record.
     pub effect: EffectKind,
+    /// Of a granting operation: the operation that takes away what it gives.
+    pub revoked_by: Option<String>,
     /// The requests in order; at least one.
     pub steps: Vec<Step>,
 }

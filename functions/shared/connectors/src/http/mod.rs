@@ -94,6 +94,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         Some(self.targets.get(target)?.connector.operations.get(operation)?.effect)
     }
 
+    /// Returns the operation that takes away what `operation` gives.
+    #[must_use]
+    pub fn revoked_by(&self, target: &str, operation: &str) -> Option<String> {
+        self.targets.get(target)?.connector.operations.get(operation)?.revoked_by.clone()
+    }
+
     /// Checks how far `target` can be reached; `None` when it is not an HTTP target.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use greenlight_core::subject::{MAC, SubjectKind, VARIABLE};
 use serde::Deserialize;
 
 use super::statement::{Marks, Statement};
-use crate::connector::{self, ConnectorError, Param};
+use crate::connector::{self, ConnectorError, Param, Revocable};
 use crate::template::needs;
 
 /// A connector for one kind of database.
@@ -45,6 +45,8 @@ pub struct SqlConnector {
 pub struct SqlOperation {
     /// What the operation does: whether it gives access, takes it away, or changes a record.
     pub effect: EffectKind,
+    /// Of a granting operation: the operation that takes away what it gives.
+    pub revoked_by: Option<String>,
     /// For an operation that only inserts: the operation that reads whether the row which a unique
     /// index has already is the one to insert.
     pub confirmed_by: Option<String>,
@@ -133,6 +135,14 @@ impl SqlConnector {
                 }
             }
         }
+        for (operation_name, operation) in &connector.operations {
+            let revoked_by = operation.revoked_by.as_deref();
+            let revoking = revoked_by.and_then(|name| connector.operations.get(name));
+            let revoking = revoking.map(|it| (it.effect, it.needs(&connector)));
+            let (operation, effect) = (operation_name.as_str(), operation.effect);
+            let revocable = Revocable { connector: name, operation, effect, revoked_by };
+            revocable.check(revoking, &connector.optional)?;
+        }
         Ok(connector)
     }
 
@@ -142,8 +152,10 @@ impl SqlConnector {
             .operations
             .get(&action.operation)
             .ok_or_else(|| connector::unknown_operation(flow, action, self.operations.keys()))?;
-        connector::check_kind(flow, action, operation.effect)?;
-        connector::check_needs(flow, action, operation.needs(self), &self.optional)
+        let effect = operation.effect;
+        connector::check_kind(flow, action, effect)?;
+        connector::check_end(flow, action, effect, operation.revoked_by.as_deref())?;
+        connector::check_needs(flow, action, effect, operation.needs(self), &self.optional)
     }
 
     /// Returns all errors of a target of this connector.

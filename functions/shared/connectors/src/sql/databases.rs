@@ -200,6 +200,12 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
         Some(self.targets.get(target)?.connector.operations.get(operation)?.effect)
     }
 
+    /// Returns the operation that takes away what `operation` gives.
+    #[must_use]
+    pub fn revoked_by(&self, target: &str, operation: &str) -> Option<String> {
+        self.targets.get(target)?.connector.operations.get(operation)?.revoked_by.clone()
+    }
+
     /// Returns the statements that would be executed for `call`, in order, without connecting.
     ///
     /// # Errors

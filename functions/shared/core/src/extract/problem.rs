@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::MAX_SUBJECTS;
 use crate::explain::{Explain, Explanation};
 use crate::failure::{Class, Reason};
+use crate::flow::NoEnd;
 
 /// A problem of a form. Names the place, and never quotes the content.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
@@ -99,6 +100,9 @@ pub enum Problem {
         /// The numbers of the rows; those outside of tables are left out.
         rows: String,
     },
+    /// There is no end of access, and the flow asks for one.
+    #[error(transparent)]
+    NoEnd(#[from] NoEnd),
     /// More subjects than [`MAX_SUBJECTS`].
     #[error("field `{field}` has more than {MAX_SUBJECTS} entries")]
     TooMany {

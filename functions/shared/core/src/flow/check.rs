@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{DefaultProblem, FieldRule, Flow, FlowsError, Kind, Target, Tls, TlsProblem};
+use super::{
+    DefaultProblem, FieldRule, Flow, FlowsError, GrantProblem, Kind, NotBound, Target, Tls,
+    TlsProblem,
+};
 use crate::Decision;
 use crate::subject::{self, SubjectKind};
 use crate::time::is_moment;
@@ -12,8 +15,7 @@ impl Flow {
         if earlier.iter().any(|other| other.name == self.name) {
             errors.push(FlowsError::SameName(self.name.clone()));
         }
-        let starts_alike =
-            |other: &&Self| other.starts_with(&self.source, &self.definition_id, self.on);
+        let starts_alike = |other: &&Self| other.starts_with(&self.source, &self.definition_id);
         if let Some(first) = earlier.iter().find(starts_alike) {
             let (first, second) = (first.name.clone(), self.name.clone());
             errors.push(FlowsError::Unreachable { first, second });
@@ -50,6 +52,7 @@ impl Flow {
             }
         }
         self.check_owner(errors);
+        self.check_end(errors);
     }
 
     fn check_field(&self, field: &str, rule: &FieldRule, errors: &mut Vec<FlowsError>) {
@@ -96,16 +99,51 @@ impl Flow {
             errors.push(FlowsError::UnknownOwner { flow: flow(), name: owner.clone() });
             return;
         }
-        for action in &self.actions {
+        if let Some((for_each, cause)) = self.unbound(owner) {
+            let name = owner.clone();
+            errors.push(FlowsError::UnboundOwner { flow: flow(), name, for_each, cause });
+        }
+    }
+
+    /// The first subjects for which the field `name` has no value, and why.
+    fn unbound(&self, name: &str) -> Option<(String, NotBound)> {
+        self.actions.iter().find_map(|action| {
             // A person can be granted something himself.
-            let Some(for_each) = action.for_each.as_ref().filter(|field| *field != owner) else {
-                continue;
-            };
-            if let Err(cause) = self.binds(action, owner) {
-                let (name, for_each) = (owner.clone(), for_each.clone());
-                errors.push(FlowsError::UnboundOwner { flow: flow(), name, for_each, cause });
-                return;
-            }
+            let for_each = action.for_each.as_ref().filter(|field| *field != name)?;
+            Some((for_each.clone(), self.binds(action, name).err()?))
+        })
+    }
+
+    fn check_end(&self, errors: &mut Vec<FlowsError>) {
+        let (flow, rule) = (|| self.name.clone(), &self.grant);
+        let needs_until =
+            [("at_most", rule.at_most.is_some()), ("time_zone", rule.time_zone.is_some())];
+        let needs_until = needs_until.into_iter().filter(|(_, is_set)| *is_set);
+        let needs_until = needs_until.filter(|_| rule.until.is_none());
+        let times = [("lasts", rule.lasts), ("at_most", rule.at_most)].into_iter();
+        let no_time = times.filter(|(_, time)| time.is_some_and(|time| time.as_secs() == 0));
+        let problems = (rule.until.is_some() && rule.lasts.is_some())
+            .then_some(GrantProblem::TwoEnds)
+            .into_iter()
+            .chain(needs_until.map(|(key, _)| GrantProblem::NeedsUntil { key }))
+            .chain(no_time.map(|(key, _)| GrantProblem::NoTime { key }));
+        errors.extend(problems.map(|problem| FlowsError::Grant { flow: flow(), problem }));
+        let Some(name) = &rule.until else { return };
+        let is_date = |rule: &&FieldRule| rule.kind == Kind::Date && !rule.multiple;
+        let Some(field) = self.fields.get(name).filter(is_date) else {
+            errors.push(FlowsError::UnknownEnd { flow: flow(), name: name.clone() });
+            return;
+        };
+        if field.optional && field.default.is_none() && rule.at_most.is_none() {
+            errors.push(FlowsError::OpenEnd { flow: flow(), name: name.clone() });
+        }
+        if let Some((for_each, cause)) = self.unbound(name) {
+            errors.push(FlowsError::UnboundEnd {
+                flow: flow(),
+                name: name.clone(),
+                for_each,
+                cause,
+            });
         }
     }
 }

@@ -102,6 +102,30 @@ pub enum FlowsError {
         /// Why it is not.
         cause: NotBound,
     },
+    /// `until` names no field of one date.
+    #[error(
+        "flow `{flow}`: `until` names `{name}`, which is no field of the kind `date` without \
+         `multiple`"
+    )]
+    UnknownEnd { flow: String, name: String },
+    /// The end of what an action grants is not known.
+    #[error("flow `{flow}`: `until` names `{name}` for the subjects of `{for_each}`: {cause}")]
+    UnboundEnd {
+        flow: String,
+        name: String,
+        for_each: String,
+        /// Why it is not.
+        cause: NotBound,
+    },
+    /// An end that a form can leave out, without a limit.
+    #[error(
+        "flow `{flow}`: the form can leave `{name}` out, and access would have no end: add \
+         `at_most`, or make the field required"
+    )]
+    OpenEnd { flow: String, name: String },
+    /// Keys of `[flows.grant]` that exclude or need each other, or a duration of nothing.
+    #[error("flow `{flow}`: `grant`: {problem}")]
+    Grant { flow: String, problem: GrantProblem },
     /// Subjects of the kind `text` without a pattern.
     #[error(
         "field `{field}` of flow `{flow}` needs a `pattern`: an action is performed for each text \
@@ -133,8 +157,11 @@ pub enum FlowsError {
         /// The flow that never runs.
         second: String,
     },
-    /// Revocation is part of the format, but not implemented yet.
-    #[error("flow `{0}`: the decision `revoked` is not acted on yet; use `approved`")]
+    /// Flows start with an approval: what it granted is removed when it is withdrawn.
+    #[error(
+        "flow `{0}`: the decision `revoked` starts no flow: what an approval granted is removed \
+         when it is withdrawn, by `when_withdrawn` of its own flow"
+    )]
     Revoked(String),
     /// Two flows of the same name.
     #[error("there are two flows `{0}`: logs and the ledger could not distinguish them")]
@@ -163,6 +190,21 @@ pub enum FlowsError {
     /// A field without a place to read from.
     #[error("field `{field}` of flow `{flow}` has an empty `from`")]
     Nowhere { flow: String, field: String },
+}
+
+/// Keys of `[flows.grant]` that do not fit together.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("flows_grant")]
+pub enum GrantProblem {
+    /// Two ends.
+    #[error("`until` and `lasts` exclude each other")]
+    TwoEnds,
+    /// A limit, or a zone, of nothing.
+    #[error("`{key}` needs `until`")]
+    NeedsUntil { key: &'static str },
+    /// No time at all.
+    #[error("`{key}` is at least 1s")]
+    NoTime { key: &'static str },
 }
 
 /// TLS settings that exclude each other, or cannot be used.

@@ -6,6 +6,7 @@ mod binding;
 mod check;
 mod error;
 mod file;
+mod grant;
 mod kind;
 mod source;
 mod utc_offset;
@@ -20,9 +21,10 @@ use crate::retry::{RetryPolicy, duration};
 use crate::subject::{Accepts, Pattern, RandomMac};
 
 pub use binding::NotBound;
-pub use error::{DefaultProblem, FlowsError, TlsProblem};
+pub use error::{DefaultProblem, FlowsError, GrantProblem, TlsProblem};
 #[cfg(feature = "schema")]
 pub use file::schema;
+pub use grant::{GrantRule, NoEnd, WhenWithdrawn, Zone};
 pub use kind::Kind;
 pub use source::{SourceConfig, SourceConfigs};
 pub use utc_offset::UtcOffset;
@@ -106,6 +108,9 @@ pub struct Flow {
     /// The `person` field with the person who holds what is granted; in a table, per row. Where it
     /// is left out, and by default: the applicant.
     pub owner: Option<String>,
+    /// When the access that it grants ends. Default: when the approval is withdrawn.
+    #[serde(default)]
+    pub grant: GrantRule,
     /// The actions.
     pub actions: Vec<Action>,
 }
@@ -220,16 +225,16 @@ impl Flow {
         self.actions.iter().any(|action| action.for_each.as_deref() == Some(field))
     }
 
-    fn starts_with(&self, source: &str, definition_id: &str, decision: Decision) -> bool {
-        self.source == source && self.definition_id == definition_id && self.on == decision
+    fn starts_with(&self, source: &str, definition_id: &str) -> bool {
+        self.source == source && self.definition_id == definition_id
     }
 }
 
 impl Flows {
-    /// The flow for a decision on an approval.
+    /// The flow for the instances of an approval definition.
     #[must_use]
-    pub fn find(&self, source: &str, definition_id: &str, decision: Decision) -> Option<&Flow> {
-        self.flows.iter().find(|flow| flow.starts_with(source, definition_id, decision))
+    pub fn find(&self, source: &str, definition_id: &str) -> Option<&Flow> {
+        self.flows.iter().find(|flow| flow.starts_with(source, definition_id))
     }
 }
 

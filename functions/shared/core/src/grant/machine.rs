@@ -1,10 +1,12 @@
 //! The operations on a grant's record.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use super::{
-    Access, EndReason, GrantCall, GrantRecord, Hold, HoldId, HoldState, LateCall, MAX_HOLDS,
-    Operation,
+    ALARM_EVERY, Access, EndReason, GrantCall, GrantRecord, Hold, HoldId, HoldState, LateCall,
+    MAX_HOLDS, OVERDUE_AFTER, Operation, Phase, Terms,
 };
 use crate::Timestamp;
 use crate::explain::Explain;
@@ -74,36 +76,49 @@ impl GrantRecord {
     pub fn begin_grant(
         mut self,
         id: &HoldId,
-        owner: &str,
-        applicant: &str,
-        until: Option<Timestamp>,
+        terms: &Terms,
         lease: &Lease,
         now: Timestamp,
     ) -> (Self, Result<u64, BeginError>) {
-        let (since, state) = match self.holds.get(id).map(|hold| (hold.since, hold.state)) {
-            Some((_, HoldState::Ended { reason, .. })) if !reason.may_begin_again() => {
-                return (self, Err(BeginError::Ended { reason }));
-            }
-            Some((since, state @ (HoldState::Pending | HoldState::Active))) => (since, state),
-            _ if self.holds.values().filter(|hold| hold.is_live()).count() >= MAX_HOLDS => {
-                return (self, Err(BeginError::Full));
-            }
-            _ => (now, HoldState::Pending),
-        };
-        let (owner, applicant) = (owner.to_owned(), applicant.to_owned());
-        self.holds.insert(id.clone(), Hold { owner, applicant, since, until, state });
-        self.drop_ended();
+        if let Err(error) = self.hold(id, terms, now) {
+            return (self, Err(error));
+        }
         match self.acquire(Operation::Grant, lease, now) {
-            Ok(generation) => (self, Ok(generation)),
+            Ok(generation) => {
+                self.revoked_by.extend(terms.revoked_by.clone());
+                (self, Ok(generation))
+            }
             Err(until) => (self, Err(BeginError::Wait { until })),
         }
+    }
+
+    /// Records a pending hold, or the new terms of one that is live.
+    fn hold(&mut self, id: &HoldId, terms: &Terms, now: Timestamp) -> Result<(), BeginError> {
+        let live = self.holds.values().filter(|hold| hold.is_live()).count();
+        match self.holds.get_mut(id) {
+            Some(Hold { state: HoldState::Ended { reason, .. }, .. })
+                if !reason.may_begin_again() =>
+            {
+                return Err(BeginError::Ended { reason: *reason });
+            }
+            Some(hold) if hold.is_live() => hold.terms.clone_from(terms),
+            _ if live >= MAX_HOLDS => return Err(BeginError::Full),
+            _ => {
+                let (terms, state) = (terms.clone(), HoldState::Pending);
+                let hold = Hold { terms, since: now, confirmed_at: now, state };
+                self.holds.insert(id.clone(), hold);
+                self.drop_ended();
+            }
+        }
+        self.start_anew();
+        Ok(())
     }
 
     /// Decides whether the access is to be removed now, and acquires the lease for the revoking
     /// call. Holds whose time is over are ended first.
     #[must_use]
     pub fn begin_removal(mut self, lease: &Lease, now: Timestamp) -> (Self, Removal) {
-        self.expire(now);
+        self = self.expire(now);
         if self.is_held() {
             return (self, Removal::StillHeld);
         }
@@ -117,13 +132,14 @@ impl GrantRecord {
     }
 
     /// Ends every hold of other approvals, and acquires the lease for the revoking call that the
-    /// approval `id` asks for: also when the ledger knows of no access, as it may have been given
-    /// without greenlight. The approval's own hold, if it takes the access away to give it anew, is
-    /// pending again. The result is the generation to settle, or the moment from which another call
-    /// no longer forbids it.
+    /// approval `id` asks for, with this operation: also when the ledger knows of no access, as it
+    /// may have been given without greenlight. The approval's own hold, if it takes the access away
+    /// to give it anew, is pending again. The result is the generation to settle, or the moment from
+    /// which another call no longer forbids it.
     pub fn begin_return(
         mut self,
         id: &HoldId,
+        operation: &str,
         lease: &Lease,
         now: Timestamp,
     ) -> (Self, Result<u64, Timestamp>) {
@@ -135,6 +151,9 @@ impl GrantRecord {
             };
         }
         let generation = self.acquire(Operation::Revoke, lease, now);
+        if generation.is_ok() {
+            self.revoked_by.insert(operation.to_owned());
+        }
         (self, generation)
     }
 
@@ -161,7 +180,11 @@ impl GrantRecord {
                     hold.state = HoldState::Active;
                 }
             }
-            Outcome::Revoked => (self.access, self.settled) = (Access::Absent, generation),
+            Outcome::Revoked => {
+                (self.access, self.settled) = (Access::Absent, generation);
+                self.revoked_by.clear();
+                self.start_anew();
+            }
             // What an earlier call left behind is as unknown as before.
             Outcome::Unchanged if self.settled + 1 < generation => {}
             Outcome::Unchanged => self.settled = generation,
@@ -191,25 +214,72 @@ impl GrantRecord {
     #[must_use]
     pub fn end(mut self, id: &HoldId, reason: EndReason, now: Timestamp) -> Self {
         let state = HoldState::Ended { at: now, reason };
-        let (owner, applicant) = (String::new(), String::new());
-        let absent = Hold { owner, applicant, since: now, until: None, state };
+        let absent = Hold { terms: Terms::default(), since: now, confirmed_at: now, state };
         let hold = self.holds.entry(id.clone()).or_insert(absent);
+        let was_live = hold.is_live();
         match hold.state {
             HoldState::Ended { reason: before, .. }
                 if !before.may_begin_again() || reason.may_begin_again() => {}
             _ => hold.state = state,
         }
         self.drop_ended();
+        if was_live {
+            self.start_anew();
+        }
         self
     }
 
     /// Ends the holds whose time is over.
-    fn expire(&mut self, now: Timestamp) {
+    #[must_use]
+    pub fn expire(mut self, now: Timestamp) -> Self {
         for hold in self.holds.values_mut().filter(|hold| hold.is_live()) {
-            if let Some(at) = hold.until.filter(|until| *until <= now) {
+            if let Some(at) = hold.terms.until.filter(|until| *until <= now) {
                 hold.state = HoldState::Ended { at, reason: EndReason::Expired };
             }
         }
+        self
+    }
+
+    /// Records that the source of a hold confirmed it, or that it cannot be asked.
+    #[must_use]
+    pub fn confirm(mut self, id: &HoldId, now: Timestamp) -> Self {
+        if let Some(hold) = self.holds.get_mut(id) {
+            hold.confirmed_at = now;
+        }
+        self
+    }
+
+    /// Records that a message about it is under way, unless it is not due any more: it is not due
+    /// again before `until`.
+    #[must_use]
+    pub fn postpone(mut self, now: Timestamp, until: Timestamp) -> Self {
+        if self.due().is_some_and(|due| due <= now) {
+            self.not_before = until;
+        }
+        self
+    }
+
+    /// Records that an attempt at its removal failed, unless a hold was added since; the next one
+    /// is due after `wait`. The result says whether to raise an alarm: once a day, while the
+    /// removal is overdue.
+    #[must_use]
+    pub fn removal_failed(mut self, now: Timestamp, wait: Duration) -> (Self, bool) {
+        if self.phase() != Phase::Ending {
+            return (self, false);
+        }
+        self.failed_removals = self.failed_removals.saturating_add(1);
+        self.not_before = now.plus(wait);
+        let was_raised = self.alarm_at.is_some_and(|at| now.since(at) < ALARM_EVERY);
+        let raises = !was_raised && now.since(self.last_change()) >= OVERDUE_AFTER;
+        if raises {
+            self.alarm_at = Some(now);
+        }
+        (self, raises)
+    }
+
+    /// What was tried before no longer counts: its holds are others now, or it has ended.
+    fn start_anew(&mut self) {
+        (self.not_before, self.failed_removals, self.alarm_at) = (Timestamp::default(), 0, None);
     }
 
     /// Acquires the lease for a call, as a new generation.

@@ -19,13 +19,18 @@
 //! its call the last generation is not settled: then the recorded access is not trusted, and the
 //! wanted call is made whatever the record says.
 //!
+//! **When it is due.** [`GrantRecord::due`] follows from the record alone: when a hold ends by
+//! time, when one is to be confirmed at its source again, and at once when no hold keeps the access.
+//! Stores index it, so that a tick finds what is due; nothing besides the record can disagree.
+//!
 //! [`GrantRecord`] is pure; both stores run it inside an atomic change of the grant's item. Every
 //! operation can be repeated: a change whose answer was lost is applied once.
 
 mod machine;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -39,6 +44,16 @@ pub use machine::{BeginError, Outcome, Removal};
 
 /// The most holds of one grant. Ended ones are dropped, the oldest first, when there are more.
 pub const MAX_HOLDS: usize = 100;
+
+/// The interval at which a hold is confirmed at its source again: the message about a withdrawal
+/// can be lost.
+pub const CONFIRM_EVERY: Duration = Duration::from_hours(7 * 24);
+
+/// A removal is overdue so long after the last hold ended.
+pub const OVERDUE_AFTER: Duration = Duration::from_mins(15);
+
+/// The interval of the alarms about one overdue removal.
+const ALARM_EVERY: Duration = Duration::from_hours(24);
 
 /// The key of a grant: a target and a subject. `nac/mac:00:00:5e:00:53:01`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +97,14 @@ impl HoldId {
         &self.0
     }
 
+    /// Source, definition and instance, if an approval holds.
+    #[must_use]
+    pub fn approval(&self) -> Option<(&str, &str, &str)> {
+        let (source, rest) = self.0.split_once('#')?;
+        let (definition_id, instance_id) = rest.split_once('#')?;
+        Some((source, definition_id, instance_id))
+    }
+
     /// The approval instance.
     #[must_use]
     pub fn instance_id(&self) -> &str {
@@ -89,17 +112,40 @@ impl HoldId {
     }
 }
 
-/// One approval's hold on a grant.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Hold {
+/// What an approval, or an operator, asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Terms {
     /// The person for whom the access is held.
     pub owner: String,
     /// The person who applied for it.
     pub applicant: String,
-    /// When it was first recorded.
-    pub since: Timestamp,
+    /// The connector's operation that gives the access; empty if none was asked for.
+    pub operation: String,
+    /// The operation that takes it away, if the connector has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_by: Option<String>,
     /// When it ends by itself; `None` if it does not.
     pub until: Option<Timestamp>,
+    /// Whether it goes on when the approval is withdrawn.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub outlives_approval: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// One approval's hold on a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hold {
+    /// What was asked for.
+    #[serde(flatten)]
+    pub terms: Terms,
+    /// When it was first recorded.
+    pub since: Timestamp,
+    /// When its source last confirmed it, or could not.
+    pub confirmed_at: Timestamp,
     /// Its state.
     pub state: HoldState,
 }
@@ -109,6 +155,12 @@ impl Hold {
     #[must_use]
     pub const fn is_live(&self) -> bool {
         matches!(self.state, HoldState::Pending | HoldState::Active)
+    }
+
+    /// When it is to be confirmed at its source again.
+    #[must_use]
+    pub fn confirm_at(&self) -> Timestamp {
+        self.confirmed_at.plus(CONFIRM_EVERY)
     }
 }
 
@@ -211,6 +263,19 @@ pub struct GrantRecord {
     pub settled: u64,
     /// What the target was left with in the settled generation.
     pub access: Access,
+    /// The operations of its removal: those that take away what was given since the access was last
+    /// known to be absent.
+    #[serde(default)]
+    pub revoked_by: BTreeSet<String>,
+    /// It is not due before this moment: a message about it is under way, or its removal failed.
+    #[serde(default)]
+    pub not_before: Timestamp,
+    /// The attempts at its removal that failed since its last hold ended.
+    #[serde(default)]
+    pub failed_removals: u32,
+    /// When an alarm about its overdue removal was last raised.
+    #[serde(default)]
+    pub alarm_at: Option<Timestamp>,
 }
 
 impl GrantRecord {
@@ -244,7 +309,7 @@ impl GrantRecord {
         holds.map(|hold| hold.since).min().unwrap_or_default()
     }
 
-    /// When a hold was last recorded or ended.
+    /// When a hold was last recorded or ended: of a grant that ends, when the last one ended.
     #[must_use]
     pub fn last_change(&self) -> Timestamp {
         let change = |hold: &Hold| match hold.state {
@@ -254,11 +319,37 @@ impl GrantRecord {
         self.holds.values().map(change).max().unwrap_or_default()
     }
 
+    /// The holds that keep the access.
+    fn live(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values().filter(|hold| hold.is_live())
+    }
+
     /// The next moment at which a live hold ends by itself.
     #[must_use]
     pub fn next_end(&self) -> Option<Timestamp> {
-        let live = self.holds.values().filter(|hold| hold.is_live());
-        live.filter_map(|hold| hold.until).min()
+        self.live().filter_map(|hold| hold.terms.until).min()
+    }
+
+    /// When the access ends if no approval is added or withdrawn; `None` if it does not: one of its
+    /// holds has no end, or there is none.
+    #[must_use]
+    pub fn lasts_until(&self) -> Option<Timestamp> {
+        let ends: Option<Vec<_>> = self.live().map(|hold| hold.terms.until).collect();
+        ends?.into_iter().max()
+    }
+
+    /// When there is something to do about it; `None` when it ended.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        let due = match self.phase() {
+            Phase::Ended => return None,
+            Phase::Ending => self.last_change(),
+            Phase::Held => {
+                let confirm = self.live().map(Hold::confirm_at).min();
+                self.next_end().into_iter().chain(confirm).min()?
+            }
+        };
+        Some(due.max(self.not_before))
     }
 }
 

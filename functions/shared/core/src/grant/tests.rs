@@ -13,6 +13,11 @@ fn lease(id: &str, until: i64) -> Lease {
     Lease { id: id.into(), until: at(until) }
 }
 
+fn terms() -> Terms {
+    let (owner, operation) = ("ou_1".to_owned(), "add".to_owned());
+    Terms { applicant: owner.clone(), owner, operation, ..Terms::default() }
+}
+
 /// Begins to grant, until `until`; the lease has the name of the instance and expires at 100.
 fn begin(
     record: GrantRecord,
@@ -21,7 +26,8 @@ fn begin(
     now: i64,
 ) -> (GrantRecord, Result<u64, BeginError>) {
     let lease = lease(instance, 100);
-    record.begin_grant(&hold(instance), "ou_1", "ou_1", until.map(at), &lease, at(now))
+    let terms = Terms { until: until.map(at), revoked_by: Some("remove".into()), ..terms() };
+    record.begin_grant(&hold(instance), &terms, &lease, at(now))
 }
 
 /// A grant that these approvals hold.
@@ -115,7 +121,7 @@ fn a_call_whose_outcome_is_unknown_may_be_repeated_but_not_reverted_until_its_le
     let (record, begun) = begin(record, "I-2", None, 5);
     let granted = Outcome::Granted { hold: hold("I-2") };
     let (record, _) = record.settle(&"I-2".into(), begun.unwrap(), granted, at(6));
-    let (_, generation) = record.begin_return(&hold("R"), &lease("r", 200), at(7));
+    let (_, generation) = record.begin_return(&hold("R"), "remove", &lease("r", 200), at(7));
     assert_eq!(generation, Err(at(100)));
 }
 

@@ -134,8 +134,7 @@ fn claim(
             record.state = State::Running(lease);
         }
     }
-    let (effects, retry) = (record.effects.clone(), record.retry.clone());
-    let taken = Claimed { attempt: record.attempt, effects, retry };
+    let taken = Claimed::from(record.clone());
     (record, Ok(taken))
 }
 

@@ -23,6 +23,7 @@ use thiserror::Error;
 use crate::Timestamp;
 use crate::explain::Explain;
 use crate::failure::Reason;
+use crate::grant::GrantKey;
 use crate::retry::RetryState;
 
 pub use effect::{Effect, EffectKey, EffectKeyParts, EffectKind, EffectOutcome};
@@ -121,7 +122,25 @@ pub struct Claimed {
     pub retry: Option<RetryState>,
 }
 
+impl From<Record> for Claimed {
+    fn from(record: Record) -> Self {
+        Self { attempt: record.attempt, effects: record.effects, retry: record.retry }
+    }
+}
+
 impl Claimed {
+    /// The grants that the request holds, or may hold.
+    #[must_use]
+    pub fn grants(&self) -> BTreeSet<GrantKey> {
+        let granted = self.effects.iter().filter(|(_, effect)| effect.kind == EffectKind::Grant);
+        let granted = granted.filter_map(|(key, _)| {
+            let EffectKeyParts { target, subject, .. } = key.parts()?;
+            Some(GrantKey { target: target.to_owned(), subject: subject?.to_owned() })
+        });
+        let pending = self.retry.iter().flat_map(|retry| retry.pending.iter().cloned());
+        granted.chain(pending).collect()
+    }
+
     /// The targets and subjects that failed before, as [`crate::retry::subject_key`] writes them.
     #[must_use]
     pub fn failed(&self) -> BTreeSet<String> {

@@ -15,7 +15,8 @@ use crate::request::{Request, RequestKey};
 
 impl<P: Ports> Processor<P> {
     pub(super) fn flow_of(&self, request: &Request) -> Option<&Flow> {
-        self.flows.find(&request.source, &request.definition_id, request.decision())
+        let flow = self.flows.find(&request.source, &request.definition_id)?;
+        (request.decision() == Decision::Approved || self.grants_access(flow)).then_some(flow)
     }
 
     /// The flow for the request; `None` when none is for it, which is counted.
@@ -109,7 +110,7 @@ const fn days(duration: Duration) -> u64 {
 }
 
 /// Refuses a request unless the source confirms its decision now.
-fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
+pub(super) fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
     if instance.definition_id != request.definition_id {
         return Err(Failure::give_up(Class::NotApproved, WorkerError::OtherApproval));
     }
@@ -119,10 +120,14 @@ fn confirm(request: &Request, instance: &Instance) -> Result<(), Failure> {
     if instance.status.confirms(request.decision()) {
         return Ok(());
     }
+    if instance.status == Status::Revoked && request.decision() == Decision::Approved {
+        return Err(Failure::give_up(Class::Withdrawn, WorkerError::Withdrawn));
+    }
     let (status, decision) = (instance.status, request.decision());
     let error = WorkerError::NotConfirmed { status, decision };
     // The source's reads can lag behind its events, and a status can be one that is new.
-    if matches!(instance.status, Status::Pending | Status::Unknown) {
+    let may_lag = request.decision() == Decision::Revoked && instance.status == Status::Approved;
+    if may_lag || matches!(instance.status, Status::Pending | Status::Unknown) {
         return Err(Failure::retry(Class::NotApproved, error));
     }
     Err(Failure::give_up(Class::NotApproved, error))

@@ -9,18 +9,22 @@ use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
-use crate::ledger::Effect;
+use crate::ledger::{Effect, Lease, LeaseId};
 use crate::metrics::Metric;
 use crate::ports::{Act, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
 
 impl<P: Ports> Processor<P> {
     /// Acquires the exclusive lock of a target that allows one operation at a time, until the end
     /// of the attempt.
-    async fn lock(&self, target: &str, job: &Job<'_>) -> Result<Result<(), Failure>, LedgerError> {
+    pub(super) async fn lock(
+        &self,
+        target: &str,
+        lease: &Lease,
+    ) -> Result<Result<(), Failure>, LedgerError> {
         if !self.targets.is_exclusive(target) {
             return Ok(Ok(()));
         }
-        let (lease, now) = (&job.message.lease, self.clock.now());
+        let now = self.clock.now();
         let lock = |breaker: Breaker| breaker.lock(&lease.id, lease.until, now);
         let (_, permit) = self.ledger.change_breaker(target, lock).await?;
         Ok(match permit {
@@ -32,16 +36,13 @@ impl<P: Ports> Processor<P> {
         })
     }
 
-    /// Releases the exclusive locks of the attempt. A lock that cannot be released expires with the
+    /// Releases the exclusive lock of a target. A lock that cannot be released expires with the
     /// lease.
-    pub(super) async fn unlock(&self, job: &Job<'_>) {
-        let lease_id = &job.message.lease.id;
-        for target in job.flow.targets() {
-            if self.targets.is_exclusive(target) {
-                let unlock = |breaker: Breaker| (breaker.unlock(lease_id), ());
-                if let Err(error) = self.ledger.change_breaker(target, unlock).await {
-                    tracing::warn!(target, %error, "the exclusive lock of the target could not be released");
-                }
+    pub(super) async fn unlock(&self, target: &str, lease_id: &LeaseId) {
+        if self.targets.is_exclusive(target) {
+            let unlock = |breaker: Breaker| (breaker.unlock(lease_id), ());
+            if let Err(error) = self.ledger.change_breaker(target, unlock).await {
+                tracing::warn!(target, %error, "the exclusive lock of the target could not be released");
             }
         }
     }
@@ -75,15 +76,19 @@ impl<P: Ports> Processor<P> {
         circuits: &Circuits,
         is_proven: bool,
     ) -> Result<Result<Effect, Failure>, AttemptError> {
+        let lease = &job.message.lease;
         // The lock first: an attempt without it must not become the probe.
-        if let Err(failure) = self.lock(call.target, job).await? {
+        if let Err(failure) = self.lock(call.target, lease).await? {
             return Ok(Err(failure));
         }
         let under_lease = match self.begin(step, job).await? {
             Ok(under_lease) => under_lease,
             Err(failure) => return Ok(Err(failure)),
         };
-        let permit = self.acquire(call.target, job, circuits).await?;
+        let variables = under_lease.as_ref().and_then(|it| it.with_end(step, call.variables));
+        let call =
+            &Call { variables: variables.as_ref().unwrap_or(call.variables), ..call.clone() };
+        let permit = self.acquire(call.target, &lease.id, circuits).await?;
         let is_called = permit.is_ok();
         let result = match permit {
             Ok(()) => self.targets.act(call).await,
@@ -102,12 +107,37 @@ impl<P: Ports> Processor<P> {
                 outcome = effect.outcome.as_str(),
                 "effect done"
             );
-            let (lease_id, key) = (&job.message.lease.id, call.key());
-            self.ledger.record_effect(&job.key, lease_id, &key, effect, effect.at).await??;
+            let key = call.key();
+            self.ledger.record_effect(&job.key, &lease.id, &key, effect, effect.at).await??;
             self.count_effect(call, job, effect);
         }
         if let Some(health) = health(&result, is_proven).filter(|_| is_called) {
-            self.record_health(call.target, job, circuits, health).await;
+            self.record_health(call.target, &lease.id, circuits, health).await;
+        }
+        Ok(result)
+    }
+
+    /// Performs calls to one target that belong together, up to the first that fails, if the
+    /// circuit breaker of the target permits it.
+    pub(super) async fn call_all(
+        &self,
+        calls: &[Call<'_>],
+        target: &str,
+        lease_id: &LeaseId,
+    ) -> Result<Result<(), Failure>, LedgerError> {
+        let circuits = Circuits::default();
+        if let Err(failure) = self.acquire(target, lease_id, &circuits).await? {
+            return Ok(Err(failure));
+        }
+        let mut result = Ok(());
+        for call in calls {
+            result = self.targets.act(call).await.map(drop);
+            if result.is_err() {
+                break;
+            }
+        }
+        if let Some(health) = health(&result, false) {
+            self.record_health(target, lease_id, &circuits, health).await;
         }
         Ok(result)
     }
@@ -124,7 +154,7 @@ impl<P: Ports> Processor<P> {
     async fn acquire(
         &self,
         target: &str,
-        job: &Job<'_>,
+        lease_id: &LeaseId,
         circuits: &Circuits,
     ) -> Result<Result<(), Failure>, LedgerError> {
         let now = self.clock.now();
@@ -135,7 +165,6 @@ impl<P: Ports> Processor<P> {
             Some(_) => return Ok(Ok(())),
             None => {}
         }
-        let lease_id = &job.message.lease.id;
         let acquire = |breaker: Breaker| breaker.try_acquire(lease_id, now);
         let (breaker, permit) = self.ledger.change_breaker(target, acquire).await?;
         Ok(match permit {
@@ -152,7 +181,7 @@ impl<P: Ports> Processor<P> {
     async fn record_health(
         &self,
         target: &str,
-        job: &Job<'_>,
+        lease_id: &LeaseId,
         circuits: &Circuits,
         health: Health,
     ) {
@@ -160,7 +189,7 @@ impl<P: Ports> Processor<P> {
         if health == Health::Up && known.is_healthy() {
             return;
         }
-        let (lease_id, now) = (&job.message.lease.id, self.clock.now());
+        let now = self.clock.now();
         let record = |before: Breaker| (before.clone().record(lease_id, health, now), before);
         let (recorded, before) = match self.ledger.change_breaker(target, record).await {
             Ok(changed) => changed,

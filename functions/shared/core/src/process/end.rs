@@ -25,6 +25,8 @@ pub(super) enum End {
     Retry { after: Duration, reason: Reason },
     /// The message goes to the dead-letter queue.
     GiveUp { reason: Reason },
+    /// The message is deleted: what is left of a withdrawn approval is not wanted.
+    Withdrawn { reason: Reason },
 }
 
 /// Jitter on top of the time for which a circuit stays open: requests that wait for one target must
@@ -65,7 +67,7 @@ impl<P: Ports> Processor<P> {
                     End::Retry { after, reason } => {
                         Completion::Released { reason, retry: state(after, false) }
                     }
-                    End::GiveUp { reason } => {
+                    End::GiveUp { reason } | End::Withdrawn { reason } => {
                         self.end_pending(job).await?;
                         Completion::Failed { reason, retry: state(Duration::ZERO, true) }
                     }
@@ -118,6 +120,9 @@ impl<P: Ports> Processor<P> {
     /// A retry, unless the budget is spent or the queue is about to delete the message.
     fn end(&self, failure: Failure, message: &Message<'_>, spent: Duration) -> End {
         let (asked, reason) = match failure {
+            Failure::GiveUp { reason } if reason.class == Class::Withdrawn => {
+                return End::Withdrawn { reason };
+            }
             Failure::GiveUp { reason } => return End::GiveUp { reason },
             Failure::Retry { after, reason } => (after, reason),
         };

@@ -42,6 +42,14 @@ pub(super) enum WorkerError {
     OtherInstance,
     #[error("the source reports the instance as {status}, not {decision}")]
     NotConfirmed { status: Status, decision: Decision },
+    #[error("the approval was withdrawn before all of it was carried out")]
+    Withdrawn,
+    #[error("the connector of target `{target}` has no operation that takes the access away")]
+    NoRemoval { target: String },
+    #[error(
+        "the ledger has a subject at target `{target}` of a kind that this version does not know"
+    )]
+    NoSuchSubject { target: String },
     #[error("the approval was revoked by a later message of its source")]
     RevokedSince,
     #[error(

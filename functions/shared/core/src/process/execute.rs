@@ -28,7 +28,9 @@ impl<P: Ports> Processor<P> {
         attempt: &mut AttemptResult<'_>,
     ) -> Result<(), AttemptError> {
         let result = self.perform_all(job, plan, circuits, attempt).await;
-        self.unlock(job).await;
+        for target in job.flow.targets() {
+            self.unlock(target, &job.message.lease.id).await;
+        }
         result
     }
 
@@ -97,7 +99,7 @@ impl<P: Ports> Processor<P> {
         is_proven: bool,
     ) -> (&'a PlannedEffect<'p>, Result<Result<Effect, Failure>, AttemptError>) {
         let call = Call {
-            request: &job.key,
+            job: job.key.as_str(),
             target: &step.action.target,
             operation: &step.action.operation,
             subject: step.subject.as_ref(),

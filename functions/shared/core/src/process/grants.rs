@@ -3,19 +3,41 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::{Map, Value};
+
+use super::plan::{VALID_UNTIL, moment};
 use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::failure::{Class, Failure};
-use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Outcome};
+use crate::flow::{Action, Flow, WhenWithdrawn};
+use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Terms};
 use crate::ledger::{Effect, EffectKind, LeaseLost};
-use crate::ports::{Clock, KeepGrants, LedgerError, Ports};
+use crate::ports::{Clock, Conditions, KeepGrants, LedgerError, Ports};
 use crate::request::Request;
 use crate::retry::RetryState;
+use crate::time::Timestamp;
 
 /// A call that is made under the lease of a grant.
 pub(super) struct UnderLease {
     key: GrantKey,
     generation: u64,
     kind: EffectKind,
+    /// When the access ends with the last of its holds; `None` if it does not.
+    lasts_until: Option<Timestamp>,
+}
+
+impl UnderLease {
+    /// The values for a granting call to a target that has an end of its own: it is the end of the
+    /// last hold, as the end of another approval must not be cut. `None` if the flow has no end.
+    pub(super) fn with_end(
+        &self,
+        step: &PlannedEffect<'_>,
+        variables: &Map<String, Value>,
+    ) -> Option<Map<String, Value>> {
+        step.until.filter(|until| self.lasts_until != Some(*until))?;
+        let mut variables = variables.clone();
+        variables.insert(VALID_UNTIL.to_owned(), self.lasts_until.map_or(Value::Null, moment));
+        Some(variables)
+    }
 }
 
 /// The grants whose hold of this request is recorded, and not confirmed by the target yet.
@@ -41,10 +63,10 @@ impl PendingHolds {
     }
 }
 
-impl Job<'_> {
-    fn hold(&self) -> HoldId {
-        let Request { source, definition_id, instance_id, .. } = self.request;
-        HoldId::of_approval(source, definition_id, instance_id)
+impl Request {
+    /// The hold of its approval.
+    pub(super) fn hold(&self) -> HoldId {
+        HoldId::of_approval(&self.source, &self.definition_id, &self.instance_id)
     }
 }
 
@@ -61,31 +83,41 @@ impl<P: Ports> Processor<P> {
             return Ok(Ok(None));
         };
         let key = GrantKey::new(&step.action.target, subject);
-        let hold = job.hold();
-        let begun = if kind == EffectKind::Grant {
-            let change = |record: GrantRecord| {
-                record.begin_grant(&hold, &step.owner, &step.applicant, None, lease, now)
-            };
-            let (_, begun) = self.ledger.change_grant(&key, change).await?;
+        let (hold, operation) = (job.request.hold(), step.action.operation.as_str());
+        let (record, begun) = if kind == EffectKind::Grant {
+            let terms = self.terms(step, job.flow);
+            let change = |record: GrantRecord| record.begin_grant(&hold, &terms, lease, now);
+            let (record, begun) = self.ledger.change_grant(&key, change).await?;
             if matches!(begun, Ok(_) | Err(BeginError::Wait { .. })) {
                 job.pending.add(&key);
             }
-            begun
+            (record, begun)
         } else {
-            let change = |record: GrantRecord| record.begin_return(&hold, lease, now);
-            let (_, generation) = self.ledger.change_grant(&key, change).await?;
-            generation.map_err(|until| BeginError::Wait { until })
+            let change = |record: GrantRecord| record.begin_return(&hold, operation, lease, now);
+            let (record, generation) = self.ledger.change_grant(&key, change).await?;
+            (record, generation.map_err(|until| BeginError::Wait { until }))
         };
+        let lasts_until = record.lasts_until();
         Ok(match begun {
-            Ok(generation) => Ok(Some(UnderLease { key, generation, kind })),
+            Ok(generation) => Ok(Some(UnderLease { key, generation, kind, lasts_until })),
             Err(error @ BeginError::Wait { until }) => {
                 Err(Failure::retry_after(Some(until.since(now)), Class::GrantHeld, error))
             }
-            Err(error @ BeginError::Ended { .. }) => {
-                Err(Failure::give_up(Class::NotApproved, error))
-            }
+            Err(error @ BeginError::Ended { .. }) => Err(Failure::give_up(Class::Withdrawn, error)),
             Err(error @ BeginError::Full) => Err(Failure::give_up(Class::InvalidForm, error)),
         })
+    }
+
+    fn terms(&self, step: &PlannedEffect<'_>, flow: &Flow) -> Terms {
+        let Action { target, operation, .. } = step.action;
+        Terms {
+            owner: step.owner.clone(),
+            applicant: step.applicant.clone(),
+            operation: operation.clone(),
+            revoked_by: self.targets.revoked_by(target, operation),
+            until: step.until,
+            outlives_approval: flow.grant.when_withdrawn == WhenWithdrawn::Keep,
+        }
     }
 
     /// Records what the call left at the target, and releases the lease.
@@ -96,7 +128,7 @@ impl<P: Ports> Processor<P> {
         result: &Result<Effect, Failure>,
     ) -> Result<(), AttemptError> {
         let outcome = match (result, call.kind) {
-            (Ok(_), EffectKind::Grant) => Outcome::Granted { hold: job.hold() },
+            (Ok(_), EffectKind::Grant) => Outcome::Granted { hold: job.request.hold() },
             (Ok(_), _) => Outcome::Revoked,
             (Err(failure), _) if changed_nothing(failure) => Outcome::Unchanged,
             (Err(_), _) => Outcome::Unknown,
@@ -115,7 +147,7 @@ impl<P: Ports> Processor<P> {
 
     /// Ends the pending holds of a request that is given up: nothing will confirm them.
     pub(super) async fn end_pending(&self, job: &Job<'_>) -> Result<(), LedgerError> {
-        let (hold, now) = (job.hold(), self.clock.now());
+        let (hold, now) = (job.request.hold(), self.clock.now());
         for key in job.pending.all() {
             let end = |record: GrantRecord| (record.end(&hold, EndReason::GivenUp, now), ());
             self.ledger.change_grant(&key, end).await?;
@@ -126,7 +158,7 @@ impl<P: Ports> Processor<P> {
 
 /// Whether a failure says that the target did nothing. Every other failure may have come after the
 /// target did what was asked.
-fn changed_nothing(failure: &Failure) -> bool {
+pub(super) fn changed_nothing(failure: &Failure) -> bool {
     match failure {
         Failure::GiveUp { reason } => {
             matches!(reason.class, Class::TargetRejected | Class::NotFound | Class::NotConfigured)

@@ -5,9 +5,11 @@ mod effects;
 mod end;
 mod error;
 mod execute;
+mod grant_due;
 mod grants;
 mod plan;
 mod sheets;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -23,15 +25,17 @@ use self::end::End;
 use self::error::WorkerError;
 use self::execute::AttemptResult;
 use self::grants::PendingHolds;
-pub use self::plan::{Plan, PlannedEffect, plan};
+pub use self::plan::{Plan, PlanInput, PlannedEffect, VALID_UNTIL, plan};
 pub use self::sheets::read_sheets;
 use crate::audit::AttemptRecord;
 use crate::budget::AttemptBudget;
+use crate::event::Decision;
 use crate::failure::{Class, Failure, Reason};
 use crate::flow::{Flow, Flows};
 use crate::ledger::{ClaimError, Claimed, Effect, EffectKey, Lease, LeaseLost};
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Claim, Clock, FileAudit, LedgerError, Ports, ReadInstance};
+use crate::queued::Queued;
 use crate::request::{BadRequest, Request, RequestKey};
 use crate::retry::RetryState;
 use crate::time::Timestamp;
@@ -60,6 +64,10 @@ pub enum Disposition {
     Done,
     /// Delete it: no flow wants it, and it is counted.
     Unwanted,
+    /// Delete it: the approval was withdrawn before all of it was carried out.
+    Withdrawn(Reason),
+    /// Delete it: it was about a grant, and what is left to do stands in the ledger.
+    GrantDue,
     /// Delete it: it is in the dead-letter queue, for this reason.
     DeadLettered(Reason),
     /// Make it visible again, not before `after` from now.
@@ -78,6 +86,8 @@ pub struct Processor<P: Ports> {
     /// The sources, the only authority on what was approved.
     pub source: P::Source,
     pub targets: P::Targets,
+    /// The queue of these messages.
+    pub queue: P::Queue,
     /// The dead-letter queue.
     pub dead_letters: P::DeadLetters,
     pub clock: P::Clock,
@@ -120,6 +130,7 @@ enum Attempted {
     Done,
     /// No flow wants the request.
     Unwanted,
+    GrantDue,
 }
 
 /// The reason for which an attempt ended with work left.
@@ -129,6 +140,13 @@ enum AttemptError {
     Completed(End),
     /// Another worker may hold the lease now: change nothing.
     LeaseLost,
+}
+
+impl AttemptError {
+    /// Whether the source says that the approval was withdrawn.
+    const fn is_withdrawal(&self) -> bool {
+        matches!(self, Self::Failed(failure) if matches!(failure.reason().class, Class::Withdrawn))
+    }
 }
 
 impl From<Failure> for AttemptError {
@@ -161,6 +179,7 @@ impl<P: Ports> Processor<P> {
         let end = match self.isolated_attempt(message).await {
             Ok(Attempted::Done) => Err(Disposition::Done),
             Ok(Attempted::Unwanted) => Err(Disposition::Unwanted),
+            Ok(Attempted::GrantDue) => Err(Disposition::GrantDue),
             Err(AttemptError::LeaseLost) => {
                 Ok(self.end_unclaimed(Failure::retry(Class::LeaseHeld, LeaseLost), message))
             }
@@ -169,6 +188,7 @@ impl<P: Ports> Processor<P> {
         };
         let disposition = match end {
             Err(over) => over,
+            Ok(End::Withdrawn { reason }) => Disposition::Withdrawn(reason),
             Ok(End::GiveUp { reason }) => self.dead_letter(message, reason).await,
             Ok(End::Retry { after, reason }) => Disposition::RetryAfter { after, reason },
         };
@@ -183,7 +203,10 @@ impl<P: Ports> Processor<P> {
         let flow = ("flow", flow.map_or("none", |flow| flow.name.as_str()));
         let metric = match disposition {
             Disposition::Unwanted => Metric::once("RequestsUnwanted", &[]),
+            // Its metrics are those of its grant.
+            Disposition::GrantDue => return,
             Disposition::Done => Metric::once("RequestsCompleted", &[flow]),
+            Disposition::Withdrawn(_) => Metric::once("RequestsWithdrawn", &[flow]),
             Disposition::DeadLettered(reason) => {
                 Metric::once("RequestsDeadLettered", &[flow, ("class", reason.class.as_str())])
             }
@@ -216,7 +239,14 @@ impl<P: Ports> Processor<P> {
     }
 
     async fn attempt(&self, message: &Message<'_>) -> Result<Attempted, AttemptError> {
-        let request = Request::parse(message.body)?;
+        let request = match Queued::parse(message.body)? {
+            Queued::Decision(request) => request,
+            Queued::GrantDue(due) => {
+                Span::current().record("trace_id", due.trace_id.as_str());
+                self.grant_due(&due, message).await?;
+                return Ok(Attempted::GrantDue);
+            }
+        };
         let span = Span::current();
         span.record("instance_id", &request.instance_id);
         span.record("event_id", &request.event_id);
@@ -278,6 +308,9 @@ impl<P: Ports> Processor<P> {
         failed: &mut BTreeSet<String>,
     ) -> Result<(), AttemptError> {
         let Job { request, flow, .. } = *job;
+        if request.decision() == Decision::Revoked {
+            return self.withdraw(job, attempt_record).await;
+        }
         // Attempts that crash leave no state: their number bounds them.
         let last_ended = job.claimed.retry.as_ref().map_or(0, |retry| retry.attempt);
         if job.claimed.attempt > last_ended.saturating_add(1)
@@ -287,12 +320,18 @@ impl<P: Ports> Processor<P> {
         }
         let circuits = self.peek(flow).await?;
         let mut instance = self.source.read_instance(request).await?;
-        self.admit(job, &instance).await?;
+        if let Err(not_admitted) = self.admit(job, &instance).await {
+            if not_admitted.is_withdrawal() {
+                attempt_record.see(&instance);
+                self.end_holds(job, instance, attempt_record).await?;
+            }
+            return Err(not_admitted);
+        }
         read_sheets(flow, &mut instance.form, &self.source).await?;
-        let plan = plan(flow, &instance, &request.event_id, &self.targets)?;
-        attempt_record.is_read = true;
-        attempt_record.applicant.clone_from(&instance.applicant);
-        attempt_record.form_number.clone_from(&instance.form_number);
+        let (event_id, received_at) = (request.event_id.as_str(), request.received_at);
+        let input = PlanInput { event_id, received_at, now: self.clock.now() };
+        let plan = plan(flow, &instance, input, &self.targets)?;
+        attempt_record.see(&instance);
         attempt_record.subjects.clone_from(&plan.subjects);
         let owners = plan.effects.iter().filter(|effect| effect.owner != instance.applicant);
         attempt_record.owners = owners.map(|effect| (effect.key(), effect.owner.clone())).collect();
@@ -314,6 +353,15 @@ impl Disposition {
             Self::Unwanted => {
                 tracing::info!(outcome = "unwanted", receive_count, "no flow wants the request");
             }
+            Self::GrantDue => {
+                tracing::debug!(outcome = "grant_due", receive_count, "message about a grant done");
+            }
+            Self::Withdrawn(reason) => tracing::info!(
+                outcome = "withdrawn",
+                receive_count,
+                class = reason.class.as_str(),
+                "the approval was withdrawn"
+            ),
             Self::DeadLettered(reason) => tracing::error!(
                 outcome = "dead_lettered",
                 receive_count,

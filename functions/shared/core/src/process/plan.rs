@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::error::WorkerError;
+use crate::Timestamp;
 use crate::explain::Explanation;
 use crate::extract::{Extracted, OUTSIDE, Occurrence, Problem, extract};
 use crate::failure::{Class, Failure};
-use crate::flow::{Action, Flow};
+use crate::flow::{Action, Flow, NoEnd};
 use crate::instance::Instance;
 use crate::ledger::{EffectKey, EffectKind};
 use crate::ports::Conditions;
@@ -28,6 +29,8 @@ pub struct PlannedEffect<'a> {
     pub owner: String,
     /// The applicant.
     pub applicant: String,
+    /// When what is granted ends by itself; `None` if it does not.
+    pub until: Option<Timestamp>,
     /// The index of its values in the form.
     values: usize,
 }
@@ -65,11 +68,34 @@ impl Plan<'_> {
             variables.remove(field);
         }
         variables.extend(self.of_instance.clone());
+        if let Some(until) = effect.until {
+            variables.insert(VALID_UNTIL.to_owned(), moment(until));
+        }
         variables
     }
 }
 
-/// Plans the effects of `instance` by `flow`; `event_id` is that of the event about it.
+/// The variable with the end of access, for targets that have an end of their own.
+pub const VALID_UNTIL: &str = "valid_until";
+
+/// A moment as templates have it, in RFC 3339.
+pub(super) fn moment(at: Timestamp) -> Value {
+    let moment = jiff::Timestamp::from_millisecond(at.as_millis());
+    moment.map_or(Value::Null, |moment| Value::String(moment.to_string()))
+}
+
+/// What a plan depends on besides flow and instance.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanInput<'a> {
+    /// The id of the event about the instance.
+    pub event_id: &'a str,
+    /// When the event was received: the end of the approval, where the source does not tell it.
+    pub received_at: Timestamp,
+    /// Now: access cannot end in the past.
+    pub now: Timestamp,
+}
+
+/// Plans the effects of `instance` by `flow`.
 ///
 /// An action that uses a field which is filled in but unreadable is not planned: without that value
 /// it could grant more than was requested, such as access without an end date. Later actions on the
@@ -80,7 +106,7 @@ impl Plan<'_> {
 pub fn plan<'a>(
     flow: &'a Flow,
     instance: &Instance,
-    event_id: &str,
+    input: PlanInput<'_>,
     conditions: &impl Conditions,
 ) -> Result<Plan<'a>, Failure> {
     let mut extracted = extract(flow, &instance.form);
@@ -88,8 +114,10 @@ pub fn plan<'a>(
     let mut planner = Planner {
         flow,
         applicant: &instance.applicant,
+        approved_at: instance.ended_at.unwrap_or(input.received_at),
+        now: input.now,
         conditions,
-        of_instance: of_instance(instance, event_id),
+        of_instance: of_instance(instance, input.event_id),
         extracted,
         known: HashMap::new(),
         problems,
@@ -110,9 +138,10 @@ pub fn plan<'a>(
                     held_back.insert(at);
                 }
                 Decided::Wanted { .. } if held_back.contains(&at) => {}
-                Decided::Wanted { values, owner } => {
+                Decided::Wanted { values, owner, until } => {
                     let (kind, applicant) = (uses.kind, instance.applicant.clone());
-                    let effect = PlannedEffect { action, subject, kind, owner, applicant, values };
+                    let effect =
+                        PlannedEffect { action, subject, kind, owner, applicant, until, values };
                     let key = effect.key();
                     // Two actions can be the same, for two fields with the same subject.
                     match keys.get(&key) {
@@ -174,7 +203,7 @@ struct Uses<'a> {
     kind: EffectKind,
     /// Those of the conditions: whether it is performed.
     in_conditions: Vec<&'a str>,
-    /// Those of its call, and the owner of what it grants.
+    /// Those of its call, and the owner and the end of what it grants.
     in_call: Vec<&'a str>,
 }
 
@@ -184,12 +213,12 @@ impl<'a> Uses<'a> {
         let whens = || [&flow.when, &action.when].into_iter().flatten();
         let names = || flow.fields.keys().map(String::as_str);
         let names = || names().filter(|name| action.for_each.as_deref() != Some(name));
-        let is_owner =
-            |name: &str| kind == EffectKind::Grant && flow.owner.as_deref() == Some(name);
+        let of_hold = [flow.owner.as_deref(), flow.grant.until.as_deref()];
+        let is_of_hold = |name: &str| kind == EffectKind::Grant && of_hold.contains(&Some(name));
         let in_conditions =
             names().filter(|name| whens().any(|when| conditions.condition_uses(when, name)));
         let in_call = names().filter(|name| {
-            is_owner(name) || conditions.uses(&action.target, &action.operation, name)
+            is_of_hold(name) || conditions.uses(&action.target, &action.operation, name)
         });
         Self { kind, in_conditions: in_conditions.collect(), in_call: in_call.collect() }
     }
@@ -204,12 +233,15 @@ enum Decided {
     Wanted {
         values: usize,
         owner: String,
+        until: Option<Timestamp>,
     },
 }
 
 struct Planner<'a, C> {
     flow: &'a Flow,
     applicant: &'a str,
+    approved_at: Timestamp,
+    now: Timestamp,
     conditions: &'a C,
     of_instance: Map<String, Value>,
     extracted: Extracted,
@@ -268,7 +300,27 @@ impl<'a, C: Conditions> Planner<'a, C> {
             Some(subject) if action.for_each.as_deref() == Some(owner) => Some(subject.value()),
             _ => self.extracted.place_of(owner, values)?.values.get(owner)?.as_str(),
         });
-        Ok(Decided::Wanted { values, owner: owner.unwrap_or(self.applicant).to_owned() })
+        let owner = owner.unwrap_or(self.applicant).to_owned();
+        if uses.kind != EffectKind::Grant {
+            return Ok(Decided::Wanted { values, owner, until: None });
+        }
+        match self.end_of_access(values) {
+            Ok(until) => Ok(Decided::Wanted { values, owner, until }),
+            Err(problem) => {
+                let row = self.extracted.values.get(values).and_then(|values| values.row);
+                self.report(Problem::from(problem).in_row(row));
+                Ok(Decided::HeldBack)
+            }
+        }
+    }
+
+    fn end_of_access(&self, values: usize) -> Result<Option<Timestamp>, NoEnd> {
+        let rule = &self.flow.grant;
+        let date = rule
+            .until
+            .as_deref()
+            .and_then(|field| self.extracted.place_of(field, values)?.values.get(field)?.as_str());
+        rule.end(date, self.approved_at, self.now)
     }
 
     /// Whether two effects with one key have the same values, as far as their call uses them. If

@@ -166,6 +166,13 @@ impl Subject {
         Self { kind, value }
     }
 
+    /// The inverse of [`Subject::key`]; `None` when this version has no such kind.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        let (kind, value) = key_parts(key)?;
+        Self::parse(kind_named(kind)?, value).ok().filter(|subject| subject.value == value)
+    }
+
     /// The kind.
     #[must_use]
     pub const fn kind(&self) -> &'static dyn SubjectKind {

@@ -7,6 +7,7 @@
     reason = "a test says by a panic that something is not as it should be"
 )]
 
+mod ends;
 mod outcomes;
 mod world;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use greenlight_core::explain::Explanation;
 use greenlight_core::form::Form;
-use greenlight_core::grant::{GrantKey, GrantRecord, HoldId, HoldState, Outcome, Phase};
+use greenlight_core::grant::{GrantKey, GrantRecord, HoldId, HoldState, Outcome, Phase, Terms};
 use greenlight_core::ledger::Lease;
 use greenlight_core::ports::{Clock, KeepGrants};
 use greenlight_core::{Class, Disposition, Failure, Reason};
@@ -324,7 +325,7 @@ async fn g17_a_subject_with_a_call_under_way_waits_alone() {
     let now = run.world.clock.now();
     let lease = Lease { id: "other".into(), until: now.plus(Duration::from_hours(1)) };
     let ledger = run.world.ledger.clone();
-    let begin = |it: GrantRecord| it.begin_grant(&other, "ou_2", "ou_2", None, &lease, now);
+    let begin = |it: GrantRecord| it.begin_grant(&other, &Terms::default(), &lease, now);
     let (_, generation) = ledger.change_grant(&key, begin).await.unwrap();
     let end = run.attempt().await;
     assert!(

@@ -9,18 +9,22 @@ use greenlight_core::budget::AttemptBudget;
 use greenlight_core::explain::Explanation;
 use greenlight_core::flow::Flows;
 use greenlight_core::form::{Attachment, Content, Field, Form};
+use greenlight_core::grant::GrantKey;
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{EffectKind, EffectOutcome, Lease, LeaseId};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
-    Act, Call, Clock, Conditions, DeadLetter, Ports, QueueError, ReadInstance, ReadSheet,
+    Act, Call, Clock, Conditions, DeadLetter, Enqueue, Ports, QueueError, ReadInstance, ReadSheet,
     SendDeadLetter,
 };
+use greenlight_core::queued::GrantDue;
+use greenlight_core::request::Trigger;
+use greenlight_core::schedule::{Scheduler, tick};
 use greenlight_core::{
-    Disposition, Failure, Message, Processor, Reason, Request, Timestamp, process,
+    Decision, Disposition, Failure, Message, Processor, Reason, Request, Timestamp, process,
 };
 use greenlight_testkit::clock::TestClock;
-use greenlight_testkit::memory::MemoryLedger;
+use greenlight_testkit::memory::{MemoryLedger, MemoryQueue};
 use greenlight_testkit::request::request;
 use greenlight_testkit::subject::{device_number, number_of};
 use serde_json::{Map, Value, json};
@@ -46,6 +50,8 @@ pub(crate) struct World {
     pub(crate) form: Mutex<Form>,
     /// When the approval ended.
     pub(crate) ended_at: Option<Timestamp>,
+    /// The status of the approval at its source.
+    pub(crate) status: Mutex<Status>,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) behaviour: Mutex<Behaviour>,
     /// The duration of each call.
@@ -67,6 +73,7 @@ impl World {
             clock: TestClock::standing(START),
             form: Mutex::new(form),
             ended_at: None,
+            status: Mutex::new(Status::Approved),
             seen: Mutex::default(),
             behaviour: Mutex::new(Box::new(|_, _| Ok(()))),
             call_takes: Duration::ZERO,
@@ -88,6 +95,11 @@ impl World {
         self.clock.advance(duration);
     }
 
+    /// The source reports the approval as revoked from now on.
+    pub(crate) fn withdraw(&self) {
+        *self.status.lock().unwrap() = Status::Revoked;
+    }
+
     /// The last octets of the devices for which `operation` was done at `target`.
     pub(crate) fn done(&self, target: &str, operation: &str) -> BTreeSet<u8> {
         let seen = self.seen.lock().unwrap();
@@ -107,7 +119,7 @@ impl ReadInstance for WorldPort {
         Ok(Instance {
             instance_id: request.instance_id.clone(),
             definition_id: "A".into(),
-            status: Status::Approved,
+            status: *self.0.status.lock().unwrap(),
             ended_at: self.0.ended_at,
             applicant: "ou_1".into(),
             form_number: "1".into(),
@@ -141,6 +153,10 @@ impl Conditions for WorldPort {
 
     fn kind(&self, _: &str, operation: &str) -> EffectKind {
         if operation == "remove" { EffectKind::Revoke } else { EffectKind::Grant }
+    }
+
+    fn revoked_by(&self, _: &str, _: &str) -> Option<String> {
+        Some("remove".to_owned())
     }
 }
 
@@ -193,6 +209,7 @@ impl Ports for InWorld {
     type Ledger = MemoryLedger;
     type Source = WorldPort;
     type Targets = WorldPort;
+    type Queue = MemoryQueue;
     type DeadLetters = WorldPort;
     type Clock = TestClock;
 }
@@ -217,6 +234,18 @@ impl Run {
     }
 
     pub(crate) fn with_fields(world: World, fields: &str, actions: &str) -> Self {
+        Self::of_flow(world, fields, actions, "")
+    }
+
+    /// With the keys of `[flows.grant]`.
+    pub(crate) fn with_end(world: World, grant: &str) -> Self {
+        let fields = "mac = { kind = \"mac\", from = [{ field = \"mac\" }] }
+            end = { kind = \"date\", from = [{ field = \"end\" }], optional = true }";
+        let add = r#"{ target = "nac", operation = "add", for_each = "mac" }"#;
+        Self::of_flow(world, fields, add, grant)
+    }
+
+    fn of_flow(world: World, fields: &str, actions: &str, grant: &str) -> Self {
         let text = format!(
             r#"
             sources.feishu.kind = "any"
@@ -229,6 +258,8 @@ impl Run {
             actions = [{actions}]
             [flows.fields]
             {fields}
+            [flows.grant]
+            {grant}
             "#
         );
         let world = Arc::new(world);
@@ -237,6 +268,7 @@ impl Run {
             ledger: world.ledger.clone(),
             source: port(),
             targets: port(),
+            queue: MemoryQueue::default(),
             dead_letters: port(),
             clock: world.clock.clone(),
             flows: Flows::parse(&text, &|_| None).unwrap(),
@@ -274,13 +306,47 @@ impl Run {
 
     /// Delivers the message.
     pub(crate) async fn attempt(&mut self) -> Disposition {
+        let body = self.request().to_json();
+        self.deliver(&body).await
+    }
+
+    /// A tick enqueues what is due, and the messages are delivered. The number of them.
+    pub(crate) async fn tick(&mut self) -> usize {
+        let Processor { ledger, queue, clock, metrics, .. } = &self.processor;
+        let scheduler = Scheduler { ledger, queue, clock, metrics };
+        let lease_id = LeaseId::from(format!("tick-{}", clock.now()).as_str());
+        tick(&scheduler, &lease_id).await.unwrap();
+        self.deliver_enqueued().await
+    }
+
+    /// Puts a message about a grant into the queue.
+    pub(crate) async fn enqueue_due(&self, key: &GrantKey) {
+        let due = GrantDue::new(key.clone(), self.world.clock.now());
+        self.processor.queue.enqueue(&due).await.unwrap();
+    }
+
+    /// Delivers what the worker itself enqueued. The number of messages.
+    pub(crate) async fn deliver_enqueued(&mut self) -> usize {
+        let bodies = self.processor.queue.take();
+        for body in &bodies {
+            assert_eq!(self.deliver(body).await, Disposition::GrantDue);
+        }
+        bodies.len()
+    }
+
+    /// Delivers a message about the end of the approval that was withdrawn.
+    pub(crate) async fn attempt_revocation(&mut self) -> Disposition {
+        let trigger = Trigger::Decision(Decision::Revoked);
+        let body = Request { trigger, ..self.request() }.to_json();
+        self.deliver(&body).await
+    }
+
+    async fn deliver(&mut self, body: &str) -> Disposition {
         self.receives += 1;
         let now = self.world.clock.now();
-        let request = self.request();
         let lease_id = LeaseId::from(format!("lease-{now}-{}", self.receives).as_str());
-        let body = request.to_json();
         let message = Message {
-            body: &body,
+            body,
             receive_count: self.receives,
             first_received: self.first_received,
             expires_at: self.expires_at,

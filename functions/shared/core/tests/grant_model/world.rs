@@ -3,7 +3,7 @@
 
 use greenlight_core::Timestamp;
 use greenlight_core::grant::{
-    Access, BeginError, EndReason, GrantRecord, HoldId, HoldState, Outcome, Phase, Removal,
+    Access, BeginError, EndReason, GrantRecord, HoldId, HoldState, Outcome, Phase, Removal, Terms,
 };
 use greenlight_core::ledger::{Lease, LeaseId, LeaseLost};
 use stateright::{Model, Property};
@@ -36,7 +36,8 @@ pub(crate) fn real_begin(
     lease: &Lease,
     now: Timestamp,
 ) -> (GrantRecord, Result<u64, BeginError>) {
-    record.begin_grant(hold, "ou_1", "ou_1", None, lease, now)
+    let revoked_by = Some("remove".to_owned());
+    record.begin_grant(hold, &Terms { revoked_by, ..Terms::default() }, lease, now)
 }
 
 /// The machine under test.
@@ -115,8 +116,6 @@ pub(crate) struct Moment {
     pub(crate) tasks: Vec<Task>,
     /// The approvals that were withdrawn.
     pub(crate) is_withdrawn: Vec<bool>,
-    /// Whether a removal is due: its item is in the ledger until the removal is confirmed.
-    pub(crate) is_due: bool,
     pub(crate) workers: Vec<Option<Attempt>>,
     pub(crate) in_flight: Vec<InFlight>,
     pub(crate) crashes_left: u8,
@@ -193,8 +192,7 @@ impl World {
         let (record, removal) = (self.machine.begin_removal)(moment.record.clone(), &lease, now);
         moment.record = record;
         match removal {
-            Removal::StillHeld | Removal::NothingToDo => moment.is_due = false,
-            Removal::Wait { .. } => return false,
+            Removal::StillHeld | Removal::NothingToDo | Removal::Wait { .. } => return false,
             Removal::Call { generation, .. } => {
                 let answer = Answer::NotSent;
                 moment.workers[worker] =
@@ -228,16 +226,14 @@ impl World {
         }
         match (attempt.approval, attempt.answer) {
             // It is tried again.
-            (_, Answer::Timeout) => {}
+            (_, Answer::Timeout) | (None, _) => {}
             (Some(approval), Answer::Refused) => {
                 // The request is given up: no removal may be needed, which the record decides.
-                moment.is_due = true;
                 let record = std::mem::take(&mut moment.record);
                 moment.record = record.end(&hold(approval), EndReason::GivenUp, now);
                 moment.tasks[approval] = Task::Over;
             }
             (Some(approval), _) => moment.tasks[approval] = Task::Over,
-            (None, _) => moment.is_due = moment.record.phase() == Phase::Ending,
         }
         Some(())
     }
@@ -258,10 +254,15 @@ impl Moment {
         }
     }
 
+    /// Whether a tick makes a message about the removal.
+    fn is_due(&self) -> bool {
+        !self.record.is_held() && self.record.due().is_some()
+    }
+
     fn is_over(&self) -> bool {
         self.is_withdrawn.iter().all(|it| *it)
             && self.tasks.iter().all(|task| *task == Task::Over)
-            && !self.is_due
+            && !self.is_due()
             && self.in_flight.is_empty()
             && self.workers.iter().all(Option::is_none)
     }
@@ -278,7 +279,6 @@ impl Model for World {
             has_access: false,
             tasks: vec![Task::Grant; self.approvals],
             is_withdrawn: vec![false; self.approvals],
-            is_due: false,
             workers: vec![None; self.clocks.len()],
             in_flight: Vec::new(),
             crashes_left: self.crashes,
@@ -300,7 +300,7 @@ impl Model for World {
                         }
                     }
                     let is_taken = moment.workers.iter().flatten().any(|it| it.approval.is_none());
-                    if moment.is_due && !is_taken {
+                    if moment.is_due() && !is_taken {
                         steps.push(ModelStep::Remove(worker));
                     }
                 }
@@ -394,7 +394,6 @@ impl Model for World {
             }
             ModelStep::Withdraw(approval) => {
                 moment.is_withdrawn[approval] = true;
-                moment.is_due = true;
                 let (now, record) = (1_000 + moment.now, moment.record);
                 let now = Timestamp::from_millis(now);
                 moment.record = record.end(&hold(approval), EndReason::Withdrawn, now);

@@ -132,7 +132,7 @@ impl<'a> Envelope<'a> {
         let event_id = self.header.as_ref().map_or(&self.uuid, |header| &header.event_id);
         let decision = match change.status.as_str() {
             "APPROVED" => Some(Decision::Approved),
-            "REVERTED" => Some(Decision::Revoked),
+            "REVERTED" | "CANCELED" => Some(Decision::Revoked),
             _ => None,
         };
         Some(ApprovalEvent {

@@ -78,8 +78,9 @@ impl WebhookClient {
         ];
         let variables: Map<_, _> =
             variables.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+        let key = request.key();
         let call = Call {
-            request: &request.key(),
+            job: key.as_str(),
             target: &read.target,
             operation: &read.operation,
             subject: None,

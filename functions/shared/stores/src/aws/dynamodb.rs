@@ -419,7 +419,7 @@ pub(super) fn request_pk(key: &RequestKey) -> AttributeValue {
     AttributeValue::S(format!("request#{key}"))
 }
 
-fn taken(item: &Item) -> Result<Claimed, LedgerError> {
+pub(super) fn taken(item: &Item) -> Result<Claimed, LedgerError> {
     Ok(Claimed { attempt: attempt(item)?, effects: effects(item)?, retry: retry(item)? })
 }
 

@@ -1,14 +1,19 @@
-//! The grants in DynamoDB: one item per target and subject.
+//! The grants in DynamoDB, one item per target and subject, and the record of the ticks.
 
-use greenlight_core::grant::{GrantKey, GrantRecord, Phase};
+use std::time::Duration;
+
+use greenlight_core::Timestamp;
+use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::ledger::REMEMBERED_FOR;
-use greenlight_core::ports::{KeepGrants, LedgerError};
+use greenlight_core::ports::{FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
+use greenlight_core::schedule::Schedule;
 
 use super::document::{Attributes, Document};
 use super::dynamodb::DynamoLedger;
-use super::item::{GRANTS, GSI_PK, GSI_SK, number, text};
+use super::index::Range;
+use super::item::{GRANTS, GSI_PK, GSI_SK, Item, check_version, number, string, text};
 
-/// Whether there is access, or may be, is in the index; what has ended expires.
+/// While there is access, or may be, the index has when it is due; what has ended expires.
 impl Document for GrantRecord {
     const ATTRIBUTE: &'static str = "grant";
 
@@ -17,14 +22,13 @@ impl Document for GrantRecord {
     }
 
     fn attributes(&self) -> Attributes {
-        let phase = self.phase();
-        let mut attributes = vec![("state", text(phase.as_str()))];
-        if phase == Phase::Ended {
+        let mut attributes = vec![("state", text(self.phase().as_str()))];
+        if let Some(due) = self.due() {
+            attributes.push((GSI_PK, text(GRANTS)));
+            attributes.push((GSI_SK, number(due.as_millis())));
+        } else {
             let expiry = self.last_change().plus(REMEMBERED_FOR).as_seconds();
             attributes.push(("expires_at", number(expiry)));
-        } else {
-            attributes.push((GSI_PK, text(GRANTS)));
-            attributes.push((GSI_SK, number(self.since().as_millis())));
         }
         attributes
     }
@@ -38,6 +42,46 @@ impl KeepGrants for DynamoLedger {
     ) -> Result<(GrantRecord, T), LedgerError> {
         let named = [("target", text(&key.target)), ("subject", text(&key.subject))];
         self.change_document(&grant_pk(&key.target, &key.subject), &named, change).await
+    }
+}
+
+impl FindDueGrants for DynamoLedger {
+    async fn due_grants(
+        &self,
+        now: Timestamp,
+        at_most: usize,
+    ) -> Result<Vec<GrantKey>, LedgerError> {
+        let before = now.plus(Duration::from_millis(1));
+        let due = Range { before, is_newest_first: false, ..Range::newest(at_most) };
+        let items = self.query(GRANTS, &due).await?;
+        items.iter().map(grant_key).collect()
+    }
+}
+
+pub(super) fn grant_key(item: &Item) -> Result<GrantKey, LedgerError> {
+    check_version(item)?;
+    let (target, subject) = (string(item, "target")?, string(item, "subject")?);
+    Ok(GrantKey { target: target.to_owned(), subject: subject.to_owned() })
+}
+
+impl Document for Schedule {
+    const ATTRIBUTE: &'static str = "schedule";
+
+    fn is_changed_again(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    fn attributes(&self) -> Attributes {
+        Vec::new()
+    }
+}
+
+impl KeepSchedule for DynamoLedger {
+    async fn change_schedule<T: Send>(
+        &self,
+        change: impl Fn(Schedule) -> (Schedule, T) + Send + Sync,
+    ) -> Result<(Schedule, T), LedgerError> {
+        self.change_document("schedule", &[], change).await
     }
 }
 

@@ -10,6 +10,7 @@ use greenlight_core::audit::{
 };
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::{Explain, Explanation};
+use greenlight_core::grant::GrantKey;
 use greenlight_core::ledger::{Lease, LeaseId, State};
 use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture, Unwanted};
 use greenlight_core::ports::LedgerError;
@@ -17,10 +18,11 @@ use greenlight_core::{Request, RequestKey, Timestamp};
 use thiserror::Error;
 
 use super::dynamodb::{DynamoLedger, attempt, effects, retry};
-use super::grants::grant_pk;
+use super::grants::{grant_key, grant_pk};
+use super::index::Range;
 use super::item::{
-    BREAKERS, DISCARDED, GRANTS, GSI, GSI_PK, GSI_SK, Item, UNWANTED, WAITING, check_version,
-    expiry, integer, new_item, number, of_day, string, text, timestamp, unreadable,
+    BREAKERS, DISCARDED, GRANTS, GSI_PK, GSI_SK, Item, UNWANTED, WAITING, check_version, expiry,
+    integer, new_item, number, of_day, string, text, timestamp, unreadable,
 };
 use super::{describe, pause_before};
 
@@ -32,21 +34,6 @@ const BATCH_TRIES: u32 = 6;
 
 /// How many days back recent requests are searched.
 const DAYS_BACK: i64 = 14;
-
-/// A range of the index and the most items to return.
-struct Range {
-    from: Timestamp,
-    before: Timestamp,
-    at_most: usize,
-    is_newest_first: bool,
-}
-
-impl Range {
-    const fn newest(at_most: usize) -> Self {
-        let (from, before) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
-        Self { from, before, at_most, is_newest_first: true }
-    }
-}
 
 impl AuditReader for DynamoLedger {
     fn find_requests<'a>(
@@ -154,9 +141,9 @@ impl AuditReader for DynamoLedger {
 }
 
 impl GrantStore for DynamoLedger {
-    fn grants(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Grant>> {
+    fn grants(&self, at_most: usize) -> StoreFuture<'_, Vec<Grant>> {
         Box::pin(async move {
-            let range = Range { before, ..Range::newest(at_most) };
+            let range = Range { is_newest_first: false, ..Range::newest(at_most) };
             let items = self.query(GRANTS, &range).await?;
             Ok(items.iter().map(grant).collect::<Result<_, _>>()?)
         })
@@ -206,36 +193,6 @@ impl DynamoLedger {
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         put.send().await.map_err(|error| LedgerError(describe("dynamodb:PutItem", &error)))?;
         Ok(())
-    }
-
-    /// Returns items of the index under `gsi_pk`, in the order of the range.
-    async fn query(&self, gsi_pk: &str, range: &Range) -> Result<Vec<Item>, LedgerError> {
-        let mut items = Vec::new();
-        let mut start: Option<Item> = None;
-        while items.len() < range.at_most {
-            let left = i32::try_from(range.at_most - items.len()).unwrap_or(i32::MAX);
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name(GSI)
-                .key_condition_expression("gsi1pk = :pk AND gsi1sk BETWEEN :from AND :until")
-                .expression_attribute_values(":pk", text(gsi_pk))
-                .expression_attribute_values(":from", number(range.from.as_millis()))
-                .expression_attribute_values(":until", number(range.before.as_millis() - 1))
-                .scan_index_forward(!range.is_newest_first)
-                .limit(left)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| LedgerError(describe("dynamodb:Query", &error)))?;
-            items.extend(answer.items.unwrap_or_default());
-            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                break;
-            }
-        }
-        Ok(items)
     }
 
     /// Returns the requests with these keys, newest first; skips missing ones.
@@ -303,10 +260,10 @@ fn unwanted(item: &Item) -> Result<Unwanted, LedgerError> {
 }
 
 fn grant(item: &Item) -> Result<Grant, LedgerError> {
-    check_version(item)?;
+    let GrantKey { target, subject } = grant_key(item)?;
     Ok(Grant {
-        target: string(item, "target")?.to_owned(),
-        subject: string(item, "subject")?.to_owned(),
+        target,
+        subject,
         record: serde_json::from_str(string(item, "grant")?).map_err(|_| unreadable("grant"))?,
     })
 }

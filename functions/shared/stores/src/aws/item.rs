@@ -5,10 +5,11 @@
 //! | `request#SOURCE#DEFINITION#INSTANCE#DECISION` | a request | `day#DAYS`, its first claim |
 //! | `event#SOURCE#TENANT#EVENT` | a processed event id | `event#EVENT`, its receipt |
 //! | `lookup#KIND#VALUE#REQUEST` | what a request can be found by | `KIND#VALUE`, the receipt |
-//! | `grant#TARGET#KIND:VALUE` | the access of a subject, and its holds | `grants` until it is removed, since when |
+//! | `grant#TARGET#KIND:VALUE` | the access of a subject, and its holds | `grants` until it is removed, when it is due |
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
 //! | `unwanted#SOURCE#DEFINITION#DECISION` | decisions that no flow wants | `unwanted`, the last one |
 //! | `replay#REQUEST#EVENT` | a message that an operator asked for | |
+//! | `schedule` | the ticks | |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
 //! | `discarded#MESSAGE` | a dead letter that was discarded | `discarded`, when |
@@ -30,7 +31,6 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 pub(super) const VERSION: i64 = 2;
 
 /// The index.
-#[cfg(feature = "operator")]
 pub(super) const GSI: &str = "gsi1";
 
 /// The index's partition key.

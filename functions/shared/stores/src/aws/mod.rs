@@ -22,6 +22,8 @@ mod grants;
 #[cfg(feature = "operator")]
 mod histories;
 #[cfg(feature = "dynamodb")]
+mod index;
+#[cfg(feature = "dynamodb")]
 mod item;
 mod logs;
 mod metrics;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
-use greenlight_core::Request;
 use greenlight_core::explain::Explanation;
-use greenlight_core::ports::{ChangeVisibility, DeadLetter, Enqueue, QueueError, SendDeadLetter};
+use greenlight_core::ports::{
+    ChangeVisibility, DeadLetter, Enqueue, QueueError, QueueMessage, SendDeadLetter,
+};
 
 use super::describe;
 
@@ -24,11 +25,11 @@ impl SqsQueue {
 }
 
 impl Enqueue for SqsQueue {
-    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
+    async fn enqueue(&self, message: &impl QueueMessage) -> Result<(), QueueError> {
         self.client
             .send_message()
             .queue_url(&self.url)
-            .message_body(request.to_json())
+            .message_body(message.body())
             .send()
             .await
             .map_err(|error| QueueError(describe("sqs:SendMessage", &error)))?;

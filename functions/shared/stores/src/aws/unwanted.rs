@@ -1,11 +1,12 @@
 //! Decisions that no flow wants, and requests that an operator asked for, in DynamoDB.
 
+use greenlight_core::ledger::Claimed;
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
-use super::dynamodb::{DynamoLedger, request_pk};
+use super::dynamodb::{DynamoLedger, request_pk, taken};
 use super::item::{UNWANTED, VERSION, expiry, number, string, text};
 
 impl CountUnwanted for DynamoLedger {
@@ -39,6 +40,11 @@ impl ReadRequest for DynamoLedger {
     async fn is_done(&self, request: &RequestKey) -> Result<Option<bool>, LedgerError> {
         let item = self.read_item(request_pk(request)).await?;
         item.map(|item| Ok(string(&item, "state")? == "done")).transpose()
+    }
+
+    async fn progress(&self, request: &RequestKey) -> Result<Option<Claimed>, LedgerError> {
+        let item = self.read_item(request_pk(request)).await?;
+        item.as_ref().map(taken).transpose()
     }
 }
 

@@ -28,7 +28,7 @@ impl Database {
         &self,
         statements: Statements,
         key: &[&str],
-        numbers: impl Fn(&D) -> Vec<i64> + Send + Sync,
+        numbers: impl Fn(&D) -> Vec<Option<i64>> + Send + Sync,
         change: impl Fn(D) -> (D, T) + Send + Sync,
     ) -> Result<(D, T), LedgerError>
     where
@@ -81,7 +81,7 @@ impl Database {
         key: Vec<String>,
         old: Option<String>,
         new: String,
-        numbers: Vec<i64>,
+        numbers: Vec<Option<i64>>,
     ) -> Result<bool, LedgerError> {
         self.group_commit
             .write(move |connection| {

@@ -1,20 +1,29 @@
-//! The grants in SQLite.
+//! The grants in SQLite, and the record of the ticks.
 
-use greenlight_core::grant::{GrantKey, GrantRecord, Phase};
-use greenlight_core::ports::{KeepGrants, LedgerError};
+use greenlight_core::Timestamp;
+use greenlight_core::grant::{GrantKey, GrantRecord};
+use greenlight_core::ports::{FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
+use greenlight_core::schedule::Schedule;
 
 use sqlx::SqliteConnection;
 
-use super::Database;
 use super::document::Statements;
+use super::{Database, failed};
 
 const GRANTS: Statements = Statements {
     read: "SELECT record FROM grants WHERE target = ? AND subject = ?",
-    write: "INSERT INTO grants (target, subject, record, is_held, since)
-         VALUES (?1, ?2, ?4, ?5, ?6)
-         ON CONFLICT (target, subject) DO UPDATE SET record = ?4, is_held = ?5, since = ?6
-         WHERE record = ?3",
+    write: "INSERT INTO grants (target, subject, record, due) VALUES (?1, ?2, ?4, ?5)
+         ON CONFLICT (target, subject) DO UPDATE SET record = ?4, due = ?5 WHERE record = ?3",
 };
+
+const SCHEDULE: Statements = Statements {
+    read: "SELECT schedule FROM schedule WHERE id = 1",
+    write: "INSERT INTO schedule (id, schedule) VALUES (1, ?2)
+         ON CONFLICT (id) DO UPDATE SET schedule = ?2 WHERE schedule = ?1",
+};
+
+pub(super) const DUE: &str =
+    "SELECT target, subject FROM grants WHERE due <= ? ORDER BY due LIMIT ?";
 
 /// Gives up the calls of a previous process, which is dead: what they did is unknown.
 pub(super) async fn abandon_calls(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -41,10 +50,32 @@ impl KeepGrants for Database {
         key: &GrantKey,
         change: impl Fn(GrantRecord) -> (GrantRecord, T) + Send + Sync,
     ) -> Result<(GrantRecord, T), LedgerError> {
-        let numbers = |record: &GrantRecord| {
-            let is_held = record.phase() != Phase::Ended;
-            vec![i64::from(is_held), record.since().as_millis()]
-        };
+        let numbers = |record: &GrantRecord| vec![record.due().map(Timestamp::as_millis)];
         self.change_document(GRANTS, &[&key.target, &key.subject], numbers, change).await
+    }
+}
+
+impl FindDueGrants for Database {
+    async fn due_grants(
+        &self,
+        now: Timestamp,
+        at_most: usize,
+    ) -> Result<Vec<GrantKey>, LedgerError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(DUE)
+            .bind(now.as_millis())
+            .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(rows.into_iter().map(|(target, subject)| GrantKey { target, subject }).collect())
+    }
+}
+
+impl KeepSchedule for Database {
+    async fn change_schedule<T: Send>(
+        &self,
+        change: impl Fn(Schedule) -> (Schedule, T) + Send + Sync,
+    ) -> Result<(Schedule, T), LedgerError> {
+        self.change_document(SCHEDULE, &[], |_| Vec::new(), change).await
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use greenlight_core::Timestamp;
 use greenlight_core::explain::Explanation;
-use greenlight_core::ports::{Enqueue, LedgerError, QueueError};
-use greenlight_core::{Request, Timestamp};
+use greenlight_core::ports::{Enqueue, LedgerError, QueueError, QueueMessage};
 
 use super::Database;
 
@@ -51,8 +51,8 @@ fn not_written(LedgerError(cause): LedgerError) -> QueueError {
 }
 
 impl Enqueue for Database {
-    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
-        self.group_commit.message(request.to_json()).await.map_err(not_written)
+    async fn enqueue(&self, message: &impl QueueMessage) -> Result<(), QueueError> {
+        self.group_commit.message(message.body()).await.map_err(not_written)
     }
 }
 

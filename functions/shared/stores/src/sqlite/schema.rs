@@ -80,11 +80,14 @@ pub(super) const STEPS: &[&str] = &["
         target TEXT NOT NULL,
         subject TEXT NOT NULL,
         record TEXT NOT NULL,
-        is_held INTEGER NOT NULL,
-        since INTEGER NOT NULL,
+        due INTEGER,
         PRIMARY KEY (target, subject)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX grants_by_time ON grants (is_held, since);
+    CREATE INDEX grants_by_time ON grants (due) WHERE due IS NOT NULL;
+    CREATE TABLE schedule (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        schedule TEXT NOT NULL
+    ) STRICT;
     CREATE TABLE unwanted (
         key TEXT PRIMARY KEY,
         count INTEGER NOT NULL,

@@ -1,7 +1,7 @@
 //! Decisions that no flow wants, and requests that an operator asked for.
 
 use futures_util::FutureExt;
-use greenlight_core::ledger::REMEMBERED_FOR;
+use greenlight_core::ledger::{Claimed, REMEMBERED_FOR, Record};
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest, RecordReplay};
 use greenlight_core::{Request, RequestKey, Timestamp};
@@ -38,6 +38,14 @@ impl ReadRequest for Database {
         let sql = "SELECT record ->> '$.state.done' IS NOT NULL FROM requests WHERE key = ?";
         let found = sqlx::query_scalar(sql).bind(request.as_str());
         found.fetch_optional(&self.pool).await.map_err(failed)
+    }
+
+    async fn progress(&self, request: &RequestKey) -> Result<Option<Claimed>, LedgerError> {
+        let found = sqlx::query_scalar("SELECT record FROM requests WHERE key = ?");
+        let found: Option<String> =
+            found.bind(request.as_str()).fetch_optional(&self.pool).await.map_err(failed)?;
+        let record = found.map(|record| serde_json::from_str::<Record>(&record)).transpose();
+        Ok(record.map_err(failed)?.map(Claimed::from))
     }
 }
 

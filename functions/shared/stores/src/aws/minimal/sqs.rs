@@ -1,8 +1,7 @@
 //! The queue in SQS.
 
-use greenlight_core::Request;
 use greenlight_core::explain::Explanation;
-use greenlight_core::ports::{Enqueue, QueueError};
+use greenlight_core::ports::{Enqueue, QueueError, QueueMessage};
 use serde_json::json;
 
 use super::call::{Operation, Service};
@@ -40,8 +39,8 @@ impl SqsQueue {
 }
 
 impl Enqueue for SqsQueue {
-    async fn enqueue(&self, request: &Request) -> Result<(), QueueError> {
-        let input = json!({ "QueueUrl": self.url, "MessageBody": request.to_json() });
+    async fn enqueue(&self, message: &impl QueueMessage) -> Result<(), QueueError> {
+        let input = json!({ "QueueUrl": self.url, "MessageBody": message.body() });
         let sent = self.service.call(SEND_MESSAGE, &input, self.timeouts).await;
         sent.map(drop).map_err(|error| QueueError(Explanation::quoted(error.to_string())))
     }

@@ -1,0 +1,103 @@
+//! A withdrawn approval holds nothing any more.
+
+use std::collections::BTreeSet;
+
+use super::admit::confirm;
+use super::{AttemptError, Job, PlanInput, Processor, plan, read_sheets};
+use crate::audit::AttemptRecord;
+use crate::event::Decision;
+use crate::failure::Failure;
+use crate::flow::{Flow, WhenWithdrawn};
+use crate::grant::{EndReason, GrantKey, GrantRecord};
+use crate::instance::Instance;
+use crate::ledger::{Claimed, EffectKind};
+use crate::ports::{
+    Clock, Conditions, Enqueue, KeepGrants, LedgerError, Ports, ReadInstance, ReadRequest,
+};
+use crate::queued::GrantDue;
+use crate::request::{Request, RequestKey};
+
+impl<P: Ports> Processor<P> {
+    /// Ends the holds of an approval that its source says was withdrawn.
+    pub(super) async fn withdraw(
+        &self,
+        job: &Job<'_>,
+        attempt_record: &mut AttemptRecord,
+    ) -> Result<(), AttemptError> {
+        let instance = self.source.read_instance(job.request).await;
+        let confirmed = instance.and_then(|it| confirm(job.request, &it).map(|()| it));
+        let instance = match confirmed {
+            Ok(instance) => instance,
+            // Nothing began: there is nothing to take back, and nothing to tell an operator.
+            Err(Failure::GiveUp { .. }) if self.approved(job).await?.is_none() => return Ok(()),
+            Err(failure) => return Err(failure.into()),
+        };
+        attempt_record.see(&instance);
+        self.end_holds(job, instance, attempt_record).await
+    }
+
+    /// What the attempts to carry the approval out recorded; `None` if there was none.
+    async fn approved(&self, job: &Job<'_>) -> Result<Option<Claimed>, LedgerError> {
+        let Request { source, definition_id, instance_id, .. } = job.request;
+        let approved = RequestKey::of(source, definition_id, instance_id, Decision::Approved);
+        self.ledger.progress(&approved).await
+    }
+
+    /// Ends the holds of a withdrawn approval: those that its request has recorded, and those that
+    /// its form leads to, as a worker may be about to begin one.
+    pub(super) async fn end_holds(
+        &self,
+        job: &Job<'_>,
+        mut instance: Instance,
+        attempt_record: &mut AttemptRecord,
+    ) -> Result<(), AttemptError> {
+        if job.flow.grant.when_withdrawn == WhenWithdrawn::Keep {
+            return Ok(());
+        }
+        let recorded = self.approved(job).await?;
+        let recorded = recorded.map(|progress| progress.grants()).unwrap_or_default();
+        self.end_each(job, &recorded).await?;
+        // After those: a form or a sheet that cannot be read must not keep them.
+        read_sheets(job.flow, &mut instance.form, &self.source).await?;
+        let input = PlanInput {
+            event_id: &job.request.event_id,
+            received_at: job.request.received_at,
+            now: self.clock.now(),
+        };
+        let plan = plan(job.flow, &instance, input, &self.targets)?;
+        attempt_record.subjects.clone_from(&plan.subjects);
+        let granted = plan.effects.iter().filter(|effect| effect.kind == EffectKind::Grant);
+        let granted = granted.filter_map(|effect| {
+            Some(GrantKey::new(&effect.action.target, effect.subject.as_ref()?))
+        });
+        let planned: BTreeSet<_> = granted.filter(|key| !recorded.contains(key)).collect();
+        self.end_each(job, &planned).await
+    }
+
+    async fn end_each(&self, job: &Job<'_>, keys: &BTreeSet<GrantKey>) -> Result<(), AttemptError> {
+        let (hold, now) = (job.request.hold(), self.clock.now());
+        for key in keys {
+            let end = |record: GrantRecord| (record.end(&hold, EndReason::Withdrawn, now), ());
+            let (record, ()) = self.ledger.change_grant(key, end).await?;
+            if record.due().is_some_and(|due| due <= now) {
+                self.hasten(key).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Enqueues the grant at once. If that fails, the next tick does it.
+    pub(super) async fn hasten(&self, key: &GrantKey) {
+        let due = GrantDue::new(key.clone(), self.clock.now());
+        if let Err(error) = self.queue.enqueue(&due).await {
+            tracing::warn!(target = key.target, %error, "the next tick removes the access");
+        }
+    }
+
+    /// Whether an action of the flow gives access, which a withdrawal takes back.
+    pub(super) fn grants_access(&self, flow: &Flow) -> bool {
+        flow.actions
+            .iter()
+            .any(|action| self.targets.kind(&action.target, &action.operation) == EffectKind::Grant)
+    }
+}

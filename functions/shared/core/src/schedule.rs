@@ -1,0 +1,144 @@
+//! The third use case: a tick enqueues what is due.
+//!
+//! A tick does nothing else. What is due stands in the ledger: nothing about a grant is in a
+//! scheduler, so that a rename, a restore or a week without greenlight loses nothing.
+
+#![warn(missing_docs)]
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::grant::{GrantKey, GrantRecord};
+use crate::ledger::{Lease, LeaseId};
+use crate::metrics::{Metric, Metrics};
+use crate::ports::{Clock, Enqueue, FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
+use crate::queued::GrantDue;
+
+/// The interval of the ticks: of the rule in template.yaml, and of the timer of `serve`.
+pub const TICK_EVERY: Duration = Duration::from_mins(1);
+
+/// The most grants of one tick. What ended while greenlight was off ends at this rate.
+pub const MOST_PER_TICK: usize = 200;
+
+/// The lease of a tick: another one does not begin before.
+const TICK_LEASE: Duration = Duration::from_secs(50);
+
+/// A grant is due again so long after it was enqueued, unless its message changed that: longer than
+/// the lease of a worker, so that a worker that died is noticed, and its successor can begin.
+const MESSAGE_LOST_AFTER: Duration = Duration::from_mins(10);
+
+/// The grants that a tick enqueues at the same time.
+const CONCURRENCY: usize = 16;
+
+/// The ledger's record of the ticks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The lease of the tick that is under way.
+    pub lease: Option<Lease>,
+    /// When the last tick ended that enqueued all that was due, or as much as one can.
+    pub last: Option<Timestamp>,
+}
+
+impl Schedule {
+    /// Acquires the lease for a tick; `false` while another one holds it.
+    #[must_use]
+    pub fn begin(mut self, lease: &Lease, now: Timestamp) -> (Self, bool) {
+        let is_other = |held: &Lease| held.id != lease.id && now < held.until;
+        if self.lease.as_ref().is_some_and(is_other) {
+            return (self, false);
+        }
+        self.lease = Some(lease.clone());
+        (self, true)
+    }
+
+    /// Releases the lease, if the tick still holds it.
+    #[must_use]
+    pub fn end(mut self, lease_id: &LeaseId, now: Timestamp) -> Self {
+        if self.lease.take_if(|lease| lease.id == *lease_id).is_some() {
+            self.last = Some(now);
+        }
+        self
+    }
+}
+
+/// The result of a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// The grants that were enqueued.
+    pub enqueued: usize,
+    /// Those that could not be: the next tick tries again.
+    pub failed: usize,
+}
+
+/// The dependencies of [`tick`].
+#[derive(Debug)]
+pub struct Scheduler<'a, L, Q, C> {
+    /// The ledger.
+    pub ledger: &'a L,
+    /// The queue of the worker.
+    pub queue: &'a Q,
+    /// The clock.
+    pub clock: &'a C,
+    /// The recorder of metrics.
+    pub metrics: &'a Metrics,
+}
+
+/// Enqueues a message for each grant that is due, up to [`MOST_PER_TICK`]. Nothing happens while
+/// another tick is under way.
+///
+/// # Errors
+/// [`LedgerError`] when the ledger cannot be read or written: the next tick does the same.
+pub async fn tick<L, Q, C>(
+    scheduler: &Scheduler<'_, L, Q, C>,
+    lease_id: &LeaseId,
+) -> Result<Ticked, LedgerError>
+where
+    L: FindDueGrants + KeepGrants + KeepSchedule,
+    Q: Enqueue,
+    C: Clock,
+{
+    let Scheduler { ledger, clock, .. } = scheduler;
+    let now = clock.now();
+    let lease = Lease { id: lease_id.clone(), until: now.plus(TICK_LEASE) };
+    let (_, is_acquired) = ledger.change_schedule(|it: Schedule| it.begin(&lease, now)).await?;
+    if !is_acquired {
+        return Ok(Ticked::default());
+    }
+    let due = ledger.due_grants(now, MOST_PER_TICK).await?;
+    let mut ticked = Ticked::default();
+    let mut enqueued =
+        stream::iter(due).map(|key| scheduler.enqueue(key)).buffer_unordered(CONCURRENCY);
+    while let Some(is_enqueued) = enqueued.next().await {
+        if is_enqueued {
+            ticked.enqueued += 1;
+        } else {
+            ticked.failed += 1;
+        }
+    }
+    scheduler.metrics.measure(&Metric::once("Ticks", &[]));
+    let ended_at = clock.now();
+    ledger.change_schedule(|it: Schedule| (it.end(lease_id, ended_at), ())).await?;
+    Ok(ticked)
+}
+
+impl<L: KeepGrants, Q: Enqueue, C: Clock> Scheduler<'_, L, Q, C> {
+    /// Enqueues first: a crash between the two leads to a second message, which finds nothing to
+    /// do, and not to none.
+    async fn enqueue(&self, key: GrantKey) -> bool {
+        let now = self.clock.now();
+        if let Err(error) = self.queue.enqueue(&GrantDue::new(key.clone(), now)).await {
+            tracing::error!(target = key.target, %error, "a grant that is due was not enqueued");
+            return false;
+        }
+        let postpone =
+            |record: GrantRecord| (record.postpone(now, now.plus(MESSAGE_LOST_AFTER)), ());
+        if let Err(error) = self.ledger.change_grant(&key, postpone).await {
+            tracing::warn!(target = key.target, %error, "a grant will be enqueued again");
+        }
+        true
+    }
+}

@@ -1,0 +1,50 @@
+//! The timer of the ticks.
+
+use std::time::Duration;
+
+use greenlight_core::ledger::LeaseId;
+use greenlight_core::metrics::Metrics;
+use greenlight_core::schedule::{Scheduler, tick};
+use greenlight_stores::SystemClock;
+use greenlight_stores::sqlite::Database;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::local::SignallingQueue;
+
+/// Enqueues what is due, from time to time.
+pub(crate) struct Timer {
+    pub(crate) database: Database,
+    pub(crate) queue: SignallingQueue,
+    pub(crate) metrics: Metrics,
+    pub(crate) every: Duration,
+}
+
+impl Timer {
+    /// Runs until it is stopped; the first tick is at once.
+    pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
+        let mut interval = tokio::time::interval(self.every);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !*stopped.borrow() {
+            tokio::select! {
+                _ = stopped.changed() => {}
+                _ = interval.tick() => self.tick().await,
+            }
+        }
+    }
+
+    async fn tick(&self) {
+        let lease_id = match LeaseId::random() {
+            Ok(lease_id) => lease_id,
+            Err(error) => {
+                tracing::error!(%error, "no lease id could be drawn: the next tick tries again");
+                return;
+            }
+        };
+        let Self { database, queue, metrics, .. } = self;
+        let scheduler = Scheduler { ledger: database, queue, clock: &SystemClock, metrics };
+        if let Err(error) = tick(&scheduler, &lease_id).await {
+            tracing::error!(%error, "what is due could not be enqueued: the next tick tries again");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Grants, and the ticks about them.
+
+use std::time::Duration;
+
+use greenlight_core::audit::Grant;
+use greenlight_core::explain::Explanation;
+use greenlight_core::grant::{
+    BeginError, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Phase, Terms,
+};
+use greenlight_core::ledger::{
+    Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
+};
+use greenlight_core::retry::RetryState;
+use greenlight_core::schedule::Schedule;
+use greenlight_core::subject::Subject;
+use greenlight_core::{Class, Reason, Timestamp};
+use greenlight_testkit::request::request;
+use greenlight_testkit::subject::{BADGE, device};
+
+use super::{Ledger, at, lease};
+
+/// The grant of a subject at the target `nac`.
+async fn grant_of<L: Ledger>(ledger: &L, subject: &Subject) -> Vec<Grant> {
+    ledger.grants_of(&[("nac".to_owned(), subject.key())]).await.unwrap()
+}
+
+fn terms() -> Terms {
+    let (owner, applicant, operation) = ("ou_2".into(), "ou_1".into(), "add".into());
+    Terms { owner, applicant, operation, revoked_by: Some("remove".into()), ..Terms::default() }
+}
+
+/// Grants are found when they are due, those first that are due longest, and not before.
+pub(super) async fn grants_are_due_when_a_hold_ends_or_is_to_be_confirmed<L: Ledger>(ledger: &L) {
+    let start = Timestamp::from_millis(10_000_000);
+    let key = |n: u8| GrantKey::new("due", &device(&format!("00:00:5e:00:54:{n:02x}")));
+    let hold = HoldId::of_approval("feishu", "A", "due");
+    // The second ends first, the third has no end.
+    for (n, until) in [(1, Some(3_000)), (2, Some(2_000)), (3, None)] {
+        let until = until.map(|millis| start.plus(Duration::from_millis(millis)));
+        let lease = Lease { id: "l".into(), until: start.plus(Duration::from_secs(90)) };
+        let begin =
+            |it: GrantRecord| it.begin_grant(&hold, &Terms { until, ..terms() }, &lease, start);
+        let (_, generation) = ledger.change_grant(&key(n), begin).await.unwrap();
+        let granted = Outcome::Granted { hold: hold.clone() };
+        let generation = generation.unwrap();
+        let settle = |it: GrantRecord| it.settle(&lease.id, generation, granted.clone(), start);
+        ledger.change_grant(&key(n), settle).await.unwrap().1.unwrap();
+    }
+    let due = async |millis: u64, at_most: usize| {
+        let due = ledger.due_grants(start.plus(Duration::from_millis(millis)), at_most).await;
+        let mut due = due.unwrap();
+        due.retain(|key| key.target == "due");
+        due
+    };
+    assert_eq!(due(1_999, 999).await, []);
+    assert_eq!(due(2_000, 999).await, [key(2)]);
+    assert_eq!(due(3_000, 999).await, [key(2), key(1)]);
+    let week = u64::try_from(CONFIRM_EVERY.as_millis()).unwrap();
+    assert_eq!(due(week, 999).await, [key(2), key(1), key(3)]);
+    let now = start.plus(Duration::from_secs(4));
+    let later = now.plus(Duration::from_mins(10));
+    let postpone = |it: GrantRecord| (it.postpone(now, later), ());
+    ledger.change_grant(&key(2), postpone).await.unwrap();
+    assert_eq!(due(4_000, 999).await, [key(1)]);
+    let all = ledger.due_grants(later, 999).await.unwrap();
+    assert_eq!(ledger.due_grants(later, 1).await.unwrap(), all[..1]);
+}
+
+/// One tick at a time: the second begins when the first has ended, or its lease has.
+pub(super) async fn one_tick_at_a_time<L: Ledger>(ledger: &L) {
+    let begin = async |id: &str, millis: i64| {
+        let (lease, now) = (lease(id, millis + 10), at(millis));
+        ledger.change_schedule(|it: Schedule| it.begin(&lease, now)).await.unwrap().1
+    };
+    let end = async |id: &str, millis: i64| {
+        let (id, now) = (LeaseId::from(id), at(millis));
+        ledger.change_schedule(|it: Schedule| (it.end(&id, now), ())).await.unwrap().0.last
+    };
+    assert_eq!((begin("a", 0).await, begin("b", 9).await), (true, false));
+    assert_eq!(end("b", 9).await, None, "it has not begun");
+    assert_eq!(end("a", 9).await, Some(at(9)));
+    assert!(begin("b", 9).await);
+    assert!(begin("c", 19).await, "the lease of b is over");
+}
+
+/// What the attempts of a request recorded leads to the grants that it holds, or may hold.
+pub(super) async fn progress_tells_the_grants_of_a_request<L: Ledger>(ledger: &L) {
+    let request = request("progress");
+    assert_eq!(ledger.progress(&request.key()).await.unwrap(), None);
+    ledger.claim(&request, &lease("a", 10), at(0)).await.unwrap().unwrap();
+    let of = |operation: &str| EffectKey::new("nac", operation, Some(&device("00:00:5e:00:55:01")));
+    for (operation, kind) in [("add", EffectKind::Grant), ("note", EffectKind::Write)] {
+        let effect = Effect { kind, outcome: EffectOutcome::Done, at: at(1) };
+        ledger
+            .record_effect(&request.key(), &"a".into(), &of(operation), effect, at(1))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let pending = GrantKey::new("wlc", &device("00:00:5e:00:55:02"));
+    let retry =
+        RetryState { pending: [pending.clone()].into(), attempt: 1, ..RetryState::default() };
+    let reason = Reason::new(Class::TargetFailed, Explanation::quoted("busy"));
+    let released = Completion::Released { reason, retry };
+    ledger.complete(&request.key(), &"a".into(), &released, at(2)).await.unwrap().unwrap();
+    let progress = ledger.progress(&request.key()).await.unwrap().unwrap();
+    let granted = GrantKey::new("nac", &device("00:00:5e:00:55:01"));
+    assert_eq!(progress.grants(), [granted, pending].into());
+}
+
+pub(super) async fn a_grant_is_listed_with_its_holds_until_it_is_removed<L: Ledger>(ledger: &L) {
+    for (subject, n) in
+        [(device("00:00:5e:00:53:b1"), 0), (Subject::parse(&BADGE, "12").unwrap(), 9)]
+    {
+        a_grant_of(ledger, subject, n).await;
+    }
+}
+
+/// The times begin at `n` seconds.
+async fn a_grant_of<L: Ledger>(ledger: &L, subject: Subject, n: i64) {
+    let key = GrantKey::new("nac", &subject);
+    let hold = |instance: &str| HoldId::of_approval("feishu", "A", instance);
+    let at = |millis: i64| at(n * 1_000 + millis);
+    let lease = |id: &str, until: i64| Lease { id: id.into(), until: at(until) };
+    let begin = async |instance: &str, millis: i64| {
+        let (hold, lease) = (hold(instance), lease(instance, millis + 100));
+        let begin = |it: GrantRecord| it.begin_grant(&hold, &terms(), &lease, at(millis));
+        ledger.change_grant(&key, begin).await.unwrap().1
+    };
+    let settle = async |id: &str, generation: u64, outcome: Outcome, millis: i64| {
+        let id = LeaseId::from(id);
+        let settle = |it: GrantRecord| it.settle(&id, generation, outcome.clone(), at(millis));
+        ledger.change_grant(&key, settle).await.unwrap()
+    };
+    assert_eq!(begin("1", 0).await, Ok(1));
+    assert_eq!(begin("2", 1).await, Err(BeginError::Wait { until: at(100) }));
+    let pending = grant_of(ledger, &subject).await;
+    assert_eq!(pending.len(), 1, "it is seen before the call");
+    let (_, settled) = settle("1", 1, Outcome::Granted { hold: hold("1") }, 2).await;
+    settled.unwrap();
+    assert_eq!(begin("2", 3).await, Ok(2));
+    let (record, settled) = settle("2", 2, Outcome::Granted { hold: hold("2") }, 4).await;
+    settled.unwrap();
+    let granted = grant_of(ledger, &subject).await;
+    assert_eq!(granted[0].record, record);
+    assert_eq!((&*granted[0].target, granted[0].subject.clone()), ("nac", subject.key()));
+    let holders: Vec<_> = granted[0].holders().into_iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!((holders, record.since()), (vec![hold("1"), hold("2")], at(0)));
+    assert!(ledger.grants(999).await.unwrap().contains(&granted[0]));
+
+    // It is listed until its removal is confirmed.
+    let returned = lease("r", 100);
+    let (record, generation) = ledger
+        .change_grant(&key, |it| it.begin_return(&hold("R"), "remove", &returned, at(5)))
+        .await
+        .unwrap();
+    assert_eq!((record.phase(), generation), (Phase::Ending, Ok(3)));
+    assert_eq!(grant_of(ledger, &subject).await[0].record, record);
+    let (record, _) = settle("r", 3, Outcome::Revoked, 6).await;
+    assert_eq!(record.phase(), Phase::Ended);
+    assert_eq!(grant_of(ledger, &subject).await, []);
+    let listed = ledger.grants(999).await.unwrap();
+    assert!(listed.iter().all(|grant| grant.subject != subject.key()));
+    // A new approval holds it from its own time.
+    assert_eq!(begin("3", 7).await, Ok(4));
+    assert_eq!(grant_of(ledger, &subject).await[0].record.since(), at(7));
+}
+
+/// Two workers that change a grant at the same moment both do: no change is lost.
+pub(super) async fn changes_of_a_grant_at_the_same_moment_are_all_kept<L: Ledger>(ledger: &L) {
+    let key = GrantKey::new("nac", &device("00:00:5e:00:53:b7"));
+    let ends = (0..5).map(|n| {
+        let (key, hold) = (&key, HoldId::of_approval("feishu", "A", &format!("I-{n}")));
+        async move {
+            let end = |it: GrantRecord| (it.end(&hold, EndReason::Withdrawn, at(n)), ());
+            ledger.change_grant(key, end).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(ends).await;
+    let (record, ()) = ledger.change_grant(&key, |it| (it, ())).await.unwrap();
+    assert_eq!(record.holds.len(), 5);
+}
