@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
+use greenlight_admin::operator::Operator;
 use greenlight_core::schedule::TICK_EVERY;
 use greenlight_server::server::{Options, Server};
 use greenlight_stores::private::write_private;
+use greenlight_stores::sqlite::Database;
 use greenlight_testkit::stub::secret_document;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -56,6 +59,12 @@ pub async fn serve_in(folder: &Path, flows: &str, secret: &Value) -> Server {
     Server::start_with(options, &|_| None).await.expect("it starts")
 }
 
+/// An operator whose acts are recorded in `database`.
+#[must_use]
+pub fn operator(database: &Database) -> Operator {
+    Operator { who: "li@host.example.com".to_owned(), acts: Arc::new(database.clone()) }
+}
+
 /// Approves a form in the office system of `scene`, and returns when `server` has nothing left to
 /// do.
 ///
@@ -71,7 +80,20 @@ pub async fn approve_at(server: &Server, scene: &Scene, instance: &str, form: &V
 /// # Panics
 /// When the event is not accepted.
 pub async fn deliver(server: &Server, scene: &Scene, event_id: &str, instance: &str) {
-    let event = scene.event(event_id, instance, "APPROVED");
+    deliver_status(server, scene, event_id, (instance, "APPROVED")).await;
+}
+
+/// Sends an event of an instance with its status, and returns when `server` has nothing left to do.
+///
+/// # Panics
+/// When the event is not accepted.
+pub async fn deliver_status(
+    server: &Server,
+    scene: &Scene,
+    event_id: &str,
+    (instance, status): (&str, &str),
+) {
+    let event = scene.event(event_id, instance, status);
     let url = format!("http://{}/api/event", server.address());
     assert_eq!(scene.send_to(&url, None, &event).await.status, 200);
     server.drained().await.expect("the queue can be read");

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 use greenlight_render::language::Language;
 
+use crate::access::AccessCommand;
 use crate::backend::{Address, StackAddress};
 use crate::flows::Files;
 
@@ -129,7 +130,7 @@ pub struct SourceArg {
 }
 
 /// Rejects an empty text.
-fn not_empty(text: &str) -> Result<String, String> {
+pub(crate) fn not_empty(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
@@ -195,6 +196,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Access without an approval
+    #[command(flatten)]
+    Access(AccessCommand),
     /// List, redrive or discard dead letters
     Dlq {
         /// What to do with it

@@ -9,6 +9,7 @@ use std::time::Duration;
 use greenlight_admin as admin;
 use greenlight_admin::audit::{find_grants, find_requests};
 use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
+use greenlight_admin::operator::Operator;
 use greenlight_admin::replay::{Replay, ReplayError, ReplaySources};
 use greenlight_admin::status::MAX_WAITING;
 use greenlight_core::Decision;
@@ -37,18 +38,18 @@ use crate::doctor::{DoctorOptions, run_checks};
 use crate::secrets::{self, Secrets};
 use crate::send_test::{self, Test, send_test};
 use crate::sources::NoSuchSource;
-use crate::{connectors, flows, help, serve, sources, ui};
+use crate::{access, connectors, flows, help, serve, sources, ui};
 
 /// The exit status if the object of the command was not found.
-const NOT_FOUND: u8 = 3;
+pub(crate) const NOT_FOUND: u8 = 3;
 
 /// The exit status of a partial success.
 const IN_PART: u8 = 4;
 
 /// The reason of a failure, and the exit status.
-struct Failed {
-    cause: Explanation,
-    status: u8,
+pub(crate) struct Failed {
+    pub(crate) cause: Explanation,
+    pub(crate) status: u8,
 }
 
 impl<E: Explain> From<E> for Failed {
@@ -95,10 +96,10 @@ impl Failed {
 }
 
 /// The text for standard output.
-type Output = Result<String, Failed>;
+pub(crate) type Output = Result<String, Failed>;
 
 /// The output after a confirmation was declined.
-fn nothing_done(language: Language) -> String {
+pub(crate) fn nothing_done(language: Language) -> String {
     language.pick("nothing is done\n", "未执行任何操作\n").to_owned()
 }
 
@@ -169,10 +170,10 @@ async fn answer(command: Command, language: Language) -> Output {
         }
         Command::Grants { of, backend, limit, json } => {
             let (backend, of) = (Backend::open(&backend.address()).await?, of.as_deref());
-            let grants =
-                find_grants(&*backend.stores.audit, &*backend.stores.grants, of, limit).await?;
+            let grants = find_grants(&*backend.stores.grants, of, limit).await?;
             Ok(audit::render_grants(&grants, of, format(json)))
         }
+        Command::Access(command) => access::run(command, language).await,
         Command::Dlq { command } => dlq(command, language).await,
         Command::Replay {
             instance,
@@ -226,7 +227,9 @@ async fn answer(command: Command, language: Language) -> Output {
             Ok(connectors::render(&connectors::list(folder.as_deref())?, language))
         }
         Command::Ui { backend, port } => {
-            ui::run(Backend::open(&backend.address()).await?.stores, port, language).await?;
+            let backend = Backend::open(&backend.address()).await?;
+            let who = backend.operator().await?.who;
+            ui::run(backend.stores, who, port, language).await?;
             Ok(String::new())
         }
         Command::Completions { shell } => {
@@ -295,8 +298,8 @@ async fn replay_instance(
     }
     let sources = replay_sources(address, &backend, asked.source.as_deref()).await?;
     let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
-    let now = SystemClock.now();
-    let request = admin::replay::replay(audit, requests, asked, &sources, now).await;
+    let (operator, now) = (backend.operator().await?, SystemClock.now());
+    let request = admin::replay::replay(audit, requests, &operator, asked, &sources, now).await;
     let request = request.map_err(|error| Failed::of_replay(&error, language))?;
     Ok(replay::render(&request, OutputFormat::of_flag(json, language)))
 }
@@ -441,7 +444,9 @@ async fn dlq(command: DlqCommand, language: Language) -> Output {
                 return Ok(nothing_done(language));
             }
             let pace = Pace { is_dry: dry_run, per_second: rate };
-            redrive(&backend, &which, pace, format(json)).await.map_err(failed)?;
+            let operator = backend.operator().await?;
+            let redriven = redrive(&backend, &operator, &which, pace, format(json)).await;
+            redriven.map_err(failed)?;
             Ok(String::new())
         }
         DlqCommand::Discard { id, reason, json, backend, yes } => {
@@ -450,7 +455,8 @@ async fn dlq(command: DlqCommand, language: Language) -> Output {
             if !is_confirmed(&question, yes)? {
                 return Ok(nothing_done(language));
             }
-            dead_letters::discard(&*backend.stores.dead_letters, &id, &reason, &SystemClock)
+            let (queue, operator) = (&*backend.stores.dead_letters, backend.operator().await?);
+            dead_letters::discard(queue, &operator, &id, &reason, &SystemClock)
                 .await
                 .map_err(failed)?;
             Ok(dlq::render_discarded(&id, &reason, format(json)))
@@ -461,13 +467,14 @@ async fn dlq(command: DlqCommand, language: Language) -> Output {
 /// Prints a line per dead letter, and on a terminal a progress bar until the end.
 async fn redrive(
     backend: &Backend,
+    operator: &Operator,
     which: &Which,
     pace: Pace,
     format: OutputFormat,
 ) -> Result<(), DeadLetterError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let queue = &*backend.stores.dead_letters;
-    let result = dead_letters::redrive(queue, which, pace, &SystemClock, |redriven| {
+    let result = dead_letters::redrive(queue, operator, which, pace, &SystemClock, |redriven| {
         bar.set_length(u64::try_from(redriven.of).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(redriven.number).unwrap_or(u64::MAX));
         bar.suspend(|| print_line(&dlq::render_redriven(&redriven, format)));
@@ -478,7 +485,7 @@ async fn redrive(
 }
 
 /// Asks for confirmation on a terminal; without one, `--yes` is required.
-fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
+pub(crate) fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
     if is_said {
         return Ok(true);
     }

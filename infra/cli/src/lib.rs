@@ -9,6 +9,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod access;
 pub mod arguments;
 pub mod backend;
 pub mod command;

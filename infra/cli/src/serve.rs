@@ -12,6 +12,7 @@ use greenlight_web_ui::token::Token;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 
+use crate::backend::local_user;
 use crate::ui::{Ui, UiError};
 
 /// The server cannot start, or ended by itself.
@@ -66,7 +67,7 @@ async fn show_page(server: &Server, port: u16, data: &Path) -> Result<JoinHandle
     let token = Token::random();
     let file = data.join("ui-token");
     SecretFile::new(file.clone()).put(&format!("{token}\n"))?;
-    let ui = Ui::bind(Stores::of(server.database().clone()), port, token).await?;
+    let ui = Ui::bind(Stores::of(server.database().clone()), local_user(), port, token).await?;
     tracing::info!("the page is at http://{}, its token in {}", ui.address(), file.display());
     Ok(tokio::spawn(ui.serve()))
 }

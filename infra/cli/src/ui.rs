@@ -37,17 +37,23 @@ pub(crate) struct Ui {
     listener: TcpListener,
     address: SocketAddr,
     stores: Stores,
+    who: String,
     token: Token,
 }
 
-/// Shows the page of `stores` until SIGINT or SIGTERM.
+/// Shows the page of `stores` to `who` until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// [`UiError`] when the port is taken.
-pub async fn run(stores: Stores, port: u16, language: Language) -> Result<(), UiError> {
+pub async fn run(
+    stores: Stores,
+    who: String,
+    port: u16,
+    language: Language,
+) -> Result<(), UiError> {
     let mut signals = StopSignals::listen();
     let token = Token::random();
-    let ui = Ui::bind(stores, port, token.clone()).await?;
+    let ui = Ui::bind(stores, who, port, token.clone()).await?;
     outln!("http://{}/?token={token}&lang={}", ui.address(), language.code());
     let advice = language.pick(
         "Open it in a browser of this machine; Ctrl-C ends it.",
@@ -63,11 +69,16 @@ pub async fn run(stores: Stores, port: u16, language: Language) -> Result<(), Ui
 
 impl Ui {
     /// Binds the port, on loopback only.
-    pub(crate) async fn bind(stores: Stores, port: u16, token: Token) -> Result<Self, UiError> {
+    pub(crate) async fn bind(
+        stores: Stores,
+        who: String,
+        port: u16,
+        token: Token,
+    ) -> Result<Self, UiError> {
         let failed = |cause| UiError::Listen { port, cause };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, stores, token })
+        Ok(Self { listener, address, stores, who, token })
     }
 
     pub(crate) const fn address(&self) -> SocketAddr {
@@ -76,7 +87,7 @@ impl Ui {
 
     /// Serves the page until the future is dropped.
     pub(crate) async fn serve(self) {
-        let app = page(self.stores, self.token, self.address.port());
+        let app = page(self.stores, &self.who, self.token, self.address.port());
         // Never set: the future ends when it is dropped.
         let (_running, stopped) = watch::channel(false);
         connections::serve(self.listener, app, MAX_CONNECTIONS, stopped).await;

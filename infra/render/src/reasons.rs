@@ -38,6 +38,10 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
         Class::Withdrawn => {
             ("nothing: what it granted is removed", "无需处理：已授予的权限会被移除")
         }
+        Class::Blocked => (
+            "an operator blocked it: `greenlight blocks` says why. If that is over, unblock it and redrive",
+            "该对象已被运维人员封禁：原因见 `greenlight blocks`。如已无必要，请解除封禁后重投",
+        ),
         Class::TooOld => (
             "if it is still wanted: greenlight replay INSTANCE",
             "如仍需执行：greenlight replay 审批实例",

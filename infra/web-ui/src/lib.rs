@@ -18,6 +18,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use greenlight_admin::dead_letters::{DeadLetterError, Pace, Which, redrive as redrive_letters};
+use greenlight_admin::operator::Operator;
 use greenlight_admin::stores::Stores;
 use greenlight_core::explain::Explain;
 use greenlight_core::ports::Clock;
@@ -35,14 +36,17 @@ use words::language;
 #[derive(Debug)]
 struct Inside {
     stores: Stores,
+    operator: Operator,
     guard: Guard,
 }
 
 type Shared = State<Arc<Inside>>;
 
-/// The page over `stores`, to be served on `port` of loopback. `token` opens it.
-pub fn page(stores: Stores, token: Token, port: u16) -> Router {
-    let inside = Arc::new(Inside { stores, guard: Guard::new(token, port) });
+/// The page over `stores`, to be served on `port` of loopback. `token` opens it; what is done with
+/// it is recorded as done by `who`, with the page.
+pub fn page(stores: Stores, who: &str, token: Token, port: u16) -> Router {
+    let operator = Operator { who: format!("{who} (page)"), acts: Arc::clone(&stores.acts) };
+    let inside = Arc::new(Inside { stores, operator, guard: Guard::new(token, port) });
     Router::new()
         .route("/", get(show))
         .route("/counts", get(counts))
@@ -141,8 +145,9 @@ async fn redrive(State(inside): Shared, Form(asked): Form<Redrive>) -> Response 
     }
     let which = Which::Ids(vec![asked.id]);
     let pace = Pace { is_dry: false, per_second: u32::MAX };
-    let queue = &*inside.stores.dead_letters;
-    let done = match redrive_letters(queue, &which, pace, &SystemClock, |_| {}).await {
+    let Inside { stores, operator, .. } = &*inside;
+    let queue = &*stores.dead_letters;
+    let done = match redrive_letters(queue, operator, &which, pace, &SystemClock, |_| {}).await {
         Ok(()) => "redriven",
         Err(
             DeadLetterError::NotFound(_)

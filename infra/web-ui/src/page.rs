@@ -133,7 +133,7 @@ impl Page {
             recent: stores.audit.recent_requests(ROWS, now).await?,
             letters: seen.letters,
             elsewhere: seen.elsewhere.map_or(0, |elsewhere| elsewhere.count),
-            grants: find_grants(&*stores.audit, &*stores.grants, of, ROWS).await?,
+            grants: find_grants(&*stores.grants, of, ROWS).await?,
         })
     }
 

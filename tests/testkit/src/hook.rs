@@ -2,6 +2,7 @@
 
 use greenlight_core::Failure;
 use greenlight_core::audit::AttemptRecord;
+use greenlight_core::block::Block;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::Explanation;
 use greenlight_core::form::{Attachment, Field};
@@ -13,8 +14,8 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,
-    FindDueGrants, KeepBreakers, KeepGrants, KeepSchedule, LedgerError, QueueError, QueueMessage,
-    ReadInstance, ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
+    FindDueGrants, KeepBlocks, KeepBreakers, KeepGrants, KeepSchedule, LedgerError, QueueError,
+    QueueMessage, ReadInstance, ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::schedule::Schedule;
 use greenlight_core::{Request, RequestKey, Timestamp};
@@ -36,6 +37,8 @@ pub enum PortCall {
     ChangeGrant(GrantKey),
     /// Of [`FindDueGrants`].
     DueGrants,
+    /// Of [`KeepBlocks`].
+    ReadBlock,
     /// Of [`KeepSchedule`].
     ChangeSchedule,
     Enqueue,
@@ -171,6 +174,13 @@ impl<P: FindDueGrants, H: Hook> FindDueGrants for Hooked<P, H> {
     ) -> Result<Vec<GrantKey>, LedgerError> {
         let result = self.port.due_grants(now, at_most);
         self.around(PortCall::DueGrants, result, Result::is_ok).await
+    }
+}
+
+impl<P: KeepBlocks, H: Hook> KeepBlocks for Hooked<P, H> {
+    async fn block_of(&self, subject: &str, now: Timestamp) -> Result<Option<Block>, LedgerError> {
+        let result = self.port.block_of(subject, now);
+        self.around(PortCall::ReadBlock, result, Result::is_ok).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use greenlight_core::audit::AttemptRecord;
+use greenlight_core::block::Block;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::ledger::{
@@ -12,9 +13,9 @@ use greenlight_core::ledger::{
 };
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{
-    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, FindDueGrants, KeepBreakers,
-    KeepGrants, KeepSchedule, LedgerError, QueueError, QueueMessage, ReadRequest, RecordEffect,
-    SendDeadLetter,
+    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, FindDueGrants, KeepBlocks,
+    KeepBreakers, KeepGrants, KeepSchedule, LedgerError, QueueError, QueueMessage, ReadRequest,
+    RecordEffect, SendDeadLetter,
 };
 use greenlight_core::queued::Queued;
 use greenlight_core::schedule::Schedule;
@@ -26,6 +27,7 @@ pub struct MemoryLedger {
     records: Arc<Mutex<BTreeMap<RequestKey, Record>>>,
     breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
     grants: Arc<Mutex<BTreeMap<GrantKey, GrantRecord>>>,
+    blocks: Arc<Mutex<BTreeMap<String, Block>>>,
     schedule: Arc<Mutex<Schedule>>,
     unwanted: Arc<Mutex<BTreeMap<String, u64>>>,
     replayed: Arc<Mutex<BTreeSet<(RequestKey, String)>>>,
@@ -41,6 +43,12 @@ impl MemoryLedger {
     pub fn grant(&self, key: &GrantKey) -> GrantRecord {
         let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
         grants.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Blocks a subject.
+    pub fn block(&self, subject: &str, block: Block) {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.insert(subject.to_owned(), block);
     }
 
     /// Records that an operator asks for a replay, with this event id.
@@ -189,6 +197,13 @@ impl FindDueGrants for MemoryLedger {
         let due = grants.iter().filter_map(|(key, record)| Some((record.due()?, key.clone())));
         let due: BTreeSet<_> = due.filter(|(due, _)| *due <= now).collect();
         Ok(due.into_iter().map(|(_, key)| key).take(at_most).collect())
+    }
+}
+
+impl KeepBlocks for MemoryLedger {
+    async fn block_of(&self, subject: &str, now: Timestamp) -> Result<Option<Block>, LedgerError> {
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(blocks.get(subject).filter(|block| block.is_in_force(now)).cloned())
     }
 }
 

@@ -5,6 +5,7 @@ mod command;
 mod connectors;
 mod crash;
 mod disk;
+mod ends;
 mod examples;
 mod extension;
 mod flows;

@@ -130,7 +130,11 @@ async fn redrive_by_class_moves_those_and_a_dry_run_none() {
     let mut redriven = Vec::new();
     let dry = Pace { is_dry: true, ..AT_ONCE };
     let queue = &*backend.stores.dead_letters;
-    redrive(queue, &which, dry, &SystemClock, |one| redriven.push(one)).await.unwrap();
+    redrive(queue, &backend.operator().await.unwrap(), &which, dry, &SystemClock, |one| {
+        redriven.push(one);
+    })
+    .await
+    .unwrap();
     let would_go_back = |id: &str, number| Redriven {
         id: id.to_owned(),
         result: RedriveResult::WouldGoBack,
@@ -139,18 +143,26 @@ async fn redrive_by_class_moves_those_and_a_dry_run_none() {
     };
     assert_eq!(redriven, [would_go_back("2", 1), would_go_back("3", 2)]);
     assert_eq!(ids(&backend).await, ["1", "2", "3"]);
-    redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap();
+    redrive(queue, &backend.operator().await.unwrap(), &which, AT_ONCE, &SystemClock, |_| {})
+        .await
+        .unwrap();
     assert_eq!(ids(&backend).await, ["1"]);
     let now = SystemClock.now();
     assert_eq!(database.receive(9, now, now).await.unwrap().len(), 2);
-    let none = redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap_err();
+    let none =
+        redrive(queue, &backend.operator().await.unwrap(), &which, AT_ONCE, &SystemClock, |_| {})
+            .await
+            .unwrap_err();
     assert!(
         matches!(&none, DeadLetterError::NoneOfClass { known, .. } if known == &["invalid_form"]),
         "{none}"
     );
     // An unknown id leaves the others unchanged.
     let which = Which::Ids(vec!["1".into(), "9".into()]);
-    let absent = redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap_err();
+    let absent =
+        redrive(queue, &backend.operator().await.unwrap(), &which, AT_ONCE, &SystemClock, |_| {})
+            .await
+            .unwrap_err();
     assert!(matches!(absent, DeadLetterError::NotFound(id) if id == "9"));
     assert_eq!(ids(&backend).await, ["1"]);
 }
@@ -160,12 +172,31 @@ async fn a_discarded_letter_is_gone_once() {
     let (_folder, database, backend) = open().await;
     send_dead_letter(&database, "1", Class::NotApproved).await;
     let queue = &*backend.stores.dead_letters;
-    dead_letters::discard(queue, "1", "was taken back", &SystemClock).await.unwrap();
+    dead_letters::discard(
+        queue,
+        &backend.operator().await.unwrap(),
+        "1",
+        "was taken back",
+        &SystemClock,
+    )
+    .await
+    .unwrap();
     assert!(ids(&backend).await.is_empty());
-    let again = dead_letters::discard(queue, "1", "again", &SystemClock).await.unwrap_err();
+    let again = dead_letters::discard(
+        queue,
+        &backend.operator().await.unwrap(),
+        "1",
+        "again",
+        &SystemClock,
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(again, DeadLetterError::NotFound(_)));
     let which = Which::Ids(vec!["1".into()]);
-    let back = redrive(queue, &which, AT_ONCE, &SystemClock, |_| {}).await.unwrap_err();
+    let back =
+        redrive(queue, &backend.operator().await.unwrap(), &which, AT_ONCE, &SystemClock, |_| {})
+            .await
+            .unwrap_err();
     assert!(matches!(back, DeadLetterError::NotFound(_)), "the message is in no queue");
 }
 
@@ -387,14 +418,22 @@ async fn find(backend: &Backend, wanted: &str) -> Vec<RequestHistory> {
 }
 
 async fn grants(backend: &Backend, of: Option<&str>) -> Vec<Grant> {
-    find_grants(&*backend.stores.audit, &*backend.stores.grants, of, 9).await.unwrap()
+    find_grants(&*backend.stores.grants, of, 9).await.unwrap()
 }
 
 async fn replay(backend: &Backend, asked: &Replay) -> Result<Request, ReplayError> {
     let now = SystemClock.now();
     let sources = ReplaySources::default();
     let (audit, requests) = (&*backend.stores.audit, &*backend.stores.requests);
-    greenlight_admin::replay::replay(audit, requests, asked, &sources, now).await
+    greenlight_admin::replay::replay(
+        audit,
+        requests,
+        &backend.operator().await.unwrap(),
+        asked,
+        &sources,
+        now,
+    )
+    .await
 }
 
 /// Returns when `is_so` is true; a minute suffices on any machine.

@@ -19,7 +19,7 @@ use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
 use greenlight_testkit::stub::{at_feishu, forged, secret_document};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
-use greenlight_tests::serving::{Serving, secrets};
+use greenlight_tests::serving::{Serving, operator, secrets};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -160,7 +160,7 @@ async fn an_approval_that_ended_long_ago_is_refused_unless_an_operator_replays_i
         force: false,
     };
     let sources = ReplaySources::default();
-    replay::replay(database, database, &replay, &sources, now).await.unwrap();
+    replay::replay(database, database, &operator(database), &replay, &sources, now).await.unwrap();
     // The command writes into the database of another process, which looks for it by itself.
     scene.nac.wait_for_whitelist(&[device(29), device(31)]).await;
 }

@@ -23,7 +23,7 @@ use greenlight_testkit::stub::{
 };
 use greenlight_tests::built;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
-use greenlight_tests::serving::serve_in;
+use greenlight_tests::serving::{operator, serve_in};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -165,7 +165,9 @@ async fn g20_one_set_of_effects_whatever_way_the_news_came() {
         };
         let now = SystemClock.now();
         // It is refused when the request is at work, or done.
-        let _ = replay(database, database, &asked, &ReplaySources::default(), now).await;
+        let _ =
+            replay(database, database, &operator(database), &asked, &ReplaySources::default(), now)
+                .await;
     };
     let deliveries = [
         ("/api/event", &feishu),

@@ -61,6 +61,12 @@ pub(crate) const PARTS: &[Part] = &[
     part("serve", "both functions on one machine", &[BUILD], suite),
     part("sources", "several sources at once, and approvals by signed webhooks", &[BUILD], suite),
     part("extension", "a kind of subject is one file, a source one module", &[BUILD], suite),
+    part(
+        "ends",
+        "access ends: withdrawn, by time, by an operator, whatever fails",
+        &[BUILD],
+        suite,
+    ),
     part("rows", "rows of tables and of attached sheets", &[BUILD], suite),
     part("examples", "the flows of docs/examples.md, as they are written", &[BUILD], suite),
     part("listener", "clients that stall, flood or send nothing", &[BUILD], suite),

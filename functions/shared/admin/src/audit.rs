@@ -1,11 +1,9 @@
 //! What happened to a request, and what is granted to whom.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 use greenlight_core::audit::{Grant, Lookup, RequestHistory};
-use greenlight_core::grant::HoldId;
-use greenlight_core::ledger::EffectKey;
+use greenlight_core::grant::{Hold, HoldId, Terms};
 use greenlight_core::operator::{AuditReader, GrantStore, StoreError};
 
 /// The most requests of one subject.
@@ -25,13 +23,15 @@ pub async fn find_requests(
     Ok(histories)
 }
 
+/// The most grants that are searched.
+pub const MAX_GRANTS: usize = 100_000;
+
 /// The grants of a subject, a person or an instance, or all that did not end; those first that end
-/// soonest.
+/// soonest. All of them are read: an access that an operator gave is in no request.
 ///
 /// # Errors
 /// [`StoreError`] when a store does not answer.
 pub async fn find_grants(
-    audit: &dyn AuditReader,
     grants: &dyn GrantStore,
     of: Option<&str>,
     at_most: usize,
@@ -41,29 +41,14 @@ pub async fn find_grants(
         sort(&mut grants);
         return Ok(grants);
     };
-    // Looked up through the requests: grants are not filed under people and instances.
-    let (of_request, others): (Vec<_>, Vec<_>) =
-        Lookup::guess(of).into_iter().partition(Lookup::is_of_request);
-    let requests = audit.find_requests(&of_request, MAX_REQUESTS).await?;
-    let histories = audit.find_requests(&others, MAX_REQUESTS).await?;
-    let keys = requests.iter().chain(&histories).flat_map(|history| history.effects.keys());
-    let subjects: BTreeSet<_> = keys
-        .filter_map(EffectKey::parts)
-        .filter_map(|parts| Some((parts.target.to_owned(), parts.subject?.to_owned())))
-        .collect();
-    let mut grants = grants.grants_of(&Vec::from_iter(subjects)).await?;
-    let of_requests = requests.iter().filter_map(|it| it.key_parts());
-    let of_requests: Vec<_> = of_requests
-        .map(|[source, form, instance, _]| HoldId::of_approval(source, form, instance))
-        .collect();
+    let mut grants = grants.grants(MAX_GRANTS).await?;
     grants.retain(|grant| {
         let holders = grant.holders();
-        let people =
-            holders.iter().flat_map(|(_, hold)| [&hold.terms.owner, &hold.terms.applicant]);
-        let people: Vec<_> = people.map(|person| Lookup::person(person)).collect();
-        let is_meant =
-            |lookup: &Lookup| lookup.is_of_subject(&grant.subject) || people.contains(lookup);
-        others.iter().any(is_meant) || holders.iter().any(|(id, _)| of_requests.contains(id))
+        let is_held_by = |(id, hold): &(&HoldId, &Hold)| {
+            let Terms { owner, applicant, .. } = &hold.terms;
+            owner == of || applicant == of || id.instance_id() == of || id.as_str() == of
+        };
+        grant.is_of(of) || holders.iter().any(is_held_by)
     });
     sort(&mut grants);
     grants.truncate(at_most);

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use greenlight_core::act::ActKind;
 use greenlight_core::audit::{Elsewhere, StoredDeadLetter};
 use greenlight_core::operator::{DeadLetterQueue, HeldDeadLetter, HeldDeadLetters, StoreError};
 use greenlight_core::ports::Clock;
+use greenlight_core::{Request, Timestamp};
 use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::operator::Operator;
 
 /// An operation on dead letters failed, completely or in part.
 #[derive(Debug, Error)]
@@ -129,7 +133,8 @@ fn not_found(id: &str, elsewhere: Option<Elsewhere>) -> DeadLetterError {
     }
 }
 
-/// Moves dead letters back into the queue one by one, and reports each. After an error the ones
+/// Moves dead letters back into the queue one by one, each after its act is recorded, and reports
+/// each. After an error the ones
 /// already moved stay there; the same call can be repeated for the rest.
 ///
 /// # Errors
@@ -137,6 +142,7 @@ fn not_found(id: &str, elsewhere: Option<Elsewhere>) -> DeadLetterError {
 /// [`DeadLetterError::NotAll`] and [`DeadLetterError::TakenMeanwhile`] after the others were moved.
 pub async fn redrive(
     queue: &dyn DeadLetterQueue,
+    operator: &Operator,
     which: &Which,
     pace: Pace,
     clock: &impl Clock,
@@ -144,7 +150,7 @@ pub async fn redrive(
 ) -> Result<(), DeadLetterError> {
     let HeldDeadLetters { held, elsewhere } = queue.hold(clock.now()).await?;
     let result = match select(&held, which, elsewhere) {
-        Ok(selected) => put_back(queue, &selected, pace, progress).await,
+        Ok(selected) => put_back((queue, operator), &selected, pace, clock, progress).await,
         Err(error) => Err(error),
     };
     let given_back = queue.give_back(&held).await;
@@ -158,9 +164,10 @@ pub async fn redrive(
 
 /// Returns the number of dead letters that another receiver took first.
 async fn put_back(
-    queue: &dyn DeadLetterQueue,
+    (queue, operator): (&dyn DeadLetterQueue, &Operator),
     letters: &[HeldDeadLetter],
     pace: Pace,
+    clock: &impl Clock,
     mut progress: impl FnMut(Redriven),
 ) -> Result<usize, DeadLetterError> {
     let mut taken = 0;
@@ -181,6 +188,7 @@ async fn put_back(
                 queue.hold_longer(letters.get(number - 1..).unwrap_or_default()).await?;
                 held_at = Instant::now();
             }
+            operator.record(ActKind::Redrive, &on(&held.letter), None, clock.now()).await?;
             if queue.redrive(held).await? {
                 RedriveResult::Back
             } else {
@@ -222,12 +230,30 @@ fn select(
     }
 }
 
+/// What an act on a dead letter is about: its approval, if it is a request, and its id.
+fn on(letter: &StoredDeadLetter) -> String {
+    let request = Request::parse(&letter.body);
+    request.map_or_else(|_| letter.id.clone(), |it| format!("{} {}", it.instance_id, letter.id))
+}
+
+async fn discard_held(
+    queue: &dyn DeadLetterQueue,
+    operator: &Operator,
+    held: &HeldDeadLetter,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    operator.record(ActKind::Discard, &on(&held.letter), Some(reason), now).await?;
+    queue.discard(held, reason, now).await
+}
+
 /// Discards a dead letter. The ledger keeps it, with the reason.
 ///
 /// # Errors
 /// [`DeadLetterError::NotFound`] when it is not in the queue.
 pub async fn discard(
     queue: &dyn DeadLetterQueue,
+    operator: &Operator,
     id: &str,
     reason: &str,
     clock: &impl Clock,
@@ -235,7 +261,7 @@ pub async fn discard(
     let HeldDeadLetters { held, elsewhere } = queue.hold(clock.now()).await?;
     let discarded = match held.iter().find(|held| held.letter.id == id) {
         None => Ok(false),
-        Some(letter) => queue.discard(letter, reason, clock.now()).await,
+        Some(held) => discard_held(queue, operator, held, reason, clock.now()).await,
     };
     let given_back = queue.give_back(&held).await;
     if !discarded? {

@@ -3,6 +3,8 @@
 
 pub mod audit;
 pub mod dead_letters;
+pub mod grants;
+pub mod operator;
 pub mod replay;
 pub mod status;
 pub mod stores;

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use greenlight_core::act::ActKind;
 use greenlight_core::audit::{Lookup, RequestHistory, RequestStatus};
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{AuditReader, RequestStore, StoreError};
 use greenlight_core::request::BadRequest;
 use greenlight_core::{Decision, Request, Timestamp};
 use thiserror::Error;
+
+use crate::operator::Operator;
 
 /// The request to replay.
 #[derive(Clone, Debug)]
@@ -76,6 +79,7 @@ pub enum ReplayError {
 pub async fn replay(
     audit: &dyn AuditReader,
     requests: &dyn RequestStore,
+    operator: &Operator,
     replay: &Replay,
     sources: &ReplaySources,
     now: Timestamp,
@@ -89,13 +93,16 @@ pub async fn replay(
     match known.map(|history| history.status(now)) {
         Some(RequestStatus::Running) => return Err(ReplayError::Running(instance())),
         Some(_) if replay.force => {
+            operator.record(ActKind::ForcedReplay, &replay.instance_id, None, now).await?;
             if requests.reset(&key, now).await? == Err(ResetError::Running) {
                 return Err(ReplayError::Running(instance()));
             }
         }
         Some(RequestStatus::Succeeded) => return Err(ReplayError::Completed(instance())),
         Some(RequestStatus::Retrying) => return Err(ReplayError::Retrying(instance())),
-        Some(RequestStatus::Failed) | None => {}
+        Some(RequestStatus::Failed) | None => {
+            operator.record(ActKind::Replay, &replay.instance_id, None, now).await?;
+        }
     }
     requests.enqueue_replay(&request, now).await?;
     Ok(request)

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use greenlight_core::Timestamp;
 use greenlight_core::operator::{
-    AuditReader, DeadLetterQueue, GrantStore, QueueReader, RequestStore, StoreError,
+    ActStore, AuditReader, BlockStore, DeadLetterQueue, GrantStore, QueueReader, RequestStore,
+    StoreError,
 };
 
 use crate::status::{SystemStatus, read_status};
@@ -20,6 +21,10 @@ pub struct Stores {
     pub dead_letters: Arc<dyn DeadLetterQueue>,
     /// The grants, by target.
     pub grants: Arc<dyn GrantStore>,
+    /// The blocked subjects.
+    pub blocks: Arc<dyn BlockStore>,
+    /// What operators did.
+    pub acts: Arc<dyn ActStore>,
     /// Starts requests.
     pub requests: Arc<dyn RequestStore>,
 }
@@ -29,7 +34,14 @@ impl Stores {
     #[must_use]
     pub fn of<S>(store: S) -> Self
     where
-        S: AuditReader + QueueReader + DeadLetterQueue + GrantStore + RequestStore + 'static,
+        S: AuditReader
+            + QueueReader
+            + DeadLetterQueue
+            + GrantStore
+            + BlockStore
+            + ActStore
+            + RequestStore
+            + 'static,
     {
         let store = Arc::new(store);
         Self {
@@ -37,6 +49,8 @@ impl Stores {
             queue: Arc::clone(&store) as _,
             dead_letters: Arc::clone(&store) as _,
             grants: Arc::clone(&store) as _,
+            blocks: Arc::clone(&store) as _,
+            acts: Arc::clone(&store) as _,
             requests: store,
         }
     }

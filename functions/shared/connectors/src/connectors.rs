@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use greenlight_core::VALID_UNTIL;
 use greenlight_core::flow::{self, Action, Flow};
 use greenlight_core::ledger::EffectKind;
+use greenlight_core::subject::{self, MAC, SubjectKind};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::connector::{ConnectorError, Protocol, read};
+use crate::connector::{ConnectorError, Protocol, always_there, read};
 use crate::filters::hex;
 use crate::http::Connector;
 use crate::sql::{SqlConnector, secret_keys};
@@ -132,6 +134,32 @@ impl AnyConnector {
         let http = http.into_iter().flatten().map(|(name, it)| (name.as_str(), it.effect));
         let sql = sql.into_iter().flatten().map(|(name, it)| (name.as_str(), it.effect));
         http.chain(sql)
+    }
+
+    /// Returns the operation that takes away what `operation` gives.
+    pub(crate) fn revoked_by(&self, operation: &str) -> Option<&str> {
+        match self {
+            Self::Http(connector) => connector.operations.get(operation)?.revoked_by.as_deref(),
+            Self::Sql(connector) => connector.operations.get(operation)?.revoked_by.as_deref(),
+        }
+    }
+
+    /// Returns a value of a form that `operation` cannot do without.
+    pub(crate) fn form_value_of(&self, operation: &str) -> Option<String> {
+        let (needed, optional) = match self {
+            Self::Http(connector) => {
+                (connector.operations.get(operation)?.needs_of_flow(), &connector.optional)
+            }
+            Self::Sql(connector) => {
+                (connector.operations.get(operation)?.needs(connector), &connector.optional)
+            }
+        };
+        let is_of_form = |variable: &String| {
+            !always_there().any(|always| always == variable)
+                && ![subject::VARIABLE, MAC.name(), VALID_UNTIL].contains(&variable.as_str())
+                && !optional.contains(variable)
+        };
+        needed.into_iter().find(is_of_form)
     }
 
     /// Returns the behaviour not yet verified against a real system.

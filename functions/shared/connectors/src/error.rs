@@ -319,3 +319,29 @@ pub enum RevokedByProblem {
         variable: String,
     },
 }
+
+/// The reason for which an operator cannot give access at a target.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("no_operation")]
+pub enum NoOperation {
+    /// There is no such target.
+    #[error("there is no target `{target}`; there is: {known}")]
+    Target { target: String, known: String },
+    /// None, or several, and none was named.
+    #[error("name one of the granting operations of `{target}` with --operation: {known}")]
+    NotOne {
+        target: String,
+        /// All of them.
+        known: String,
+    },
+    /// It needs a value of a form.
+    #[error(
+        "the operation `{operation}` of `{target}` needs `{variable}` of a form: hand in a form"
+    )]
+    NeedsForm { target: String, operation: String, variable: String },
+    /// Its access could not be removed.
+    #[error(
+        "the operation `{operation}` of `{target}` has no `revoked_by`: its access would not end"
+    )]
+    NoRemoval { target: String, operation: String },
+}

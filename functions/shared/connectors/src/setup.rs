@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use greenlight_core::ValidationErrors;
 use greenlight_core::flow::{self, Flows};
+use greenlight_core::ledger::EffectKind;
 
 use crate::connector::{ConnectorError, ReadProblem, check_conditions};
 use crate::connectors::{AnyConnector, Connectors};
+use crate::error::NoOperation;
 use crate::plaintext;
 
 /// The targets of `flows.toml` with their connectors, validated against each other and the flows.
@@ -63,6 +65,45 @@ impl Setup {
         };
         let source_name = source.to_owned();
         result.map_err(|problem| ConnectorError::Read { source_name, problem })
+    }
+
+    /// Returns the granting operation of a target, and the one that takes its access away, for an
+    /// access that no form asks for. `named` is needed where the connector has several.
+    ///
+    /// # Errors
+    /// [`NoOperation`] with the reason.
+    pub fn granting(
+        &self,
+        target: &str,
+        named: Option<&str>,
+    ) -> Result<(String, String), NoOperation> {
+        let Some((_, connector)) = self.0.get(target) else {
+            let known = self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(NoOperation::Target { target: target.to_owned(), known });
+        };
+        let granting = connector.operations().filter(|(_, kind)| *kind == EffectKind::Grant);
+        let all: Vec<_> = granting.map(|(name, _)| name).collect();
+        let is_meant = |name: &&str| named.is_none_or(|named| named == *name);
+        let meant: Vec<_> = all.iter().copied().filter(is_meant).collect();
+        let [operation] = meant.as_slice() else {
+            let (target, known) = (target.to_owned(), all.join(", "));
+            return Err(NoOperation::NotOne { target, known });
+        };
+        let of = || (target.to_owned(), (*operation).to_owned());
+        if let Some(variable) = connector.form_value_of(operation) {
+            let (target, operation) = of();
+            return Err(NoOperation::NeedsForm { target, operation, variable });
+        }
+        let Some(revoked_by) = connector.revoked_by(operation) else {
+            let (target, operation) = of();
+            return Err(NoOperation::NoRemoval { target, operation });
+        };
+        Ok(((*operation).to_owned(), revoked_by.to_owned()))
+    }
+
+    /// Returns the names of the targets.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// Returns the required entries of the secret: target and key.

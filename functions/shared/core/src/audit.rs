@@ -281,6 +281,12 @@ impl Grant {
         subject::key_parts(&self.subject).unwrap_or(("", &self.subject))
     }
 
+    /// Whether `text` names its subject, in any notation.
+    #[must_use]
+    pub fn is_of(&self, text: &str) -> bool {
+        Lookup::guess(text).iter().any(|lookup| lookup.is_of_subject(&self.subject))
+    }
+
     /// The holds that keep the access, the oldest first; all that ended when none keeps it.
     #[must_use]
     pub fn holders(&self) -> Vec<(&HoldId, &Hold)> {

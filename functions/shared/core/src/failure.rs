@@ -144,6 +144,8 @@ pub enum Class {
     NotApproved,
     /// The approval was withdrawn before all of it was carried out.
     Withdrawn,
+    /// An operator blocked the subject.
+    Blocked,
     /// The approval ended too long ago.
     TooOld,
     /// The form has no subject, or an invalid one.
@@ -182,11 +184,12 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of an attempt.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidMessage,
         Self::NotConfigured,
         Self::NotApproved,
         Self::Withdrawn,
+        Self::Blocked,
         Self::TooOld,
         Self::InvalidForm,
         Self::SourceUnavailable,
@@ -228,6 +231,7 @@ impl Class {
             Self::NotConfigured => "not_configured",
             Self::NotApproved => "not_approved",
             Self::Withdrawn => "withdrawn",
+            Self::Blocked => "blocked",
             Self::TooOld => "too_old",
             Self::InvalidForm => "invalid_form",
             Self::SourceUnavailable => "source_unavailable",

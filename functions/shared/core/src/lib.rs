@@ -17,6 +17,7 @@
 //! * [`ledger`]: the recorded effects and the lease of a request, as a pure state machine.
 //! * [`grant`]: the life of a grant, held by approvals and ended with the last of them.
 //! * [`queued`]: what a queue message is about: a decision, or a grant that is due.
+//! * [`act`], [`block`]: what operators did, and the subjects that they blocked.
 //! * [`audit`]: the history of requests, and the grants.
 //! * [`explain`]: texts for people as data, which a catalogue renders in another language.
 //! * [`failure`], [`retry`], [`breaker`]: why an attempt failed, when it is retried, and when a
@@ -28,7 +29,9 @@
 // The derive macro names the crate by its name.
 extern crate self as greenlight_core;
 
+pub mod act;
 pub mod audit;
+pub mod block;
 pub mod breaker;
 pub mod budget;
 mod characters;

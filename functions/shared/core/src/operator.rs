@@ -11,11 +11,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
+use crate::act::Act;
 use crate::audit::{
     DeployedFlows, Elsewhere, Grant, Lookup, RequestHistory, RequestStatus, StoredDeadLetter,
 };
+use crate::block::Block;
 use crate::breaker::Breaker;
 use crate::explain::Explain;
+use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Terms};
 use crate::ledger::ResetError;
 use crate::ports::{LedgerError, QueueError};
 use crate::request::{Request, RequestKey};
@@ -186,6 +189,69 @@ pub trait GrantStore: Debug + Send + Sync {
 
     /// The grants of these subjects at these targets, as (target, key of the subject).
     fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;
+
+    /// Changes a grant atomically, and returns its new state with the result of the change.
+    fn change<'a>(
+        &'a self,
+        key: &'a GrantKey,
+        change: &'a GrantChange,
+        now: Timestamp,
+    ) -> StoreFuture<'a, (GrantRecord, Result<(), BeginError>)>;
+}
+
+/// What an operator changes about a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrantChange {
+    /// Adds a hold; the worker makes the call.
+    Hold {
+        /// Whose.
+        id: HoldId,
+        /// Its terms.
+        terms: Terms,
+    },
+    /// Ends a hold.
+    End {
+        /// Whose.
+        id: HoldId,
+        /// Why.
+        reason: EndReason,
+    },
+}
+
+impl GrantChange {
+    /// The record after the change.
+    ///
+    /// # Errors
+    /// [`BeginError`] when a hold cannot be added.
+    pub fn apply(
+        &self,
+        record: GrantRecord,
+        now: Timestamp,
+    ) -> (GrantRecord, Result<(), BeginError>) {
+        match self {
+            Self::Hold { id, terms } => record.add_hold(id, terms, now),
+            Self::End { id, reason } => (record.end(id, *reason, now), Ok(())),
+        }
+    }
+}
+
+/// Stores which subjects are blocked, for an operator.
+pub trait BlockStore: Debug + Send + Sync {
+    /// Blocks a subject, or ends its block. `subject` as [`crate::subject::Subject::key`] writes
+    /// it.
+    fn set_block<'a>(&'a self, subject: &'a str, block: Option<&'a Block>) -> StoreFuture<'a, ()>;
+
+    /// The blocks, as (subject, block), those in force and those that are over, the latest first.
+    fn blocks(&self, at_most: usize) -> StoreFuture<'_, Vec<(String, Block)>>;
+}
+
+/// Stores what operators did.
+pub trait ActStore: Debug + Send + Sync {
+    /// Records an act; it is never changed.
+    fn record_act<'a>(&'a self, act: &'a Act) -> StoreFuture<'a, ()>;
+
+    /// The acts before `before`, the latest first.
+    fn acts(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Act>>;
 }
 
 /// Replays and resets requests, for an operator.
@@ -193,6 +259,9 @@ pub trait RequestStore: Debug + Send + Sync {
     /// Records that an operator asks for `request`, and then puts it into the queue, as the
     /// receiver does.
     fn enqueue_replay<'a>(&'a self, request: &'a Request, now: Timestamp) -> StoreFuture<'a, ()>;
+
+    /// Enqueues a grant about which there is something to do.
+    fn enqueue_due<'a>(&'a self, key: &'a GrantKey, now: Timestamp) -> StoreFuture<'a, ()>;
 
     /// Deletes the recorded effects of a request, unless a worker holds its lease.
     fn reset<'a>(

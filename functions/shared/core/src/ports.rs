@@ -12,6 +12,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::audit::AttemptRecord;
+use crate::block::Block;
 use crate::breaker::Breaker;
 use crate::explain::{Explain, Explanation};
 use crate::failure::{Failure, Reason};
@@ -225,6 +226,18 @@ pub trait FindDueGrants: Send + Sync {
     ) -> impl Future<Output = Result<Vec<GrantKey>, LedgerError>> + Send;
 }
 
+/// Stores which subjects operators have blocked.
+pub trait KeepBlocks: Send + Sync {
+    /// The block of a subject that is in force at `now`; `subject` as
+    /// [`Subject::key`](crate::subject::Subject::key) writes it. A block that was written before is
+    /// seen.
+    fn block_of(
+        &self,
+        subject: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Block>, LedgerError>> + Send;
+}
+
 /// Stores the record of the ticks.
 pub trait KeepSchedule: Send + Sync {
     /// Changes the record atomically, and returns its new state. `change` may be called more than
@@ -275,6 +288,7 @@ pub trait Ledger:
     + KeepBreakers
     + KeepGrants
     + FindDueGrants
+    + KeepBlocks
     + KeepSchedule
     + CountUnwanted
     + ReadRequest
@@ -289,6 +303,7 @@ impl<T> Ledger for T where
         + KeepBreakers
         + KeepGrants
         + FindDueGrants
+        + KeepBlocks
         + KeepSchedule
         + CountUnwanted
         + ReadRequest

@@ -58,6 +58,15 @@ impl QueueMessage for GrantDue {
 }
 
 impl Queued {
+    /// When the event was received, or the message made.
+    #[must_use]
+    pub const fn made_at(&self) -> Timestamp {
+        match self {
+            Self::Decision(request) => request.received_at,
+            Self::GrantDue(due) => due.made_at,
+        }
+    }
+
     /// Parses a queue message.
     ///
     /// # Errors

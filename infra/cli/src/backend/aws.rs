@@ -3,14 +3,30 @@
 use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
+use aws_sdk_sts::error::DisplayErrorContext;
 use aws_types::region::Region;
 use greenlight_admin::stores::Stores;
+use greenlight_core::explain::Explanation;
 use greenlight_stores::aws::{
     DynamoLedger, SecretsManager, SqsAndLedger, SqsDeadLetters, SqsQueue, Stack, StackQueues,
 };
 
 use super::{Backend, BackendError, Deployment, StackAddress};
 use crate::secrets::Secrets;
+
+/// The caller, as AWS knows the credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(aws_sdk_sts::Client);
+
+impl Caller {
+    /// The ARN; no permission is needed to ask for it.
+    pub(super) async fn arn(&self) -> Result<String, BackendError> {
+        let unknown = |cause: String| BackendError::Caller { cause: Explanation::quoted(cause) };
+        let answer = self.0.get_caller_identity().send().await;
+        let answer = answer.map_err(|error| unknown(DisplayErrorContext(&error).to_string()))?;
+        answer.arn.ok_or_else(|| unknown("no ARN".to_owned()))
+    }
+}
 
 /// Finds the stack by its name.
 pub(super) async fn open(address: &StackAddress) -> Result<Backend, BackendError> {
@@ -37,12 +53,15 @@ pub(super) async fn open(address: &StackAddress) -> Result<Backend, BackendError
             queue: Arc::new(StackQueues::new(&config, queue_url, dead_letters_url)),
             dead_letters: Arc::new(dead_letters),
             grants: Arc::new(ledger.clone()),
+            blocks: Arc::new(ledger.clone()),
+            acts: Arc::new(ledger.clone()),
             requests: Arc::new(SqsAndLedger { queue, ledger }),
         },
         deployment: Deployment {
             webhook_url: Some(stack.output("WebhookUrl")?.to_owned()),
             secrets: Some(Secrets::Manager(SecretsManager::new(&config, secret))),
             parameters: stack.parameters().clone(),
+            caller: Some(Caller(aws_sdk_sts::Client::new(&config))),
         },
     })
 }

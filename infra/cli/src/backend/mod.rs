@@ -5,9 +5,11 @@ mod aws;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use greenlight_admin::operator::Operator;
 use greenlight_admin::stores::Stores;
-use greenlight_core::explain::Explain;
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_stores::aws::StackError;
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, flow_variable, variable_in};
@@ -63,6 +65,9 @@ pub enum BackendError {
     /// There is no such stack.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// Who acts is not known, and no act is done without a record of it.
+    #[error("AWS does not tell whose credentials these are: {cause}")]
+    Caller { cause: Explanation },
 }
 
 /// A data folder or a stack: its stores, and what is known of its deployment.
@@ -78,6 +83,8 @@ struct Deployment {
     webhook_url: Option<String>,
     secrets: Option<Secrets>,
     parameters: HashMap<String, String>,
+    /// Tells whose credentials are used.
+    caller: Option<aws::Caller>,
 }
 
 impl Backend {
@@ -90,6 +97,18 @@ impl Backend {
             Address::Folder(folder) => Ok(Database::open_beside(folder).await?.into()),
             Address::Stack(address) => aws::open(address).await,
         }
+    }
+
+    /// Who acts with this command: whose credentials are used, or which user of which host.
+    ///
+    /// # Errors
+    /// [`BackendError::Caller`] when AWS does not tell.
+    pub async fn operator(&self) -> Result<Operator, BackendError> {
+        let who = match &self.deployment.caller {
+            Some(caller) => caller.arn().await?,
+            None => local_user(),
+        };
+        Ok(Operator { who, acts: Arc::clone(&self.stores.acts) })
     }
 
     /// The text of flows.toml as a parameter of the stack; `None` for a data folder, and where the
@@ -132,6 +151,15 @@ impl Backend {
         let of_stack = own.cloned().or_else(listed).filter(|value| !value.is_empty());
         of_stack.or_else(|| flow_variable(name))
     }
+}
+
+/// The user and the host of this process: `li@host.example.com`.
+pub(crate) fn local_user() -> String {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy().into_owned();
+    let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| flow_variable(name));
+    let user = name.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+    format!("{user}@{host}")
 }
 
 impl From<Database> for Backend {

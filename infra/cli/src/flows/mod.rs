@@ -22,6 +22,7 @@ use greenlight_sources::registry::Registry;
 use greenlight_stores::{BadFlowsFile, flow_variable, flows_text};
 use thiserror::Error;
 
+use crate::backend::Backend;
 use crate::secrets::{Field, Section};
 use crate::sources::NoSuchSource;
 
@@ -287,6 +288,28 @@ pub fn sources(
     let environment = |name: &str| known(name).or_else(|| Some(flow::stand_in(name)));
     let sources = SourceConfigs::parse(&files.text()?, &environment).map_err(StartError::from)?;
     Ok(Registry::new(&sources).map_err(StartError::from)?)
+}
+
+/// The targets with their connectors, of the given flows, else of those that are deployed at the
+/// backend.
+///
+/// # Errors
+/// [`FlowsProblem`] when they cannot be read, or are wrong.
+pub(crate) async fn setup_of(backend: &Backend, files: Files) -> Result<Setup, SetupProblem> {
+    let files = of_backend(backend, files).await?.files;
+    Ok(read_with(&files, &|name| Backend::variable_of(Some(backend), name))?.setup)
+}
+
+/// The targets of a backend cannot be read.
+#[derive(Debug, Error, Explain)]
+#[explain("setup_of")]
+pub(crate) enum SetupProblem {
+    /// The deployed flows cannot be read.
+    #[error(transparent)]
+    Backend(#[from] OfBackendError),
+    /// They are wrong.
+    #[error(transparent)]
+    Flows(#[from] FlowsProblem),
 }
 
 /// The JSON Schema of flows.toml, for editors.

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::routing::post;
+use axum::routing::{delete, post};
 use axum::{Json, Router};
 use greenlight_core::mac::Eui48;
 use serde_json::{Value, json};
@@ -37,6 +37,8 @@ struct Inside {
     calls: Vec<NacCall>,
     /// Faults to answer before the next normal answer.
     faults: Vec<StatusCode>,
+    /// The devices of the calls to remove one, in order.
+    removals: Vec<String>,
     fault_rate: f64,
     down: bool,
     latency: Duration,
@@ -80,6 +82,7 @@ impl StubNac {
         let state = Shared { inside: Arc::new(Mutex::new(inside)), called: Arc::default() };
         let routes = Router::new()
             .route("/api/macs", post(add).get(list))
+            .route("/api/macs/{mac}", delete(remove))
             .route("/radius/authorize", post(authorize))
             .with_state(state.clone());
         let address = super::serve(routes).await?;
@@ -118,6 +121,12 @@ impl StubNac {
             }
             called.await;
         }
+    }
+
+    /// The devices of the calls to remove one, in order.
+    #[must_use]
+    pub fn removals(&self) -> Vec<String> {
+        lock(&self.state).removals.clone()
     }
 
     /// The number of calls to add a device.
@@ -216,6 +225,37 @@ async fn add(
         tokio::time::sleep(latency).await;
     }
     answer
+}
+
+async fn remove(
+    State(state): State<Shared>,
+    Path(mac): Path<String>,
+    headers: HeaderMap,
+) -> StubAnswer {
+    let answer = {
+        let mut inside = lock(&state);
+        inside.removals.push(mac.clone());
+        remove_from(&mut inside, &headers, &mac)
+    };
+    state.called.notify_waiters();
+    answer
+}
+
+fn remove_from(state: &mut Inside, headers: &HeaderMap, mac: &str) -> StubAnswer {
+    if state.down {
+        return refused(StatusCode::SERVICE_UNAVAILABLE, "down");
+    }
+    if let Some(status) = state.faults.pop() {
+        return refused(status, "a fault on request");
+    }
+    if let Err(answer) = admit(state, headers) {
+        return answer;
+    }
+    if state.whitelist.remove(mac) {
+        (StatusCode::OK, Json(json!({ "mac": mac })))
+    } else {
+        refused(StatusCode::NOT_FOUND, "it is not there")
+    }
 }
 
 fn add_to(state: &mut Inside, headers: &HeaderMap, mac: &str) -> StubAnswer {

@@ -191,7 +191,7 @@ impl Operation {
 
     /// Returns the variables that the flow must define: all used ones that are neither built in nor
     /// captured.
-    fn needs_of_flow(&self) -> BTreeSet<String> {
+    pub(crate) fn needs_of_flow(&self) -> BTreeSet<String> {
         self.needs(always_there().chain(OF_ANSWER))
     }
 

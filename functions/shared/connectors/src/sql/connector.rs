@@ -56,7 +56,7 @@ pub struct SqlOperation {
 
 impl SqlOperation {
     /// Returns the variables that the values use, here and in the operation that confirms it.
-    fn needs(&self, connector: &SqlConnector) -> BTreeSet<String> {
+    pub(crate) fn needs(&self, connector: &SqlConnector) -> BTreeSet<String> {
         let confirming = self.confirmed_by.as_ref();
         let confirming = confirming.and_then(|name| connector.operations.get(name));
         let statements = confirming.into_iter().chain([self]).flat_map(|it| &it.statements);

@@ -92,6 +92,17 @@ impl GrantRecord {
         }
     }
 
+    /// Records a pending hold; the granting call is made by a worker when the grant is due.
+    pub fn add_hold(
+        mut self,
+        id: &HoldId,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> (Self, Result<(), BeginError>) {
+        let held = self.hold(id, terms, now);
+        (self, held)
+    }
+
     /// Records a pending hold, or the new terms of one that is live.
     fn hold(&mut self, id: &HoldId, terms: &Terms, now: Timestamp) -> Result<(), BeginError> {
         let live = self.holds.values().filter(|hold| hold.is_live()).count();
@@ -134,8 +145,8 @@ impl GrantRecord {
     /// Ends every hold of other approvals, and acquires the lease for the revoking call that the
     /// approval `id` asks for, with this operation: also when the ledger knows of no access, as it
     /// may have been given without greenlight. The approval's own hold, if it takes the access away
-    /// to give it anew, is pending again. The result is the generation to settle, or the moment from
-    /// which another call no longer forbids it.
+    /// to give it anew, is pending again. The result is the generation to settle, or the moment
+    /// from which another call no longer forbids it.
     pub fn begin_return(
         mut self,
         id: &HoldId,
@@ -259,16 +270,15 @@ impl GrantRecord {
         self
     }
 
-    /// Records that an attempt at its removal failed, unless a hold was added since; the next one
-    /// is due after `wait`. The result says whether to raise an alarm: once a day, while the
-    /// removal is overdue.
+    /// Records that a call that was due failed; the next one is due after `wait`. The result says
+    /// whether to raise an alarm: once a day, while a removal is overdue.
     #[must_use]
-    pub fn removal_failed(mut self, now: Timestamp, wait: Duration) -> (Self, bool) {
+    pub fn call_failed(mut self, now: Timestamp, wait: Duration) -> (Self, bool) {
+        self.failed_calls = self.failed_calls.saturating_add(1);
+        self.not_before = now.plus(wait);
         if self.phase() != Phase::Ending {
             return (self, false);
         }
-        self.failed_removals = self.failed_removals.saturating_add(1);
-        self.not_before = now.plus(wait);
         let was_raised = self.alarm_at.is_some_and(|at| now.since(at) < ALARM_EVERY);
         let raises = !was_raised && now.since(self.last_change()) >= OVERDUE_AFTER;
         if raises {
@@ -279,7 +289,7 @@ impl GrantRecord {
 
     /// What was tried before no longer counts: its holds are others now, or it has ended.
     fn start_anew(&mut self) {
-        (self.not_before, self.failed_removals, self.alarm_at) = (Timestamp::default(), 0, None);
+        (self.not_before, self.failed_calls, self.alarm_at) = (Timestamp::default(), 0, None);
     }
 
     /// Acquires the lease for a call, as a new generation.

@@ -20,8 +20,9 @@
 //! wanted call is made whatever the record says.
 //!
 //! **When it is due.** [`GrantRecord::due`] follows from the record alone: when a hold ends by
-//! time, when one is to be confirmed at its source again, and at once when no hold keeps the access.
-//! Stores index it, so that a tick finds what is due; nothing besides the record can disagree.
+//! time, when one is to be confirmed at its source again, and at once when no hold keeps the
+//! access. Stores index it, so that a tick finds what is due; nothing besides the record can
+//! disagree.
 //!
 //! [`GrantRecord`] is pure; both stores run it inside an atomic change of the grant's item. Every
 //! operation can be repeated: a change whose answer was lost is applied once.
@@ -97,6 +98,18 @@ impl HoldId {
         &self.0
     }
 
+    /// The hold that an operator's act gave.
+    #[must_use]
+    pub fn of_act(act_id: &str) -> Self {
+        Self(format!("operator:{act_id}"))
+    }
+
+    /// Whether an operator's act gave it, and no approval.
+    #[must_use]
+    pub fn is_of_act(&self) -> bool {
+        self.approval().is_none()
+    }
+
     /// Source, definition and instance, if an approval holds.
     #[must_use]
     pub fn approval(&self) -> Option<(&str, &str, &str)> {
@@ -162,6 +175,11 @@ impl Hold {
     pub fn confirm_at(&self) -> Timestamp {
         self.confirmed_at.plus(CONFIRM_EVERY)
     }
+
+    /// Whether it waits for a call that no request makes: an operator gave it.
+    fn waits_for_call(&self, id: &HoldId) -> bool {
+        self.state == HoldState::Pending && id.is_of_act()
+    }
 }
 
 /// The state of a hold.
@@ -198,13 +216,22 @@ pub enum EndReason {
     /// The request was given up before the target confirmed the access.
     #[error("the request was given up")]
     GivenUp,
+    /// An operator ended it.
+    #[error("an operator ended it")]
+    Ended,
+    /// An operator blocked the subject.
+    #[error("an operator blocked the subject")]
+    Blocked,
+    /// The person left.
+    #[error("the person left")]
+    Left,
 }
 
 impl EndReason {
-    /// Whether the same approval may hold again: its request was only given up, and is tried again
-    /// after a redrive.
+    /// Whether the same approval may hold again: its request was only given up, or the subject
+    /// blocked, and it is tried again after a redrive.
     const fn may_begin_again(self) -> bool {
-        matches!(self, Self::GivenUp)
+        matches!(self, Self::GivenUp | Self::Blocked)
     }
 }
 
@@ -270,9 +297,9 @@ pub struct GrantRecord {
     /// It is not due before this moment: a message about it is under way, or its removal failed.
     #[serde(default)]
     pub not_before: Timestamp,
-    /// The attempts at its removal that failed since its last hold ended.
+    /// The calls that were due and failed, since a hold was last added or ended.
     #[serde(default)]
-    pub failed_removals: u32,
+    pub failed_calls: u32,
     /// When an alarm about its overdue removal was last raised.
     #[serde(default)]
     pub alarm_at: Option<Timestamp>,
@@ -338,6 +365,11 @@ impl GrantRecord {
         ends?.into_iter().max()
     }
 
+    /// The holds that wait for a granting call, and that no request makes.
+    pub fn to_grant(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
+        self.holds.iter().filter(|(id, hold)| hold.waits_for_call(id))
+    }
+
     /// When there is something to do about it; `None` when it ended.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
@@ -346,7 +378,8 @@ impl GrantRecord {
             Phase::Ending => self.last_change(),
             Phase::Held => {
                 let confirm = self.live().map(Hold::confirm_at).min();
-                self.next_end().into_iter().chain(confirm).min()?
+                let to_grant = self.to_grant().map(|(_, hold)| hold.since).min();
+                [self.next_end(), confirm, to_grant].into_iter().flatten().min()?
             }
         };
         Some(due.max(self.not_before))

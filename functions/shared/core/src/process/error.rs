@@ -44,6 +44,8 @@ pub(super) enum WorkerError {
     NotConfirmed { status: Status, decision: Decision },
     #[error("the approval was withdrawn before all of it was carried out")]
     Withdrawn,
+    #[error("an operator blocked the subject: `greenlight blocks` has the reason")]
+    Blocked,
     #[error("the connector of target `{target}` has no operation that takes the access away")]
     NoRemoval { target: String },
     #[error(

@@ -1,29 +1,18 @@
-//! What is due about a grant: holds end with their time or their approval, and access that nothing
-//! holds is removed.
+//! What is due about a grant: holds end with their time or their approval; access that nothing
+//! holds is removed, and what an operator asked for is given.
 
 use std::time::Duration;
 
 use super::error::WorkerError;
-use super::grants::changed_nothing;
 use super::{AttemptError, Message, Processor};
 use crate::event::Decision;
 use crate::failure::{Class, Failure};
-use crate::grant::{EndReason, GrantKey, GrantRecord, HoldId, Outcome, Phase, Removal};
+use crate::grant::{EndReason, GrantKey, GrantRecord, HoldId, Phase};
 use crate::instance::{Instance, Status};
-use crate::ledger::LeaseId;
 use crate::metrics::Metric;
-use crate::ports::{Call, Clock, KeepGrants, Ports, ReadInstance};
+use crate::ports::{Clock, KeepGrants, Ports, ReadInstance};
 use crate::queued::GrantDue;
 use crate::request::Request;
-use crate::subject::Subject;
-
-/// The removal of an access, with the lease of its grant.
-struct RemovalCall<'a> {
-    key: &'a GrantKey,
-    subject: &'a Subject,
-    generation: u64,
-    lease_id: &'a LeaseId,
-}
 
 impl<P: Ports> Processor<P> {
     /// Does what is due about a grant. Everything that is left stands in the ledger, so that the
@@ -37,12 +26,15 @@ impl<P: Ports> Processor<P> {
         let expire = |record: GrantRecord| (record.expire(now), ());
         let (record, ()) = self.ledger.change_grant(key, expire).await?;
         let record = self.confirm_holds(key, record).await?;
-        if record.phase() != Phase::Ending {
-            return Ok(());
-        }
-        match self.remove(key, &record, due, message).await? {
+        let to_grant = record.to_grant().next().map(|(id, hold)| (id.clone(), hold.clone()));
+        let result = match (record.phase(), to_grant) {
+            (Phase::Ending, _) => self.remove(&record, due, message).await?,
+            (_, Some((id, hold))) => self.grant_by_act((&id, &hold), due, message).await?,
+            _ => Ok(()),
+        };
+        match result {
             Ok(()) => Ok(()),
-            Err(failure) => self.removal_failed(key, &failure).await,
+            Err(failure) => self.call_failed(key, &failure).await,
         }
     }
 
@@ -104,91 +96,8 @@ impl<P: Ports> Processor<P> {
         }))
     }
 
-    /// Removes the access, if nothing holds it, under the lease of the grant.
-    async fn remove(
-        &self,
-        key: &GrantKey,
-        record: &GrantRecord,
-        due: &GrantDue,
-        message: &Message<'_>,
-    ) -> Result<Result<(), Failure>, AttemptError> {
-        let Some(subject) = Subject::of_key(&key.subject) else {
-            let error = WorkerError::NoSuchSubject { target: key.target.clone() };
-            return Ok(Err(Failure::give_up(Class::NotConfigured, error)));
-        };
-        if record.revoked_by.is_empty() {
-            let error = WorkerError::NoRemoval { target: key.target.clone() };
-            return Ok(Err(Failure::give_up(Class::NotConfigured, error)));
-        }
-        let lease = &message.lease;
-        if let Err(failure) = self.lock(&key.target, lease).await? {
-            return Ok(Err(failure));
-        }
-        let now = self.clock.now();
-        let begin = |record: GrantRecord| record.begin_removal(lease, now);
-        let (record, removal) = self.ledger.change_grant(key, begin).await?;
-        let result = match removal {
-            Removal::StillHeld | Removal::NothingToDo => Ok(()),
-            // Nothing was tried: this is no failed removal.
-            Removal::Wait { until } => {
-                let wait = |record: GrantRecord| (record.postpone(now, until), ());
-                self.ledger.change_grant(key, wait).await?;
-                Ok(())
-            }
-            Removal::Call { generation } => {
-                let (subject, lease_id) = (&subject, &lease.id);
-                let removal = RemovalCall { key, subject, generation, lease_id };
-                self.call_removal(&removal, &record, due, message).await?
-            }
-        };
-        self.unlock(&key.target, &lease.id).await;
-        Ok(result)
-    }
-
-    async fn call_removal(
-        &self,
-        removal: &RemovalCall<'_>,
-        record: &GrantRecord,
-        due: &GrantDue,
-        message: &Message<'_>,
-    ) -> Result<Result<(), Failure>, AttemptError> {
-        let RemovalCall { key, subject, generation, lease_id } = *removal;
-        // The same in every attempt at this removal.
-        let job = format!("{key}/{}", record.last_change());
-        let no_values = serde_json::Map::new();
-        let call = |operation| Call {
-            job: &job,
-            target: &key.target,
-            operation,
-            subject: Some(subject),
-            variables: &no_values,
-            trace_id: Some(&due.trace_id),
-            deadline: message.budget.no_new_calls_after,
-        };
-        let calls: Vec<_> = record.revoked_by.iter().map(|operation| call(operation)).collect();
-        let result = self.call_all(&calls, &key.target, lease_id).await?;
-        let outcome = match &result {
-            Ok(()) => Outcome::Revoked,
-            Err(failure) if changed_nothing(failure) && calls.len() == 1 => Outcome::Unchanged,
-            Err(_) => Outcome::Unknown,
-        };
-        let now = self.clock.now();
-        let settle =
-            |record: GrantRecord| record.settle(lease_id, generation, outcome.clone(), now);
-        let (record, settled) = self.ledger.change_grant(key, settle).await?;
-        settled?;
-        if result.is_ok() {
-            let late = now.since(record.last_change());
-            let labels = [("target", key.target.as_str())];
-            tracing::info!(target = key.target, subject = subject.masked(), "access removed");
-            self.metrics.measure(&Metric::once("GrantsEnded", &labels));
-            self.metrics.measure(&Metric::took("EndToRemovalLatency", late, &labels));
-        }
-        Ok(result)
-    }
-
-    /// Records that a removal failed, with the time of the next attempt. It is never given up.
-    async fn removal_failed(&self, key: &GrantKey, failure: &Failure) -> Result<(), AttemptError> {
+    /// Records that a call failed, with the time of the next attempt. A removal is never given up.
+    async fn call_failed(&self, key: &GrantKey, failure: &Failure) -> Result<(), AttemptError> {
         let asked = match failure {
             Failure::Retry { after, .. } => *after,
             Failure::GiveUp { .. } => None,
@@ -196,21 +105,21 @@ impl<P: Ports> Processor<P> {
         let (now, factor) = (self.clock.now(), fastrand::f64());
         let policy = &self.flows.retry;
         let wait = |record: &GrantRecord| -> Duration {
-            policy.wait(record.failed_removals.saturating_add(1), asked, factor)
+            policy.wait(record.failed_calls.saturating_add(1), asked, factor)
         };
         let change = |record: GrantRecord| {
             let wait = wait(&record);
-            record.removal_failed(now, wait)
+            record.call_failed(now, wait)
         };
         let (record, raises_alarm) = self.ledger.change_grant(key, change).await?;
         let (target, reason) = (key.target.as_str(), failure.reason());
-        let attempts = record.failed_removals;
+        let attempts = record.failed_calls;
         tracing::warn!(
             target,
             attempts,
             class = reason.class.as_str(),
             reason = reason.cause.text,
-            "access was not removed"
+            "the access could not be changed"
         );
         if raises_alarm {
             tracing::error!(target, attempts, "the removal of access is overdue");

@@ -5,13 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::error::WorkerError;
 use super::plan::{VALID_UNTIL, moment};
 use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow, WhenWithdrawn};
 use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Terms};
 use crate::ledger::{Effect, EffectKind, LeaseLost};
-use crate::ports::{Clock, Conditions, KeepGrants, LedgerError, Ports};
+use crate::ports::{Clock, Conditions, KeepBlocks, KeepGrants, LedgerError, Ports};
 use crate::request::Request;
 use crate::retry::RetryState;
 use crate::time::Timestamp;
@@ -97,6 +98,14 @@ impl<P: Ports> Processor<P> {
             let (record, generation) = self.ledger.change_grant(&key, change).await?;
             (record, generation.map_err(|until| BeginError::Wait { until }))
         };
+        // After the hold was recorded: a block that is set at the same moment ends it, or is seen.
+        if kind == EffectKind::Grant
+            && matches!(begun, Ok(_) | Err(BeginError::Wait { .. }))
+            && let Some(failure) = self.blocked(&key, now).await?
+        {
+            self.end_blocked(&key, job, begun.ok()).await?;
+            return Ok(Err(failure));
+        }
         let lasts_until = record.lasts_until();
         Ok(match begun {
             Ok(generation) => Ok(Some(UnderLease { key, generation, kind, lasts_until })),
@@ -106,6 +115,36 @@ impl<P: Ports> Processor<P> {
             Err(error @ BeginError::Ended { .. }) => Err(Failure::give_up(Class::Withdrawn, error)),
             Err(error @ BeginError::Full) => Err(Failure::give_up(Class::InvalidForm, error)),
         })
+    }
+
+    /// The failure for a subject that an operator blocked.
+    pub(super) async fn blocked(
+        &self,
+        key: &GrantKey,
+        now: Timestamp,
+    ) -> Result<Option<Failure>, LedgerError> {
+        let block = self.ledger.block_of(&key.subject, now).await?;
+        Ok(block.map(|_| Failure::give_up(Class::Blocked, WorkerError::Blocked).at(&key.target)))
+    }
+
+    /// Ends the hold of a subject that is blocked, before its call.
+    async fn end_blocked(
+        &self,
+        key: &GrantKey,
+        job: &Job<'_>,
+        generation: Option<u64>,
+    ) -> Result<(), LedgerError> {
+        let (hold, lease_id) = (job.request.hold(), &job.message.lease.id);
+        let now = self.clock.now();
+        let end = |mut record: GrantRecord| {
+            if let Some(generation) = generation {
+                (record, _) = record.settle(lease_id, generation, Outcome::Unchanged, now);
+            }
+            (record.end(&hold, EndReason::Blocked, now), ())
+        };
+        self.ledger.change_grant(key, end).await?;
+        job.pending.confirm(key);
+        Ok(())
     }
 
     fn terms(&self, step: &PlannedEffect<'_>, flow: &Flow) -> Terms {

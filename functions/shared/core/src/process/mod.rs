@@ -5,6 +5,7 @@ mod effects;
 mod end;
 mod error;
 mod execute;
+mod grant_calls;
 mod grant_due;
 mod grants;
 mod plan;

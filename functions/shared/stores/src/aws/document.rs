@@ -93,7 +93,10 @@ impl DynamoLedger {
         Err(LedgerError(TableError::Contended.into()))
     }
 
-    async fn read_document<D: Document>(&self, pk: &str) -> Result<(D, i64), LedgerError> {
+    pub(super) async fn read_document<D: Document>(
+        &self,
+        pk: &str,
+    ) -> Result<(D, i64), LedgerError> {
         let Some(item) = self.read_item(text(pk)).await? else { return Ok((D::default(), 0)) };
         let document = item
             .get(D::ATTRIBUTE)

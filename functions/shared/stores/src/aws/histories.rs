@@ -10,10 +10,10 @@ use greenlight_core::audit::{
 };
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::{Explain, Explanation};
-use greenlight_core::grant::GrantKey;
+use greenlight_core::grant::{BeginError, GrantKey, GrantRecord};
 use greenlight_core::ledger::{Lease, LeaseId, State};
-use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture, Unwanted};
-use greenlight_core::ports::LedgerError;
+use greenlight_core::operator::{AuditReader, GrantChange, GrantStore, StoreFuture, Unwanted};
+use greenlight_core::ports::{KeepGrants, LedgerError};
 use greenlight_core::{Request, RequestKey, Timestamp};
 use thiserror::Error;
 
@@ -157,6 +157,15 @@ impl GrantStore for DynamoLedger {
             Ok(granted.map(grant).collect::<Result<_, _>>()?)
         })
     }
+
+    fn change<'a>(
+        &'a self,
+        key: &'a GrantKey,
+        change: &'a GrantChange,
+        now: Timestamp,
+    ) -> StoreFuture<'a, (GrantRecord, Result<(), BeginError>)> {
+        Box::pin(async move { Ok(self.change_grant(key, |it| change.apply(it, now)).await?) })
+    }
 }
 
 /// DynamoDB returned fewer items than were asked for, again and again.
@@ -235,7 +244,8 @@ impl DynamoLedger {
     }
 
     async fn get(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), LedgerError> {
-        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).build();
+        let wanted =
+            KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
         let wanted = wanted.map_err(|error| LedgerError(Explanation::quoted(error.to_string())))?;
         let answer = self
             .client

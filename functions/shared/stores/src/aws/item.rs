@@ -9,6 +9,8 @@
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
 //! | `unwanted#SOURCE#DEFINITION#DECISION` | decisions that no flow wants | `unwanted`, the last one |
 //! | `replay#REQUEST#EVENT` | a message that an operator asked for | |
+//! | `block#KIND:VALUE` | a subject that an operator blocked | `blocks`, since when |
+//! | `act#ID` | what an operator did | `acts`, when |
 //! | `schedule` | the ticks | |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
@@ -41,6 +43,13 @@ pub(super) const GSI_SK: &str = "gsi1sk";
 
 /// The index key of all grants.
 pub(super) const GRANTS: &str = "grants";
+
+/// The index key of all blocked subjects.
+pub(super) const BLOCKS: &str = "blocks";
+
+/// The index key of all acts of operators.
+#[cfg(feature = "operator")]
+pub(super) const ACTS: &str = "acts";
 
 /// The index key of the requests that wait for their next attempt.
 pub(super) const WAITING: &str = "waiting";

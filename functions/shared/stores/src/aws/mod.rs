@@ -3,6 +3,8 @@
 #[cfg(feature = "dynamodb")]
 mod attempt_records;
 #[cfg(feature = "dynamodb")]
+mod blocks;
+#[cfg(feature = "dynamodb")]
 mod breakers;
 #[cfg(feature = "operator")]
 mod dead_letters;

@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_cloudwatch::types::{Dimension, Statistic};
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_types::DateTime;
+use greenlight_core::grant::GrantKey;
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{QueueReader, QueueStatus, RequestStore, StoreFuture};
 use greenlight_core::ports::{Enqueue, QueueError, RecordReplay, ResetRequest};
+use greenlight_core::queued::GrantDue;
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::dynamodb::DynamoLedger;
@@ -128,6 +130,10 @@ impl RequestStore for SqsAndLedger {
             self.ledger.record_replay(request, now).await?;
             Ok(self.queue.enqueue(request).await?)
         })
+    }
+
+    fn enqueue_due<'a>(&'a self, key: &'a GrantKey, now: Timestamp) -> StoreFuture<'a, ()> {
+        Box::pin(async move { Ok(self.queue.enqueue(&GrantDue::new(key.clone(), now)).await?) })
     }
 
     fn reset<'a>(

@@ -2,6 +2,7 @@
 
 use greenlight_core::Timestamp;
 use greenlight_core::grant::{GrantKey, GrantRecord};
+use greenlight_core::ledger::REMEMBERED_FOR;
 use greenlight_core::ports::{FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
 use greenlight_core::schedule::Schedule;
 
@@ -12,8 +13,10 @@ use super::{Database, failed};
 
 const GRANTS: Statements = Statements {
     read: "SELECT record FROM grants WHERE target = ? AND subject = ?",
-    write: "INSERT INTO grants (target, subject, record, due) VALUES (?1, ?2, ?4, ?5)
-         ON CONFLICT (target, subject) DO UPDATE SET record = ?4, due = ?5 WHERE record = ?3",
+    write: "INSERT INTO grants (target, subject, record, due, expires_at)
+         VALUES (?1, ?2, ?4, ?5, ?6)
+         ON CONFLICT (target, subject) DO UPDATE SET record = ?4, due = ?5, expires_at = ?6
+         WHERE record = ?3",
 };
 
 const SCHEDULE: Statements = Statements {
@@ -50,7 +53,12 @@ impl KeepGrants for Database {
         key: &GrantKey,
         change: impl Fn(GrantRecord) -> (GrantRecord, T) + Send + Sync,
     ) -> Result<(GrantRecord, T), LedgerError> {
-        let numbers = |record: &GrantRecord| vec![record.due().map(Timestamp::as_millis)];
+        let numbers = |record: &GrantRecord| {
+            let due = record.due();
+            let ended = Some(record.last_change()).filter(|_| due.is_none());
+            let expires_at = ended.map(|at| at.plus(REMEMBERED_FOR));
+            [due, expires_at].map(|at| at.map(Timestamp::as_millis)).to_vec()
+        };
         self.change_document(GRANTS, &[&key.target, &key.subject], numbers, change).await
     }
 }

@@ -6,9 +6,10 @@ use greenlight_core::audit::{
     DeployedFlows, Grant, Lookup, RequestHistory, RequestStatus, waiting_at,
 };
 use greenlight_core::breaker::Breaker;
+use greenlight_core::grant::{BeginError, GrantKey, GrantRecord};
 use greenlight_core::ledger::Record;
-use greenlight_core::operator::{AuditReader, GrantStore, StoreFuture, Unwanted};
-use greenlight_core::ports::LedgerError;
+use greenlight_core::operator::{AuditReader, GrantChange, GrantStore, StoreFuture, Unwanted};
+use greenlight_core::ports::{KeepGrants, LedgerError};
 use greenlight_core::{Request, RequestKey, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -171,6 +172,15 @@ impl GrantStore for Database {
             let rows = rows.map_err(failed)?;
             Ok(rows.iter().map(grant).collect::<Result<_, _>>()?)
         })
+    }
+
+    fn change<'a>(
+        &'a self,
+        key: &'a GrantKey,
+        change: &'a GrantChange,
+        now: Timestamp,
+    ) -> StoreFuture<'a, (GrantRecord, Result<(), BeginError>)> {
+        Box::pin(async move { Ok(self.change_grant(key, |it| change.apply(it, now)).await?) })
     }
 }
 

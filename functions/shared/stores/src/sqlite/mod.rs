@@ -1,5 +1,6 @@
 //! The SQLite backend: queue, dead-letter queue and ledger in one file.
 
+mod acts;
 mod attempt_records;
 mod breakers;
 mod document;
@@ -192,7 +193,9 @@ impl Database {
              DELETE FROM lookups WHERE request NOT IN (SELECT key FROM requests);
              DELETE FROM events WHERE expires_at < unixepoch() * 1000;
              DELETE FROM replays WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM unwanted WHERE expires_at < unixepoch() * 1000;",
+             DELETE FROM unwanted WHERE expires_at < unixepoch() * 1000;
+             DELETE FROM grants WHERE expires_at < unixepoch() * 1000;
+             DELETE FROM acts WHERE expires_at < unixepoch() * 1000;",
         )
         .execute(&mut *transaction)
         .await?;

@@ -1,8 +1,10 @@
 //! Depth of the queues in SQLite, and adding requests for an operator.
 
+use greenlight_core::grant::GrantKey;
 use greenlight_core::ledger::ResetError;
 use greenlight_core::operator::{QueueReader, QueueStatus, RequestStore, StoreFuture};
 use greenlight_core::ports::{Enqueue, RecordReplay, ResetRequest};
+use greenlight_core::queued::{GrantDue, Queued};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::Database;
@@ -39,7 +41,7 @@ impl Database {
             let found = counts.iter().find(|(in_flight, _)| *in_flight == wanted);
             found.map_or(0, |(_, count)| count.unsigned_abs())
         };
-        let oldest = oldest.and_then(|body| Request::parse(&body).ok());
+        let oldest = oldest.and_then(|body| Queued::parse(&body).ok());
         let letters = letters.into_iter().map(|(class, n)| (class, n.unsigned_abs()));
         let dead_letters_by_class = letters.collect::<std::collections::BTreeMap<_, _>>();
         Ok(QueueStatus {
@@ -47,7 +49,7 @@ impl Database {
             waiting: count(false),
             in_flight: count(true),
             counts_retries_as_in_flight: false,
-            oldest: oldest.map(|request| now.since(request.received_at)),
+            oldest: oldest.map(|message| now.since(message.made_at())),
             dead_letters: dead_letters_by_class.values().sum(),
             dead_letters_by_class,
         })
@@ -60,6 +62,10 @@ impl RequestStore for Database {
             self.record_replay(request, now).await?;
             Ok(self.enqueue(request).await?)
         })
+    }
+
+    fn enqueue_due<'a>(&'a self, key: &'a GrantKey, now: Timestamp) -> StoreFuture<'a, ()> {
+        Box::pin(async move { Ok(self.enqueue(&GrantDue::new(key.clone(), now)).await?) })
     }
 
     fn reset<'a>(

@@ -81,9 +81,22 @@ pub(super) const STEPS: &[&str] = &["
         subject TEXT NOT NULL,
         record TEXT NOT NULL,
         due INTEGER,
+        expires_at INTEGER,
         PRIMARY KEY (target, subject)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX grants_by_time ON grants (due) WHERE due IS NOT NULL;
+    CREATE TABLE blocks (
+        subject TEXT PRIMARY KEY,
+        block TEXT NOT NULL,
+        since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE acts (
+        id TEXT PRIMARY KEY,
+        at INTEGER NOT NULL,
+        act TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX acts_by_time ON acts (at);
     CREATE TABLE schedule (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         schedule TEXT NOT NULL

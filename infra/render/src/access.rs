@@ -1,0 +1,183 @@
+//! Access without an approval: what operators granted, ended and blocked.
+
+use greenlight_admin::grants::{Changed, GrantError};
+use greenlight_core::Timestamp;
+use greenlight_core::act::Act;
+use greenlight_core::block::Block;
+use greenlight_core::explain::Explain;
+use greenlight_core::subject::{Subject, key_parts};
+use serde_json::{Value, json};
+
+use crate::format::{OutputFormat, lines, moment, table};
+use crate::language::Language;
+use crate::text;
+
+/// Renders an access that the worker is about to give.
+#[must_use]
+pub fn render_granted(granted: &Changed, format: OutputFormat) -> String {
+    let OutputFormat::Text(language) = format else {
+        return format!("{}\n", changed_json(granted));
+    };
+    let Changed { target, subject, owner, .. } = granted;
+    let until = granted.until.map(moment).unwrap_or_default();
+    text!(
+        language,
+        "{subject} is granted at {target} for {owner} until {until}; the worker makes the call: \
+         see `greenlight grants {subject}`\n",
+        "已在 {target} 为 {owner} 授权 {subject}，截止 {until}；由执行端调用目标系统，结果见 `greenlight grants {subject}`\n"
+    )
+}
+
+/// Renders the holds that ended, or would.
+#[must_use]
+pub fn render_ended(ended: &[Changed], is_dry: bool, format: OutputFormat) -> String {
+    let OutputFormat::Text(language) = format else {
+        return lines(ended.iter().map(|changed| changed_json(changed).to_string()));
+    };
+    let row = |changed: &Changed| {
+        let (english, chinese) = match (is_dry, changed.is_held) {
+            (true, _) => ("would end", "将结束"),
+            (false, true) => {
+                ("ended; another approval still holds the access", "已结束；另有审批仍持有该授权")
+            }
+            (false, false) => ("ended; the access is being removed", "已结束；正在移除"),
+        };
+        let what = language.pick(english, chinese).to_owned();
+        let Changed { subject, target, owner, hold, .. } = changed.clone();
+        [subject, target, owner, hold, what]
+    };
+    let rows: Vec<_> = ended.iter().map(row).collect();
+    table(heads(language), &rows)
+}
+
+const fn heads(language: Language) -> [&'static str; 5] {
+    match language {
+        Language::English => ["SUBJECT", "TARGET", "OWNER", "BECAUSE OF", "RESULT"],
+        Language::Chinese => ["授权对象", "目标系统", "持有人", "依据", "结果"],
+    }
+}
+
+/// Renders a subject that was blocked, with what it lost.
+#[must_use]
+pub fn render_blocked(subject: &Subject, ended: &[Changed], format: OutputFormat) -> String {
+    let OutputFormat::Text(language) = format else {
+        return render_ended(ended, false, format);
+    };
+    let head = text!(
+        language,
+        "{subject} is blocked: no approval gives it access\n",
+        "{subject} 已封禁：任何审批都不会再授权\n"
+    );
+    if ended.is_empty() { head } else { head + &render_ended(ended, false, format) }
+}
+
+/// Renders a subject that is no longer blocked.
+#[must_use]
+pub fn render_unblocked(subject: &Subject, language: Language) -> String {
+    text!(
+        language,
+        "{subject} is not blocked any more; redrive what was refused: `greenlight dlq list`\n",
+        "{subject} 已解除封禁；此前被拒的请求请重投：`greenlight dlq list`\n"
+    )
+}
+
+/// Renders the blocked subjects.
+#[must_use]
+pub fn render_blocks(blocks: &[(String, Block)], now: Timestamp, format: OutputFormat) -> String {
+    let OutputFormat::Text(language) = format else {
+        let block = |(subject, block): &(String, Block)| {
+            let (kind, subject) = key_parts(subject).unwrap_or(("", subject));
+            json!({
+                "kind": kind,
+                "subject": subject,
+                "since": moment(block.since),
+                "until": block.until.map(moment),
+                "is_in_force": block.is_in_force(now),
+                "who": block.who,
+                "reason": block.reason,
+            })
+            .to_string()
+        };
+        return lines(blocks.iter().map(block));
+    };
+    let in_force: Vec<_> = blocks.iter().filter(|(_, block)| block.is_in_force(now)).collect();
+    if in_force.is_empty() {
+        return language.pick("Nothing is blocked.\n", "没有被封禁的对象。\n").to_owned();
+    }
+    let row = |(subject, block): &&(String, Block)| {
+        let (_, subject) = key_parts(subject).unwrap_or(("", subject));
+        let until = block.until.map_or_else(|| "-".to_owned(), moment);
+        [subject.to_owned(), moment(block.since), until, block.who.clone(), block.reason.clone()]
+    };
+    let rows: Vec<_> = in_force.iter().map(row).collect();
+    let heads = match language {
+        Language::English => ["SUBJECT", "SINCE", "UNTIL", "BY", "REASON"],
+        Language::Chinese => ["对象", "封禁时间", "截止时间", "操作人", "原因"],
+    };
+    table(heads, &rows)
+}
+
+/// Renders what operators did, the latest first.
+#[must_use]
+pub fn render_acts(acts: &[Act], format: OutputFormat) -> String {
+    let OutputFormat::Text(language) = format else {
+        return lines(acts.iter().map(|act| {
+            json!({
+                "id": act.id,
+                "at": moment(act.at),
+                "who": act.who,
+                "what": act.what.as_str(),
+                "on": act.on,
+                "why": act.why,
+            })
+            .to_string()
+        }));
+    };
+    if acts.is_empty() {
+        return language.pick("No act is recorded.\n", "没有操作记录。\n").to_owned();
+    }
+    let row = |act: &Act| {
+        let what = language.explain(&act.what.explain());
+        let why = act.why.clone().unwrap_or_else(|| "-".to_owned());
+        [moment(act.at), act.who.clone(), what, act.on.clone(), why]
+    };
+    let rows: Vec<_> = acts.iter().map(row).collect();
+    let heads = match language {
+        Language::English => ["WHEN", "WHO", "WHAT", "ON", "WHY"],
+        Language::Chinese => ["时间", "操作人", "操作", "对象", "原因"],
+    };
+    table(heads, &rows)
+}
+
+/// Renders the reason for which an act was refused.
+#[must_use]
+pub fn render_error(error: &GrantError, language: Language) -> String {
+    match error {
+        GrantError::Store(error) => language.explain(&error.explain()),
+        GrantError::NotGranted(of) => text!(
+            language,
+            "nothing is granted to `{of}` there: `greenlight grants` lists what is",
+            "该处没有 `{of}` 的授权：现有授权见 `greenlight grants`"
+        ),
+        GrantError::Past => {
+            language.pick("the end is not in the future", "截止时间不在将来").to_owned()
+        }
+        GrantError::Blocked(reason) => text!(
+            language,
+            "an operator blocked it ({reason}): `greenlight unblock` first",
+            "该对象已被封禁（{reason}）：请先 `greenlight unblock`"
+        ),
+        GrantError::Refused(error) => language.explain(&error.explain()),
+    }
+}
+
+fn changed_json(changed: &Changed) -> Value {
+    json!({
+        "subject": changed.subject,
+        "target": changed.target,
+        "owner": changed.owner,
+        "because_of": changed.hold,
+        "until": changed.until.map(moment),
+        "is_held": changed.is_held,
+    })
+}
