@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod databases;
+pub mod fate;
 pub mod faults;
 pub mod fleet;
 pub mod kea;

@@ -26,34 +26,8 @@ use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::hook::{Hook, Hooked, PortCall};
 use greenlight_testkit::request::request;
 use greenlight_testkit::stub::{at_feishu, form_of, secret_document};
+use greenlight_tests::fate::Fate;
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
-use tokio::sync::Notify;
-
-/// Kills the worker that reaches the chosen point.
-#[derive(Clone, Debug)]
-struct Fate {
-    reached: Arc<AtomicUsize>,
-    /// The number of the point, from 1; 0 kills no worker.
-    fatal: usize,
-    killed: Arc<Notify>,
-}
-
-impl Fate {
-    fn fatal(point: usize) -> Self {
-        Self { reached: Arc::default(), fatal: point, killed: Arc::default() }
-    }
-
-    fn reached(&self) -> usize {
-        self.reached.load(Ordering::SeqCst)
-    }
-
-    async fn point(&self) {
-        if self.reached.fetch_add(1, Ordering::SeqCst) + 1 == self.fatal {
-            self.killed.notify_one();
-            std::future::pending::<()>().await;
-        }
-    }
-}
 
 /// A crash point before and after each call of a port. Also checks that no recorded effect is
 /// repeated.
@@ -190,7 +164,7 @@ impl Case {
         tokio::select! {
             biased;
             disposition = attempt => Some(disposition),
-            () = fate.killed.notified() => None,
+            () = fate.killed() => None,
         }
     }
 

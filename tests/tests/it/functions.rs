@@ -297,6 +297,59 @@ async fn a_trace_and_figures_go_with_an_approval() {
     }
 }
 
+/// The AWS calls of the end of a grant, with warm functions, as `docs/cost.md` says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_grant_asks_no_more_of_aws_than_the_cost_page_says() {
+    let fleet = Fleet::set().await;
+    let (mut receiver, mut worker) = (fleet.receiver(), fleet.worker(None));
+    let counts = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
+    let counted = Arc::clone(&counts);
+    fleet.faulty.plan(move |operation| {
+        let name = operation.rsplit('.').next().unwrap_or_default().to_owned();
+        *counted.lock().unwrap().entry(name).or_default() += 1;
+        None
+    });
+    let mut send = async |instance: &str, status: &str| {
+        let event = fleet.scene.event(&format!("{status}-{instance}"), instance, status);
+        let event = http_api_event(&event.headers, &event.body);
+        let answer = receiver.invoke(event, Duration::from_mins(1)).await.unwrap();
+        assert_eq!(answer["statusCode"], 200);
+    };
+    let taken = || std::mem::take(&mut *counts.lock().unwrap());
+    let tick = serde_json::json!({"trigger": "tick"});
+    let mut measured = Vec::new();
+    for instance in ["I-cold", "I-warm"] {
+        fleet.scene.approve(instance, &[&device(7)]);
+        send(instance, "APPROVED").await;
+        fleet.consume_one(&mut worker).await;
+        worker.invoke(tick.clone(), Duration::from_mins(1)).await.unwrap();
+        fleet.scene.feishu.revert(instance);
+        taken();
+        send(instance, "REVERTED").await;
+        fleet.consume_one(&mut worker).await;
+        let withdrawal = taken();
+        fleet.consume_one(&mut worker).await;
+        let removal = taken();
+        worker.invoke(tick.clone(), Duration::from_mins(1)).await.unwrap();
+        measured = vec![withdrawal, removal, taken()];
+        assert_eq!(fleet.scene.nac.whitelist(), Vec::<String>::new());
+    }
+    let page = include_str!("../../../docs/cost.md");
+    let table = page.split("## The end of a grant").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let mut written = vec![BTreeMap::new(); measured.len()];
+    for row in rows {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        for (column, count) in written.iter_mut().zip(&cells[2..]) {
+            let count: usize = count.parse().unwrap();
+            if count > 0 {
+                column.insert(cells[1].trim_matches('`').to_owned(), count);
+            }
+        }
+    }
+    assert_eq!(measured, written);
+}
+
 /// The AWS calls of one approval with warm functions; `docs/cost.md` is based on them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_asks_no_more_of_aws_than_the_cost_page_says() {
@@ -321,7 +374,7 @@ async fn an_approval_asks_no_more_of_aws_than_the_cost_page_says() {
         None
     });
     asked("I-cold", &[device(1)]).await;
-    let page = include_str!("../../../docs/cost.md");
+    let page = include_str!("../../../docs/cost.md").split("## The end of a grant").next().unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
     for (instance, devices) in [("I-one", 1), ("I-ten", 10)] {
         let devices: Vec<_> = (0..devices).map(|n| device(devices * 10 + n)).collect();

@@ -16,6 +16,7 @@ mod http;
 mod kea;
 mod ledger;
 mod listener;
+mod lives;
 mod minimal;
 mod openapi;
 mod operator;

@@ -67,6 +67,7 @@ pub(crate) const PARTS: &[Part] = &[
         &[BUILD],
         suite,
     ),
+    part("lives", "10,000 grants from their approvals to their ends", &[BUILD], suite),
     part("rows", "rows of tables and of attached sheets", &[BUILD], suite),
     part("examples", "the flows of docs/examples.md, as they are written", &[BUILD], suite),
     part("listener", "clients that stall, flood or send nothing", &[BUILD], suite),
