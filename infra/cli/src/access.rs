@@ -28,54 +28,18 @@ const LISTED: usize = 50;
 pub enum AccessCommand {
     /// Give access without an approval, until a time
     Grant {
-        /// To whom or what
-        #[command(flatten)]
-        subject: SubjectArgs,
-        /// The target, as `[targets.NAME]` in flows.toml
-        #[arg(long, value_name = "NAME")]
-        target: String,
         /// The person who holds it, by the office system's id
         #[arg(long, value_name = "PERSON", value_parser = not_empty)]
         owner: String,
-        /// How long it lasts
+        /// To whom, where, and how long
         #[command(flatten)]
-        until: UntilArgs,
-        /// Why; it is recorded
-        #[arg(long, value_name = "TEXT", value_parser = not_empty)]
-        reason: String,
-        /// The connector's operation, if it has several that grant
-        #[arg(long, value_name = "NAME")]
-        operation: Option<String>,
-        /// The backend
-        #[command(flatten)]
-        backend: BackendArgs,
-        /// Which flows
-        #[command(flatten)]
-        files: FlowFiles,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
+        access: AccessArgs,
     },
     /// Extend an access until a later time; what approvals hold stays as it is
     Extend {
-        /// Whose
+        /// Whose, where, and how long
         #[command(flatten)]
-        subject: SubjectArgs,
-        /// The target, as `[targets.NAME]` in flows.toml
-        #[arg(long, value_name = "NAME")]
-        target: String,
-        /// How long it lasts
-        #[command(flatten)]
-        until: UntilArgs,
-        /// Why; it is recorded
-        #[arg(long, value_name = "TEXT", value_parser = not_empty)]
-        reason: String,
-        /// The backend
-        #[command(flatten)]
-        backend: BackendArgs,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
+        access: AccessArgs,
     },
     /// End the access of a subject, whatever approvals hold it
     End {
@@ -173,6 +137,35 @@ pub enum AccessCommand {
     },
 }
 
+/// An access that an operator gives
+#[derive(Args, Clone, Debug)]
+pub struct AccessArgs {
+    /// To whom or what
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// The target, as `[targets.NAME]` in flows.toml
+    #[arg(long, value_name = "NAME")]
+    target: String,
+    /// How long it lasts
+    #[command(flatten)]
+    until: UntilArgs,
+    /// Why; it is recorded
+    #[arg(long, value_name = "TEXT", value_parser = not_empty)]
+    reason: String,
+    /// The connector's operation, if it has several that grant
+    #[arg(long, value_name = "NAME")]
+    operation: Option<String>,
+    /// The backend
+    #[command(flatten)]
+    backend: BackendArgs,
+    /// Which flows
+    #[command(flatten)]
+    files: FlowFiles,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 /// A subject
 #[derive(Args, Clone, Debug)]
 pub struct SubjectArgs {
@@ -245,46 +238,48 @@ fn failed(error: &GrantError, language: Language) -> Failed {
     Failed { status, cause: Explanation::quoted(access::render_error(error, language)) }
 }
 
+/// Gives access to `owner`, or to the person who holds it now.
+async fn give(
+    access: AccessArgs,
+    owner: Option<String>,
+    now: Timestamp,
+    language: Language,
+) -> Output {
+    let AccessArgs { subject, target, until, reason, operation, backend, files, json } = access;
+    let subject = subject.parse()?;
+    let backend = Backend::open(&backend.address()).await?;
+    let setup = flows::setup_of(&backend, files.into()).await?;
+    let (operation, revoked_by) = setup.granting(&target, operation.as_deref())?;
+    let until = end_of(until.duration, until.until, now).unwrap_or(now);
+    let (is_new, revoked_by) = (owner.is_some(), Some(revoked_by));
+    let owner = owner.unwrap_or_default();
+    let new = NewGrant { target, subject, operation, revoked_by, owner, until };
+    let operator = backend.operator().await?;
+    let stores = &backend.stores;
+    let given = if is_new {
+        grants::grant(stores, &operator, &new, &reason, now).await
+    } else {
+        grants::extend(stores, &operator, new, &reason, now).await
+    };
+    let given = given.map_err(|error| failed(&error, language))?;
+    Ok(access::render_granted(&given, OutputFormat::of_flag(json, language)))
+}
+
+fn end_of(
+    duration: Option<Duration>,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    until.or_else(|| Some(now.plus(duration?)))
+}
+
 /// Runs a command about access.
 pub(crate) async fn run(command: AccessCommand, language: Language) -> Output {
     let (now, format) = (SystemClock.now(), |json: bool| OutputFormat::of_flag(json, language));
     let failed = |error: GrantError| failed(&error, language);
-    let end = |duration: Option<Duration>, until: Option<Timestamp>| {
-        until.or_else(|| Some(now.plus(duration?)))
-    };
     match command {
-        AccessCommand::Grant {
-            subject,
-            target,
-            owner,
-            until,
-            reason,
-            operation,
-            backend,
-            files,
-            json,
-        } => {
-            let subject = subject.parse()?;
-            let backend = Backend::open(&backend.address()).await?;
-            let setup = flows::setup_of(&backend, files.into()).await?;
-            let (operation, revoked_by) = setup.granting(&target, operation.as_deref())?;
-            let until = end(until.duration, until.until).unwrap_or(now);
-            let revoked_by = Some(revoked_by);
-            let new = NewGrant { target, subject, operation, revoked_by, owner, until };
-            let operator = backend.operator().await?;
-            let granted = grants::grant(&backend.stores, &operator, &new, &reason, now).await;
-            Ok(access::render_granted(&granted.map_err(failed)?, format(json)))
-        }
-        AccessCommand::Extend { subject, target, until, reason, backend, json } => {
-            let subject = subject.parse()?;
-            let backend = Backend::open(&backend.address()).await?;
-            let operator = backend.operator().await?;
-            let until = end(until.duration, until.until).unwrap_or(now);
-            let at = (target.as_str(), &subject);
-            let extended =
-                grants::extend(&backend.stores, &operator, at, until, &reason, now).await;
-            Ok(access::render_granted(&extended.map_err(failed)?, format(json)))
-        }
+        AccessCommand::Grant { owner, access } => give(access, Some(owner), now, language).await,
+        AccessCommand::Extend { access } => give(access, None, now, language).await,
         AccessCommand::End { subject, target, reason, backend, json, yes } => {
             let backend = Backend::open(&backend.address()).await?;
             let question =
@@ -300,14 +295,16 @@ pub(crate) async fn run(command: AccessCommand, language: Language) -> Output {
         AccessCommand::Block { subject, until, reason, backend, files, json, yes } => {
             let subject = subject.parse()?;
             let backend = Backend::open(&backend.address()).await?;
-            let setup = flows::setup_of(&backend, files.into()).await?;
-            let targets: Vec<_> = setup.targets().map(str::to_owned).collect();
+            // In an emergency it must not matter whether the flows can be read.
+            let setup = flows::setup_of(&backend, files.into()).await.ok();
+            let targets = setup.iter().flat_map(|setup| setup.targets().map(str::to_owned));
+            let targets: Vec<_> = targets.collect();
             let question = text!(language, "Block {subject}?", "封禁 {subject}？");
             if !is_confirmed(&question, yes)? {
                 return Ok(nothing_done(language));
             }
             let operator = backend.operator().await?;
-            let (of, until) = ((&subject, &*targets), end(until.duration, until.until));
+            let (of, until) = ((&subject, &*targets), end_of(until.duration, until.until, now));
             let ended = grants::block(&backend.stores, &operator, of, until, &reason, now).await;
             Ok(access::render_blocked(&subject, &ended.map_err(failed)?, format(json)))
         }

@@ -10,7 +10,7 @@ use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::instance::Instance;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
-    LeaseLost,
+    LeaseLost, Progress,
 };
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,
@@ -218,7 +218,7 @@ impl<P: ReadRequest, H: Hook> ReadRequest for Hooked<P, H> {
         self.around(PortCall::ReadRequest, result, Result::is_ok).await
     }
 
-    async fn progress(&self, request: &RequestKey) -> Result<Option<Claimed>, LedgerError> {
+    async fn progress(&self, request: &RequestKey) -> Result<Option<Progress>, LedgerError> {
         let result = self.port.progress(request);
         self.around(PortCall::ReadRequest, result, Result::is_ok).await
     }

@@ -9,7 +9,7 @@ use greenlight_core::breaker::Breaker;
 use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
-    LeaseLost, Record, State, apply,
+    LeaseLost, Progress, Record, State, apply,
 };
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{
@@ -159,8 +159,8 @@ impl ReadRequest for MemoryLedger {
         Ok(self.record(request).map(|record| matches!(record.state, State::Done { .. })))
     }
 
-    async fn progress(&self, request: &RequestKey) -> Result<Option<Claimed>, LedgerError> {
-        Ok(self.record(request).map(Claimed::from))
+    async fn progress(&self, request: &RequestKey) -> Result<Option<Progress>, LedgerError> {
+        Ok(self.record(request).map(Progress::from))
     }
 }
 

@@ -291,8 +291,7 @@ async fn g26_nothing_is_done_whose_act_is_not_recorded() {
     let operator = Operator { who: "li@host".into(), acts: Arc::new(NoActs) };
     let (mac, now) = (subject(&device(1)), SystemClock.now());
     let before = machine.grant(1).await;
-    let later = now.plus(Duration::from_hours(1));
-    let until = later;
+    let until = now.plus(Duration::from_hours(1));
     let new = NewGrant {
         target: "nac".into(),
         subject: Subject::parse(mac.kind(), &device(2)).unwrap(),
@@ -302,7 +301,8 @@ async fn g26_nothing_is_done_whose_act_is_not_recorded() {
         until,
     };
     is_refused(grants::grant(&stores, &operator, &new, "x", now).await);
-    is_refused(grants::extend(&stores, &operator, ("nac", &mac), later, "x", now).await);
+    let extended = NewGrant { subject: mac.clone(), ..new.clone() };
+    is_refused(grants::extend(&stores, &operator, extended, "x", now).await);
     is_refused(grants::end(&stores, &operator, (mac.value(), None), "x", now).await);
     is_refused(grants::block(&stores, &operator, (&mac, &[]), None, "x", now).await);
     is_refused(grants::unblock(&stores, &operator, &mac, "x", now).await);

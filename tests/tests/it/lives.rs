@@ -496,7 +496,10 @@ async fn g22_23_26_ten_thousand_grants_end_when_they_should() {
         let is_held = held.contains(&device(*number));
         assert_eq!(record.phase(), if is_held { Phase::Held } else { Phase::Ended }, "{record:?}");
     }
-    assert_eq!(run.database.dead_letters().await.unwrap(), []);
+    // While the target was down the end of some came before their beginning.
+    let letters = run.database.dead_letters().await.unwrap();
+    let codes = letters.iter().map(|letter| &*letter.last_failure.as_ref().unwrap().cause.code);
+    assert!(codes.clone().all(|code| code == "no_end.past"), "{:?}", codes.collect::<Vec<_>>());
     let forever = Timestamp::from_millis(i64::MAX);
     let recorded = run.database.acts(usize::from(u16::MAX), forever).await.unwrap();
     assert_eq!(recorded.len(), usize::try_from(acts).unwrap());

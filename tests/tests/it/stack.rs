@@ -179,6 +179,10 @@ async fn a_right_that_is_missing_is_named_and_hides_nothing(stack: &Stack) {
     stack.next_dead_letter().await;
 }
 
+const VISITOR: &str = "00:00:5e:00:53:77";
+
+const TERMS: &[&str] = &["--target", "nac", "--for", "4h", "--reason", "a visitor"];
+
 /// The rights that docs/aws.md lists for a command are sufficient, without any others.
 async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
     stack.scene.approve("I-rights", &["00:00:5e:00:53:0O"]);
@@ -228,6 +232,13 @@ async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
         &["send-test", &url],
         &["dlq", "redrive", "--class", "invalid_form", "--yes"],
         &["replay", "I-1", "--force", "--yes"],
+        &[&["grant", VISITOR, "--owner", "ou_guest"][..], TERMS].concat(),
+        &[&["extend", VISITOR][..], TERMS].concat(),
+        &["end", VISITOR, "--reason", "left early", "--yes"],
+        &["block", VISITOR, "--reason", "stolen", "--yes"],
+        &["unblock", VISITOR, "--reason", "found"],
+        &["blocks"],
+        &["acts"],
     ] {
         let command = if words[0] == "dlq" { words[..2].join(" ") } else { words[0].to_owned() };
         let actions = actions_of(&command);

@@ -106,13 +106,14 @@ async fn hold(
         applicant: operator.who.clone(),
         operation: new.operation.clone(),
         revoked_by: new.revoked_by.clone(),
+        asked_at: now,
         until: Some(new.until),
         outlives_approval: true,
     };
     let change = GrantChange::Hold { id: id.clone(), terms };
     let (_, held) = stores.grants.change(&key, &change, now).await?;
     held.map_err(GrantError::Refused)?;
-    stores.requests.enqueue_due(&key, now).await?;
+    hasten(stores, &key, now).await;
     Ok(Changed {
         target: key.target,
         subject: new.subject.value().to_owned(),
@@ -123,32 +124,25 @@ async fn hold(
     })
 }
 
-/// Extends an access: the operator holds it until a later time. What approvals hold stays as it is.
+/// Extends an access: the operator holds it until a later time, for the person who holds it now.
+/// What approvals hold stays as it is.
 ///
 /// # Errors
 /// [`GrantError::NotGranted`] when nothing holds it now.
 pub async fn extend(
     stores: &Stores,
     operator: &Operator,
-    (target, subject): (&str, &Subject),
-    until: Timestamp,
+    new: NewGrant,
     reason: &str,
     now: Timestamp,
 ) -> Result<Changed, GrantError> {
-    let at = [(target.to_owned(), subject.key())];
+    let at = [(new.target.clone(), new.subject.key())];
     let grants = stores.grants.grants_of(&at).await?;
-    let not_granted = || GrantError::NotGranted(subject.value().to_owned());
+    let not_granted = || GrantError::NotGranted(new.subject.value().to_owned());
     let grant = grants.into_iter().find(|grant| grant.record.is_held()).ok_or_else(not_granted)?;
     let holders = grant.holders();
     let (_, last) = holders.last().ok_or_else(not_granted)?;
-    let new = NewGrant {
-        target: target.to_owned(),
-        subject: subject.clone(),
-        operation: last.terms.operation.clone(),
-        revoked_by: last.terms.revoked_by.clone(),
-        owner: last.terms.owner.clone(),
-        until,
-    };
+    let new = NewGrant { owner: last.terms.owner.clone(), ..new };
     hold(stores, operator, ActKind::Extend, &new, reason, now).await
 }
 
@@ -294,6 +288,7 @@ async fn end_each(
     end_holds(stores, ending.reason, holds, now).await
 }
 
+/// Ends all of them, whatever happens to one; the first error is returned then.
 async fn end_holds(
     stores: &Stores,
     reason: EndReason,
@@ -301,14 +296,25 @@ async fn end_holds(
     now: Timestamp,
 ) -> Result<Vec<Changed>, GrantError> {
     let mut ended = Vec::new();
+    let mut failed = None;
     for HeldBy { key, id, changed } in holds {
         let change = GrantChange::End { id: id.clone(), reason };
-        let (record, _) = stores.grants.change(key, &change, now).await?;
-        if !record.is_held() {
-            // If this fails, the next tick does it.
-            stores.requests.enqueue_due(key, now).await?;
+        match stores.grants.change(key, &change, now).await {
+            Ok((record, _)) => {
+                if !record.is_held() {
+                    hasten(stores, key, now).await;
+                }
+                ended.push(Changed { is_held: record.is_held(), ..changed.clone() });
+            }
+            Err(error) => failed = failed.or(Some(error)),
         }
-        ended.push(Changed { is_held: record.is_held(), ..changed.clone() });
     }
-    Ok(ended)
+    failed.map_or(Ok(ended), |error| Err(error.into()))
+}
+
+/// Enqueues a grant at once. If that fails, the next tick does it.
+async fn hasten(stores: &Stores, key: &GrantKey, now: Timestamp) {
+    if let Err(error) = stores.requests.enqueue_due(key, now).await {
+        tracing::warn!(target = key.target, %error, "the next tick does what is due");
+    }
 }

@@ -68,8 +68,8 @@ mod webhook_request;
 pub use event::Decision;
 pub use failure::{Class, Failure, Reason};
 pub use process::{
-    Disposition, Message, Plan, PlanInput, PlannedEffect, Processor, VALID_UNTIL, plan, process,
-    read_sheets,
+    Disposition, Message, NOTHING_RECORDED, Plan, PlanInput, PlannedEffect, Processor, VALID_UNTIL,
+    plan, process, read_sheets,
 };
 pub use receive::{Receiver, WebhookResponse, receive};
 pub use request::{Request, RequestKey};

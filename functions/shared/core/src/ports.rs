@@ -21,7 +21,7 @@ use crate::grant::{GrantKey, GrantRecord};
 use crate::instance::Instance;
 use crate::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
-    LeaseLost, ResetError,
+    LeaseLost, Progress, ResetError,
 };
 use crate::request::{Request, RequestKey};
 use crate::schedule::Schedule;
@@ -276,7 +276,7 @@ pub trait ReadRequest: Send + Sync {
     fn progress(
         &self,
         request: &RequestKey,
-    ) -> impl Future<Output = Result<Option<Claimed>, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<Option<Progress>, LedgerError>> + Send;
 }
 
 /// The ledger operations that an attempt needs.

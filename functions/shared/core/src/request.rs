@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::event::{ApprovalEvent, SignedMessage};
 use crate::explain::Explain;
+use crate::grant::HoldId;
 use crate::ports::QueueMessage;
 use crate::trace::TraceId;
 use crate::{Decision, Timestamp};
@@ -194,6 +195,12 @@ impl Request {
     pub const fn decision(&self) -> Decision {
         let Trigger::Decision(decision) = self.trigger;
         decision
+    }
+
+    /// The hold of its approval.
+    #[must_use]
+    pub fn hold(&self) -> HoldId {
+        HoldId::of_approval(&self.source, &self.definition_id, &self.instance_id)
     }
 
     /// The key in the ledger.

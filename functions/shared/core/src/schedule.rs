@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::grant::{GrantKey, GrantRecord};
+use crate::grant::{GrantKey, GrantRecord, Postponed};
 use crate::ledger::{Lease, LeaseId};
 use crate::metrics::{Metric, Metrics};
 use crate::ports::{Clock, Enqueue, FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
@@ -119,26 +119,42 @@ where
             ticked.failed += 1;
         }
     }
-    scheduler.metrics.measure(&Metric::once("Ticks", &[]));
+    // Without it an alarm is raised: nothing that is due comes to its end.
+    if ticked.enqueued > 0 || ticked.failed == 0 {
+        scheduler.metrics.measure(&Metric::once("Ticks", &[]));
+    }
     let ended_at = clock.now();
     ledger.change_schedule(|it: Schedule| (it.end(lease_id, ended_at), ())).await?;
     Ok(ticked)
 }
 
 impl<L: KeepGrants, Q: Enqueue, C: Clock> Scheduler<'_, L, Q, C> {
-    /// Enqueues first: a crash between the two leads to a second message, which finds nothing to
-    /// do, and not to none.
+    /// Postpones first: a grant whose record cannot be written is not enqueued again and again. A
+    /// message that is lost between the two is made up for when the grant is due again.
     async fn enqueue(&self, key: GrantKey) -> bool {
-        let now = self.clock.now();
-        if let Err(error) = self.queue.enqueue(&GrantDue::new(key.clone(), now)).await {
-            tracing::error!(target = key.target, %error, "a grant that is due was not enqueued");
-            return false;
+        let (now, target) = (self.clock.now(), key.target.as_str());
+        let until = now.plus(MESSAGE_LOST_AFTER);
+        let postpone = |record: GrantRecord| record.postpone(now, until);
+        let postponed = match self.ledger.change_grant(&key, postpone).await {
+            Ok((_, Postponed::NotDue)) => return true,
+            Ok((_, postponed)) => postponed,
+            Err(error) => {
+                tracing::error!(target, %error, "a grant that is due cannot be read or written");
+                return false;
+            }
+        };
+        if postponed == Postponed::Overdue {
+            tracing::error!(target, "the removal of access is overdue");
+            self.metrics.measure(&Metric::once("RemovalsOverdue", &[("target", target)]));
         }
-        let postpone =
-            |record: GrantRecord| (record.postpone(now, now.plus(MESSAGE_LOST_AFTER)), ());
-        if let Err(error) = self.ledger.change_grant(&key, postpone).await {
-            tracing::warn!(target = key.target, %error, "a grant will be enqueued again");
+        let Err(error) = self.queue.enqueue(&GrantDue::new(key.clone(), now)).await else {
+            return true;
+        };
+        tracing::error!(target, %error, "a grant that is due was not enqueued");
+        let resume = |record: GrantRecord| (record.resume(until), ());
+        if let Err(error) = self.ledger.change_grant(&key, resume).await {
+            tracing::error!(target, %error, "a grant is due again in some minutes");
         }
-        true
+        false
     }
 }

@@ -11,7 +11,7 @@ use greenlight_core::form::{Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::EffectKind;
 use greenlight_core::ports::Conditions;
-use greenlight_core::{Failure, PlanInput, Timestamp, plan};
+use greenlight_core::{Failure, NOTHING_RECORDED, PlanInput, Timestamp, plan};
 use greenlight_testkit::subject::{BADGE, number_of};
 use serde_json::{Map, Value, json};
 
@@ -48,8 +48,12 @@ impl Conditions for Named {
 /// Now; the event was received a second ago.
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_001_000);
 
-const INPUT: PlanInput<'static> =
-    PlanInput { event_id: "e-1", received_at: Timestamp::from_millis(1_800_000_000_000), now: NOW };
+const INPUT: PlanInput<'static> = PlanInput {
+    event_id: "e-1",
+    received_at: Timestamp::from_millis(1_800_000_000_000),
+    now: NOW,
+    recorded: NOTHING_RECORDED,
+};
 
 fn field(name: &str, value: &Value) -> Field {
     Field {

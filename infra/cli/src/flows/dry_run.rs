@@ -15,7 +15,8 @@ use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSecret, ReadSheet};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_core::{
-    Decision, Failure, PlanInput, PlannedEffect, Request, RequestKey, plan, read_sheets,
+    Decision, Failure, NOTHING_RECORDED, PlanInput, PlannedEffect, Request, RequestKey, plan,
+    read_sheets,
 };
 use greenlight_render::text;
 use greenlight_runtime::{HttpSources, load_secret, targets};
@@ -245,7 +246,8 @@ fn preview(
         problems.push(InstanceProblem::NotConfirmed { status, decision }.explain());
     }
     let now = SystemClock.now();
-    let input = PlanInput { event_id: "dry-run", received_at: now, now };
+    let input =
+        PlanInput { event_id: "dry-run", received_at: now, now, recorded: NOTHING_RECORDED };
     let plan = plan(flow, instance, input, targets)?;
     problems.extend(plan.problems.iter().map(Explain::explain));
     let request = RequestKey::of(&flow.source, &flow.definition_id, &instance.instance_id, flow.on);

@@ -8,7 +8,7 @@ use greenlight_core::grant::{
     BeginError, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Phase, Terms,
 };
 use greenlight_core::ledger::{
-    Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
+    Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId, Standing,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::schedule::Schedule;
@@ -59,7 +59,7 @@ pub(super) async fn grants_are_due_when_a_hold_ends_or_is_to_be_confirmed<L: Led
     assert_eq!(due(week, 999).await, [key(2), key(1), key(3)]);
     let now = start.plus(Duration::from_secs(4));
     let later = now.plus(Duration::from_mins(10));
-    let postpone = |it: GrantRecord| (it.postpone(now, later), ());
+    let postpone = |it: GrantRecord| it.postpone(now, later);
     ledger.change_grant(&key(2), postpone).await.unwrap();
     assert_eq!(due(4_000, 999).await, [key(1)]);
     let all = ledger.due_grants(later, 999).await.unwrap();
@@ -105,7 +105,10 @@ pub(super) async fn progress_tells_the_grants_of_a_request<L: Ledger>(ledger: &L
     ledger.complete(&request.key(), &"a".into(), &released, at(2)).await.unwrap().unwrap();
     let progress = ledger.progress(&request.key()).await.unwrap().unwrap();
     let granted = GrantKey::new("nac", &device("00:00:5e:00:55:01"));
-    assert_eq!(progress.grants(), [granted, pending].into());
+    assert_eq!(progress.claimed.grants(), [granted, pending].into());
+    assert!(
+        matches!(progress.standing, Standing::Running { until } if until == Timestamp::default())
+    );
 }
 
 pub(super) async fn a_grant_is_listed_with_its_holds_until_it_is_removed<L: Ledger>(ledger: &L) {
@@ -151,10 +154,10 @@ async fn a_grant_of<L: Ledger>(ledger: &L, subject: Subject, n: i64) {
     // It is listed until its removal is confirmed.
     let returned = lease("r", 100);
     let (record, generation) = ledger
-        .change_grant(&key, |it| it.begin_return(&hold("R"), "remove", &returned, at(5)))
+        .change_grant(&key, |it| it.begin_return((&hold("R"), at(5)), "remove", &returned, at(5)))
         .await
         .unwrap();
-    assert_eq!((record.phase(), generation), (Phase::Ending, Ok(3)));
+    assert_eq!((record.phase(), generation), (Phase::Ending, Ok(Some(3))));
     assert_eq!(grant_of(ledger, &subject).await[0].record, record);
     let (record, _) = settle("r", 3, Outcome::Revoked, 6).await;
     assert_eq!(record.phase(), Phase::Ended);

@@ -1,5 +1,6 @@
 //! The operations on a grant's record.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -46,11 +47,24 @@ pub enum Removal {
         /// When its lease expires.
         until: Timestamp,
     },
-    /// The lease is acquired: make the revoking call.
+    /// The lease is acquired: make the revoking calls.
     Call {
         /// The generation to settle.
         generation: u64,
+        /// What takes away all that was given.
+        operations: BTreeSet<String>,
     },
+}
+
+/// Whether a tick makes a message about a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Postponed {
+    /// It is not due any more.
+    NotDue,
+    /// It does.
+    Due,
+    /// It does, and raises an alarm: its removal is overdue.
+    Overdue,
 }
 
 /// The outcome of a call.
@@ -83,7 +97,7 @@ impl GrantRecord {
         if let Err(error) = self.hold(id, terms, now) {
             return (self, Err(error));
         }
-        match self.acquire(Operation::Grant, lease, now) {
+        match self.acquire(Operation::Grant, BTreeSet::new(), lease, now) {
             Ok(generation) => {
                 self.revoked_by.extend(terms.revoked_by.clone());
                 (self, Ok(generation))
@@ -107,8 +121,9 @@ impl GrantRecord {
     fn hold(&mut self, id: &HoldId, terms: &Terms, now: Timestamp) -> Result<(), BeginError> {
         let live = self.holds.values().filter(|hold| hold.is_live()).count();
         match self.holds.get_mut(id) {
+            // What an operator asked for is asked for again, with another act.
             Some(Hold { state: HoldState::Ended { reason, .. }, .. })
-                if !reason.may_begin_again() =>
+                if !reason.may_begin_again() || id.is_of_act() =>
             {
                 return Err(BeginError::Ended { reason: *reason });
             }
@@ -119,9 +134,9 @@ impl GrantRecord {
                 let hold = Hold { terms, since: now, confirmed_at: now, state };
                 self.holds.insert(id.clone(), hold);
                 self.drop_ended();
+                self.start_anew();
             }
         }
-        self.start_anew();
         Ok(())
     }
 
@@ -136,36 +151,51 @@ impl GrantRecord {
         if self.is_settled() && self.access == Access::Absent {
             return (self, Removal::NothingToDo);
         }
-        match self.acquire(Operation::Revoke, lease, now) {
-            Ok(generation) => (self, Removal::Call { generation }),
+        let operations = self.revoked_by.clone();
+        match self.acquire(Operation::Revoke, operations.clone(), lease, now) {
+            Ok(generation) => (self, Removal::Call { generation, operations }),
             Err(until) => (self, Removal::Wait { until }),
         }
     }
 
-    /// Ends every hold of other approvals, and acquires the lease for the revoking call that the
-    /// approval `id` asks for, with this operation: also when the ledger knows of no access, as it
-    /// may have been given without greenlight. The approval's own hold, if it takes the access away
-    /// to give it anew, is pending again. The result is the generation to settle, or the moment
-    /// from which another call no longer forbids it.
+    /// Ends the holds of other approvals that are not younger than `asked_at`, and acquires the
+    /// lease for the revoking call that the approval `id` asks for, with this operation: also when
+    /// the ledger knows of no access, as it may have been given without greenlight. The approval's
+    /// own hold, if it takes the access away to give it anew, is pending again. The result is the
+    /// generation to settle, `None` if a younger approval holds the access, or the moment from
+    /// which another call no longer forbids it.
     pub fn begin_return(
         mut self,
-        id: &HoldId,
+        (id, asked_at): (&HoldId, Timestamp),
         operation: &str,
         lease: &Lease,
         now: Timestamp,
-    ) -> (Self, Result<u64, Timestamp>) {
+    ) -> (Self, Result<Option<u64>, Timestamp>) {
+        let mut is_held_by_younger = false;
+        let mut has_ended = false;
         for (other, hold) in self.holds.iter_mut().filter(|(_, hold)| hold.is_live()) {
-            hold.state = if other == id {
-                HoldState::Pending
+            if other == id {
+                hold.state = HoldState::Pending;
+            } else if hold.terms.asked_at > asked_at {
+                is_held_by_younger = true;
             } else {
-                HoldState::Ended { at: now, reason: EndReason::Returned }
-            };
+                hold.state = HoldState::Ended { at: now, reason: EndReason::Returned };
+                has_ended = true;
+            }
         }
-        let generation = self.acquire(Operation::Revoke, lease, now);
+        if has_ended {
+            self.start_anew();
+        }
+        if is_held_by_younger {
+            return (self, Ok(None));
+        }
+        self.revoked_by.insert(operation.to_owned());
+        let operations = [operation.to_owned()].into();
+        let generation = self.acquire(Operation::Revoke, operations, lease, now);
         if generation.is_ok() {
-            self.revoked_by.insert(operation.to_owned());
+            self.returned_at = Some(now);
         }
-        (self, generation)
+        (self, generation.map(Some))
     }
 
     /// Records the outcome of the call that was made in `generation`, and releases the lease.
@@ -192,8 +222,11 @@ impl GrantRecord {
                 }
             }
             Outcome::Revoked => {
-                (self.access, self.settled) = (Access::Absent, generation);
-                self.revoked_by.clear();
+                // A return takes away what it says, and not what another operation gave.
+                self.revoked_by.retain(|operation| !call.revokes.contains(operation));
+                let is_all = self.revoked_by.is_empty();
+                self.access = if is_all { Access::Absent } else { Access::Present };
+                self.settled = generation;
                 self.start_anew();
             }
             // What an earlier call left behind is as unknown as before.
@@ -240,13 +273,36 @@ impl GrantRecord {
         self
     }
 
+    /// Ends the hold of an approval that was withdrawn, unless its flow lets it go on.
+    #[must_use]
+    pub fn withdraw(self, id: &HoldId, now: Timestamp) -> Self {
+        if self.holds.get(id).is_some_and(|hold| hold.terms.outlives_approval) {
+            return self;
+        }
+        self.end(id, EndReason::Withdrawn, now)
+    }
+
+    /// Ends the hold of a request that is given up, if the target has not confirmed it.
+    #[must_use]
+    pub fn give_up(self, id: &HoldId, now: Timestamp) -> Self {
+        match self.holds.get(id) {
+            Some(Hold { state: HoldState::Pending, .. }) => self.end(id, EndReason::GivenUp, now),
+            _ => self,
+        }
+    }
+
     /// Ends the holds whose time is over.
     #[must_use]
     pub fn expire(mut self, now: Timestamp) -> Self {
+        let mut has_ended = false;
         for hold in self.holds.values_mut().filter(|hold| hold.is_live()) {
             if let Some(at) = hold.terms.until.filter(|until| *until <= now) {
                 hold.state = HoldState::Ended { at, reason: EndReason::Expired };
+                has_ended = true;
             }
+        }
+        if has_ended {
+            self.start_anew();
         }
         self
     }
@@ -261,30 +317,46 @@ impl GrantRecord {
     }
 
     /// Records that a message about it is under way, unless it is not due any more: it is not due
-    /// again before `until`.
+    /// again before `until`. The result says whether to raise an alarm: once a day, while a removal
+    /// is overdue.
     #[must_use]
-    pub fn postpone(mut self, now: Timestamp, until: Timestamp) -> Self {
-        if self.due().is_some_and(|due| due <= now) {
-            self.not_before = until;
+    pub fn postpone(mut self, now: Timestamp, until: Timestamp) -> (Self, Postponed) {
+        if self.due().is_none_or(|due| due > now) {
+            return (self, Postponed::NotDue);
+        }
+        self.not_before = until;
+        let was_raised = self.alarm_at.is_some_and(|at| now.since(at) < ALARM_EVERY);
+        let is_overdue =
+            self.phase() == Phase::Ending && now.since(self.last_change()) >= OVERDUE_AFTER;
+        if was_raised || !is_overdue {
+            return (self, Postponed::Due);
+        }
+        self.alarm_at = Some(now);
+        (self, Postponed::Overdue)
+    }
+
+    /// Records that the message that [`GrantRecord::postpone`] announced could not be enqueued.
+    #[must_use]
+    pub fn resume(mut self, until: Timestamp) -> Self {
+        if self.not_before == until {
+            self.not_before = Timestamp::default();
         }
         self
     }
 
-    /// Records that a call that was due failed; the next one is due after `wait`. The result says
-    /// whether to raise an alarm: once a day, while a removal is overdue.
+    /// Records that another call forbids the one that is due, until then.
     #[must_use]
-    pub fn call_failed(mut self, now: Timestamp, wait: Duration) -> (Self, bool) {
+    pub fn wait(mut self, until: Timestamp) -> Self {
+        self.not_before = self.not_before.max(until);
+        self
+    }
+
+    /// Records that a call that was due failed; the next one is due after `wait`.
+    #[must_use]
+    pub fn call_failed(mut self, now: Timestamp, wait: Duration) -> Self {
         self.failed_calls = self.failed_calls.saturating_add(1);
         self.not_before = now.plus(wait);
-        if self.phase() != Phase::Ending {
-            return (self, false);
-        }
-        let was_raised = self.alarm_at.is_some_and(|at| now.since(at) < ALARM_EVERY);
-        let raises = !was_raised && now.since(self.last_change()) >= OVERDUE_AFTER;
-        if raises {
-            self.alarm_at = Some(now);
-        }
-        (self, raises)
+        self
     }
 
     /// What was tried before no longer counts: its holds are others now, or it has ended.
@@ -299,6 +371,7 @@ impl GrantRecord {
     fn acquire(
         &mut self,
         operation: Operation,
+        revokes: BTreeSet<String>,
         lease: &Lease,
         now: Timestamp,
     ) -> Result<u64, Timestamp> {
@@ -313,7 +386,7 @@ impl GrantRecord {
             return Err(late.until);
         }
         self.late = self.late.filter(|late| now < late.until);
-        self.call = Some(GrantCall { operation, lease: lease.clone() });
+        self.call = Some(GrantCall { operation, revokes, lease: lease.clone() });
         self.generation += 1;
         Ok(self.generation)
     }

@@ -41,10 +41,14 @@ use crate::explain::Explain;
 use crate::ledger::Lease;
 use crate::subject::Subject;
 
-pub use machine::{BeginError, Outcome, Removal};
+pub use machine::{BeginError, Outcome, Postponed, Removal};
 
 /// The most holds of one grant. Ended ones are dropped, the oldest first, when there are more.
 pub const MAX_HOLDS: usize = 100;
+
+/// The interval at which it is looked whether the request of a pending hold was given up: an
+/// attempt that died has not recorded what it began.
+pub const LOOK_AFTER: Duration = Duration::from_hours(1);
 
 /// The interval at which a hold is confirmed at its source again: the message about a withdrawal
 /// can be lost.
@@ -137,6 +141,9 @@ pub struct Terms {
     /// The operation that takes it away, if the connector has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<String>,
+    /// When it was asked for: the end of the approval.
+    #[serde(default)]
+    pub asked_at: Timestamp,
     /// When it ends by itself; `None` if it does not.
     pub until: Option<Timestamp>,
     /// Whether it goes on when the approval is withdrawn.
@@ -157,7 +164,8 @@ pub struct Hold {
     pub terms: Terms,
     /// When it was first recorded.
     pub since: Timestamp,
-    /// When its source last confirmed it, or could not.
+    /// When its source last confirmed it, or could not; of a pending one, when its request was last
+    /// looked at.
     pub confirmed_at: Timestamp,
     /// Its state.
     pub state: HoldState,
@@ -173,7 +181,11 @@ impl Hold {
     /// When it is to be confirmed at its source again.
     #[must_use]
     pub fn confirm_at(&self) -> Timestamp {
-        self.confirmed_at.plus(CONFIRM_EVERY)
+        let interval = match self.state {
+            HoldState::Pending => LOOK_AFTER,
+            HoldState::Active | HoldState::Ended { .. } => CONFIRM_EVERY,
+        };
+        self.confirmed_at.plus(interval)
     }
 
     /// Whether it waits for a call that no request makes: an operator gave it.
@@ -250,6 +262,9 @@ pub enum Operation {
 pub struct GrantCall {
     /// What it does.
     pub operation: Operation,
+    /// Of a removal: what it takes away, as in [`GrantRecord::revoked_by`].
+    #[serde(default)]
+    pub revokes: BTreeSet<String>,
     /// The right to make it; the lease outlives the call.
     pub lease: Lease,
 }
@@ -294,6 +309,9 @@ pub struct GrantRecord {
     /// known to be absent.
     #[serde(default)]
     pub revoked_by: BTreeSet<String>,
+    /// When its access was last returned by an approval.
+    #[serde(default)]
+    pub returned_at: Option<Timestamp>,
     /// It is not due before this moment: a message about it is under way, or its removal failed.
     #[serde(default)]
     pub not_before: Timestamp,
@@ -343,7 +361,7 @@ impl GrantRecord {
             HoldState::Pending | HoldState::Active => hold.since,
             HoldState::Ended { at, .. } => at,
         };
-        self.holds.values().map(change).max().unwrap_or_default()
+        self.holds.values().map(change).max().max(self.returned_at).unwrap_or_default()
     }
 
     /// The holds that keep the access.
@@ -365,6 +383,11 @@ impl GrantRecord {
         ends?.into_iter().max()
     }
 
+    /// The holds that approvals keep: they are confirmed from time to time.
+    pub fn to_confirm(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
+        self.holds.iter().filter(|(id, hold)| hold.is_live() && !id.is_of_act())
+    }
+
     /// The holds that wait for a granting call, and that no request makes.
     pub fn to_grant(&self) -> impl Iterator<Item = (&HoldId, &Hold)> {
         self.holds.iter().filter(|(id, hold)| hold.waits_for_call(id))
@@ -377,9 +400,11 @@ impl GrantRecord {
             Phase::Ended => return None,
             Phase::Ending => self.last_change(),
             Phase::Held => {
-                let confirm = self.live().map(Hold::confirm_at).min();
+                let confirm = self.to_confirm().map(|(_, hold)| hold.confirm_at()).min();
                 let to_grant = self.to_grant().map(|(_, hold)| hold.since).min();
-                [self.next_end(), confirm, to_grant].into_iter().flatten().min()?
+                let due = [self.next_end(), confirm, to_grant].into_iter().flatten().min();
+                // A hold of an operator alone has an end; stores need a time for any.
+                due.unwrap_or_else(|| self.last_change().plus(CONFIRM_EVERY))
             }
         };
         Some(due.max(self.not_before))

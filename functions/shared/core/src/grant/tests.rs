@@ -64,7 +64,8 @@ fn g22_a_grant_is_removed_when_its_last_hold_ends() {
     let record = record.end(&hold("I-2"), EndReason::Withdrawn, at(7));
     assert_eq!(record.phase(), Phase::Ending);
     let (record, removal) = record.begin_removal(&lease("r", 100), at(8));
-    let Removal::Call { generation } = removal else { panic!("{removal:?}") };
+    let Removal::Call { generation, operations } = removal else { panic!("{removal:?}") };
+    assert_eq!(operations, ["remove".to_owned()].into());
     let (record, settled) = record.settle(&"r".into(), generation, Outcome::Revoked, at(9));
     assert_eq!((settled, record.phase()), (Ok(()), Phase::Ended));
     let (_, removal) = record.begin_removal(&lease("s", 100), at(10));
@@ -121,7 +122,8 @@ fn a_call_whose_outcome_is_unknown_may_be_repeated_but_not_reverted_until_its_le
     let (record, begun) = begin(record, "I-2", None, 5);
     let granted = Outcome::Granted { hold: hold("I-2") };
     let (record, _) = record.settle(&"I-2".into(), begun.unwrap(), granted, at(6));
-    let (_, generation) = record.begin_return(&hold("R"), "remove", &lease("r", 200), at(7));
+    let (_, generation) =
+        record.begin_return((&hold("R"), at(6)), "remove", &lease("r", 200), at(7));
     assert_eq!(generation, Err(at(100)));
 }
 
@@ -170,4 +172,71 @@ fn at_most_a_hundred_approvals_hold_a_grant_and_ended_holds_make_room() {
     assert!(begun.is_ok());
     assert_eq!(record.holds.len(), MAX_HOLDS);
     assert!(!record.holds.contains_key(&hold("I-000")), "the one that ended is dropped");
+}
+
+/// A return takes away what was granted before it, and not what a younger approval holds.
+#[test]
+fn a_return_ends_no_younger_hold() {
+    let begin_at = |record: GrantRecord, instance: &str, asked_at: i64| {
+        let terms = Terms { asked_at: at(asked_at), revoked_by: Some("remove".into()), ..terms() };
+        let lease = lease(instance, 100);
+        let (record, begun) = record.begin_grant(&hold(instance), &terms, &lease, at(10));
+        let granted = Outcome::Granted { hold: hold(instance) };
+        record.settle(&lease.id, begun.unwrap(), granted, at(11)).0
+    };
+    let record = begin_at(begin_at(GrantRecord::default(), "old", 1), "young", 7);
+    let returned = (&hold("R"), at(5));
+    let (record, generation) = record.begin_return(returned, "remove", &lease("r", 100), at(12));
+    assert_eq!(generation, Ok(None), "no call is made");
+    let state = |instance: &str| record.holds[&hold(instance)].state;
+    assert!(matches!(state("old"), HoldState::Ended { reason: EndReason::Returned, .. }));
+    assert_eq!((state("young"), record.phase()), (HoldState::Active, Phase::Held));
+}
+
+/// What one operation gave is not taken away by the return of what another one gave.
+#[test]
+fn a_return_by_one_operation_leaves_the_rest_to_be_removed() {
+    let begin = |record: GrantRecord, instance: &str, revoked_by: &str| {
+        let terms = Terms { revoked_by: Some(revoked_by.into()), ..terms() };
+        let lease = lease(instance, 100);
+        let (record, begun) = record.begin_grant(&hold(instance), &terms, &lease, at(1));
+        let granted = Outcome::Granted { hold: hold(instance) };
+        record.settle(&lease.id, begun.unwrap(), granted, at(2)).0
+    };
+    let record = begin(begin(GrantRecord::default(), "a", "remove_guest"), "b", "remove_staff");
+    let returned = (&hold("R"), at(5));
+    let (record, generation) =
+        record.begin_return(returned, "remove_guest", &lease("r", 99), at(6));
+    let (record, settled) =
+        record.settle(&"r".into(), generation.unwrap().unwrap(), Outcome::Revoked, at(7));
+    settled.unwrap();
+    assert_eq!((record.phase(), record.access), (Phase::Ending, Access::Present));
+    let (record, removal) = record.begin_removal(&lease("q", 200), at(8));
+    let Removal::Call { generation, operations } = removal else { panic!("{removal:?}") };
+    assert_eq!(operations, ["remove_staff".to_owned()].into());
+    let (record, _) = record.settle(&"q".into(), generation, Outcome::Revoked, at(9));
+    assert_eq!((record.phase(), record.due()), (Phase::Ended, None));
+}
+
+/// A request that is given up keeps what the target has confirmed.
+#[test]
+fn giving_up_ends_a_pending_hold_alone() {
+    let record = held_by(&["I-1"]);
+    assert_eq!(record.clone().give_up(&hold("I-1"), at(5)), record);
+    let (record, _) = begin(record, "I-2", None, 6);
+    let record = record.give_up(&hold("I-2"), at(7));
+    assert!(!record.holds[&hold("I-2")].is_live());
+    assert!(record.holds[&hold("I-1")].is_live());
+}
+
+/// The act of an operator does not begin again after a block.
+#[test]
+fn what_an_operator_asked_for_does_not_begin_again() {
+    let id = HoldId::of_act("1");
+    let (record, held) = GrantRecord::default().add_hold(&id, &terms(), at(1));
+    held.unwrap();
+    assert_eq!(record.due(), Some(at(1)), "the worker makes the call");
+    let record = record.end(&id, EndReason::Blocked, at(2));
+    let (_, begun) = record.begin_grant(&id, &terms(), &lease("a", 100), at(3));
+    assert_eq!(begun, Err(BeginError::Ended { reason: EndReason::Blocked }));
 }

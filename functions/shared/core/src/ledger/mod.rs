@@ -122,6 +122,40 @@ pub struct Claimed {
     pub retry: Option<RetryState>,
 }
 
+/// What the attempts of a request recorded so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Where the request stands.
+    pub standing: Standing,
+    /// The effects and the state that the attempts left.
+    pub claimed: Claimed,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// An attempt is under way, or another one will be; the lease expires at this moment.
+    Running {
+        /// The moment.
+        until: Timestamp,
+    },
+    /// Every effect was done.
+    Done,
+    /// It was given up.
+    Failed,
+}
+
+impl From<Record> for Progress {
+    fn from(record: Record) -> Self {
+        let standing = match &record.state {
+            State::Running(lease) => Standing::Running { until: lease.until },
+            State::Done { .. } => Standing::Done,
+            State::Failed { .. } => Standing::Failed,
+        };
+        Self { standing, claimed: record.into() }
+    }
+}
+
 impl From<Record> for Claimed {
     fn from(record: Record) -> Self {
         Self { attempt: record.attempt, effects: record.effects, retry: record.retry }

@@ -32,6 +32,9 @@ impl<P: Ports> Processor<P> {
         if let Some(flow) = self.flow_of(request) {
             return Ok(Some(flow));
         }
+        if request.decision() == Decision::Revoked {
+            self.withdraw_without_flow(request).await?;
+        }
         // First, as a revocation is kept whether or not an attempt began it before.
         if is_signed(request, Decision::Revoked) {
             self.keep_revocation(request, message).await?;

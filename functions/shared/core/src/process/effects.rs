@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::WorkerError;
+use super::grants::Begun;
 use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
-use crate::ledger::{Effect, Lease, LeaseId};
+use crate::ledger::{Effect, EffectOutcome, Lease, LeaseId};
 use crate::metrics::Metric;
 use crate::ports::{Act, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
 
@@ -82,7 +83,9 @@ impl<P: Ports> Processor<P> {
             return Ok(Err(failure));
         }
         let under_lease = match self.begin(step, job).await? {
-            Ok(under_lease) => under_lease,
+            Ok(Begun::Free) => None,
+            Ok(Begun::UnderLease(under_lease)) => Some(under_lease),
+            Ok(Begun::NotNeeded) => return self.record_unneeded(call, step, job).await,
             Err(failure) => return Ok(Err(failure)),
         };
         let variables = under_lease.as_ref().and_then(|it| it.with_end(step, call.variables));
@@ -115,6 +118,20 @@ impl<P: Ports> Processor<P> {
             self.record_health(call.target, &lease.id, circuits, health).await;
         }
         Ok(result)
+    }
+
+    /// Records a return that came later than a younger approval: the access is that one's.
+    async fn record_unneeded(
+        &self,
+        call: &Call<'_>,
+        step: &PlannedEffect<'_>,
+        job: &Job<'_>,
+    ) -> Result<Result<Effect, Failure>, AttemptError> {
+        let (kind, outcome) = (step.kind, EffectOutcome::AlreadyExists);
+        let effect = Effect { kind, outcome, at: self.clock.now() };
+        let lease_id = &job.message.lease.id;
+        self.ledger.record_effect(&job.key, lease_id, &call.key(), effect, effect.at).await??;
+        Ok(Ok(effect))
     }
 
     /// Performs calls to one target that belong together, up to the first that fails, if the

@@ -254,6 +254,10 @@ impl Progress {
         // The first reason gives its class to all, and only reasons of its rank determine the wait:
         // the open time of one target's circuit does not apply to another target.
         self.retries.sort_by_key(|(_, reason)| rank(reason.class));
+        // What is not wanted any more is no reason for a dead letter, and hides none.
+        if self.give_ups.iter().any(|reason| reason.class != Class::Withdrawn) {
+            self.give_ups.retain(|reason| reason.class != Class::Withdrawn);
+        }
         let Some(first) = self.retries.first().map(|(_, reason)| rank(reason.class)) else {
             return match Reason::joined(&self.give_ups) {
                 None => Ok(()),

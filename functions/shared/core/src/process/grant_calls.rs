@@ -1,6 +1,8 @@
 //! The calls that no request makes: a removal, and what an operator asked for. Each is made under
 //! the lease of its grant.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::error::WorkerError;
@@ -30,7 +32,7 @@ struct Calling<'a> {
 /// The decision about a call.
 enum Next {
     /// The lease is acquired for it.
-    Call { generation: u64 },
+    Call { generation: u64, operations: BTreeSet<String> },
     /// Another call forbids it until then.
     Wait { until: Timestamp },
     /// It is not wanted any more.
@@ -62,12 +64,11 @@ impl<P: Ports> Processor<P> {
             let next = match removal {
                 Removal::StillHeld | Removal::NothingToDo => Next::Nothing,
                 Removal::Wait { until } => Next::Wait { until },
-                Removal::Call { generation } => Next::Call { generation },
+                Removal::Call { generation, operations } => Next::Call { generation, operations },
             };
             (record, next)
         };
-        let operations: Vec<_> = record.revoked_by.iter().map(String::as_str).collect();
-        let result = self.call_if(&calling, begin, &operations, &Outcome::Revoked).await?;
+        let result = self.call_if(&calling, begin, &Outcome::Revoked).await?;
         if let Ok(Some(record)) = &result {
             let late = self.clock.now().since(record.last_change());
             let labels = [("target", key.target.as_str())];
@@ -86,16 +87,17 @@ impl<P: Ports> Processor<P> {
         message: &Message<'_>,
     ) -> Result<Result<(), Failure>, AttemptError> {
         let key = due.key();
-        let result = match (self.blocked(key, self.clock.now()).await?, subject_of(key)) {
-            (Some(failure), _) | (None, Err(failure)) => Err(failure),
-            (None, Ok(subject)) => {
+        let result = match subject_of(key) {
+            Err(failure) => Err(failure),
+            Ok(subject) => {
                 let job = format!("{key}/{}", id.as_str());
                 let (subject, values) = (&subject, &of_act(id, hold));
                 let calling = Calling { key, subject, job: &job, values, due, message };
                 let begin = |record: GrantRecord, lease: &Lease, now| {
                     let (record, result) = record.begin_grant(id, &hold.terms, lease, now);
+                    let operations = [hold.terms.operation.clone()].into();
                     let next = match result {
-                        Ok(generation) => Next::Call { generation },
+                        Ok(generation) => Next::Call { generation, operations },
                         Err(BeginError::Wait { until }) => Next::Wait { until },
                         // It ended meanwhile.
                         Err(BeginError::Ended { .. } | BeginError::Full) => Next::Nothing,
@@ -103,8 +105,7 @@ impl<P: Ports> Processor<P> {
                     (record, next)
                 };
                 let granted = Outcome::Granted { hold: id.clone() };
-                let operation = hold.terms.operation.as_str();
-                self.call_if(&calling, begin, &[operation], &granted).await?.map(drop)
+                self.call_if(&calling, begin, &granted).await?.map(drop)
             }
         };
         let Err(failure @ Failure::GiveUp { .. }) = result else { return Ok(result) };
@@ -126,7 +127,6 @@ impl<P: Ports> Processor<P> {
         &self,
         calling: &Calling<'_>,
         begin: impl Fn(GrantRecord, &Lease, Timestamp) -> (GrantRecord, Next) + Send + Sync,
-        operations: &[&str],
         done: &Outcome,
     ) -> Result<Result<Option<GrantRecord>, Failure>, AttemptError> {
         let (key, lease) = (calling.key, &calling.message.lease);
@@ -140,18 +140,26 @@ impl<P: Ports> Processor<P> {
             Next::Nothing => Ok(None),
             // Nothing was tried: this is no failure.
             Next::Wait { until } => {
-                let wait = |record: GrantRecord| (record.postpone(now, until), ());
+                let wait = |record: GrantRecord| (record.wait(until), ());
                 self.ledger.change_grant(key, wait).await?;
                 Ok(None)
             }
-            Next::Call { generation } => {
+            Next::Call { generation, operations } => {
                 let mut values = calling.values.clone();
                 if let Some(until) = record.lasts_until() {
                     values.insert(VALID_UNTIL.to_owned(), moment(until));
                 }
-                let operations = operations.iter().copied();
+                let operations = operations.iter();
                 let calls: Vec<_> = operations.map(|it| calling.call(it, &values)).collect();
-                let result = self.call_all(&calls, &key.target, &lease.id).await?;
+                // After the hold was recorded, as for approvals.
+                let blocked = match done {
+                    Outcome::Granted { .. } => self.blocked(key, now).await?,
+                    _ => None,
+                };
+                let result = match blocked {
+                    Some(failure) => Err(failure),
+                    None => self.call_all(&calls, &key.target, &lease.id).await?,
+                };
                 let outcome = match &result {
                     Ok(()) => done,
                     // Of several calls, one before may have changed something.

@@ -7,12 +7,13 @@ use super::error::WorkerError;
 use super::{AttemptError, Message, Processor};
 use crate::event::Decision;
 use crate::failure::{Class, Failure};
-use crate::grant::{EndReason, GrantKey, GrantRecord, HoldId, Phase};
+use crate::grant::{GrantKey, GrantRecord, HoldId, HoldState, Phase};
 use crate::instance::{Instance, Status};
+use crate::ledger::Standing;
 use crate::metrics::Metric;
-use crate::ports::{Clock, KeepGrants, Ports, ReadInstance};
+use crate::ports::{Clock, KeepGrants, Ports, ReadInstance, ReadRequest};
 use crate::queued::GrantDue;
-use crate::request::Request;
+use crate::request::{Request, RequestKey};
 
 impl<P: Ports> Processor<P> {
     /// Does what is due about a grant. Everything that is left stands in the ledger, so that the
@@ -34,6 +35,8 @@ impl<P: Ports> Processor<P> {
         };
         match result {
             Ok(()) => Ok(()),
+            // Nothing was tried: the queue delivers the message again soon.
+            Err(failure) if failure.reason().class == Class::LeaseHeld => Err(failure.into()),
             Err(failure) => self.call_failed(key, &failure).await,
         }
     }
@@ -46,12 +49,22 @@ impl<P: Ports> Processor<P> {
         mut record: GrantRecord,
     ) -> Result<GrantRecord, AttemptError> {
         let now = self.clock.now();
-        let live = record.holds.iter().filter(|(_, hold)| hold.is_live());
-        let due: Vec<_> = live.filter(|(_, hold)| hold.confirm_at() <= now).collect();
-        let due: Vec<_> = due.into_iter().map(|(id, hold)| (id.clone(), hold.clone())).collect();
+        let due = record.to_confirm().filter(|(_, hold)| hold.confirm_at() <= now);
+        let due: Vec<_> = due.map(|(id, hold)| (id.clone(), hold.clone())).collect();
         for (id, hold) in due {
+            if hold.state == HoldState::Pending {
+                record = self.look_after_pending(key, &id).await?;
+                continue;
+            }
             let is_withdrawn = match self.read_approval(&id).await {
-                Some(Ok(instance)) => instance.status == Status::Revoked,
+                Some(Ok(Instance { status: Status::Revoked, .. })) => true,
+                Some(Ok(Instance { status: Status::Approved, .. })) | None => false,
+                Some(Ok(Instance { status, .. })) => {
+                    let status = status.as_str();
+                    tracing::error!(target = key.target, status, "an approval that holds access");
+                    self.metrics.measure(&Metric::once("HoldsInDoubt", &[]));
+                    false
+                }
                 // The source cannot be reached now: the next tick asks again.
                 Some(Err(Failure::Retry { reason, .. })) => {
                     tracing::warn!(target = key.target, %reason, "a hold was not confirmed");
@@ -62,23 +75,46 @@ impl<P: Ports> Processor<P> {
                     tracing::warn!(target = key.target, %reason, "a hold cannot be confirmed");
                     false
                 }
-                None => false,
             };
             let change = |record: GrantRecord| {
                 let record = if is_withdrawn && !hold.terms.outlives_approval {
-                    record.end(&id, EndReason::Withdrawn, now)
+                    record.withdraw(&id, now)
                 } else {
                     record.confirm(&id, now)
                 };
                 (record, ())
             };
-            if is_withdrawn {
+            if is_withdrawn && !hold.terms.outlives_approval {
                 tracing::warn!(target = key.target, "an approval was withdrawn without a message");
                 self.metrics.measure(&Metric::once("WithdrawalsFound", &[]));
             }
             (record, ()) = self.ledger.change_grant(key, change).await?;
         }
         Ok(record)
+    }
+
+    /// Ends a pending hold whose request was given up: an attempt that died has not recorded that
+    /// it began, so that the one that gave up did not know of it.
+    async fn look_after_pending(
+        &self,
+        key: &GrantKey,
+        id: &HoldId,
+    ) -> Result<GrantRecord, AttemptError> {
+        let now = self.clock.now();
+        let standing = match id.approval() {
+            None => None,
+            Some((source, definition_id, instance_id)) => {
+                let approved =
+                    RequestKey::of(source, definition_id, instance_id, Decision::Approved);
+                self.ledger.progress(&approved).await?.map(|progress| progress.standing)
+            }
+        };
+        let look = |record: GrantRecord| {
+            let record = record.confirm(id, now);
+            let is_given_up = standing == Some(Standing::Failed);
+            (if is_given_up { record.give_up(id, now) } else { record }, ())
+        };
+        Ok(self.ledger.change_grant(key, look).await?.0)
     }
 
     /// The approval of a hold, as its source has it now; `None` if no approval holds.
@@ -109,9 +145,9 @@ impl<P: Ports> Processor<P> {
         };
         let change = |record: GrantRecord| {
             let wait = wait(&record);
-            record.call_failed(now, wait)
+            (record.call_failed(now, wait), ())
         };
-        let (record, raises_alarm) = self.ledger.change_grant(key, change).await?;
+        let (record, ()) = self.ledger.change_grant(key, change).await?;
         let (target, reason) = (key.target.as_str(), failure.reason());
         let attempts = record.failed_calls;
         tracing::warn!(
@@ -121,10 +157,6 @@ impl<P: Ports> Processor<P> {
             reason = reason.cause.text,
             "the access could not be changed"
         );
-        if raises_alarm {
-            tracing::error!(target, attempts, "the removal of access is overdue");
-            self.metrics.measure(&Metric::once("RemovalsOverdue", &[("target", target)]));
-        }
         Ok(())
     }
 }

@@ -10,12 +10,20 @@ use super::plan::{VALID_UNTIL, moment};
 use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow, WhenWithdrawn};
-use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Terms};
+use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldState, Outcome, Terms};
 use crate::ledger::{Effect, EffectKind, LeaseLost};
 use crate::ports::{Clock, Conditions, KeepBlocks, KeepGrants, LedgerError, Ports};
-use crate::request::Request;
 use crate::retry::RetryState;
 use crate::time::Timestamp;
+
+/// Whether a call is made, and how.
+pub(super) enum Begun {
+    /// It is not about the access of a subject.
+    Free,
+    UnderLease(UnderLease),
+    /// A younger approval holds the access that this one returns.
+    NotNeeded,
+}
 
 /// A call that is made under the lease of a grant.
 pub(super) struct UnderLease {
@@ -64,24 +72,16 @@ impl PendingHolds {
     }
 }
 
-impl Request {
-    /// The hold of its approval.
-    pub(super) fn hold(&self) -> HoldId {
-        HoldId::of_approval(&self.source, &self.definition_id, &self.instance_id)
-    }
-}
-
 impl<P: Ports> Processor<P> {
-    /// Records the hold of the request, and acquires the lease of the grant for the call of `step`;
-    /// `None` if the call is not about the access of a subject.
+    /// Records the hold of the request, and acquires the lease of the grant for the call of `step`.
     pub(super) async fn begin(
         &self,
         step: &PlannedEffect<'_>,
         job: &Job<'_>,
-    ) -> Result<Result<Option<UnderLease>, Failure>, LedgerError> {
+    ) -> Result<Result<Begun, Failure>, LedgerError> {
         let (kind, lease, now) = (step.kind, &job.message.lease, self.clock.now());
         let Some(subject) = step.subject.as_ref().filter(|_| kind.is_about_access()) else {
-            return Ok(Ok(None));
+            return Ok(Ok(Begun::Free));
         };
         let key = GrantKey::new(&step.action.target, subject);
         let (hold, operation) = (job.request.hold(), step.action.operation.as_str());
@@ -89,12 +89,14 @@ impl<P: Ports> Processor<P> {
             let terms = self.terms(step, job.flow);
             let change = |record: GrantRecord| record.begin_grant(&hold, &terms, lease, now);
             let (record, begun) = self.ledger.change_grant(&key, change).await?;
-            if matches!(begun, Ok(_) | Err(BeginError::Wait { .. })) {
+            let state = record.holds.get(&hold).map(|hold| hold.state);
+            if state == Some(HoldState::Pending) {
                 job.pending.add(&key);
             }
-            (record, begun)
+            (record, begun.map(Some))
         } else {
-            let change = |record: GrantRecord| record.begin_return(&hold, operation, lease, now);
+            let returns = (&hold, step.approved_at);
+            let change = |record: GrantRecord| record.begin_return(returns, operation, lease, now);
             let (record, generation) = self.ledger.change_grant(&key, change).await?;
             (record, generation.map_err(|until| BeginError::Wait { until }))
         };
@@ -103,12 +105,15 @@ impl<P: Ports> Processor<P> {
             && matches!(begun, Ok(_) | Err(BeginError::Wait { .. }))
             && let Some(failure) = self.blocked(&key, now).await?
         {
-            self.end_blocked(&key, job, begun.ok()).await?;
+            self.end_blocked(&key, job, begun.ok().flatten()).await?;
             return Ok(Err(failure));
         }
         let lasts_until = record.lasts_until();
         Ok(match begun {
-            Ok(generation) => Ok(Some(UnderLease { key, generation, kind, lasts_until })),
+            Ok(None) => Ok(Begun::NotNeeded),
+            Ok(Some(generation)) => {
+                Ok(Begun::UnderLease(UnderLease { key, generation, kind, lasts_until }))
+            }
             Err(error @ BeginError::Wait { until }) => {
                 Err(Failure::retry_after(Some(until.since(now)), Class::GrantHeld, error))
             }
@@ -154,6 +159,7 @@ impl<P: Ports> Processor<P> {
             applicant: step.applicant.clone(),
             operation: operation.clone(),
             revoked_by: self.targets.revoked_by(target, operation),
+            asked_at: step.approved_at,
             until: step.until,
             outlives_approval: flow.grant.when_withdrawn == WhenWithdrawn::Keep,
         }
@@ -188,7 +194,7 @@ impl<P: Ports> Processor<P> {
     pub(super) async fn end_pending(&self, job: &Job<'_>) -> Result<(), LedgerError> {
         let (hold, now) = (job.request.hold(), self.clock.now());
         for key in job.pending.all() {
-            let end = |record: GrantRecord| (record.end(&hold, EndReason::GivenUp, now), ());
+            let end = |record: GrantRecord| (record.give_up(&hold, now), ());
             self.ledger.change_grant(&key, end).await?;
         }
         Ok(())
@@ -200,7 +206,10 @@ impl<P: Ports> Processor<P> {
 pub(super) fn changed_nothing(failure: &Failure) -> bool {
     match failure {
         Failure::GiveUp { reason } => {
-            matches!(reason.class, Class::TargetRejected | Class::NotFound | Class::NotConfigured)
+            matches!(
+                reason.class,
+                Class::TargetRejected | Class::NotFound | Class::NotConfigured | Class::Blocked
+            )
         }
         Failure::Retry { reason, .. } => {
             matches!(reason.class, Class::TargetAuthFailed | Class::CircuitOpen)

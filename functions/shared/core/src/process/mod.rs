@@ -26,7 +26,7 @@ use self::end::End;
 use self::error::WorkerError;
 use self::execute::AttemptResult;
 use self::grants::PendingHolds;
-pub use self::plan::{Plan, PlanInput, PlannedEffect, VALID_UNTIL, plan};
+pub use self::plan::{NOTHING_RECORDED, Plan, PlanInput, PlannedEffect, VALID_UNTIL, plan};
 pub use self::sheets::read_sheets;
 use crate::audit::AttemptRecord;
 use crate::budget::AttemptBudget;
@@ -190,6 +190,11 @@ impl<P: Ports> Processor<P> {
         let disposition = match end {
             Err(over) => over,
             Ok(End::Withdrawn { reason }) => Disposition::Withdrawn(reason),
+            // What is due stands in the ledger: the next tick makes the next message.
+            Ok(End::GiveUp { reason }) if is_about_a_grant(message) => {
+                tracing::error!(reason = reason.cause.text, "a message about a grant is dropped");
+                Disposition::GrantDue
+            }
             Ok(End::GiveUp { reason }) => self.dead_letter(message, reason).await,
             Ok(End::Retry { after, reason }) => Disposition::RetryAfter { after, reason },
         };
@@ -330,7 +335,8 @@ impl<P: Ports> Processor<P> {
         }
         read_sheets(flow, &mut instance.form, &self.source).await?;
         let (event_id, received_at) = (request.event_id.as_str(), request.received_at);
-        let input = PlanInput { event_id, received_at, now: self.clock.now() };
+        let (now, recorded) = (self.clock.now(), &job.claimed.effects);
+        let input = PlanInput { event_id, received_at, now, recorded };
         let plan = plan(flow, &instance, input, &self.targets)?;
         attempt_record.see(&instance);
         attempt_record.subjects.clone_from(&plan.subjects);
@@ -343,6 +349,10 @@ impl<P: Ports> Processor<P> {
         let effects = &mut attempt_record.effects;
         self.execute(job, &plan, &circuits, &mut AttemptResult { effects, failed }).await
     }
+}
+
+fn is_about_a_grant(message: &Message<'_>) -> bool {
+    matches!(Queued::parse(message.body), Ok(Queued::GrantDue(_)))
 }
 
 impl Disposition {
@@ -361,7 +371,8 @@ impl Disposition {
                 outcome = "withdrawn",
                 receive_count,
                 class = reason.class.as_str(),
-                "the approval was withdrawn"
+                reason = reason.cause.text,
+                "the approval no longer holds what it asked for"
             ),
             Self::DeadLettered(reason) => tracing::error!(
                 outcome = "dead_lettered",

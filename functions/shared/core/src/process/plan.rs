@@ -12,7 +12,7 @@ use crate::extract::{Extracted, OUTSIDE, Occurrence, Problem, extract};
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow, NoEnd};
 use crate::instance::Instance;
-use crate::ledger::{EffectKey, EffectKind};
+use crate::ledger::{Effect, EffectKey, EffectKind};
 use crate::ports::Conditions;
 use crate::subject::Subject;
 
@@ -31,6 +31,8 @@ pub struct PlannedEffect<'a> {
     pub applicant: String,
     /// When what is granted ends by itself; `None` if it does not.
     pub until: Option<Timestamp>,
+    /// When the approval ended.
+    pub approved_at: Timestamp,
     /// The index of its values in the form.
     values: usize,
 }
@@ -93,7 +95,12 @@ pub struct PlanInput<'a> {
     pub received_at: Timestamp,
     /// Now: access cannot end in the past.
     pub now: Timestamp,
+    /// The effects that earlier attempts did: the end of their access may have passed since.
+    pub recorded: &'a BTreeMap<EffectKey, Effect>,
 }
+
+/// Of a plan without earlier attempts.
+pub const NOTHING_RECORDED: &BTreeMap<EffectKey, Effect> = &BTreeMap::new();
 
 /// Plans the effects of `instance` by `flow`.
 ///
@@ -106,7 +113,7 @@ pub struct PlanInput<'a> {
 pub fn plan<'a>(
     flow: &'a Flow,
     instance: &Instance,
-    input: PlanInput<'_>,
+    input: PlanInput<'a>,
     conditions: &impl Conditions,
 ) -> Result<Plan<'a>, Failure> {
     let mut extracted = extract(flow, &instance.form);
@@ -116,6 +123,7 @@ pub fn plan<'a>(
         applicant: &instance.applicant,
         approved_at: instance.ended_at.unwrap_or(input.received_at),
         now: input.now,
+        recorded: input.recorded,
         conditions,
         of_instance: of_instance(instance, input.event_id),
         extracted,
@@ -140,8 +148,17 @@ pub fn plan<'a>(
                 Decided::Wanted { .. } if held_back.contains(&at) => {}
                 Decided::Wanted { values, owner, until } => {
                     let (kind, applicant) = (uses.kind, instance.applicant.clone());
-                    let effect =
-                        PlannedEffect { action, subject, kind, owner, applicant, until, values };
+                    let approved_at = planner.approved_at;
+                    let effect = PlannedEffect {
+                        action,
+                        subject,
+                        kind,
+                        owner,
+                        applicant,
+                        until,
+                        approved_at,
+                        values,
+                    };
                     let key = effect.key();
                     // Two actions can be the same, for two fields with the same subject.
                     match keys.get(&key) {
@@ -242,6 +259,7 @@ struct Planner<'a, C> {
     applicant: &'a str,
     approved_at: Timestamp,
     now: Timestamp,
+    recorded: &'a BTreeMap<EffectKey, Effect>,
     conditions: &'a C,
     of_instance: Map<String, Value>,
     extracted: Extracted,
@@ -304,7 +322,11 @@ impl<'a, C: Conditions> Planner<'a, C> {
         if uses.kind != EffectKind::Grant {
             return Ok(Decided::Wanted { values, owner, until: None });
         }
+        let key = EffectKey::new(&action.target, &action.operation, subject);
         match self.end_of_access(values) {
+            Err(NoEnd::Past) if self.recorded.contains_key(&key) => {
+                Ok(Decided::Wanted { values, owner, until: None })
+            }
             Ok(until) => Ok(Decided::Wanted { values, owner, until }),
             Err(problem) => {
                 let row = self.extracted.values.get(values).and_then(|values| values.row);

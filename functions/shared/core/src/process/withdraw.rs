@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::admit::confirm;
-use super::{AttemptError, Job, PlanInput, Processor, plan, read_sheets};
+use super::error::WorkerError;
+use super::{AttemptError, Job, NOTHING_RECORDED, PlanInput, Processor, plan, read_sheets};
 use crate::audit::AttemptRecord;
 use crate::event::Decision;
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::flow::{Flow, WhenWithdrawn};
-use crate::grant::{EndReason, GrantKey, GrantRecord};
+use crate::grant::{GrantKey, GrantRecord};
 use crate::instance::Instance;
-use crate::ledger::{Claimed, EffectKind};
+use crate::ledger::{EffectKind, Progress, Standing};
 use crate::ports::{
     Clock, Conditions, Enqueue, KeepGrants, LedgerError, Ports, ReadInstance, ReadRequest,
 };
@@ -24,12 +25,22 @@ impl<P: Ports> Processor<P> {
         job: &Job<'_>,
         attempt_record: &mut AttemptRecord,
     ) -> Result<(), AttemptError> {
+        let approved = self.approved(job.request).await?;
+        // What that attempt begins is known when it has ended.
+        if let Some(Progress { standing: Standing::Running { until }, .. }) = approved {
+            let now = self.clock.now();
+            if now < until {
+                let error = WorkerError::LeaseHeld;
+                let after = Some(until.since(now));
+                return Err(Failure::retry_after(after, Class::LeaseHeld, error).into());
+            }
+        }
         let instance = self.source.read_instance(job.request).await;
         let confirmed = instance.and_then(|it| confirm(job.request, &it).map(|()| it));
         let instance = match confirmed {
             Ok(instance) => instance,
             // Nothing began: there is nothing to take back, and nothing to tell an operator.
-            Err(Failure::GiveUp { .. }) if self.approved(job).await?.is_none() => return Ok(()),
+            Err(Failure::GiveUp { .. }) if approved.is_none() => return Ok(()),
             Err(failure) => return Err(failure.into()),
         };
         attempt_record.see(&instance);
@@ -37,10 +48,24 @@ impl<P: Ports> Processor<P> {
     }
 
     /// What the attempts to carry the approval out recorded; `None` if there was none.
-    async fn approved(&self, job: &Job<'_>) -> Result<Option<Claimed>, LedgerError> {
-        let Request { source, definition_id, instance_id, .. } = job.request;
+    async fn approved(&self, request: &Request) -> Result<Option<Progress>, LedgerError> {
+        let Request { source, definition_id, instance_id, .. } = request;
         let approved = RequestKey::of(source, definition_id, instance_id, Decision::Approved);
         self.ledger.progress(&approved).await
+    }
+
+    /// Ends the holds of a withdrawn approval for which there is no flow any more.
+    pub(super) async fn withdraw_without_flow(
+        &self,
+        request: &Request,
+    ) -> Result<(), AttemptError> {
+        let recorded = self.approved(request).await?;
+        let recorded = recorded.map(|progress| progress.claimed.grants()).unwrap_or_default();
+        if recorded.is_empty() {
+            return Ok(());
+        }
+        confirm(request, &self.source.read_instance(request).await?)?;
+        self.end_each(request, &recorded).await
     }
 
     /// Ends the holds of a withdrawn approval: those that its request has recorded, and those that
@@ -51,18 +76,19 @@ impl<P: Ports> Processor<P> {
         mut instance: Instance,
         attempt_record: &mut AttemptRecord,
     ) -> Result<(), AttemptError> {
+        let recorded = self.approved(job.request).await?;
+        let recorded = recorded.map(|progress| progress.claimed.grants()).unwrap_or_default();
+        self.end_each(job.request, &recorded).await?;
         if job.flow.grant.when_withdrawn == WhenWithdrawn::Keep {
             return Ok(());
         }
-        let recorded = self.approved(job).await?;
-        let recorded = recorded.map(|progress| progress.grants()).unwrap_or_default();
-        self.end_each(job, &recorded).await?;
         // After those: a form or a sheet that cannot be read must not keep them.
         read_sheets(job.flow, &mut instance.form, &self.source).await?;
         let input = PlanInput {
             event_id: &job.request.event_id,
             received_at: job.request.received_at,
             now: self.clock.now(),
+            recorded: NOTHING_RECORDED,
         };
         let plan = plan(job.flow, &instance, input, &self.targets)?;
         attempt_record.subjects.clone_from(&plan.subjects);
@@ -71,13 +97,17 @@ impl<P: Ports> Processor<P> {
             Some(GrantKey::new(&effect.action.target, effect.subject.as_ref()?))
         });
         let planned: BTreeSet<_> = granted.filter(|key| !recorded.contains(key)).collect();
-        self.end_each(job, &planned).await
+        self.end_each(job.request, &planned).await
     }
 
-    async fn end_each(&self, job: &Job<'_>, keys: &BTreeSet<GrantKey>) -> Result<(), AttemptError> {
-        let (hold, now) = (job.request.hold(), self.clock.now());
+    async fn end_each(
+        &self,
+        request: &Request,
+        keys: &BTreeSet<GrantKey>,
+    ) -> Result<(), AttemptError> {
+        let (hold, now) = (request.hold(), self.clock.now());
         for key in keys {
-            let end = |record: GrantRecord| (record.end(&hold, EndReason::Withdrawn, now), ());
+            let end = |record: GrantRecord| (record.withdraw(&hold, now), ());
             let (record, ()) = self.ledger.change_grant(key, end).await?;
             if record.due().is_some_and(|due| due <= now) {
                 self.hasten(key).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use greenlight_core::block::Block;
 use greenlight_core::explain::Explanation;
 use greenlight_core::grant::{
     Access, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, HoldState, Outcome, Phase,
@@ -275,4 +276,90 @@ async fn a_forged_message_about_a_grant_ends_nothing() {
     }
     assert_eq!(run.deliver_enqueued().await, 2);
     assert_eq!((record(&run, 1), calls(&run).len()), (before, 1));
+}
+
+/// An attempt died after its call, and a later one gave the request up without a call: the access
+/// that nothing confirmed is removed.
+#[tokio::test]
+async fn what_an_attempt_that_died_granted_is_removed_when_its_request_is_given_up() {
+    let mut run = Run::with_end(World::new(form([1])), "");
+    // What the dead attempt left: a pending hold, and a call without an outcome.
+    let (key, now) = (GrantKey::new("nac", &device(1)), run.world.clock.now());
+    let lease = Lease { id: "dead".into(), until: now.plus(Duration::from_mins(2)) };
+    let revoked_by = Some("remove".to_owned());
+    let terms = Terms { operation: "add".into(), revoked_by, ..Terms::default() };
+    let hold = run.request().hold();
+    let begin = |it: GrantRecord| it.begin_grant(&hold, &terms, &lease, now);
+    run.world.ledger.change_grant(&key, begin).await.unwrap().1.unwrap();
+    *run.world.status.lock().unwrap() = greenlight_core::instance::Status::Refused;
+    let end = run.attempt().await;
+    assert!(matches!(&end, Disposition::DeadLettered(_)), "{end:?}");
+    assert_eq!(record(&run, 1).phase(), Phase::Held, "the request did not know of it");
+    run.world.advance(HOUR);
+    assert_eq!(run.tick().await, 1);
+    assert_eq!(end_reasons(&record(&run, 1)), [EndReason::GivenUp]);
+    assert_eq!(record(&run, 1).phase(), Phase::Ended);
+    assert_eq!(calls(&run), called(&[("remove", 1)]));
+}
+
+/// An operator blocks the subject: no approval grants it anything, and what an operator asked for
+/// before is not given.
+#[tokio::test]
+async fn what_is_blocked_is_granted_nothing() {
+    let mut run = Run::with_end(World::new(form([1, 2])), "");
+    let block = Block { reason: "stolen".into(), who: "li".into(), since: START, until: None };
+    run.world.ledger.block(&device(1).key(), block);
+    let end = run.attempt().await;
+    assert!(
+        matches!(&end, Disposition::DeadLettered(reason) if reason.class == Class::Blocked),
+        "{end:?}"
+    );
+    assert_eq!(calls(&run), called(&[("add", 2)]));
+    assert_eq!(record(&run, 1).phase(), Phase::Ended);
+    let terms = Terms { operation: "add".into(), ..Terms::default() };
+    let key = GrantKey::new("nac", &device(1));
+    let add = |it: GrantRecord| it.add_hold(&HoldId::of_act("1"), &terms, START);
+    run.world.ledger.change_grant(&key, add).await.unwrap().1.unwrap();
+    assert_eq!(run.tick().await, 1);
+    assert_eq!(calls(&run), called(&[("add", 2)]));
+    assert_eq!(record(&run, 1).due(), None);
+}
+
+/// What is not wanted any more hides no failure of the same request.
+#[tokio::test]
+async fn an_ended_hold_beside_a_failure_is_a_dead_letter_for_the_failure() {
+    let world = World::new(form([1, 2])).behaves(|call, number| match (call.subject, number) {
+        (Some(it), _) if *it == device(1) => Ok(()),
+        (_, 1 | 2) => Err(Failure::retry(Class::TargetTimeout, Explanation::quoted("slow"))),
+        _ => Err(Failure::give_up(Class::TargetRejected, Explanation::quoted("no"))),
+    });
+    let mut run = Run::with_end(world, "");
+    let key = GrantKey::new("nac", &device(1));
+    let hold = run.request().hold();
+    let end = |it: GrantRecord| (it.end(&hold, EndReason::Ended, START), ());
+    run.world.ledger.change_grant(&key, end).await.unwrap();
+    let (_, end) = run.play(9).await;
+    assert!(
+        matches!(&end, Disposition::DeadLettered(it) if it.class == Class::TargetRejected),
+        "{end:?}"
+    );
+}
+
+/// An end that has passed since the access was given is no problem of the form.
+#[tokio::test]
+async fn an_end_that_passes_between_two_attempts_is_no_failure() {
+    let world = World::new(form([1, 2])).behaves(|call, number| {
+        if call.subject == Some(&device(2)) && number < 3 {
+            return Err(Failure::retry(Class::TargetFailed, Explanation::quoted("busy")));
+        }
+        Ok(())
+    });
+    let mut run = Run::with_end(world, "lasts = \"1h\"");
+    assert!(matches!(run.attempt().await, Disposition::RetryAfter { .. }));
+    run.world.advance(2 * HOUR);
+    // The other device asks for access that is over: that is a problem of the form.
+    let end = run.attempt().await;
+    assert!(matches!(&end, Disposition::DeadLettered(it) if it.class == Class::InvalidForm));
+    let letters = run.world.letters.lock().unwrap();
+    assert_eq!(letters[0].cause.text.matches("in the past").count(), 1, "{letters:?}");
 }

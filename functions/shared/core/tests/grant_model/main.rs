@@ -78,7 +78,8 @@ fn the_check_fails_without_the_lease_of_the_grant() {
         settle: |mut record, id, generation, outcome, now| {
             // Its own lease again, as if no other worker had one.
             let lease = Lease { id: id.clone(), until: Timestamp::from_millis(i64::MAX) };
-            record.call = Some(GrantCall { operation: Operation::Grant, lease });
+            let revokes = ["remove".to_owned()].into();
+            record.call = Some(GrantCall { operation: Operation::Grant, revokes, lease });
             record.generation = generation;
             record.settle(id, generation, outcome, now)
         },

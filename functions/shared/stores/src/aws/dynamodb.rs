@@ -14,7 +14,7 @@ use greenlight_core::explain::Explanation;
 use greenlight_core::ledger::ResetError;
 use greenlight_core::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
-    LeaseLost,
+    LeaseLost, Progress, Standing,
 };
 use greenlight_core::ports::{Claim, Complete, FileAudit, LedgerError, RecordEffect};
 use greenlight_core::retry::RetryState;
@@ -419,8 +419,17 @@ pub(super) fn request_pk(key: &RequestKey) -> AttributeValue {
     AttributeValue::S(format!("request#{key}"))
 }
 
-pub(super) fn taken(item: &Item) -> Result<Claimed, LedgerError> {
+fn taken(item: &Item) -> Result<Claimed, LedgerError> {
     Ok(Claimed { attempt: attempt(item)?, effects: effects(item)?, retry: retry(item)? })
+}
+
+pub(super) fn progress(item: &Item) -> Result<Progress, LedgerError> {
+    let standing = match string(item, "state")? {
+        "done" => Standing::Done,
+        "failed" => Standing::Failed,
+        _ => Standing::Running { until: timestamp(item, "lease_until")? },
+    };
+    Ok(Progress { standing, claimed: taken(item)? })
 }
 
 /// Reads what the last attempt left, as JSON.

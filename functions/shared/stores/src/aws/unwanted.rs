@@ -1,12 +1,12 @@
 //! Decisions that no flow wants, and requests that an operator asked for, in DynamoDB.
 
-use greenlight_core::ledger::Claimed;
+use greenlight_core::ledger::Progress;
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest};
 use greenlight_core::{Request, RequestKey, Timestamp};
 
 use super::describe;
-use super::dynamodb::{DynamoLedger, request_pk, taken};
+use super::dynamodb::{DynamoLedger, progress, request_pk};
 use super::item::{UNWANTED, VERSION, expiry, number, string, text};
 
 impl CountUnwanted for DynamoLedger {
@@ -42,9 +42,9 @@ impl ReadRequest for DynamoLedger {
         item.map(|item| Ok(string(&item, "state")? == "done")).transpose()
     }
 
-    async fn progress(&self, request: &RequestKey) -> Result<Option<Claimed>, LedgerError> {
+    async fn progress(&self, request: &RequestKey) -> Result<Option<Progress>, LedgerError> {
         let item = self.read_item(request_pk(request)).await?;
-        item.as_ref().map(taken).transpose()
+        item.as_ref().map(progress).transpose()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Decisions that no flow wants, and requests that an operator asked for.
 
 use futures_util::FutureExt;
-use greenlight_core::ledger::{Claimed, REMEMBERED_FOR, Record};
+use greenlight_core::ledger::{Progress, REMEMBERED_FOR, Record};
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest, RecordReplay};
 use greenlight_core::{Request, RequestKey, Timestamp};
@@ -40,12 +40,12 @@ impl ReadRequest for Database {
         found.fetch_optional(&self.pool).await.map_err(failed)
     }
 
-    async fn progress(&self, request: &RequestKey) -> Result<Option<Claimed>, LedgerError> {
+    async fn progress(&self, request: &RequestKey) -> Result<Option<Progress>, LedgerError> {
         let found = sqlx::query_scalar("SELECT record FROM requests WHERE key = ?");
         let found: Option<String> =
             found.bind(request.as_str()).fetch_optional(&self.pool).await.map_err(failed)?;
         let record = found.map(|record| serde_json::from_str::<Record>(&record)).transpose();
-        Ok(record.map_err(failed)?.map(Claimed::from))
+        Ok(record.map_err(failed)?.map(Progress::from))
     }
 }
 
