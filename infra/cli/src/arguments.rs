@@ -195,6 +195,9 @@ pub enum Command {
         /// One JSON object per grant
         #[arg(long)]
         json: bool,
+        /// A row of CSV per approval that holds access, for a spreadsheet
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
     },
     /// Access without an approval
     #[command(flatten)]

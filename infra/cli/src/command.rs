@@ -21,7 +21,7 @@ use greenlight_render::language::Language;
 use greenlight_render::output::{
     log_writer, one_line, print, print_error, print_line, print_question, try_print,
 };
-use greenlight_render::{audit, dlq, replay, status, text};
+use greenlight_render::{audit, dlq, grants_csv, replay, status, text};
 use greenlight_server::server::Options;
 use greenlight_sources::registry::Registry;
 use greenlight_stores::{SecretFile, SystemClock};
@@ -168,9 +168,12 @@ async fn answer(command: Command, language: Language) -> Output {
         Command::Audit { wanted, backend, json } => {
             audit_request(wanted, &backend.address(), format(json)).await
         }
-        Command::Grants { of, backend, limit, json } => {
+        Command::Grants { of, backend, limit, json, csv } => {
             let (backend, of) = (Backend::open(&backend.address()).await?, of.as_deref());
             let grants = find_grants(&*backend.stores.grants, of, limit).await?;
+            if csv {
+                return Ok(grants_csv::render(&grants));
+            }
             Ok(audit::render_grants(&grants, of, format(json)))
         }
         Command::Access(command) => access::run(command, language).await,

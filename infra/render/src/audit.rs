@@ -241,7 +241,7 @@ pub fn render_grants(grants: &[Grant], of: Option<&str>, format: OutputFormat) -
 }
 
 /// The state of a hold that is listed: one that ended is listed until the access is removed.
-const fn hold_state(state: HoldState) -> (&'static str, &'static str) {
+pub(crate) const fn hold_state(state: HoldState) -> (&'static str, &'static str) {
     match state {
         HoldState::Pending => ("pending", "待确认"),
         HoldState::Active => ("active", "有效"),

@@ -12,6 +12,7 @@ pub mod access;
 pub mod audit;
 pub mod dlq;
 pub mod format;
+pub mod grants_csv;
 pub mod language;
 pub mod output;
 pub mod reasons;

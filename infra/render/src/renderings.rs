@@ -188,6 +188,17 @@ fn grants() {
     ending.record = ending.record.end(&hold, EndReason::Returned, NOW);
     let grants = [grant, ending];
     check("grants", |format| audit::render_grants(&grants, None, format));
+    let formula = |owner: &str| {
+        let mut grant = grants[0].clone();
+        for hold in grant.record.holds.values_mut() {
+            hold.terms.owner = owner.to_owned();
+        }
+        grant
+    };
+    let rows = [formula("=HYPERLINK(\"x\")"), formula("ou_1, \"Li\"")];
+    let csv = crate::grants_csv::render(&rows);
+    assert!(csv.contains("\"'=HYPERLINK(\"\"x\"\")\""), "{csv}");
+    assert!(csv.contains("\"ou_1, \"\"Li\"\"\"") && csv.starts_with("kind,subject,"), "{csv}");
     check("no_grants", |format| audit::render_grants(&[], Some("ou_2"), format));
 }
 

@@ -8,10 +8,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use greenlight_core::explain::Explain;
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::operator::StoreError;
 use greenlight_core::ports::{Clock, Http, HttpError, QueueError};
-use greenlight_core::schedule::TICK_EVERY;
 use greenlight_http::{Client, ClientError};
 use greenlight_stores::SystemClock;
 use greenlight_stores::private::write_private;
@@ -63,6 +62,9 @@ pub enum DemoError {
     /// There is no RADIUS server.
     #[error(transparent)]
     Radius(#[from] RadiusError),
+    /// The device of the scenario is none.
+    #[error("{0}")]
+    Subject(Explanation),
     /// Requests are left in the queue.
     #[error("the queue was not empty after {0} s")]
     NotDrained(u64),
@@ -87,6 +89,7 @@ impl DemoError {
                 "没有 {path}：请用 `apt-get install {packages}`（Debian 12）安装",
                 packages = "freeradius freeradius-utils freeradius-rest"
             ),
+            Self::Subject(cause) => language.explain(cause),
             Self::Radius(error) => error.to_string(),
             Self::Stub(error) => text!(
                 language,
@@ -181,7 +184,8 @@ impl Stage {
             secrets,
             flows: Some(file),
             connectors: Some(connectors),
-            tick_every: TICK_EVERY,
+            // Access that ends by time is to be seen.
+            tick_every: Duration::from_secs(1),
         };
         let nac_url = nac.url();
         let environment = move |name: &str| match name {

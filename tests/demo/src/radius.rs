@@ -1,9 +1,20 @@
 //! The demonstration with FreeRADIUS: it rejects a device, and accepts it after the approval.
 
-use crate::{APPROVAL_CODE, DemoError, Stage};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{APPROVAL_CODE, DemoError, Stage, TIMEOUT};
+use greenlight_admin::grants::{self, NewGrant};
+use greenlight_admin::operator::Operator;
+use greenlight_admin::stores::Stores;
+use greenlight_core::grant::{GrantKey, Phase};
+use greenlight_core::ports::{Clock, KeepGrants, LedgerError};
+use greenlight_core::subject::{MAC, Subject};
 use greenlight_render::language::Language;
 use greenlight_render::{outln, text};
+use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{Access, Radius, Whitelist, form_of};
+use serde_json::json;
 
 /// The same device, as different switches spell it.
 const SPELLINGS: [&str; 5] = [
@@ -13,6 +24,13 @@ const SPELLINGS: [&str; 5] = [
     "00-00-5E-00-53-01",
     "00005e005301",
 ];
+
+/// How long the second approval lasts.
+const LASTS: Duration = Duration::from_secs(8);
+
+fn device() -> Result<Subject, DemoError> {
+    Subject::parse(&MAC, SPELLINGS[0]).map_err(DemoError::Subject)
+}
 
 const OTHER: &str = "00:00:5e:00:53:02";
 
@@ -66,6 +84,7 @@ fn flows(connector: &str, url: &str) -> String {
         definition_id = "{APPROVAL_CODE}"
         fields.mac = {{ kind = "mac", from = [{{ field = "devices", column = "mac" }}] }}
         fields.valid_until = {{ kind = "date", from = [{{ field = "有效期" }}], optional = true }}
+        grant = {{ until = "valid_until", at_most = "365days" }}
         actions = [{{ target = "nac", operation = "add", for_each = "mac" }}]
         "#
     )
@@ -103,6 +122,87 @@ impl Stage {
             "Access-Reject {OTHER}，它自称 {device}"
         );
         self.report(("a pretender", "冒名设备"), is_kept_out, &said);
+        self.ends(radius).await?;
         self.end().await
+    }
+
+    /// Asks for the device, which must get this answer.
+    async fn expect(
+        &mut self,
+        radius: &Radius,
+        step: (&'static str, &'static str),
+        expected: Access,
+    ) -> Result<(), DemoError> {
+        let device = SPELLINGS[0];
+        let is_right = radius.ask(device, device).await? == expected;
+        self.report(step, is_right, &format!("Access-{expected:?} {device}"));
+        Ok(())
+    }
+
+    /// The life of the access: a second approval, the end of both, and what an operator does.
+    async fn ends(&mut self, radius: &Radius) -> Result<(), DemoError> {
+        let until = SystemClock.now().plus(LASTS).as_millis();
+        let until = jiff::Timestamp::from_millisecond(until).map(|at| at.to_string());
+        let mut form = form_of("", &["0000-5E00-5301"]);
+        if let (Some(fields), Ok(until)) = (form.as_array_mut(), until) {
+            fields.push(json!({"id": "w", "name": "有效期", "type": "date", "value": until}));
+        }
+        self.feishu.put_instance("INSTANCE-2", APPROVAL_CODE, "APPROVED", &form);
+        self.send(&self.approval("event-2", "INSTANCE-2", "APPROVED")).await?;
+        self.drained().await?;
+        self.expect(radius, ("a second approval", "第二个审批"), Access::Accept).await?;
+
+        self.feishu.revert("INSTANCE-1");
+        self.send(&self.approval("event-3", "INSTANCE-1", "REVERTED")).await?;
+        self.drained().await?;
+        let step = ("the first is withdrawn, the second holds it", "撤销第一个，第二个仍持有");
+        self.expect(radius, step, Access::Accept).await?;
+
+        let (key, server) = (GrantKey::new("nac", &device()?), self.server.database().clone());
+        let ended = async {
+            loop {
+                let (record, ()) = server.change_grant(&key, |it| (it, ())).await?;
+                if record.phase() == Phase::Ended {
+                    return Ok::<_, LedgerError>(());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let is_ended = matches!(tokio::time::timeout(TIMEOUT, ended).await, Ok(Ok(())));
+        self.wrong += usize::from(!is_ended);
+        self.expect(radius, ("the second ends by time", "第二个到期"), Access::Reject).await?;
+
+        let stores = Stores::of(self.server.database().clone());
+        let acts = Arc::clone(&stores.acts);
+        let operator = Operator { who: "demo".to_owned(), acts };
+        let new = NewGrant {
+            target: "nac".to_owned(),
+            subject: device()?,
+            operation: "add".to_owned(),
+            revoked_by: Some("remove".to_owned()),
+            owner: "ou_guest".to_owned(),
+            until: SystemClock.now().plus(Duration::from_hours(4)),
+        };
+        let now = SystemClock.now();
+        let granted = grants::grant(&stores, &operator, &new, "a visitor", now).await;
+        self.wrong += usize::from(granted.is_err());
+        self.drained().await?;
+        let step = ("an operator grants it", "运维人员直接授权");
+        self.expect(radius, step, Access::Accept).await?;
+
+        let targets = ["nac".to_owned()];
+        let of = (&new.subject, targets.as_slice());
+        let now = SystemClock.now();
+        let blocked = grants::block(&stores, &operator, of, None, "stolen", now).await;
+        self.wrong += usize::from(blocked.is_err());
+        self.drained().await?;
+        let step = ("an operator blocks it", "运维人员封禁");
+        self.expect(radius, step, Access::Reject).await?;
+        let form = form_of("", &["0000-5E00-5301"]);
+        self.feishu.put_instance("INSTANCE-3", APPROVAL_CODE, "APPROVED", &form);
+        self.send(&self.approval("event-4", "INSTANCE-3", "APPROVED")).await?;
+        self.drained().await?;
+        let step = ("an approval does not give it back", "新的审批也不再授权");
+        self.expect(radius, step, Access::Reject).await
     }
 }

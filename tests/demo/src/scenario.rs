@@ -1,4 +1,5 @@
-//! The scenario: four devices, duplicates, a forged event, a mistyped address, rows of a table.
+//! The scenario: four devices, duplicates, a forged event, a mistyped address, rows of a table, and
+//! a withdrawal.
 
 use http::StatusCode;
 
@@ -87,7 +88,25 @@ impl Stage {
         );
         let cause = self.language.explain(&cause);
         outln!("     {}", text!(self.language, "dead-letter queue: {cause}", "死信队列：{cause}"));
-        self.rows().await
+        self.rows().await?;
+        self.withdraw(&expected).await
+    }
+
+    /// Withdraws the first approval: its devices lose their access.
+    async fn withdraw(&mut self, devices: &[&str]) -> Result<(), DemoError> {
+        self.feishu.revert("INSTANCE-1");
+        self.send(&self.approval("event-8", "INSTANCE-1", "REVERTED")).await?;
+        self.drained().await?;
+        let whitelist = self.nac.whitelist();
+        let is_right = !whitelist.iter().any(|mac| devices.contains(&mac.as_str()));
+        let left = whitelist.len();
+        let said = text!(
+            self.language,
+            "its 4 devices are removed, the {left} of other approvals stay",
+            "其 4 台设备已移除，其他审批的 {left} 台不受影响"
+        );
+        self.report(("the approval is withdrawn", "撤销审批"), is_right, &said);
+        Ok(())
     }
 
     pub(crate) async fn figures(&mut self) -> Result<(), DemoError> {

@@ -323,11 +323,15 @@ impl Run {
 
     /// Delivers a message to a worker, which may die; `true` if it did.
     async fn deliver(&self, received: Received, number: usize) -> bool {
-        let now = self.outside.clock.now();
         let is_fatal = self.outside.happens(0.02);
         let point = self.outside.random.lock().unwrap().usize(1..30);
         let fate = Fate::fatal(if is_fatal { point } else { 0 });
-        let processor = self.processor(&fate);
+        self.deliver_with(received, number, &fate).await
+    }
+
+    async fn deliver_with(&self, received: Received, number: usize, fate: &Fate) -> bool {
+        let now = self.outside.clock.now();
+        let processor = self.processor(fate);
         let message = Message {
             body: &received.body,
             receive_count: received.receive_count,
@@ -504,4 +508,75 @@ async fn g22_23_26_ten_thousand_grants_end_when_they_should() {
     let recorded = run.database.acts(usize::from(u16::MAX), forever).await.unwrap();
     assert_eq!(recorded.len(), usize::try_from(acts).unwrap());
     println!("{} devices had access, {} have it still", claims.len(), held.len());
+}
+
+/// One approval whose access ends, with a worker that dies at the chosen point of that; the number
+/// of points that were reached.
+async fn end_with_a_crash_at(point: usize, is_withdrawn: bool) -> usize {
+    let mut run = Run::new(2).await;
+    let approval = Approval {
+        device: 1,
+        ended_at: START,
+        until: (!is_withdrawn).then(|| START.plus(Duration::from_secs(3_601))),
+        withdrawn_at: None,
+        is_message_lost: false,
+    };
+    run.outside.approvals.lock().unwrap().insert("I-1".into(), approval);
+    run.database.enqueue(&Request { received_at: START, ..request("I-1") }).await.unwrap();
+    let never = Fate::fatal(0);
+    run.deliver_each(&never).await;
+    assert_eq!(run.outside.allowed.lock().unwrap().len(), 1);
+    run.outside.clock.advance(Duration::from_hours(2));
+    let now = run.outside.clock.now();
+    if is_withdrawn {
+        run.outside.approvals.lock().unwrap().get_mut("I-1").unwrap().withdrawn_at = Some(now);
+        let trigger = Trigger::Decision(Decision::Revoked);
+        let revoked = Request { trigger, received_at: now, ..request("I-1") };
+        run.database.enqueue(&revoked).await.unwrap();
+    }
+    let fate = Fate::fatal(point);
+    for step in 0..12 {
+        let scheduler = Scheduler {
+            ledger: &run.database,
+            queue: &run.database,
+            clock: &run.outside.clock,
+            metrics: &NoMetrics::nowhere(),
+        };
+        tick(&scheduler, &LeaseId::from(format!("tick-{step}").as_str())).await.unwrap();
+        run.deliver_each(&fate).await;
+        run.outside.clock.advance(STEP);
+    }
+    let key = GrantKey::new("nac", &subject(&device(1)));
+    let record = run.database.change_grant(&key, |it| (it, ())).await.unwrap().0;
+    assert_eq!((record.phase(), record.due()), (Phase::Ended, None), "point {point}: {record:?}");
+    assert_eq!(run.outside.allowed.lock().unwrap().len(), 0, "point {point}");
+    assert_eq!(run.database.dead_letters().await.unwrap(), [], "point {point}");
+    fate.reached()
+}
+
+impl Run {
+    /// Delivers everything that is visible now, one message after the other.
+    async fn deliver_each(&mut self, fate: &Fate) {
+        let now = self.outside.clock.now();
+        let hidden_until = now.plus(Duration::from_secs(90));
+        while let Some(received) = self.database.receive(1, now, hidden_until).await.unwrap().pop()
+        {
+            self.delivered += 1;
+            self.deliver_with(received, self.delivered, fate).await;
+        }
+    }
+}
+
+/// A crash before or after each call of a port, from the end of the last hold to the record of its
+/// removal: the access is removed all the same.
+#[tokio::test]
+async fn g22_23_access_ends_after_a_crash_at_every_await() {
+    for is_withdrawn in [true, false] {
+        let points = end_with_a_crash_at(0, is_withdrawn).await;
+        assert!(points > 10, "{points}");
+        for point in 1..=points {
+            end_with_a_crash_at(point, is_withdrawn).await;
+        }
+        println!("{points} points, withdrawn: {is_withdrawn}");
+    }
 }

@@ -329,7 +329,8 @@ impl<P: Ports> Processor<P> {
         if let Err(not_admitted) = self.admit(job, &instance).await {
             if not_admitted.is_withdrawal() {
                 attempt_record.see(&instance);
-                self.end_holds(job, instance, attempt_record).await?;
+                let recorded = job.claimed.grants();
+                self.end_holds(job, instance, &recorded, attempt_record).await?;
             }
             return Err(not_admitted);
         }

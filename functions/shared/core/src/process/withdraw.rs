@@ -44,7 +44,8 @@ impl<P: Ports> Processor<P> {
             Err(failure) => return Err(failure.into()),
         };
         attempt_record.see(&instance);
-        self.end_holds(job, instance, attempt_record).await
+        let recorded = approved.map(|progress| progress.claimed.grants()).unwrap_or_default();
+        self.end_holds(job, instance, &recorded, attempt_record).await
     }
 
     /// What the attempts to carry the approval out recorded; `None` if there was none.
@@ -74,11 +75,10 @@ impl<P: Ports> Processor<P> {
         &self,
         job: &Job<'_>,
         mut instance: Instance,
+        recorded: &BTreeSet<GrantKey>,
         attempt_record: &mut AttemptRecord,
     ) -> Result<(), AttemptError> {
-        let recorded = self.approved(job.request).await?;
-        let recorded = recorded.map(|progress| progress.claimed.grants()).unwrap_or_default();
-        self.end_each(job.request, &recorded).await?;
+        self.end_each(job.request, recorded).await?;
         if job.flow.grant.when_withdrawn == WhenWithdrawn::Keep {
             return Ok(());
         }
