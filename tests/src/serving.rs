@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use greenlight_admin::operator::Operator;
-use greenlight_core::schedule::TICK_EVERY;
+use greenlight_core::tick::TICK_EVERY;
 use greenlight_server::server::{Options, Server};
 use greenlight_stores::private::write_private;
 use greenlight_stores::sqlite::Database;

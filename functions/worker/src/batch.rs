@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::future::{Either, join_all, select};
 use greenlight_core::budget::AttemptBudget;
-use greenlight_core::ledger::{Lease, LeaseId};
+use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ports::{ChangeVisibility, Clock, Ports};
 use greenlight_core::{Disposition, Message, Processor, Timestamp, process as process_message};
 use lambda_runtime::{Error, LambdaEvent};

@@ -1,6 +1,6 @@
 //! Lambda 2: claim, read the approval, act, complete; and, at each tick, enqueue what is due.
 //!
-//! Wiring only; the use cases are [`greenlight_core::process`] and [`greenlight_core::schedule`].
+//! Wiring only; the use cases are [`greenlight_core::process`] and [`greenlight_core::tick`].
 
 mod batch;
 
@@ -12,9 +12,9 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use greenlight_connectors::Connectors;
 use greenlight_core::Processor;
 use greenlight_core::audit::DeployedFlows;
-use greenlight_core::ledger::LeaseId;
+use greenlight_core::lease::LeaseId;
 use greenlight_core::ports::{Clock, Ports, ReadSecret};
-use greenlight_core::schedule::{self, Scheduler};
+use greenlight_core::tick::{self, Scheduler};
 use greenlight_runtime::{
     Configuration, HttpSources, HttpTargets, SharedSecret, StartError, load_secret, targets,
 };
@@ -78,7 +78,7 @@ async fn main() -> ExitCode {
                 batch::process(batch, &processor, &processor.queue).await
             }
             Invocation::Scheduled(Scheduled::Tick) => {
-                tick(&processor).await.map(|()| SqsBatchResponse::default())
+                enqueue_what_is_due(&processor).await.map(|()| SqsBatchResponse::default())
             }
         }
     });
@@ -116,10 +116,10 @@ enum Scheduled {
 }
 
 /// Enqueues what is due.
-async fn tick(processor: &Processor<OnAws>) -> Result<(), Error> {
+async fn enqueue_what_is_due(processor: &Processor<OnAws>) -> Result<(), Error> {
     let Processor { ledger, queue, clock, metrics, .. } = processor;
     let scheduler = Scheduler { ledger, queue, clock, metrics };
-    let ticked = schedule::tick(&scheduler, &LeaseId::random()?).await?;
+    let ticked = tick::tick(&scheduler, &LeaseId::random()?).await?;
     tracing::info!(enqueued = ticked.enqueued, failed = ticked.failed, "tick");
     Ok(())
 }

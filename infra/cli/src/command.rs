@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use greenlight_admin as admin;
-use greenlight_admin::audit::{find_grants, find_requests};
+use greenlight_admin::audit::{MAX_GRANTS, find_grants, find_requests};
 use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
 use greenlight_admin::operator::Operator;
 use greenlight_admin::replay::{Replay, ReplayError, ReplaySources};
@@ -15,12 +15,10 @@ use greenlight_admin::status::MAX_WAITING;
 use greenlight_core::Decision;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ports::Clock;
-use greenlight_core::schedule::TICK_EVERY;
+use greenlight_core::tick::TICK_EVERY;
 use greenlight_render::format::OutputFormat;
 use greenlight_render::language::Language;
-use greenlight_render::output::{
-    log_writer, one_line, print, print_error, print_line, print_question, try_print,
-};
+use greenlight_render::output::{log_writer, one_line, print, print_error, print_line, try_print};
 use greenlight_render::{audit, dlq, grants_csv, replay, status, text};
 use greenlight_server::server::Options;
 use greenlight_sources::registry::Registry;
@@ -29,34 +27,21 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
+use crate::arguments::common::SecretsFile;
 use crate::arguments::{
     Arguments, Command, ConnectorsCommand, DecisionArgument, DlqCommand, FlowsCommand,
-    SecretsCommand, SecretsFile,
+    SecretsCommand,
 };
 use crate::backend::{Address, Backend, BackendError};
 use crate::doctor::{DoctorOptions, run_checks};
+use crate::outcome::{Failed, NOT_FOUND, Output, is_confirmed, nothing_done};
 use crate::secrets::{self, Secrets};
 use crate::send_test::{self, Test, send_test};
 use crate::sources::NoSuchSource;
 use crate::{access, connectors, flows, help, serve, sources, ui};
 
-/// The exit status if the object of the command was not found.
-pub(crate) const NOT_FOUND: u8 = 3;
-
 /// The exit status of a partial success.
 const IN_PART: u8 = 4;
-
-/// The reason of a failure, and the exit status.
-pub(crate) struct Failed {
-    pub(crate) cause: Explanation,
-    pub(crate) status: u8,
-}
-
-impl<E: Explain> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self { cause: error.explain(), status: 1 }
-    }
-}
 
 /// The errors of the command line itself.
 #[derive(Debug, Error, Explain)]
@@ -72,8 +57,6 @@ enum CommandError {
     TooLong { bytes: u64 },
     #[error("the manual pages cannot be written to {folder}: {cause}")]
     Manual { folder: String, cause: io::Error },
-    #[error("no terminal to ask for confirmation: use --yes")]
-    NoTerminal,
 }
 
 impl Failed {
@@ -93,14 +76,6 @@ impl Failed {
         let status = if is_absent { NOT_FOUND } else { 1 };
         Self { status, cause: Explanation::quoted(replay::render_error(error, language)) }
     }
-}
-
-/// The text for standard output.
-pub(crate) type Output = Result<String, Failed>;
-
-/// The output after a confirmation was declined.
-pub(crate) fn nothing_done(language: Language) -> String {
-    language.pick("nothing is done\n", "未执行任何操作\n").to_owned()
 }
 
 /// The wait at exit for blocking calls that hang, such as a DNS lookup.
@@ -170,6 +145,7 @@ async fn answer(command: Command, language: Language) -> Output {
         }
         Command::Grants { of, backend, limit, json, csv } => {
             let (backend, of) = (Backend::open(&backend.address()).await?, of.as_deref());
+            let limit = if csv { MAX_GRANTS } else { limit };
             let grants = find_grants(&*backend.stores.grants, of, limit).await?;
             if csv {
                 return Ok(grants_csv::render(&grants));
@@ -485,23 +461,6 @@ async fn redrive(
     let result = result.await;
     bar.finish_and_clear();
     result
-}
-
-/// Asks for confirmation on a terminal; without one, `--yes` is required.
-pub(crate) fn is_confirmed(question: &str, is_said: bool) -> Result<bool, Failed> {
-    if is_said {
-        return Ok(true);
-    }
-    if !io::stdin().is_terminal() {
-        return Err(CommandError::NoTerminal.into());
-    }
-    print_question(&format!("{question} [y/N] "));
-    let mut answer = String::new();
-    Ok(io::stdin().read_line(&mut answer).is_ok_and(|_| is_yes(&answer)))
-}
-
-fn is_yes(answer: &str) -> bool {
-    ["y", "yes", "是"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
 }
 
 /// Reads standard input.

@@ -17,6 +17,7 @@ pub mod connectors;
 pub mod doctor;
 pub mod flows;
 pub mod help;
+mod outcome;
 pub mod secrets;
 pub mod send_test;
 pub mod serve;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenlight_core::budget::AttemptBudget;
-use greenlight_core::ledger::{Lease, LeaseId};
+use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ports::{Clock, QueueError};
 use greenlight_core::{Disposition, Message, process};
 use greenlight_stores::SystemClock;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use greenlight_core::ledger::LeaseId;
+use greenlight_core::lease::LeaseId;
 use greenlight_core::metrics::Metrics;
-use greenlight_core::schedule::{Scheduler, tick};
+use greenlight_core::tick::{Scheduler, tick};
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
 use tokio::sync::watch;

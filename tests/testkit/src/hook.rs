@@ -8,9 +8,9 @@ use greenlight_core::explain::Explanation;
 use greenlight_core::form::{Attachment, Field};
 use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::instance::Instance;
+use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
-    LeaseLost, Progress,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
 };
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,

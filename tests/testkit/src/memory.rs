@@ -7,9 +7,10 @@ use greenlight_core::audit::AttemptRecord;
 use greenlight_core::block::Block;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::grant::{GrantKey, GrantRecord};
+use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
-    LeaseLost, Progress, Record, State, apply,
+    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Progress, Record,
+    State, apply,
 };
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{

@@ -11,9 +11,10 @@ use greenlight_core::breaker::{Breaker, BreakerState, Health, Permit};
 use greenlight_core::explain::Explanation;
 use greenlight_core::extract::Problem;
 use greenlight_core::grant::GrantKey;
+use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectKind,
-    EffectOutcome, Lease, LeaseId, LeaseLost, Record, ResetError, apply,
+    EffectOutcome, Record, ResetError, apply,
 };
 use greenlight_core::operator::{AuditReader, GrantStore};
 use greenlight_core::ports::{self, Claim, LedgerError, RecordReplay, ResetRequest};

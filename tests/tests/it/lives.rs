@@ -16,14 +16,15 @@ use greenlight_core::flow::Flows;
 use greenlight_core::form::{Attachment, Content, Field, Form};
 use greenlight_core::grant::{CONFIRM_EVERY, GrantKey, Phase};
 use greenlight_core::instance::{Instance, Status};
-use greenlight_core::ledger::{EffectKind, EffectOutcome, Lease, LeaseId};
+use greenlight_core::lease::{Lease, LeaseId};
+use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::operator::ActStore;
 use greenlight_core::ports::{
     Act, Call, Clock, Conditions, Enqueue, KeepGrants, Ports, ReadInstance, ReadSheet,
 };
 use greenlight_core::request::Trigger;
-use greenlight_core::schedule::{Scheduler, tick};
+use greenlight_core::tick::{Scheduler, tick};
 use greenlight_core::{
     Class, Decision, Disposition, Failure, Message, Processor, Request, Timestamp, process,
 };

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use greenlight_admin::replay::{self, Replay, ReplaySources};
 use greenlight_core::operator::{AuditReader, DeadLetterQueue};
 use greenlight_core::ports::Clock;
-use greenlight_core::schedule::TICK_EVERY;
+use greenlight_core::tick::TICK_EVERY;
 use greenlight_core::{Decision, RequestKey};
 use greenlight_runtime::StartError;
 use greenlight_server::server::{Options, ServeError, Server};

@@ -9,7 +9,7 @@ use greenlight_admin::replay::{Replay, ReplaySources, replay};
 use greenlight_core::audit::StoredDeadLetter;
 use greenlight_core::event::ApprovalEvent;
 use greenlight_core::flow::SourceConfigs;
-use greenlight_core::ledger::Lease;
+use greenlight_core::lease::Lease;
 use greenlight_core::ports::{Claim, Clock, Enqueue, Http};
 use greenlight_core::secret::Secret;
 use greenlight_core::trace::TraceId;

@@ -15,9 +15,8 @@ use greenlight_core::audit::{AttemptRecord, Lookup};
 use greenlight_core::breaker::{Breaker, Health};
 use greenlight_core::explain::Explanation;
 use greenlight_core::extract::Problem;
-use greenlight_core::ledger::{
-    Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
-};
+use greenlight_core::lease::{Lease, LeaseId};
+use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectKind, EffectOutcome};
 use greenlight_core::operator::{AuditReader, GrantStore};
 use greenlight_core::ports::{
     ChangeVisibility, Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FetchSecret, FileAudit,

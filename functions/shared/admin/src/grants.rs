@@ -211,7 +211,7 @@ pub async fn block(
     let (reason, who) = (reason.to_owned(), operator.who.clone());
     let block = Block { reason, who, since: now, until };
     // First: an approval that is carried out at this moment sees it, or is seen below.
-    stores.blocks.set_block(&key, Some(&block)).await?;
+    stores.blocks.set_block(&key, Some(&block), now).await?;
     let of = Some(subject.value());
     let listed = find_grants(&*stores.grants, of, MAX_GRANTS).await?;
     let listed = listed.into_iter().filter(|grant| grant.subject == key);
@@ -236,7 +236,7 @@ pub async fn unblock(
 ) -> Result<(), GrantError> {
     let key = subject.key();
     operator.record(ActKind::Unblock, &key, Some(reason), now).await?;
-    Ok(stores.blocks.set_block(&key, None).await?)
+    Ok(stores.blocks.set_block(&key, None, now).await?)
 }
 
 /// A hold that an act ends.

@@ -345,7 +345,7 @@ impl StoredDeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Lease;
+    use crate::lease::Lease;
 
     #[test]
     fn guess_has_every_meaning_of_a_text() {

@@ -32,4 +32,7 @@ impl Block {
 pub struct BlockRecord {
     /// The block, if there is one.
     pub block: Option<Block>,
+    /// When the last one was ended by an operator.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::ledger::LeaseId;
+use crate::lease::LeaseId;
 
 /// The number of failures in a row that opens the circuit.
 const FAILURES_TO_OPEN: u32 = 3;

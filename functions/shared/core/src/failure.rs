@@ -53,6 +53,14 @@ impl Failure {
         self
     }
 
+    /// The same failure, after the target may have done a part of what was asked.
+    #[must_use]
+    pub fn after_a_change(mut self) -> Self {
+        let (Self::Retry { reason, .. } | Self::GiveUp { reason }) = &mut self;
+        reason.may_have_changed = true;
+        self
+    }
+
     #[must_use]
     pub const fn reason(&self) -> &Reason {
         match self {
@@ -73,6 +81,9 @@ pub struct Reason {
     /// The target that caused it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Whether the target may have done a part of what was asked, whatever its answer.
+    #[serde(skip)]
+    pub may_have_changed: bool,
 }
 
 /// The room for [`AndMore`] in a joined reason, in characters.
@@ -97,7 +108,8 @@ impl Reason {
     /// A reason of `class` with the text of `cause`.
     #[must_use]
     pub fn new(class: Class, cause: impl Into<Explanation>) -> Self {
-        Self { class, cause: cause.into().bounded(Self::MAX_CHARS), target: None }
+        let cause = cause.into().bounded(Self::MAX_CHARS);
+        Self { class, cause, target: None, may_have_changed: false }
     }
 
     /// Joins several reasons: class and target of the first, the texts of all. `None` for an empty

@@ -9,7 +9,7 @@
 //!   approval into a queued [`Request`].
 //! * [`process`](process()): the second use case. Turns a queued request into effects, each done
 //!   once.
-//! * [`schedule::tick`]: the third use case. Enqueues a message for each grant that is due.
+//! * [`tick`](tick::tick): the third use case. Enqueues a message for each grant that is due.
 //! * [`event`], [`request`], [`instance`], [`form`], [`mac`]: the values of the use cases.
 //! * [`flow`]: the rules from an approval to actions, read from `flows.toml`.
 //! * [`subject`]: what an action is performed on: a table of kinds.
@@ -44,6 +44,7 @@ pub mod form;
 pub mod grant;
 pub mod instance;
 pub mod key_path;
+pub mod lease;
 pub mod ledger;
 pub mod mac;
 pub mod metrics;
@@ -58,6 +59,7 @@ pub mod retry;
 pub mod schedule;
 pub mod secret;
 pub mod subject;
+pub mod tick;
 pub mod time;
 pub mod trace;
 pub mod transport;

@@ -237,9 +237,14 @@ impl GrantChange {
 
 /// Stores which subjects are blocked, for an operator.
 pub trait BlockStore: Debug + Send + Sync {
-    /// Blocks a subject, or ends its block. `subject` as [`crate::subject::Subject::key`] writes
-    /// it.
-    fn set_block<'a>(&'a self, subject: &'a str, block: Option<&'a Block>) -> StoreFuture<'a, ()>;
+    /// Blocks a subject, or ends its block at `now`. `subject` as [`crate::subject::Subject::key`]
+    /// writes it.
+    fn set_block<'a>(
+        &'a self,
+        subject: &'a str,
+        block: Option<&'a Block>,
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()>;
 
     /// The blocks, as (subject, block), those in force and those that are over, the latest first.
     fn blocks(&self, at_most: usize) -> StoreFuture<'_, Vec<(String, Block)>>;

@@ -19,9 +19,10 @@ use crate::failure::{Failure, Reason};
 use crate::form::{Attachment, Field};
 use crate::grant::{GrantKey, GrantRecord};
 use crate::instance::Instance;
+use crate::lease::{Lease, LeaseId, LeaseLost};
 use crate::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
-    LeaseLost, Progress, ResetError,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
+    ResetError,
 };
 use crate::request::{Request, RequestKey};
 use crate::schedule::Schedule;

@@ -51,6 +51,12 @@ impl GrantDue {
     }
 }
 
+impl QueueMessage for Request {
+    fn body(&self) -> String {
+        self.to_json()
+    }
+}
+
 impl QueueMessage for GrantDue {
     fn body(&self) -> String {
         serde_json::json!(self).to_string()

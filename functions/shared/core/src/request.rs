@@ -8,7 +8,6 @@ use thiserror::Error;
 use crate::event::{ApprovalEvent, SignedMessage};
 use crate::explain::Explain;
 use crate::grant::HoldId;
-use crate::ports::QueueMessage;
 use crate::trace::TraceId;
 use crate::{Decision, Timestamp};
 
@@ -86,12 +85,6 @@ pub enum BadRequest {
         "the queue message's `{field}` is not an identifier of 1 to 128 letters, digits or `_-.:@=`"
     )]
     BadIdentifier { field: &'static str },
-}
-
-impl QueueMessage for Request {
-    fn body(&self) -> String {
-        self.to_json()
-    }
 }
 
 impl Request {

@@ -1,38 +1,11 @@
-//! The third use case: a tick enqueues what is due.
-//!
-//! A tick does nothing else. What is due stands in the ledger: nothing about a grant is in a
-//! scheduler, so that a rename, a restore or a week without greenlight loses nothing.
+//! The record of the ticks.
 
 #![warn(missing_docs)]
 
-use std::time::Duration;
-
-use futures_util::StreamExt;
-use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::grant::{GrantKey, GrantRecord, Postponed};
-use crate::ledger::{Lease, LeaseId};
-use crate::metrics::{Metric, Metrics};
-use crate::ports::{Clock, Enqueue, FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
-use crate::queued::GrantDue;
-
-/// The interval of the ticks: of the rule in template.yaml, and of the timer of `serve`.
-pub const TICK_EVERY: Duration = Duration::from_mins(1);
-
-/// The most grants of one tick. What ended while greenlight was off ends at this rate.
-pub const MOST_PER_TICK: usize = 200;
-
-/// The lease of a tick: another one does not begin before.
-const TICK_LEASE: Duration = Duration::from_secs(50);
-
-/// A grant is due again so long after it was enqueued, unless its message changed that: longer than
-/// the lease of a worker, so that a worker that died is noticed, and its successor can begin.
-const MESSAGE_LOST_AFTER: Duration = Duration::from_mins(10);
-
-/// The grants that a tick enqueues at the same time.
-const CONCURRENCY: usize = 16;
+use crate::lease::{Lease, LeaseId};
 
 /// The ledger's record of the ticks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,99 +35,5 @@ impl Schedule {
             self.last = Some(now);
         }
         self
-    }
-}
-
-/// The result of a tick.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ticked {
-    /// The grants that were enqueued.
-    pub enqueued: usize,
-    /// Those that could not be: the next tick tries again.
-    pub failed: usize,
-}
-
-/// The dependencies of [`tick`].
-#[derive(Debug)]
-pub struct Scheduler<'a, L, Q, C> {
-    /// The ledger.
-    pub ledger: &'a L,
-    /// The queue of the worker.
-    pub queue: &'a Q,
-    /// The clock.
-    pub clock: &'a C,
-    /// The recorder of metrics.
-    pub metrics: &'a Metrics,
-}
-
-/// Enqueues a message for each grant that is due, up to [`MOST_PER_TICK`]. Nothing happens while
-/// another tick is under way.
-///
-/// # Errors
-/// [`LedgerError`] when the ledger cannot be read or written: the next tick does the same.
-pub async fn tick<L, Q, C>(
-    scheduler: &Scheduler<'_, L, Q, C>,
-    lease_id: &LeaseId,
-) -> Result<Ticked, LedgerError>
-where
-    L: FindDueGrants + KeepGrants + KeepSchedule,
-    Q: Enqueue,
-    C: Clock,
-{
-    let Scheduler { ledger, clock, .. } = scheduler;
-    let now = clock.now();
-    let lease = Lease { id: lease_id.clone(), until: now.plus(TICK_LEASE) };
-    let (_, is_acquired) = ledger.change_schedule(|it: Schedule| it.begin(&lease, now)).await?;
-    if !is_acquired {
-        return Ok(Ticked::default());
-    }
-    let due = ledger.due_grants(now, MOST_PER_TICK).await?;
-    let mut ticked = Ticked::default();
-    let mut enqueued =
-        stream::iter(due).map(|key| scheduler.enqueue(key)).buffer_unordered(CONCURRENCY);
-    while let Some(is_enqueued) = enqueued.next().await {
-        if is_enqueued {
-            ticked.enqueued += 1;
-        } else {
-            ticked.failed += 1;
-        }
-    }
-    // Without it an alarm is raised: nothing that is due comes to its end.
-    if ticked.enqueued > 0 || ticked.failed == 0 {
-        scheduler.metrics.measure(&Metric::once("Ticks", &[]));
-    }
-    let ended_at = clock.now();
-    ledger.change_schedule(|it: Schedule| (it.end(lease_id, ended_at), ())).await?;
-    Ok(ticked)
-}
-
-impl<L: KeepGrants, Q: Enqueue, C: Clock> Scheduler<'_, L, Q, C> {
-    /// Postpones first: a grant whose record cannot be written is not enqueued again and again. A
-    /// message that is lost between the two is made up for when the grant is due again.
-    async fn enqueue(&self, key: GrantKey) -> bool {
-        let (now, target) = (self.clock.now(), key.target.as_str());
-        let until = now.plus(MESSAGE_LOST_AFTER);
-        let postpone = |record: GrantRecord| record.postpone(now, until);
-        let postponed = match self.ledger.change_grant(&key, postpone).await {
-            Ok((_, Postponed::NotDue)) => return true,
-            Ok((_, postponed)) => postponed,
-            Err(error) => {
-                tracing::error!(target, %error, "a grant that is due cannot be read or written");
-                return false;
-            }
-        };
-        if postponed == Postponed::Overdue {
-            tracing::error!(target, "the removal of access is overdue");
-            self.metrics.measure(&Metric::once("RemovalsOverdue", &[("target", target)]));
-        }
-        let Err(error) = self.queue.enqueue(&GrantDue::new(key.clone(), now)).await else {
-            return true;
-        };
-        tracing::error!(target, %error, "a grant that is due was not enqueued");
-        let resume = |record: GrantRecord| (record.resume(until), ());
-        if let Err(error) = self.ledger.change_grant(&key, resume).await {
-            tracing::error!(target, %error, "a grant is due again in some minutes");
-        }
-        false
     }
 }

@@ -7,9 +7,8 @@ use greenlight_core::explain::Explanation;
 use greenlight_core::grant::{
     BeginError, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Phase, Terms,
 };
-use greenlight_core::ledger::{
-    Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId, Standing,
-};
+use greenlight_core::lease::{Lease, LeaseId};
+use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectKind, EffectOutcome, Standing};
 use greenlight_core::retry::RetryState;
 use greenlight_core::schedule::Schedule;
 use greenlight_core::subject::Subject;

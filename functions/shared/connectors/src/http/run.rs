@@ -44,6 +44,7 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         variables: &mut Map<String, Value>,
     ) -> Result<EffectOutcome, Failure> {
         let mut outcome = EffectOutcome::AlreadyExists;
+        let mut has_changed = false;
         for (number, step) in operation.steps.iter().enumerate() {
             if !applies(target, step, variables)? {
                 continue;
@@ -56,10 +57,13 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             if step.method != Method::Get {
                 outcome = EffectOutcome::Done;
             }
-            match self.run_step(target, step, call, variables).await? {
-                StepEnd::Next => {}
-                StepEnd::Over(outcome) => return Ok(outcome),
+            match self.run_step(target, step, call, variables).await {
+                Ok(StepEnd::Next) => {}
+                Ok(StepEnd::Over(outcome)) => return Ok(outcome),
+                Err(failure) if has_changed => return Err(failure.after_a_change()),
+                Err(failure) => return Err(failure),
             }
+            has_changed |= step.method != Method::Get;
         }
         Ok(outcome)
     }
@@ -97,6 +101,10 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
                     }
                     tried += 1;
                     (wait, failure)
+                }
+                // An earlier try may have arrived, although its answer was lost.
+                Err(failure) if tried > 1 && step.method != Method::Get => {
+                    return Err(failure.after_a_change());
                 }
                 Err(failure) => return Err(failure),
             };
@@ -141,8 +149,9 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             reason,
         };
         if let Some(misfit) = target.connector.misfit(step, &answer, judged.result) {
-            let error = answered_with(misfit.explain());
-            return Err(Failure::give_up(Class::TargetRejected, error));
+            let failure = Failure::give_up(Class::TargetRejected, answered_with(misfit.explain()));
+            let may_have_changed = step.method != Method::Get && answer.status.is_success();
+            return Err(if may_have_changed { failure.after_a_change() } else { failure });
         }
         // The answer of a retried step is not captured: the retry requests the same page.
         if !matches!(judged.result, RuleResult::Retry | RuleResult::Fail) {

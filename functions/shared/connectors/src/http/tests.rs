@@ -432,6 +432,32 @@ async fn add_at(connector: &HttpConnector<Wire, TestSecret, TestClock>) -> Strin
     }
 }
 
+/// A refusal after a step that changed something is not "nothing happened": what was granted must
+/// be removed. Nor is one after a try whose answer was lost.
+#[tokio::test]
+async fn a_refusal_tells_whether_something_was_done_before() {
+    let text = r#"
+        [operations.add]
+        effect = "grant"
+        steps = [{ method = "PUT" }, { method = "POST" }]
+    "#;
+    for (answers, expected) in [
+        (vec![answer(403)], false),
+        (vec![answer(204), answer(403)], true),
+        (vec![answer(503), answer(403)], true),
+    ] {
+        let (connector, wire, _) = one(text, None);
+        wire.0.lock().unwrap().answers.extend(answers);
+        let (variables, device) = (Map::new(), device_number(1));
+        let deadline = Timestamp::default().plus(Duration::from_hours(1));
+        let call = call("nac", "add", Some(&device), &variables, deadline);
+        let failure = connector.act(&call).await.unwrap_err();
+        let reason = failure.reason();
+        assert_eq!(reason.class, Class::TargetRejected);
+        assert_eq!(reason.may_have_changed, expected);
+    }
+}
+
 #[allow(clippy::unnecessary_wraps, reason = "the type of an HTTP client's result")]
 fn challenge(nonce: &str) -> Result<http::Response<Bytes>, HttpError> {
     let header = format!("Digest realm=\"r\", qop=\"auth\", nonce=\"{nonce}\"");

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Timestamp;
 use crate::explain::Explain;
-use crate::ledger::{Lease, LeaseId, LeaseLost};
+use crate::lease::{Lease, LeaseId, LeaseLost};
 
 /// The reason for which no granting call may be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Explain)]
@@ -127,7 +127,10 @@ impl GrantRecord {
             {
                 return Err(BeginError::Ended { reason: *reason });
             }
-            Some(hold) if hold.is_live() => hold.terms.clone_from(terms),
+            Some(hold) if hold.is_live() => {
+                hold.terms.clone_from(terms);
+                hold.confirmed_at = now;
+            }
             _ if live >= MAX_HOLDS => return Err(BeginError::Full),
             _ => {
                 let (terms, state) = (terms.clone(), HoldState::Pending);
@@ -175,8 +178,9 @@ impl GrantRecord {
         let mut has_ended = false;
         for (other, hold) in self.holds.iter_mut().filter(|(_, hold)| hold.is_live()) {
             if other == id {
-                hold.state = HoldState::Pending;
-            } else if hold.terms.asked_at > asked_at {
+                continue;
+            }
+            if hold.terms.asked_at > asked_at {
                 is_held_by_younger = true;
             } else {
                 hold.state = HoldState::Ended { at: now, reason: EndReason::Returned };
@@ -189,10 +193,13 @@ impl GrantRecord {
         if is_held_by_younger {
             return (self, Ok(None));
         }
-        self.revoked_by.insert(operation.to_owned());
         let operations = [operation.to_owned()].into();
         let generation = self.acquire(Operation::Revoke, operations, lease, now);
         if generation.is_ok() {
+            if let Some(own) = self.holds.get_mut(id).filter(|hold| hold.is_live()) {
+                own.state = HoldState::Pending;
+            }
+            self.revoked_by.insert(operation.to_owned());
             self.returned_at = Some(now);
         }
         (self, generation.map(Some))
@@ -231,7 +238,12 @@ impl GrantRecord {
             }
             // What an earlier call left behind is as unknown as before.
             Outcome::Unchanged if self.settled + 1 < generation => {}
-            Outcome::Unchanged => self.settled = generation,
+            Outcome::Unchanged => {
+                self.settled = generation;
+                if self.access == Access::Absent {
+                    self.revoked_by.clear();
+                }
+            }
             Outcome::Unknown => self.keep_late(&call),
         }
         (self, Ok(()))
@@ -321,6 +333,7 @@ impl GrantRecord {
     /// is overdue.
     #[must_use]
     pub fn postpone(mut self, now: Timestamp, until: Timestamp) -> (Self, Postponed) {
+        self = self.expire(now);
         if self.due().is_none_or(|due| due > now) {
             return (self, Postponed::NotDue);
         }
@@ -344,10 +357,10 @@ impl GrantRecord {
         self
     }
 
-    /// Records that another call forbids the one that is due, until then.
+    /// Records that the call that is due has to wait until then; its message is used up.
     #[must_use]
     pub fn wait(mut self, until: Timestamp) -> Self {
-        self.not_before = self.not_before.max(until);
+        self.not_before = until;
         self
     }
 

@@ -38,7 +38,7 @@ use thiserror::Error;
 
 use crate::Timestamp;
 use crate::explain::Explain;
-use crate::ledger::Lease;
+use crate::lease::Lease;
 use crate::subject::Subject;
 
 pub use machine::{BeginError, Outcome, Postponed, Removal};
@@ -309,7 +309,7 @@ pub struct GrantRecord {
     /// known to be absent.
     #[serde(default)]
     pub revoked_by: BTreeSet<String>,
-    /// When its access was last returned by an approval.
+    /// When the last call began by which an approval returns its access.
     #[serde(default)]
     pub returned_at: Option<Timestamp>,
     /// It is not due before this moment: a message about it is under way, or its removal failed.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ledger::{LeaseId, LeaseLost};
+use crate::lease::{LeaseId, LeaseLost};
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)

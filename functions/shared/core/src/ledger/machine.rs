@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, Lease, LeaseId, LeaseLost, Record,
-    ResetError, State,
-};
+use super::{ClaimError, Claimed, Completion, Effect, EffectKey, Record, ResetError, State};
 use crate::Timestamp;
+use crate::lease::{Lease, LeaseId, LeaseLost};
 
 /// A command to the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

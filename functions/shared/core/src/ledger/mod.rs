@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Timestamp;
-use crate::explain::Explain;
 use crate::failure::Reason;
 use crate::grant::GrantKey;
+use crate::lease::{Lease, LeaseId};
 use crate::retry::RetryState;
 
 pub use effect::{Effect, EffectKey, EffectKeyParts, EffectKind, EffectOutcome};
@@ -35,45 +35,6 @@ pub use machine::{Command, CommandResult, apply};
 /// replay window together, so that a redrive weeks later still finds the recorded effects; a year
 /// serves audits.
 pub const REMEMBERED_FOR: Duration = Duration::from_hours(400 * 24);
-
-/// The id of a lease, new for every attempt.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LeaseId(String);
-
-impl LeaseId {
-    /// Draws 128 bits from the operating system's random number generator: two workers that start
-    /// at the same moment, or from the same memory snapshot, must not draw the same id.
-    ///
-    /// # Errors
-    /// [`getrandom::Error`] when the operating system returns none.
-    pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes))))
-    }
-
-    /// The form in which stores keep it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for LeaseId {
-    fn from(name: &str) -> Self {
-        Self(name.to_owned())
-    }
-}
-
-/// The exclusive right to work on a request, for a limited time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Lease {
-    /// The id, drawn for the attempt that holds the lease.
-    pub id: LeaseId,
-    /// The moment at which it expires.
-    pub until: Timestamp,
-}
 
 /// The ledger's record of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -193,12 +154,6 @@ pub enum ClaimError {
     /// An earlier attempt completed the request.
     Completed,
 }
-
-/// The lease has expired or another worker holds it; the command changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Explain)]
-#[explain("lease_lost")]
-#[error("the lease on the request is lost")]
-pub struct LeaseLost;
 
 /// The reason for which a reset is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

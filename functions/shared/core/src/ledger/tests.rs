@@ -1,6 +1,7 @@
 use super::*;
 use crate::explain::Explanation;
 use crate::failure::Class;
+use crate::lease::LeaseLost;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)

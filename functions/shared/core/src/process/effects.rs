@@ -10,7 +10,8 @@ use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
-use crate::ledger::{Effect, EffectOutcome, Lease, LeaseId};
+use crate::lease::{Lease, LeaseId};
+use crate::ledger::{Effect, EffectOutcome};
 use crate::metrics::Metric;
 use crate::ports::{Act, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
 

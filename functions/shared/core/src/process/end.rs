@@ -185,7 +185,7 @@ impl<P: Ports> Processor<P> {
         match self.dead_letters.send_dead_letter(&letter).await {
             Ok(()) => Disposition::DeadLettered(reason),
             Err(QueueError(error)) => {
-                let Reason { class, cause, target } = reason;
+                let Reason { class, cause, target, .. } = reason;
                 let error = WorkerError::NoDeadLetterQueue { class, cause, error };
                 let reason = Reason::new(Class::DeadLetterQueueUnavailable, error);
                 let reason = Reason { target, ..reason };

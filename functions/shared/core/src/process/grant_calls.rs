@@ -11,7 +11,7 @@ use super::plan::{VALID_UNTIL, moment};
 use super::{AttemptError, Message, Processor};
 use crate::failure::{Class, Failure};
 use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, Hold, HoldId, Outcome, Removal};
-use crate::ledger::Lease;
+use crate::lease::Lease;
 use crate::metrics::Metric;
 use crate::ports::{Call, Clock, KeepGrants, Ports};
 use crate::queued::GrantDue;

@@ -15,6 +15,9 @@ use crate::ports::{Clock, KeepGrants, Ports, ReadInstance, ReadRequest};
 use crate::queued::GrantDue;
 use crate::request::{Request, RequestKey};
 
+/// The wait for the exclusive lock of a target: the next tick makes the next message.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
 impl<P: Ports> Processor<P> {
     /// Does what is due about a grant. Everything that is left stands in the ledger, so that the
     /// next tick makes the next message.
@@ -35,8 +38,12 @@ impl<P: Ports> Processor<P> {
         };
         match result {
             Ok(()) => Ok(()),
-            // Nothing was tried: the queue delivers the message again soon.
-            Err(failure) if failure.reason().class == Class::LeaseHeld => Err(failure.into()),
+            // Nothing was tried, as another call has the exclusive lock of the target.
+            Err(failure) if failure.reason().class == Class::LeaseHeld => {
+                let wait = |record: GrantRecord| (record.wait(now.plus(LOCK_WAIT)), ());
+                self.ledger.change_grant(key, wait).await?;
+                Ok(())
+            }
             Err(failure) => self.call_failed(key, &failure).await,
         }
     }
@@ -110,8 +117,10 @@ impl<P: Ports> Processor<P> {
             }
         };
         let look = |record: GrantRecord| {
+            // A redrive that begins meanwhile has confirmed it.
+            let is_same = record.holds.get(id).is_some_and(|hold| hold.confirm_at() <= now);
+            let is_given_up = standing == Some(Standing::Failed) && is_same;
             let record = record.confirm(id, now);
-            let is_given_up = standing == Some(Standing::Failed);
             (if is_given_up { record.give_up(id, now) } else { record }, ())
         };
         Ok(self.ledger.change_grant(key, look).await?.0)

@@ -11,7 +11,8 @@ use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow, WhenWithdrawn};
 use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldState, Outcome, Terms};
-use crate::ledger::{Effect, EffectKind, LeaseLost};
+use crate::lease::LeaseLost;
+use crate::ledger::{Effect, EffectKind};
 use crate::ports::{Clock, Conditions, KeepBlocks, KeepGrants, LedgerError, Ports};
 use crate::retry::RetryState;
 use crate::time::Timestamp;
@@ -201,18 +202,18 @@ impl<P: Ports> Processor<P> {
     }
 }
 
-/// Whether a failure says that the target did nothing. Every other failure may have come after the
-/// target did what was asked.
+/// Whether a failure says that the target did nothing. Every other one may have come after the
+/// target did what was asked, or a part of it: an operation can have several steps.
 pub(super) fn changed_nothing(failure: &Failure) -> bool {
-    match failure {
-        Failure::GiveUp { reason } => {
-            matches!(
-                reason.class,
-                Class::TargetRejected | Class::NotFound | Class::NotConfigured | Class::Blocked
-            )
-        }
-        Failure::Retry { reason, .. } => {
+    let reason = failure.reason();
+    let says_so = match failure {
+        Failure::GiveUp { .. } => matches!(
+            reason.class,
+            Class::TargetRejected | Class::NotFound | Class::NotConfigured | Class::Blocked
+        ),
+        Failure::Retry { .. } => {
             matches!(reason.class, Class::TargetAuthFailed | Class::CircuitOpen)
         }
-    }
+    };
+    says_so && !reason.may_have_changed
 }

@@ -65,8 +65,15 @@ impl<P: Ports> Processor<P> {
         if recorded.is_empty() {
             return Ok(());
         }
-        confirm(request, &self.source.read_instance(request).await?)?;
-        self.end_each(request, &recorded).await
+        match confirm(request, &self.source.read_instance(request).await?) {
+            Ok(()) => self.end_each(request, &recorded).await,
+            // Without a claim there is no budget: it is found when the hold is confirmed.
+            Err(failure) => {
+                let reason = failure.reason();
+                tracing::warn!(%reason, "a withdrawal was not confirmed");
+                Ok(())
+            }
+        }
     }
 
     /// Ends the holds of a withdrawn approval: those that its request has recorded, and those that

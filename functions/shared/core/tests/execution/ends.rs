@@ -8,7 +8,7 @@ use greenlight_core::grant::{
     Access, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, HoldState, Outcome, Phase,
     Terms,
 };
-use greenlight_core::ledger::Lease;
+use greenlight_core::lease::Lease;
 use greenlight_core::ports::{Clock, KeepGrants};
 use greenlight_core::{Class, Disposition, Failure, Timestamp};
 use greenlight_testkit::subject::device_number as device;
@@ -63,7 +63,8 @@ async fn g22_the_end_of_one_approval_leaves_what_another_one_holds() {
     assert_eq!(run.attempt().await, Disposition::Done);
     hold_as(&run, "I-2", Some(START.plus(5 * HOUR))).await;
     run.world.advance(3 * HOUR);
-    assert_eq!(run.tick().await, 1);
+    assert_eq!(run.tick().await, 0, "there is nothing to be done at the target");
+    assert_eq!(end_reasons(&record(&run, 1)), [EndReason::Expired]);
     assert_eq!(calls(&run), called(&[("add", 1)]), "the other approval holds it");
     assert_eq!(record(&run, 1).phase(), Phase::Held);
     run.world.advance(2 * HOUR);
@@ -362,4 +363,23 @@ async fn an_end_that_passes_between_two_attempts_is_no_failure() {
     assert!(matches!(&end, Disposition::DeadLettered(it) if it.class == Class::InvalidForm));
     let letters = run.world.letters.lock().unwrap();
     assert_eq!(letters[0].cause.text.matches("in the past").count(), 1, "{letters:?}");
+}
+
+/// The target refused an operation of which a part was done before: that part is removed.
+#[tokio::test]
+async fn a_grant_that_was_refused_half_way_is_removed() {
+    let world = World::new(form([1])).behaves(|call, _| match call.operation {
+        "add" => {
+            let refused = Failure::give_up(Class::TargetRejected, Explanation::quoted("no"));
+            Err(refused.after_a_change())
+        }
+        _ => Ok(()),
+    });
+    let mut run = Run::with_end(world, "");
+    assert!(matches!(run.attempt().await, Disposition::DeadLettered(_)));
+    assert_eq!(record(&run, 1).phase(), Phase::Ending);
+    run.world.advance(Duration::from_mins(3));
+    assert_eq!(run.tick().await, 1);
+    assert_eq!(calls(&run), called(&[("add", 1), ("remove", 1)]));
+    assert_eq!(record(&run, 1).phase(), Phase::Ended);
 }

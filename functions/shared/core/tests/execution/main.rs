@@ -18,7 +18,7 @@ use std::time::Duration;
 use greenlight_core::explain::Explanation;
 use greenlight_core::form::Form;
 use greenlight_core::grant::{GrantKey, GrantRecord, HoldId, HoldState, Outcome, Phase, Terms};
-use greenlight_core::ledger::Lease;
+use greenlight_core::lease::Lease;
 use greenlight_core::ports::{Clock, KeepGrants};
 use greenlight_core::{Class, Disposition, Failure, Reason};
 use greenlight_testkit::request::request;

@@ -11,7 +11,8 @@ use greenlight_core::flow::Flows;
 use greenlight_core::form::{Attachment, Content, Field, Form};
 use greenlight_core::grant::GrantKey;
 use greenlight_core::instance::{Instance, Status};
-use greenlight_core::ledger::{EffectKind, EffectOutcome, Lease, LeaseId};
+use greenlight_core::lease::{Lease, LeaseId};
+use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::ports::{
     Act, Call, Clock, Conditions, DeadLetter, Enqueue, Ports, QueueError, ReadInstance, ReadSheet,
@@ -19,7 +20,7 @@ use greenlight_core::ports::{
 };
 use greenlight_core::queued::GrantDue;
 use greenlight_core::request::Trigger;
-use greenlight_core::schedule::{Scheduler, tick};
+use greenlight_core::tick::{Scheduler, tick};
 use greenlight_core::{
     Decision, Disposition, Failure, Message, Processor, Reason, Request, Timestamp, process,
 };

@@ -14,7 +14,7 @@ use greenlight_core::Timestamp;
 use greenlight_core::grant::{
     Access, BeginError, GrantCall, GrantRecord, HoldId, HoldState, Operation, Outcome, Removal,
 };
-use greenlight_core::ledger::{Lease, LeaseId, LeaseLost};
+use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use stateright::{Checker, Model};
 
 use world::{

@@ -5,7 +5,7 @@ use greenlight_core::Timestamp;
 use greenlight_core::grant::{
     Access, BeginError, EndReason, GrantRecord, HoldId, HoldState, Outcome, Phase, Removal, Terms,
 };
-use greenlight_core::ledger::{Lease, LeaseId, LeaseLost};
+use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use stateright::{Model, Property};
 
 /// The duration of a lease, in ticks.

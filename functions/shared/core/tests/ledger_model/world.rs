@@ -1,9 +1,9 @@
 //! A world of workers around one record, and every step that it can take.
 
 use greenlight_core::explain::Explanation;
+use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ledger::{
-    Command, CommandResult, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease,
-    LeaseId, Record, State,
+    Command, CommandResult, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Record, State,
 };
 use greenlight_core::retry::RetryState;
 use greenlight_core::{Class, Reason, Timestamp};

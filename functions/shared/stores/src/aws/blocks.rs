@@ -13,7 +13,10 @@ impl Document for BlockRecord {
     const ATTRIBUTE: &'static str = "block";
 
     fn attributes(&self) -> Attributes {
-        let Some(Block { since, until, .. }) = &self.block else { return Vec::new() };
+        let Some(Block { since, until, .. }) = &self.block else {
+            let expires_at = self.ended_at.map(|at| at.plus(REMEMBERED_FOR).as_seconds());
+            return expires_at.map(|at| ("expires_at", number(at))).into_iter().collect();
+        };
         let mut attributes = vec![(GSI_PK, text(BLOCKS)), (GSI_SK, number(since.as_millis()))];
         if let Some(until) = until {
             attributes.push(("expires_at", number(until.plus(REMEMBERED_FOR).as_seconds())));
@@ -56,10 +59,12 @@ mod operator {
             &'a self,
             subject: &'a str,
             block: Option<&'a Block>,
+            now: Timestamp,
         ) -> StoreFuture<'a, ()> {
             Box::pin(async move {
                 let named = [("subject", text(subject))];
-                let set = |_: BlockRecord| (BlockRecord { block: block.cloned() }, ());
+                let ended_at = block.is_none().then_some(now);
+                let set = |_: BlockRecord| (BlockRecord { block: block.cloned(), ended_at }, ());
                 self.change_document(&block_pk(subject), &named, set).await?;
                 Ok(())
             })

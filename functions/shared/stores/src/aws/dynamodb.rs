@@ -10,11 +10,12 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use greenlight_core::audit::{AttemptRecord, Lookup, day};
 use greenlight_core::explain::Explanation;
+use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 #[cfg(feature = "operator")]
 use greenlight_core::ledger::ResetError;
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Lease, LeaseId,
-    LeaseLost, Progress, Standing,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
+    Standing,
 };
 use greenlight_core::ports::{Claim, Complete, FileAudit, LedgerError, RecordEffect};
 use greenlight_core::retry::RetryState;

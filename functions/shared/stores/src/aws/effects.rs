@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use greenlight_core::RequestKey;
-use greenlight_core::ledger::{Effect, EffectKey, LeaseId, LeaseLost};
+use greenlight_core::lease::{LeaseId, LeaseLost};
+use greenlight_core::ledger::{Effect, EffectKey};
 use greenlight_core::ports::LedgerError;
 use tokio::sync::oneshot;
 

@@ -11,7 +11,8 @@ use greenlight_core::audit::{
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::grant::{BeginError, GrantKey, GrantRecord};
-use greenlight_core::ledger::{Lease, LeaseId, State};
+use greenlight_core::lease::{Lease, LeaseId};
+use greenlight_core::ledger::State;
 use greenlight_core::operator::{AuditReader, GrantChange, GrantStore, StoreFuture, Unwanted};
 use greenlight_core::ports::{KeepGrants, LedgerError};
 use greenlight_core::{Request, RequestKey, Timestamp};

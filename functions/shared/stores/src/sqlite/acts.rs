@@ -24,7 +24,12 @@ impl KeepBlocks for Database {
 }
 
 impl BlockStore for Database {
-    fn set_block<'a>(&'a self, subject: &'a str, block: Option<&'a Block>) -> StoreFuture<'a, ()> {
+    fn set_block<'a>(
+        &'a self,
+        subject: &'a str,
+        block: Option<&'a Block>,
+        _: Timestamp,
+    ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let query = match block {
                 None => sqlx::query("DELETE FROM blocks WHERE subject = ?").bind(subject),

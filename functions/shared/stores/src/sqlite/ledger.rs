@@ -3,9 +3,10 @@
 use futures_util::FutureExt;
 use greenlight_core::audit::{AttemptRecord, LastFailure, Lookup};
 use greenlight_core::explain::Explanation;
+use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Lease, LeaseId,
-    LeaseLost, REMEMBERED_FOR, Record, ResetError, apply,
+    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, REMEMBERED_FOR,
+    Record, ResetError, apply,
 };
 use greenlight_core::ports::{Claim, Complete, FileAudit, LedgerError, RecordEffect, ResetRequest};
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};

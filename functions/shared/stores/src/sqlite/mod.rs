@@ -195,7 +195,10 @@ impl Database {
              DELETE FROM replays WHERE expires_at < unixepoch() * 1000;
              DELETE FROM unwanted WHERE expires_at < unixepoch() * 1000;
              DELETE FROM grants WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM acts WHERE expires_at < unixepoch() * 1000;",
+             DELETE FROM acts WHERE expires_at < unixepoch() * 1000;
+             DELETE FROM blocks WHERE block ->> '$.until' < (unixepoch() - 400 * 86400) * 1000;
+             DELETE FROM discarded_dead_letters
+                 WHERE discarded_at < (unixepoch() - 400 * 86400) * 1000;",
         )
         .execute(&mut *transaction)
         .await?;
