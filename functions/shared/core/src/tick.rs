@@ -28,7 +28,7 @@ const TICK_LEASE: Duration = Duration::from_secs(50);
 
 /// A grant is due again so long after it was enqueued, unless its message changed that: longer than
 /// the lease of a worker, so that a worker that died is noticed, and its successor can begin.
-const MESSAGE_LOST_AFTER: Duration = Duration::from_mins(10);
+pub(crate) const MESSAGE_LOST_AFTER: Duration = Duration::from_mins(10);
 
 /// The grants that a tick enqueues at the same time.
 const CONCURRENCY: usize = 16;

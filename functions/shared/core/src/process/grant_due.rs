@@ -14,9 +14,7 @@ use crate::metrics::Metric;
 use crate::ports::{Clock, KeepGrants, Ports, ReadInstance, ReadRequest};
 use crate::queued::GrantDue;
 use crate::request::{Request, RequestKey};
-
-/// The wait for the exclusive lock of a target: the next tick makes the next message.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
+use crate::tick::MESSAGE_LOST_AFTER;
 
 impl<P: Ports> Processor<P> {
     /// Does what is due about a grant. Everything that is left stands in the ledger, so that the
@@ -38,11 +36,13 @@ impl<P: Ports> Processor<P> {
         };
         match result {
             Ok(()) => Ok(()),
-            // Nothing was tried, as another call has the exclusive lock of the target.
+            // Nothing was tried, as another call has the exclusive lock of the target: the queue
+            // delivers the message again soon, and no tick makes a second one meanwhile.
             Err(failure) if failure.reason().class == Class::LeaseHeld => {
-                let wait = |record: GrantRecord| (record.wait(now.plus(LOCK_WAIT)), ());
+                let until = self.clock.now().plus(MESSAGE_LOST_AFTER);
+                let wait = |record: GrantRecord| (record.wait(until), ());
                 self.ledger.change_grant(key, wait).await?;
-                Ok(())
+                Err(failure.into())
             }
             Err(failure) => self.call_failed(key, &failure).await,
         }

@@ -8,8 +8,8 @@ use greenlight_core::grant::{
     Access, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, HoldState, Outcome, Phase,
     Terms,
 };
-use greenlight_core::lease::Lease;
-use greenlight_core::ports::{Clock, KeepGrants};
+use greenlight_core::lease::{Lease, LeaseId};
+use greenlight_core::ports::{Clock, KeepBreakers, KeepGrants};
 use greenlight_core::{Class, Disposition, Failure, Timestamp};
 use greenlight_testkit::subject::device_number as device;
 
@@ -380,6 +380,34 @@ async fn a_grant_that_was_refused_half_way_is_removed() {
     assert_eq!(record(&run, 1).phase(), Phase::Ending);
     run.world.advance(Duration::from_mins(3));
     assert_eq!(run.tick().await, 1);
+    assert_eq!(calls(&run), called(&[("add", 1), ("remove", 1)]));
+    assert_eq!(record(&run, 1).phase(), Phase::Ended);
+}
+
+/// Another call has the exclusive lock of the target: that is no failed removal, and the message
+/// comes again soon.
+#[tokio::test]
+async fn a_removal_waits_for_the_exclusive_lock_of_its_target() {
+    let world = World { is_exclusive: true, ..World::new(form([1])) };
+    let mut run = Run::with_end(world, "");
+    assert_eq!(run.attempt().await, Disposition::Done);
+    run.world.withdraw();
+    let now = run.world.clock.now();
+    let (other, until) = (LeaseId::from("other"), now.plus(Duration::from_secs(20)));
+    let ledger = run.world.ledger.clone();
+    ledger.change_breaker("nac", |it| it.lock(&other, until, now)).await.unwrap();
+    assert_eq!(run.attempt_revocation().await, Disposition::Done);
+    let [body] = run.enqueued().try_into().unwrap();
+    let end = run.deliver(&body).await;
+    assert!(
+        matches!(&end, Disposition::RetryAfter { reason, .. } if reason.class == Class::LeaseHeld),
+        "{end:?}"
+    );
+    assert_eq!(record(&run, 1).failed_calls, 0);
+    run.world.advance(Duration::from_mins(1));
+    assert_eq!(run.tick().await, 0, "the message is on its way");
+    ledger.change_breaker("nac", |it| (it.unlock(&other), ())).await.unwrap();
+    assert_eq!(run.deliver(&body).await, Disposition::GrantDue);
     assert_eq!(calls(&run), called(&[("add", 1), ("remove", 1)]));
     assert_eq!(record(&run, 1).phase(), Phase::Ended);
 }

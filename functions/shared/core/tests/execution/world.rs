@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) status: Mutex<Status>,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) behaviour: Mutex<Behaviour>,
+    /// Whether the targets allow one operation at a time.
+    pub(crate) is_exclusive: bool,
     /// The duration of each call.
     pub(crate) call_takes: Duration,
     /// The target, the operation and the field that it depends on.
@@ -77,6 +79,7 @@ impl World {
             status: Mutex::new(Status::Approved),
             seen: Mutex::default(),
             behaviour: Mutex::new(Box::new(|_, _| Ok(()))),
+            is_exclusive: false,
             call_takes: Duration::ZERO,
             used_by: None,
             letters: Mutex::default(),
@@ -163,7 +166,7 @@ impl Conditions for WorldPort {
 
 impl Act for WorldPort {
     fn is_exclusive(&self, _: &str) -> bool {
-        false
+        self.0.is_exclusive
     }
 
     fn concurrency(&self, _: &str) -> usize {
@@ -328,7 +331,7 @@ impl Run {
 
     /// Delivers what the worker itself enqueued. The number of messages.
     pub(crate) async fn deliver_enqueued(&mut self) -> usize {
-        let bodies = self.processor.queue.take();
+        let bodies = self.enqueued();
         for body in &bodies {
             assert_eq!(self.deliver(body).await, Disposition::GrantDue);
         }
@@ -342,7 +345,12 @@ impl Run {
         self.deliver(&body).await
     }
 
-    async fn deliver(&mut self, body: &str) -> Disposition {
+    /// The messages that the worker itself enqueued, which are taken out of the queue.
+    pub(crate) fn enqueued(&self) -> Vec<String> {
+        self.processor.queue.take()
+    }
+
+    pub(crate) async fn deliver(&mut self, body: &str) -> Disposition {
         self.receives += 1;
         let now = self.world.clock.now();
         let lease_id = LeaseId::from(format!("lease-{now}-{}", self.receives).as_str());
