@@ -14,7 +14,6 @@ use greenlight_render::language::Language;
 use greenlight_render::{outln, text};
 use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{Access, Radius, Whitelist, form_of};
-use serde_json::json;
 
 /// The same device, as different switches spell it.
 const SPELLINGS: [&str; 5] = [
@@ -142,10 +141,12 @@ impl Stage {
     /// The life of the access: a second approval, the end of both, and what an operator does.
     async fn ends(&mut self, radius: &Radius) -> Result<(), DemoError> {
         let until = SystemClock.now().plus(LASTS).as_millis();
-        let until = jiff::Timestamp::from_millisecond(until).map(|at| at.to_string());
+        let until = jiff::Timestamp::from_millisecond(until).map(|at| at.to_string()).ok();
         let mut form = form_of("", &["0000-5E00-5301"]);
-        if let (Some(fields), Ok(until)) = (form.as_array_mut(), until) {
-            fields.push(json!({"id": "w", "name": "有效期", "type": "date", "value": until}));
+        for field in form.as_array_mut().into_iter().flatten() {
+            if field["name"] == "有效期" {
+                field["value"] = until.as_deref().unwrap_or_default().into();
+            }
         }
         self.feishu.put_instance("INSTANCE-2", APPROVAL_CODE, "APPROVED", &form);
         self.send(&self.approval("event-2", "INSTANCE-2", "APPROVED")).await?;

@@ -197,10 +197,15 @@ fn a_timestamp_in_milliseconds_is_taken_too() {
 #[test]
 fn every_other_status_and_type_is_authentic_all_the_same() {
     let of = |event: &Value| authenticate(&signed(encrypted(event.to_string().as_bytes())));
-    for status in ["PENDING", "REJECTED", "CANCELED", "DELETED", "OVERTIME_CLOSE", "SOMETHING_NEW"]
-    {
+    for status in ["PENDING", "REJECTED", "DELETED", "OVERTIME_CLOSE", "SOMETHING_NEW"] {
         assert!(
             matches!(of(&approval(status)), Ok(Inbound::Approval(event)) if event.decision.is_none())
+        );
+    }
+    // The source says which of the two was approved before.
+    for status in ["REVERTED", "CANCELED"] {
+        assert!(
+            matches!(of(&approval(status)), Ok(Inbound::Approval(event)) if event.decision == Some(Decision::Revoked))
         );
     }
     let mut task = approval("APPROVED");
