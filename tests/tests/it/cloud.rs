@@ -20,6 +20,7 @@ async fn the_deployed_template_does_its_job() {
     a_message_that_someone_put_into_the_queue_is_not_believed(&stack).await;
     a_nac_that_is_down_gets_its_devices_when_it_is_up(&stack).await;
     the_ledger_holds_what_was_done(&stack).await;
+    a_withdrawal_removes_the_devices_of_its_approval(&stack).await;
     the_functions_may_do_nothing_else(&stack);
 }
 
@@ -116,23 +117,30 @@ async fn the_ledger_holds_what_was_done(stack: &Stack) {
     assert_eq!(item["effects"].as_m().expect("a map").len(), 3);
 }
 
+async fn a_withdrawal_removes_the_devices_of_its_approval(stack: &Stack) {
+    stack.scene.feishu.revert("I-3");
+    let event = stack.scene.event("e-8", "I-3", "REVERTED");
+    assert_eq!(stack.send(&event).await.status, 200);
+    stack.wait_for_whitelist(&[device(1), device(2), device(3), device(5)]).await;
+}
+
 /// The template's roles are enforced: a function is allowed the calls that it needs and no other.
 fn the_functions_may_do_nothing_else(stack: &Stack) {
     let (table, queue) = (stack.output("LedgerTable"), stack.output("QueueUrl"));
     let dead_letters = stack.output("DlqUrl");
     let may = |function: &str, service: &str, call: &str| stack.may(function, service, call);
     let read_secret = format!("get_secret_value(SecretId='{}')", stack.output("SecretArn"));
-    let send = format!("send_message(QueueUrl='{queue}', MessageBody='x')");
     let receive = format!("receive_message(QueueUrl='{queue}')");
     let read_dead = format!("receive_message(QueueUrl='{dead_letters}')");
     let scan = format!("scan(TableName='{table}')");
     let get = format!("get_item(TableName='{table}', Key={{'pk': {{'S': 'x'}}}})");
+    let delete = format!("delete_item(TableName='{table}', Key={{'pk': {{'S': 'x'}}}})");
     assert!(may("ReceiverFunction", "secretsmanager", &read_secret));
     assert!(!may("ReceiverFunction", "sqs", &receive));
     assert!(!may("ReceiverFunction", "dynamodb", &get));
     assert!(may("WorkerFunction", "dynamodb", &get));
     assert!(!may("WorkerFunction", "dynamodb", &scan));
-    assert!(!may("WorkerFunction", "sqs", &send));
+    assert!(!may("WorkerFunction", "dynamodb", &delete));
     assert!(!may("WorkerFunction", "sqs", &read_dead));
 }
 
