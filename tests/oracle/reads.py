@@ -10,6 +10,8 @@ from lark_oapi.api.approval.v4 import (
     SubscribeApprovalRequest,
 )
 
+from lark_oapi.api.contact.v3 import GetUserRequest
+
 question = json.load(sys.stdin)
 client = (
     lark.Client.builder()
@@ -51,6 +53,11 @@ def listed() -> list[str]:
         token = page.page_token
 
 
+def user(open_id: str):
+    request = GetUserRequest.builder().user_id(open_id).user_id_type("open_id").build()
+    return client.contact.v3.user.get(request)
+
+
 found = instance(question["instance_code"]).data
 json.dump(
     {
@@ -59,6 +66,8 @@ json.dump(
             "approval_code": found.approval_code,
             "form": found.form,
         },
+        "has_left": [user(person).data.user.status.is_resigned for person in question["persons"]],
+        "stranger": user("ou_stranger").code,
         "listed": listed(),
         "missing": instance("missing").code,
         "subscribe": [subscribe(), subscribe()],

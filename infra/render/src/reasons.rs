@@ -42,6 +42,10 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
             "an operator blocked it: `greenlight blocks` says why. If that is over, unblock it and redrive",
             "该对象已被运维人员封禁：原因见 `greenlight blocks`。如已无必要，请解除封禁后重投",
         ),
+        Class::LimitReached => (
+            "tell the applicant; end an access of the person (`greenlight grants PERSON`), then redrive",
+            "请告知申请人；结束其某项授权（见 `greenlight grants 人员`）后重投",
+        ),
         Class::TooOld => (
             "if it is still wanted: greenlight replay INSTANCE",
             "如仍需执行：greenlight replay 审批实例",

@@ -12,10 +12,12 @@ use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
 };
+use greenlight_core::person::{PersonKey, PersonRecord, Presence};
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,
-    FindDueGrants, KeepBlocks, KeepBreakers, KeepGrants, KeepSchedule, LedgerError, QueueError,
-    QueueMessage, ReadInstance, ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
+    FindDueGrants, FindHeldGrants, KeepBlocks, KeepBreakers, KeepGrants, KeepPersons, KeepSchedule,
+    LedgerError, QueueError, QueueMessage, ReadInstance, ReadPerson, ReadRequest, ReadSheet,
+    RecordEffect, SendDeadLetter,
 };
 use greenlight_core::schedule::Schedule;
 use greenlight_core::{Request, RequestKey, Timestamp};
@@ -37,15 +39,21 @@ pub enum PortCall {
     ChangeGrant(GrantKey),
     /// Of [`FindDueGrants`].
     DueGrants,
+    /// Of [`FindHeldGrants`].
+    HeldGrants,
+    /// Of [`KeepPersons`].
+    ChangePerson,
     /// Of [`KeepBlocks`].
     ReadBlock,
     /// Of [`KeepSchedule`].
     ChangeSchedule,
     Enqueue,
-    /// Of [`ReadInstance`], with the instance.
     CountUnwanted,
     ReadRequest,
+    /// Of [`ReadInstance`], with the instance.
     ReadInstance(String),
+    /// Of [`ReadPerson`].
+    ReadPerson,
     ReadSheet(String),
     Act(EffectKey),
     /// Of [`SendDeadLetter`].
@@ -177,6 +185,26 @@ impl<P: FindDueGrants, H: Hook> FindDueGrants for Hooked<P, H> {
     }
 }
 
+impl<P: FindHeldGrants, H: Hook> FindHeldGrants for Hooked<P, H> {
+    async fn grants_held_by(
+        &self,
+        owner: &str,
+    ) -> Result<Vec<(GrantKey, GrantRecord)>, LedgerError> {
+        self.around(PortCall::HeldGrants, self.port.grants_held_by(owner), Result::is_ok).await
+    }
+}
+
+impl<P: KeepPersons, H: Hook> KeepPersons for Hooked<P, H> {
+    async fn change_person<T: Send>(
+        &self,
+        key: &PersonKey,
+        change: impl Fn(PersonRecord) -> (PersonRecord, T) + Send + Sync,
+    ) -> Result<(PersonRecord, T), LedgerError> {
+        let result = self.port.change_person(key, change);
+        self.around(PortCall::ChangePerson, result, Result::is_ok).await
+    }
+}
+
 impl<P: KeepBlocks, H: Hook> KeepBlocks for Hooked<P, H> {
     async fn block_of(&self, subject: &str, now: Timestamp) -> Result<Option<Block>, LedgerError> {
         let result = self.port.block_of(subject, now);
@@ -228,6 +256,12 @@ impl<P: ReadInstance, H: Hook> ReadInstance for Hooked<P, H> {
     async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
         let call = PortCall::ReadInstance(request.instance_id.clone());
         self.around(call, self.port.read_instance(request), Result::is_ok).await
+    }
+}
+
+impl<P: ReadPerson, H: Hook> ReadPerson for Hooked<P, H> {
+    async fn presence(&self, person: &PersonKey) -> Result<Presence, Failure> {
+        self.around(PortCall::ReadPerson, self.port.presence(person), Result::is_ok).await
     }
 }
 

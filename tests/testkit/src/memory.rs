@@ -13,10 +13,11 @@ use greenlight_core::ledger::{
     State, apply,
 };
 use greenlight_core::operator::Unwanted;
+use greenlight_core::person::{PersonKey, PersonRecord};
 use greenlight_core::ports::{
-    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, FindDueGrants, KeepBlocks,
-    KeepBreakers, KeepGrants, KeepSchedule, LedgerError, QueueError, QueueMessage, ReadRequest,
-    RecordEffect, SendDeadLetter,
+    Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, FindDueGrants, FindHeldGrants,
+    KeepBlocks, KeepBreakers, KeepGrants, KeepPersons, KeepSchedule, LedgerError, QueueError,
+    QueueMessage, ReadRequest, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::queued::Queued;
 use greenlight_core::schedule::Schedule;
@@ -28,6 +29,7 @@ pub struct MemoryLedger {
     records: Arc<Mutex<BTreeMap<RequestKey, Record>>>,
     breakers: Arc<Mutex<BTreeMap<String, Breaker>>>,
     grants: Arc<Mutex<BTreeMap<GrantKey, GrantRecord>>>,
+    persons: Arc<Mutex<BTreeMap<PersonKey, PersonRecord>>>,
     blocks: Arc<Mutex<BTreeMap<String, Block>>>,
     schedule: Arc<Mutex<Schedule>>,
     unwanted: Arc<Mutex<BTreeMap<String, u64>>>,
@@ -198,6 +200,27 @@ impl FindDueGrants for MemoryLedger {
         let due = grants.iter().filter_map(|(key, record)| Some((record.due()?, key.clone())));
         let due: BTreeSet<_> = due.filter(|(due, _)| *due <= now).collect();
         Ok(due.into_iter().map(|(_, key)| key).take(at_most).collect())
+    }
+}
+
+impl FindHeldGrants for MemoryLedger {
+    async fn grants_held_by(
+        &self,
+        owner: &str,
+    ) -> Result<Vec<(GrantKey, GrantRecord)>, LedgerError> {
+        let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = grants.iter().filter(|(_, record)| record.is_held_by(owner));
+        Ok(held.map(|(key, record)| (key.clone(), record.clone())).collect())
+    }
+}
+
+impl KeepPersons for MemoryLedger {
+    async fn change_person<T: Send>(
+        &self,
+        key: &PersonKey,
+        change: impl Fn(PersonRecord) -> (PersonRecord, T) + Send + Sync,
+    ) -> Result<(PersonRecord, T), LedgerError> {
+        Ok(change_one(&self.persons, key.clone(), change))
     }
 }
 

@@ -177,7 +177,8 @@ impl Case {
                 Disposition::Done => return,
                 other @ (Disposition::Unwanted
                 | Disposition::Withdrawn(_)
-                | Disposition::GrantDue) => {
+                | Disposition::GrantDue
+                | Disposition::PersonLeft) => {
                     panic!("{other:?}")
                 }
                 Disposition::DeadLettered(_) => {

@@ -120,6 +120,34 @@ async fn g22_a_withdrawal_removes_what_no_other_approval_holds() {
     println!("3 approvals withdrawn, 2 removals, 0 dead letters");
 }
 
+/// A person leaves: the event is confirmed at the source, and every access of the person ends.
+#[tokio::test]
+async fn g22_what_a_person_held_who_left_is_removed() {
+    let machine = Machine::open("").await;
+    machine.approve("I-1", &[1, 2]).await;
+    let url = format!("http://{}/api/event", machine.server.address());
+    let leave = async |event: &str, person: &str| {
+        let event = machine.scene.app.person_left(event, person, SystemClock.now().as_millis());
+        assert_eq!(machine.scene.send_to(&url, None, &event).await.status, 200);
+    };
+    leave("p-1", "ou_stub").await;
+    machine.server.drained().await.unwrap();
+    assert_eq!(
+        machine.whitelist(),
+        [device(1), device(2)],
+        "the source has the person as a member"
+    );
+    leave("p-2", "ou_stranger").await;
+    machine.server.drained().await.unwrap();
+    assert_eq!(machine.classes().await, ["not_approved"], "the source does not know the person");
+    machine.scene.feishu.leave("ou_stub");
+    leave("p-3", "ou_stub").await;
+    machine.scene.nac.wait_for_whitelist(&[]).await;
+    let audit = machine.greenlight(0, &["audit", "I-1"]).await;
+    assert!(audit.contains("done"), "{audit}");
+    println!("1 person left, 2 removals, 1 event that the source does not confirm");
+}
+
 /// The target is down when the access ends: the ledger knows what is left, and a tick that finds it
 /// makes the next attempt.
 #[tokio::test]

@@ -30,10 +30,10 @@ use greenlight_tests::resources::create_table;
 use tokio::sync::Barrier;
 
 use self::grants::{
-    a_grant_is_listed_with_its_holds_until_it_is_removed,
+    a_grant_is_listed_with_its_holds_until_it_is_removed, a_person_is_known_by_source_and_id,
     changes_of_a_grant_at_the_same_moment_are_all_kept,
     grants_are_due_when_a_hold_ends_or_is_to_be_confirmed, one_tick_at_a_time,
-    progress_tells_the_grants_of_a_request,
+    progress_tells_the_grants_of_a_request, what_a_person_holds_is_found,
 };
 
 /// The ports that the suite needs.
@@ -101,6 +101,8 @@ suite!(
     changes_of_a_grant_at_the_same_moment_are_all_kept,
     grants_are_due_when_a_hold_ends_or_is_to_be_confirmed,
     one_tick_at_a_time,
+    what_a_person_holds_is_found,
+    a_person_is_known_by_source_and_id,
     progress_tells_the_grants_of_a_request,
     reset_request_is_done_again,
     what_no_flow_wants_is_counted_by_definition_and_decision,

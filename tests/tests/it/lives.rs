@@ -20,8 +20,9 @@ use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::operator::ActStore;
+use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Act, Call, Clock, Conditions, Enqueue, KeepGrants, Ports, ReadInstance, ReadSheet,
+    Act, Call, Clock, Conditions, Enqueue, KeepGrants, Ports, ReadInstance, ReadPerson, ReadSheet,
 };
 use greenlight_core::request::Trigger;
 use greenlight_core::tick::{Scheduler, tick};
@@ -147,6 +148,12 @@ impl ReadInstance for Port {
             form_number: "1".into(),
             form: Form { fields },
         })
+    }
+}
+
+impl ReadPerson for Port {
+    async fn presence(&self, person: &PersonKey) -> Result<Presence, Failure> {
+        panic!("no person is asked for here: {person:?}")
     }
 }
 

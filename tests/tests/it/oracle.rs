@@ -91,13 +91,16 @@ async fn the_sdks_client_reads_the_answers_of_the_stub() {
     let now = SystemClock.now().as_millis();
     let question = json!({"base_url": scene.feishu.url(), "app_id": scene.app.app_id,
         "app_secret": scene.app.app_secret, "instance_code": "I-1", "approval_code": APPROVAL_CODE,
-        "window": [now - 36_000_000, now]});
+        "window": [now - 36_000_000, now], "persons": ["ou_stub", "ou_left"]});
+    scene.feishu.leave("ou_left");
     let answer = tokio::task::spawn_blocking(move || ask("reads", &question)).await.unwrap();
     assert_eq!(answer["instance"]["status"], "APPROVED");
     assert_eq!(answer["instance"]["approval_code"], APPROVAL_CODE);
     let read: Value = serde_json::from_str(answer["instance"]["form"].as_str().unwrap()).unwrap();
     assert_eq!(read, form);
     assert_eq!(answer["listed"], json!(["I-1", "I-2"]));
+    assert_eq!(answer["has_left"], json!([false, true]));
+    assert_eq!(answer["stranger"], 41_050);
     assert_eq!(answer["missing"], 1_390_003);
     assert_eq!(answer["subscribe"], json!([0, 1_390_007]));
 }

@@ -15,6 +15,11 @@ pub enum Inbound {
     Challenge(String),
     /// An approval instance changed its status.
     Approval(ApprovalEvent),
+    /// A person left the organisation.
+    PersonLeft {
+        /// The identifier of the person, as instances name applicants.
+        person: String,
+    },
     /// Authentic, and of a type that greenlight does not use.
     Other {
         /// The office system's name for the event type.

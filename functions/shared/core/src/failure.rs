@@ -158,6 +158,8 @@ pub enum Class {
     Withdrawn,
     /// An operator blocked the subject.
     Blocked,
+    /// The person holds as much as the flow allows.
+    LimitReached,
     /// The approval ended too long ago.
     TooOld,
     /// The form has no subject, or an invalid one.
@@ -196,12 +198,13 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of an attempt.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidMessage,
         Self::NotConfigured,
         Self::NotApproved,
         Self::Withdrawn,
         Self::Blocked,
+        Self::LimitReached,
         Self::TooOld,
         Self::InvalidForm,
         Self::SourceUnavailable,
@@ -244,6 +247,7 @@ impl Class {
             Self::NotApproved => "not_approved",
             Self::Withdrawn => "withdrawn",
             Self::Blocked => "blocked",
+            Self::LimitReached => "limit_reached",
             Self::TooOld => "too_old",
             Self::InvalidForm => "invalid_form",
             Self::SourceUnavailable => "source_unavailable",

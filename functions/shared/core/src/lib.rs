@@ -49,6 +49,7 @@ pub mod ledger;
 pub mod mac;
 pub mod metrics;
 pub mod operator;
+pub mod person;
 pub mod ports;
 mod process;
 pub mod queued;

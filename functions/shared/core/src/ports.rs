@@ -24,6 +24,7 @@ use crate::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
     ResetError,
 };
+use crate::person::{PersonKey, PersonRecord, Presence};
 use crate::request::{Request, RequestKey};
 use crate::schedule::Schedule;
 use crate::secret::{Secret, SecretError};
@@ -227,6 +228,27 @@ pub trait FindDueGrants: Send + Sync {
     ) -> impl Future<Output = Result<Vec<GrantKey>, LedgerError>> + Send;
 }
 
+/// Finds the grants that a person holds.
+pub trait FindHeldGrants: Send + Sync {
+    /// The grants with a live hold of this owner. What was changed within the last second may be
+    /// missing.
+    fn grants_held_by(
+        &self,
+        owner: &str,
+    ) -> impl Future<Output = Result<Vec<(GrantKey, GrantRecord)>, LedgerError>> + Send;
+}
+
+/// Stores one record per person, shared by all workers.
+pub trait KeepPersons: Send + Sync {
+    /// Changes the record of a person atomically, and returns its new state. A person without a
+    /// record has an empty one. `change` may be called more than once.
+    fn change_person<T: Send>(
+        &self,
+        key: &PersonKey,
+        change: impl Fn(PersonRecord) -> (PersonRecord, T) + Send + Sync,
+    ) -> impl Future<Output = Result<(PersonRecord, T), LedgerError>> + Send;
+}
+
 /// Stores which subjects operators have blocked.
 pub trait KeepBlocks: Send + Sync {
     /// The block of a subject that is in force at `now`; `subject` as
@@ -289,6 +311,8 @@ pub trait Ledger:
     + KeepBreakers
     + KeepGrants
     + FindDueGrants
+    + FindHeldGrants
+    + KeepPersons
     + KeepBlocks
     + KeepSchedule
     + CountUnwanted
@@ -304,6 +328,8 @@ impl<T> Ledger for T where
         + KeepBreakers
         + KeepGrants
         + FindDueGrants
+        + FindHeldGrants
+        + KeepPersons
         + KeepBlocks
         + KeepSchedule
         + CountUnwanted
@@ -340,6 +366,15 @@ pub trait ReadInstance: Send + Sync {
         &self,
         request: &Request,
     ) -> impl Future<Output = Result<Instance, Failure>> + Send;
+}
+
+/// Asks sources about people.
+pub trait ReadPerson: Send + Sync {
+    /// Whether the person is a member of the organisation, if the source can tell.
+    fn presence(
+        &self,
+        person: &PersonKey,
+    ) -> impl Future<Output = Result<Presence, Failure>> + Send;
 }
 
 /// Reads sheets that are attached to a form.
@@ -410,7 +445,7 @@ pub trait Ports {
     /// The ledger.
     type Ledger: Ledger;
     /// The sources.
-    type Source: ReadInstance + ReadSheet;
+    type Source: ReadInstance + ReadPerson + ReadSheet;
     /// The targets.
     type Targets: Act;
     /// The queue.

@@ -1,9 +1,11 @@
 //! What a queue message is about.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::grant::GrantKey;
+use crate::person::PersonKey;
 use crate::ports::QueueMessage;
 use crate::request::{BadRequest, Request, VERSION};
 use crate::trace::TraceId;
@@ -15,38 +17,72 @@ pub enum Queued {
     Decision(Request),
     /// There is something to do about a grant.
     GrantDue(GrantDue),
+    /// A person left.
+    PersonLeft(PersonLeft),
 }
 
 /// There is something to do about a grant: what, stands in the ledger.
+pub type GrantDue = Notice<DueTrigger>;
+
+/// A source sent the event that a person left; the source confirms it.
+pub type PersonLeft = Notice<LeftTrigger>;
+
+/// A message that only names something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantDue {
+pub struct Notice<T> {
     /// Version of this shape.
     v: u64,
-    trigger: Trigger,
+    trigger: T,
     /// When the message was made; ms since the Unix epoch.
     pub made_at: Timestamp,
     /// Links log lines about it.
     pub trace_id: TraceId,
 }
 
+/// The trigger of [`GrantDue`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Trigger {
+pub enum DueTrigger {
+    /// The grant.
     GrantDue(GrantKey),
+}
+
+/// The trigger of [`PersonLeft`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftTrigger {
+    /// The person.
+    PersonLeft(PersonKey),
 }
 
 impl GrantDue {
     /// A message about the grant, made now.
     #[must_use]
     pub fn new(key: GrantKey, now: Timestamp) -> Self {
-        let trigger = Trigger::GrantDue(key);
+        let trigger = DueTrigger::GrantDue(key);
         Self { v: VERSION, trigger, made_at: now, trace_id: TraceId::random() }
     }
 
     /// The grant.
     #[must_use]
     pub const fn key(&self) -> &GrantKey {
-        let Trigger::GrantDue(key) = &self.trigger;
+        let DueTrigger::GrantDue(key) = &self.trigger;
+        key
+    }
+}
+
+impl PersonLeft {
+    /// A message about the person, made now.
+    #[must_use]
+    pub const fn new(key: PersonKey, trace_id: TraceId, now: Timestamp) -> Self {
+        let trigger = LeftTrigger::PersonLeft(key);
+        Self { v: VERSION, trigger, made_at: now, trace_id }
+    }
+
+    /// The person.
+    #[must_use]
+    pub const fn key(&self) -> &PersonKey {
+        let LeftTrigger::PersonLeft(key) = &self.trigger;
         key
     }
 }
@@ -57,9 +93,19 @@ impl QueueMessage for Request {
     }
 }
 
-impl QueueMessage for GrantDue {
+impl<T: Serialize + Send + Sync> QueueMessage for Notice<T> {
     fn body(&self) -> String {
         serde_json::json!(self).to_string()
+    }
+}
+
+impl QueueMessage for Queued {
+    fn body(&self) -> String {
+        match self {
+            Self::Decision(request) => request.body(),
+            Self::GrantDue(due) => due.body(),
+            Self::PersonLeft(left) => left.body(),
+        }
     }
 }
 
@@ -70,6 +116,7 @@ impl Queued {
         match self {
             Self::Decision(request) => request.received_at,
             Self::GrantDue(due) => due.made_at,
+            Self::PersonLeft(left) => left.made_at,
         }
     }
 
@@ -78,11 +125,19 @@ impl Queued {
     /// # Errors
     /// As [`Request::parse`].
     pub fn parse(body: &str) -> Result<Self, BadRequest> {
-        match serde_json::from_str::<GrantDue>(body) {
-            Ok(due) if due.v == VERSION => Ok(Self::GrantDue(due)),
-            _ => Request::parse(body).map(Self::Decision),
+        if let Some(due) = notice(body) {
+            return Ok(Self::GrantDue(due));
+        }
+        match notice::<LeftTrigger>(body) {
+            Some(left) if left.key().is_valid() => Ok(Self::PersonLeft(left)),
+            Some(_) => Err(BadRequest::BadIdentifier { field: "person" }),
+            None => Request::parse(body).map(Self::Decision),
         }
     }
+}
+
+fn notice<T: DeserializeOwned>(body: &str) -> Option<Notice<T>> {
+    serde_json::from_str(body).ok().filter(|notice: &Notice<T>| notice.v == VERSION)
 }
 
 #[cfg(test)]
@@ -99,5 +154,15 @@ mod tests {
         assert_eq!(Queued::parse(&other), Err(BadRequest::UnknownVersion { found: 3 }));
         let no_trigger = due.body().replace("grant_due", "reminder");
         assert!(matches!(Queued::parse(&no_trigger), Err(BadRequest::NotARequest { .. })));
+    }
+
+    #[test]
+    fn a_message_about_a_person_survives_the_queue() {
+        let key = PersonKey::new("oa", "ou_1").unwrap();
+        let left = PersonLeft::new(key, TraceId::random(), Timestamp::from_millis(1));
+        assert_eq!(Queued::parse(&left.body()), Ok(Queued::PersonLeft(left.clone())));
+        let hostile = left.body().replace("ou_1", "../approval");
+        let refused = BadRequest::BadIdentifier { field: "person" };
+        assert_eq!(Queued::parse(&hostile), Err(refused));
     }
 }

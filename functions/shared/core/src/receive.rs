@@ -9,8 +9,10 @@ use crate::Timestamp;
 use crate::event::{ApprovalEvent, Inbound};
 use crate::explain::Explanation;
 use crate::metrics::{Metric, Metrics};
+use crate::person::PersonKey;
 use crate::ports::{Clock, Enqueue, QueueError, ReadSecret};
-use crate::request::Request;
+use crate::queued::{Notice, PersonLeft, Queued};
+use crate::request::{BadRequest, Request};
 use crate::trace::TraceId;
 use crate::webhook::{Ignored, Outcome, Reply, Webhook, Webhooks};
 use crate::webhook_request::{MAX_BODY_BYTES, Rejection, WebhookRequest};
@@ -67,7 +69,7 @@ impl WebhookResponse {
             Outcome::Challenge(_) => {
                 tracing::info!(outcome, status, source, "URL check answered");
             }
-            Outcome::Enqueued(request) => tracing::info!(
+            Outcome::Enqueued(Queued::Decision(request)) => tracing::info!(
                 outcome,
                 status,
                 source,
@@ -76,6 +78,13 @@ impl WebhookResponse {
                 trace_id = request.trace_id.as_ref().map(TraceId::as_str),
                 "approval enqueued"
             ),
+            Outcome::Enqueued(
+                Queued::PersonLeft(Notice { trace_id, .. })
+                | Queued::GrantDue(Notice { trace_id, .. }),
+            ) => {
+                let trace_id = trace_id.as_str();
+                tracing::info!(outcome, status, source, trace_id, "event enqueued");
+            }
             Outcome::Ignored(reason) if reason.is_failure() => {
                 tracing::error!(outcome, status, source, %reason, "authentic event not understood");
             }
@@ -90,7 +99,7 @@ impl WebhookResponse {
                 "webhook rejected: {rejection}"
             ),
             Outcome::NotEnqueued(error) => {
-                tracing::error!(outcome, status, source, %error, "approval not enqueued");
+                tracing::error!(outcome, status, source, %error, "event not enqueued");
             }
         }
     }
@@ -145,8 +154,8 @@ async fn handle<S: ReadSecret, Q: Enqueue, C: Clock>(
     match triage(source, event, trace_id, receiver.clock.now()) {
         Triage::Challenge(text) => Outcome::Challenge(text),
         Triage::Ignore(reason) => Outcome::Ignored(reason),
-        Triage::Enqueue(request) => match receiver.queue.enqueue(&request).await {
-            Ok(()) => Outcome::Enqueued(request),
+        Triage::Enqueue(message) => match receiver.queue.enqueue(&message).await {
+            Ok(()) => Outcome::Enqueued(message),
             Err(error) => Outcome::NotEnqueued(error),
         },
     }
@@ -172,7 +181,7 @@ async fn authenticate<S: ReadSecret, Q, C: Clock>(
 
 enum Triage {
     Challenge(String),
-    Enqueue(Request),
+    Enqueue(Queued),
     Ignore(Ignored),
 }
 
@@ -183,6 +192,10 @@ fn triage(source: &str, event: Inbound, trace_id: TraceId, now: Timestamp) -> Tr
         Inbound::Unmapped { key } => Triage::Ignore(Ignored::Unmapped(key)),
         Inbound::Unreadable { event_type } => Triage::Ignore(Ignored::Unreadable(event_type)),
         Inbound::Approval(event) => triage_approval(source, event, trace_id, now),
+        Inbound::PersonLeft { person } => PersonKey::new(source, &person).map_or(
+            Triage::Ignore(Ignored::BadIdentifier(BadRequest::BadIdentifier { field: "person" })),
+            |key| Triage::Enqueue(Queued::PersonLeft(PersonLeft::new(key, trace_id, now))),
+        ),
     }
 }
 
@@ -196,7 +209,7 @@ fn triage_approval(
         return Triage::Ignore(Ignored::Status);
     };
     match Request::new(source, event, decision, now, trace_id) {
-        Ok(request) => Triage::Enqueue(request),
+        Ok(request) => Triage::Enqueue(Queued::Decision(request)),
         Err(bad) => Triage::Ignore(Ignored::BadIdentifier(bad)),
     }
 }

@@ -220,7 +220,7 @@ impl Request {
 
 /// Whether the text is short, and has only characters without a meaning in URL paths and ledger
 /// keys.
-fn is_identifier(text: &str) -> bool {
+pub(crate) fn is_identifier(text: &str) -> bool {
     // A path segment of dots alone would refer to a parent folder.
     let climbs = text.bytes().all(|b| b == b'.');
     (1..=128).contains(&text.len())

@@ -11,7 +11,8 @@ use thiserror::Error;
 use crate::Timestamp;
 use crate::event::Inbound;
 use crate::ports::QueueError;
-use crate::request::{BadRequest, Request};
+use crate::queued::Queued;
+use crate::request::BadRequest;
 use crate::secret::Secret;
 use crate::webhook_request::{Rejection, WebhookRequest};
 
@@ -68,8 +69,9 @@ impl Webhooks {
 pub enum Outcome {
     /// A URL check: the text is sent back.
     Challenge(String),
-    /// An approval was decided: the request is in the queue. The worker looks for the flow.
-    Enqueued(Request),
+    /// An approval was decided, or a person left: the message is in the queue. The worker looks for
+    /// the flow.
+    Enqueued(Queued),
     /// Authentic, and nothing to do.
     Ignored(Ignored),
     /// Not authentic, or not readable.

@@ -3,7 +3,8 @@
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::Instance;
-use greenlight_core::ports::{ReadInstance, ReadSecret, ReadSheet, ReadTarget};
+use greenlight_core::person::{PersonKey, Presence};
+use greenlight_core::ports::{ReadInstance, ReadPerson, ReadSecret, ReadSheet, ReadTarget};
 use greenlight_core::{Failure, Request};
 use greenlight_http::Client;
 use greenlight_sheets::SheetError;
@@ -37,6 +38,12 @@ impl HttpSources {
 impl ReadInstance for HttpSources {
     async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
         self.0.read_instance(request).await
+    }
+}
+
+impl ReadPerson for HttpSources {
+    async fn presence(&self, person: &PersonKey) -> Result<Presence, Failure> {
+        self.0.presence(person).await
     }
 }
 

@@ -11,7 +11,10 @@ use futures_util::future::BoxFuture;
 use greenlight_core::explain::Explain;
 use greenlight_core::form::Attachment;
 use greenlight_core::instance::Instance;
-use greenlight_core::ports::{Call, Clock, Http, HttpError, ReadInstance, ReadSecret, ReadTarget};
+use greenlight_core::person::{PersonKey, Presence};
+use greenlight_core::ports::{
+    Call, Clock, Http, HttpError, ReadInstance, ReadPerson, ReadSecret, ReadTarget,
+};
 use greenlight_core::secret::Secret;
 use greenlight_core::{Class, Failure, Request, Timestamp};
 use serde_json::Value;
@@ -27,6 +30,11 @@ pub trait Source: Send + Sync {
 
     /// The content of a file that is attached to a form.
     fn download<'a>(&'a self, file: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>>;
+
+    /// Whether a person is a member of the organisation.
+    fn presence<'a>(&'a self, _person: &'a str) -> BoxFuture<'a, Result<Presence, Failure>> {
+        Box::pin(async { Ok(Presence::Unknown) })
+    }
 
     /// The list of its approval instances, if it has an API for it.
     fn list(&self) -> Option<&dyn ListInstances> {
@@ -120,6 +128,12 @@ impl std::fmt::Debug for Sources {
 impl ReadInstance for Sources {
     async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
         self.find(&request.source)?.read_instance(request).await
+    }
+}
+
+impl ReadPerson for Sources {
+    async fn presence(&self, person: &PersonKey) -> Result<Presence, Failure> {
+        self.find(&person.source)?.presence(&person.person).await
     }
 }
 

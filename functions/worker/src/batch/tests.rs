@@ -7,7 +7,10 @@ use greenlight_core::form::{Attachment, Content, Field, Form};
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
-use greenlight_core::ports::{Act, Call, Conditions, QueueError, ReadInstance, ReadSheet};
+use greenlight_core::person::{PersonKey, Presence};
+use greenlight_core::ports::{
+    Act, Call, Conditions, QueueError, ReadInstance, ReadPerson, ReadSheet,
+};
 use greenlight_core::{Failure, Request};
 use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::hook::{Hook, Hooked, PortCall};
@@ -60,6 +63,12 @@ impl Hook for Ended {
         if matches!(call, PortCall::Complete(_)) {
             self.0.send_modify(|count| *count += 1);
         }
+    }
+}
+
+impl ReadPerson for Source {
+    async fn presence(&self, person: &PersonKey) -> Result<Presence, Failure> {
+        panic!("no person is asked for here: {person:?}")
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         FlowsError::UnknownEnd { flow, .. }
         | FlowsError::UnboundEnd { flow, .. }
         | FlowsError::OpenEnd { flow, .. } => vec!["flows", flow, "grant", "until"],
+        FlowsError::UnknownReplaced { flow, .. } | FlowsError::UnboundReplaced { flow, .. } => {
+            vec!["flows", flow, "grant", "replaces"]
+        }
         FlowsError::Grant { flow, .. } => vec!["flows", flow, "grant"],
         FlowsError::NoDefinition(flow) => vec!["flows", flow, "definition_id"],
         FlowsError::TargetName(target) => vec!["targets", target],

@@ -28,6 +28,8 @@ struct Inside {
     instances: HashMap<String, Value>,
     files: HashMap<String, Bytes>,
     subscribed: HashSet<String>,
+    /// Those who left the organisation.
+    left: HashSet<String>,
     token_number: u32,
     reads: usize,
     down: bool,
@@ -59,6 +61,7 @@ impl StubFeishu {
             instances: HashMap::new(),
             files: HashMap::new(),
             subscribed: HashSet::new(),
+            left: HashSet::new(),
             token_number: 1,
             reads: 0,
             down: false,
@@ -67,6 +70,7 @@ impl StubFeishu {
             .route("/open-apis/auth/v3/tenant_access_token/internal", post(log_in))
             .route("/open-apis/approval/v4/instances/{code}", get(instance))
             .route("/open-apis/approval/v4/instances", get(list))
+            .route("/open-apis/contact/v3/users/{id}", get(user))
             .route("/files/{name}", get(file))
             .route("/open-apis/approval/v4/approvals/{code}", get(definition))
             .route("/open-apis/approval/v4/approvals/{code}/subscribe", post(subscribe))
@@ -117,6 +121,11 @@ impl StubFeishu {
             instance["status"] = "CANCELED".into();
             instance["reverted"] = true.into();
         }
+    }
+
+    /// A person leaves the organisation.
+    pub fn leave(&self, open_id: &str) {
+        lock(&self.state).left.insert(open_id.to_owned());
     }
 
     /// Changes the time at which an instance ended, in ms since the Unix epoch.
@@ -287,6 +296,30 @@ async fn list(
     let codes: Vec<_> = listed.get(page).into_iter().collect();
     let data = json!({"instance_code_list": codes, "page_token": token, "has_more": has_more});
     (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": data})))
+}
+
+/// The applicant of every instance is in the contacts of the app, and everyone who left.
+async fn user(
+    State(state): State<Shared>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> (StatusCode, Json<Value>) {
+    let state = lock(&state);
+    if !is_logged_in(&state, &headers) {
+        return error(99_991_663, "Invalid access token for authorization");
+    }
+    if query.get("user_id_type").is_some_and(|kind| kind != "open_id") {
+        return error(40_001, "invalid parameter");
+    }
+    let has_left = state.left.contains(&id);
+    if !has_left && id != "ou_stub" {
+        return error(41_050, "no user authority");
+    }
+    let status = json!({"is_frozen": false, "is_resigned": has_left, "is_activated": !has_left,
+        "is_exited": false, "is_unjoin": false});
+    let user = json!({"open_id": id, "name": "Stub", "status": status});
+    (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": {"user": user}})))
 }
 
 async fn file(State(state): State<Shared>, Path(name): Path<String>) -> Result<Bytes, StatusCode> {

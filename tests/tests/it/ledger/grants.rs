@@ -9,6 +9,7 @@ use greenlight_core::grant::{
 };
 use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectKind, EffectOutcome, Standing};
+use greenlight_core::person::{PersonKey, PersonRecord, Wanted};
 use greenlight_core::retry::RetryState;
 use greenlight_core::schedule::Schedule;
 use greenlight_core::subject::Subject;
@@ -63,6 +64,47 @@ pub(super) async fn grants_are_due_when_a_hold_ends_or_is_to_be_confirmed<L: Led
     assert_eq!(due(4_000, 999).await, [key(1)]);
     let all = ledger.due_grants(later, 999).await.unwrap();
     assert_eq!(ledger.due_grants(later, 1).await.unwrap(), all[..1]);
+}
+
+/// The grants that a person holds are found, and nothing else.
+pub(super) async fn what_a_person_holds_is_found<L: Ledger>(ledger: &L) {
+    let key = |n: u8| GrantKey::new("nac", &device(&format!("00:00:5e:00:55:{n:02x}")));
+    let now = Timestamp::from_millis(20_000_000);
+    for (n, owner, instance) in [(1, "ou_9", "I-1"), (2, "ou_99", "I-1"), (3, "ou_9", "I-ended")] {
+        let hold = HoldId::of_approval("feishu", "A", instance);
+        let terms = Terms { owner: owner.to_owned(), ..terms() };
+        let add = |it: GrantRecord| it.add_hold(&hold, &terms, now);
+        ledger.change_grant(&key(n), add).await.unwrap().1.unwrap();
+        if instance == "I-ended" {
+            let end = |it: GrantRecord| (it.end(&hold, EndReason::Ended, now), ());
+            ledger.change_grant(&key(n), end).await.unwrap();
+        }
+    }
+    let held = ledger.grants_held_by("ou_9").await.unwrap();
+    let record = ledger.change_grant(&key(1), |it| (it, ())).await.unwrap().0;
+    assert_eq!(held, [(key(1), record)]);
+    assert_eq!(ledger.grants_held_by("nobody").await.unwrap(), []);
+}
+
+/// The record of a person is the person's at that source alone, and is changed by all workers.
+pub(super) async fn a_person_is_known_by_source_and_id<L: Ledger>(ledger: &L) {
+    let person = |source: &str| PersonKey::new(source, "ou_7").unwrap();
+    let leave = |it: PersonRecord| (it.leave(at(5)), ());
+    ledger.change_person(&person("feishu"), leave).await.unwrap();
+    let read =
+        async |source: &str| ledger.change_person(&person(source), |it| (it, ())).await.unwrap().0;
+    assert_eq!(read("feishu").await.left_at, Some(at(5)));
+    assert_eq!(read("other").await, PersonRecord::default());
+    let attempts = (0..8).map(|n| async move {
+        let (subject, reserved_until) = (format!("text:{n}"), at(9));
+        let wanted =
+            Wanted { flow: "laptops", subject: &subject, per_owner: Some(3), reserved_until };
+        let take = |it: PersonRecord| it.take(&wanted);
+        ledger.change_person(&person("other"), take).await.unwrap().1.is_ok()
+    });
+    let taken = futures_util::future::join_all(attempts).await;
+    assert_eq!(taken.into_iter().filter(|is_taken| *is_taken).count(), 3, "at the same moment");
+    assert_eq!(read("other").await.places["laptops"].len(), 3);
 }
 
 /// One tick at a time: the second begins when the first has ended, or its lease has.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     DefaultProblem, FieldRule, Flow, FlowsError, GrantProblem, Kind, NotBound, Target, Tls,
-    TlsProblem,
+    TlsProblem, WhenFull,
 };
 use crate::Decision;
 use crate::subject::{self, SubjectKind};
@@ -53,6 +53,7 @@ impl Flow {
         }
         self.check_owner(errors);
         self.check_end(errors);
+        self.check_limit(errors);
     }
 
     fn check_field(&self, field: &str, rule: &FieldRule, errors: &mut Vec<FlowsError>) {
@@ -144,6 +145,33 @@ impl Flow {
                 for_each,
                 cause,
             });
+        }
+    }
+}
+
+/// The most subjects that a limit counts: all are looked at when it is reached.
+const MAX_PER_OWNER: usize = 100;
+
+impl Flow {
+    fn check_limit(&self, errors: &mut Vec<FlowsError>) {
+        let (flow, rule) = (|| self.name.clone(), &self.grant);
+        let is_out = |most: usize| !(1..=MAX_PER_OWNER).contains(&most);
+        if rule.per_owner.is_some_and(is_out) {
+            let problem = GrantProblem::PerOwner { most: MAX_PER_OWNER };
+            errors.push(FlowsError::Grant { flow: flow(), problem });
+        }
+        if rule.when_full == WhenFull::EndOldest && rule.per_owner.is_none() {
+            let problem = GrantProblem::NeedsPerOwner;
+            errors.push(FlowsError::Grant { flow: flow(), problem });
+        }
+        let Some(name) = &rule.replaces else { return };
+        let is_subject = |rule: &&FieldRule| rule.kind.subject().is_some() && !rule.multiple;
+        let field = self.fields.get(name).filter(is_subject);
+        if field.is_none() || self.has_subjects_in(name) {
+            errors.push(FlowsError::UnknownReplaced { flow: flow(), name: name.clone() });
+        } else if let Some((for_each, cause)) = self.unbound(name) {
+            let (flow, name) = (flow(), name.clone());
+            errors.push(FlowsError::UnboundReplaced { flow, name, for_each, cause });
         }
     }
 }

@@ -123,6 +123,21 @@ pub enum FlowsError {
          `at_most`, or make the field required"
     )]
     OpenEnd { flow: String, name: String },
+    /// `replaces` names no field of one subject.
+    #[error(
+        "flow `{flow}`: `replaces` names `{name}`, which is no field with one subject that no \
+         action is performed for"
+    )]
+    UnknownReplaced { flow: String, name: String },
+    /// What an access replaces is not known.
+    #[error("flow `{flow}`: `replaces` names `{name}` for the subjects of `{for_each}`: {cause}")]
+    UnboundReplaced {
+        flow: String,
+        name: String,
+        for_each: String,
+        /// Why it is not.
+        cause: NotBound,
+    },
     /// Keys of `[flows.grant]` that exclude or need each other, or a duration of nothing.
     #[error("flow `{flow}`: `grant`: {problem}")]
     Grant { flow: String, problem: GrantProblem },
@@ -205,6 +220,12 @@ pub enum GrantProblem {
     /// No time at all.
     #[error("`{key}` is at least 1s")]
     NoTime { key: &'static str },
+    /// No access at all.
+    #[error("`per_owner` is at least 1, and at most {most}")]
+    PerOwner { most: usize },
+    /// A rule about a limit that is not there.
+    #[error("`when_full` needs `per_owner`")]
+    NeedsPerOwner,
 }
 
 /// TLS settings that exclude each other, or cannot be used.

@@ -32,6 +32,14 @@ pub struct GrantRule {
     /// What happens when the approval is withdrawn. Default: `remove`.
     #[serde(default)]
     pub when_withdrawn: WhenWithdrawn,
+    /// How many subjects a person may hold by this flow at the same time. Default: any number.
+    pub per_owner: Option<usize>,
+    /// What happens when the person holds that many. Default: `refuse`.
+    #[serde(default)]
+    pub when_full: WhenFull,
+    /// The field with a subject that the person holds, and that the new access replaces: its access
+    /// ends. Default: none.
+    pub replaces: Option<String>,
     /// The time zone in which `until` is a day: `Asia/Shanghai`. Default: the offset of the date in
     /// the form.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
@@ -48,6 +56,18 @@ pub enum WhenWithdrawn {
     Remove,
     /// It goes on until its end.
     Keep,
+}
+
+/// What happens when a person holds as much as the flow allows.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// The new access is refused.
+    #[default]
+    Refuse,
+    /// The oldest access ends.
+    EndOldest,
 }
 
 /// A time zone of the IANA database, which is built in.
@@ -83,6 +103,12 @@ impl GrantRule {
     #[must_use]
     pub const fn has_end(&self) -> bool {
         self.until.is_some() || self.lasts.is_some()
+    }
+
+    /// Whether the access of each person is counted, or replaced.
+    #[must_use]
+    pub const fn counts_access(&self) -> bool {
+        self.per_owner.is_some() || self.replaces.is_some()
     }
 
     /// The end of access; `None` if it does not end by time. `date` is the value of the field

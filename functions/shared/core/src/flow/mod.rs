@@ -24,7 +24,7 @@ pub use binding::NotBound;
 pub use error::{DefaultProblem, FlowsError, GrantProblem, TlsProblem};
 #[cfg(feature = "schema")]
 pub use file::schema;
-pub use grant::{GrantRule, NoEnd, WhenWithdrawn, Zone};
+pub use grant::{GrantRule, NoEnd, WhenFull, WhenWithdrawn, Zone};
 pub use kind::Kind;
 pub use source::{SourceConfig, SourceConfigs};
 pub use utc_offset::UtcOffset;

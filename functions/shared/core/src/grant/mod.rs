@@ -237,6 +237,9 @@ pub enum EndReason {
     /// The person left.
     #[error("the person left")]
     Left,
+    /// A newer access of the same person took its place.
+    #[error("a newer access of the same person replaced it")]
+    Replaced,
 }
 
 impl EndReason {
@@ -334,6 +337,12 @@ impl GrantRecord {
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.holds.values().any(Hold::is_live)
+    }
+
+    /// Whether a live hold is of this owner.
+    #[must_use]
+    pub fn is_held_by(&self, owner: &str) -> bool {
+        self.live().any(|hold| hold.terms.owner == owner)
     }
 
     /// The phase of its life.

@@ -46,6 +46,23 @@ pub(super) enum WorkerError {
     Withdrawn,
     #[error("an operator blocked the subject: `greenlight blocks` has the reason")]
     Blocked,
+    #[error(
+        "the source does not say that the person left: it does not know the person, or the app may \
+         not read the person's status; `greenlight offboard` ends the access by hand"
+    )]
+    NotLeft,
+    #[error("what the person holds is looked for once more, as a worker may be recording a hold")]
+    LookAgain,
+    #[error("the person who would hold the access has left")]
+    OwnerLeft,
+    #[error("the person holds {per_owner} by this flow already, the most that `per_owner` allows")]
+    LimitReached { per_owner: usize },
+    #[error("the access cannot be counted: neither the form nor the instance names a person")]
+    NoOwner,
+    #[error("other approvals of the same person take places at the same moment")]
+    LimitContended,
+    #[error("`{field}`: the access that is to be replaced is held by another person")]
+    OthersAccess { field: String },
     #[error("the connector of target `{target}` has no operation that takes the access away")]
     NoRemoval { target: String },
     #[error(

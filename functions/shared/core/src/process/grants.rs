@@ -79,7 +79,7 @@ impl<P: Ports> Processor<P> {
         &self,
         step: &PlannedEffect<'_>,
         job: &Job<'_>,
-    ) -> Result<Result<Begun, Failure>, LedgerError> {
+    ) -> Result<Result<Begun, Failure>, AttemptError> {
         let (kind, lease, now) = (step.kind, &job.message.lease, self.clock.now());
         let Some(subject) = step.subject.as_ref().filter(|_| kind.is_about_access()) else {
             return Ok(Ok(Begun::Free));
@@ -87,6 +87,9 @@ impl<P: Ports> Processor<P> {
         let key = GrantKey::new(&step.action.target, subject);
         let (hold, operation) = (job.request.hold(), step.action.operation.as_str());
         let (record, begun) = if kind == EffectKind::Grant {
+            if let Err(failure) = self.admit_owner(step, subject, job).await? {
+                return Ok(Err(failure));
+            }
             let terms = self.terms(step, job.flow);
             let change = |record: GrantRecord| record.begin_grant(&hold, &terms, lease, now);
             let (record, begun) = self.ledger.change_grant(&key, change).await?;

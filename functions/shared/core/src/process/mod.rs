@@ -8,6 +8,8 @@ mod execute;
 mod grant_calls;
 mod grant_due;
 mod grants;
+mod left;
+mod limits;
 mod plan;
 mod sheets;
 mod withdraw;
@@ -26,6 +28,7 @@ use self::end::End;
 use self::error::WorkerError;
 use self::execute::AttemptResult;
 use self::grants::PendingHolds;
+use self::limits::Admitted;
 pub use self::plan::{NOTHING_RECORDED, Plan, PlanInput, PlannedEffect, VALID_UNTIL, plan};
 pub use self::sheets::read_sheets;
 use crate::audit::AttemptRecord;
@@ -70,6 +73,8 @@ pub enum Disposition {
     Withdrawn(Reason),
     /// Delete it: it was about a grant, and what is left to do stands in the ledger.
     GrantDue,
+    /// Delete it: it was about a person who left, and nothing is held for the person any more.
+    PersonLeft,
     /// Delete it: it is in the dead-letter queue, for this reason.
     DeadLettered(Reason),
     /// Make it visible again, not before `after` from now.
@@ -125,6 +130,8 @@ struct Job<'a> {
     /// The part of the retry budget that was spent when the attempt began.
     spent: Duration,
     pending: PendingHolds,
+    /// The owners who may hold access, where it is not counted.
+    admitted: Admitted,
 }
 
 /// The result of an attempt without work left.
@@ -133,6 +140,7 @@ enum Attempted {
     /// No flow wants the request.
     Unwanted,
     GrantDue,
+    PersonLeft,
 }
 
 /// The reason for which an attempt ended with work left.
@@ -182,6 +190,7 @@ impl<P: Ports> Processor<P> {
             Ok(Attempted::Done) => Err(Disposition::Done),
             Ok(Attempted::Unwanted) => Err(Disposition::Unwanted),
             Ok(Attempted::GrantDue) => Err(Disposition::GrantDue),
+            Ok(Attempted::PersonLeft) => Err(Disposition::PersonLeft),
             Err(AttemptError::LeaseLost) => {
                 Ok(self.end_unclaimed(Failure::retry(Class::LeaseHeld, LeaseLost), message))
             }
@@ -212,6 +221,7 @@ impl<P: Ports> Processor<P> {
             Disposition::Unwanted => Metric::once("RequestsUnwanted", &[]),
             // Its metrics are those of its grant.
             Disposition::GrantDue => return,
+            Disposition::PersonLeft => Metric::once("PersonsLeft", &[]),
             Disposition::Done => Metric::once("RequestsCompleted", &[flow]),
             Disposition::Withdrawn(_) => Metric::once("RequestsWithdrawn", &[flow]),
             Disposition::DeadLettered(reason) => {
@@ -253,6 +263,11 @@ impl<P: Ports> Processor<P> {
                 self.grant_due(&due, message).await?;
                 return Ok(Attempted::GrantDue);
             }
+            Queued::PersonLeft(left) => {
+                Span::current().record("trace_id", left.trace_id.as_str());
+                self.person_left(&left, message).await?;
+                return Ok(Attempted::PersonLeft);
+            }
         };
         let span = Span::current();
         span.record("instance_id", &request.instance_id);
@@ -272,7 +287,8 @@ impl<P: Ports> Processor<P> {
         let spent = policy.spent(state, claimed.attempt, message.first_received, now);
         let pending = PendingHolds::left_by(claimed.retry.as_ref());
         let (key, claimed) = (request.key(), &claimed);
-        let job = Job { request: &request, key, flow, claimed, message, spent, pending };
+        let admitted = Admitted::default();
+        let job = Job { request: &request, key, flow, claimed, message, spent, pending, admitted };
         let mut attempt_record = AttemptRecord {
             flow: flow.name.clone(),
             effects: claimed.effects.clone(),
@@ -368,6 +384,10 @@ impl Disposition {
             }
             Self::GrantDue => {
                 tracing::debug!(outcome = "grant_due", receive_count, "message about a grant done");
+            }
+            Self::PersonLeft => {
+                let outcome = "person_left";
+                tracing::info!(outcome, receive_count, "message about a person done");
             }
             Self::Withdrawn(reason) => tracing::info!(
                 outcome = "withdrawn",

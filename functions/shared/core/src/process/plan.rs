@@ -33,6 +33,8 @@ pub struct PlannedEffect<'a> {
     pub until: Option<Timestamp>,
     /// When the approval ended.
     pub approved_at: Timestamp,
+    /// What the access replaces.
+    pub replaces: Option<Subject>,
     /// The index of its values in the form.
     values: usize,
 }
@@ -149,6 +151,7 @@ pub fn plan<'a>(
                 Decided::Wanted { values, owner, until } => {
                     let (kind, applicant) = (uses.kind, instance.applicant.clone());
                     let approved_at = planner.approved_at;
+                    let replaces = planner.replaced(kind, values);
                     let effect = PlannedEffect {
                         action,
                         subject,
@@ -157,6 +160,7 @@ pub fn plan<'a>(
                         applicant,
                         until,
                         approved_at,
+                        replaces,
                         values,
                     };
                     let key = effect.key();
@@ -230,7 +234,7 @@ impl<'a> Uses<'a> {
         let whens = || [&flow.when, &action.when].into_iter().flatten();
         let names = || flow.fields.keys().map(String::as_str);
         let names = || names().filter(|name| action.for_each.as_deref() != Some(name));
-        let of_hold = [flow.owner.as_deref(), flow.grant.until.as_deref()];
+        let of_hold = [&flow.owner, &flow.grant.until, &flow.grant.replaces].map(Option::as_deref);
         let is_of_hold = |name: &str| kind == EffectKind::Grant && of_hold.contains(&Some(name));
         let in_conditions =
             names().filter(|name| whens().any(|when| conditions.condition_uses(when, name)));
@@ -334,6 +338,14 @@ impl<'a, C: Conditions> Planner<'a, C> {
                 Ok(Decided::HeldBack)
             }
         }
+    }
+
+    /// The subject that is replaced: the form can leave it out.
+    fn replaced(&self, kind: EffectKind, values: usize) -> Option<Subject> {
+        let field = self.flow.grant.replaces.as_deref().filter(|_| kind == EffectKind::Grant)?;
+        let value = self.extracted.place_of(field, values)?.values.get(field)?.as_str()?;
+        let kind = self.flow.fields.get(field)?.kind.subject()?;
+        Subject::of_key(&format!("{}:{value}", kind.name()))
     }
 
     fn end_of_access(&self, values: usize) -> Result<Option<Timestamp>, NoEnd> {

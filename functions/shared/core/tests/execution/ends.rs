@@ -17,21 +17,21 @@ use super::world::{Run, START, World, field, form};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-fn record(run: &Run, device_number: u8) -> GrantRecord {
+pub(crate) fn record(run: &Run, device_number: u8) -> GrantRecord {
     run.world.ledger.grant(&GrantKey::new("nac", &device(device_number)))
 }
 
 /// The calls that were made, as operation and device.
-fn calls(run: &Run) -> Vec<(String, u8)> {
+pub(crate) fn calls(run: &Run) -> Vec<(String, u8)> {
     let seen = run.world.seen.lock().unwrap();
     seen.iter().map(|call| (call.operation.clone(), call.device)).collect()
 }
 
-fn called(calls: &[(&str, u8)]) -> Vec<(String, u8)> {
+pub(crate) fn called(calls: &[(&str, u8)]) -> Vec<(String, u8)> {
     calls.iter().map(|(operation, device)| ((*operation).to_owned(), *device)).collect()
 }
 
-fn end_reasons(record: &GrantRecord) -> Vec<EndReason> {
+pub(crate) fn end_reasons(record: &GrantRecord) -> Vec<EndReason> {
     let reason = |state| match state {
         HoldState::Ended { reason, .. } => Some(reason),
         HoldState::Pending | HoldState::Active => None,

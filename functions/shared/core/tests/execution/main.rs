@@ -9,6 +9,7 @@
 
 mod ends;
 mod outcomes;
+mod persons;
 mod world;
 
 use std::collections::BTreeSet;

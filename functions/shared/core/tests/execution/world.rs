@@ -14,13 +14,15 @@ use greenlight_core::instance::{Instance, Status};
 use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
+use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Act, Call, Clock, Conditions, DeadLetter, Enqueue, Ports, QueueError, ReadInstance, ReadSheet,
-    SendDeadLetter,
+    Act, Call, Clock, Conditions, DeadLetter, Enqueue, Ports, QueueError, QueueMessage,
+    ReadInstance, ReadPerson, ReadSheet, SendDeadLetter,
 };
-use greenlight_core::queued::GrantDue;
+use greenlight_core::queued::{GrantDue, PersonLeft};
 use greenlight_core::request::Trigger;
 use greenlight_core::tick::{Scheduler, tick};
+use greenlight_core::trace::TraceId;
 use greenlight_core::{
     Decision, Disposition, Failure, Message, Processor, Reason, Request, Timestamp, process,
 };
@@ -53,6 +55,8 @@ pub(crate) struct World {
     pub(crate) ended_at: Option<Timestamp>,
     /// The status of the approval at its source.
     pub(crate) status: Mutex<Status>,
+    /// What the source says about every person.
+    pub(crate) presence: Mutex<Presence>,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) behaviour: Mutex<Behaviour>,
     /// Whether the targets allow one operation at a time.
@@ -66,6 +70,9 @@ pub(crate) struct World {
     pub(crate) dead_letter_queue_panics: bool,
 }
 
+/// The applicant of every approval.
+pub(crate) const APPLICANT: &str = "ou_1";
+
 /// The time at which a [`World`] begins.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -77,6 +84,7 @@ impl World {
             form: Mutex::new(form),
             ended_at: None,
             status: Mutex::new(Status::Approved),
+            presence: Mutex::new(Presence::Present),
             seen: Mutex::default(),
             behaviour: Mutex::new(Box::new(|_, _| Ok(()))),
             is_exclusive: false,
@@ -125,10 +133,16 @@ impl ReadInstance for WorldPort {
             definition_id: "A".into(),
             status: *self.0.status.lock().unwrap(),
             ended_at: self.0.ended_at,
-            applicant: "ou_1".into(),
+            applicant: APPLICANT.into(),
             form_number: "1".into(),
             form: self.0.form.lock().unwrap().clone(),
         })
+    }
+}
+
+impl ReadPerson for WorldPort {
+    async fn presence(&self, _: &PersonKey) -> Result<Presence, Failure> {
+        Ok(*self.0.presence.lock().unwrap())
     }
 }
 
@@ -244,7 +258,8 @@ impl Run {
     /// With the keys of `[flows.grant]`.
     pub(crate) fn with_end(world: World, grant: &str) -> Self {
         let fields = "mac = { kind = \"mac\", from = [{ field = \"mac\" }] }
-            end = { kind = \"date\", from = [{ field = \"end\" }], optional = true }";
+            end = { kind = \"date\", from = [{ field = \"end\" }], optional = true }
+            old = { kind = \"mac\", from = [{ field = \"old\" }], optional = true }";
         let add = r#"{ target = "nac", operation = "add", for_each = "mac" }"#;
         Self::of_flow(world, fields, add, grant)
     }
@@ -311,6 +326,23 @@ impl Run {
     /// Delivers the message.
     pub(crate) async fn attempt(&mut self) -> Disposition {
         let body = self.request().to_json();
+        self.deliver(&body).await
+    }
+
+    /// Another approval, of these devices, is delivered.
+    pub(crate) async fn approve(&mut self, instance: &str, form: Form) -> Disposition {
+        *self.world.form.lock().unwrap() = form;
+        let received_at = self.world.clock.now();
+        let body =
+            Request { instance_id: instance.into(), received_at, ..self.request() }.to_json();
+        self.deliver(&body).await
+    }
+
+    /// The source sends the event that the applicant of every approval left.
+    pub(crate) async fn leave(&mut self) -> Disposition {
+        let person = PersonKey::new("feishu", APPLICANT).unwrap();
+        let now = self.world.clock.now();
+        let body = PersonLeft::new(person, TraceId::random(), now).body();
         self.deliver(&body).await
     }
 

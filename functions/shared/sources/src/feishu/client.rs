@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use greenlight_core::explain::Explain;
 use greenlight_core::form::Attachment;
 use greenlight_core::instance::{Instance, Status};
+use greenlight_core::person::Presence;
 use greenlight_core::ports::HttpError;
 use greenlight_core::retry::MAX_ASKED_WAIT;
 use greenlight_core::secret::Secret;
@@ -194,6 +195,10 @@ impl Source for FeishuClient {
             let InstanceAnswer { data } = self.get(&path).await?;
             data.into_instance().map_err(ApiError::into_failure)
         })
+    }
+
+    fn presence<'a>(&'a self, person: &'a str) -> BoxFuture<'a, Result<Presence, Failure>> {
+        Box::pin(self.read_presence(person))
     }
 
     fn download<'a>(&'a self, file: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {

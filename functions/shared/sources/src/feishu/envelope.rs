@@ -1,4 +1,4 @@
-//! Feishu's event envelopes, version 1 and 2, and the two approval events.
+//! Feishu's event envelopes, version 1 and 2, the two approval events, and that a person left.
 
 use greenlight_core::event::{ApprovalEvent, Inbound};
 use greenlight_core::{Decision, Timestamp};
@@ -64,6 +64,18 @@ struct StatusChange {
     operate_time: String,
 }
 
+/// `contact.user.deleted_v3`:
+/// <https://open.feishu.cn/document/server-docs/contact-v3/user/events/deleted>.
+#[derive(Debug, Deserialize)]
+struct PersonLeft {
+    object: Person,
+}
+
+#[derive(Debug, Deserialize)]
+struct Person {
+    open_id: String,
+}
+
 /// Reads a string or a number as text; any other type as empty. These members are optional, so a
 /// malformed one must not reject the approval.
 fn text_or_nothing<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
@@ -105,6 +117,10 @@ impl<'a> Envelope<'a> {
                     Inbound::Approval,
                 )
             }
+            "contact.user.deleted_v3" => match self.person_left() {
+                Some(person) => Inbound::PersonLeft { person },
+                None => Inbound::Unreadable { event_type: head.event_type },
+            },
             _ => Inbound::Other { event_type: head.event_type },
         };
         (head.app_id, event)
@@ -125,6 +141,12 @@ impl<'a> Envelope<'a> {
             event_type: self.kind.clone().unwrap_or_default(),
             tenant_key: String::new(),
         })
+    }
+
+    /// The `open_id`, by which instances name applicants and contacts.
+    fn person_left(&self) -> Option<String> {
+        let left: PersonLeft = serde_json::from_str(self.event?.get()).ok()?;
+        Some(left.object.open_id)
     }
 
     fn approval(&self, head: &EventHead) -> Option<ApprovalEvent> {

@@ -16,6 +16,8 @@ mod envelope;
 mod form;
 #[cfg(feature = "client")]
 mod list;
+#[cfg(feature = "client")]
+mod person;
 mod settings;
 #[cfg(feature = "client")]
 mod test_event;

@@ -61,6 +61,27 @@ impl FeishuApp {
         self.signed(&event, now)
     }
 
+    /// A person left the organisation.
+    #[must_use]
+    pub fn person_left(&self, event_id: &str, open_id: &str, now: i64) -> Sent {
+        let event = json!({
+            "schema": "2.0",
+            "header": {
+                "event_id": event_id,
+                "event_type": "contact.user.deleted_v3",
+                "create_time": now.to_string(),
+                "token": self.verification_token,
+                "app_id": self.app_id,
+                "tenant_key": self.tenant_key,
+            },
+            "event": {
+                "object": { "open_id": open_id, "status": { "is_resigned": true } },
+                "old_object": { "open_id": open_id },
+            },
+        });
+        self.signed(&event, now)
+    }
+
     /// Any event, encrypted and signed at `now` (ms since the Unix epoch).
     #[must_use]
     pub fn signed(&self, event: &Value, now: i64) -> Sent {

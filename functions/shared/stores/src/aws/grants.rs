@@ -5,13 +5,15 @@ use std::time::Duration;
 use greenlight_core::Timestamp;
 use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::ledger::REMEMBERED_FOR;
-use greenlight_core::ports::{FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
+use greenlight_core::ports::{
+    FindDueGrants, FindHeldGrants, KeepGrants, KeepSchedule, LedgerError,
+};
 use greenlight_core::schedule::Schedule;
 
 use super::document::{Attributes, Document};
 use super::dynamodb::DynamoLedger;
 use super::index::Range;
-use super::item::{GRANTS, GSI_PK, GSI_SK, Item, check_version, number, string, text};
+use super::item::{GRANTS, GSI_PK, GSI_SK, Item, check_version, number, string, text, unreadable};
 
 /// While there is access, or may be, the index has when it is due; what has ended expires.
 impl Document for GrantRecord {
@@ -65,6 +67,28 @@ impl FindDueGrants for DynamoLedger {
         Ok(items.iter().filter_map(readable).collect())
     }
 }
+
+impl FindHeldGrants for DynamoLedger {
+    async fn grants_held_by(
+        &self,
+        owner: &str,
+    ) -> Result<Vec<(GrantKey, GrantRecord)>, LedgerError> {
+        let containing = Some((GrantRecord::ATTRIBUTE, owner.to_owned()));
+        let items = self.query(GRANTS, &Range { containing, ..Range::newest(MOST_HELD) }).await?;
+        let mut held = Vec::new();
+        for item in &items {
+            let record: GrantRecord = serde_json::from_str(string(item, GrantRecord::ATTRIBUTE)?)
+                .map_err(|_| unreadable(GrantRecord::ATTRIBUTE))?;
+            if record.is_held_by(owner) {
+                held.push((grant_key(item)?, record));
+            }
+        }
+        Ok(held)
+    }
+}
+
+/// More than a person can hold.
+const MOST_HELD: usize = 1_000_000;
 
 pub(super) fn grant_key(item: &Item) -> Result<GrantKey, LedgerError> {
     check_version(item)?;

@@ -13,12 +13,14 @@ pub(super) struct Range {
     pub(super) before: Timestamp,
     pub(super) at_most: usize,
     pub(super) is_newest_first: bool,
+    /// An attribute, and a text that it contains.
+    pub(super) containing: Option<(&'static str, String)>,
 }
 
 impl Range {
     pub(super) const fn newest(at_most: usize) -> Self {
         let (from, before) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
-        Self { from, before, at_most, is_newest_first: true }
+        Self { from, before, at_most, is_newest_first: true, containing: None }
     }
 }
 
@@ -33,7 +35,7 @@ impl DynamoLedger {
         let mut start: Option<Item> = None;
         while items.len() < range.at_most {
             let left = i32::try_from(range.at_most - items.len()).unwrap_or(i32::MAX);
-            let answer = self
+            let mut query = self
                 .client
                 .query()
                 .table_name(&self.table)
@@ -44,7 +46,14 @@ impl DynamoLedger {
                 .expression_attribute_values(":until", number(range.before.as_millis() - 1))
                 .scan_index_forward(!range.is_newest_first)
                 .limit(left)
-                .set_exclusive_start_key(start)
+                .set_exclusive_start_key(start);
+            if let Some((attribute, text_in_it)) = &range.containing {
+                query = query
+                    .filter_expression("contains(#attribute, :text)")
+                    .expression_attribute_names("#attribute", *attribute)
+                    .expression_attribute_values(":text", text(text_in_it));
+            }
+            let answer = query
                 .send()
                 .await
                 .map_err(|error| LedgerError(describe("dynamodb:Query", &error)))?;

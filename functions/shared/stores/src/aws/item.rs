@@ -9,6 +9,7 @@
 //! | `waiting#REQUEST` | a request that waits | `waiting`, its next attempt |
 //! | `unwanted#SOURCE#DEFINITION#DECISION` | decisions that no flow wants | `unwanted`, the last one |
 //! | `replay#REQUEST#EVENT` | a message that an operator asked for | |
+//! | `person#SOURCE#PERSON` | what is known and counted of a person | |
 //! | `block#KIND:VALUE` | a subject that an operator blocked | `blocks`, since when |
 //! | `act#ID` | what an operator did | `acts`, when |
 //! | `schedule` | the ticks | |

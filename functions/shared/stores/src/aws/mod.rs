@@ -31,6 +31,8 @@ mod logs;
 mod metrics;
 #[cfg(feature = "minimal")]
 pub mod minimal;
+#[cfg(feature = "dynamodb")]
+mod persons;
 #[cfg(feature = "sdk")]
 mod sdk;
 #[cfg(feature = "secretsmanager")]

@@ -3,7 +3,9 @@
 use greenlight_core::Timestamp;
 use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::ledger::REMEMBERED_FOR;
-use greenlight_core::ports::{FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
+use greenlight_core::ports::{
+    FindDueGrants, FindHeldGrants, KeepGrants, KeepSchedule, LedgerError,
+};
 use greenlight_core::schedule::Schedule;
 
 use sqlx::SqliteConnection;
@@ -76,6 +78,27 @@ impl FindDueGrants for Database {
             .await
             .map_err(failed)?;
         Ok(rows.into_iter().map(|(target, subject)| GrantKey { target, subject }).collect())
+    }
+}
+
+impl FindHeldGrants for Database {
+    async fn grants_held_by(
+        &self,
+        owner: &str,
+    ) -> Result<Vec<(GrantKey, GrantRecord)>, LedgerError> {
+        let rows: Vec<(String, String, String)> =
+            sqlx::query_as("SELECT target, subject, record FROM grants WHERE due IS NOT NULL")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        let mut held = Vec::new();
+        for (target, subject, json) in rows.into_iter().filter(|(.., json)| json.contains(owner)) {
+            let record: GrantRecord = serde_json::from_str(&json).map_err(failed)?;
+            if record.is_held_by(owner) {
+                held.push((GrantKey { target, subject }, record));
+            }
+        }
+        Ok(held)
     }
 }
 

@@ -10,6 +10,7 @@ mod group_commit;
 mod histories;
 mod ledger;
 mod letters;
+mod persons;
 mod queue;
 mod queue_status;
 mod schema;
@@ -195,6 +196,7 @@ impl Database {
              DELETE FROM replays WHERE expires_at < unixepoch() * 1000;
              DELETE FROM unwanted WHERE expires_at < unixepoch() * 1000;
              DELETE FROM grants WHERE expires_at < unixepoch() * 1000;
+             DELETE FROM persons WHERE expires_at < unixepoch() * 1000;
              DELETE FROM acts WHERE expires_at < unixepoch() * 1000;
              DELETE FROM blocks WHERE block ->> '$.until' < (unixepoch() - 400 * 86400) * 1000;
              DELETE FROM discarded_dead_letters

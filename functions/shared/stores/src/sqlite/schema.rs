@@ -85,6 +85,13 @@ pub(super) const STEPS: &[&str] = &["
         PRIMARY KEY (target, subject)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX grants_by_time ON grants (due) WHERE due IS NOT NULL;
+    CREATE TABLE persons (
+        source TEXT NOT NULL,
+        person TEXT NOT NULL,
+        record TEXT NOT NULL,
+        expires_at INTEGER,
+        PRIMARY KEY (source, person)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE blocks (
         subject TEXT PRIMARY KEY,
         block TEXT NOT NULL,
