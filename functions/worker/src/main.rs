@@ -137,6 +137,7 @@ async fn wire() -> Result<Processor<OnAws>, StartError> {
     let text = flows_of_function(include_str!("../../../infra/flows.toml"))?;
     let Configuration { flows, sources, setup, deployed } =
         Configuration::parse(text, &connectors, &flow_variable, clock.now())?;
+    let ledger = ledger.keeping(flows.ledger.retention);
     let (secret, ()) = tokio::join!(load_secret(store), keep_flows(&ledger, &deployed));
     let secret = secret?;
     sources.log_problems(&secret.current());

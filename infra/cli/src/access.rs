@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use greenlight_admin::erase::{EraseError, erase};
 use greenlight_admin::grants::{self, GrantError, NewGrant};
 use greenlight_core::Timestamp;
 use greenlight_core::explain::{Explain, Explanation};
@@ -150,6 +151,25 @@ pub(crate) async fn run(command: AccessCommand, language: Language) -> Output {
             let operator = backend.operator().await?;
             let ended = grants::offboard(&backend.stores, &operator, &person, dry_run, now).await;
             Ok(access::render_ended(&ended.map_err(failed)?, dry_run, format(json)))
+        }
+        AccessCommand::Erase { person, reason, dry_run, backend, json, yes } => {
+            let backend = Backend::open(&backend.address()).await?;
+            let question = text!(
+                language,
+                "Replace {person} by a pseudonym, for good?",
+                "将 {person} 永久替换为化名？"
+            );
+            if !dry_run && !is_confirmed(&question, yes)? {
+                return Ok(nothing_done(language));
+            }
+            let operator = backend.operator().await?;
+            let erased = erase(&backend.stores, &operator, &person, &reason, dry_run, now).await;
+            let failed = |error: EraseError| {
+                let cause = access::render_erase_error(&error, language);
+                Failed { status: 1, cause: Explanation::quoted(cause) }
+            };
+            let erased = erased.map_err(failed)?;
+            Ok(access::render_erased(&person, &erased, dry_run, format(json)))
         }
         AccessCommand::Acts { limit, backend, json } => {
             let backend = Backend::open(&backend.address()).await?;

@@ -1,5 +1,6 @@
 //! Access without an approval: what operators granted, ended and blocked.
 
+use greenlight_admin::erase::{EraseError, Erased};
 use greenlight_admin::grants::{Changed, GrantError};
 use greenlight_core::Timestamp;
 use greenlight_core::act::Act;
@@ -8,6 +9,7 @@ use greenlight_core::explain::Explain;
 use greenlight_core::subject::{Subject, key_parts};
 use serde_json::{Value, json};
 
+use crate::audit::effects_json;
 use crate::format::{OutputFormat, lines, moment, table};
 use crate::language::Language;
 use crate::text;
@@ -121,17 +123,7 @@ pub fn render_blocks(blocks: &[(String, Block)], now: Timestamp, format: OutputF
 #[must_use]
 pub fn render_acts(acts: &[Act], format: OutputFormat) -> String {
     let OutputFormat::Text(language) = format else {
-        return lines(acts.iter().map(|act| {
-            json!({
-                "id": act.id,
-                "at": moment(act.at),
-                "who": act.who,
-                "what": act.what.as_str(),
-                "on": act.on,
-                "why": act.why,
-            })
-            .to_string()
-        }));
+        return lines(acts.iter().map(|act| act_json(act).to_string()));
     };
     if acts.is_empty() {
         return language.pick("No act is recorded.\n", "没有操作记录。\n").to_owned();
@@ -168,6 +160,60 @@ pub fn render_error(error: &GrantError, language: Language) -> String {
             "该对象已被封禁（{reason}）：请先 `greenlight unblock`"
         ),
         GrantError::Refused(error) => language.explain(&error.explain()),
+    }
+}
+
+pub(crate) fn act_json(act: &Act) -> Value {
+    json!({
+        "id": act.id,
+        "at": moment(act.at),
+        "who": act.who,
+        "what": act.what.as_str(),
+        "on": act.on,
+        "why": act.why,
+        "effects_before": effects_json(&act.effects),
+    })
+}
+
+/// Renders what was erased, or would be.
+#[must_use]
+pub fn render_erased(person: &str, erased: &Erased, is_dry: bool, format: OutputFormat) -> String {
+    let Erased { pseudonym, requests } = erased;
+    let OutputFormat::Text(language) = format else {
+        let pseudonym = (!is_dry).then_some(pseudonym);
+        return format!("{}\n", json!({ "pseudonym": pseudonym, "requests": requests }));
+    };
+    if is_dry {
+        return text!(
+            language,
+            "{requests} request(s) name {person}; nothing was changed\n",
+            "{requests} 个请求含有 {person}；未作任何更改\n"
+        );
+    }
+    text!(
+        language,
+        "{person} is erased: {requests} request(s), and the access that they gave, name \
+         {pseudonym} now. Keys of the ledger and acts of operators stay\n",
+        "已抹去 {person}：{requests} 个请求及其授权记录改记为 {pseudonym}。账本的键与运维操作记录保持不变\n"
+    )
+}
+
+/// Renders the reason for which a person is not erased.
+#[must_use]
+pub fn render_erase_error(error: &EraseError, language: Language) -> String {
+    match error {
+        EraseError::Store(error) => language.explain(&error.explain()),
+        EraseError::Holds(person) => text!(
+            language,
+            "{person} holds access, or applied for some that is held: see `greenlight grants \
+             {person}`, and `greenlight offboard {person}` first",
+            "{person} 仍持有授权，或所申请的授权仍有效：见 `greenlight grants {person}`，请先执行 `greenlight offboard {person}`"
+        ),
+        EraseError::Open(instance) => text!(
+            language,
+            "the request about {instance} has not ended: erase the person when it has",
+            "{instance} 的请求尚未结束：请在其结束后再抹去该人员"
+        ),
     }
 }
 

@@ -1,14 +1,18 @@
 //! `greenlight audit` and `greenlight grants`: what happened to a request, and who has what.
 
-use greenlight_core::audit::{Grant, LastFailure, RequestHistory, RequestStatus};
+use std::collections::BTreeMap;
+
+use greenlight_core::act::Act;
+use greenlight_core::audit::{Grant, LastFailure, Lookup, RequestHistory, RequestStatus};
 use greenlight_core::explain::Explain;
 use greenlight_core::grant::{Hold, HoldId, HoldState};
-use greenlight_core::ledger::{EffectKeyParts, EffectOutcome, State};
+use greenlight_core::ledger::{Effect, EffectKey, EffectKeyParts, EffectOutcome, State};
 use greenlight_core::subject;
 use greenlight_core::{Decision, Timestamp};
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::access::{act_json, render_acts};
 use crate::format::{OutputFormat, lines, moment, padded, span, table};
 use crate::language::Language;
 use crate::reasons::next_step;
@@ -26,20 +30,37 @@ pub struct NotFound {
     pub wanted: String,
 }
 
-/// Renders requests, in the given order.
+/// Renders requests, in the given order, with what operators did. Acts on none of them follow.
 #[must_use]
-pub fn render(histories: &[RequestHistory], now: Timestamp, format: OutputFormat) -> String {
-    let histories = histories.iter();
-    match format {
-        OutputFormat::Json => lines(histories.map(|history| to_json(history, now).to_string())),
-        OutputFormat::Text(language) => {
-            histories.map(|history| to_text(history, now, language)).collect::<Vec<_>>().join("\n")
-        }
+pub fn render(
+    histories: &[RequestHistory],
+    acts: &[Act],
+    now: Timestamp,
+    format: OutputFormat,
+) -> String {
+    let is_on_none = |act: &&Act| !histories.iter().any(|history| is_on(act, history));
+    let others: Vec<_> = acts.iter().filter(is_on_none).cloned().collect();
+    let shown = histories.iter();
+    let shown = match format {
+        OutputFormat::Json => lines(shown.map(|history| to_json(history, acts, now).to_string())),
+        OutputFormat::Text(language) => shown
+            .map(|history| to_text(history, acts, now, language))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    };
+    match (others.is_empty(), shown.is_empty(), format) {
+        (true, ..) => shown,
+        (_, false, OutputFormat::Text(_)) => format!("{shown}\n{}", render_acts(&others, format)),
+        _ => shown + &render_acts(&others, format),
     }
 }
 
+fn is_on(act: &Act, history: &RequestHistory) -> bool {
+    act.is_on(&[Lookup::instance(history.instance_id())])
+}
+
 /// A request, a line per step.
-fn to_text(history: &RequestHistory, now: Timestamp, language: Language) -> String {
+fn to_text(history: &RequestHistory, acts: &[Act], now: Timestamp, language: Language) -> String {
     let [source, _, instance, decision] = history.key_parts().unwrap_or(["?"; 4]);
     let decision = Decision::of_str(decision)
         .map_or_else(|| decision.to_owned(), |decision| language.explain(&decision.explain()));
@@ -60,17 +81,19 @@ fn to_text(history: &RequestHistory, now: Timestamp, language: Language) -> Stri
             flow = or(&history.flow)
         ),
     ];
-    let steps = steps(history, now, language).into_iter().map(|(at, step)| {
+    let steps = steps(history, acts, now, language).into_iter().map(|(at, step)| {
         let at = at.map_or_else(|| language.pick("now", "现在").to_owned(), moment);
         format!("  {}  {step}", padded(&at, 20))
     });
     lines(head.into_iter().chain(steps))
 }
 
-/// The steps of a request, in order; the step without a time is the current status.
+/// The steps of a request, in order, with those of `acts` that are on it; the step without a time is
+/// the current status.
 #[must_use]
 pub fn steps(
     history: &RequestHistory,
+    acts: &[Act],
     now: Timestamp,
     language: Language,
 ) -> Vec<(Option<Timestamp>, String)> {
@@ -83,26 +106,16 @@ pub fn steps(
         let step = language.pick("first attempt began", "开始首次处理");
         steps.push((Some(at), step.to_owned()));
     }
-    for (key, effect) in &history.effects {
-        let outcome = match effect.outcome {
-            EffectOutcome::Done => language.pick("done", "已完成"),
-            EffectOutcome::AlreadyExists => language.pick("no change needed", "原已如此，无需更改"),
-        };
-        let step = match key.parts() {
-            Some(EffectKeyParts { target, operation, subject: Some(subject) }) => text!(
-                language,
-                "{operation} {subject} at {target}: {outcome}",
-                "在 {target} 对 {subject} 执行 {operation}：{outcome}",
-                subject = subject::key_parts(subject).map_or(subject, |(_, value)| value)
-            ),
-            Some(EffectKeyParts { target, operation, subject: None }) => text!(
-                language,
-                "{operation} at {target}: {outcome}",
-                "在 {target} 执行 {operation}：{outcome}"
-            ),
-            None => format!("{}: {outcome}", key.as_str()),
-        };
-        steps.push((Some(effect.at), step));
+    steps.extend(history.effects.iter().map(|done| effect_step(done, language)));
+    for act in acts.iter().filter(|act| is_on(act, history)) {
+        steps.push((Some(act.at), act_step(act, language)));
+        // A forced replay did them anew.
+        let before = act.effects.iter().map(|done| effect_step(done, language));
+        let before = before.map(|(at, step)| {
+            let note = language.pick(" (before the forced replay)", "（强制重放之前）");
+            (at, step + note)
+        });
+        steps.extend(before);
     }
     if let Some(LastFailure { class, cause, at, .. }) = &history.last_failure {
         let step = text!(
@@ -127,6 +140,41 @@ pub fn steps(
     steps.sort_by_key(|(at, _)| *at);
     steps.extend(current(history, now, language).map(|step| (None, step)));
     steps
+}
+
+/// An effect that was done, as a step.
+fn effect_step(
+    (key, effect): (&EffectKey, &Effect),
+    language: Language,
+) -> (Option<Timestamp>, String) {
+    let outcome = match effect.outcome {
+        EffectOutcome::Done => language.pick("done", "已完成"),
+        EffectOutcome::AlreadyExists => language.pick("no change needed", "原已如此，无需更改"),
+    };
+    let step = match key.parts() {
+        Some(EffectKeyParts { target, operation, subject: Some(subject) }) => text!(
+            language,
+            "{operation} {subject} at {target}: {outcome}",
+            "在 {target} 对 {subject} 执行 {operation}：{outcome}",
+            subject = subject::key_parts(subject).map_or(subject, |(_, value)| value)
+        ),
+        Some(EffectKeyParts { target, operation, subject: None }) => text!(
+            language,
+            "{operation} at {target}: {outcome}",
+            "在 {target} 执行 {operation}：{outcome}"
+        ),
+        None => format!("{}: {outcome}", key.as_str()),
+    };
+    (Some(effect.at), step)
+}
+
+/// What an operator did, as a step.
+fn act_step(act: &Act, language: Language) -> String {
+    let (what, who) = (language.explain(&act.what.explain()), &act.who);
+    match &act.why {
+        None => text!(language, "{what} by {who}", "{who} 执行了{what}"),
+        Some(why) => text!(language, "{what} by {who}: {why}", "{who} 执行了{what}：{why}"),
+    }
 }
 
 /// The current status, as a step; `None` if everything is done.
@@ -163,14 +211,8 @@ fn current(history: &RequestHistory, now: Timestamp, language: Language) -> Opti
     }
 }
 
-fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
-    let effects: Vec<_> = history
-        .effects
-        .iter()
-        .map(|(key, effect)| {
-            json!({"effect": key.as_str(), "kind": effect.kind.as_str(), "outcome": effect.outcome.as_str(), "at": moment(effect.at)})
-        })
-        .collect();
+fn to_json(history: &RequestHistory, acts: &[Act], now: Timestamp) -> Value {
+    let on_it = acts.iter().filter(|act| is_on(act, history));
     json!({
         "request": history.key,
         "instance": history.instance_id(),
@@ -188,7 +230,8 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
             State::Done { at, .. } | State::Failed { at, .. } => Some(moment(at)),
             State::Running(_) => None,
         },
-        "effects": effects,
+        "effects": effects_json(&history.effects),
+        "acts": on_it.map(act_json).collect::<Vec<_>>(),
         "last_failure": history.last_failure.as_ref().map(|last_failure| json!({
             "class": last_failure.class,
             "cause": last_failure.cause,
@@ -198,6 +241,20 @@ fn to_json(history: &RequestHistory, now: Timestamp) -> Value {
             "next_step": next_step(&last_failure.class, Language::English),
         })),
     })
+}
+
+/// Effects that were done.
+#[must_use]
+pub(crate) fn effects_json(effects: &BTreeMap<EffectKey, Effect>) -> Vec<Value> {
+    let effect = |(key, effect): (&EffectKey, &Effect)| {
+        json!({
+            "effect": key.as_str(),
+            "kind": effect.kind.as_str(),
+            "outcome": effect.outcome.as_str(),
+            "at": moment(effect.at),
+        })
+    };
+    effects.iter().map(effect).collect()
 }
 
 /// Renders grants; `of` is the search text.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use greenlight_admin::dead_letters::{DeadLetterError, RedriveResult, Redriven, Seen};
 use greenlight_admin::replay::ReplayError;
 use greenlight_admin::status::SystemStatus;
+use greenlight_core::act::{Act, ActKind};
 use greenlight_core::audit::{
     Elsewhere, Grant, LastFailure, RequestHistory, RequestStatus, StoredDeadLetter,
 };
@@ -156,7 +157,12 @@ fn check(name: &str, render: impl Fn(OutputFormat) -> String) {
 #[test]
 fn audit() {
     let histories = [succeeded(), failed(), retrying(), running()];
-    check("audit", |format| audit::render(&histories, NOW, format));
+    let mut replayed = Act::new("li@desk", ActKind::ForcedReplay, "I-1", None, ago(30));
+    replayed.effects = succeeded().effects;
+    let blocked =
+        Act::new("li@desk", ActKind::Block, "mac:00:00:5e:00:53:01", Some("lost"), ago(5));
+    let acts = [(replayed, "a1"), (blocked, "a2")].map(|(act, id)| Act { id: id.into(), ..act });
+    check("audit", |format| audit::render(&histories, &acts, NOW, format));
 }
 
 /// The record of a grant that these approvals hold, each until its time.

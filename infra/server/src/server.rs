@@ -108,7 +108,7 @@ impl Server {
         sources.log_problems(&current);
         let targets = targets(setup, &secret)?;
         let source = HttpSources::new(&sources, Arc::clone(&secret), targets.clone())?;
-        let database = Database::open(&options.data).await?;
+        let database = Database::open(&options.data).await?.keeping(flows.ledger.retention);
         let listener = TcpListener::bind(options.listen)
             .await
             .map_err(|cause| ServeError::Listen { address: options.listen, cause })?;

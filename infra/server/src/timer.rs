@@ -1,9 +1,10 @@
-//! The timer of the ticks.
+//! The timer: of the ticks, and of what the ledger no longer keeps.
 
 use std::time::Duration;
 
 use greenlight_core::lease::LeaseId;
 use greenlight_core::metrics::Metrics;
+use greenlight_core::ports::Clock;
 use greenlight_core::tick::{Scheduler, tick};
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
@@ -12,7 +13,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::local::SignallingQueue;
 
-/// Enqueues what is due, from time to time.
+/// The interval at which expired records are deleted.
+const PURGE_EVERY: Duration = Duration::from_hours(1);
+
+/// Enqueues what is due, and deletes what has expired, from time to time.
 pub(crate) struct Timer {
     pub(crate) database: Database,
     pub(crate) queue: SignallingQueue,
@@ -21,15 +25,24 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// Runs until it is stopped; the first tick is at once.
+    /// Runs until it is stopped; the first tick and the first purge are at once.
     pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
         let mut interval = tokio::time::interval(self.every);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut purges = tokio::time::interval(PURGE_EVERY);
+        purges.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !*stopped.borrow() {
             tokio::select! {
                 _ = stopped.changed() => {}
                 _ = interval.tick() => self.tick().await,
+                _ = purges.tick() => self.purge().await,
             }
+        }
+    }
+
+    async fn purge(&self) {
+        if let Err(error) = self.database.purge(SystemClock.now()).await {
+            tracing::error!(%error, "expired records were not deleted: it is tried again in an hour");
         }
     }
 

@@ -53,7 +53,7 @@ async fn g01_a_full_disk_is_answered_503_and_loses_nothing() {
     assert!(is_reached, "{:?}", scene.nac.whitelist());
     // After a clean stop the database file is small enough to start on a small disk.
     let log = serving.stop().await;
-    assert!(log.contains("approval not enqueued") && log.contains("disk"), "{log}");
+    assert!(log.contains("event not enqueued") && log.contains("disk"), "{log}");
 
     // The disk is full again, and the process is killed.
     let serving = Serving::start_by(&scene, folder.path(), &FULL_DISK).await;

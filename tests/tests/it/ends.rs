@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
+use greenlight_admin::erase::erase;
 use greenlight_admin::grants::{self, GrantError, NewGrant};
 use greenlight_admin::operator::Operator;
 use greenlight_admin::replay::{Replay, ReplayError, ReplaySources, replay};
@@ -262,7 +263,69 @@ async fn an_operator_grants_extends_ends_and_blocks() {
     assert_eq!(acts[3].why.as_deref(), Some("stolen"));
     let shown = machine.greenlight(0, &["acts"]).await;
     assert!(shown.contains("stolen") && shown.contains("redrive"), "{shown}");
+    let of_mac = machine.greenlight(0, &["audit", &mac]).await;
+    for part in ["block", "stolen", "extend", "redrive by li@"] {
+        assert!(of_mac.contains(part), "{part}: {of_mac}");
+    }
+    let of_approval = machine.greenlight(0, &["audit", "I-2"]).await;
+    assert!(of_approval.contains("redrive by li@"), "{of_approval}");
     println!("7 acts, all of them recorded with who and why");
+}
+
+/// What a forced replay does again stays in the record of the act.
+#[tokio::test]
+async fn g26_a_forced_replay_keeps_what_was_done_before_it() {
+    let machine = Machine::open("").await;
+    machine.approve("I-1", &[1]).await;
+    machine.greenlight(0, &["replay", "I-1", "--force", "--yes"]).await;
+    machine.server.drained().await.unwrap();
+    let acts = machine.acts().await;
+    let before: Vec<_> = acts[0].effects.keys().map(|key| key.as_str().to_owned()).collect();
+    assert_eq!(before, [format!("nac/add/mac:{}", device(1))]);
+    let audit = machine.greenlight(0, &["audit", "I-1"]).await;
+    let lines_of = |what: &str| audit.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((lines_of("add "), lines_of("before the forced replay")), (2, 1), "{audit}");
+    let audit = machine.greenlight(0, &["audit", "I-1", "--json"]).await;
+    let audit: Value = serde_json::from_str(&audit).unwrap();
+    assert_eq!(audit["acts"][0]["what"], "forced_replay");
+    assert_eq!(audit["acts"][0]["effects_before"][0]["outcome"], "done");
+    println!("1 forced replay, 1 effect kept from before it");
+}
+
+/// A person is erased: neither requests nor ended access name the person, and the acts stay.
+#[tokio::test]
+async fn g26_erase_replaces_a_person_by_a_pseudonym() {
+    let machine = Machine::open("").await;
+    machine.approve("I-1", &[1]).await;
+    let grant = ["grant", &device(2), "--target", "nac", "--owner", "ou_stub", "--for", "4h"];
+    machine.greenlight(0, &[&grant[..], &["--reason", "a visitor"]].concat()).await;
+    machine.scene.nac.wait_for_whitelist(&[device(1), device(2)]).await;
+    let erase = ["erase", "ou_stub", "--reason", "asked for", "--yes"];
+    let said = machine.greenlight(1, &erase).await;
+    assert!(said.contains("holds access"), "{said}");
+    machine.greenlight(0, &["offboard", "ou_stub", "--yes"]).await;
+    machine.scene.nac.wait_for_whitelist(&[]).await;
+    machine.server.drained().await.unwrap();
+    let would = machine.greenlight(0, &["erase", "ou_stub", "--reason", "x", "--dry-run"]).await;
+    assert!(would.contains("1 request(s)"), "{would}");
+    assert!(machine.greenlight(0, &["audit", "I-1"]).await.contains("ou_stub"));
+
+    let said = machine.greenlight(0, &[&erase[..], &["--json"]].concat()).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let pseudonym = said["pseudonym"].as_str().unwrap();
+    let audit = machine.greenlight(0, &["audit", "I-1"]).await;
+    assert!(audit.contains(pseudonym) && !audit.contains("ou_stub"), "{audit}");
+    let found = machine.greenlight(0, &["audit", pseudonym]).await;
+    assert!(found.contains("I-1"), "{found}");
+    for number in [1, 2] {
+        let record = serde_json::to_string(&machine.grant(number).await).unwrap();
+        assert!(record.contains(pseudonym) && !record.contains("ou_stub"), "{record}");
+    }
+    let kinds: Vec<_> = machine.acts().await.iter().map(|act| act.what).collect();
+    assert_eq!(kinds, [ActKind::Grant, ActKind::Offboard, ActKind::Erase], "no act is erased");
+    let acts = machine.acts().await;
+    assert_eq!(acts[2].on, pseudonym, "the act does not tell whose it is");
+    println!("1 person erased from 1 request and 2 grants; 3 acts stay");
 }
 
 /// What cannot be given is refused with its reason, and nothing is recorded.
@@ -336,6 +399,7 @@ async fn g26_nothing_is_done_whose_act_is_not_recorded() {
     is_refused(grants::unblock(&stores, &operator, &mac, "x", now).await);
     let owner = before.holds.values().next().unwrap().terms.owner.clone();
     is_refused(grants::offboard(&stores, &operator, &owner, false, now).await);
+    is_refused(erase(&stores, &operator, "ou_of_none", "x", false, now).await);
     let letters = database.dead_letters().await.unwrap();
     let which = Which::Ids(vec![letters[0].id.clone()]);
     let pace = Pace { is_dry: false, per_second: 100 };
@@ -366,5 +430,5 @@ async fn g26_nothing_is_done_whose_act_is_not_recorded() {
     assert!(matches!(&dry, Ok(would) if would.len() == 1), "{dry:?}");
     let absent = grants::end(&stores, &operator, ("00:00:5e:00:53:99", None), "x", now).await;
     assert!(matches!(absent, Err(GrantError::NotGranted(_))), "{absent:?}");
-    println!("10 acts without a record, none done");
+    println!("11 acts without a record, none done");
 }

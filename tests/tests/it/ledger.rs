@@ -4,6 +4,7 @@ mod grants;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::audit::{AttemptRecord, Lookup, RequestHistory, RequestStatus};
@@ -16,8 +17,8 @@ use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, EffectKind,
     EffectOutcome, Record, ResetError, apply,
 };
-use greenlight_core::operator::{AuditReader, GrantStore};
-use greenlight_core::ports::{self, Claim, LedgerError, RecordReplay, ResetRequest};
+use greenlight_core::operator::{AuditReader, GrantStore, PersonStore};
+use greenlight_core::ports::{self, Claim, FileAudit, LedgerError, RecordReplay, ResetRequest};
 use greenlight_core::retry::RetryState;
 use greenlight_core::subject::Subject;
 use greenlight_core::{Class, Reason, Request, Timestamp};
@@ -31,6 +32,7 @@ use tokio::sync::Barrier;
 
 use self::grants::{
     a_grant_is_listed_with_its_holds_until_it_is_removed, a_person_is_known_by_source_and_id,
+    a_person_is_renamed_in_requests_and_in_what_has_ended,
     changes_of_a_grant_at_the_same_moment_are_all_kept,
     grants_are_due_when_a_hold_ends_or_is_to_be_confirmed, one_tick_at_a_time,
     progress_tells_the_grants_of_a_request, what_a_person_holds_is_found,
@@ -43,6 +45,7 @@ trait Ledger:
     + RecordReplay
     + AuditReader
     + GrantStore
+    + PersonStore
     + Clone
     + Send
     + Sync
@@ -103,6 +106,7 @@ suite!(
     one_tick_at_a_time,
     what_a_person_holds_is_found,
     a_person_is_known_by_source_and_id,
+    a_person_is_renamed_in_requests_and_in_what_has_ended,
     progress_tells_the_grants_of_a_request,
     reset_request_is_done_again,
     what_no_flow_wants_is_counted_by_definition_and_decision,
@@ -186,6 +190,30 @@ fn released() -> Completion {
         Reason::new(Class::TargetUnavailable, Explanation::quoted("the NAC is unreachable"));
     let reason = Reason { target: Some("nac".into()), ..reason };
     Completion::Released { reason, retry: retry(30_000, 90_000) }
+}
+
+/// Records are kept as long as the setting says, and not longer.
+#[tokio::test]
+async fn a_purge_deletes_what_has_expired_and_nothing_else() {
+    let ledger = Database::in_memory().await.unwrap().keeping(Duration::from_millis(100));
+    for (instance, millis) in [("older", 0), ("younger", 50)] {
+        let request = Request { received_at: at(millis), ..request(instance) };
+        ledger.file_event(&request, at(millis)).await.unwrap();
+        ledger.claim(&request, &lease(instance, millis + 9), at(millis)).await.unwrap().unwrap();
+        let (id, nothing) = (LeaseId::from(instance), AttemptRecord::default());
+        end(&ledger, &request, &id, &Completion::Done, &nothing, at(millis + 5)).await;
+    }
+    let kept = async |millis: i64| {
+        ledger.purge(at(millis)).await.unwrap();
+        let mut kept = Vec::new();
+        for instance in ["older", "younger"] {
+            kept.push(find(&ledger, Lookup::instance(instance)).await.len());
+        }
+        kept
+    };
+    assert_eq!(kept(105).await, [1, 1]);
+    assert_eq!(kept(106).await, [0, 1]);
+    assert_eq!(kept(156).await, [0, 0]);
 }
 
 async fn a_lease_that_ran_out_can_be_claimed_however_late_old_items_are_deleted<L: Ledger>(
@@ -371,14 +399,17 @@ async fn reset_request_is_done_again<L: Ledger>(ledger: &L) {
     let request = request("forgotten");
     let key = EffectKey::from("nac/add/mac:00:00:5e:00:53:c1");
     let lease_id = LeaseId::from("first");
-    let reset = async |millis| ledger.reset_request(&request.key(), at(millis)).await.unwrap();
-    assert_eq!(reset(0).await, Err(ResetError::Unknown));
+    let reset = async |attempt, millis| {
+        ledger.reset_request(&request.key(), attempt, at(millis)).await.unwrap()
+    };
+    assert_eq!(reset(1, 0).await, Err(ResetError::Unknown));
     ledger.claim(&request, &lease("first", 100), at(0)).await.unwrap().unwrap();
     ledger.record_effect(&request.key(), &lease_id, &key, effect(1), at(1)).await.unwrap().unwrap();
-    assert_eq!(reset(2).await, Err(ResetError::Running));
+    assert_eq!(reset(1, 2).await, Err(ResetError::Running));
     let key = request.key();
     ledger.complete(&key, &lease_id, &Completion::Done, at(2)).await.unwrap().unwrap();
-    assert_eq!(reset(3).await, Ok(()));
+    assert_eq!(reset(2, 3).await, Err(ResetError::Changed));
+    assert_eq!(reset(1, 3).await, Ok(()));
     let taken = ledger.claim(&request, &lease("second", 100), at(3)).await.unwrap().unwrap();
     let first = Claimed { attempt: 1, effects: BTreeMap::new(), retry: None };
     assert_eq!(taken, first, "as if there had been no attempt");
@@ -505,7 +536,7 @@ async fn every_command_answers_as_the_state_machine_does<L: Ledger>(ledger: &L) 
                     )
                 }
                 5 => Command::Complete(lease_id, released()),
-                6 => Command::Reset,
+                6 => Command::Reset { attempt: random.u32(0..4) },
                 _ if random.bool() => Command::Complete(lease_id, failed()),
                 _ => Command::Complete(lease_id, Completion::Done),
             };
@@ -536,8 +567,9 @@ async fn ask<L: Ledger>(
         Command::Complete(lease_id, completion) => CommandResult::Write(
             ledger.complete(&request.key(), lease_id, completion, now).await.unwrap(),
         ),
-        Command::Reset => {
-            CommandResult::Reset(ledger.reset_request(&request.key(), now).await.unwrap())
+        Command::Reset { attempt } => {
+            let reset = ledger.reset_request(&request.key(), *attempt, now).await;
+            CommandResult::Reset(reset.unwrap())
         }
     }
 }

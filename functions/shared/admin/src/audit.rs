@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 
+use greenlight_core::Timestamp;
+use greenlight_core::act::Act;
 use greenlight_core::audit::{Grant, Lookup, RequestHistory};
 use greenlight_core::grant::{Hold, HoldId, Terms};
-use greenlight_core::operator::{AuditReader, GrantStore, StoreError};
+use greenlight_core::operator::{ActStore, AuditReader, GrantStore, StoreError};
 
 /// The most requests of one subject.
 pub const MAX_REQUESTS: usize = 50;
@@ -21,6 +23,30 @@ pub async fn find_requests(
     let mut histories = audit.find_requests(&Lookup::guess(wanted), MAX_REQUESTS).await?;
     histories.reverse();
     Ok(histories)
+}
+
+/// The most acts that are searched.
+const MAX_ACTS: usize = 100_000;
+
+pub(crate) async fn all_acts(acts: &dyn ActStore) -> Result<Vec<Act>, StoreError> {
+    acts.acts(MAX_ACTS, Timestamp::from_millis(i64::MAX)).await
+}
+
+/// What operators did about what was searched for, and about these requests, the earliest first.
+///
+/// # Errors
+/// [`StoreError`] when a store does not answer.
+pub async fn find_acts(
+    acts: &dyn ActStore,
+    wanted: &str,
+    histories: &[RequestHistory],
+) -> Result<Vec<Act>, StoreError> {
+    let of_requests = histories.iter().map(|history| Lookup::instance(history.instance_id()));
+    let lookups: Vec<_> = Lookup::guess(wanted).into_iter().chain(of_requests).collect();
+    let mut acts = all_acts(acts).await?;
+    acts.retain(|act| act.is_on(&lookups));
+    acts.reverse();
+    Ok(acts)
 }
 
 /// The most grants that are searched.

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod dead_letters;
+pub mod erase;
 pub mod grants;
 pub mod operator;
 pub mod replay;

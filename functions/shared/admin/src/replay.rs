@@ -71,8 +71,8 @@ pub enum ReplayError {
 }
 
 /// Enqueues a request for the instance and returns it; the worker reads the instance at its source,
-/// as always. The recorded effects are deleted first: after a crash between the two steps, a second
-/// call completes the replay.
+/// as always. The recorded effects are moved into the record of the act first: after a crash between
+/// the two steps, a second call completes the replay.
 ///
 /// # Errors
 /// [`ReplayError`] with the reason for which it is refused.
@@ -90,12 +90,17 @@ pub async fn replay(
     }
     let (instance, key) = (|| replay.instance_id.clone(), request.key());
     let known = audit.read_request(&key).await?;
-    match known.map(|history| history.status(now)) {
+    match known.as_ref().map(|history| history.status(now)) {
         Some(RequestStatus::Running) => return Err(ReplayError::Running(instance())),
         Some(_) if replay.force => {
-            operator.record(ActKind::ForcedReplay, &replay.instance_id, None, now).await?;
-            if requests.reset(&key, now).await? == Err(ResetError::Running) {
-                return Err(ReplayError::Running(instance()));
+            let (effects, attempt) =
+                known.map(|history| (history.effects, history.attempt)).unwrap_or_default();
+            operator.record_forced_replay(&replay.instance_id, effects, now).await?;
+            match requests.reset(&key, attempt, now).await? {
+                Err(ResetError::Running | ResetError::Changed) => {
+                    return Err(ReplayError::Running(instance()));
+                }
+                Ok(()) | Err(ResetError::Unknown) => {}
             }
         }
         Some(RequestStatus::Succeeded) => return Err(ReplayError::Completed(instance())),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use greenlight_core::Timestamp;
 use greenlight_core::operator::{
-    ActStore, AuditReader, BlockStore, DeadLetterQueue, GrantStore, QueueReader, RequestStore,
-    StoreError,
+    ActStore, AuditReader, BlockStore, DeadLetterQueue, GrantStore, PersonStore, QueueReader,
+    RequestStore, StoreError,
 };
 
 use crate::status::{SystemStatus, read_status};
@@ -25,6 +25,8 @@ pub struct Stores {
     pub blocks: Arc<dyn BlockStore>,
     /// What operators did.
     pub acts: Arc<dyn ActStore>,
+    /// The identifiers of people.
+    pub persons: Arc<dyn PersonStore>,
     /// Starts requests.
     pub requests: Arc<dyn RequestStore>,
 }
@@ -40,6 +42,7 @@ impl Stores {
             + GrantStore
             + BlockStore
             + ActStore
+            + PersonStore
             + RequestStore
             + 'static,
     {
@@ -51,6 +54,7 @@ impl Stores {
             grants: Arc::clone(&store) as _,
             blocks: Arc::clone(&store) as _,
             acts: Arc::clone(&store) as _,
+            persons: Arc::clone(&store) as _,
             requests: store,
         }
     }

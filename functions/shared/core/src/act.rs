@@ -2,11 +2,15 @@
 
 #![warn(missing_docs)]
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Timestamp;
+use crate::audit::Lookup;
 use crate::explain::Explain;
+use crate::ledger::{Effect, EffectKey};
 
 /// An act of an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +28,9 @@ pub struct Act {
     /// The reason that the operator gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Of a forced replay: the effects that were recorded before it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub effects: BTreeMap<EffectKey, Effect>,
 }
 
 /// What an operator did.
@@ -61,6 +68,9 @@ pub enum ActKind {
     /// Ended every access of a person.
     #[error("offboard")]
     Offboard,
+    /// Replaced the identifiers of a person by a pseudonym.
+    #[error("erase")]
+    Erase,
 }
 
 impl ActKind {
@@ -78,6 +88,7 @@ impl ActKind {
             Self::Block => "block",
             Self::Unblock => "unblock",
             Self::Offboard => "offboard",
+            Self::Erase => "erase",
         }
     }
 }
@@ -88,6 +99,16 @@ impl Act {
     pub fn new(who: &str, what: ActKind, on: &str, why: Option<&str>, now: Timestamp) -> Self {
         let id = format!("{:032x}", fastrand::u128(..));
         let (who, on, why) = (who.to_owned(), on.to_owned(), why.map(str::to_owned));
-        Self { id, at: now, who, what, on, why }
+        Self { id, at: now, who, what, on, why, effects: BTreeMap::new() }
+    }
+
+    /// Whether it was done on one of these. Acts on dead letters and on access name several things.
+    #[must_use]
+    pub fn is_on(&self, wanted: &[Lookup]) -> bool {
+        self.on.split(' ').any(|part| {
+            // Of an access, the subject follows the target.
+            let subject = part.split_once('/').map_or(part, |(_, subject)| subject);
+            wanted.iter().any(|it| it.is_of_subject(subject) || it.has_value(part))
+        })
     }
 }

@@ -116,6 +116,12 @@ impl Lookup {
         subject::key_parts(subject) == Some((self.kind, &self.value))
     }
 
+    /// Whether it has this value, whatever its kind.
+    #[must_use]
+    pub fn has_value(&self, text: &str) -> bool {
+        self.value == text
+    }
+
     /// The key under which the stores file it: `mac#00:00:5e:00:53:01`.
     #[must_use]
     pub fn key(&self) -> String {

@@ -20,6 +20,7 @@ use crate::breaker::Breaker;
 use crate::explain::Explain;
 use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Terms};
 use crate::ledger::ResetError;
+use crate::person::PersonKey;
 use crate::ports::{LedgerError, QueueError};
 use crate::request::{Request, RequestKey};
 use crate::time::Timestamp;
@@ -216,6 +217,13 @@ pub enum GrantChange {
         /// Why.
         reason: EndReason,
     },
+    /// Replaces the identifier of a person in holds that have ended.
+    Rename {
+        /// The identifier.
+        person: String,
+        /// What is shown instead.
+        pseudonym: String,
+    },
 }
 
 impl GrantChange {
@@ -231,6 +239,7 @@ impl GrantChange {
         match self {
             Self::Hold { id, terms } => record.add_hold(id, terms, now),
             Self::End { id, reason } => (record.end(id, *reason, now), Ok(())),
+            Self::Rename { person, pseudonym } => (record.rename(person, pseudonym), Ok(())),
         }
     }
 }
@@ -259,6 +268,20 @@ pub trait ActStore: Debug + Send + Sync {
     fn acts(&self, at_most: usize, before: Timestamp) -> StoreFuture<'_, Vec<Act>>;
 }
 
+/// Erases the identifiers of people, for an operator.
+pub trait PersonStore: Debug + Send + Sync {
+    /// Replaces `person` as the applicant of a request, and as what it is found by. Can be repeated.
+    fn rename_in_request<'a>(
+        &'a self,
+        request: &'a RequestKey,
+        person: &'a str,
+        pseudonym: &'a str,
+    ) -> StoreFuture<'a, ()>;
+
+    /// Deletes the record of a person.
+    fn forget_person<'a>(&'a self, key: &'a PersonKey) -> StoreFuture<'a, ()>;
+}
+
 /// Replays and resets requests, for an operator.
 pub trait RequestStore: Debug + Send + Sync {
     /// Records that an operator asks for `request`, and then puts it into the queue, as the
@@ -268,10 +291,12 @@ pub trait RequestStore: Debug + Send + Sync {
     /// Enqueues a grant about which there is something to do.
     fn enqueue_due<'a>(&'a self, key: &'a GrantKey, now: Timestamp) -> StoreFuture<'a, ()>;
 
-    /// Deletes the recorded effects of a request, unless a worker holds its lease.
+    /// Deletes the recorded effects of a request, unless a worker holds its lease, or there was
+    /// another attempt than number `attempt`.
     fn reset<'a>(
         &'a self,
         request: &'a RequestKey,
+        attempt: u32,
         now: Timestamp,
     ) -> StoreFuture<'a, Result<(), ResetError>>;
 }

@@ -340,10 +340,12 @@ impl<T> Ledger for T where
 /// Resets a request, for an operator.
 pub trait ResetRequest: Send + Sync {
     /// Deletes the recorded effects of a request, so that its next attempt performs all of them:
-    /// one conditional write.
+    /// one conditional write. `attempt` is the number of the last attempt that the operator knows
+    /// of: what a later one did is not deleted.
     fn reset_request(
         &self,
         request: &RequestKey,
+        attempt: u32,
         now: Timestamp,
     ) -> impl Future<Output = Result<Result<(), ResetError>, LedgerError>> + Send;
 }

@@ -110,6 +110,26 @@ pub enum AccessCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Replace the identifiers of a person by a pseudonym, in requests and in access that has ended
+    Erase {
+        /// The person, by the office system's id
+        person: String,
+        /// Why; it is recorded
+        #[arg(long, value_name = "TEXT", value_parser = not_empty)]
+        reason: String,
+        /// Only count what would be changed
+        #[arg(long)]
+        dry_run: bool,
+        /// The backend
+        #[command(flatten)]
+        backend: BackendArgs,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// List what operators did: who, what, when, and why
     Acts {
         /// The maximum number of acts

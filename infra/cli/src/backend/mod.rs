@@ -6,10 +6,13 @@ mod aws;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use greenlight_admin::operator::Operator;
 use greenlight_admin::stores::Stores;
 use greenlight_core::explain::{Explain, Explanation};
+use greenlight_core::flow::LedgerRule;
+use greenlight_core::operator::AuditReader;
 use greenlight_stores::aws::StackError;
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, flow_variable, variable_in};
@@ -87,6 +90,13 @@ struct Deployment {
     caller: Option<aws::Caller>,
 }
 
+/// How long the deployed flows keep records. Where they cannot be read, as long as by default: what
+/// fails here fails again in the command itself.
+async fn retention(audit: &dyn AuditReader) -> Duration {
+    let deployed = audit.deployed_flows().await.ok().flatten();
+    deployed.map(|flows| LedgerRule::of_text(&flows.text)).unwrap_or_default().retention
+}
+
 impl Backend {
     /// Opens the stores.
     ///
@@ -94,7 +104,11 @@ impl Backend {
     /// [`BackendError`] says what is missing.
     pub async fn open(address: &Address) -> Result<Self, BackendError> {
         match address {
-            Address::Folder(folder) => Ok(Database::open_beside(folder).await?.into()),
+            Address::Folder(folder) => {
+                let database = Database::open_beside(folder).await?;
+                let retention = retention(&database).await;
+                Ok(database.keeping(retention).into())
+            }
             Address::Stack(address) => aws::open(address).await,
         }
     }

@@ -38,6 +38,7 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
         }
         FlowsError::Revoked(flow) => vec!["flows", flow, "on"],
         FlowsError::Retry(_) => vec!["retry"],
+        FlowsError::Retention { .. } => vec!["ledger", "retention"],
         FlowsError::Nowhere { flow, field }
         | FlowsError::Default { flow, field, .. }
         | FlowsError::NoPattern { flow, field }

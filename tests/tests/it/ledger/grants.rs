@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use greenlight_core::audit::Grant;
+use greenlight_core::audit::{AttemptRecord, Grant, Lookup};
 use greenlight_core::explain::Explanation;
 use greenlight_core::grant::{
     BeginError, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Phase, Terms,
 };
 use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectKind, EffectOutcome, Standing};
+use greenlight_core::operator::GrantChange;
 use greenlight_core::person::{PersonKey, PersonRecord, Wanted};
 use greenlight_core::retry::RetryState;
 use greenlight_core::schedule::Schedule;
@@ -17,7 +18,7 @@ use greenlight_core::{Class, Reason, Timestamp};
 use greenlight_testkit::request::request;
 use greenlight_testkit::subject::{BADGE, device};
 
-use super::{Ledger, at, lease};
+use super::{Ledger, at, end, find, lease};
 
 /// The grant of a subject at the target `nac`.
 async fn grant_of<L: Ledger>(ledger: &L, subject: &Subject) -> Vec<Grant> {
@@ -105,6 +106,46 @@ pub(super) async fn a_person_is_known_by_source_and_id<L: Ledger>(ledger: &L) {
     let taken = futures_util::future::join_all(attempts).await;
     assert_eq!(taken.into_iter().filter(|is_taken| *is_taken).count(), 3, "at the same moment");
     assert_eq!(read("other").await.places["laptops"].len(), 3);
+}
+
+/// A pseudonym replaces the person everywhere but in access that is held; again, it changes nothing.
+pub(super) async fn a_person_is_renamed_in_requests_and_in_what_has_ended<L: Ledger>(ledger: &L) {
+    let request = request("renamed");
+    let (id, now) = (LeaseId::from("renamed"), at(30));
+    ledger.claim(&request, &lease("renamed", 90), now).await.unwrap().unwrap();
+    let applicant = "ou_old".to_owned();
+    let found = AttemptRecord { applicant, is_read: true, ..AttemptRecord::default() };
+    end(ledger, &request, &id, &Completion::Done, &found, now).await;
+    let holds = ["R-ended", "R-live"].map(|it| HoldId::of_approval("feishu", "A", it));
+    let key = GrantKey::new("nac", &device("00:00:5e:00:56:01"));
+    for hold in &holds {
+        let terms = Terms { owner: "ou_old".to_owned(), ..terms() };
+        let add = |it: GrantRecord| it.add_hold(hold, &terms, now);
+        ledger.change_grant(&key, add).await.unwrap().1.unwrap();
+    }
+    let end_first = |it: GrantRecord| (it.end(&holds[0], EndReason::Ended, now), ());
+    ledger.change_grant(&key, end_first).await.unwrap();
+    let person = PersonKey::new("feishu", "ou_old").unwrap();
+    let leave = |it: PersonRecord| (it.leave(now), ());
+    ledger.change_person(&person, leave).await.unwrap();
+
+    for _ in 0..2 {
+        ledger.rename_in_request(&request.key(), "ou_old", "erased-1").await.unwrap();
+        let rename =
+            GrantChange::Rename { person: "ou_old".to_owned(), pseudonym: "erased-1".to_owned() };
+        ledger.change(&key, &rename, now).await.unwrap().1.unwrap();
+        ledger.forget_person(&person).await.unwrap();
+
+        assert_eq!(find(ledger, Lookup::person("ou_old")).await, []);
+        let found = find(ledger, Lookup::person("erased-1")).await;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].applicant.as_deref(), Some("erased-1"));
+        let record = ledger.change_grant(&key, |it: GrantRecord| (it, ())).await.unwrap().0;
+        let owners = holds.each_ref().map(|hold| record.holds[hold].terms.owner.clone());
+        assert_eq!(owners, ["erased-1", "ou_old"], "who holds access must be known");
+        let known = ledger.change_person(&person, |it| (it, ())).await.unwrap().0;
+        assert_eq!(known, PersonRecord::default());
+    }
 }
 
 /// One tick at a time: the second begins when the first has ended, or its lease has.

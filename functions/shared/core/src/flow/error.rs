@@ -187,6 +187,15 @@ pub enum FlowsError {
     /// A retry policy that no queue could keep to.
     #[error("`retry`: {0}")]
     Retry(RetryProblem),
+    /// Records would be forgotten too early.
+    #[error(
+        "`ledger.retention` is at least {days}days: 28 days more than the largest `max_age`, so that \
+         no approval is carried out again after its record is gone"
+    )]
+    Retention {
+        /// The least, in days.
+        days: u64,
+    },
     /// An invalid combination of TLS settings.
     #[error("target `{target}`: `tls`: {problem}")]
     Tls {

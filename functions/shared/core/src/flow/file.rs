@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Environment, Flow, Flows, FlowsError, SourceConfigs, Target};
+use super::{Environment, Flow, Flows, FlowsError, LedgerRule, SourceConfigs, Target};
 use crate::ValidationErrors;
 use crate::key_path::KeyPath;
 use crate::ledger::EffectKey;
@@ -23,6 +23,8 @@ struct File {
     flows: Vec<Flow>,
     #[serde(default)]
     retry: RetryPolicy,
+    #[serde(default)]
+    ledger: LedgerRule,
 }
 
 /// The JSON Schema of `flows.toml`, for editors.
@@ -107,8 +109,9 @@ impl File {
             errors.extend(problem.map(of_target));
         }
         errors.extend(self.retry.problem().map(FlowsError::Retry));
-        let Self { sources, targets, flows, retry } = self;
-        Flows { sources, targets, flows, retry }
+        self.ledger.check(&self.flows, errors);
+        let Self { sources, targets, flows, retry, ledger } = self;
+        Flows { sources, targets, flows, retry, ledger }
     }
 }
 

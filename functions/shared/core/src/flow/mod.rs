@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod grant;
 mod kind;
+mod ledger;
 mod source;
 mod utc_offset;
 
@@ -26,6 +27,7 @@ pub use error::{DefaultProblem, FlowsError, GrantProblem, TlsProblem};
 pub use file::schema;
 pub use grant::{GrantRule, NoEnd, WhenFull, WhenWithdrawn, Zone};
 pub use kind::Kind;
+pub use ledger::LedgerRule;
 pub use source::{SourceConfig, SourceConfigs};
 pub use utc_offset::UtcOffset;
 
@@ -43,6 +45,8 @@ pub struct Flows {
     pub flows: Vec<Flow>,
     /// The retry policy.
     pub retry: RetryPolicy,
+    /// What the ledger keeps.
+    pub ledger: LedgerRule,
 }
 
 /// A target system.

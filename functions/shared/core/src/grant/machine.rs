@@ -319,6 +319,19 @@ impl GrantRecord {
         self
     }
 
+    /// Replaces the identifier of a person in the holds that have ended.
+    #[must_use]
+    pub fn rename(mut self, person: &str, pseudonym: &str) -> Self {
+        for hold in self.holds.values_mut().filter(|hold| !hold.is_live()) {
+            for name in [&mut hold.terms.owner, &mut hold.terms.applicant] {
+                if name == person {
+                    pseudonym.clone_into(name);
+                }
+            }
+        }
+        self
+    }
+
     /// Records that the source of a hold confirmed it, or that it cannot be asked.
     #[must_use]
     pub fn confirm(mut self, id: &HoldId, now: Timestamp) -> Self {

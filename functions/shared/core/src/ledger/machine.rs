@@ -14,8 +14,12 @@ pub enum Command {
     RecordEffect(LeaseId, EffectKey, Effect),
     /// Ends the attempt.
     Complete(LeaseId, Completion),
-    /// Deletes the recorded effects, so that the next attempt counts as the first.
-    Reset,
+    /// Deletes the recorded effects, so that the next attempt counts as the first; unless there was
+    /// another attempt than the one that the operator knows of.
+    Reset {
+        /// The number of the last attempt.
+        attempt: u32,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,18 +100,26 @@ pub fn apply(
                 }
             };
         }),
-        Command::Reset => {
-            let (record, answer) = reset(record, now);
+        Command::Reset { attempt } => {
+            let (record, answer) = reset(record, attempt, now);
             (record, CommandResult::Reset(answer))
         }
     }
 }
 
-fn reset(record: Option<Record>, now: Timestamp) -> (Option<Record>, Result<(), ResetError>) {
+fn reset(
+    record: Option<Record>,
+    known: u32,
+    now: Timestamp,
+) -> (Option<Record>, Result<(), ResetError>) {
     match record {
         None => (None, Err(ResetError::Unknown)),
         Some(Record { state: State::Running(ref lease), .. }) if now < lease.until => {
             (record, Err(ResetError::Running))
+        }
+        // Without an attempt nothing is forgotten: this very change is made again.
+        Some(Record { attempt, .. }) if ![0, known].contains(&attempt) => {
+            (record, Err(ResetError::Changed))
         }
         Some(_) => (Some(Record::unclaimed(&LeaseId::from("reset"))), Ok(())),
     }

@@ -29,12 +29,9 @@ use crate::retry::RetryState;
 pub use effect::{Effect, EffectKey, EffectKeyParts, EffectKind, EffectOutcome};
 pub use machine::{Command, CommandResult, apply};
 
-/// How long completed requests and processed event ids are kept.
-///
-/// Longer than the retention of the queue (14 days), of the dead-letter queue (14 days) and the
-/// replay window together, so that a redrive weeks later still finds the recorded effects; a year
+/// How long records are kept after their last change, unless `flows.toml` says otherwise: a year
 /// serves audits.
-pub const REMEMBERED_FOR: Duration = Duration::from_hours(400 * 24);
+pub const DEFAULT_RETENTION: Duration = Duration::from_hours(400 * 24);
 
 /// The ledger's record of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -127,13 +124,8 @@ impl Claimed {
     /// The grants that the request holds, or may hold.
     #[must_use]
     pub fn grants(&self) -> BTreeSet<GrantKey> {
-        let granted = self.effects.iter().filter(|(_, effect)| effect.kind == EffectKind::Grant);
-        let granted = granted.filter_map(|(key, _)| {
-            let EffectKeyParts { target, subject, .. } = key.parts()?;
-            Some(GrantKey { target: target.to_owned(), subject: subject?.to_owned() })
-        });
         let pending = self.retry.iter().flat_map(|retry| retry.pending.iter().cloned());
-        granted.chain(pending).collect()
+        granted_by(&self.effects).chain(pending).collect()
     }
 
     /// The targets and subjects that failed before, as [`crate::retry::subject_key`] writes them.
@@ -141,6 +133,15 @@ impl Claimed {
     pub fn failed(&self) -> BTreeSet<String> {
         self.retry.as_ref().map(|retry| retry.failed.clone()).unwrap_or_default()
     }
+}
+
+/// The grants that these effects gave access by.
+pub fn granted_by(effects: &BTreeMap<EffectKey, Effect>) -> impl Iterator<Item = GrantKey> {
+    let granted = effects.iter().filter(|(_, effect)| effect.kind == EffectKind::Grant);
+    granted.filter_map(|(key, _)| {
+        let EffectKeyParts { target, subject, .. } = key.parts()?;
+        Some(GrantKey { target: target.to_owned(), subject: subject?.to_owned() })
+    })
 }
 
 /// The reason for which a claim is refused.
@@ -164,6 +165,9 @@ pub enum ResetError {
     /// A worker holds its lease.
     #[error("a worker holds the lease of the request")]
     Running,
+    /// There was another attempt meanwhile.
+    #[error("a worker has processed the request meanwhile")]
+    Changed,
 }
 
 /// The result with which an attempt ends.

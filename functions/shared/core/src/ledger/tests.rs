@@ -88,19 +88,23 @@ fn a_claim_that_is_sent_again_gets_the_same_answer() {
 fn reset_forgets_what_was_done_unless_a_worker_holds_the_lease() {
     let record_effect = Command::RecordEffect("a".into(), "nac/add/x".into(), effect());
     let (_, answers) = run([
-        (0, Command::Reset),
+        (0, Command::Reset { attempt: 1 }),
         (1, claim_by("a", 10)),
         (2, record_effect),
-        (3, Command::Reset),
+        (3, Command::Reset { attempt: 1 }),
         (4, Command::Complete("a".into(), Completion::Done)),
-        (5, Command::Reset),
+        (5, Command::Reset { attempt: 2 }),
+        (5, Command::Reset { attempt: 1 }),
+        (5, Command::Reset { attempt: 1 }),
         (6, claim_by("b", 20)),
     ]);
     assert_eq!(answers[0], CommandResult::Reset(Err(ResetError::Unknown)));
     assert_eq!(answers[3], CommandResult::Reset(Err(ResetError::Running)));
-    assert_eq!(answers[5], CommandResult::Reset(Ok(())));
+    assert_eq!(answers[5], CommandResult::Reset(Err(ResetError::Changed)));
+    assert_eq!(answers[6], CommandResult::Reset(Ok(())));
+    assert_eq!(answers[7], CommandResult::Reset(Ok(())), "it is sent again");
     let anew = Claimed { attempt: 1, effects: BTreeMap::new(), retry: None };
-    assert_eq!(answers[6], CommandResult::Claim(Ok(anew)));
+    assert_eq!(answers[8], CommandResult::Claim(Ok(anew)));
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl World {
             })
         };
         let (is_write, may) = match &command {
-            Command::Claim(_) | Command::Reset => (false, true),
+            Command::Claim(_) | Command::Reset { .. } => (false, true),
             Command::RecordEffect(lease_id, ..) | Command::Complete(lease_id, _) => {
                 (true, holds(&moment.record, lease_id))
             }

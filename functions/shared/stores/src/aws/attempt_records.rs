@@ -48,7 +48,7 @@ impl DynamoLedger {
                     (GSI_PK.to_owned(), text(&lookup)),
                     (GSI_SK.to_owned(), number(request.received_at.as_millis())),
                     ("request".to_owned(), text(key.as_str())),
-                    ("expires_at".to_owned(), expiry(now)),
+                    ("expires_at".to_owned(), expiry(now, self.retention)),
                 ],
             );
             let put = PutRequest::builder().set_item(Some(item)).build();

@@ -1,8 +1,9 @@
 //! The blocked subjects in DynamoDB: one item per subject.
 
+use std::time::Duration;
+
 use greenlight_core::Timestamp;
 use greenlight_core::block::{Block, BlockRecord};
-use greenlight_core::ledger::REMEMBERED_FOR;
 use greenlight_core::ports::{KeepBlocks, LedgerError};
 
 use super::document::{Attributes, Document};
@@ -12,14 +13,14 @@ use super::item::{BLOCKS, GSI_PK, GSI_SK, number, text};
 impl Document for BlockRecord {
     const ATTRIBUTE: &'static str = "block";
 
-    fn attributes(&self) -> Attributes {
+    fn attributes(&self, retention: Duration) -> Attributes {
         let Some(Block { since, until, .. }) = &self.block else {
-            let expires_at = self.ended_at.map(|at| at.plus(REMEMBERED_FOR).as_seconds());
+            let expires_at = self.ended_at.map(|at| at.plus(retention).as_seconds());
             return expires_at.map(|at| ("expires_at", number(at))).into_iter().collect();
         };
         let mut attributes = vec![(GSI_PK, text(BLOCKS)), (GSI_SK, number(since.as_millis()))];
         if let Some(until) = until {
-            attributes.push(("expires_at", number(until.plus(REMEMBERED_FOR).as_seconds())));
+            attributes.push(("expires_at", number(until.plus(retention).as_seconds())));
         }
         attributes
     }
@@ -96,7 +97,7 @@ mod operator {
                         ("act".to_owned(), text(&json)),
                         (GSI_PK.to_owned(), text(ACTS)),
                         (GSI_SK.to_owned(), number(act.at.as_millis())),
-                        ("expires_at".to_owned(), expiry(act.at)),
+                        ("expires_at".to_owned(), expiry(act.at, self.retention)),
                     ],
                 );
                 let put = self.client.put_item().table_name(&self.table).set_item(Some(item));

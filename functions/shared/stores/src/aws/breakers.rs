@@ -1,5 +1,7 @@
 //! The circuit breakers in DynamoDB: one item per target.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::breaker::Breaker;
 use greenlight_core::ports::{KeepBreakers, LedgerError};
@@ -11,7 +13,7 @@ use super::item::{BREAKERS, GSI_PK, GSI_SK, number, text};
 impl Document for Breaker {
     const ATTRIBUTE: &'static str = "breaker";
 
-    fn attributes(&self) -> Attributes {
+    fn attributes(&self, _: Duration) -> Attributes {
         vec![(GSI_PK, text(BREAKERS)), (GSI_SK, number(0)), ("state", text(self.as_str()))]
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -29,8 +30,9 @@ pub(super) trait Document:
     /// The attribute with the document.
     const ATTRIBUTE: &'static str;
 
-    /// The attributes besides key, version, document and revision.
-    fn attributes(&self) -> Attributes;
+    /// The attributes besides key, version, document and revision, where records are kept for
+    /// `retention` after their last change.
+    fn attributes(&self, retention: Duration) -> Attributes;
 
     /// Whether the writer will soon change it again, and would only read what it wrote.
     fn is_changed_again(&self) -> bool {
@@ -119,7 +121,7 @@ impl DynamoLedger {
             pk,
             [(D::ATTRIBUTE.to_owned(), text(&json)), ("revision".to_owned(), number(revision + 1))],
         );
-        let attributes = named.iter().cloned().chain(document.attributes());
+        let attributes = named.iter().cloned().chain(document.attributes(self.retention));
         item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
         let result = self
             .client

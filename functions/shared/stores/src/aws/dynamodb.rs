@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -14,8 +15,8 @@ use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 #[cfg(feature = "operator")]
 use greenlight_core::ledger::ResetError;
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
-    Standing,
+    ClaimError, Claimed, Completion, DEFAULT_RETENTION, Effect, EffectKey, EffectKind,
+    EffectOutcome, Progress, Standing,
 };
 use greenlight_core::ports::{Claim, Complete, FileAudit, LedgerError, RecordEffect};
 use greenlight_core::retry::RetryState;
@@ -42,6 +43,8 @@ const HELD: &str = "#state = :running AND #lease = :me AND lease_until > :now";
 pub struct DynamoLedger {
     pub(super) client: Client,
     pub(super) table: String,
+    /// How long records are kept after their last change.
+    pub(super) retention: Duration,
     effects: Arc<EffectsOfAMoment>,
     pub(super) written: Arc<Written>,
 }
@@ -50,7 +53,14 @@ impl DynamoLedger {
     /// Creates a ledger over `table`.
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
         let (client, table) = (Client::new(config), table.into());
-        Self { client, table, effects: Arc::default(), written: Arc::default() }
+        let retention = DEFAULT_RETENTION;
+        Self { client, table, retention, effects: Arc::default(), written: Arc::default() }
+    }
+
+    /// Keeps records so long after their last change.
+    #[must_use]
+    pub fn keeping(self, retention: Duration) -> Self {
+        Self { retention, ..self }
     }
 
     /// The item with this key, as it is now.
@@ -104,7 +114,7 @@ impl Claim for DynamoLedger {
             .expression_attribute_values(":none", AttributeValue::M(Item::new()))
             .expression_attribute_values(":definition_id", text(&request.definition_id))
             .expression_attribute_values(":event_id", text(&request.event_id))
-            .expression_attribute_values(":expires_at", expiry(now))
+            .expression_attribute_values(":expires_at", expiry(now, self.retention))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -225,7 +235,7 @@ impl Complete for DynamoLedger {
             sets.extend(["#state = :ended", "completed_at = :now", "expires_at = :expires_at"]);
             update = update
                 .expression_attribute_values(":ended", text(end_state(completion)))
-                .expression_attribute_values(":expires_at", expiry(now));
+                .expression_attribute_values(":expires_at", expiry(now, self.retention));
         } else {
             sets.push("lease_until = :void");
             update = update.expression_attribute_values(":void", number(0));
@@ -324,7 +334,7 @@ impl FileAudit for DynamoLedger {
         self.client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(event_item(request, now)))
+            .set_item(Some(event_item(request, now, self.retention)))
             .send()
             .await
             .map_err(|error| LedgerError(describe("dynamodb:PutItem", &error)))?;
@@ -367,6 +377,7 @@ impl greenlight_core::ports::ResetRequest for DynamoLedger {
     async fn reset_request(
         &self,
         request: &RequestKey,
+        attempt: u32,
         now: Timestamp,
     ) -> Result<Result<(), ResetError>, LedgerError> {
         let call = self
@@ -374,7 +385,11 @@ impl greenlight_core::ports::ResetRequest for DynamoLedger {
             .update_item()
             .table_name(&self.table)
             .key("pk", request_pk(request))
-            .condition_expression("v = :v AND (#state <> :running OR lease_until <= :now)")
+            .condition_expression(
+                "v = :v AND attempt IN (:attempt, :void) \
+                 AND (#state <> :running OR lease_until <= :now)",
+            )
+            .expression_attribute_values(":attempt", number(attempt.into()))
             .update_expression(
                 "SET #state = :running, lease_until = :void, effects = :none, attempt = :void \
                  REMOVE completed_at, retry",
@@ -392,7 +407,9 @@ impl greenlight_core::ports::ResetRequest for DynamoLedger {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
                     let Some(old) = refused.item() else { return Ok(Err(ResetError::Unknown)) };
                     check_version(old)?;
-                    Ok(Err(ResetError::Running))
+                    let is_running =
+                        string(old, "state")? == "running" && timestamp(old, "lease_until")? > now;
+                    Ok(Err(if is_running { ResetError::Running } else { ResetError::Changed }))
                 }
                 _ => Err(LedgerError(describe("dynamodb:UpdateItem", &error))),
             },
@@ -401,7 +418,7 @@ impl greenlight_core::ports::ResetRequest for DynamoLedger {
 }
 
 /// A processed event id, which points to its request.
-fn event_item(request: &Request, now: Timestamp) -> Item {
+fn event_item(request: &Request, now: Timestamp, retention: Duration) -> Item {
     let pk = format!("event#{}#{}#{}", request.source, request.tenant, request.event_id);
     let event = Lookup::event(&request.event_id);
     new_item(
@@ -411,7 +428,7 @@ fn event_item(request: &Request, now: Timestamp) -> Item {
             (GSI_SK.to_owned(), number(request.received_at.as_millis())),
             ("request".to_owned(), text(request.key().as_str())),
             ("processed_at".to_owned(), number(now.as_millis())),
-            ("expires_at".to_owned(), expiry(now)),
+            ("expires_at".to_owned(), expiry(now, retention)),
         ],
     )
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use greenlight_core::Timestamp;
 use greenlight_core::grant::{GrantKey, GrantRecord};
-use greenlight_core::ledger::REMEMBERED_FOR;
 use greenlight_core::ports::{
     FindDueGrants, FindHeldGrants, KeepGrants, KeepSchedule, LedgerError,
 };
@@ -23,13 +22,13 @@ impl Document for GrantRecord {
         self.call.is_some()
     }
 
-    fn attributes(&self) -> Attributes {
+    fn attributes(&self, retention: Duration) -> Attributes {
         let mut attributes = vec![("state", text(self.phase().as_str()))];
         if let Some(due) = self.due() {
             attributes.push((GSI_PK, text(GRANTS)));
             attributes.push((GSI_SK, number(due.as_millis())));
         } else {
-            let expiry = self.last_change().plus(REMEMBERED_FOR).as_seconds();
+            let expiry = self.last_change().plus(retention).as_seconds();
             attributes.push(("expires_at", number(expiry)));
         }
         attributes
@@ -103,7 +102,7 @@ impl Document for Schedule {
         self.lease.is_some()
     }
 
-    fn attributes(&self) -> Attributes {
+    fn attributes(&self, _: Duration) -> Attributes {
         Vec::new()
     }
 }

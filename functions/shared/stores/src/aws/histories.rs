@@ -197,7 +197,7 @@ impl DynamoLedger {
                     text(&cause.map(Explanation::data).unwrap_or_default()),
                 ),
                 ("reason".to_owned(), text(reason)),
-                ("expires_at".to_owned(), expiry(now)),
+                ("expires_at".to_owned(), expiry(now, self.retention)),
             ],
         );
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));

@@ -20,10 +20,10 @@
 //! Each item has its version in `v`. Items of another version are rejected and never changed.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use greenlight_core::Timestamp;
-use greenlight_core::ledger::REMEMBERED_FOR;
 use greenlight_core::ports::LedgerError;
 
 use super::error::TableError;
@@ -103,8 +103,8 @@ pub(super) fn number(value: i64) -> AttributeValue {
 }
 
 /// Returns seconds since the Unix epoch, as DynamoDB's time to live needs them.
-pub(super) fn expiry(now: Timestamp) -> AttributeValue {
-    number(now.plus(REMEMBERED_FOR).as_seconds())
+pub(super) fn expiry(at: Timestamp, retention: Duration) -> AttributeValue {
+    number(at.plus(retention).as_seconds())
 }
 
 pub(super) fn string<'a>(item: &'a Item, name: &str) -> Result<&'a str, LedgerError> {

@@ -139,8 +139,9 @@ impl RequestStore for SqsAndLedger {
     fn reset<'a>(
         &'a self,
         request: &'a RequestKey,
+        attempt: u32,
         now: Timestamp,
     ) -> StoreFuture<'a, Result<(), ResetError>> {
-        Box::pin(async move { Ok(self.ledger.reset_request(request, now).await?) })
+        Box::pin(async move { Ok(self.ledger.reset_request(request, attempt, now).await?) })
     }
 }

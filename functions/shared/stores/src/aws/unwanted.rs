@@ -23,7 +23,7 @@ impl CountUnwanted for DynamoLedger {
             .expression_attribute_values(":v", number(VERSION))
             .expression_attribute_values(":unwanted", text(UNWANTED))
             .expression_attribute_values(":now", number(now.as_millis()))
-            .expression_attribute_values(":expires_at", expiry(now))
+            .expression_attribute_values(":expires_at", expiry(now, self.retention))
             .expression_attribute_values(":one", number(1))
             .send()
             .await
@@ -57,7 +57,10 @@ impl greenlight_core::ports::RecordReplay for DynamoLedger {
     async fn record_replay(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
         let item = super::item::new_item(
             &replay_pk(request),
-            [("at".to_owned(), number(now.as_millis())), ("expires_at".to_owned(), expiry(now))],
+            [
+                ("at".to_owned(), number(now.as_millis())),
+                ("expires_at".to_owned(), expiry(now, self.retention)),
+            ],
         );
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         put.send().await.map_err(|error| LedgerError(describe("dynamodb:PutItem", &error)))?;

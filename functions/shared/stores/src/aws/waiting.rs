@@ -25,7 +25,7 @@ impl DynamoLedger {
                 (GSI_PK.to_owned(), text(WAITING)),
                 (GSI_SK.to_owned(), number(retry.next_attempt().as_millis())),
                 ("request".to_owned(), text(request.key().as_str())),
-                ("expires_at".to_owned(), expiry(now)),
+                ("expires_at".to_owned(), expiry(now, self.retention)),
             ],
         );
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));

@@ -3,7 +3,6 @@
 use greenlight_core::Timestamp;
 use greenlight_core::act::Act;
 use greenlight_core::block::Block;
-use greenlight_core::ledger::REMEMBERED_FOR;
 use greenlight_core::operator::{ActStore, BlockStore, StoreFuture};
 use greenlight_core::ports::{KeepBlocks, LedgerError};
 use sqlx::Row;
@@ -72,7 +71,7 @@ impl ActStore for Database {
                 .bind(&act.id)
                 .bind(act.at.as_millis())
                 .bind(json)
-                .bind(act.at.plus(REMEMBERED_FOR).as_millis())
+                .bind(act.at.plus(self.retention).as_millis())
                 .execute(&self.pool)
                 .await
                 .map_err(failed)?;

@@ -2,7 +2,6 @@
 
 use greenlight_core::Timestamp;
 use greenlight_core::grant::{GrantKey, GrantRecord};
-use greenlight_core::ledger::REMEMBERED_FOR;
 use greenlight_core::ports::{
     FindDueGrants, FindHeldGrants, KeepGrants, KeepSchedule, LedgerError,
 };
@@ -58,7 +57,7 @@ impl KeepGrants for Database {
         let numbers = |record: &GrantRecord| {
             let due = record.due();
             let ended = Some(record.last_change()).filter(|_| due.is_none());
-            let expires_at = ended.map(|at| at.plus(REMEMBERED_FOR));
+            let expires_at = ended.map(|at| at.plus(self.retention));
             [due, expires_at].map(|at| at.map(Timestamp::as_millis)).to_vec()
         };
         self.change_document(GRANTS, &[&key.target, &key.subject], numbers, change).await

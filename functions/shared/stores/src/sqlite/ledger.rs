@@ -5,8 +5,8 @@ use greenlight_core::audit::{AttemptRecord, LastFailure, Lookup};
 use greenlight_core::explain::Explanation;
 use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, REMEMBERED_FOR,
-    Record, ResetError, apply,
+    ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Record, ResetError,
+    apply,
 };
 use greenlight_core::ports::{Claim, Complete, FileAudit, LedgerError, RecordEffect, ResetRequest};
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
@@ -23,7 +23,18 @@ struct Columns {
     reason: Option<Reason>,
 }
 
+/// Now, and when what is written now expires.
+#[derive(Clone, Copy)]
+struct Moments {
+    now: Timestamp,
+    expires_at: Timestamp,
+}
+
 impl Database {
+    fn moments(&self, now: Timestamp) -> Moments {
+        Moments { now, expires_at: now.plus(self.retention) }
+    }
+
     async fn run(
         &self,
         key: &RequestKey,
@@ -31,10 +42,10 @@ impl Database {
         columns: Columns,
         now: Timestamp,
     ) -> Result<CommandResult, LedgerError> {
-        let key = key.clone();
+        let (key, moments) = (key.clone(), self.moments(now));
         self.group_commit
             .write(move |connection| {
-                async move { carry_out(connection, &key, command, &columns, now).await }.boxed()
+                async move { carry_out(connection, &key, command, &columns, moments).await }.boxed()
             })
             .await
     }
@@ -45,7 +56,7 @@ async fn carry_out(
     key: &RequestKey,
     command: Command,
     columns: &Columns,
-    now: Timestamp,
+    moments: Moments,
 ) -> Result<CommandResult, LedgerError> {
     let json: Option<String> = sqlx::query_scalar("SELECT record FROM requests WHERE key = ?")
         .bind(key.as_str())
@@ -54,13 +65,13 @@ async fn carry_out(
         .map_err(failed)?;
     let record: Option<Record> =
         json.map(|json| serde_json::from_str(&json)).transpose().map_err(failed)?;
-    let (record, answer) = apply(record, command, now);
+    let (record, answer) = apply(record, command, moments.now);
     let is_changed = matches!(
         answer,
         CommandResult::Claim(Ok(_)) | CommandResult::Write(Ok(())) | CommandResult::Reset(Ok(()))
     );
     if let Some(record) = record.filter(|_| is_changed) {
-        save(connection, key, &record, columns, now).await?;
+        save(connection, key, &record, columns, moments).await?;
     }
     Ok(answer)
 }
@@ -70,7 +81,7 @@ async fn save(
     key: &RequestKey,
     record: &Record,
     columns: &Columns,
-    now: Timestamp,
+    Moments { now, expires_at }: Moments,
 ) -> Result<(), LedgerError> {
     let last_failure = columns.reason.as_ref().map(|reason| LastFailure {
         class: reason.class.as_str().to_owned(),
@@ -92,7 +103,7 @@ async fn save(
     .bind(serde_json::to_string(record).map_err(failed)?)
     .bind(request.map(|request| &request.definition_id))
     .bind(request.map(|request| &request.event_id))
-    .bind(now.plus(REMEMBERED_FOR).as_millis())
+    .bind(expires_at.as_millis())
     .bind(request.map(|request| request.received_at.as_millis()))
     .bind(now.as_millis())
     .bind(last_failure.map_err(failed)?)
@@ -126,7 +137,7 @@ async fn describe_request(
 async fn file_event(
     connection: &mut SqliteConnection,
     request: &Request,
-    now: Timestamp,
+    Moments { now, expires_at }: Moments,
 ) -> Result<(), LedgerError> {
     sqlx::query(
         "INSERT INTO events (key, request, processed_at, expires_at) VALUES (?, ?, ?, ?)
@@ -135,7 +146,7 @@ async fn file_event(
     .bind(format!("{}#{}#{}", request.source, request.tenant, request.event_id))
     .bind(request.key().as_str())
     .bind(now.as_millis())
-    .bind(now.plus(REMEMBERED_FOR).as_millis())
+    .bind(expires_at.as_millis())
     .execute(connection)
     .await
     .map_err(failed)?;
@@ -196,9 +207,10 @@ impl ResetRequest for Database {
     async fn reset_request(
         &self,
         request: &RequestKey,
+        attempt: u32,
         now: Timestamp,
     ) -> Result<Result<(), ResetError>, LedgerError> {
-        match self.run(request, Command::Reset, Columns::default(), now).await? {
+        match self.run(request, Command::Reset { attempt }, Columns::default(), now).await? {
             CommandResult::Reset(answer) => Ok(answer),
             other => Err(unexpected(&other)),
         }
@@ -227,11 +239,11 @@ impl FileAudit for Database {
     }
 
     async fn file_event(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
-        let request = request.clone();
+        let (request, moments) = (request.clone(), self.moments(now));
         self.group_commit
             .write(move |connection| {
                 async move {
-                    file_event(connection, &request, now).await?;
+                    file_event(connection, &request, moments).await?;
                     let event = Lookup::event(&request.event_id);
                     attempt_records::file_under(connection, &event, &request).await
                 }

@@ -22,7 +22,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenlight_core::Timestamp;
 use greenlight_core::explain::{Explain, Explanation};
+use greenlight_core::ledger::DEFAULT_RETENTION;
 use greenlight_core::ports::LedgerError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
@@ -98,6 +100,8 @@ pub struct Database {
     _lock: Option<Arc<File>>,
     /// The lock of the process that serves the folder.
     beside: Option<PathBuf>,
+    /// How long records are kept after their last change.
+    retention: Duration,
 }
 
 impl Database {
@@ -170,7 +174,14 @@ impl Database {
             .connect_with(options)
             .await?;
         let group_commit = GroupCommit::over(pool.clone());
-        Ok(Self { pool, group_commit, _lock: lock, beside: None })
+        let retention = DEFAULT_RETENTION;
+        Ok(Self { pool, group_commit, _lock: lock, beside: None, retention })
+    }
+
+    /// Keeps records so long after their last change.
+    #[must_use]
+    pub fn keeping(self, retention: Duration) -> Self {
+        Self { retention, ..self }
     }
 
     /// Returns whether a process serves the folder, and so reads its queue.
@@ -183,29 +194,46 @@ impl Database {
     }
 
     /// Releases messages and leases of a previous process, which is dead because this one holds the
-    /// folder's lock, and deletes expired rows.
+    /// folder's lock.
     async fn take_over(&self) -> Result<(), OpenError> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(
             "UPDATE queue SET visible_at = 0, in_flight = 0 WHERE in_flight = 1;
              UPDATE requests SET record = json_set(record, '$.state.running.until', 0)
-                 WHERE record ->> '$.state.running' IS NOT NULL;
-             DELETE FROM requests WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM lookups WHERE request NOT IN (SELECT key FROM requests);
-             DELETE FROM events WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM replays WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM unwanted WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM grants WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM persons WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM acts WHERE expires_at < unixepoch() * 1000;
-             DELETE FROM blocks WHERE block ->> '$.until' < (unixepoch() - 400 * 86400) * 1000;
-             DELETE FROM discarded_dead_letters
-                 WHERE discarded_at < (unixepoch() - 400 * 86400) * 1000;",
+                 WHERE record ->> '$.state.running' IS NOT NULL;",
         )
         .execute(&mut *transaction)
         .await?;
         grants::abandon_calls(&mut transaction).await?;
         Ok(transaction.commit().await?)
+    }
+
+    /// Deletes what has expired at `now`.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: the next call does the same.
+    pub async fn purge(&self, now: Timestamp) -> Result<(), LedgerError> {
+        let kept_since = now.minus(self.retention).as_millis();
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        for (statement, before) in [
+            ("DELETE FROM requests WHERE expires_at < ?", now.as_millis()),
+            ("DELETE FROM events WHERE expires_at < ?", now.as_millis()),
+            ("DELETE FROM replays WHERE expires_at < ?", now.as_millis()),
+            ("DELETE FROM unwanted WHERE expires_at < ?", now.as_millis()),
+            ("DELETE FROM grants WHERE expires_at < ?", now.as_millis()),
+            ("DELETE FROM persons WHERE expires_at < ?", now.as_millis()),
+            ("DELETE FROM acts WHERE expires_at < ?", now.as_millis()),
+            ("DELETE FROM blocks WHERE block ->> '$.until' < ?", kept_since),
+            ("DELETE FROM discarded_dead_letters WHERE discarded_at < ?", kept_since),
+        ] {
+            let delete = sqlx::query(statement).bind(before);
+            delete.execute(&mut *transaction).await.map_err(failed)?;
+        }
+        sqlx::query("DELETE FROM lookups WHERE request NOT IN (SELECT key FROM requests)")
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)
     }
 
     /// Closes the database, after which all data is in its main file.

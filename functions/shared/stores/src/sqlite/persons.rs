@@ -1,12 +1,13 @@
 //! The records of people in SQLite.
 
-use greenlight_core::Timestamp;
-use greenlight_core::ledger::REMEMBERED_FOR;
+use greenlight_core::audit::Lookup;
+use greenlight_core::operator::{PersonStore, StoreFuture};
 use greenlight_core::person::{PersonKey, PersonRecord};
 use greenlight_core::ports::{KeepPersons, LedgerError};
+use greenlight_core::{RequestKey, Timestamp};
 
-use super::Database;
 use super::document::Statements;
+use super::{Database, failed};
 
 const PERSONS: Statements = Statements {
     read: "SELECT record FROM persons WHERE source = ? AND person = ?",
@@ -25,8 +26,47 @@ impl KeepPersons for Database {
         // While access is counted the row stays.
         let numbers = |record: &PersonRecord| {
             let left_at = record.left_at.filter(|_| record.places.is_empty());
-            vec![left_at.map(|at| at.plus(REMEMBERED_FOR)).map(Timestamp::as_millis)]
+            vec![left_at.map(|at| at.plus(self.retention)).map(Timestamp::as_millis)]
         };
         self.change_document(PERSONS, &[&key.source, &key.person], numbers, change).await
+    }
+}
+
+impl PersonStore for Database {
+    fn rename_in_request<'a>(
+        &'a self,
+        request: &'a RequestKey,
+        person: &'a str,
+        pseudonym: &'a str,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let (old, new) = (Lookup::person(person).key(), Lookup::person(pseudonym).key());
+            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+            for (sql, new, old) in [
+                (
+                    "UPDATE requests SET applicant = ? WHERE key = ? AND applicant = ?",
+                    pseudonym,
+                    person,
+                ),
+                ("UPDATE lookups SET lookup = ? WHERE request = ? AND lookup = ?", &*new, &*old),
+            ] {
+                let update = sqlx::query(sql).bind(new).bind(request.as_str()).bind(old);
+                update.execute(&mut *transaction).await.map_err(failed)?;
+            }
+            transaction.commit().await.map_err(failed)?;
+            Ok(())
+        })
+    }
+
+    fn forget_person<'a>(&'a self, key: &'a PersonKey) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            sqlx::query("DELETE FROM persons WHERE source = ? AND person = ?")
+                .bind(&key.source)
+                .bind(&key.person)
+                .execute(&self.pool)
+                .await
+                .map_err(failed)?;
+            Ok(())
+        })
     }
 }

@@ -71,8 +71,9 @@ impl RequestStore for Database {
     fn reset<'a>(
         &'a self,
         request: &'a RequestKey,
+        attempt: u32,
         now: Timestamp,
     ) -> StoreFuture<'a, Result<(), ResetError>> {
-        Box::pin(async move { Ok(self.reset_request(request, now).await?) })
+        Box::pin(async move { Ok(self.reset_request(request, attempt, now).await?) })
     }
 }

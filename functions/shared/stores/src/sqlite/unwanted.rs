@@ -1,7 +1,7 @@
 //! Decisions that no flow wants, and requests that an operator asked for.
 
 use futures_util::FutureExt;
-use greenlight_core::ledger::{Progress, REMEMBERED_FOR, Record};
+use greenlight_core::ledger::{Progress, Record};
 use greenlight_core::operator::Unwanted;
 use greenlight_core::ports::{CountUnwanted, LedgerError, ReadRequest, RecordReplay};
 use greenlight_core::{Request, RequestKey, Timestamp};
@@ -10,7 +10,7 @@ use super::{Database, failed};
 
 impl CountUnwanted for Database {
     async fn count_unwanted(&self, request: &Request, now: Timestamp) -> Result<(), LedgerError> {
-        let (key, expires_at) = (Unwanted::key(request), now.plus(REMEMBERED_FOR).as_millis());
+        let (key, expires_at) = (Unwanted::key(request), now.plus(self.retention).as_millis());
         let count = "INSERT INTO unwanted (key, count, last, expires_at) VALUES (?, 1, ?, ?)
              ON CONFLICT (key) DO UPDATE SET count = count + 1, last = excluded.last,
                  expires_at = excluded.expires_at";
@@ -56,7 +56,7 @@ impl RecordReplay for Database {
         )
         .bind(request.key().as_str())
         .bind(&request.event_id)
-        .bind(now.plus(REMEMBERED_FOR).as_millis())
+        .bind(now.plus(self.retention).as_millis())
         .execute(&self.pool)
         .await
         .map_err(failed)?;
