@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use greenlight_admin as admin;
-use greenlight_admin::audit::{MAX_GRANTS, find_acts, find_grants, find_requests};
+use greenlight_admin::audit::{MAX_GRANTS, find_acts, find_grants, find_requests, names_in_use};
 use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
 use greenlight_admin::operator::Operator;
 use greenlight_admin::replay::{Replay, ReplayError, ReplaySources};
@@ -330,7 +330,15 @@ async fn replay_sources(
 
 async fn flows(files: &flows::Files, command: FlowsCommand, language: Language) -> Output {
     Ok(match command {
-        FlowsCommand::Validate => flows::render_checked(&flows::check(files)?, language),
+        FlowsCommand::Validate { backend } => {
+            let checked = flows::check(files)?;
+            if let Some(address) = backend.named() {
+                let backend = Backend::open(&address).await?;
+                let names = names_in_use(&*backend.stores.grants).await?;
+                flows::check_names(files, &names)?;
+            }
+            flows::render_checked(&checked, language)
+        }
         FlowsCommand::Schema => flows::schema(),
         FlowsCommand::Plan { flow, instance, secrets, json } => {
             let secrets = Address::Folder(".greenlight".into()).secrets_file(secrets.secrets);

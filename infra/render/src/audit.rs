@@ -88,8 +88,8 @@ fn to_text(history: &RequestHistory, acts: &[Act], now: Timestamp, language: Lan
     lines(head.into_iter().chain(steps))
 }
 
-/// The steps of a request, in order, with those of `acts` that are on it; the step without a time is
-/// the current status.
+/// The steps of a request, in order, with those of `acts` that are on it; the step without a time
+/// is the current status.
 #[must_use]
 pub fn steps(
     history: &RequestHistory,

@@ -137,13 +137,14 @@ impl Server {
             queue: queue.clone(),
             dead_letters: database.clone(),
             clock: SystemClock,
-            flows,
+            flows: flows.clone(),
             metrics: counters.clone(),
         };
         let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&completed));
         let timer = Timer {
             database: database.clone(),
             queue,
+            flows,
             metrics: counters.clone(),
             every: options.tick_every,
         };

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use greenlight_core::flow::Flows;
 use greenlight_core::lease::LeaseId;
 use greenlight_core::metrics::Metrics;
-use greenlight_core::ports::Clock;
+use greenlight_core::ports::{Clock, KeepSchedule};
+use greenlight_core::schedule::Schedule;
 use greenlight_core::tick::{Scheduler, tick};
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
@@ -20,6 +22,7 @@ const PURGE_EVERY: Duration = Duration::from_hours(1);
 pub(crate) struct Timer {
     pub(crate) database: Database,
     pub(crate) queue: SignallingQueue,
+    pub(crate) flows: Flows,
     pub(crate) metrics: Metrics,
     pub(crate) every: Duration,
 }
@@ -27,6 +30,7 @@ pub(crate) struct Timer {
 impl Timer {
     /// Runs until it is stopped; the first tick and the first purge are at once.
     pub(crate) async fn run(self, mut stopped: watch::Receiver<bool>) {
+        self.check_names_again().await;
         let mut interval = tokio::time::interval(self.every);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut purges = tokio::time::interval(PURGE_EVERY);
@@ -37,6 +41,14 @@ impl Timer {
                 _ = interval.tick() => self.tick().await,
                 _ = purges.tick() => self.purge().await,
             }
+        }
+    }
+
+    /// Whoever starts greenlight is told of names that are missing: the first tick checks them.
+    async fn check_names_again(&self) {
+        let forget = |it: Schedule| (Schedule { names: None, ..it }, ());
+        if let Err(error) = self.database.change_schedule(forget).await {
+            tracing::error!(%error, "names are checked later");
         }
     }
 
@@ -54,8 +66,8 @@ impl Timer {
                 return;
             }
         };
-        let Self { database, queue, metrics, .. } = self;
-        let scheduler = Scheduler { ledger: database, queue, clock: &SystemClock, metrics };
+        let Self { database, queue, flows, metrics, .. } = self;
+        let scheduler = Scheduler { ledger: database, queue, clock: &SystemClock, flows, metrics };
         if let Err(error) = tick(&scheduler, &lease_id).await {
             tracing::error!(%error, "what is due could not be enqueued: the next tick tries again");
         }

@@ -12,12 +12,13 @@ use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
 };
+use greenlight_core::names::NamesInUse;
 use greenlight_core::person::{PersonKey, PersonRecord, Presence};
 use greenlight_core::ports::{
     Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,
-    FindDueGrants, FindHeldGrants, KeepBlocks, KeepBreakers, KeepGrants, KeepPersons, KeepSchedule,
-    LedgerError, QueueError, QueueMessage, ReadInstance, ReadPerson, ReadRequest, ReadSheet,
-    RecordEffect, SendDeadLetter,
+    FindDueGrants, FindHeldGrants, FindNamesInUse, KeepBlocks, KeepBreakers, KeepGrants,
+    KeepPersons, KeepSchedule, LedgerError, QueueError, QueueMessage, ReadInstance, ReadPerson,
+    ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::schedule::Schedule;
 use greenlight_core::{Request, RequestKey, Timestamp};
@@ -41,6 +42,8 @@ pub enum PortCall {
     DueGrants,
     /// Of [`FindHeldGrants`].
     HeldGrants,
+    /// Of [`FindNamesInUse`].
+    NamesInUse,
     /// Of [`KeepPersons`].
     ChangePerson,
     /// Of [`KeepBlocks`].
@@ -191,6 +194,12 @@ impl<P: FindHeldGrants, H: Hook> FindHeldGrants for Hooked<P, H> {
         owner: &str,
     ) -> Result<Vec<(GrantKey, GrantRecord)>, LedgerError> {
         self.around(PortCall::HeldGrants, self.port.grants_held_by(owner), Result::is_ok).await
+    }
+}
+
+impl<P: FindNamesInUse, H: Hook> FindNamesInUse for Hooked<P, H> {
+    async fn names_in_use(&self) -> Result<NamesInUse, LedgerError> {
+        self.around(PortCall::NamesInUse, self.port.names_in_use(), Result::is_ok).await
     }
 }
 

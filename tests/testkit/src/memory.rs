@@ -12,12 +12,13 @@ use greenlight_core::ledger::{
     ClaimError, Claimed, Command, CommandResult, Completion, Effect, EffectKey, Progress, Record,
     State, apply,
 };
+use greenlight_core::names::NamesInUse;
 use greenlight_core::operator::Unwanted;
 use greenlight_core::person::{PersonKey, PersonRecord};
 use greenlight_core::ports::{
     Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, FindDueGrants, FindHeldGrants,
-    KeepBlocks, KeepBreakers, KeepGrants, KeepPersons, KeepSchedule, LedgerError, QueueError,
-    QueueMessage, ReadRequest, RecordEffect, SendDeadLetter,
+    FindNamesInUse, KeepBlocks, KeepBreakers, KeepGrants, KeepPersons, KeepSchedule, LedgerError,
+    QueueError, QueueMessage, ReadRequest, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::queued::Queued;
 use greenlight_core::schedule::Schedule;
@@ -211,6 +212,15 @@ impl FindHeldGrants for MemoryLedger {
         let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
         let held = grants.iter().filter(|(_, record)| record.is_held_by(owner));
         Ok(held.map(|(key, record)| (key.clone(), record.clone())).collect())
+    }
+}
+
+impl FindNamesInUse for MemoryLedger {
+    async fn names_in_use(&self) -> Result<NamesInUse, LedgerError> {
+        let mut names = NamesInUse::default();
+        let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        grants.iter().for_each(|(key, record)| names.add(key, record));
+        Ok(names)
     }
 }
 

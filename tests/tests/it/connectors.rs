@@ -196,6 +196,7 @@ async fn perform(
         params: contract.params.clone(),
         tls: Tls::default(),
         plaintext: false,
+        renamed_from: None,
     };
     let mut http = HttpConnector::new(secret, SystemClock);
     let client = || Ok::<_, ConnectorError>(client.clone());
@@ -432,6 +433,7 @@ fn requests(
         params: connector.params.keys().map(given).collect(),
         tls: Tls::default(),
         plaintext: false,
+        renamed_from: None,
     };
     let keys = [
         "token",

@@ -13,9 +13,10 @@ use greenlight_admin::replay::{Replay, ReplayError, ReplaySources, replay};
 use greenlight_admin::stores::Stores;
 use greenlight_core::act::{Act, ActKind};
 use greenlight_core::explain::Explanation;
+use greenlight_core::flow::Flows;
 use greenlight_core::grant::{GrantKey, GrantRecord, Phase};
 use greenlight_core::operator::{ActStore, BlockStore, DeadLetterQueue, StoreFuture};
-use greenlight_core::ports::{Clock, KeepGrants, LedgerError};
+use greenlight_core::ports::{Clock, FindNamesInUse, KeepGrants, LedgerError};
 use greenlight_core::subject::Subject;
 use greenlight_core::{Decision, Timestamp};
 use greenlight_server::server::Server;
@@ -147,6 +148,48 @@ async fn g22_what_a_person_held_who_left_is_removed() {
     let audit = machine.greenlight(0, &["audit", "I-1"]).await;
     assert!(audit.contains("done"), "{audit}");
     println!("1 person left, 2 removals, 1 event that the source does not confirm");
+}
+
+/// Target and source are renamed in flows.toml: without `renamed_from` the check fails, and nothing
+/// is lost; with it the withdrawal removes what was given under the earlier name.
+#[tokio::test]
+async fn g22_access_goes_on_under_the_name_that_its_target_began_with() {
+    let Machine { scene, server, folder } = Machine::open("").await;
+    approve_at(&server, &scene, "I-1", &form_of("", &[&device(1)])).await;
+    server.stop().await;
+    let file = folder.path().join("flows.toml");
+    let flows = std::fs::read_to_string(&file).unwrap();
+    let flows = flows
+        .replace("[targets.nac]", "[targets.campus]")
+        .replace("target = \"nac\"", "target = \"campus\"")
+        .replace("[sources.feishu]", "[sources.office]");
+    let secret = secret_document(&scene.app, NAC_TOKEN);
+    let renamed = flows
+        .replace("[targets.campus]", "[targets.campus]\nrenamed_from = \"nac\"")
+        .replace("[sources.office]", "[sources.office]\nrenamed_from = \"feishu\"");
+    // The server does not start without credentials; the secret has those of the earlier names.
+    let server = serve_in(folder.path(), &renamed, &secret).await;
+    let machine = Machine { scene, server, folder };
+    let validate = ["flows", "--flows", file.to_str().unwrap(), "validate"];
+    machine.greenlight(0, &validate).await;
+    std::fs::write(&file, &flows).unwrap();
+    let said = machine.greenlight(1, &validate).await;
+    for name in ["targets.nac", "sources.feishu"] {
+        let expected = format!("`{name}` is missing in flows.toml, and 1 grant(s)");
+        assert!(said.contains(&expected), "{said}");
+    }
+    let without: Flows = Flows::parse(&flows, &|_| None).unwrap();
+    let used = machine.server.database().names_in_use().await.unwrap();
+    assert_eq!(used.missing_in(&without).len(), 2);
+
+    machine.approve("I-2", &[1]).await;
+    machine.withdraw("I-1").await;
+    assert_eq!(machine.whitelist(), [device(1)], "the second approval holds it, too");
+    machine.withdraw("I-2").await;
+    assert_eq!(machine.whitelist(), Vec::<String>::new());
+    let used = machine.server.database().names_in_use().await.unwrap();
+    assert_eq!(used.missing_in(&without), [], "nothing is held any more");
+    println!("2 approvals held and withdrawn across a rename of target and source");
 }
 
 /// The target is down when the access ends: the ledger knows what is left, and a tick that finds it

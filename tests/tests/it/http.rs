@@ -33,7 +33,7 @@ async fn a_certificate_of_ones_own_authority_is_trusted_only_when_it_is_given() 
 
 fn target(tls: Tls) -> Target {
     let (connector, url, params) = (String::new(), "https://nac".into(), BTreeMap::default());
-    Target { connector, url, params, tls, plaintext: false }
+    Target { connector, url, params, tls, plaintext: false, renamed_from: None }
 }
 
 fn secret() -> Secret {

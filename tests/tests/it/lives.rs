@@ -394,7 +394,8 @@ impl Run {
         }
         let (ledger, queue) = (&self.database, &self.database);
         let (clock, metrics) = (&self.outside.clock, &NoMetrics::nowhere());
-        let scheduler = Scheduler { ledger, queue, clock, metrics };
+        let flows = &self.flows;
+        let scheduler = Scheduler { ledger, queue, clock, flows, metrics };
         tick(&scheduler, &LeaseId::from(format!("tick-{step}").as_str())).await.unwrap();
         self.deliver_all().await;
     }
@@ -548,6 +549,7 @@ async fn end_with_a_crash_at(point: usize, is_withdrawn: bool) -> usize {
             ledger: &run.database,
             queue: &run.database,
             clock: &run.outside.clock,
+            flows: &run.flows,
             metrics: &NoMetrics::nowhere(),
         };
         tick(&scheduler, &LeaseId::from(format!("tick-{step}").as_str())).await.unwrap();

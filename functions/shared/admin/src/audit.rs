@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use greenlight_core::Timestamp;
 use greenlight_core::act::Act;
 use greenlight_core::audit::{Grant, Lookup, RequestHistory};
-use greenlight_core::grant::{Hold, HoldId, Terms};
+use greenlight_core::grant::{GrantKey, Hold, HoldId, Terms};
+use greenlight_core::names::NamesInUse;
 use greenlight_core::operator::{ActStore, AuditReader, GrantStore, StoreError};
 
 /// The most requests of one subject.
@@ -47,6 +48,18 @@ pub async fn find_acts(
     acts.retain(|act| act.is_on(&lookups));
     acts.reverse();
     Ok(acts)
+}
+
+/// The names that held access refers to.
+///
+/// # Errors
+/// [`StoreError`] when the store does not answer.
+pub async fn names_in_use(grants: &dyn GrantStore) -> Result<NamesInUse, StoreError> {
+    let mut names = NamesInUse::default();
+    for Grant { target, subject, record } in grants.grants(MAX_GRANTS).await? {
+        names.add(&GrantKey { target, subject }, &record);
+    }
+    Ok(names)
 }
 
 /// The most grants that are searched.

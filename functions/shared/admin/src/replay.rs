@@ -71,8 +71,8 @@ pub enum ReplayError {
 }
 
 /// Enqueues a request for the instance and returns it; the worker reads the instance at its source,
-/// as always. The recorded effects are moved into the record of the act first: after a crash between
-/// the two steps, a second call completes the replay.
+/// as always. The recorded effects are moved into the record of the act first: after a crash
+/// between the two steps, a second call completes the replay.
 ///
 /// # Errors
 /// [`ReplayError`] with the reason for which it is refused.

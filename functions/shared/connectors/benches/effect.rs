@@ -108,6 +108,7 @@ fn measure_effect(
         params,
         tls: Tls::default(),
         plaintext: false,
+        renamed_from: None,
     };
     let clock = TestClock::standing(Timestamp::from_millis(1_800_000_000_000));
     let mut http = HttpConnector::new(secret, clock.clone());

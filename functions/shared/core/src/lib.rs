@@ -48,6 +48,7 @@ pub mod lease;
 pub mod ledger;
 pub mod mac;
 pub mod metrics;
+pub mod names;
 pub mod operator;
 pub mod person;
 pub mod ports;

@@ -270,7 +270,8 @@ pub trait ActStore: Debug + Send + Sync {
 
 /// Erases the identifiers of people, for an operator.
 pub trait PersonStore: Debug + Send + Sync {
-    /// Replaces `person` as the applicant of a request, and as what it is found by. Can be repeated.
+    /// Replaces `person` as the applicant of a request, and as what it is found by. Can be
+    /// repeated.
     fn rename_in_request<'a>(
         &'a self,
         request: &'a RequestKey,

@@ -24,6 +24,7 @@ use crate::ledger::{
     ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
     ResetError,
 };
+use crate::names::NamesInUse;
 use crate::person::{PersonKey, PersonRecord, Presence};
 use crate::request::{Request, RequestKey};
 use crate::schedule::Schedule;
@@ -238,6 +239,13 @@ pub trait FindHeldGrants: Send + Sync {
     ) -> impl Future<Output = Result<Vec<(GrantKey, GrantRecord)>, LedgerError>> + Send;
 }
 
+/// Finds the names that held access refers to.
+pub trait FindNamesInUse: Send + Sync {
+    /// The targets and sources of all grants. What was changed within the last second may be
+    /// missing.
+    fn names_in_use(&self) -> impl Future<Output = Result<NamesInUse, LedgerError>> + Send;
+}
+
 /// Stores one record per person, shared by all workers.
 pub trait KeepPersons: Send + Sync {
     /// Changes the record of a person atomically, and returns its new state. A person without a
@@ -312,6 +320,7 @@ pub trait Ledger:
     + KeepGrants
     + FindDueGrants
     + FindHeldGrants
+    + FindNamesInUse
     + KeepPersons
     + KeepBlocks
     + KeepSchedule
@@ -329,6 +338,7 @@ impl<T> Ledger for T where
         + KeepGrants
         + FindDueGrants
         + FindHeldGrants
+        + FindNamesInUse
         + KeepPersons
         + KeepBlocks
         + KeepSchedule

@@ -2,10 +2,16 @@
 
 #![warn(missing_docs)]
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::lease::{Lease, LeaseId};
+use crate::names::CheckedNames;
+
+/// The interval at which the names are checked, besides at every change of them.
+const CHECK_EVERY: Duration = Duration::from_hours(24);
 
 /// The ledger's record of the ticks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +20,9 @@ pub struct Schedule {
     pub lease: Option<Lease>,
     /// When the last tick ended that enqueued all that was due, or as much as one can.
     pub last: Option<Timestamp>,
+    /// The last check of the names in `flows.toml`.
+    #[serde(default)]
+    pub names: Option<CheckedNames>,
 }
 
 impl Schedule {
@@ -28,6 +37,19 @@ impl Schedule {
         (self, true)
     }
 
+    /// Whether the names are to be checked: others than the last time, or that was long ago.
+    #[must_use]
+    pub fn must_check(&self, names: &[String], now: Timestamp) -> bool {
+        let is_done = |last: &CheckedNames| last.names == names && now.since(last.at) < CHECK_EVERY;
+        !self.names.as_ref().is_some_and(is_done)
+    }
+
+    /// Records a check of the names.
+    #[must_use]
+    pub fn checked(self, names: Vec<String>, now: Timestamp) -> Self {
+        Self { names: Some(CheckedNames { at: now, names }), ..self }
+    }
+
     /// Releases the lease, if the tick still holds it.
     #[must_use]
     pub fn end(mut self, lease_id: &LeaseId, now: Timestamp) -> Self {
@@ -35,5 +57,23 @@ impl Schedule {
             self.last = Some(now);
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_when_they_change_and_once_a_day() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let now = Timestamp::from_millis(1_000);
+        let later = |hours| now.plus(Duration::from_hours(hours));
+        assert!(Schedule::default().must_check(&names(&["targets.nac"]), now));
+        let checked = Schedule::default().checked(names(&["targets.nac"]), now);
+        assert!(!checked.must_check(&names(&["targets.nac"]), later(23)));
+        assert!(checked.must_check(&names(&["targets.campus"]), later(1)));
+        assert!(checked.must_check(&names(&["targets.nac"]), later(24)));
     }
 }

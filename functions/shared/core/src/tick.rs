@@ -10,10 +10,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use crate::flow::Flows;
 use crate::grant::{GrantKey, GrantRecord, Postponed};
 use crate::lease::{Lease, LeaseId};
 use crate::metrics::{Metric, Metrics};
-use crate::ports::{Clock, Enqueue, FindDueGrants, KeepGrants, KeepSchedule, LedgerError};
+use crate::names::{check_names, names_of};
+use crate::ports::{
+    Clock, Enqueue, FindDueGrants, FindNamesInUse, KeepGrants, KeepSchedule, LedgerError,
+};
 use crate::queued::GrantDue;
 use crate::schedule::Schedule;
 
@@ -51,6 +55,8 @@ pub struct Scheduler<'a, L, Q, C> {
     pub queue: &'a Q,
     /// The clock.
     pub clock: &'a C,
+    /// The flows that the host runs.
+    pub flows: &'a Flows,
     /// The recorder of metrics.
     pub metrics: &'a Metrics,
 }
@@ -65,14 +71,15 @@ pub async fn tick<L, Q, C>(
     lease_id: &LeaseId,
 ) -> Result<Ticked, LedgerError>
 where
-    L: FindDueGrants + KeepGrants + KeepSchedule,
+    L: FindDueGrants + FindNamesInUse + KeepGrants + KeepSchedule,
     Q: Enqueue,
     C: Clock,
 {
-    let Scheduler { ledger, clock, .. } = scheduler;
+    let Scheduler { ledger, clock, flows, .. } = scheduler;
     let now = clock.now();
     let lease = Lease { id: lease_id.clone(), until: now.plus(TICK_LEASE) };
-    let (_, is_acquired) = ledger.change_schedule(|it: Schedule| it.begin(&lease, now)).await?;
+    let (schedule, is_acquired) =
+        ledger.change_schedule(|it: Schedule| it.begin(&lease, now)).await?;
     if !is_acquired {
         return Ok(Ticked::default());
     }
@@ -91,9 +98,23 @@ where
     if ticked.enqueued > 0 || ticked.failed == 0 {
         scheduler.metrics.measure(&Metric::once("Ticks", &[]));
     }
+    let names = names_of(flows);
+    let is_checked = schedule.must_check(&names, now) && scheduler.check_names().await;
     let ended_at = clock.now();
-    ledger.change_schedule(|it: Schedule| (it.end(lease_id, ended_at), ())).await?;
+    let end = |it: Schedule| {
+        let it = if is_checked { it.checked(names.clone(), now) } else { it };
+        (it.end(lease_id, ended_at), ())
+    };
+    ledger.change_schedule(end).await?;
     Ok(ticked)
+}
+
+impl<L: FindNamesInUse, Q, C> Scheduler<'_, L, Q, C> {
+    /// Whether the names could be checked; else the next tick does it.
+    async fn check_names(&self) -> bool {
+        let checked = check_names(self.ledger, self.flows, self.metrics).await;
+        checked.inspect_err(|error| tracing::error!(%error, "names were not checked")).is_ok()
+    }
 }
 
 impl<L: KeepGrants, Q: Enqueue, C: Clock> Scheduler<'_, L, Q, C> {

@@ -32,6 +32,14 @@ pub struct BackendArgs {
 }
 
 impl BackendArgs {
+    /// The stack or the folder, if one is named.
+    #[must_use]
+    pub fn named(self) -> Option<Address> {
+        let is_named =
+            self.data_dir.is_some() || self.stack.as_ref().is_some_and(|it| !it.is_empty());
+        is_named.then(|| self.address())
+    }
+
     /// The stack, if one is named, else the folder.
     #[must_use]
     pub fn address(self) -> Address {

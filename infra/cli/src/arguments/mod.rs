@@ -340,8 +340,13 @@ pub enum SecretsCommand {
 /// Commands about flows
 #[derive(Debug, Subcommand)]
 pub enum FlowsCommand {
-    /// Check the file: each error is reported with file and line
-    Validate,
+    /// Check the file: each error is reported with file and line. With --stack or --data-dir also
+    /// whether it has every source and target of the access that is held
+    Validate {
+        /// The backend
+        #[command(flatten)]
+        backend: BackendArgs,
+    },
     /// Print the JSON Schema of the file, for editors
     Schema,
     /// Print every request and statement that a flow would make for an instance, and send nothing

@@ -26,6 +26,9 @@ pub enum CheckName {
     /// The flows that were given, else the deployed ones.
     #[error("flows")]
     Flows,
+    /// The names that held access refers to.
+    #[error("names")]
+    Names,
     #[error("secret")]
     Secret,
     /// The clock of this machine.
@@ -92,6 +95,9 @@ pub enum Finding {
         /// Their names.
         names: String,
     },
+    /// Every name is in the flows.
+    #[error("flows.toml has every source and target of the access that is held")]
+    NamesThere,
     /// The secret has what the sources need.
     #[error("complete, as far as the sources are concerned")]
     SecretComplete,

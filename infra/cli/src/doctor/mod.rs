@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use greenlight_admin::audit::names_in_use;
 use greenlight_connectors::connector::Reached;
 use greenlight_core::Timestamp;
 use greenlight_core::explain::Explain;
@@ -83,6 +84,9 @@ pub async fn run_checks(options: &DoctorOptions) -> Checks {
     if let Some(flows) = &flows {
         variables(flows, &mut checks);
     }
+    if let (Some(flows), Some(backend)) = (&flows, &backend) {
+        names(&flows.flows, backend, &mut checks).await;
+    }
     let secrets = match &backend {
         Some(backend) => backend.secrets(options.secrets.clone()),
         None => Secrets::File(SecretFile::new(&options.secrets)),
@@ -147,6 +151,19 @@ fn variables(flows: &Checked, checks: &mut Checks) {
         checks.ok(CheckName::Flows, Finding::FlowsRight { count: flows.flows.flows.len() });
     } else {
         checks.bad(CheckName::Flows, Finding::Unset { names: unset.join(", ") });
+    }
+}
+
+/// Looks for the sources and targets of the access that is held.
+async fn names(flows: &Flows, backend: &Backend, checks: &mut Checks) {
+    let names = names_in_use(&*backend.stores.grants).await.map_err(|error| error.explain());
+    let Some(names) = checks.take(CheckName::Names, names, Some(Advice::Stores)) else { return };
+    let missing = names.missing_in(flows);
+    if missing.is_empty() {
+        checks.ok(CheckName::Names, Finding::NamesThere);
+    }
+    for name in missing {
+        checks.bad(CheckName::Names, Finding::Failed { cause: name.explain() });
     }
 }
 

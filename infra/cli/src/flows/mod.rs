@@ -13,6 +13,7 @@ use greenlight_connectors::connector::ConnectorError;
 use greenlight_connectors::{Connectors, Setup};
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::{self, Action, Flow, Flows, FlowsError, SourceConfigs, Target};
+use greenlight_core::names::{MissingName, NamesInUse};
 use greenlight_core::secret::SecretError;
 use greenlight_core::{Decision, Timestamp, ValidationErrors};
 use greenlight_render::language::Language;
@@ -41,6 +42,15 @@ pub struct Files {
 }
 
 impl Files {
+    /// The name of the file of flows, in errors.
+    fn name(&self) -> String {
+        match (&self.flows, &self.deployed) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(_)) => "flows.toml".to_owned(),
+            (None, None) => "infra/flows.toml".to_owned(),
+        }
+    }
+
     fn text(&self) -> Result<String, BadFlowsFile> {
         let built_in = self.deployed.as_deref();
         flows_text(self.flows.as_deref(), built_in.unwrap_or(include_str!("../../../flows.toml")))
@@ -213,6 +223,22 @@ pub fn check(files: &Files) -> Result<CheckedFlows, FlowsProblem> {
     })
 }
 
+/// Checks that valid flows have every name that held access refers to.
+///
+/// # Errors
+/// [`FlowsProblem::Wrong`] with each name that is missing.
+pub fn check_names(files: &Files, names: &NamesInUse) -> Result<(), FlowsProblem> {
+    let Checked { flows, .. } = read(files)?;
+    let text = files.text()?;
+    let located = |missing: MissingName| LocatedError {
+        file: files.name(),
+        line: place::line_of(&text, &[missing.section()], false),
+        problem: missing.explain(),
+    };
+    let missing = names.missing_in(&flows).into_iter().map(located).collect();
+    ValidationErrors::into_result(missing).map_err(|it| FlowsProblem::Wrong(LocatedErrors(it)))
+}
+
 /// Renders valid flows.
 #[must_use]
 pub fn render_checked(checked: &CheckedFlows, language: Language) -> String {
@@ -336,11 +362,7 @@ pub(crate) fn read_with(
             flow::stand_in(variable)
         }))
     };
-    let name = match (&files.flows, &files.deployed) {
-        (Some(path), _) => path.display().to_string(),
-        (None, Some(_)) => "flows.toml".to_owned(),
-        (None, None) => "infra/flows.toml".to_owned(),
-    };
+    let name = files.name();
     let located = |line, problem| LocatedError { file: name.clone(), line, problem };
     let at = |place: &[&str], is_in_last, problem| {
         located(place::line_of(&text, place, is_in_last), problem)

@@ -10,9 +10,9 @@ pub(super) fn in_flows(error: &FlowsError) -> Vec<&str> {
     match error {
         FlowsError::Toml { .. } | FlowsError::NoSource => Vec::new(),
         FlowsError::Renamed(key) => key.path.0.iter().map(String::as_str).collect(),
-        FlowsError::Unset { place, .. } | FlowsError::Placeholder { place } => {
-            place.0.iter().map(String::as_str).collect()
-        }
+        FlowsError::Unset { place, .. }
+        | FlowsError::Placeholder { place }
+        | FlowsError::RenamedFrom { place, .. } => place.0.iter().map(String::as_str).collect(),
         FlowsError::SourceName(source) => vec!["sources", source],
         FlowsError::TwoDefaults { second: source, .. } => vec!["sources", source, "default"],
         FlowsError::NoDefault { .. } => vec!["sources"],
@@ -118,7 +118,9 @@ pub(super) fn line_of(text: &str, place: &[&str], is_in_last: bool) -> usize {
                 DeValue::Table(table) => {
                     let mut entries = table.iter();
                     entries
-                        .find(|(name, _)| name.get_ref() == key)
+                        .find(|(name, value)| {
+                            name.get_ref() == key || is_renamed_from(value.get_ref(), key)
+                        })
                         .map(|(name, value)| (name.span().start, value.get_ref()))
                 }
                 DeValue::Array(items) => {
@@ -133,6 +135,11 @@ pub(super) fn line_of(text: &str, place: &[&str], is_in_last: bool) -> usize {
         }
     }
     text[..offset].matches('\n').count() + 1
+}
+
+/// Whether the errors name a target or source by the name that it was renamed from.
+fn is_renamed_from(table: &DeValue<'_>, key: &str) -> bool {
+    table.get("renamed_from").and_then(|from| from.get_ref().as_str()) == Some(key)
 }
 
 /// Whether `key` identifies the item: a flow by its name, an action by any of its values.

@@ -108,7 +108,7 @@ pub(super) async fn a_person_is_known_by_source_and_id<L: Ledger>(ledger: &L) {
     assert_eq!(read("other").await.places["laptops"].len(), 3);
 }
 
-/// A pseudonym replaces the person everywhere but in access that is held; again, it changes nothing.
+/// A pseudonym replaces the person everywhere but in access that is held, also the second time.
 pub(super) async fn a_person_is_renamed_in_requests_and_in_what_has_ended<L: Ledger>(ledger: &L) {
     let request = request("renamed");
     let (id, now) = (LeaseId::from("renamed"), at(30));

@@ -414,6 +414,7 @@ fn one(
         params: BTreeMap::new(),
         tls: flow::Tls::default(),
         plaintext: false,
+        renamed_from: None,
     };
     let connector = Connector::parse("mine", text).unwrap();
     let mut http = HttpConnector::new(secret, clock.clone());

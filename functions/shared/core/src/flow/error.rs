@@ -159,6 +159,16 @@ pub enum FlowsError {
     /// A target whose name could not be part of a key.
     #[error("target `{0}`: a name has 1 to 64 letters, digits and `-_.`")]
     TargetName(String),
+    /// A name that the ledger cannot have known this table by.
+    #[error(
+        "`{place}`: `{from}` is not a valid name, or it is the name of another table, or another \
+         one was renamed from it"
+    )]
+    RenamedFrom {
+        /// The key.
+        place: KeyPath,
+        from: String,
+    },
     /// A flow without a definition.
     #[error("flow `{0}`: `definition_id` is empty")]
     NoDefinition(String),

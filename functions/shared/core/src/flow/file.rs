@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Environment, Flow, Flows, FlowsError, LedgerRule, SourceConfigs, Target};
+use super::{Environment, Flow, Flows, FlowsError, LedgerRule, SourceConfigs, Target, rename};
 use crate::ValidationErrors;
 use crate::key_path::KeyPath;
 use crate::ledger::EffectKey;
@@ -108,8 +108,10 @@ impl File {
             let of_target = |problem| FlowsError::Tls { target: name.clone(), problem };
             errors.extend(problem.map(of_target));
         }
+        rename::check(&self.targets, errors);
         errors.extend(self.retry.problem().map(FlowsError::Retry));
         self.ledger.check(&self.flows, errors);
+        rename::use_names_of_ledger(&mut self.sources, &mut self.targets, &mut self.flows);
         let Self { sources, targets, flows, retry, ledger } = self;
         Flows { sources, targets, flows, retry, ledger }
     }

@@ -9,6 +9,7 @@ mod file;
 mod grant;
 mod kind;
 mod ledger;
+mod rename;
 mod source;
 mod utc_offset;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::rename::Renamed;
 use crate::Decision;
 use crate::retry::{RetryPolicy, duration};
 use crate::subject::{Accepts, Pattern, RandomMac};
@@ -39,7 +41,7 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Flows {
     /// The office systems.
     pub sources: SourceConfigs,
-    /// The target systems, by name.
+    /// The target systems, by their names in the ledger.
     pub targets: BTreeMap<String, Target>,
     /// The rules.
     pub flows: Vec<Flow>,
@@ -69,6 +71,17 @@ pub struct Target {
     /// certificate is not verified. Not needed for loopback addresses. Default: false.
     #[serde(default)]
     pub plaintext: bool,
+    /// The name with which it began, if it was renamed: the ledger, the secret, commands, logs and
+    /// metrics go on with that one. Default: none.
+    pub renamed_from: Option<String>,
+}
+
+impl Renamed for Target {
+    const SECTION: &'static str = "targets";
+
+    fn renamed_from(&self) -> Option<&str> {
+        self.renamed_from.as_deref()
+    }
 }
 
 /// The certificates to trust for a target, besides those of the machine and `ca_pem` in the secret.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::file::{fill_in, fill_in_all, invalid};
+use super::rename::{self, Renamed};
 use super::{Environment, Flow, FlowsError};
 use crate::ValidationErrors;
 use crate::key_path::KeyPath;
@@ -21,12 +22,24 @@ pub struct SourceConfig {
     /// are for it. A source without others always is. Default: false.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub default: bool,
+    /// The name with which it began, if it was renamed: the ledger, the secret, its webhook URL,
+    /// commands, logs and metrics go on with that one. Default: none.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub renamed_from: Option<String>,
     /// The settings of the kind. Texts may contain `${NAME}`.
     #[cfg_attr(feature = "schema", schemars(flatten))]
     pub settings: Map<String, Value>,
 }
 
-/// The sources, by name. A name is part of webhook URLs, of keys in the ledger and of the secret.
+impl Renamed for SourceConfig {
+    const SECTION: &'static str = "sources";
+
+    fn renamed_from(&self) -> Option<&str> {
+        self.renamed_from.as_deref()
+    }
+}
+
+/// The sources, by their names in the ledger. A name is part of webhook URLs, of keys in the ledger and of the secret.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Map<String, Value>>")]
@@ -45,7 +58,12 @@ impl TryFrom<BTreeMap<String, Map<String, Value>>> for SourceConfigs {
                 Some(Value::Bool(default)) => default,
                 Some(_) => return Err(format!("`sources.{name}.default` is not true or false")),
             };
-            Ok((name, SourceConfig { kind, default, settings }))
+            let renamed_from = match settings.remove("renamed_from") {
+                None => None,
+                Some(Value::String(from)) => Some(from),
+                Some(_) => return Err(format!("`sources.{name}.renamed_from` is no text")),
+            };
+            Ok((name, SourceConfig { kind, default, renamed_from, settings }))
         };
         tables.into_iter().map(source).collect::<Result<_, _>>().map(Self)
     }
@@ -73,6 +91,7 @@ impl SourceConfigs {
         let mut errors = Vec::new();
         sources.fill_in(environment, &mut errors);
         sources.check(&mut errors);
+        sources.use_names_of_ledger();
         ValidationErrors::into_result(errors).map(|()| sources)
     }
 
@@ -111,6 +130,7 @@ impl SourceConfigs {
         };
         let names = self.0.keys().filter(|name| !is_name(name));
         errors.extend(names.cloned().map(FlowsError::SourceName));
+        rename::check(&self.0, errors);
         let mut defaults = self.0.iter().filter(|(_, source)| source.default);
         if let (Some((first, _)), Some((second, _))) = (defaults.next(), defaults.next()) {
             let (first, second) = (first.clone(), second.clone());

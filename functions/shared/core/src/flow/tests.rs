@@ -1,5 +1,6 @@
 use super::*;
 use crate::key_path::KeyPath;
+use crate::names::names_of;
 use crate::renamed::RenamedKey;
 
 const TEXT: &str = r#"
@@ -35,6 +36,44 @@ fn values_of_the_environment_stay_values() {
     assert!(flows.find("oa", code).is_some());
     assert!(flows.find("oa", "another").is_none());
     assert!(flows.find("other", code).is_none());
+}
+
+#[test]
+fn a_renamed_target_has_the_name_that_the_ledger_knows() {
+    let renamed = TEXT
+        .replacen("[targets.nac]", "[targets.campus]\nrenamed_from = \"nac\"", 1)
+        .replacen("\"nac\", op", "\"campus\", op", 1)
+        .replacen(
+            "sources.oa.kind",
+            "sources.office.renamed_from = \"oa\"\nsources.office.kind",
+            1,
+        );
+    let (renamed, before) = (Flows::parse(&renamed, &everything), Flows::parse(TEXT, &everything));
+    let (renamed, before) = (renamed.unwrap(), before.unwrap());
+    assert_eq!(renamed.flows, before.flows);
+    assert_eq!(names_of(&renamed), names_of(&before));
+    assert_eq!(names_of(&before), ["targets.nac", "sources.oa"]);
+}
+
+#[test]
+fn a_name_is_not_renamed_from_one_that_is_there() {
+    let target = "connector = \"generic\"\nurl = \"https://nac.example.com\"\n";
+    for (keys, is_right) in [
+        ("renamed_from = \"other\"", true),
+        ("renamed_from = \"nac\"", false),
+        ("renamed_from = \"campus\"", false),
+        ("renamed_from = \"a/b\"", false),
+        ("renamed_from = \"other\"\n[targets.third]\nrenamed_from = \"other\"", false),
+    ] {
+        let (first, rest) = keys.split_once('\n').unwrap_or((keys, ""));
+        let rest = if rest.is_empty() { String::new() } else { format!("{rest}\n{target}") };
+        let text = format!("{TEXT}\n[targets.campus]\n{first}\n{target}{rest}");
+        let result = Flows::parse(&text, &everything);
+        assert_eq!(result.is_ok(), is_right, "{keys}: {result:?}");
+        if let Err(errors) = result {
+            assert!(errors.to_string().contains("renamed_from`: `"), "{errors}");
+        }
+    }
 }
 
 #[test]

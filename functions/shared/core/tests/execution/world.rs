@@ -348,8 +348,8 @@ impl Run {
 
     /// A tick enqueues what is due, and the messages are delivered. The number of them.
     pub(crate) async fn tick(&mut self) -> usize {
-        let Processor { ledger, queue, clock, metrics, .. } = &self.processor;
-        let scheduler = Scheduler { ledger, queue, clock, metrics };
+        let Processor { ledger, queue, clock, metrics, flows, .. } = &self.processor;
+        let scheduler = Scheduler { ledger, queue, clock, flows, metrics };
         let lease_id = LeaseId::from(format!("tick-{}", clock.now()).as_str());
         tick(&scheduler, &lease_id).await.unwrap();
         self.deliver_enqueued().await

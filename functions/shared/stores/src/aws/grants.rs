@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use greenlight_core::Timestamp;
 use greenlight_core::grant::{GrantKey, GrantRecord};
+use greenlight_core::names::NamesInUse;
 use greenlight_core::ports::{
-    FindDueGrants, FindHeldGrants, KeepGrants, KeepSchedule, LedgerError,
+    FindDueGrants, FindHeldGrants, FindNamesInUse, KeepGrants, KeepSchedule, LedgerError,
 };
 use greenlight_core::schedule::Schedule;
 
@@ -76,8 +77,7 @@ impl FindHeldGrants for DynamoLedger {
         let items = self.query(GRANTS, &Range { containing, ..Range::newest(MOST_HELD) }).await?;
         let mut held = Vec::new();
         for item in &items {
-            let record: GrantRecord = serde_json::from_str(string(item, GrantRecord::ATTRIBUTE)?)
-                .map_err(|_| unreadable(GrantRecord::ATTRIBUTE))?;
+            let record = record(item)?;
             if record.is_held_by(owner) {
                 held.push((grant_key(item)?, record));
             }
@@ -86,8 +86,27 @@ impl FindHeldGrants for DynamoLedger {
     }
 }
 
-/// More than a person can hold.
+/// More than there can be.
 const MOST_HELD: usize = 1_000_000;
+
+impl FindNamesInUse for DynamoLedger {
+    async fn names_in_use(&self) -> Result<NamesInUse, LedgerError> {
+        let mut names = NamesInUse::default();
+        let add = |page: Vec<Item>| {
+            page.iter().try_for_each(|item| {
+                names.add(&grant_key(item)?, &record(item)?);
+                Ok(())
+            })
+        };
+        self.query_pages(GRANTS, &Range::newest(MOST_HELD), add).await?;
+        Ok(names)
+    }
+}
+
+fn record(item: &Item) -> Result<GrantRecord, LedgerError> {
+    serde_json::from_str(string(item, GrantRecord::ATTRIBUTE)?)
+        .map_err(|_| unreadable(GrantRecord::ATTRIBUTE))
+}
 
 pub(super) fn grant_key(item: &Item) -> Result<GrantKey, LedgerError> {
     check_version(item)?;

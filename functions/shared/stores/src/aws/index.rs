@@ -32,9 +32,24 @@ impl DynamoLedger {
         range: &Range,
     ) -> Result<Vec<Item>, LedgerError> {
         let mut items = Vec::new();
+        let collect = |page| {
+            items.extend(page);
+            Ok(())
+        };
+        self.query_pages(gsi_pk, range, collect).await.map(|()| items)
+    }
+
+    /// As [`DynamoLedger::query`], page by page: not all items need room in memory at once.
+    pub(super) async fn query_pages(
+        &self,
+        gsi_pk: &str,
+        range: &Range,
+        mut use_page: impl FnMut(Vec<Item>) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let mut count = 0;
         let mut start: Option<Item> = None;
-        while items.len() < range.at_most {
-            let left = i32::try_from(range.at_most - items.len()).unwrap_or(i32::MAX);
+        while count < range.at_most {
+            let left = i32::try_from(range.at_most - count).unwrap_or(i32::MAX);
             let mut query = self
                 .client
                 .query()
@@ -57,12 +72,14 @@ impl DynamoLedger {
                 .send()
                 .await
                 .map_err(|error| LedgerError(describe("dynamodb:Query", &error)))?;
-            items.extend(answer.items.unwrap_or_default());
+            let page = answer.items.unwrap_or_default();
+            count += page.len();
+            use_page(page)?;
             start = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {
                 break;
             }
         }
-        Ok(items)
+        Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! The grants in SQLite, and the record of the ticks.
 
+use futures_util::TryStreamExt;
 use greenlight_core::Timestamp;
 use greenlight_core::grant::{GrantKey, GrantRecord};
+use greenlight_core::names::NamesInUse;
 use greenlight_core::ports::{
-    FindDueGrants, FindHeldGrants, KeepGrants, KeepSchedule, LedgerError,
+    FindDueGrants, FindHeldGrants, FindNamesInUse, KeepGrants, KeepSchedule, LedgerError,
 };
 use greenlight_core::schedule::Schedule;
 
@@ -28,6 +30,8 @@ const SCHEDULE: Statements = Statements {
 
 pub(super) const DUE: &str =
     "SELECT target, subject FROM grants WHERE due <= ? ORDER BY due LIMIT ?";
+
+const LIVE: &str = "SELECT target, subject, record FROM grants WHERE due IS NOT NULL";
 
 /// Gives up the calls of a previous process, which is dead: what they did is unknown.
 pub(super) async fn abandon_calls(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -86,10 +90,7 @@ impl FindHeldGrants for Database {
         owner: &str,
     ) -> Result<Vec<(GrantKey, GrantRecord)>, LedgerError> {
         let rows: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT target, subject, record FROM grants WHERE due IS NOT NULL")
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
+            sqlx::query_as(LIVE).fetch_all(&self.pool).await.map_err(failed)?;
         let mut held = Vec::new();
         for (target, subject, json) in rows.into_iter().filter(|(.., json)| json.contains(owner)) {
             let record: GrantRecord = serde_json::from_str(&json).map_err(failed)?;
@@ -98,6 +99,18 @@ impl FindHeldGrants for Database {
             }
         }
         Ok(held)
+    }
+}
+
+impl FindNamesInUse for Database {
+    async fn names_in_use(&self) -> Result<NamesInUse, LedgerError> {
+        let mut names = NamesInUse::default();
+        let mut rows = sqlx::query_as::<_, (String, String, String)>(LIVE).fetch(&self.pool);
+        while let Some((target, subject, json)) = rows.try_next().await.map_err(failed)? {
+            let record = serde_json::from_str(&json).map_err(failed)?;
+            names.add(&GrantKey { target, subject }, &record);
+        }
+        Ok(names)
     }
 }
 

@@ -98,7 +98,10 @@ fn vectors_are_read_as_the_official_sdk_reads_them() {
 
     let deleted =
         authenticate_as("cli_9f5343c580712544", &of_case(&case("v2_contact.user.deleted_v3")));
-    assert_eq!(deleted, Ok(Inbound::Other { event_type: "contact.user.deleted_v3".into() }));
+    assert_eq!(
+        deleted,
+        Ok(Inbound::PersonLeft { person: "ou_7dab8a3d3cdcc9da365777c7ad535d62".into() })
+    );
 
     assert!(is_challenge(&authenticate(&of_case(&case("challenge")))));
 }
