@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use greenlight_admin as admin;
-use greenlight_admin::audit::{MAX_GRANTS, find_acts, find_grants, find_requests, names_in_use};
+use greenlight_admin::audit::{MAX_GRANTS, find_grants, find_related, find_requests, names_in_use};
 use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
 use greenlight_admin::operator::Operator;
 use greenlight_admin::replay::{Replay, ReplayError, ReplaySources};
@@ -382,11 +382,11 @@ async fn set_secrets(
 async fn audit_request(wanted: String, address: &Address, format: OutputFormat) -> Output {
     let backend = Backend::open(address).await?;
     let histories = find_requests(&*backend.stores.audit, &wanted).await?;
-    let acts = find_acts(&*backend.stores.acts, &wanted, &histories).await?;
-    if histories.is_empty() && acts.is_empty() {
+    let related = find_related(&backend.stores, &wanted, &histories).await?;
+    if histories.is_empty() && related.acts.is_empty() {
         return Err(Failed { status: NOT_FOUND, ..audit::NotFound { wanted }.into() });
     }
-    Ok(audit::render(&histories, &acts, SystemClock.now(), format))
+    Ok(audit::render(&histories, &related, SystemClock.now(), format))
 }
 
 async fn dlq(command: DlqCommand, language: Language) -> Output {

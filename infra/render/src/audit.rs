@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use greenlight_admin::audit::Related;
 use greenlight_core::act::Act;
 use greenlight_core::audit::{Grant, LastFailure, Lookup, RequestHistory, RequestStatus};
 use greenlight_core::explain::Explain;
-use greenlight_core::grant::{Hold, HoldId, HoldState};
-use greenlight_core::ledger::{Effect, EffectKey, EffectKeyParts, EffectOutcome, State};
+use greenlight_core::grant::{EndReason, Hold, HoldId, HoldState, Removed};
+use greenlight_core::ledger::{
+    Effect, EffectKey, EffectKeyParts, EffectKind, EffectOutcome, State, about_access,
+};
 use greenlight_core::subject;
 use greenlight_core::{Decision, Timestamp};
 use serde_json::{Value, json};
@@ -34,17 +37,19 @@ pub struct NotFound {
 #[must_use]
 pub fn render(
     histories: &[RequestHistory],
-    acts: &[Act],
+    related: &Related,
     now: Timestamp,
     format: OutputFormat,
 ) -> String {
     let is_on_none = |act: &&Act| !histories.iter().any(|history| is_on(act, history));
-    let others: Vec<_> = acts.iter().filter(is_on_none).cloned().collect();
+    let others: Vec<_> = related.acts.iter().filter(is_on_none).cloned().collect();
     let shown = histories.iter();
     let shown = match format {
-        OutputFormat::Json => lines(shown.map(|history| to_json(history, acts, now).to_string())),
+        OutputFormat::Json => {
+            lines(shown.map(|history| to_json(history, related, now).to_string()))
+        }
         OutputFormat::Text(language) => shown
-            .map(|history| to_text(history, acts, now, language))
+            .map(|history| to_text(history, related, now, language))
             .collect::<Vec<_>>()
             .join("\n"),
     };
@@ -60,7 +65,12 @@ fn is_on(act: &Act, history: &RequestHistory) -> bool {
 }
 
 /// A request, a line per step.
-fn to_text(history: &RequestHistory, acts: &[Act], now: Timestamp, language: Language) -> String {
+fn to_text(
+    history: &RequestHistory,
+    related: &Related,
+    now: Timestamp,
+    language: Language,
+) -> String {
     let [source, _, instance, decision] = history.key_parts().unwrap_or(["?"; 4]);
     let decision = Decision::of_str(decision)
         .map_or_else(|| decision.to_owned(), |decision| language.explain(&decision.explain()));
@@ -81,19 +91,19 @@ fn to_text(history: &RequestHistory, acts: &[Act], now: Timestamp, language: Lan
             flow = or(&history.flow)
         ),
     ];
-    let steps = steps(history, acts, now, language).into_iter().map(|(at, step)| {
+    let steps = steps(history, related, now, language).into_iter().map(|(at, step)| {
         let at = at.map_or_else(|| language.pick("now", "现在").to_owned(), moment);
         format!("  {}  {step}", padded(&at, 20))
     });
     lines(head.into_iter().chain(steps))
 }
 
-/// The steps of a request, in order, with those of `acts` that are on it; the step without a time
-/// is the current status.
+/// The steps of a request, in order, with what operators did about it, and the end of the access
+/// that it gave; the step without a time is the current status.
 #[must_use]
 pub fn steps(
     history: &RequestHistory,
-    acts: &[Act],
+    related: &Related,
     now: Timestamp,
     language: Language,
 ) -> Vec<(Option<Timestamp>, String)> {
@@ -107,7 +117,8 @@ pub fn steps(
         steps.push((Some(at), step.to_owned()));
     }
     steps.extend(history.effects.iter().map(|done| effect_step(done, language)));
-    for act in acts.iter().filter(|act| is_on(act, history)) {
+    steps.extend(ends(history, related).iter().flat_map(|end| end_steps(end, language)));
+    for act in related.acts.iter().filter(|act| is_on(act, history)) {
         steps.push((Some(act.at), act_step(act, language)));
         // A forced replay did them anew.
         let before = act.effects.iter().map(|done| effect_step(done, language));
@@ -140,6 +151,63 @@ pub fn steps(
     steps.sort_by_key(|(at, _)| *at);
     steps.extend(current(history, now, language).map(|step| (None, step)));
     steps
+}
+
+/// The end of an access that a request gave, or took away.
+struct End<'a> {
+    grant: &'a Grant,
+    /// When the request no longer held it, and why.
+    ended: Option<(Timestamp, EndReason)>,
+    removed: Option<Removed>,
+}
+
+fn ends<'a>(history: &RequestHistory, related: &'a Related) -> Vec<End<'a>> {
+    let about = about_access(&history.effects).filter_map(|(key, effect)| {
+        let is_about = |grant: &&Grant| grant.target == key.target && grant.subject == key.subject;
+        let grant = related.grants.iter().find(is_about)?;
+        let holds = grant.record.holds.iter();
+        let own = holds.filter(|(id, _)| id.instance_id() == history.instance_id());
+        let ended = own.map(|(_, hold)| hold.state).find_map(|state| match state {
+            HoldState::Ended { at, reason } => Some((at, reason)),
+            HoldState::Pending | HoldState::Active => None,
+        });
+        let since = match effect.kind {
+            EffectKind::Revoke => Some(Timestamp::default()),
+            _ => ended.map(|(at, _)| at),
+        };
+        let removed = grant.record.removed.filter(|it| since.is_some_and(|since| since <= it.at));
+        (ended.is_some() || removed.is_some()).then_some(End { grant, ended, removed })
+    });
+    about.collect()
+}
+
+/// The end of an access, as steps.
+fn end_steps(end: &End<'_>, language: Language) -> Vec<(Option<Timestamp>, String)> {
+    let (target, subject) = (&end.grant.target, end.grant.kind_and_value().1);
+    let ended = end.ended.map(|(at, reason)| {
+        let reason = language.explain(&reason.explain());
+        let step = text!(
+            language,
+            "access of {subject} at {target} ended: {reason}",
+            "{subject} 在 {target} 的授权结束：{reason}"
+        );
+        (Some(at), step)
+    });
+    let removed = end.removed.map(|Removed { at, session }| {
+        let session = session.map(|session| language.explain(&session.explain()));
+        let step = match session {
+            None => {
+                text!(language, "{subject} removed at {target}", "已从 {target} 移除 {subject}")
+            }
+            Some(session) => text!(
+                language,
+                "{subject} removed at {target}; {session}",
+                "已从 {target} 移除 {subject}；{session}"
+            ),
+        };
+        (Some(at), step)
+    });
+    ended.into_iter().chain(removed).collect()
 }
 
 /// An effect that was done, as a step.
@@ -211,8 +279,8 @@ fn current(history: &RequestHistory, now: Timestamp, language: Language) -> Opti
     }
 }
 
-fn to_json(history: &RequestHistory, acts: &[Act], now: Timestamp) -> Value {
-    let on_it = acts.iter().filter(|act| is_on(act, history));
+fn to_json(history: &RequestHistory, related: &Related, now: Timestamp) -> Value {
+    let on_it = related.acts.iter().filter(|act| is_on(act, history));
     json!({
         "request": history.key,
         "instance": history.instance_id(),
@@ -231,6 +299,7 @@ fn to_json(history: &RequestHistory, acts: &[Act], now: Timestamp) -> Value {
             State::Running(_) => None,
         },
         "effects": effects_json(&history.effects),
+        "ends": ends(history, related).iter().map(end_json).collect::<Vec<_>>(),
         "acts": on_it.map(act_json).collect::<Vec<_>>(),
         "last_failure": history.last_failure.as_ref().map(|last_failure| json!({
             "class": last_failure.class,
@@ -240,6 +309,17 @@ fn to_json(history: &RequestHistory, acts: &[Act], now: Timestamp) -> Value {
             "at": moment(last_failure.at),
             "next_step": next_step(&last_failure.class, Language::English),
         })),
+    })
+}
+
+fn end_json(end: &End<'_>) -> Value {
+    json!({
+        "target": end.grant.target,
+        "subject": end.grant.subject,
+        "ended_at": end.ended.map(|(at, _)| moment(at)),
+        "reason": end.ended.map(|(_, reason)| reason),
+        "removed_at": end.removed.map(|removed| moment(removed.at)),
+        "session": end.removed.and_then(|removed| removed.session),
     })
 }
 

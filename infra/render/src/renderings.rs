@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use greenlight_admin::audit::Related;
 use greenlight_admin::dead_letters::{DeadLetterError, RedriveResult, Redriven, Seen};
 use greenlight_admin::replay::ReplayError;
 use greenlight_admin::status::SystemStatus;
@@ -13,7 +14,7 @@ use greenlight_core::audit::{
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::extract::Problem;
-use greenlight_core::grant::{EndReason, GrantRecord, HoldId, Outcome, Terms};
+use greenlight_core::grant::{EndReason, GrantRecord, HoldId, Outcome, Removed, Session, Terms};
 use greenlight_core::lease::Lease;
 use greenlight_core::ledger::{Effect, EffectKey, EffectKind, EffectOutcome, State};
 use greenlight_core::mac::MacError;
@@ -162,7 +163,13 @@ fn audit() {
     let blocked =
         Act::new("li@desk", ActKind::Block, "mac:00:00:5e:00:53:01", Some("lost"), ago(5));
     let acts = [(replayed, "a1"), (blocked, "a2")].map(|(act, id)| Act { id: id.into(), ..act });
-    check("audit", |format| audit::render(&histories, &acts, NOW, format));
+    let hold = HoldId::of_approval("feishu", "A-1", "I-1");
+    let record = held_by(&[("I-1", None)]).end(&hold, EndReason::Withdrawn, ago(20));
+    let removed = Some(Removed { at: ago(15), session: Some(Session::MayLast) });
+    let (target, subject) = ("nac".to_owned(), "mac:00:00:5e:00:53:01".to_owned());
+    let grants = vec![Grant { target, subject, record: GrantRecord { removed, ..record } }];
+    let related = Related { acts: acts.into(), grants };
+    check("audit", |format| audit::render(&histories, &related, NOW, format));
 }
 
 /// The record of a grant that these approvals hold, each until its time.

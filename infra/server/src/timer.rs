@@ -44,7 +44,7 @@ impl Timer {
         }
     }
 
-    /// Whoever starts greenlight is told of names that are missing: the first tick checks them.
+    /// The first tick after a start checks the names, also when they are as before.
     async fn check_names_again(&self) {
         let forget = |it: Schedule| (Schedule { names: None, ..it }, ());
         if let Err(error) = self.database.change_schedule(forget).await {

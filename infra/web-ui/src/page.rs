@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use greenlight_admin::audit::{find_acts, find_grants};
+use greenlight_admin::audit::{Related, find_grants, find_related};
 use greenlight_admin::dead_letters::look;
 use greenlight_admin::status::SystemStatus;
 use greenlight_admin::stores::Stores;
-use greenlight_core::act::Act;
 use greenlight_core::audit::{Grant, Lookup, RequestHistory, RequestStatus, StoredDeadLetter};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::explain::Explain;
@@ -46,7 +45,7 @@ pub(crate) struct Page {
     status: SystemStatus,
     found: Option<Vec<RequestHistory>>,
     /// What operators did about these.
-    acts: Vec<Act>,
+    related: Related,
     recent: Vec<RequestHistory>,
     letters: Vec<StoredDeadLetter>,
     /// Dead letters that another receiver holds.
@@ -129,7 +128,7 @@ impl Page {
         };
         let recent = stores.audit.recent_requests(ROWS, now).await?;
         let shown: Vec<_> = found.iter().flatten().chain(&recent).cloned().collect();
-        let acts = find_acts(&*stores.acts, wanted, &shown).await?;
+        let related = find_related(stores, wanted, &shown).await?;
         let seen = look(&*stores.dead_letters, &SystemClock).await?;
         Ok(Self {
             wanted: wanted.to_owned(),
@@ -137,7 +136,7 @@ impl Page {
             status: stores.status(now).await?,
             found,
             recent,
-            acts,
+            related,
             letters: seen.letters,
             elsewhere: seen.elsewhere.map_or(0, |elsewhere| elsewhere.count),
             grants: find_grants(&*stores.grants, of, ROWS).await?,
@@ -198,7 +197,10 @@ impl Page {
             class: of_now.as_str(),
             attempts: history.attempt,
             since: history.received_at.map_or_else(String::new, moment),
-            steps: steps(history, &self.acts, self.now, language).into_iter().map(step).collect(),
+            steps: steps(history, &self.related, self.now, language)
+                .into_iter()
+                .map(step)
+                .collect(),
         }
     }
 }

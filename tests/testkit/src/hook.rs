@@ -10,12 +10,12 @@ use greenlight_core::grant::{GrantKey, GrantRecord};
 use greenlight_core::instance::Instance;
 use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{
-    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, EffectOutcome, Progress,
+    ClaimError, Claimed, Completion, Effect, EffectKey, EffectKind, Progress,
 };
 use greenlight_core::names::NamesInUse;
 use greenlight_core::person::{PersonKey, PersonRecord, Presence};
 use greenlight_core::ports::{
-    Act, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,
+    Act, Acted, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,
     FindDueGrants, FindHeldGrants, FindNamesInUse, KeepBlocks, KeepBreakers, KeepGrants,
     KeepPersons, KeepSchedule, LedgerError, QueueError, QueueMessage, ReadInstance, ReadPerson,
     ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
@@ -316,7 +316,7 @@ impl<P: Act, H: Hook> Act for Hooked<P, H> {
         self.port.concurrency(target)
     }
 
-    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+    async fn act(&self, call: &Call<'_>) -> Result<Acted, Failure> {
         self.around(PortCall::Act(call.key()), self.port.act(call), Result::is_ok).await
     }
 }

@@ -17,8 +17,8 @@ use greenlight_connectors::http::{Connector, HttpConnector, RequestPreview};
 use greenlight_connectors::{AnyConnector, Connectors};
 use greenlight_core::Failure;
 use greenlight_core::flow::{Target, Tls};
-use greenlight_core::ledger::EffectOutcome;
-use greenlight_core::ports::{Clock, Http, HttpError};
+use greenlight_core::grant::Session;
+use greenlight_core::ports::{Acted, Clock, Http, HttpError};
 use greenlight_core::secret::{FixedSecret, Secret};
 use greenlight_http::Client;
 use greenlight_stores::SystemClock;
@@ -50,8 +50,13 @@ struct Case {
     /// Variables of the flow, besides the built-in ones.
     #[serde(default)]
     fields: BTreeMap<String, Value>,
+    /// Params of the target, besides those of the contract.
+    #[serde(default)]
+    params: BTreeMap<String, toml::Value>,
     /// `done`, `already_exists`, `retry CLASS` or `give_up CLASS`.
     outcome: String,
+    /// What became of the session: `ended` or `may_last`.
+    session: Option<Session>,
     exchange: Vec<Exchange>,
 }
 
@@ -177,7 +182,7 @@ async fn perform(
     contract: &Contract,
     case: &Case,
     client: &Client,
-) -> (Result<EffectOutcome, Failure>, Arc<Mutex<Script>>) {
+) -> (Result<Acted, Failure>, Arc<Mutex<Script>>) {
     let script = Script { left: case.exchange.clone().into(), problems: Vec::new() };
     let script = Arc::new(Mutex::new(script));
     let routes = Router::new().fallback(answer).with_state(Arc::clone(&script));
@@ -193,7 +198,7 @@ async fn perform(
     let target = Target {
         connector: String::new(),
         url,
-        params: contract.params.clone(),
+        params: contract.params.clone().into_iter().chain(case.params.clone()).collect(),
         tls: Tls::default(),
         plaintext: false,
         renamed_from: None,
@@ -223,7 +228,7 @@ async fn play(
 ) -> Result<(), String> {
     let (result, script) = perform(connector, contract, case, client).await;
     let shown = match &result {
-        Ok(outcome) => outcome.as_str().to_owned(),
+        Ok(Acted { outcome, .. }) => outcome.as_str().to_owned(),
         Err(Failure::Retry { reason, .. }) => format!("retry {}", reason.class.as_str()),
         Err(Failure::GiveUp { reason }) => format!("give_up {}", reason.class.as_str()),
     };
@@ -231,6 +236,11 @@ async fn play(
     let mut problems = script.problems.clone();
     if shown != case.outcome {
         problems.push(format!("the outcome is {shown:?}, expected {:?}: {result:?}", case.outcome));
+    }
+    if let (Some(expected), Ok(Acted { session, .. })) = (case.session, &result)
+        && *session != Some(expected)
+    {
+        problems.push(format!("the session is {session:?}, expected {expected:?}"));
     }
     if !script.left.is_empty() {
         problems.push(format!("{} exchanges did not happen", script.left.len()));

@@ -119,6 +119,10 @@ async fn g22_a_withdrawal_removes_what_no_other_approval_holds() {
     assert_eq!(machine.classes().await, Vec::<String>::new(), "that is no failure");
     let audit = machine.greenlight(0, &["audit", "I-3"]).await;
     assert!(audit.contains("withdrawn"), "{audit}");
+    let audit = machine.greenlight(0, &["audit", "I-1"]).await;
+    for part in ["ended: the approval was revoked", "removed at nac; a session may last until it"] {
+        assert!(audit.contains(part), "{part}: {audit}");
+    }
     println!("3 approvals withdrawn, 2 removals, 0 dead letters");
 }
 

@@ -22,7 +22,8 @@ use greenlight_core::metrics::NoMetrics;
 use greenlight_core::operator::ActStore;
 use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Act, Call, Clock, Conditions, Enqueue, KeepGrants, Ports, ReadInstance, ReadPerson, ReadSheet,
+    Act, Acted, Call, Clock, Conditions, Enqueue, KeepGrants, Ports, ReadInstance, ReadPerson,
+    ReadSheet,
 };
 use greenlight_core::request::Trigger;
 use greenlight_core::tick::{Scheduler, tick};
@@ -198,7 +199,7 @@ impl Act for Port {
         4
     }
 
-    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+    async fn act(&self, call: &Call<'_>) -> Result<Acted, Failure> {
         let fails = |class| Failure::retry(class, Explanation::quoted("for the test"));
         if self.0.is_down() {
             return Err(fails(Class::TargetUnavailable));
@@ -213,7 +214,7 @@ impl Act for Port {
         if self.0.happens(0.02) {
             return Err(fails(Class::TargetTimeout));
         }
-        Ok(if is_new { EffectOutcome::Done } else { EffectOutcome::AlreadyExists })
+        Ok(if is_new { EffectOutcome::Done } else { EffectOutcome::AlreadyExists }.into())
     }
 }
 

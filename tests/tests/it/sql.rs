@@ -75,7 +75,7 @@ async fn act(databases: &SqlTargets, operation: &str, device: &str, valid_until:
     let variables = variables.as_object().unwrap();
     let deadline = SystemClock.now().plus(Duration::from_mins(1));
     let call = subject::call("radius", operation, Some(&device), variables, deadline);
-    outcome(databases.act(&call).await)
+    outcome(databases.act(&call).await.map(|acted| acted.outcome))
 }
 
 fn outcome(result: Result<EffectOutcome, Failure>) -> String {
@@ -216,7 +216,7 @@ async fn records(url: &str, credentials: &Value, pool: &AnyPool) {
         let variables = variables.as_object().unwrap();
         let deadline = SystemClock.now().plus(Duration::from_mins(1));
         let call = subject::call("radius", operation, asset.as_ref(), variables, deadline);
-        outcome(register.act(&call).await)
+        outcome(register.act(&call).await.map(|acted| acted.outcome))
     };
     assert_eq!(act("note", None).await, "done");
     assert_eq!(act("note", None).await, "already_exists");

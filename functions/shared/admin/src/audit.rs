@@ -1,13 +1,17 @@
 //! What happened to a request, and what is granted to whom.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use greenlight_core::Timestamp;
 use greenlight_core::act::Act;
 use greenlight_core::audit::{Grant, Lookup, RequestHistory};
 use greenlight_core::grant::{GrantKey, Hold, HoldId, Terms};
+use greenlight_core::ledger::about_access;
 use greenlight_core::names::NamesInUse;
 use greenlight_core::operator::{ActStore, AuditReader, GrantStore, StoreError};
+
+use crate::stores::Stores;
 
 /// The most requests of one subject.
 pub const MAX_REQUESTS: usize = 50;
@@ -33,21 +37,36 @@ pub(crate) async fn all_acts(acts: &dyn ActStore) -> Result<Vec<Act>, StoreError
     acts.acts(MAX_ACTS, Timestamp::from_millis(i64::MAX)).await
 }
 
-/// What operators did about what was searched for, and about these requests, the earliest first.
+/// What is known besides the requests themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Related {
+    /// What operators did, the earliest first.
+    pub acts: Vec<Act>,
+    /// The access that the requests gave or took away, whether it ended or not.
+    pub grants: Vec<Grant>,
+}
+
+/// What operators did about what was searched for, and about these requests, and the access that
+/// the requests are about.
 ///
 /// # Errors
 /// [`StoreError`] when a store does not answer.
-pub async fn find_acts(
-    acts: &dyn ActStore,
+pub async fn find_related(
+    stores: &Stores,
     wanted: &str,
     histories: &[RequestHistory],
-) -> Result<Vec<Act>, StoreError> {
+) -> Result<Related, StoreError> {
     let of_requests = histories.iter().map(|history| Lookup::instance(history.instance_id()));
     let lookups: Vec<_> = Lookup::guess(wanted).into_iter().chain(of_requests).collect();
-    let mut acts = all_acts(acts).await?;
+    let mut acts = all_acts(&*stores.acts).await?;
     acts.retain(|act| act.is_on(&lookups));
     acts.reverse();
-    Ok(acts)
+    let about = histories.iter().flat_map(|history| about_access(&history.effects));
+    let about: BTreeSet<_> = about.map(|(key, _)| (key.target, key.subject)).collect();
+    let about: Vec<_> = about.into_iter().collect();
+    let grants =
+        if about.is_empty() { Vec::new() } else { stores.grants.grants_of(&about).await? };
+    Ok(Related { acts, grants })
 }
 
 /// The names that held access refers to.

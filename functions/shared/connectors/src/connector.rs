@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use crate::error::{
-    ConditionProblem, ConnectorError, MissingVariable, ParamProblem, ReadProblem, RevokedByProblem,
+    CheckProblem, ConditionProblem, ConnectorError, MissingVariable, ParamProblem, ReadProblem,
+    RevokedByProblem, SessionProblem,
 };
 use crate::filters::hex;
 use crate::template::condition_needs;

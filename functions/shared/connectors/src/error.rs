@@ -176,6 +176,12 @@ pub enum ConnectorError {
     /// `revoked_by` cannot be what takes the access away.
     #[error("connector `{connector}`, operation `{operation}`: `revoked_by`: {problem}")]
     RevokedBy { connector: String, operation: String, problem: RevokedByProblem },
+    /// `check` cannot tell whether the target shows what was granted.
+    #[error("connector `{connector}`, operation `{operation}`: `check`: {problem}")]
+    Check { connector: String, operation: String, problem: CheckProblem },
+    /// `session` cannot tell what became of a session.
+    #[error("connector `{connector}`, operation `{operation}`: `session`: {problem}")]
+    Session { connector: String, operation: String, problem: SessionProblem },
     /// Access that could not be removed.
     #[error(
         "flow `{flow}`: the operation `{operation}` of target `{target}` has no `revoked_by`, so that \
@@ -316,6 +322,47 @@ pub enum RevokedByProblem {
         /// The revoking operation.
         name: String,
         /// The variable of its templates.
+        variable: String,
+    },
+}
+
+/// The reason for which an operation cannot check what another one grants.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("check_operation")]
+pub enum CheckProblem {
+    /// The operation gives no access.
+    #[error("it is for operations with `effect = \"grant\"`")]
+    NotAGrant,
+    /// It names no reading operation.
+    #[error("it names `{name}`, which is no operation with `effect = \"read\"`")]
+    NotARead {
+        /// The name in the file.
+        name: String,
+    },
+    /// The check would need what the grant does not.
+    #[error("`{name}` uses `{variable}`, which the operation itself does not use")]
+    Variable {
+        /// The reading operation.
+        name: String,
+        /// The variable of its templates.
+        variable: String,
+    },
+}
+
+/// The reason for which an operation cannot tell what became of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("session_of")]
+pub enum SessionProblem {
+    /// The operation takes no access away.
+    #[error("it is for operations with `effect = \"revoke\"`")]
+    NotARevoke,
+    /// Neither of the two words, and no template.
+    #[error("it is `ended` or `may_last`, or a template that gives one of them")]
+    NoWord,
+    /// A variable that has no value.
+    #[error("it uses `{variable}`, which is neither a parameter nor captured by a step")]
+    NotCaptured {
+        /// The variable.
         variable: String,
     },
 }

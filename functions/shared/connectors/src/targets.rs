@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use greenlight_core::flow;
-use greenlight_core::ledger::{EffectKind, EffectOutcome};
-use greenlight_core::ports::{Act, Call, Clock, Conditions, Http, ReadSecret, ReadTarget};
+use greenlight_core::ledger::EffectKind;
+use greenlight_core::ports::{Act, Acted, Call, Clock, Conditions, Http, ReadSecret, ReadTarget};
 use greenlight_core::{Class, Failure};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -174,9 +174,10 @@ impl<H: Http, S: ReadSecret, C: Clock> Act for Targets<H, S, C> {
         self.http.concurrency(target)
     }
 
-    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+    async fn act(&self, call: &Call<'_>) -> Result<Acted, Failure> {
         if self.databases.has(call.target) {
-            self.databases.act(call).await
+            let outcome = self.databases.act(call).await?;
+            Ok(Acted { outcome, session: self.databases.session(call.target, call.operation) })
         } else {
             self.http.act(call).await
         }

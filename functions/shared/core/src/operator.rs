@@ -188,7 +188,8 @@ pub trait GrantStore: Debug + Send + Sync {
     /// The grants that did not end, those first that are due soonest.
     fn grants(&self, at_most: usize) -> StoreFuture<'_, Vec<Grant>>;
 
-    /// The grants of these subjects at these targets, as (target, key of the subject).
+    /// The grants of these subjects at these targets, as (target, key of the subject), also those
+    /// that ended.
     fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;
 
     /// Changes a grant atomically, and returns its new state with the result of the change.

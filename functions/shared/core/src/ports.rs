@@ -17,7 +17,7 @@ use crate::breaker::Breaker;
 use crate::explain::{Explain, Explanation};
 use crate::failure::{Failure, Reason};
 use crate::form::{Attachment, Field};
-use crate::grant::{GrantKey, GrantRecord};
+use crate::grant::{GrantKey, GrantRecord, Session};
 use crate::instance::Instance;
 use crate::lease::{Lease, LeaseId, LeaseLost};
 use crate::ledger::{
@@ -430,6 +430,21 @@ pub trait Conditions {
     fn revoked_by(&self, target: &str, operation: &str) -> Option<String>;
 }
 
+/// The result of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acted {
+    /// Whether there was something to change.
+    pub outcome: EffectOutcome,
+    /// Of a removal: what became of the session; `None` if the target has no sessions.
+    pub session: Option<Session>,
+}
+
+impl From<EffectOutcome> for Acted {
+    fn from(outcome: EffectOutcome) -> Self {
+        Self { outcome, session: None }
+    }
+}
+
 /// Performs effects at targets.
 pub trait Act: Conditions + Send + Sync {
     /// Whether `target` allows only one operation at a time, across all workers.
@@ -440,7 +455,7 @@ pub trait Act: Conditions + Send + Sync {
     fn concurrency(&self, target: &str) -> usize;
 
     /// Performs one effect; safe to repeat, as "already exists" is an outcome and not a failure.
-    fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<EffectOutcome, Failure>> + Send;
+    fn act(&self, call: &Call<'_>) -> impl Future<Output = Result<Acted, Failure>> + Send;
 }
 
 /// Reads documents of targets: for sources whose approvals are read through a target.

@@ -9,7 +9,7 @@ use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Act, Call, Conditions, QueueError, ReadInstance, ReadPerson, ReadSheet,
+    Act, Acted, Call, Conditions, QueueError, ReadInstance, ReadPerson, ReadSheet,
 };
 use greenlight_core::{Failure, Request};
 use greenlight_testkit::clock::TestClock;
@@ -121,9 +121,9 @@ impl Act for TestTargets {
         8
     }
 
-    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+    async fn act(&self, call: &Call<'_>) -> Result<Acted, Failure> {
         self.0.lock().unwrap().insert(call.key().as_str().to_owned());
-        Ok(EffectOutcome::Done)
+        Ok(EffectOutcome::Done.into())
     }
 }
 

@@ -91,6 +91,8 @@ pub(super) fn in_setup<'a>(error: &'a ConnectorError, flows: &'a Flows) -> Vec<&
         | ConnectorError::OperationName { connector, .. }
         | ConnectorError::NotConfirmed { connector, .. }
         | ConnectorError::RevokedBy { connector, .. }
+        | ConnectorError::Check { connector, .. }
+        | ConnectorError::Session { connector, .. }
         | ConnectorError::UndeclaredParam { connector, .. }
         | ConnectorError::UnknownInAuth { connector, .. } => {
             let mut targets = flows.targets.iter();

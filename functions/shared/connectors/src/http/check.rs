@@ -9,9 +9,9 @@ use super::auth;
 use super::connector::{Connector, Operation, Step, strings};
 use super::limits::MAX_CONCURRENCY;
 use crate::connector::{
-    BEFORE_READ, ConnectorError, DOCUMENT, OF_CALL, ReadProblem, Revocable, always_there,
-    check_end, check_formats, check_kind, check_name, check_needs, check_params, params, read,
-    unknown_operation, variable,
+    BEFORE_READ, CheckProblem, ConnectorError, DOCUMENT, OF_CALL, ReadProblem, Revocable,
+    SessionProblem, always_there, check_end, check_formats, check_kind, check_name, check_needs,
+    check_params, params, read, unknown_operation, variable,
 };
 use crate::template::{condition_needs, needs};
 
@@ -41,6 +41,8 @@ impl Connector {
             let revoking = revoked_by.and_then(|name| connector.operations.get(name));
             let needs = |it: &Operation| it.needs(OF_CALL.into_iter().chain(OF_ANSWER));
             let revoking = revoking.map(|it| (it.effect, needs(it)));
+            connector.check_check(name, operation_name, operation)?;
+            connector.check_session(name, operation_name, operation)?;
             let (operation, effect) = (operation_name.as_str(), operation.effect);
             let revocable = Revocable { connector: name, operation, effect, revoked_by };
             revocable.check(revoking, &connector.optional)?;
@@ -114,6 +116,66 @@ impl Connector {
             problem: problem.to_string(),
         })?;
         check_params(name, &self.params, &needed)
+    }
+
+    /// Checks that `check` is of a granting operation, and names one that reads, with nothing that
+    /// the granting one does not have.
+    fn check_check(
+        &self,
+        name: &str,
+        operation: &str,
+        it: &Operation,
+    ) -> Result<(), ConnectorError> {
+        let Some(check) = &it.check else { return Ok(()) };
+        let reads = self.operations.get(check).filter(|found| found.effect == EffectKind::Read);
+        let is_given = |needed: &String| it.uses(needed) || self.optional.contains(needed);
+        let problem = match reads {
+            _ if it.effect != EffectKind::Grant => CheckProblem::NotAGrant,
+            None => CheckProblem::NotARead { name: check.clone() },
+            Some(reads) => {
+                let needed = reads.needs(always_there().chain(OF_ANSWER));
+                match needed.into_iter().find(|needed| !is_given(needed)) {
+                    None => return Ok(()),
+                    Some(variable) => CheckProblem::Variable { name: check.clone(), variable },
+                }
+            }
+        };
+        let (connector, operation) = (name.to_owned(), operation.to_owned());
+        Err(ConnectorError::Check { connector, operation, problem })
+    }
+
+    /// Checks that `session` is of a revoking operation, and a template over what it has.
+    fn check_session(
+        &self,
+        name: &str,
+        operation: &str,
+        it: &Operation,
+    ) -> Result<(), ConnectorError> {
+        let Some(template) = &it.session else { return Ok(()) };
+        let names = || (name.to_owned(), operation.to_owned());
+        let needed = needs(template).map_err(|problem| {
+            let ((connector, operation), template) = (names(), template.clone());
+            ConnectorError::Template {
+                connector,
+                operation,
+                template,
+                problem: problem.to_string(),
+            }
+        })?;
+        check_params(name, &self.params, &needed)?;
+        let is_captured = |variable: &str| {
+            it.steps.iter().any(|step| step.capture.contains_key(variable)) || variable == "params"
+        };
+        let unknown = needed.iter().map(|needed| variable(needed)).find(|it| !is_captured(it));
+        let is_word = ["ended", "may_last"].contains(&template.as_str());
+        let problem = match unknown {
+            _ if it.effect != EffectKind::Revoke => SessionProblem::NotARevoke,
+            Some(variable) => SessionProblem::NotCaptured { variable: variable.to_owned() },
+            None if is_word || template.contains("{{") => return Ok(()),
+            None => SessionProblem::NoWord,
+        };
+        let (connector, operation) = names();
+        Err(ConnectorError::Session { connector, operation, problem })
     }
 
     fn check_auth(&self, name: &str) -> Result<(), ConnectorError> {

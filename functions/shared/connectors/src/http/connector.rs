@@ -103,6 +103,13 @@ pub struct Operation {
     pub effect: EffectKind,
     /// Of a granting operation: the operation that takes away what it gives.
     pub revoked_by: Option<String>,
+    /// Of a granting operation: the operation that reads whether the target shows the subject. It
+    /// is performed after the last step, and the grant is done when it says so.
+    pub check: Option<String>,
+    /// Of a revoking operation: what became of a session that was under way, `ended` or
+    /// `may_last`: a template over the parameters and what the steps captured. Default: there are
+    /// no sessions.
+    pub session: Option<String>,
     /// The requests in order; at least one.
     pub steps: Vec<Step>,
 }

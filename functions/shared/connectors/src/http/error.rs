@@ -16,6 +16,8 @@ pub(super) enum CallError {
     NoPermit { target: String },
     #[error("operation `{operation}` of target `{target}` captured no `document`")]
     NoDocument { target: String, operation: String },
+    #[error("target `{target}` does not show the subject after `{operation}`")]
+    NotShown { target: String, operation: String },
     #[error("target `{target}`: its URL is not usable: {cause}")]
     UrlNotUsable { target: String, cause: http::Error },
     #[error("{at}: {cause}")]

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use greenlight_core::flow;
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
-use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
+use greenlight_core::ports::{Acted, Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
 use serde_json::{Map, Value};
 
@@ -112,8 +112,10 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
     ///
     /// # Errors
     /// [`Failure`] says whether to retry.
-    pub async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
-        self.perform(call).await.map(|(outcome, _)| outcome)
+    pub async fn act(&self, call: &Call<'_>) -> Result<Acted, Failure> {
+        let (outcome, variables) = self.perform(call).await?;
+        let (_, operation) = self.find(call)?;
+        Ok(Acted { outcome, session: operation.session(&variables) })
     }
 
     /// Performs one operation that reads, and returns the [`DOCUMENT`] that it captures.
@@ -141,6 +143,12 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
         };
         let mut variables = target.variables(call, &self.clock);
         let outcome = self.run(target, operation, call, &mut variables).await?;
+        let check = operation.check.as_ref().and_then(|it| target.connector.operations.get(it));
+        if let Some(check) = check {
+            let mut variables = target.variables(call, &self.clock);
+            let shown = self.run(target, check, call, &mut variables).await;
+            shown.map_err(|failure| not_shown(failure, call))?;
+        }
         Ok((outcome, variables))
     }
 }
@@ -155,6 +163,18 @@ impl<H, S, C> HttpConnector<H, S, C> {
             Failure::give_up(Class::NotConfigured, error)
         })
     }
+}
+
+/// The failure of the check after a grant: it is tried again, whatever the target says.
+fn not_shown(failure: Failure, call: &Call<'_>) -> Failure {
+    let failure = match failure {
+        Failure::GiveUp { reason } if reason.class == Class::NotFound => {
+            let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
+            Failure::retry(Class::TargetFailed, CallError::NotShown { target, operation })
+        }
+        failure => failure,
+    };
+    failure.after_a_change()
 }
 
 impl<H> HttpTarget<H> {

@@ -94,7 +94,7 @@ impl Step {
 }
 
 impl Draft {
-    /// Adds headers, rendered from templates.
+    /// Adds headers, rendered from templates: those of a step first, which `auth` does not replace.
     pub(super) fn add_headers(
         &mut self,
         templates: &BTreeMap<String, String>,
@@ -105,7 +105,7 @@ impl Draft {
             let text = text(template, context)?;
             let name = HeaderName::try_from(name).map_err(|_| refused())?;
             let value = HeaderValue::try_from(text).map_err(|_| refused())?;
-            self.headers.insert(name, value);
+            self.headers.entry(name).or_insert(value);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use greenlight_core::explain::{Explain, Explanation};
+use greenlight_core::grant::Session;
 use greenlight_core::ledger::EffectOutcome;
 use greenlight_core::ports::{Call, Clock, Http, ReadSecret};
 use greenlight_core::{Class, Failure};
@@ -172,6 +173,16 @@ impl<H: Http, S: ReadSecret, C: Clock> HttpConnector<H, S, C> {
             RuleResult::Retry => Err(Failure::retry_after(judged.after, judged.class, error())),
             RuleResult::Fail | RuleResult::NotFound => Err(Failure::give_up(judged.class, error())),
         }
+    }
+}
+
+impl Operation {
+    /// Returns what became of a session, by the variables at the end of the operation. What is
+    /// neither word counts as a session that may last.
+    pub(super) fn session(&self, variables: &Map<String, Value>) -> Option<Session> {
+        let template = self.session.as_ref()?;
+        let value = value_of_answer(template, &context(variables)).unwrap_or(Value::Null);
+        Some(serde_json::from_value(value).unwrap_or(Session::MayLast))
     }
 }
 

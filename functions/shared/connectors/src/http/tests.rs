@@ -134,7 +134,7 @@ async fn add_with(
     let device = device_number(1);
     let deadline = Timestamp::default().plus(time_left);
     let call = call("nac", "add", Some(&device), variables.as_object().unwrap(), deadline);
-    let result = connector.unwrap().act(&call).await;
+    let result = connector.unwrap().act(&call).await.map(|acted| acted.outcome);
     let asked = std::mem::take(&mut wire.0.lock().unwrap().asked);
     Run { result, asked, slept: clock.now().since(Timestamp::default()) }
 }
@@ -212,7 +212,7 @@ async fn act_with(
     let device = device_number(1);
     let deadline = Timestamp::default().plus(Duration::from_mins(1));
     let call = call("nac", "add", Some(&device), variables.as_object().unwrap(), deadline);
-    http.act(&call).await
+    http.act(&call).await.map(|acted| acted.outcome)
 }
 
 #[tokio::test]
@@ -428,7 +428,7 @@ async fn add_at(connector: &HttpConnector<Wire, TestSecret, TestClock>) -> Strin
     let deadline = Timestamp::default().plus(Duration::from_hours(1));
     let call = call("nac", "add", Some(&device), &variables, deadline);
     match connector.act(&call).await {
-        Ok(outcome) => outcome.as_str().to_owned(),
+        Ok(acted) => acted.outcome.as_str().to_owned(),
         Err(failure) => failure.reason().class.as_str().to_owned(),
     }
 }
@@ -610,4 +610,60 @@ fn every_connector_that_is_built_in_is_sound() {
         let no_access = operations.iter().all(|(_, effect)| !effect.is_about_access());
         assert!(!operations.is_empty() && (no_access || operations == of_grants), "{name}");
     }
+}
+
+const WITH_CHECK: &str = r#"
+    [operations.add]
+    effect = "grant"
+    revoked_by = "remove"
+    check = "find"
+    steps = [{ method = "POST", path = ["devices"], json = { mac = "{{ mac }}" } }]
+    [operations.find]
+    effect = "read"
+    steps = [{ method = "GET", path = ["devices", "{{ mac }}"], outcomes = [{ status = [404], result = "not_found" }] }]
+    [operations.remove]
+    effect = "revoke"
+    session = "may_last"
+    steps = [{ method = "DELETE", path = ["devices", "{{ mac }}"], capture = { gone = "{{ status }}" } }]
+"#;
+
+/// An access is given when the target itself shows it, and not before.
+#[tokio::test]
+async fn a_grant_with_a_check_is_done_when_the_target_shows_the_subject() {
+    let (connector, wire, _) = one(WITH_CHECK, None);
+    wire.0.lock().unwrap().answers.extend([answer(201), answer(404), answer(409), answer(200)]);
+    let variables = Map::new();
+    let device = device_number(1);
+    let deadline = Timestamp::default().plus(Duration::from_hours(1));
+    let call = call("nac", "add", Some(&device), &variables, deadline);
+    let Err(Failure::Retry { reason, .. }) = connector.act(&call).await else {
+        panic!("it is not shown");
+    };
+    assert_eq!((reason.class, reason.may_have_changed), (Class::TargetFailed, true));
+    // A refusal ends the operation before the check.
+    assert!(connector.act(&call).await.is_err());
+    assert_eq!(wire.0.lock().unwrap().asked.len(), 3);
+    wire.0.lock().unwrap().answers = [answer(201), answer(200)].into();
+    assert_eq!(connector.act(&call).await.unwrap().outcome, EffectOutcome::Done);
+}
+
+#[test]
+fn what_check_and_session_cannot_mean_is_said_at_the_start() {
+    let read_with = |from: &str, to: &str| Connector::parse("mine", &WITH_CHECK.replace(from, to));
+    for (from, to, said) in [
+        ("check = \"find\"", "check = \"remove\"", "no operation with `effect = \"read\"`"),
+        (
+            "check = \"find\"",
+            "session = \"ended\"",
+            "it is for operations with `effect = \"revoke\"`",
+        ),
+        ("\"may_last\"", "\"gone\"", "`ended` or `may_last`"),
+        ("\"may_last\"", "\"{{ 'ended' if left else 'may_last' }}\"", "`left`, which is neither"),
+        ("\"devices\", \"{{ mac }}\"], outcomes", "\"{{ site }}\"], outcomes", "uses `site`"),
+    ] {
+        let error = read_with(from, to).unwrap_err().to_string();
+        assert!(error.contains(said), "{to}: {error}");
+    }
+    let template = "\"{{ 'ended' if gone == '204' else 'may_last' }}\"";
+    assert!(read_with("\"may_last\"", template).is_ok());
 }

@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::flow::{self, Action, Flow};
+use greenlight_core::grant::Session;
 use greenlight_core::ledger::EffectKind;
 use greenlight_core::subject::{MAC, SubjectKind, VARIABLE};
 use serde::Deserialize;
 
 use super::statement::{Marks, Statement};
-use crate::connector::{self, ConnectorError, Param, Revocable};
+use crate::connector::{self, ConnectorError, Param, Revocable, SessionProblem};
 use crate::template::needs;
 
 /// A connector for one kind of database.
@@ -47,6 +48,9 @@ pub struct SqlOperation {
     pub effect: EffectKind,
     /// Of a granting operation: the operation that takes away what it gives.
     pub revoked_by: Option<String>,
+    /// Of a revoking operation: what becomes of a session that is under way. Default: there are
+    /// none.
+    pub session: Option<Session>,
     /// For an operation that only inserts: the operation that reads whether the row which a unique
     /// index has already is the one to insert.
     pub confirmed_by: Option<String>,
@@ -136,6 +140,11 @@ impl SqlConnector {
             }
         }
         for (operation_name, operation) in &connector.operations {
+            if operation.session.is_some() && operation.effect != EffectKind::Revoke {
+                let (connector, operation) = (name.to_owned(), operation_name.clone());
+                let problem = SessionProblem::NotARevoke;
+                return Err(ConnectorError::Session { connector, operation, problem });
+            }
             let revoked_by = operation.revoked_by.as_deref();
             let revoking = revoked_by.and_then(|name| connector.operations.get(name));
             let revoking = revoking.map(|it| (it.effect, it.needs(&connector)));

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use greenlight_core::flow;
+use greenlight_core::grant::Session;
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::ports::{Call, Clock, ReadSecret};
 use greenlight_core::secret::Secret;
@@ -204,6 +205,13 @@ impl<S: ReadSecret, C: Clock> Databases<S, C> {
     #[must_use]
     pub fn revoked_by(&self, target: &str, operation: &str) -> Option<String> {
         self.targets.get(target)?.connector.operations.get(operation)?.revoked_by.clone()
+    }
+
+    /// Returns what becomes of a session when `operation` takes access away; `None` if there are
+    /// none.
+    #[must_use]
+    pub fn session(&self, target: &str, operation: &str) -> Option<Session> {
+        self.targets.get(target)?.connector.operations.get(operation)?.session
     }
 
     /// Returns the statements that would be executed for `call`, in order, without connecting.

@@ -39,7 +39,8 @@ impl Renamed for SourceConfig {
     }
 }
 
-/// The sources, by their names in the ledger. A name is part of webhook URLs, of keys in the ledger and of the secret.
+/// The sources, by their names in the ledger. A name is part of webhook URLs, of keys in the ledger
+/// and of the secret.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Map<String, Value>>")]

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     ALARM_EVERY, Access, EndReason, GrantCall, GrantRecord, Hold, HoldId, HoldState, LateCall,
-    MAX_HOLDS, OVERDUE_AFTER, Operation, Phase, Terms,
+    MAX_HOLDS, OVERDUE_AFTER, Operation, Phase, Removed, Session, Terms,
 };
 use crate::Timestamp;
 use crate::explain::Explain;
@@ -76,7 +76,10 @@ pub enum Outcome {
         hold: HoldId,
     },
     /// The target has removed the access.
-    Revoked,
+    Revoked {
+        /// What became of its session; `None` if the target has no sessions.
+        session: Option<Session>,
+    },
     /// The call changed nothing: it was refused, or never sent.
     Unchanged,
     /// The call may have been carried out, or may be later.
@@ -228,12 +231,13 @@ impl GrantRecord {
                     hold.state = HoldState::Active;
                 }
             }
-            Outcome::Revoked => {
+            Outcome::Revoked { session } => {
                 // A return takes away what it says, and not what another operation gave.
                 self.revoked_by.retain(|operation| !call.revokes.contains(operation));
                 let is_all = self.revoked_by.is_empty();
                 self.access = if is_all { Access::Absent } else { Access::Present };
                 self.settled = generation;
+                self.removed = Some(Removed { at: now, session });
                 self.start_anew();
             }
             // What an earlier call left behind is as unknown as before.

@@ -250,6 +250,28 @@ impl EndReason {
     }
 }
 
+/// What became of a session that was under way when its access was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error, Explain)]
+#[explain("session")]
+#[serde(rename_all = "snake_case")]
+pub enum Session {
+    /// The target ended it.
+    #[error("its session ended")]
+    Ended,
+    /// The target checks access when a session begins.
+    #[error("a session may last until it reconnects")]
+    MayLast,
+}
+
+/// The last removal of an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Removed {
+    /// When the target had done it.
+    pub at: Timestamp,
+    /// `None` if the target has no sessions.
+    pub session: Option<Session>,
+}
+
 /// What a call does about an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -324,6 +346,9 @@ pub struct GrantRecord {
     /// When an alarm about its overdue removal was last raised.
     #[serde(default)]
     pub alarm_at: Option<Timestamp>,
+    /// The last removal.
+    #[serde(default)]
+    pub removed: Option<Removed>,
 }
 
 impl GrantRecord {

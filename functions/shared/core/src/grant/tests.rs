@@ -66,7 +66,8 @@ fn g22_a_grant_is_removed_when_its_last_hold_ends() {
     let (record, removal) = record.begin_removal(&lease("r", 100), at(8));
     let Removal::Call { generation, operations } = removal else { panic!("{removal:?}") };
     assert_eq!(operations, ["remove".to_owned()].into());
-    let (record, settled) = record.settle(&"r".into(), generation, Outcome::Revoked, at(9));
+    let (record, settled) =
+        record.settle(&"r".into(), generation, Outcome::Revoked { session: None }, at(9));
     assert_eq!((settled, record.phase()), (Ok(()), Phase::Ended));
     let (_, removal) = record.begin_removal(&lease("s", 100), at(10));
     assert_eq!(removal, Removal::NothingToDo);
@@ -207,14 +208,19 @@ fn a_return_by_one_operation_leaves_the_rest_to_be_removed() {
     let returned = (&hold("R"), at(5));
     let (record, generation) =
         record.begin_return(returned, "remove_guest", &lease("r", 99), at(6));
-    let (record, settled) =
-        record.settle(&"r".into(), generation.unwrap().unwrap(), Outcome::Revoked, at(7));
+    let (record, settled) = record.settle(
+        &"r".into(),
+        generation.unwrap().unwrap(),
+        Outcome::Revoked { session: None },
+        at(7),
+    );
     settled.unwrap();
     assert_eq!((record.phase(), record.access), (Phase::Ending, Access::Present));
     let (record, removal) = record.begin_removal(&lease("q", 200), at(8));
     let Removal::Call { generation, operations } = removal else { panic!("{removal:?}") };
     assert_eq!(operations, ["remove_staff".to_owned()].into());
-    let (record, _) = record.settle(&"q".into(), generation, Outcome::Revoked, at(9));
+    let (record, _) =
+        record.settle(&"q".into(), generation, Outcome::Revoked { session: None }, at(9));
     assert_eq!((record.phase(), record.due()), (Phase::Ended, None));
 }
 

@@ -10,10 +10,11 @@ use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::breaker::{Breaker, BreakerState, Health, Permit};
 use crate::failure::{Class, Failure};
 use crate::flow::Flow;
+use crate::grant::Session;
 use crate::lease::{Lease, LeaseId};
 use crate::ledger::{Effect, EffectOutcome};
 use crate::metrics::Metric;
-use crate::ports::{Act, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
+use crate::ports::{Act, Acted, Call, Clock, KeepBreakers, LedgerError, Ports, RecordEffect};
 
 impl<P: Ports> Processor<P> {
     /// Acquires the exclusive lock of a target that allows one operation at a time, until the end
@@ -98,11 +99,12 @@ impl<P: Ports> Processor<P> {
             Ok(()) => self.targets.act(call).await,
             Err(failure) => Err(failure),
         };
-        let kind = step.kind;
-        let result = result.map(|outcome| Effect { kind, outcome, at: self.clock.now() });
         if let Some(under_lease) = under_lease {
             self.settle(&under_lease, job, &result).await?;
         }
+        let kind = step.kind;
+        let result =
+            result.map(|Acted { outcome, .. }| Effect { kind, outcome, at: self.clock.now() });
         if let Ok(effect) = result {
             tracing::info!(
                 target = call.target,
@@ -136,20 +138,27 @@ impl<P: Ports> Processor<P> {
     }
 
     /// Performs calls to one target that belong together, up to the first that fails, if the
-    /// circuit breaker of the target permits it.
+    /// circuit breaker of the target permits it. The result is what became of the session.
     pub(super) async fn call_all(
         &self,
         calls: &[Call<'_>],
         target: &str,
         lease_id: &LeaseId,
-    ) -> Result<Result<(), Failure>, LedgerError> {
+    ) -> Result<Result<Option<Session>, Failure>, LedgerError> {
         let circuits = Circuits::default();
         if let Err(failure) = self.acquire(target, lease_id, &circuits).await? {
             return Ok(Err(failure));
         }
-        let mut result = Ok(());
+        let mut result = Ok(None);
         for call in calls {
-            result = self.targets.act(call).await.map(drop);
+            let acted = self.targets.act(call).await;
+            // A session may last if it may after one of them.
+            result = match (result, acted) {
+                (_, Err(failure)) => Err(failure),
+                (Ok(Some(Session::MayLast)), Ok(_)) => Ok(Some(Session::MayLast)),
+                (Ok(before), Ok(Acted { session, .. })) => Ok(session.or(before)),
+                (before @ Err(_), Ok(_)) => before,
+            };
             if result.is_err() {
                 break;
             }

@@ -68,7 +68,7 @@ impl<P: Ports> Processor<P> {
             };
             (record, next)
         };
-        let result = self.call_if(&calling, begin, &Outcome::Revoked).await?;
+        let result = self.call_if(&calling, begin, &Outcome::Revoked { session: None }).await?;
         if let Ok(Some(record)) = &result {
             let late = self.clock.now().since(record.last_change());
             let labels = [("target", key.target.as_str())];
@@ -160,13 +160,16 @@ impl<P: Ports> Processor<P> {
                     Some(failure) => Err(failure),
                     None => self.call_all(&calls, &key.target, &lease.id).await?,
                 };
-                let outcome = match &result {
-                    Ok(()) => done,
-                    // Of several calls, one before may have changed something.
-                    Err(failure) if calls.len() == 1 && changed_nothing(failure) => {
-                        &Outcome::Unchanged
+                let outcome = match (&result, done) {
+                    (Ok(session), Outcome::Revoked { .. }) => {
+                        Outcome::Revoked { session: *session }
                     }
-                    Err(_) => &Outcome::Unknown,
+                    (Ok(_), _) => done.clone(),
+                    // Of several calls, one before may have changed something.
+                    (Err(failure), _) if calls.len() == 1 && changed_nothing(failure) => {
+                        Outcome::Unchanged
+                    }
+                    (Err(_), _) => Outcome::Unknown,
                 };
                 let now = self.clock.now();
                 let settle = |record: GrantRecord| {
@@ -174,7 +177,7 @@ impl<P: Ports> Processor<P> {
                 };
                 let (record, settled) = self.ledger.change_grant(key, settle).await?;
                 settled?;
-                result.map(|()| Some(record))
+                result.map(|_| Some(record))
             }
         };
         self.unlock(&key.target, &lease.id).await;

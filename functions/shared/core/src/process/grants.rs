@@ -12,8 +12,8 @@ use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow, WhenWithdrawn};
 use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldState, Outcome, Terms};
 use crate::lease::LeaseLost;
-use crate::ledger::{Effect, EffectKind};
-use crate::ports::{Clock, Conditions, KeepBlocks, KeepGrants, LedgerError, Ports};
+use crate::ledger::EffectKind;
+use crate::ports::{Acted, Clock, Conditions, KeepBlocks, KeepGrants, LedgerError, Ports};
 use crate::retry::RetryState;
 use crate::time::Timestamp;
 
@@ -174,11 +174,11 @@ impl<P: Ports> Processor<P> {
         &self,
         call: &UnderLease,
         job: &Job<'_>,
-        result: &Result<Effect, Failure>,
+        result: &Result<Acted, Failure>,
     ) -> Result<(), AttemptError> {
         let outcome = match (result, call.kind) {
             (Ok(_), EffectKind::Grant) => Outcome::Granted { hold: job.request.hold() },
-            (Ok(_), _) => Outcome::Revoked,
+            (Ok(acted), _) => Outcome::Revoked { session: acted.session },
             (Err(failure), _) if changed_nothing(failure) => Outcome::Unchanged,
             (Err(_), _) => Outcome::Unknown,
         };

@@ -16,7 +16,7 @@ use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Act, Call, Clock, Conditions, DeadLetter, Enqueue, Ports, QueueError, QueueMessage,
+    Act, Acted, Call, Clock, Conditions, DeadLetter, Enqueue, Ports, QueueError, QueueMessage,
     ReadInstance, ReadPerson, ReadSheet, SendDeadLetter,
 };
 use greenlight_core::queued::{GrantDue, PersonLeft};
@@ -187,7 +187,7 @@ impl Act for WorldPort {
         4
     }
 
-    async fn act(&self, call: &Call<'_>) -> Result<EffectOutcome, Failure> {
+    async fn act(&self, call: &Call<'_>) -> Result<Acted, Failure> {
         self.0.advance(self.0.call_takes);
         let device = number_of(call.subject);
         let (target, operation) = (call.target.to_owned(), call.operation.to_owned());
@@ -208,7 +208,7 @@ impl Act for WorldPort {
             behaviour(call, number)
         };
         self.0.seen.lock().unwrap()[number - 1].is_done = result.is_ok();
-        result.map(|()| EffectOutcome::Done)
+        result.map(|()| EffectOutcome::Done.into())
     }
 }
 

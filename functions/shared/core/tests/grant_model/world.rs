@@ -206,7 +206,7 @@ impl World {
         let attempt = moment.workers[worker].take()?;
         let outcome = match (attempt.approval, attempt.answer) {
             (Some(approval), Answer::Done) => Outcome::Granted { hold: hold(approval) },
-            (None, Answer::Done) => Outcome::Revoked,
+            (None, Answer::Done) => Outcome::Revoked { session: None },
             (_, Answer::Refused) => Outcome::Unchanged,
             (_, Answer::Timeout) => Outcome::Unknown,
             (_, Answer::NotSent | Answer::None) => return None,

@@ -154,8 +154,7 @@ impl GrantStore for DynamoLedger {
         Box::pin(async move {
             let keys = subjects.iter().map(|(target, subject)| grant_pk(target, subject));
             let items = self.get_all(keys).await?;
-            let granted = items.iter().filter(|item| item.contains_key(GSI_PK));
-            Ok(granted.map(grant).collect::<Result<_, _>>()?)
+            Ok(items.iter().map(grant).collect::<Result<_, _>>()?)
         })
     }
 

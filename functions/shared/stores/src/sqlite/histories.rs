@@ -64,8 +64,8 @@ const SINCE: &str = "SELECT (SELECT key FROM json_each(record, '$.state')) AS st
 const GRANTS: &str = "SELECT * FROM grants WHERE due IS NOT NULL ORDER BY due LIMIT ?";
 
 // Without the `+` SQLite would scan all grants that did not end.
-const GRANTS_OF: &str = "SELECT * FROM grants WHERE +due IS NOT NULL
-     AND (target, subject) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+const GRANTS_OF: &str = "SELECT * FROM grants WHERE
+     (target, subject) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
 
 impl AuditReader for Database {
     fn find_requests<'a>(
