@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use greenlight_admin as admin;
-use greenlight_admin::audit::{MAX_GRANTS, find_grants, find_related, find_requests, names_in_use};
+use greenlight_admin::audit::{MAX_GRANTS, find_grants, find_related, find_requests};
 use greenlight_admin::dead_letters::{self, DeadLetterError, Pace, Which};
 use greenlight_admin::operator::Operator;
 use greenlight_admin::replay::{Replay, ReplayError, ReplaySources};
@@ -334,7 +334,7 @@ async fn flows(files: &flows::Files, command: FlowsCommand, language: Language) 
             let checked = flows::check(files)?;
             if let Some(address) = backend.named() {
                 let backend = Backend::open(&address).await?;
-                let names = names_in_use(&*backend.stores.grants).await?;
+                let names = backend.stores.grants.names_in_use().await?;
                 flows::check_names(files, &names)?;
             }
             flows::render_checked(&checked, language)

@@ -194,7 +194,7 @@ pub fn render_erased(person: &str, erased: &Erased, is_dry: bool, format: Output
         language,
         "{person} is erased: {requests} request(s), and the access that they gave, name \
          {pseudonym} now. Keys of the ledger and acts of operators stay\n",
-        "已抹去 {person}：{requests} 个请求及其授权记录改记为 {pseudonym}。账本的键与运维操作记录保持不变\n"
+        "已将 {person} 去标识化：{requests} 个请求及其产生的授权记录中，该人员改记为 {pseudonym}；账本的键和运维操作记录不变\n"
     )
 }
 
@@ -205,14 +205,14 @@ pub fn render_erase_error(error: &EraseError, language: Language) -> String {
         EraseError::Store(error) => language.explain(&error.explain()),
         EraseError::Holds(person) => text!(
             language,
-            "{person} holds access, or applied for some that is held: see `greenlight grants \
-             {person}`, and `greenlight offboard {person}` first",
-            "{person} 仍持有授权，或所申请的授权仍有效：见 `greenlight grants {person}`，请先执行 `greenlight offboard {person}`"
+            "{person} holds access: see `greenlight grants {person}`, and `greenlight offboard \
+             {person}` first",
+            "{person} 仍持有授权：见 `greenlight grants {person}`，请先执行 `greenlight offboard {person}`"
         ),
         EraseError::Open(instance) => text!(
             language,
             "the request about {instance} has not ended: erase the person when it has",
-            "{instance} 的请求尚未结束：请在其结束后再抹去该人员"
+            "{instance} 的请求尚未结束：请在其结束后再执行 erase"
         ),
     }
 }

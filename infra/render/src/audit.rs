@@ -8,7 +8,7 @@ use greenlight_core::audit::{Grant, LastFailure, Lookup, RequestHistory, Request
 use greenlight_core::explain::Explain;
 use greenlight_core::grant::{EndReason, Hold, HoldId, HoldState, Removed};
 use greenlight_core::ledger::{
-    Effect, EffectKey, EffectKeyParts, EffectKind, EffectOutcome, State, about_access,
+    Effect, EffectKey, EffectKeyParts, EffectOutcome, State, granted_by,
 };
 use greenlight_core::subject;
 use greenlight_core::{Decision, Timestamp};
@@ -153,30 +153,28 @@ pub fn steps(
     steps
 }
 
-/// The end of an access that a request gave, or took away.
+/// The end of an access that a request gave.
 struct End<'a> {
     grant: &'a Grant,
-    /// When the request no longer held it, and why.
-    ended: Option<(Timestamp, EndReason)>,
+    /// When the request no longer held it.
+    at: Timestamp,
+    reason: EndReason,
+    /// `None` while the target was not asked to remove it, as another hold keeps it.
     removed: Option<Removed>,
 }
 
 fn ends<'a>(history: &RequestHistory, related: &'a Related) -> Vec<End<'a>> {
-    let about = about_access(&history.effects).filter_map(|(key, effect)| {
+    let about = granted_by(&history.effects).filter_map(|key| {
         let is_about = |grant: &&Grant| grant.target == key.target && grant.subject == key.subject;
         let grant = related.grants.iter().find(is_about)?;
-        let holds = grant.record.holds.iter();
-        let own = holds.filter(|(id, _)| id.instance_id() == history.instance_id());
-        let ended = own.map(|(_, hold)| hold.state).find_map(|state| match state {
-            HoldState::Ended { at, reason } => Some((at, reason)),
+        let mut holds = grant.record.holds.iter();
+        let (_, own) = holds.find(|(id, _)| id.instance_id() == history.instance_id())?;
+        match own.state {
+            HoldState::Ended { at, reason } => {
+                Some(End { grant, at, reason, removed: own.removed })
+            }
             HoldState::Pending | HoldState::Active => None,
-        });
-        let since = match effect.kind {
-            EffectKind::Revoke => Some(Timestamp::default()),
-            _ => ended.map(|(at, _)| at),
-        };
-        let removed = grant.record.removed.filter(|it| since.is_some_and(|since| since <= it.at));
-        (ended.is_some() || removed.is_some()).then_some(End { grant, ended, removed })
+        }
     });
     about.collect()
 }
@@ -184,15 +182,12 @@ fn ends<'a>(history: &RequestHistory, related: &'a Related) -> Vec<End<'a>> {
 /// The end of an access, as steps.
 fn end_steps(end: &End<'_>, language: Language) -> Vec<(Option<Timestamp>, String)> {
     let (target, subject) = (&end.grant.target, end.grant.kind_and_value().1);
-    let ended = end.ended.map(|(at, reason)| {
-        let reason = language.explain(&reason.explain());
-        let step = text!(
-            language,
-            "access of {subject} at {target} ended: {reason}",
-            "{subject} 在 {target} 的授权结束：{reason}"
-        );
-        (Some(at), step)
-    });
+    let reason = language.explain(&end.reason.explain());
+    let ended = text!(
+        language,
+        "access of {subject} at {target} ended: {reason}",
+        "{subject} 在 {target} 的授权结束：{reason}"
+    );
     let removed = end.removed.map(|Removed { at, session }| {
         let session = session.map(|session| language.explain(&session.explain()));
         let step = match session {
@@ -207,7 +202,7 @@ fn end_steps(end: &End<'_>, language: Language) -> Vec<(Option<Timestamp>, Strin
         };
         (Some(at), step)
     });
-    ended.into_iter().chain(removed).collect()
+    [(Some(end.at), ended)].into_iter().chain(removed).collect()
 }
 
 /// An effect that was done, as a step.
@@ -316,8 +311,8 @@ fn end_json(end: &End<'_>) -> Value {
     json!({
         "target": end.grant.target,
         "subject": end.grant.subject,
-        "ended_at": end.ended.map(|(at, _)| moment(at)),
-        "reason": end.ended.map(|(_, reason)| reason),
+        "ended_at": moment(end.at),
+        "reason": end.reason,
         "removed_at": end.removed.map(|removed| moment(removed.at)),
         "session": end.removed.and_then(|removed| removed.session),
     })

@@ -164,10 +164,11 @@ fn audit() {
         Act::new("li@desk", ActKind::Block, "mac:00:00:5e:00:53:01", Some("lost"), ago(5));
     let acts = [(replayed, "a1"), (blocked, "a2")].map(|(act, id)| Act { id: id.into(), ..act });
     let hold = HoldId::of_approval("feishu", "A-1", "I-1");
-    let record = held_by(&[("I-1", None)]).end(&hold, EndReason::Withdrawn, ago(20));
+    let mut record = held_by(&[("I-1", None)]).end(&hold, EndReason::Withdrawn, ago(20));
     let removed = Some(Removed { at: ago(15), session: Some(Session::MayLast) });
+    record.holds.get_mut(&hold).unwrap().removed = removed;
     let (target, subject) = ("nac".to_owned(), "mac:00:00:5e:00:53:01".to_owned());
-    let grants = vec![Grant { target, subject, record: GrantRecord { removed, ..record } }];
+    let grants = vec![Grant { target, subject, record }];
     let related = Related { acts: acts.into(), grants };
     check("audit", |format| audit::render(&histories, &related, NOW, format));
 }

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use greenlight_core::Timestamp;
 use greenlight_core::act::Act;
 use greenlight_core::audit::{Grant, Lookup, RequestHistory};
-use greenlight_core::grant::{GrantKey, Hold, HoldId, Terms};
-use greenlight_core::ledger::about_access;
-use greenlight_core::names::NamesInUse;
+use greenlight_core::grant::{Hold, HoldId, Terms};
+use greenlight_core::ledger::granted_by;
 use greenlight_core::operator::{ActStore, AuditReader, GrantStore, StoreError};
 
 use crate::stores::Stores;
@@ -30,11 +29,14 @@ pub async fn find_requests(
     Ok(histories)
 }
 
-/// The most acts that are searched.
-const MAX_ACTS: usize = 100_000;
+/// The number of acts that are searched, the last ones.
+const SEARCHED_ACTS: usize = 10_000;
+
+/// Later than any act.
+const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
 
 pub(crate) async fn all_acts(acts: &dyn ActStore) -> Result<Vec<Act>, StoreError> {
-    acts.acts(MAX_ACTS, Timestamp::from_millis(i64::MAX)).await
+    acts.acts(usize::MAX, NEVER).await
 }
 
 /// What is known besides the requests themselves.
@@ -42,12 +44,12 @@ pub(crate) async fn all_acts(acts: &dyn ActStore) -> Result<Vec<Act>, StoreError
 pub struct Related {
     /// What operators did, the earliest first.
     pub acts: Vec<Act>,
-    /// The access that the requests gave or took away, whether it ended or not.
+    /// The access that the requests gave, whether it ended or not.
     pub grants: Vec<Grant>,
 }
 
 /// What operators did about what was searched for, and about these requests, and the access that
-/// the requests are about.
+/// the requests gave. Of the acts the last 10,000 are searched.
 ///
 /// # Errors
 /// [`StoreError`] when a store does not answer.
@@ -58,27 +60,15 @@ pub async fn find_related(
 ) -> Result<Related, StoreError> {
     let of_requests = histories.iter().map(|history| Lookup::instance(history.instance_id()));
     let lookups: Vec<_> = Lookup::guess(wanted).into_iter().chain(of_requests).collect();
-    let mut acts = all_acts(&*stores.acts).await?;
+    let mut acts = stores.acts.acts(SEARCHED_ACTS, NEVER).await?;
     acts.retain(|act| act.is_on(&lookups));
     acts.reverse();
-    let about = histories.iter().flat_map(|history| about_access(&history.effects));
-    let about: BTreeSet<_> = about.map(|(key, _)| (key.target, key.subject)).collect();
-    let about: Vec<_> = about.into_iter().collect();
+    let granted = histories.iter().flat_map(|history| granted_by(&history.effects));
+    let granted: BTreeSet<_> = granted.map(|key| (key.target, key.subject)).collect();
+    let granted: Vec<_> = granted.into_iter().collect();
     let grants =
-        if about.is_empty() { Vec::new() } else { stores.grants.grants_of(&about).await? };
+        if granted.is_empty() { Vec::new() } else { stores.grants.grants_of(&granted).await? };
     Ok(Related { acts, grants })
-}
-
-/// The names that held access refers to.
-///
-/// # Errors
-/// [`StoreError`] when the store does not answer.
-pub async fn names_in_use(grants: &dyn GrantStore) -> Result<NamesInUse, StoreError> {
-    let mut names = NamesInUse::default();
-    for Grant { target, subject, record } in grants.grants(MAX_GRANTS).await? {
-        names.add(&GrantKey { target, subject }, &record);
-    }
-    Ok(names)
 }
 
 /// The most grants that are searched.

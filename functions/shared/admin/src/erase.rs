@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use greenlight_core::act::ActKind;
-use greenlight_core::audit::{Lookup, RequestHistory, RequestStatus};
+use greenlight_core::act::{Act, ActKind};
+use greenlight_core::audit::{Grant, Lookup, RequestHistory, RequestStatus};
+use greenlight_core::flow::{SourceConfigs, stand_in};
 use greenlight_core::grant::GrantKey;
 use greenlight_core::ledger::granted_by;
 use greenlight_core::operator::{GrantChange, StoreError};
@@ -25,7 +26,7 @@ pub enum EraseError {
     /// The ledger did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Who holds access must be known.
+    /// The owner of access must be known while it lasts.
     #[error("`{0}` holds access")]
     Holds(String),
     /// A worker would record the person again.
@@ -42,9 +43,10 @@ pub struct Erased {
     pub requests: usize,
 }
 
-/// Replaces a person as applicant and owner in requests and in access that has ended. The keys of
-/// the ledger and the record of what operators did stay, also where they name the person. A dry run
-/// only counts. After a crash the same call goes on, with another pseudonym for what is left.
+/// Replaces a person as applicant in requests, and as applicant and owner of access that has ended.
+/// The keys of the ledger and the record of what operators did stay, also where they name the
+/// person; and that the person left, as nothing may be granted to one who did. A dry run only
+/// counts. After a crash the same call goes on, with another pseudonym for what is left.
 ///
 /// # Errors
 /// [`EraseError`] with the reason for which nothing is erased.
@@ -57,10 +59,7 @@ pub async fn erase(
     now: Timestamp,
 ) -> Result<Erased, EraseError> {
     let live = find_grants(&*stores.grants, Some(person), MAX_GRANTS).await?;
-    let is_of_person = |owner: &str, applicant: &str| owner == person || applicant == person;
-    let holds = live.iter().flat_map(|grant| grant.record.holds.values());
-    let mut holds = holds.filter(|hold| hold.is_live());
-    if holds.any(|hold| is_of_person(&hold.terms.owner, &hold.terms.applicant)) {
+    if live.iter().any(|grant| grant.record.is_held_by(person)) {
         return Err(EraseError::Holds(person.to_owned()));
     }
     let histories = stores.audit.find_requests(&[Lookup::person(person)], MAX_REQUESTS).await?;
@@ -70,15 +69,8 @@ pub async fn erase(
     if let Some(open) = histories.iter().find(is_open) {
         return Err(EraseError::Open(open.instance_id().to_owned()));
     }
-    // What operators granted is in no request.
-    let acts = all_acts(&*stores.acts).await?;
-    let given = acts.iter().filter(|act| matches!(act.what, ActKind::Grant | ActKind::Extend));
-    let given = given.filter_map(|act| {
-        let (target, subject) = act.on.split_once('/')?;
-        Some(GrantKey { target: target.to_owned(), subject: subject.to_owned() })
-    });
-    let by_requests = histories.iter().flat_map(|history| granted_by(&history.effects));
-    let keys: BTreeSet<_> = by_requests.chain(given).collect();
+    let keys = grants_of(&live, &histories, &all_acts(&*stores.acts).await?);
+    let sources = sources_of(&histories, stores).await?;
     let pseudonym = format!("erased-{:016x}", fastrand::u64(..));
     let erased = Erased { pseudonym, requests: histories.len() };
     if is_dry {
@@ -92,18 +84,47 @@ pub async fn erase(
         // A rename is refused by no record.
         drop(stores.grants.change(key, &rename, now).await?);
     }
-    let mut sources = BTreeSet::new();
+    for key in sources.iter().filter_map(|source| PersonKey::new(source, person)) {
+        stores.persons.forget_person(&key).await?;
+    }
+    // Last: what is left after a crash is found by them.
     for history in &histories {
         let Some([source, definition, instance, decision]) = history.key_parts() else { continue };
         let Some(decision) = Decision::of_str(decision) else { continue };
-        sources.insert(source.to_owned());
         let key = RequestKey::of(source, definition, instance, decision);
         stores.persons.rename_in_request(&key, person, &erased.pseudonym).await?;
     }
-    for source in sources {
-        if let Some(key) = PersonKey::new(&source, person) {
-            stores.persons.forget_person(&key).await?;
-        }
-    }
     Ok(erased)
+}
+
+/// The grants whose holds may name the person: of the effects of the requests, also of those before
+/// a forced replay; of what failed in them; and of what operators gave.
+fn grants_of(live: &[Grant], histories: &[RequestHistory], acts: &[Act]) -> BTreeSet<GrantKey> {
+    let of_live = live.iter().map(|Grant { target, subject, .. }| (&**target, &**subject));
+    let failed = histories.iter().filter_map(|history| history.retry.as_ref());
+    let failed = failed.flat_map(|retry| &retry.failed).filter_map(|key| key.split_once('/'));
+    let given = acts.iter().filter(|act| matches!(act.what, ActKind::Grant | ActKind::Extend));
+    let given = given.filter_map(|act| act.on.split_once('/'));
+    let named = of_live.chain(failed).chain(given);
+    let named = named.filter(|(_, subject)| !subject.is_empty()).map(|(target, subject)| {
+        GrantKey { target: target.to_owned(), subject: subject.to_owned() }
+    });
+    let is_of_request = |act: &&Act| histories.iter().any(|it| it.instance_id() == act.on);
+    let before = acts.iter().filter(is_of_request).map(|act| &act.effects);
+    let effects = histories.iter().map(|history| &history.effects).chain(before);
+    named.chain(effects.flat_map(granted_by)).collect()
+}
+
+/// The sources that may know the person: of the requests, and of the flows that are deployed.
+async fn sources_of(
+    histories: &[RequestHistory],
+    stores: &Stores,
+) -> Result<BTreeSet<String>, StoreError> {
+    let of_requests = histories.iter().filter_map(RequestHistory::key_parts);
+    let mut sources: BTreeSet<_> = of_requests.map(|[source, ..]| source.to_owned()).collect();
+    if let Some(deployed) = stores.audit.deployed_flows().await? {
+        let configs = SourceConfigs::parse(&deployed.text, &|name| Some(stand_in(name)));
+        sources.extend(configs.into_iter().flat_map(|configs| configs.0.into_keys()));
+    }
+    Ok(sources)
 }

@@ -102,13 +102,18 @@ impl Act {
         Self { id, at: now, who, what, on, why, effects: BTreeMap::new() }
     }
 
-    /// Whether it was done on one of these. Acts on dead letters and on access name several things.
+    /// Whether it was done on one of these.
     #[must_use]
     pub fn is_on(&self, wanted: &[Lookup]) -> bool {
-        self.on.split(' ').any(|part| {
+        let is_on = |thing: &str| {
             // Of an access, the subject follows the target.
-            let subject = part.split_once('/').map_or(part, |(_, subject)| subject);
-            wanted.iter().any(|it| it.is_of_subject(subject) || it.has_value(part))
-        })
+            let subject = thing.split_once('/').map_or(thing, |(_, subject)| subject);
+            wanted.iter().any(|it| it.is_of_subject(subject) || it.has_value(thing))
+        };
+        match self.what {
+            // Of several dead letters, with their instances.
+            ActKind::Redrive | ActKind::Discard => self.on.split(' ').any(is_on),
+            _ => is_on(&self.on),
+        }
     }
 }

@@ -64,7 +64,7 @@ impl MissingName {
 }
 
 impl NamesInUse {
-    /// Counts the names of a grant. None if it gives no access, and cannot have given any.
+    /// Adds the names of a grant, unless its access has ended.
     pub fn add(&mut self, key: &GrantKey, record: &GrantRecord) {
         if record.due().is_none() {
             return;

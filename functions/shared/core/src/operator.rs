@@ -20,6 +20,7 @@ use crate::breaker::Breaker;
 use crate::explain::Explain;
 use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId, Terms};
 use crate::ledger::ResetError;
+use crate::names::NamesInUse;
 use crate::person::PersonKey;
 use crate::ports::{LedgerError, QueueError};
 use crate::request::{Request, RequestKey};
@@ -192,6 +193,9 @@ pub trait GrantStore: Debug + Send + Sync {
     /// that ended.
     fn grants_of<'a>(&'a self, subjects: &'a [(String, String)]) -> StoreFuture<'a, Vec<Grant>>;
 
+    /// The names that held access refers to.
+    fn names_in_use(&self) -> StoreFuture<'_, NamesInUse>;
+
     /// Changes a grant atomically, and returns its new state with the result of the change.
     fn change<'a>(
         &'a self,
@@ -218,7 +222,7 @@ pub enum GrantChange {
         /// Why.
         reason: EndReason,
     },
-    /// Replaces the identifier of a person in holds that have ended.
+    /// Replaces the identifier of a person as applicant, and as owner of holds that have ended.
     Rename {
         /// The identifier.
         person: String,
@@ -280,7 +284,7 @@ pub trait PersonStore: Debug + Send + Sync {
         pseudonym: &'a str,
     ) -> StoreFuture<'a, ()>;
 
-    /// Deletes the record of a person.
+    /// Deletes what is counted for a person. That the person left is kept: nothing is granted then.
     fn forget_person<'a>(&'a self, key: &'a PersonKey) -> StoreFuture<'a, ()>;
 }
 

@@ -50,93 +50,108 @@ pub struct PersonRecord {
     /// When the ledger recorded that the person left, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_at: Option<Timestamp>,
-    /// By flow with a limit: the subjects that count. One whose access has ended is dropped when
-    /// the limit is reached.
+    /// By approval definition whose flow has a limit: the subjects that count. One whose access has
+    /// ended is dropped when the limit is reached.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub places: BTreeMap<String, BTreeMap<String, Place>>,
+    pub counted: BTreeMap<String, BTreeMap<String, Counted>>,
 }
 
-/// The place of a subject within the limit of a flow.
+/// A subject that counts for the limit of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Until then a worker may be about to record the hold for which it was taken.
+pub struct Counted {
+    /// Until then a worker may be about to record a hold of it.
     pub reserved_until: Timestamp,
 }
 
-/// The access for which a place is taken.
+/// The access for which a subject is counted.
 #[derive(Clone, Debug)]
 pub struct Wanted<'a> {
-    /// The flow.
-    pub flow: &'a str,
+    /// The approval definition of the flow: a flow may be renamed.
+    pub definition_id: &'a str,
     /// As [`crate::subject::Subject::key`] writes it.
     pub subject: &'a str,
     /// The number of subjects that the person may hold by the flow; `None` for any number.
     pub per_owner: Option<usize>,
+    /// Whether it may exceed the limit by one, as another access ends when this one is given.
+    pub exceeds: bool,
     /// When the lease of the worker expires.
     pub reserved_until: Timestamp,
 }
 
+/// How a subject counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// Within the limit, or there is none.
+    Within,
+    /// It exceeds the limit by one: one of these others is to end.
+    Exceeding(BTreeMap<String, Counted>),
+}
+
 /// The reason for which a person gets no access.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoPlace {
-    /// The person left, as far as the ledger knows.
-    Left,
-    /// All places are taken, by these subjects.
-    Full(Vec<String>),
+pub enum NotCounted {
+    /// The person left then, as far as the ledger knows.
+    Left(Timestamp),
+    /// As many other subjects count as the limit allows: these.
+    Full(BTreeMap<String, Counted>),
 }
 
 impl PersonRecord {
-    /// Records that the person left.
+    /// Records that the person left, as a message says that was first received then. A leaving
+    /// that was recorded before that is another one.
     #[must_use]
-    pub fn leave(mut self, now: Timestamp) -> Self {
-        self.left_at = self.left_at.or(Some(now));
+    pub fn leave(mut self, first_received: Timestamp, now: Timestamp) -> Self {
+        let recorded = self.left_at.filter(|at| *at >= first_received);
+        self.left_at = Some(recorded.unwrap_or(now));
         self
     }
 
-    /// Records that the person is a member again.
+    /// Drops all subjects that count: the person left, and every hold has ended.
     #[must_use]
-    pub fn come_back(mut self) -> Self {
-        self.left_at = None;
+    pub fn drop_counted(mut self) -> Self {
+        self.counted.clear();
         self
     }
 
-    /// Takes a place, before the hold is recorded. A subject has one, whatever the number of
-    /// approvals and targets.
-    pub fn take(mut self, wanted: &Wanted<'_>) -> (Self, Result<(), NoPlace>) {
-        if self.left_at.is_some() {
-            return (self, Err(NoPlace::Left));
-        }
-        let Some(per_owner) = wanted.per_owner else { return (self, Ok(())) };
-        let places = self.places.entry(wanted.flow.to_owned()).or_default();
-        if !places.contains_key(wanted.subject) && places.len() >= per_owner {
-            let taken = places.keys().cloned().collect();
-            return (self, Err(NoPlace::Full(taken)));
-        }
-        let place = places.entry(wanted.subject.to_owned());
-        let place = place.or_insert(Place { reserved_until: wanted.reserved_until });
-        place.reserved_until = place.reserved_until.max(wanted.reserved_until);
-        (self, Ok(()))
-    }
-
-    /// Frees the place of a subject whose hold was recorded, and has ended.
+    /// Records that the person who left then is a member again.
     #[must_use]
-    pub fn free(mut self, flow: &str, subject: &str) -> Self {
-        if let Some(places) = self.places.get_mut(flow) {
-            places.remove(subject);
-        }
-        self.places.retain(|_, places| !places.is_empty());
+    pub fn rejoin(mut self, left_at: Timestamp) -> Self {
+        self.left_at.take_if(|at| *at == left_at);
         self
     }
 
-    /// Gives the places of these subjects up: they have no access by the flow. A place that was
-    /// just taken stays, as its hold may not be recorded yet.
-    #[must_use]
-    pub fn give_up(mut self, flow: &str, subjects: &[String], now: Timestamp) -> Self {
-        if let Some(places) = self.places.get_mut(flow) {
-            places
-                .retain(|subject, place| !subjects.contains(subject) || now < place.reserved_until);
+    /// Counts a subject, before its hold is recorded; once, whatever the number of approvals and
+    /// targets.
+    pub fn count(mut self, wanted: &Wanted<'_>) -> (Self, Result<Counting, NotCounted>) {
+        if let Some(left_at) = self.left_at {
+            return (self, Err(NotCounted::Left(left_at)));
         }
-        self.places.retain(|_, places| !places.is_empty());
+        let Some(per_owner) = wanted.per_owner else { return (self, Ok(Counting::Within)) };
+        let subjects = self.counted.entry(wanted.definition_id.to_owned()).or_default();
+        let most = per_owner + usize::from(wanted.exceeds);
+        if !subjects.contains_key(wanted.subject) && subjects.len() >= most {
+            let full = NotCounted::Full(subjects.clone());
+            return (self, Err(full));
+        }
+        let counted = subjects.entry(wanted.subject.to_owned());
+        let counted = counted.or_insert(Counted { reserved_until: wanted.reserved_until });
+        counted.reserved_until = counted.reserved_until.max(wanted.reserved_until);
+        if subjects.len() <= per_owner {
+            return (self, Ok(Counting::Within));
+        }
+        let mut others = subjects.clone();
+        others.remove(wanted.subject);
+        (self, Ok(Counting::Exceeding(others)))
+    }
+
+    /// Drops these subjects, of which the person holds nothing by the flow. One that is reserved
+    /// stays: its hold may be recorded at this moment.
+    #[must_use]
+    pub fn drop_unheld(mut self, definition_id: &str, subjects: &[String], now: Timestamp) -> Self {
+        if let Some(counted) = self.counted.get_mut(definition_id) {
+            counted.retain(|subject, it| !subjects.contains(subject) || now < it.reserved_until);
+        }
+        self.counted.retain(|_, counted| !counted.is_empty());
         self
     }
 }
@@ -150,42 +165,52 @@ mod tests {
     }
 
     fn wanted(subject: &str) -> Wanted<'_> {
-        Wanted { flow: "laptops", subject, per_owner: Some(2), reserved_until: at(10) }
+        let (definition_id, per_owner, reserved_until) = ("laptops", Some(2), at(10));
+        Wanted { definition_id, subject, per_owner, exceeds: false, reserved_until }
     }
 
-    fn taken(subjects: &[&str]) -> PersonRecord {
+    fn counted(subjects: &[&str]) -> PersonRecord {
         subjects.iter().fold(PersonRecord::default(), |record, subject| {
-            let (record, taken) = record.take(&wanted(subject));
-            taken.unwrap();
+            let (record, counted) = record.count(&wanted(subject));
+            counted.unwrap();
             record
         })
     }
 
     #[test]
-    fn a_place_is_taken_once_per_subject_and_flow() {
-        let record = taken(&["a", "b", "a"]);
-        let (record, full) = record.take(&wanted("c"));
-        assert_eq!(full, Err(NoPlace::Full(vec!["a".into(), "b".into()])));
-        let (_, other) = record.take(&Wanted { flow: "phones", ..wanted("c") });
-        assert_eq!(other, Ok(()));
+    fn a_subject_counts_once_per_flow() {
+        let record = counted(&["a", "b", "a"]);
+        let (record, full) = record.count(&wanted("c"));
+        let Err(NotCounted::Full(others)) = full else { panic!("{full:?}") };
+        assert_eq!(others.into_keys().collect::<Vec<_>>(), ["a", "b"]);
+        let (record, other) = record.count(&Wanted { definition_id: "phones", ..wanted("c") });
+        assert_eq!(other, Ok(Counting::Within));
+        let (record, more) = record.count(&Wanted { exceeds: true, ..wanted("c") });
+        let Ok(Counting::Exceeding(others)) = more else { panic!("{more:?}") };
+        assert_eq!(others.into_keys().collect::<Vec<_>>(), ["a", "b"]);
+        let (_, even_more) = record.count(&Wanted { exceeds: true, ..wanted("d") });
+        assert!(matches!(even_more, Err(NotCounted::Full(_))), "one at a time");
     }
 
     #[test]
-    fn a_place_that_was_just_taken_is_not_given_up() {
-        let record = taken(&["a", "b"]);
+    fn a_subject_that_is_reserved_is_not_dropped() {
+        let record = counted(&["a", "b"]);
         let subjects = ["a".to_owned()];
-        let record = record.give_up("laptops", &subjects, at(9));
-        assert_eq!(record, taken(&["a", "b"]));
-        let record = record.give_up("laptops", &subjects, at(10));
-        assert_eq!(record, taken(&["b"]));
-        assert_eq!(record.free("laptops", "b"), PersonRecord::default());
+        let record = record.drop_unheld("laptops", &subjects, at(9));
+        assert_eq!(record, counted(&["a", "b"]));
+        let record = record.drop_unheld("laptops", &subjects, at(10));
+        assert_eq!(record, counted(&["b"]));
+        let left = record.leave(at(10), at(10)).drop_counted();
+        assert_eq!(left.rejoin(at(10)), PersonRecord::default());
     }
 
     #[test]
-    fn a_person_who_left_gets_nothing_before_a_return() {
-        let record = PersonRecord::default().leave(at(5)).leave(at(6));
+    fn a_person_who_left_gets_nothing_before_rejoining() {
+        let record = PersonRecord::default().leave(at(4), at(5)).leave(at(4), at(6));
         assert_eq!(record.left_at, Some(at(5)), "the event can come again");
-        assert_eq!(record.clone().take(&wanted("a")).1, Err(NoPlace::Left));
-        assert_eq!(record.come_back().take(&wanted("a")).1, Ok(()));
+        assert_eq!(record.clone().count(&wanted("a")).1, Err(NotCounted::Left(at(5))));
+        let again = record.clone().leave(at(8), at(9)).rejoin(at(5));
+        assert_eq!(again.left_at, Some(at(9)), "the person left again meanwhile");
+        assert_eq!(record.rejoin(at(5)).count(&wanted("a")).1, Ok(Counting::Within));
     }
 }

@@ -241,8 +241,8 @@ pub trait FindHeldGrants: Send + Sync {
 
 /// Finds the names that held access refers to.
 pub trait FindNamesInUse: Send + Sync {
-    /// The targets and sources of all grants. What was changed within the last second may be
-    /// missing.
+    /// The targets at which access is held, and the sources of the approvals that hold it, each
+    /// with the number of grants. What was changed within the last second may be missing.
     fn names_in_use(&self) -> impl Future<Output = Result<NamesInUse, LedgerError>> + Send;
 }
 

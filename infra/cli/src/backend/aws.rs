@@ -45,7 +45,7 @@ pub(super) async fn open(address: &StackAddress) -> Result<Backend, BackendError
     let stack = Stack::find(&config, &address.stack, profile.as_deref()).await?;
     let (queue_url, dead_letters_url) = (stack.output("QueueUrl")?, stack.output("DlqUrl")?);
     let ledger = DynamoLedger::new(&config, stack.output("LedgerTable")?);
-    let retention = super::retention(&ledger).await;
+    let retention = super::retention(&ledger).await?;
     let ledger = ledger.keeping(retention);
     let (queue, secret) = (SqsQueue::new(&config, queue_url), stack.output("SecretArn")?);
     let dead_letters = SqsDeadLetters::new(&config, dead_letters_url, queue_url, ledger.clone());

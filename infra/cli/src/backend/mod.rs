@@ -12,7 +12,7 @@ use greenlight_admin::operator::Operator;
 use greenlight_admin::stores::Stores;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::LedgerRule;
-use greenlight_core::operator::AuditReader;
+use greenlight_core::operator::{AuditReader, StoreError};
 use greenlight_stores::aws::StackError;
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, flow_variable, variable_in};
@@ -68,6 +68,9 @@ pub enum BackendError {
     /// There is no such stack.
     #[error(transparent)]
     Stack(#[from] StackError),
+    /// The flows that are deployed cannot be read: they say how long records are kept.
+    #[error(transparent)]
+    Flows(#[from] StoreError),
     /// Who acts is not known, and no act is done without a record of it.
     #[error("AWS does not tell whose credentials these are: {cause}")]
     Caller { cause: Explanation },
@@ -90,11 +93,10 @@ struct Deployment {
     caller: Option<aws::Caller>,
 }
 
-/// How long the deployed flows keep records. Where they cannot be read, as long as by default: what
-/// fails here fails again in the command itself.
-async fn retention(audit: &dyn AuditReader) -> Duration {
-    let deployed = audit.deployed_flows().await.ok().flatten();
-    deployed.map(|flows| LedgerRule::of_text(&flows.text)).unwrap_or_default().retention
+/// How long the deployed flows keep records; before a worker has started, as long as by default.
+async fn retention(audit: &dyn AuditReader) -> Result<Duration, StoreError> {
+    let deployed = audit.deployed_flows().await?;
+    Ok(deployed.map(|flows| LedgerRule::of_text(&flows.text)).unwrap_or_default().retention)
 }
 
 impl Backend {
@@ -106,7 +108,7 @@ impl Backend {
         match address {
             Address::Folder(folder) => {
                 let database = Database::open_beside(folder).await?;
-                let retention = retention(&database).await;
+                let retention = retention(&database).await?;
                 Ok(database.keeping(retention).into())
             }
             Address::Stack(address) => aws::open(address).await,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use greenlight_admin::audit::names_in_use;
 use greenlight_connectors::connector::Reached;
 use greenlight_core::Timestamp;
 use greenlight_core::explain::Explain;
@@ -156,7 +155,7 @@ fn variables(flows: &Checked, checks: &mut Checks) {
 
 /// Looks for the sources and targets of the access that is held.
 async fn names(flows: &Flows, backend: &Backend, checks: &mut Checks) {
-    let names = names_in_use(&*backend.stores.grants).await.map_err(|error| error.explain());
+    let names = backend.stores.grants.names_in_use().await.map_err(|error| error.explain());
     let Some(names) = checks.take(CheckName::Names, names, Some(Advice::Stores)) else { return };
     let missing = names.missing_in(flows);
     if missing.is_empty() {

@@ -92,7 +92,7 @@ pub(super) async fn what_a_person_holds_is_found<L: Ledger>(ledger: &L) {
 /// The record of a person is the person's at that source alone, and is changed by all workers.
 pub(super) async fn a_person_is_known_by_source_and_id<L: Ledger>(ledger: &L) {
     let person = |source: &str| PersonKey::new(source, "ou_7").unwrap();
-    let leave = |it: PersonRecord| (it.leave(at(5)), ());
+    let leave = |it: PersonRecord| (it.leave(at(5), at(5)), ());
     ledger.change_person(&person("feishu"), leave).await.unwrap();
     let read =
         async |source: &str| ledger.change_person(&person(source), |it| (it, ())).await.unwrap().0;
@@ -100,14 +100,19 @@ pub(super) async fn a_person_is_known_by_source_and_id<L: Ledger>(ledger: &L) {
     assert_eq!(read("other").await, PersonRecord::default());
     let attempts = (0..8).map(|n| async move {
         let (subject, reserved_until) = (format!("text:{n}"), at(9));
-        let wanted =
-            Wanted { flow: "laptops", subject: &subject, per_owner: Some(3), reserved_until };
-        let take = |it: PersonRecord| it.take(&wanted);
-        ledger.change_person(&person("other"), take).await.unwrap().1.is_ok()
+        let wanted = Wanted {
+            definition_id: "laptops",
+            subject: &subject,
+            per_owner: Some(3),
+            exceeds: false,
+            reserved_until,
+        };
+        let count = |it: PersonRecord| it.count(&wanted);
+        ledger.change_person(&person("other"), count).await.unwrap().1.is_ok()
     });
     let taken = futures_util::future::join_all(attempts).await;
     assert_eq!(taken.into_iter().filter(|is_taken| *is_taken).count(), 3, "at the same moment");
-    assert_eq!(read("other").await.places["laptops"].len(), 3);
+    assert_eq!(read("other").await.counted["laptops"].len(), 3);
 }
 
 /// A pseudonym replaces the person everywhere but in access that is held, also the second time.
@@ -128,7 +133,7 @@ pub(super) async fn a_person_is_renamed_in_requests_and_in_what_has_ended<L: Led
     let end_first = |it: GrantRecord| (it.end(&holds[0], EndReason::Ended, now), ());
     ledger.change_grant(&key, end_first).await.unwrap();
     let person = PersonKey::new("feishu", "ou_old").unwrap();
-    let leave = |it: PersonRecord| (it.leave(now), ());
+    let leave = |it: PersonRecord| (it.leave(now, now), ());
     ledger.change_person(&person, leave).await.unwrap();
 
     for _ in 0..2 {
@@ -146,8 +151,10 @@ pub(super) async fn a_person_is_renamed_in_requests_and_in_what_has_ended<L: Led
         let owners = holds.each_ref().map(|hold| record.holds[hold].terms.owner.clone());
         assert_eq!(owners, ["erased-1", "ou_old"], "who holds access must be known");
         let known = ledger.change_person(&person, |it| (it, ())).await.unwrap().0;
-        assert_eq!(known, PersonRecord::default());
+        assert_eq!(known.left_at, Some(now), "nothing is granted to one who left");
     }
+    let other = PersonKey::new("feishu", "ou_other").unwrap();
+    ledger.forget_person(&other).await.unwrap();
 }
 
 /// One tick at a time: the second begins when the first has ended, or its lease has.

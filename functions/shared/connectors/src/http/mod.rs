@@ -165,7 +165,8 @@ impl<H, S, C> HttpConnector<H, S, C> {
     }
 }
 
-/// The failure of the check after a grant: it is tried again, whatever the target says.
+/// The failure of a check after a grant. A subject that is not there may be shown later; any other
+/// failure keeps its verdict. In each case the target may have given the access.
 fn not_shown(failure: Failure, call: &Call<'_>) -> Failure {
     let failure = match failure {
         Failure::GiveUp { reason } if reason.class == Class::NotFound => {

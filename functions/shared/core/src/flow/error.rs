@@ -10,6 +10,20 @@ use crate::key_path::KeyPath;
 use crate::renamed::RenamedKey;
 use crate::retry::RetryProblem;
 
+/// The reason for which a target or source cannot have been renamed.
+#[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("rename")]
+pub enum RenameProblem {
+    #[error("`{0}` is no name: one has 1 to 64 letters, digits and `-_.`")]
+    NoName(String),
+    #[error("`{0}` is its name now")]
+    SameName(String),
+    #[error("another one has the name `{0}`")]
+    NameInUse(String),
+    #[error("another one was renamed from `{0}`, too")]
+    RenamedTwice(String),
+}
+
 /// A validation error in `flows.toml`.
 #[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
 #[explain("flows")]
@@ -159,15 +173,12 @@ pub enum FlowsError {
     /// A target whose name could not be part of a key.
     #[error("target `{0}`: a name has 1 to 64 letters, digits and `-_.`")]
     TargetName(String),
-    /// A name that the ledger cannot have known this table by.
-    #[error(
-        "`{place}`: `{from}` is not a valid name, or it is the name of another table, or another \
-         one was renamed from it"
-    )]
+    /// A name with which this target or source cannot have begun.
+    #[error("`{place}`: {problem}")]
     RenamedFrom {
         /// The key.
         place: KeyPath,
-        from: String,
+        problem: RenameProblem,
     },
     /// A flow without a definition.
     #[error("flow `{0}`: `definition_id` is empty")]

@@ -24,7 +24,7 @@ use crate::retry::{RetryPolicy, duration};
 use crate::subject::{Accepts, Pattern, RandomMac};
 
 pub use binding::NotBound;
-pub use error::{DefaultProblem, FlowsError, GrantProblem, TlsProblem};
+pub use error::{DefaultProblem, FlowsError, GrantProblem, RenameProblem, TlsProblem};
 #[cfg(feature = "schema")]
 pub use file::schema;
 pub use grant::{GrantRule, NoEnd, WhenFull, WhenWithdrawn, Zone};

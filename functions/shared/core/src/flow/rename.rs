@@ -8,7 +8,7 @@ use std::mem;
 
 use serde_json::Value;
 
-use super::{Flow, FlowsError, SourceConfigs, Target};
+use super::{Flow, FlowsError, RenameProblem, SourceConfigs, Target};
 use crate::key_path::KeyPath;
 use crate::ledger::EffectKey;
 
@@ -19,17 +19,25 @@ pub(super) trait Renamed {
     fn renamed_from(&self) -> Option<&str>;
 }
 
-/// Reports each `renamed_from` that is no name, or the name of another table.
+/// Reports each `renamed_from` with which a table cannot have begun.
 pub(super) fn check<T: Renamed>(tables: &BTreeMap<String, T>, errors: &mut Vec<FlowsError>) {
     for (name, table) in tables {
         let Some(from) = table.renamed_from() else { continue };
-        let mut others = tables.iter().filter(|(other, _)| *other != name);
-        let is_taken =
-            |(other, it): (&String, &T)| other == from || it.renamed_from() == Some(from);
-        if !EffectKey::is_part(from) || from == name || others.any(is_taken) {
-            let place = KeyPath::of(&[T::SECTION, name, "renamed_from"]);
-            errors.push(FlowsError::RenamedFrom { place, from: from.to_owned() });
-        }
+        let others = tables.iter().filter(|(other, _)| *other != name);
+        let was_renamed_too = || others.clone().any(|(_, it)| it.renamed_from() == Some(from));
+        let problem = if !EffectKey::is_part(from) {
+            RenameProblem::NoName(from.to_owned())
+        } else if from == name {
+            RenameProblem::SameName(from.to_owned())
+        } else if tables.contains_key(from) {
+            RenameProblem::NameInUse(from.to_owned())
+        } else if was_renamed_too() {
+            RenameProblem::RenamedTwice(from.to_owned())
+        } else {
+            continue;
+        };
+        let place = KeyPath::of(&[T::SECTION, name, "renamed_from"]);
+        errors.push(FlowsError::RenamedFrom { place, problem });
     }
 }
 

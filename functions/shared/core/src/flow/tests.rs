@@ -58,21 +58,25 @@ fn a_renamed_target_has_the_name_that_the_ledger_knows() {
 #[test]
 fn a_name_is_not_renamed_from_one_that_is_there() {
     let target = "connector = \"generic\"\nurl = \"https://nac.example.com\"\n";
-    for (keys, is_right) in [
-        ("renamed_from = \"other\"", true),
-        ("renamed_from = \"nac\"", false),
-        ("renamed_from = \"campus\"", false),
-        ("renamed_from = \"a/b\"", false),
-        ("renamed_from = \"other\"\n[targets.third]\nrenamed_from = \"other\"", false),
+    for (keys, expected) in [
+        ("renamed_from = \"other\"", None),
+        ("renamed_from = \"nac\"", Some(RenameProblem::NameInUse("nac".into()))),
+        ("renamed_from = \"campus\"", Some(RenameProblem::SameName("campus".into()))),
+        ("renamed_from = \"a/b\"", Some(RenameProblem::NoName("a/b".into()))),
+        (
+            "renamed_from = \"other\"\n[targets.third]\nrenamed_from = \"other\"",
+            Some(RenameProblem::RenamedTwice("other".into())),
+        ),
     ] {
         let (first, rest) = keys.split_once('\n').unwrap_or((keys, ""));
         let rest = if rest.is_empty() { String::new() } else { format!("{rest}\n{target}") };
         let text = format!("{TEXT}\n[targets.campus]\n{first}\n{target}{rest}");
-        let result = Flows::parse(&text, &everything);
-        assert_eq!(result.is_ok(), is_right, "{keys}: {result:?}");
-        if let Err(errors) = result {
-            assert!(errors.to_string().contains("renamed_from`: `"), "{errors}");
-        }
+        let errors = Flows::parse(&text, &everything).err();
+        let problem = errors.as_ref().and_then(|errors| match errors.iter().next() {
+            Some(FlowsError::RenamedFrom { problem, .. }) => Some(problem.clone()),
+            _ => None,
+        });
+        assert_eq!((problem, errors.is_some()), (expected.clone(), expected.is_some()), "{keys}");
     }
 }
 

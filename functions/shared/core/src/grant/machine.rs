@@ -137,7 +137,7 @@ impl GrantRecord {
             _ if live >= MAX_HOLDS => return Err(BeginError::Full),
             _ => {
                 let (terms, state) = (terms.clone(), HoldState::Pending);
-                let hold = Hold { terms, since: now, confirmed_at: now, state };
+                let hold = Hold { terms, since: now, confirmed_at: now, state, removed: None };
                 self.holds.insert(id.clone(), hold);
                 self.drop_ended();
                 self.start_anew();
@@ -237,7 +237,12 @@ impl GrantRecord {
                 let is_all = self.revoked_by.is_empty();
                 self.access = if is_all { Access::Absent } else { Access::Present };
                 self.settled = generation;
-                self.removed = Some(Removed { at: now, session });
+                if is_all {
+                    let ended = self.holds.values_mut().filter(|hold| !hold.is_live());
+                    for hold in ended.filter(|hold| hold.removed.is_none()) {
+                        hold.removed = Some(Removed { at: now, session });
+                    }
+                }
                 self.start_anew();
             }
             // What an earlier call left behind is as unknown as before.
@@ -274,7 +279,8 @@ impl GrantRecord {
     #[must_use]
     pub fn end(mut self, id: &HoldId, reason: EndReason, now: Timestamp) -> Self {
         let state = HoldState::Ended { at: now, reason };
-        let absent = Hold { terms: Terms::default(), since: now, confirmed_at: now, state };
+        let (terms, removed) = (Terms::default(), None);
+        let absent = Hold { terms, since: now, confirmed_at: now, state, removed };
         let hold = self.holds.entry(id.clone()).or_insert(absent);
         let was_live = hold.is_live();
         match hold.state {
@@ -323,11 +329,13 @@ impl GrantRecord {
         self
     }
 
-    /// Replaces the identifier of a person in the holds that have ended.
+    /// Replaces the identifier of a person as applicant, and as owner in the holds that have ended.
     #[must_use]
     pub fn rename(mut self, person: &str, pseudonym: &str) -> Self {
-        for hold in self.holds.values_mut().filter(|hold| !hold.is_live()) {
-            for name in [&mut hold.terms.owner, &mut hold.terms.applicant] {
+        for hold in self.holds.values_mut() {
+            let is_live = hold.is_live();
+            let owner = Some(&mut hold.terms.owner).filter(|_| !is_live);
+            for name in owner.into_iter().chain([&mut hold.terms.applicant]) {
                 if name == person {
                     pseudonym.clone_into(name);
                 }

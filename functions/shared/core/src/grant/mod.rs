@@ -169,6 +169,9 @@ pub struct Hold {
     pub confirmed_at: Timestamp,
     /// Its state.
     pub state: HoldState,
+    /// Of one that ended: the removal that followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
 }
 
 impl Hold {
@@ -259,11 +262,11 @@ pub enum Session {
     #[error("its session ended")]
     Ended,
     /// The target checks access when a session begins.
-    #[error("a session may last until it reconnects")]
+    #[error("an open session may last until the device reconnects")]
     MayLast,
 }
 
-/// The last removal of an access.
+/// The removal of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Removed {
     /// When the target had done it.
@@ -346,9 +349,6 @@ pub struct GrantRecord {
     /// When an alarm about its overdue removal was last raised.
     #[serde(default)]
     pub alarm_at: Option<Timestamp>,
-    /// The last removal.
-    #[serde(default)]
-    pub removed: Option<Removed>,
 }
 
 impl GrantRecord {
@@ -362,6 +362,15 @@ impl GrantRecord {
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.holds.values().any(Hold::is_live)
+    }
+
+    /// Why an approval can no longer hold the access; `None` if it can.
+    #[must_use]
+    pub fn ended_for_good(&self, id: &HoldId) -> Option<EndReason> {
+        match self.holds.get(id)?.state {
+            HoldState::Ended { reason, .. } if !reason.may_begin_again() => Some(reason),
+            _ => None,
+        }
     }
 
     /// Whether a live hold is of this owner.

@@ -137,18 +137,10 @@ impl Claimed {
 
 /// The grants that these effects gave access by.
 pub fn granted_by(effects: &BTreeMap<EffectKey, Effect>) -> impl Iterator<Item = GrantKey> {
-    about_access(effects).filter(|(_, effect)| effect.kind == EffectKind::Grant).map(|(key, _)| key)
-}
-
-/// The grants that these effects gave access by, or took it away.
-pub fn about_access(
-    effects: &BTreeMap<EffectKey, Effect>,
-) -> impl Iterator<Item = (GrantKey, Effect)> {
-    let about = effects.iter().filter(|(_, effect)| effect.kind.is_about_access());
-    about.filter_map(|(key, effect)| {
+    let granted = effects.iter().filter(|(_, effect)| effect.kind == EffectKind::Grant);
+    granted.filter_map(|(key, _)| {
         let EffectKeyParts { target, subject, .. } = key.parts()?;
-        let key = GrantKey { target: target.to_owned(), subject: subject?.to_owned() };
-        Some((key, *effect))
+        Some(GrantKey { target: target.to_owned(), subject: subject?.to_owned() })
     })
 }
 

@@ -51,15 +51,17 @@ pub(super) enum WorkerError {
          not read the person's status; `greenlight offboard` ends the access by hand"
     )]
     NotLeft,
-    #[error("what the person holds is looked for once more, as a worker may be recording a hold")]
+    #[error("what the person holds is looked for again, as a worker may be recording a hold")]
     LookAgain,
+    #[error("the source still calls the person a member, and is asked again")]
+    StillMember,
     #[error("the person who would hold the access has left")]
     OwnerLeft,
     #[error("the person holds {per_owner} by this flow already, the most that `per_owner` allows")]
     LimitReached { per_owner: usize },
     #[error("the access cannot be counted: neither the form nor the instance names a person")]
     NoOwner,
-    #[error("other approvals of the same person take places at the same moment")]
+    #[error("the limit is taken up by other requests of the same person that have not ended")]
     LimitContended,
     #[error("`{field}`: the access that is to be replaced is held by another person")]
     OthersAccess { field: String },

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::error::WorkerError;
+use super::limits::Held;
 use super::plan::{VALID_UNTIL, moment};
 use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::failure::{Class, Failure};
@@ -33,6 +34,8 @@ pub(super) struct UnderLease {
     kind: EffectKind,
     /// When the access ends with the last of its holds; `None` if it does not.
     lasts_until: Option<Timestamp>,
+    /// What ends once the access is given.
+    ends: Vec<Held>,
 }
 
 impl UnderLease {
@@ -86,9 +89,11 @@ impl<P: Ports> Processor<P> {
         };
         let key = GrantKey::new(&step.action.target, subject);
         let (hold, operation) = (job.request.hold(), step.action.operation.as_str());
+        let mut ends = Vec::new();
         let (record, begun) = if kind == EffectKind::Grant {
-            if let Err(failure) = self.admit_owner(step, subject, job).await? {
-                return Ok(Err(failure));
+            match self.admit_owner(step, &key, job).await? {
+                Ok(to_end) => ends = to_end,
+                Err(failure) => return Ok(Err(failure)),
             }
             let terms = self.terms(step, job.flow);
             let change = |record: GrantRecord| record.begin_grant(&hold, &terms, lease, now);
@@ -116,7 +121,7 @@ impl<P: Ports> Processor<P> {
         Ok(match begun {
             Ok(None) => Ok(Begun::NotNeeded),
             Ok(Some(generation)) => {
-                Ok(Begun::UnderLease(UnderLease { key, generation, kind, lasts_until }))
+                Ok(Begun::UnderLease(UnderLease { key, generation, kind, lasts_until, ends }))
             }
             Err(error @ BeginError::Wait { until }) => {
                 Err(Failure::retry_after(Some(until.since(now)), Class::GrantHeld, error))
@@ -188,10 +193,11 @@ impl<P: Ports> Processor<P> {
         let (_, settled) = self.ledger.change_grant(&call.key, settle).await?;
         match settled {
             Ok(()) if result.is_ok() => job.pending.confirm(&call.key),
-            Ok(()) => {}
+            Ok(()) => return Ok(()),
             Err(lost @ LeaseLost) => return Err(lost.into()),
         }
-        Ok(())
+        // Before the effect is recorded: after a crash the call is made again, and this, too.
+        self.end_replaced(&call.ends).await
     }
 
     /// Ends the pending holds of a request that is given up: nothing will confirm them.

@@ -6,6 +6,7 @@ use super::error::WorkerError;
 use super::{AttemptError, Message, Processor};
 use crate::failure::{Class, Failure};
 use crate::grant::{EndReason, GrantKey, GrantRecord, Hold, HoldId};
+use crate::metrics::Metric;
 use crate::person::{PersonKey, PersonRecord, Presence};
 use crate::ports::{Clock, FindHeldGrants, KeepGrants, KeepPersons, Ports, ReadPerson};
 use crate::queued::PersonLeft;
@@ -13,6 +14,12 @@ use crate::queued::PersonLeft;
 /// A worker that began before the leaving was recorded has ended so long after it: longer than the
 /// lease of an attempt.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_mins(10);
+
+/// How long a source that has just sent the event may still call the person a member.
+const MAY_LAG: Duration = Duration::from_hours(1);
+
+/// The interval at which it is asked meanwhile.
+const ASK_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
 impl<P: Ports> Processor<P> {
     /// Ends every hold of a person of whom the source says that the person left.
@@ -22,22 +29,26 @@ impl<P: Ports> Processor<P> {
         message: &Message<'_>,
     ) -> Result<(), AttemptError> {
         let key = left.key();
+        let now = self.clock.now();
         match self.source.presence(key).await? {
             Presence::Left => {}
+            // The source's reads can lag behind its events.
+            Presence::Present if now.since(message.first_received) < MAY_LAG => {
+                let (after, error) = (Some(ASK_AGAIN_AFTER), WorkerError::StillMember);
+                return Err(Failure::retry_after(after, Class::DeadlineExceeded, error).into());
+            }
             Presence::Present => {
-                tracing::warn!(
-                    source = key.source,
-                    "a person is said to have left, and is a member"
-                );
+                let source = key.source.as_str();
+                tracing::error!(source, "a person is said to have left, and is still a member");
+                self.metrics.measure(&Metric::once("PersonsStillMembers", &[]));
                 return Ok(());
             }
             Presence::Unknown => {
                 return Err(Failure::give_up(Class::NotApproved, WorkerError::NotLeft).into());
             }
         }
-        let now = self.clock.now();
         // First: an approval that is carried out at this moment sees it, or its hold is seen later.
-        let leave = |record: PersonRecord| (record.leave(now), ());
+        let leave = |record: PersonRecord| (record.leave(message.first_received, now), ());
         let (record, ()) = self.ledger.change_person(key, leave).await?;
         let ended = self.end_held_by(key, message).await?;
         tracing::info!(source = key.source, ended, "a person left: the holds have ended");
@@ -46,6 +57,8 @@ impl<P: Ports> Processor<P> {
             let (after, error) = (Some(look_again_at.since(now)), WorkerError::LookAgain);
             return Err(Failure::retry_after(after, Class::DeadlineExceeded, error).into());
         }
+        let drop = |record: PersonRecord| (record.drop_counted(), ());
+        self.ledger.change_person(key, drop).await?;
         Ok(())
     }
 

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use greenlight_core::explain::Explanation;
 use greenlight_core::form::Form;
 use greenlight_core::grant::{EndReason, GrantKey, GrantRecord, HoldId, HoldState, Phase, Terms};
 use greenlight_core::lease::Lease;
 use greenlight_core::person::{PersonKey, PersonRecord, Presence, Wanted};
-use greenlight_core::ports::{KeepGrants, KeepPersons};
-use greenlight_core::{Class, Disposition};
-use greenlight_testkit::subject::device_number as device;
+use greenlight_core::ports::{Call, KeepGrants, KeepPersons};
+use greenlight_core::{Class, Disposition, Failure};
+use greenlight_testkit::subject::{device_number as device, number_of};
 
 use super::ends::{called, calls, end_reasons, record};
 use super::world::{APPLICANT, Run, START, World, field, form};
@@ -17,8 +18,15 @@ use super::world::{APPLICANT, Run, START, World, field, form};
 /// A second look for what a worker was about to record comes so long after the first.
 const SECOND_LOOK: Duration = Duration::from_mins(10);
 
+/// Of the attempts.
+const LEASE: Duration = Duration::from_mins(2);
+
 fn is_dead_letter(end: &Disposition, class: Class) -> bool {
     matches!(end, Disposition::DeadLettered(reason) if reason.class == class)
+}
+
+fn is_wait(end: &Disposition, class: Class) -> bool {
+    matches!(end, Disposition::RetryAfter { reason, .. } if reason.class == class)
 }
 
 fn is_withdrawn(end: &Disposition) -> bool {
@@ -81,6 +89,8 @@ async fn a_person_who_came_back_is_granted_what_is_approved_then() {
 async fn a_person_of_whom_the_source_does_not_say_so_has_not_left() {
     let mut run = Run::with_end(World::new(form([1])), "");
     assert_eq!(run.attempt().await, Disposition::Done);
+    assert!(is_wait(&run.leave().await, Class::DeadlineExceeded), "its reads can lag behind");
+    run.world.advance(Duration::from_hours(1));
     assert_eq!(run.leave().await, Disposition::PersonLeft, "a member: nothing to do");
     *run.world.presence.lock().unwrap() = Presence::Unknown;
     assert!(is_dead_letter(&run.leave().await, Class::NotApproved));
@@ -113,21 +123,19 @@ async fn a_form_is_granted_as_much_as_the_limit_allows() {
     assert_eq!(run.world.done("nac", "add").len(), 3);
 }
 
-/// A worker dies after it took a place: the place is free when its lease is over.
+/// A worker dies after it counted a subject: that is dropped when the lease is over.
 #[tokio::test]
-async fn a_place_that_was_taken_in_vain_is_given_up() {
+async fn a_subject_that_was_counted_in_vain_is_dropped() {
     let mut run = Run::with_end(World::new(form([1])), "per_owner = 1");
     let person = PersonKey::new("feishu", APPLICANT).unwrap();
     let reserved_until = START.plus(Duration::from_mins(2));
     let subject = device(9).key();
-    let wanted = Wanted { flow: "devices", subject: &subject, per_owner: Some(1), reserved_until };
-    let take = |it: PersonRecord| it.take(&wanted);
-    run.world.ledger.change_person(&person, take).await.unwrap().1.unwrap();
+    let (definition_id, per_owner, exceeds) = ("A", Some(1), false);
+    let wanted = Wanted { definition_id, subject: &subject, per_owner, exceeds, reserved_until };
+    let count = |it: PersonRecord| it.count(&wanted);
+    run.world.ledger.change_person(&person, count).await.unwrap().1.unwrap();
     let end = run.attempt().await;
-    assert!(
-        matches!(&end, Disposition::RetryAfter { reason, .. } if reason.class == Class::GrantHeld),
-        "its hold may be recorded at this moment: {end:?}"
-    );
+    assert!(is_wait(&end, Class::GrantHeld), "its hold may be recorded at this moment: {end:?}");
     run.world.advance(Duration::from_mins(2));
     assert_eq!(run.attempt().await, Disposition::Done);
 }
@@ -145,6 +153,79 @@ async fn the_oldest_access_ends_where_the_flow_says_so() {
     assert_eq!(calls(&run), called(&expected));
 }
 
+/// A form with more devices than the limit ends nothing that it gives itself.
+#[tokio::test]
+async fn a_form_does_not_end_what_it_gives_itself() {
+    let mut run = Run::with_end(
+        World::new(form([1, 2, 3])),
+        "per_owner = 2\nwhen_full = \"end_oldest\"\nreplaces = \"old\"",
+    );
+    let (_, end) = run.play(20).await;
+    assert!(is_dead_letter(&end, Class::LimitReached), "{end:?}");
+    assert_eq!(calls(&run).len(), 2, "no removal");
+    // The old device is the new one, and the first attempt fails at the target.
+    let fails_once = |_: &Call<'_>, number| match number {
+        1 => Err(Failure::retry(Class::TargetFailed, Explanation::quoted("HTTP 500"))),
+        _ => Ok(()),
+    };
+    let mut run =
+        Run::with_end(World::new(replacing(1, 1)).behaves(fails_once), "replaces = \"old\"");
+    let (_, end) = run.play(3).await;
+    assert_eq!(end, Disposition::Done);
+    assert_eq!(run.world.done("nac", "add"), [1].into());
+}
+
+/// The limit, and what it ends, is about the access by this flow alone.
+#[tokio::test]
+async fn what_an_operator_gave_neither_counts_nor_is_replaced() {
+    let mut run = Run::with_end(World::new(form([1])), "per_owner = 1\nreplaces = \"old\"");
+    let (owner, operation) = (APPLICANT.to_owned(), "add".to_owned());
+    let terms = Terms { owner, operation, ..Terms::default() };
+    let key = GrantKey::new("nac", &device(9));
+    let add = |it: GrantRecord| it.add_hold(&HoldId::of_act("a1"), &terms, START);
+    run.world.ledger.change_grant(&key, add).await.unwrap().1.unwrap();
+    assert_eq!(run.approve("I-1", replacing(1, 9)).await, Disposition::Done);
+    assert!(record(&run, 9).is_held());
+}
+
+/// What makes room ends when the new access is given: a refused one leaves the old.
+#[tokio::test]
+async fn an_access_that_is_not_given_ends_no_other() {
+    for grant in [
+        "per_owner = 1\nreplaces = \"old\"",
+        "per_owner = 1\nwhen_full = \"end_oldest\"\nreplaces = \"old\"",
+    ] {
+        let refuses = |call: &Call<'_>, _| match number_of(call.subject) {
+            2 => Err(Failure::give_up(Class::TargetRejected, Explanation::quoted("HTTP 422"))),
+            _ => Ok(()),
+        };
+        let mut run = Run::with_end(World::new(form([1])).behaves(refuses), grant);
+        assert_eq!(run.approve("I-1", form([1])).await, Disposition::Done);
+        let end = run.approve("I-2", replacing(2, 1)).await;
+        assert!(is_dead_letter(&end, Class::TargetRejected), "{end:?}");
+        assert!(record(&run, 1).is_held(), "{grant}");
+        run.world.advance(LEASE);
+        assert_eq!(run.approve("I-3", replacing(3, 1)).await, Disposition::Done, "{grant}");
+        assert!(!record(&run, 1).is_held(), "{grant}");
+    }
+}
+
+/// An approval that was overtaken by a younger one ends nothing of it, and gives nothing.
+#[tokio::test]
+async fn the_younger_of_two_approvals_stays() {
+    let fails_once = |_: &Call<'_>, number| match number {
+        1 => Err(Failure::retry(Class::TargetTimeout, Explanation::quoted("no answer"))),
+        _ => Ok(()),
+    };
+    let world = World::new(form([1])).behaves(fails_once);
+    let mut run = Run::with_end(world, "per_owner = 1\nwhen_full = \"end_oldest\"");
+    assert!(matches!(run.approve("I-1", form([1])).await, Disposition::RetryAfter { .. }));
+    run.world.advance(Duration::from_mins(5));
+    assert_eq!(run.approve("I-2", form([2])).await, Disposition::Done);
+    assert!(is_withdrawn(&run.approve("I-1", form([1])).await));
+    assert!(record(&run, 2).is_held() && !record(&run, 1).is_held());
+}
+
 fn replacing(new: u8, old: u8) -> Form {
     let mut form = form([new]);
     form.fields.push(field("old", device(old).value()));
@@ -159,7 +240,8 @@ async fn a_new_access_replaces_what_the_same_person_holds() {
     assert_eq!(run.deliver_enqueued().await, 1);
     assert_eq!(calls(&run), called(&[("add", 1), ("add", 2), ("remove", 1)]));
     assert_eq!(end_reasons(&record(&run, 1)), [EndReason::Replaced]);
-    // What is not held any more is replaced already.
+    // What is not held any more is replaced already. It counts until the lease is over.
+    run.world.advance(LEASE);
     assert_eq!(run.approve("I-3", replacing(2, 1)).await, Disposition::Done);
 }
 

@@ -13,8 +13,9 @@ use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::grant::{BeginError, GrantKey, GrantRecord};
 use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ledger::State;
+use greenlight_core::names::NamesInUse;
 use greenlight_core::operator::{AuditReader, GrantChange, GrantStore, StoreFuture, Unwanted};
-use greenlight_core::ports::{KeepGrants, LedgerError};
+use greenlight_core::ports::{FindNamesInUse, KeepGrants, LedgerError};
 use greenlight_core::{Request, RequestKey, Timestamp};
 use thiserror::Error;
 
@@ -156,6 +157,10 @@ impl GrantStore for DynamoLedger {
             let items = self.get_all(keys).await?;
             Ok(items.iter().map(grant).collect::<Result<_, _>>()?)
         })
+    }
+
+    fn names_in_use(&self) -> StoreFuture<'_, NamesInUse> {
+        Box::pin(async move { Ok(FindNamesInUse::names_in_use(self).await?) })
     }
 
     fn change<'a>(

@@ -14,7 +14,7 @@ impl Document for PersonRecord {
     const ATTRIBUTE: &'static str = "person_record";
 
     fn attributes(&self, retention: Duration) -> Attributes {
-        let left_at = self.left_at.filter(|_| self.places.is_empty());
+        let left_at = self.left_at.filter(|_| self.counted.is_empty());
         let expires_at = left_at.map(|at| number(at.plus(retention).as_seconds()));
         expires_at.map(|at| ("expires_at", at)).into_iter().collect()
     }
@@ -40,13 +40,13 @@ mod operator {
     use greenlight_core::RequestKey;
     use greenlight_core::audit::Lookup;
     use greenlight_core::operator::{PersonStore, StoreFuture};
-    use greenlight_core::person::PersonKey;
-    use greenlight_core::ports::LedgerError;
+    use greenlight_core::person::{PersonKey, PersonRecord};
+    use greenlight_core::ports::{KeepPersons, LedgerError};
 
     use super::person_pk;
     use crate::aws::describe;
     use crate::aws::dynamodb::{DynamoLedger, is_refused};
-    use crate::aws::item::{GSI_PK, text};
+    use crate::aws::item::{GSI_PK, VERSION, number, text};
 
     impl PersonStore for DynamoLedger {
         fn rename_in_request<'a>(
@@ -71,8 +71,9 @@ mod operator {
                     .update_item()
                     .table_name(&self.table)
                     .key("pk", text(&format!("request#{request}")))
-                    .condition_expression("applicant = :person")
+                    .condition_expression("v = :v AND applicant = :person")
                     .update_expression("SET applicant = :pseudonym")
+                    .expression_attribute_values(":v", number(VERSION))
                     .expression_attribute_values(":person", text(person))
                     .expression_attribute_values(":pseudonym", text(pseudonym));
                 match update.send().await {
@@ -89,13 +90,24 @@ mod operator {
         }
 
         fn forget_person<'a>(&'a self, key: &'a PersonKey) -> StoreFuture<'a, ()> {
-            Box::pin(async move { Ok(self.delete_item(&person_pk(key)).await?) })
+            Box::pin(async move {
+                let forget = |it: PersonRecord| (it.drop_counted(), ());
+                let (record, ()) = self.change_person(key, forget).await?;
+                if record.left_at.is_none() {
+                    self.delete_item(&person_pk(key)).await?;
+                }
+                Ok(())
+            })
         }
     }
 
     impl DynamoLedger {
         async fn delete_item(&self, pk: &str) -> Result<(), LedgerError> {
             let delete = self.client.delete_item().table_name(&self.table).key("pk", text(pk));
+            let of_this_version = "attribute_not_exists(pk) OR v = :v";
+            let delete = delete
+                .condition_expression(of_this_version)
+                .expression_attribute_values(":v", number(VERSION));
             let deleted = delete.send().await;
             deleted.map_err(|error| LedgerError(describe("dynamodb:DeleteItem", &error)))?;
             Ok(())

@@ -8,8 +8,9 @@ use greenlight_core::audit::{
 use greenlight_core::breaker::Breaker;
 use greenlight_core::grant::{BeginError, GrantKey, GrantRecord};
 use greenlight_core::ledger::Record;
+use greenlight_core::names::NamesInUse;
 use greenlight_core::operator::{AuditReader, GrantChange, GrantStore, StoreFuture, Unwanted};
-use greenlight_core::ports::{KeepGrants, LedgerError};
+use greenlight_core::ports::{FindNamesInUse, KeepGrants, LedgerError};
 use greenlight_core::{Request, RequestKey, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -172,6 +173,10 @@ impl GrantStore for Database {
             let rows = rows.map_err(failed)?;
             Ok(rows.iter().map(grant).collect::<Result<_, _>>()?)
         })
+    }
+
+    fn names_in_use(&self) -> StoreFuture<'_, NamesInUse> {
+        Box::pin(async move { Ok(FindNamesInUse::names_in_use(self).await?) })
     }
 
     fn change<'a>(

@@ -25,7 +25,7 @@ impl KeepPersons for Database {
     ) -> Result<(PersonRecord, T), LedgerError> {
         // While access is counted the row stays.
         let numbers = |record: &PersonRecord| {
-            let left_at = record.left_at.filter(|_| record.places.is_empty());
+            let left_at = record.left_at.filter(|_| record.counted.is_empty());
             vec![left_at.map(|at| at.plus(self.retention)).map(Timestamp::as_millis)]
         };
         self.change_document(PERSONS, &[&key.source, &key.person], numbers, change).await
@@ -60,6 +60,11 @@ impl PersonStore for Database {
 
     fn forget_person<'a>(&'a self, key: &'a PersonKey) -> StoreFuture<'a, ()> {
         Box::pin(async move {
+            let forget = |it: PersonRecord| (it.drop_counted(), ());
+            let (record, ()) = self.change_person(key, forget).await?;
+            if record.left_at.is_some() {
+                return Ok(());
+            }
             sqlx::query("DELETE FROM persons WHERE source = ? AND person = ?")
                 .bind(&key.source)
                 .bind(&key.person)
