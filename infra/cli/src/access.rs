@@ -9,6 +9,7 @@ use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ports::Clock;
 use greenlight_core::subject::{KINDS, Subject, kind_named};
 use greenlight_render::access;
+use greenlight_render::acts::render_acts;
 use greenlight_render::format::OutputFormat;
 use greenlight_render::language::Language;
 use greenlight_render::output::print_error;
@@ -175,7 +176,7 @@ pub(crate) async fn run(command: AccessCommand, language: Language) -> Output {
             let backend = Backend::open(&backend.address()).await?;
             let forever = Timestamp::from_millis(i64::MAX);
             let acts = backend.stores.acts.acts(limit, forever).await?;
-            Ok(access::render_acts(&acts, format(json)))
+            Ok(render_acts(&acts, format(json)))
         }
     }
 }

@@ -17,6 +17,7 @@ use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ports::Clock;
 use greenlight_core::tick::TICK_EVERY;
 use greenlight_render::format::OutputFormat;
+use greenlight_render::grants::render as render_grants;
 use greenlight_render::language::Language;
 use greenlight_render::output::{log_writer, one_line, print, print_error, print_line, try_print};
 use greenlight_render::{audit, dlq, grants_csv, replay, status, text};
@@ -150,7 +151,7 @@ async fn answer(command: Command, language: Language) -> Output {
             if csv {
                 return Ok(grants_csv::render(&grants));
             }
-            Ok(audit::render_grants(&grants, of, format(json)))
+            Ok(render_grants(&grants, of, format(json)))
         }
         Command::Access(command) => access::run(command, language).await,
         Command::Dlq { command } => dlq(command, language).await,

@@ -3,13 +3,11 @@
 use greenlight_admin::erase::{EraseError, Erased};
 use greenlight_admin::grants::{Changed, GrantError};
 use greenlight_core::Timestamp;
-use greenlight_core::act::Act;
 use greenlight_core::block::Block;
 use greenlight_core::explain::Explain;
 use greenlight_core::subject::{Subject, key_parts};
 use serde_json::{Value, json};
 
-use crate::audit::effects_json;
 use crate::format::{OutputFormat, lines, moment, table};
 use crate::language::Language;
 use crate::text;
@@ -119,28 +117,6 @@ pub fn render_blocks(blocks: &[(String, Block)], now: Timestamp, format: OutputF
     table(heads, &rows)
 }
 
-/// Renders what operators did, the latest first.
-#[must_use]
-pub fn render_acts(acts: &[Act], format: OutputFormat) -> String {
-    let OutputFormat::Text(language) = format else {
-        return lines(acts.iter().map(|act| act_json(act).to_string()));
-    };
-    if acts.is_empty() {
-        return language.pick("No act is recorded.\n", "没有操作记录。\n").to_owned();
-    }
-    let row = |act: &Act| {
-        let what = language.explain(&act.what.explain());
-        let why = act.why.clone().unwrap_or_else(|| "-".to_owned());
-        [moment(act.at), act.who.clone(), what, act.on.clone(), why]
-    };
-    let rows: Vec<_> = acts.iter().map(row).collect();
-    let heads = match language {
-        Language::English => ["WHEN", "WHO", "WHAT", "ON", "WHY"],
-        Language::Chinese => ["时间", "操作人", "操作", "对象", "原因"],
-    };
-    table(heads, &rows)
-}
-
 /// Renders the reason for which an act was refused.
 #[must_use]
 pub fn render_error(error: &GrantError, language: Language) -> String {
@@ -161,18 +137,6 @@ pub fn render_error(error: &GrantError, language: Language) -> String {
         ),
         GrantError::Refused(error) => language.explain(&error.explain()),
     }
-}
-
-pub(crate) fn act_json(act: &Act) -> Value {
-    json!({
-        "id": act.id,
-        "at": moment(act.at),
-        "who": act.who,
-        "what": act.what.as_str(),
-        "on": act.on,
-        "why": act.why,
-        "effects_before": effects_json(&act.effects),
-    })
 }
 
 /// Renders what was erased, or would be.

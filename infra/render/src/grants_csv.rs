@@ -3,8 +3,8 @@
 use greenlight_core::audit::Grant;
 use greenlight_core::grant::{Hold, HoldId};
 
-use crate::audit::hold_state;
 use crate::format::moment;
+use crate::grants::hold_state;
 
 /// A row per hold, with a head. The values are those of forms and of office systems: one that a
 /// spreadsheet would take for a formula begins with an apostrophe.

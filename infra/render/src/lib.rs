@@ -1,7 +1,8 @@
 //! What operators see: renderings of the data that [`greenlight_admin`] returns, for the command
 //! and the page.
 //!
-//! * [`status`], [`audit`], [`access`], [`dlq`], [`replay`]: as text and as JSON.
+//! * [`status`], [`audit`], [`grants`], [`access`], [`acts`], [`dlq`], [`replay`]: as text and as
+//!   JSON.
 //! * [`reasons`]: the next step for a failure.
 //! * [`language`]: English and Chinese; `zh.toml` has the Chinese texts of errors.
 //! * [`format`], [`output`]: layout of texts, and safe output to a terminal.
@@ -9,9 +10,11 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod access;
+pub mod acts;
 pub mod audit;
 pub mod dlq;
 pub mod format;
+pub mod grants;
 pub mod grants_csv;
 pub mod language;
 pub mod output;

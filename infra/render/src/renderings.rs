@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use crate::format::OutputFormat::{self, Json, Text};
 use crate::language::Language::{Chinese, English};
 use crate::reasons::next_step;
-use crate::{audit, dlq, replay, status};
+use crate::{audit, dlq, grants as grants_of, replay, status};
 
 /// 2026-11-28T07:24:10Z.
 const NOW: Timestamp = Timestamp::from_millis(1_795_850_650_000);
@@ -202,7 +202,7 @@ fn grants() {
     let hold = HoldId::of_approval("feishu", "A-1", "I-3");
     ending.record = ending.record.end(&hold, EndReason::Returned, NOW);
     let grants = [grant, ending];
-    check("grants", |format| audit::render_grants(&grants, None, format));
+    check("grants", |format| grants_of::render(&grants, None, format));
     let formula = |owner: &str| {
         let mut grant = grants[0].clone();
         for hold in grant.record.holds.values_mut() {
@@ -214,7 +214,7 @@ fn grants() {
     let csv = crate::grants_csv::render(&rows);
     assert!(csv.contains("\"'=HYPERLINK(\"\"x\"\")\""), "{csv}");
     assert!(csv.contains("\"ou_1, \"\"Li\"\"\"") && csv.starts_with("kind,subject,"), "{csv}");
-    check("no_grants", |format| audit::render_grants(&[], Some("ou_2"), format));
+    check("no_grants", |format| grants_of::render(&[], Some("ou_2"), format));
 }
 
 #[test]

@@ -82,6 +82,7 @@ async fn setting_up(stack: &Stack) {
     let ill = stack.greenlight(&["doctor"], "").await;
     assert_eq!(ill.status, 1);
     assert!(ill.stdout.contains("FAIL  source feishu"), "{}", ill.stdout);
+    assert!(ill.stdout.contains("an app of Lark belongs to https"), "{}", ill.stdout);
     assert!(!ill.stdout.contains("wrong"), "no secret is shown: {}", ill.stdout);
     set(&scene.app.app_secret).await;
     ok(stack, &["doctor"]).await;
@@ -168,7 +169,7 @@ async fn a_right_that_is_missing_is_named_and_hides_nothing(stack: &Stack) {
         ("sqs:ReceiveMessage", ["sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]),
         ("sqs:GetQueueAttributes", ["sqs:ChangeMessageVisibility", "sqs:ReceiveMessage"]),
     ] {
-        let mut actions = vec!["cloudformation:DescribeStacks"];
+        let mut actions = vec!["cloudformation:DescribeStacks", "dynamodb:GetItem"];
         actions.extend(allowed);
         let ran = stack.greenlight_as(&actions, &["dlq", "list"]).await;
         assert_eq!(ran.status, 1, "{missing}: {}{}", ran.stdout, ran.stderr);
@@ -212,7 +213,8 @@ async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
                 }
             }
         }
-        actions.push("cloudformation:DescribeStacks".to_owned());
+        // Those that all commands need.
+        actions.extend(["cloudformation:DescribeStacks", "dynamodb:GetItem"].map(str::to_owned));
         // AWS has no separate action for the batch call; the local AWS requires one.
         if actions.iter().any(|action| action == "sqs:ChangeMessageVisibility") {
             actions.push("sqs:ChangeMessageVisibilityBatch".to_owned());
@@ -235,6 +237,7 @@ async fn the_rights_that_the_page_names_are_enough(stack: &Stack) {
         &[&["grant", VISITOR, "--owner", "ou_guest"][..], TERMS].concat(),
         &[&["extend", VISITOR][..], TERMS].concat(),
         &["end", VISITOR, "--reason", "left early", "--yes"],
+        &["erase", "ou_guest", "--reason", "asked for", "--yes"],
         &["block", VISITOR, "--reason", "stolen", "--yes"],
         &["unblock", VISITOR, "--reason", "found"],
         &["blocks"],

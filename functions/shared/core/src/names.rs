@@ -7,15 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Timestamp;
 use crate::explain::Explain;
 use crate::flow::Flows;
 use crate::grant::{GrantKey, GrantRecord};
-use crate::metrics::{Metric, Metrics};
-use crate::ports::{FindNamesInUse, LedgerError};
 
 /// The names that held access refers to, each with the number of grants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,31 +91,4 @@ pub(crate) fn names_of(flows: &Flows) -> Vec<String> {
     let targets = flows.targets.keys().map(|name| format!("targets.{name}"));
     let sources = flows.sources.0.keys().map(|name| format!("sources.{name}"));
     targets.chain(sources).collect()
-}
-
-/// Looks whether `flows` has every name that held access refers to; an alarm is raised by what is
-/// missing.
-///
-/// # Errors
-/// [`LedgerError`] when the grants cannot be read.
-pub async fn check_names<L: FindNamesInUse>(
-    ledger: &L,
-    flows: &Flows,
-    metrics: &Metrics,
-) -> Result<Vec<MissingName>, LedgerError> {
-    let missing = ledger.names_in_use().await?.missing_in(flows);
-    for name in &missing {
-        tracing::error!("{name}");
-        metrics.measure(&Metric::once("NamesMissing", &[]));
-    }
-    Ok(missing)
-}
-
-/// The last check of the names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckedNames {
-    /// When.
-    pub at: Timestamp,
-    /// The names that the flows had.
-    pub names: Vec<String>,
 }

@@ -8,10 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::lease::{Lease, LeaseId};
-use crate::names::CheckedNames;
 
 /// The interval at which the names are checked, besides at every change of them.
 const CHECK_EVERY: Duration = Duration::from_hours(24);
+
+/// The last check of the names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckedNames {
+    /// When.
+    pub at: Timestamp,
+    /// The names that the flows had.
+    pub names: Vec<String>,
+}
 
 /// The ledger's record of the ticks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,6 +35,8 @@ mod code {
     pub(super) const TOKEN_REFUSED: [i64; 4] = [99_991_663, 99_991_664, 99_991_665, 99_991_671];
     /// Internal error, or busy.
     pub(super) const BUSY: [i64; 2] = [2_200, 1_395_001];
+    /// A login is refused: there is no such app at this host, or its secret is another one.
+    pub(super) const APP_REFUSED: [i64; 2] = [10_003, 10_014];
 }
 
 /// Feishu's OpenAPI, with the tenant access token cached.
@@ -67,6 +69,11 @@ pub(super) enum ApiError {
     OtherHost { host: String },
     #[error("the download of the file was answered HTTP {status}")]
     Download { status: u16 },
+    #[error(
+        "{host} knows no app with this id and secret (code {code}): an app of Lark belongs to \
+         https://open.larksuite.com, one of Feishu to https://open.feishu.cn"
+    )]
+    AppRefused { code: i64, host: String },
     #[error("Feishu answered code {code} (HTTP {status}, log id {log_id})")]
     Code { code: i64, status: u16, log_id: String, reset: Option<Duration> },
 }
@@ -121,9 +128,11 @@ impl ApiError {
             | Self::Http(HttpError::TooLarge { .. }) => {
                 Failure::give_up(Class::SourceRejected, self)
             }
-            Self::Http(_) | Self::NoCredentials | Self::NotJson { .. } | Self::Download { .. } => {
-                Failure::retry(Class::SourceUnavailable, self)
-            }
+            Self::Http(_)
+            | Self::NoCredentials
+            | Self::AppRefused { .. }
+            | Self::NotJson { .. }
+            | Self::Download { .. } => Failure::retry(Class::SourceUnavailable, self),
         }
     }
 }
@@ -306,12 +315,14 @@ impl FeishuClient {
         }
         let secret = self.ports.secret.current();
         let answer = match self.log_in(&secret).await {
-            Err(error @ (ApiError::Code { .. } | ApiError::NoCredentials)) => {
-                match self.ports.secret.renewed(&secret).await {
-                    Some(renewed) => self.log_in(&renewed).await,
-                    None => Err(error),
-                }
-            }
+            Err(
+                error @ (ApiError::Code { .. }
+                | ApiError::AppRefused { .. }
+                | ApiError::NoCredentials),
+            ) => match self.ports.secret.renewed(&secret).await {
+                Some(renewed) => self.log_in(&renewed).await,
+                None => Err(error),
+            },
             result => result,
         };
         // A failed login is not caused by the request: retry until the secret is corrected.
@@ -334,7 +345,13 @@ impl FeishuClient {
             of_app(APP_ID).zip(of_app(APP_SECRET)).ok_or(ApiError::NoCredentials)?;
         let body = json!({ "app_id": app_id, "app_secret": app_secret });
         let path = "/open-apis/auth/v3/tenant_access_token/internal";
-        self.call(Method::POST, path, None, body.to_string().into()).await
+        let answer = self.call(Method::POST, path, None, body.to_string().into()).await;
+        answer.map_err(|error| match error {
+            ApiError::Code { code, .. } if code::APP_REFUSED.contains(&code) => {
+                ApiError::AppRefused { code, host: self.base_url.clone() }
+            }
+            error => error,
+        })
     }
 
     fn cached_token(&self) -> std::sync::MutexGuard<'_, Option<Token>> {

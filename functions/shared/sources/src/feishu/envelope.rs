@@ -62,6 +62,17 @@ struct StatusChange {
     /// Milliseconds as a string, or as an integer when the status is `REVERTED`.
     #[serde(default, deserialize_with = "text_or_nothing")]
     operate_time: String,
+    /// The same; the only one that Lark sends:
+    /// <https://open.larksuite.com/document/server-docs/approval-v4/event/common-event/approval-instance-event>.
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    instance_operate_time: String,
+}
+
+impl StatusChange {
+    fn occurred_at(&self) -> Option<Timestamp> {
+        let times = [&self.operate_time, &self.instance_operate_time];
+        times.into_iter().find_map(|time| time.parse().ok()).map(Timestamp::from_millis)
+    }
 }
 
 /// `contact.user.deleted_v3`:
@@ -160,7 +171,7 @@ impl<'a> Envelope<'a> {
         Some(ApprovalEvent {
             tenant: head.tenant_key.clone(),
             event_id: event_id.clone(),
-            occurred_at: change.operate_time.parse().ok().map(Timestamp::from_millis),
+            occurred_at: change.occurred_at(),
             definition_id: change.approval_code,
             instance_id: change.instance_code,
             decision,

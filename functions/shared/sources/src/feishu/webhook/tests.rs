@@ -96,6 +96,18 @@ fn vectors_are_read_as_the_official_sdk_reads_them() {
     assert_eq!(reverted.decision, Some(Decision::Revoked));
     assert_eq!(reverted.occurred_at, Some(Timestamp::from_millis(1_666_079_207_003)));
 
+    // Lark sends this one alone.
+    let mut of_lark = approval("APPROVED");
+    let event = of_lark["event"].as_object_mut().unwrap();
+    let time = event.remove("operate_time").unwrap();
+    event.insert("instance_operate_time".to_owned(), time);
+    let Ok(Inbound::Approval(of_lark)) =
+        authenticate(&signed(encrypted(of_lark.to_string().as_bytes())))
+    else {
+        panic!("the event of Lark is an approval");
+    };
+    assert_eq!(of_lark.occurred_at, Some(Timestamp::from_millis(1_666_079_207_003)));
+
     let deleted =
         authenticate_as("cli_9f5343c580712544", &of_case(&case("v2_contact.user.deleted_v3")));
     assert_eq!(
