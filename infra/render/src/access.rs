@@ -127,6 +127,12 @@ pub fn render_error(error: &GrantError, language: Language) -> String {
             "nothing is granted to `{of}` there: `greenlight grants` lists what is",
             "该处没有 `{of}` 的授权：现有授权见 `greenlight grants`"
         ),
+        GrantError::NotLater => language
+            .pick(
+                "the access ends no earlier as it is: `greenlight grants` shows until when",
+                "授权本来就不会更早结束：`greenlight grants` 可查看截止时间",
+            )
+            .to_owned(),
         GrantError::Past => {
             language.pick("the end is not in the future", "截止时间不在将来").to_owned()
         }

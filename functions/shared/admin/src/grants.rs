@@ -26,6 +26,9 @@ pub enum GrantError {
     /// The end is not in the future.
     #[error("the end is not in the future")]
     Past,
+    /// The access lasts as long already.
+    #[error("the access ends no earlier as it is")]
+    NotLater,
     /// An operator blocked the subject.
     #[error("an operator blocked the subject: {0}")]
     Blocked(String),
@@ -128,7 +131,8 @@ async fn hold(
 /// What approvals hold stays as it is.
 ///
 /// # Errors
-/// [`GrantError::NotGranted`] when nothing holds it now.
+/// [`GrantError::NotGranted`] when nothing holds it now, and [`GrantError::NotLater`] when it ends
+/// no earlier as it is.
 pub async fn extend(
     stores: &Stores,
     operator: &Operator,
@@ -140,6 +144,10 @@ pub async fn extend(
     let grants = stores.grants.grants_of(&at).await?;
     let not_granted = || GrantError::NotGranted(new.subject.value().to_owned());
     let grant = grants.into_iter().find(|grant| grant.record.is_held()).ok_or_else(not_granted)?;
+    // Without an end it lasts until its approval is withdrawn: the operator's hold outlasts that.
+    if grant.record.lasts_until().is_some_and(|until| until >= new.until) {
+        return Err(GrantError::NotLater);
+    }
     let holders = grant.holders();
     let (_, last) = holders.last().ok_or_else(not_granted)?;
     let new = NewGrant { owner: last.terms.owner.clone(), ..new };

@@ -57,10 +57,14 @@ pub struct PersonRecord {
 }
 
 /// A subject that counts for the limit of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Until then a worker may be about to record a hold of it.
     pub reserved_until: Timestamp,
+    /// The subject that it counts instead of, until that one's access has ended. It counts again if
+    /// this one is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
 }
 
 /// The access for which a subject is counted.
@@ -72,19 +76,8 @@ pub struct Wanted<'a> {
     pub subject: &'a str,
     /// The number of subjects that the person may hold by the flow; `None` for any number.
     pub per_owner: Option<usize>,
-    /// Whether it may exceed the limit by one, as another access ends when this one is given.
-    pub exceeds: bool,
     /// When the lease of the worker expires.
     pub reserved_until: Timestamp,
-}
-
-/// How a subject counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Counting {
-    /// Within the limit, or there is none.
-    Within,
-    /// It exceeds the limit by one: one of these others is to end.
-    Exceeding(BTreeMap<String, Counted>),
 }
 
 /// The reason for which a person gets no access.
@@ -106,10 +99,12 @@ impl PersonRecord {
         self
     }
 
-    /// Drops all subjects that count: the person left, and every hold has ended.
+    /// Drops all subjects that count: the person left then, and every hold has ended.
     #[must_use]
-    pub fn drop_counted(mut self) -> Self {
-        self.counted.clear();
+    pub fn drop_counted(mut self, left_at: Option<Timestamp>) -> Self {
+        if self.left_at == left_at {
+            self.counted.clear();
+        }
         self
     }
 
@@ -121,35 +116,66 @@ impl PersonRecord {
     }
 
     /// Counts a subject, before its hold is recorded; once, whatever the number of approvals and
-    /// targets.
-    pub fn count(mut self, wanted: &Wanted<'_>) -> (Self, Result<Counting, NotCounted>) {
+    /// targets. The result is the subject that it counts instead of.
+    pub fn count(mut self, wanted: &Wanted<'_>) -> (Self, Result<Option<String>, NotCounted>) {
         if let Some(left_at) = self.left_at {
             return (self, Err(NotCounted::Left(left_at)));
         }
-        let Some(per_owner) = wanted.per_owner else { return (self, Ok(Counting::Within)) };
+        let Some(per_owner) = wanted.per_owner else { return (self, Ok(None)) };
         let subjects = self.counted.entry(wanted.definition_id.to_owned()).or_default();
-        let most = per_owner + usize::from(wanted.exceeds);
-        if !subjects.contains_key(wanted.subject) && subjects.len() >= most {
+        if !subjects.contains_key(wanted.subject) && subjects.len() >= per_owner {
             let full = NotCounted::Full(subjects.clone());
             return (self, Err(full));
         }
+        let (reserved_until, instead_of) = (wanted.reserved_until, None);
         let counted = subjects.entry(wanted.subject.to_owned());
-        let counted = counted.or_insert(Counted { reserved_until: wanted.reserved_until });
-        counted.reserved_until = counted.reserved_until.max(wanted.reserved_until);
-        if subjects.len() <= per_owner {
-            return (self, Ok(Counting::Within));
-        }
-        let mut others = subjects.clone();
-        others.remove(wanted.subject);
-        (self, Ok(Counting::Exceeding(others)))
+        let counted = counted.or_insert(Counted { reserved_until, instead_of });
+        counted.reserved_until = counted.reserved_until.max(reserved_until);
+        let instead_of = counted.instead_of.clone();
+        (self, Ok(instead_of))
     }
 
-    /// Drops these subjects, of which the person holds nothing by the flow. One that is reserved
-    /// stays: its hold may be recorded at this moment.
+    /// Counts a subject instead of another one, unless that one has changed since it was `seen`.
     #[must_use]
-    pub fn drop_unheld(mut self, definition_id: &str, subjects: &[String], now: Timestamp) -> Self {
-        if let Some(counted) = self.counted.get_mut(definition_id) {
-            counted.retain(|subject, it| !subjects.contains(subject) || now < it.reserved_until);
+    pub fn count_instead(mut self, wanted: &Wanted<'_>, other: &str, seen: &Counted) -> Self {
+        if let Some(subjects) = self.counted.get_mut(wanted.definition_id)
+            && subjects.get(other) == Some(seen)
+            && !subjects.contains_key(wanted.subject)
+        {
+            subjects.remove(other);
+            let instead_of = Some(other.to_owned());
+            let counted = Counted { reserved_until: wanted.reserved_until, instead_of };
+            subjects.insert(wanted.subject.to_owned(), counted);
+        }
+        self
+    }
+
+    /// Records that the access of what a subject counts instead of has ended.
+    #[must_use]
+    pub fn end_instead(mut self, definition_id: &str, subject: &str) -> Self {
+        let counted = self.counted.get_mut(definition_id).and_then(|all| all.get_mut(subject));
+        if let Some(counted) = counted {
+            counted.instead_of = None;
+        }
+        self
+    }
+
+    /// Drops a subject of which the person holds nothing by the flow, unless it has changed since
+    /// it was `seen`. What it counted instead of counts again, if the person still holds that.
+    #[must_use]
+    pub fn drop_unheld(
+        mut self,
+        definition_id: &str,
+        (subject, seen): (&str, &Counted),
+        holds_other: bool,
+    ) -> Self {
+        let Some(subjects) = self.counted.get_mut(definition_id) else { return self };
+        if subjects.get(subject) == Some(seen) {
+            subjects.remove(subject);
+            if let Some(other) = seen.instead_of.clone().filter(|_| holds_other) {
+                let counted = Counted { reserved_until: Timestamp::default(), instead_of: None };
+                subjects.entry(other).or_insert(counted);
+            }
         }
         self.counted.retain(|_, counted| !counted.is_empty());
         self
@@ -166,51 +192,65 @@ mod tests {
 
     fn wanted(subject: &str) -> Wanted<'_> {
         let (definition_id, per_owner, reserved_until) = ("laptops", Some(2), at(10));
-        Wanted { definition_id, subject, per_owner, exceeds: false, reserved_until }
+        Wanted { definition_id, subject, per_owner, reserved_until }
     }
 
     fn counted(subjects: &[&str]) -> PersonRecord {
         subjects.iter().fold(PersonRecord::default(), |record, subject| {
             let (record, counted) = record.count(&wanted(subject));
-            counted.unwrap();
+            assert_eq!(counted, Ok(None));
             record
         })
     }
 
+    fn subjects(record: &PersonRecord) -> Vec<&str> {
+        record.counted["laptops"].keys().map(String::as_str).collect()
+    }
+
     #[test]
-    fn a_subject_counts_once_per_flow() {
+    fn a_subject_counts_once_per_definition() {
         let record = counted(&["a", "b", "a"]);
         let (record, full) = record.count(&wanted("c"));
         let Err(NotCounted::Full(others)) = full else { panic!("{full:?}") };
         assert_eq!(others.into_keys().collect::<Vec<_>>(), ["a", "b"]);
-        let (record, other) = record.count(&Wanted { definition_id: "phones", ..wanted("c") });
-        assert_eq!(other, Ok(Counting::Within));
-        let (record, more) = record.count(&Wanted { exceeds: true, ..wanted("c") });
-        let Ok(Counting::Exceeding(others)) = more else { panic!("{more:?}") };
-        assert_eq!(others.into_keys().collect::<Vec<_>>(), ["a", "b"]);
-        let (_, even_more) = record.count(&Wanted { exceeds: true, ..wanted("d") });
-        assert!(matches!(even_more, Err(NotCounted::Full(_))), "one at a time");
+        let (_, other) = record.count(&Wanted { definition_id: "phones", ..wanted("c") });
+        assert_eq!(other, Ok(None));
     }
 
     #[test]
-    fn a_subject_that_is_reserved_is_not_dropped() {
+    fn a_subject_that_is_not_given_leaves_its_count_to_the_other() {
         let record = counted(&["a", "b"]);
-        let subjects = ["a".to_owned()];
-        let record = record.drop_unheld("laptops", &subjects, at(9));
-        assert_eq!(record, counted(&["a", "b"]));
-        let record = record.drop_unheld("laptops", &subjects, at(10));
-        assert_eq!(record, counted(&["b"]));
-        let left = record.leave(at(10), at(10)).drop_counted();
-        assert_eq!(left.rejoin(at(10)), PersonRecord::default());
+        let seen = record.counted["laptops"]["a"].clone();
+        let record = record.count_instead(&wanted("c"), "a", &seen);
+        assert_eq!(subjects(&record), ["b", "c"]);
+        let (record, again) = record.count(&wanted("c"));
+        assert_eq!(again, Ok(Some("a".into())), "after a crash");
+        let c = record.counted["laptops"]["c"].clone();
+        let refused = record.clone().drop_unheld("laptops", ("c", &c), true);
+        assert_eq!(subjects(&refused), ["a", "b"]);
+        let given = record.end_instead("laptops", "c");
+        assert_eq!(given.counted["laptops"]["c"].instead_of, None);
+        let unchanged = given.clone().drop_unheld("laptops", ("c", &c), true);
+        assert_eq!(unchanged, given, "it has changed since");
+    }
+
+    #[test]
+    fn a_subject_that_changed_is_not_replaced() {
+        let record = counted(&["a", "b"]);
+        let seen = Counted { reserved_until: at(9), instead_of: None };
+        assert_eq!(record.clone().count_instead(&wanted("c"), "a", &seen), record);
     }
 
     #[test]
     fn a_person_who_left_gets_nothing_before_rejoining() {
-        let record = PersonRecord::default().leave(at(4), at(5)).leave(at(4), at(6));
+        let record = counted(&["a"]).leave(at(4), at(5)).leave(at(4), at(6));
         assert_eq!(record.left_at, Some(at(5)), "the event can come again");
         assert_eq!(record.clone().count(&wanted("a")).1, Err(NotCounted::Left(at(5))));
         let again = record.clone().leave(at(8), at(9)).rejoin(at(5));
         assert_eq!(again.left_at, Some(at(9)), "the person left again meanwhile");
-        assert_eq!(record.rejoin(at(5)).count(&wanted("a")).1, Ok(Counting::Within));
+        assert_eq!(again.drop_counted(Some(at(5))).counted.len(), 1);
+        let rejoined = record.drop_counted(Some(at(5))).rejoin(at(5));
+        assert_eq!(rejoined, PersonRecord::default());
+        assert_eq!(rejoined.count(&wanted("a")).1, Ok(None));
     }
 }

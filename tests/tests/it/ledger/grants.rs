@@ -104,7 +104,6 @@ pub(super) async fn a_person_is_known_by_source_and_id<L: Ledger>(ledger: &L) {
             definition_id: "laptops",
             subject: &subject,
             per_owner: Some(3),
-            exceeds: false,
             reserved_until,
         };
         let count = |it: PersonRecord| it.count(&wanted);

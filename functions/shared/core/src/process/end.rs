@@ -10,6 +10,7 @@ use super::error::WorkerError;
 use super::{AttemptError, Disposition, Job, Message, Processor};
 use crate::audit::AttemptRecord;
 use crate::failure::{Class, Failure, Reason};
+use crate::grant::GrantKey;
 use crate::ledger::Completion;
 use crate::ports::{
     Clock, Complete, DeadLetter, FileAudit, LedgerError, Ports, QueueError, SendDeadLetter,
@@ -53,7 +54,7 @@ impl<P: Ports> Processor<P> {
             wait_ms: millis(wait),
             spent_ms: millis(spent),
             gave_up,
-            failed,
+            failed: if gave_up { with_pending(failed, job) } else { failed },
             pending: if gave_up { BTreeSet::new() } else { job.pending.all() },
         };
         let (completion, result) = match result {
@@ -207,4 +208,10 @@ fn log_unfiled(filed: Result<(), LedgerError>) {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What failed, with the grants whose hold was recorded: an erasure finds them by it.
+fn with_pending(mut failed: BTreeSet<String>, job: &Job<'_>) -> BTreeSet<String> {
+    failed.extend(job.pending.all().iter().map(GrantKey::to_string));
+    failed
 }

@@ -28,11 +28,10 @@ impl<P: Ports> Processor<P> {
         let expire = |record: GrantRecord| (record.expire(now), ());
         let (record, ()) = self.ledger.change_grant(key, expire).await?;
         let record = self.confirm_holds(key, record).await?;
-        let to_grant = record.to_grant().next().map(|(id, hold)| (id.clone(), hold.clone()));
-        let result = match (record.phase(), to_grant) {
-            (Phase::Ending, _) => self.remove(&record, due, message).await?,
-            (_, Some((id, hold))) => self.grant_by_act((&id, &hold), due, message).await?,
-            _ => Ok(()),
+        let result = if record.phase() == Phase::Ending {
+            self.remove(&record, due, message).await?
+        } else {
+            self.grant_by_acts(&record, due, message).await?
         };
         match result {
             Ok(()) => Ok(()),
@@ -46,6 +45,24 @@ impl<P: Ports> Processor<P> {
             }
             Err(failure) => self.call_failed(key, &failure).await,
         }
+    }
+
+    /// Gives the access that operators asked for, each hold by a call of its own.
+    async fn grant_by_acts(
+        &self,
+        record: &GrantRecord,
+        due: &GrantDue,
+        message: &Message<'_>,
+    ) -> Result<Result<(), Failure>, AttemptError> {
+        for hold in record.to_grant() {
+            let is_late = self.clock.now() >= message.budget.no_new_calls_after;
+            let result =
+                if is_late { Ok(()) } else { self.grant_by_act(hold, due, message).await? };
+            if result.is_err() {
+                return Ok(result);
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Asks the sources of the holds that were not confirmed for long: the message about a

@@ -6,13 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::error::WorkerError;
-use super::limits::Held;
+use super::limits::Replaced;
 use super::plan::{VALID_UNTIL, moment};
 use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::failure::{Class, Failure};
 use crate::flow::{Action, Flow, WhenWithdrawn};
-use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldState, Outcome, Terms};
-use crate::lease::LeaseLost;
+use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, Hold, HoldState, Outcome, Terms};
 use crate::ledger::EffectKind;
 use crate::ports::{Acted, Clock, Conditions, KeepBlocks, KeepGrants, LedgerError, Ports};
 use crate::retry::RetryState;
@@ -35,7 +34,7 @@ pub(super) struct UnderLease {
     /// When the access ends with the last of its holds; `None` if it does not.
     lasts_until: Option<Timestamp>,
     /// What ends once the access is given.
-    ends: Vec<Held>,
+    replaced: Option<Replaced>,
 }
 
 impl UnderLease {
@@ -89,10 +88,10 @@ impl<P: Ports> Processor<P> {
         };
         let key = GrantKey::new(&step.action.target, subject);
         let (hold, operation) = (job.request.hold(), step.action.operation.as_str());
-        let mut ends = Vec::new();
+        let mut replaced = None;
         let (record, begun) = if kind == EffectKind::Grant {
             match self.admit_owner(step, &key, job).await? {
-                Ok(to_end) => ends = to_end,
+                Ok(admitted) => replaced = admitted,
                 Err(failure) => return Ok(Err(failure)),
             }
             let terms = self.terms(step, job.flow);
@@ -121,7 +120,8 @@ impl<P: Ports> Processor<P> {
         Ok(match begun {
             Ok(None) => Ok(Begun::NotNeeded),
             Ok(Some(generation)) => {
-                Ok(Begun::UnderLease(UnderLease { key, generation, kind, lasts_until, ends }))
+                let call = UnderLease { key, generation, kind, lasts_until, replaced };
+                Ok(Begun::UnderLease(call))
             }
             Err(error @ BeginError::Wait { until }) => {
                 Err(Failure::retry_after(Some(until.since(now)), Class::GrantHeld, error))
@@ -187,17 +187,36 @@ impl<P: Ports> Processor<P> {
             (Err(failure), _) if changed_nothing(failure) => Outcome::Unchanged,
             (Err(_), _) => Outcome::Unknown,
         };
-        let (lease_id, now) = (&job.message.lease.id, self.clock.now());
-        let settle =
-            |record: GrantRecord| record.settle(lease_id, call.generation, outcome.clone(), now);
-        let (_, settled) = self.ledger.change_grant(&call.key, settle).await?;
-        match settled {
-            Ok(()) if result.is_ok() => job.pending.confirm(&call.key),
-            Ok(()) => return Ok(()),
-            Err(lost @ LeaseLost) => return Err(lost.into()),
+        let (lease_id, now, hold) = (&job.message.lease.id, self.clock.now(), job.request.hold());
+        // Nothing will confirm a hold that the target has refused, and it would count.
+        let is_refused =
+            outcome == Outcome::Unchanged && matches!(result, Err(Failure::GiveUp { .. }));
+        let settle = |record: GrantRecord| {
+            let (record, settled) = record.settle(lease_id, call.generation, outcome.clone(), now);
+            let gives_up = is_refused && settled.is_ok() && call.kind == EffectKind::Grant;
+            (if gives_up { record.give_up(&hold, now) } else { record }, settled)
+        };
+        let (record, settled) = self.ledger.change_grant(&call.key, settle).await?;
+        settled?;
+        let Some(replaced) = &call.replaced else {
+            if result.is_ok() || is_refused {
+                job.pending.confirm(&call.key);
+            }
+            return Ok(());
+        };
+        let is_held = record.holds.get(&hold).is_some_and(Hold::is_live);
+        if result.is_ok() {
+            job.pending.confirm(&call.key);
+            // Before the effect is recorded: after a crash the call is made again, and this, too.
+            // A hold that ended during the call has nothing to make room for.
+            if is_held {
+                self.end_replaced(replaced, job).await?;
+            }
+        } else if is_refused {
+            job.pending.confirm(&call.key);
+            self.uncount(replaced, job).await?;
         }
-        // Before the effect is recorded: after a crash the call is made again, and this, too.
-        self.end_replaced(&call.ends).await
+        Ok(())
     }
 
     /// Ends the pending holds of a request that is given up: nothing will confirm them.

@@ -57,7 +57,7 @@ impl<P: Ports> Processor<P> {
             let (after, error) = (Some(look_again_at.since(now)), WorkerError::LookAgain);
             return Err(Failure::retry_after(after, Class::DeadlineExceeded, error).into());
         }
-        let drop = |record: PersonRecord| (record.drop_counted(), ());
+        let drop = |it: PersonRecord| (it.drop_counted(record.left_at), ());
         self.ledger.change_person(key, drop).await?;
         Ok(())
     }

@@ -8,9 +8,9 @@ use super::left::is_held_by;
 use super::{AttemptError, Job, PlannedEffect, Processor};
 use crate::failure::{Class, Failure};
 use crate::flow::{Flow, WhenFull};
-use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, HoldId};
+use crate::grant::{BeginError, EndReason, GrantKey, GrantRecord, Hold, HoldId, HoldState};
 use crate::ledger::EffectKind;
-use crate::person::{Counted, Counting, NotCounted, PersonKey, PersonRecord, Presence, Wanted};
+use crate::person::{Counted, NotCounted, PersonKey, PersonRecord, Presence, Wanted};
 use crate::ports::{Clock, Conditions, KeepGrants, KeepPersons, LedgerError, Ports, ReadPerson};
 use crate::time::Timestamp;
 
@@ -36,26 +36,43 @@ impl Admitted {
 }
 
 /// What a person holds of one subject, by a flow.
-pub(super) struct Held {
+struct Held {
     holds: Vec<(GrantKey, Vec<HoldId>)>,
     /// When the first of them was recorded.
     since: Timestamp,
-    /// Whether it may end for the request: it is of no younger approval, nor of the request itself.
+    /// When the last of them was asked for.
+    asked_at: Timestamp,
+    /// Whether the target has confirmed one of them.
+    is_given: bool,
+    /// Whether it may end for a request: it is of no younger approval, nor of the request itself.
     may_end: bool,
+}
+
+/// What ends once an access is given, as it makes room for it.
+pub(super) struct Replaced {
+    person: PersonKey,
+    /// The subject that is given, if it counts.
+    counted: Option<String>,
+    /// The subjects whose access ends.
+    subjects: BTreeSet<String>,
+    /// When the access was asked for: what is younger does not end.
+    asked_at: Timestamp,
 }
 
 /// The result of a look at the subjects that count.
 enum Room {
-    /// Some were not held, and are dropped unless they are reserved.
-    Dropped,
-    /// All of them are held; the one that may end, where the flow ends the oldest.
-    None(Option<Held>),
+    /// Something has changed: count again.
+    Changed,
+    /// Another request may be about to give one of them, or to give it up.
+    Contended,
+    /// The subject that may end, where there is one.
+    Full(Option<String>),
 }
 
 /// An access that is wanted for a person.
 struct Admission<'a> {
-    step: &'a PlannedEffect<'a>,
     person: PersonKey,
+    asked_at: Timestamp,
     job: &'a Job<'a>,
 }
 
@@ -71,14 +88,14 @@ impl<P: Ports> Processor<P> {
         step: &PlannedEffect<'_>,
         key: &GrantKey,
         job: &Job<'_>,
-    ) -> Result<Result<Vec<Held>, Failure>, AttemptError> {
+    ) -> Result<Result<Option<Replaced>, Failure>, AttemptError> {
         let rule = &job.flow.grant;
         let Some(person) = PersonKey::new(&job.request.source, &step.owner) else {
             // No source could know such a person, and no access could be counted.
             if rule.counts_access() {
                 return Ok(Err(Failure::give_up(Class::InvalidForm, WorkerError::NoOwner)));
             }
-            return Ok(Ok(Vec::new()));
+            return Ok(Ok(None));
         };
         if rule.counts_access() {
             let (record, ()) = self.ledger.change_grant(key, |record| (record, ())).await?;
@@ -87,107 +104,139 @@ impl<P: Ports> Processor<P> {
                 return Ok(Err(Failure::give_up(Class::Withdrawn, error)));
             }
         }
-        let wanted = Admission { step, person, job };
-        let replaced = match self.replaced(&wanted).await? {
+        let wanted = Admission { person, asked_at: step.approved_at, job };
+        let replaced = match self.replaced(&wanted, step).await? {
             Ok(replaced) => replaced,
             Err(failure) => return Ok(Err(failure)),
         };
-        if job.admitted.has(&step.owner) {
-            return Ok(Ok(replaced.into_iter().map(|(_, held)| held).collect()));
-        }
-        self.count_subject(&wanted, &key.subject, replaced).await
+        let instead_of = if job.admitted.has(&step.owner) {
+            None
+        } else {
+            match self.count_subject(&wanted, &key.subject, replaced.as_deref()).await? {
+                Ok(instead_of) => instead_of,
+                Err(failure) => return Ok(Err(failure)),
+            }
+        };
+        let counted = rule.per_owner.map(|_| key.subject.clone());
+        let subjects = replaced.into_iter().chain(instead_of).collect();
+        let Admission { person, asked_at, .. } = wanted;
+        Ok(Ok(Some(Replaced { person, counted, subjects, asked_at })))
     }
 
+    /// Counts a subject. The result is the one that it counts instead of.
     async fn count_subject(
         &self,
         wanted: &Admission<'_>,
         subject: &str,
-        replaced: Option<(String, Held)>,
-    ) -> Result<Result<Vec<Held>, Failure>, AttemptError> {
+        replaced: Option<&str>,
+    ) -> Result<Result<Option<String>, Failure>, AttemptError> {
         let Admission { person, job, .. } = wanted;
-        let (definition_id, per_owner) = (&*job.flow.definition_id, job.flow.grant.per_owner);
-        let (mut exceeds, mut reserved_until) = (false, None);
-        let makes_room = |others: &BTreeMap<String, Counted>| {
-            replaced.as_ref().is_some_and(|(subject, _)| others.contains_key(subject))
+        let rule = &job.flow.grant;
+        let it = Wanted {
+            definition_id: &job.flow.definition_id,
+            subject,
+            per_owner: rule.per_owner,
+            reserved_until: job.message.lease.until,
         };
-        let mut ends = None;
         for _ in 0..MAX_ATTEMPTS {
-            let reservation = job.message.lease.until;
-            let it =
-                Wanted { definition_id, subject, per_owner, exceeds, reserved_until: reservation };
             let count = |record: PersonRecord| record.count(&it);
-            match self.ledger.change_person(person, count).await?.1 {
-                Ok(Counting::Within) => {
-                    if per_owner.is_none() {
+            let others = match self.ledger.change_person(person, count).await?.1 {
+                Ok(instead_of) => {
+                    if rule.per_owner.is_none() {
                         job.admitted.add(&person.person);
                     }
-                    ends = Some(None);
+                    return Ok(Ok(instead_of));
                 }
-                Ok(Counting::Exceeding(others)) => match self.look_at(wanted, &others).await? {
-                    Room::Dropped => {}
-                    Room::None(_) if makes_room(&others) => ends = Some(None),
-                    Room::None(oldest) => ends = oldest.map(Some),
-                },
                 Err(NotCounted::Left(left_at)) => {
                     if let Err(failure) = self.confirm_rejoined(person, left_at).await? {
                         return Ok(Err(failure));
                     }
+                    continue;
                 }
-                Err(NotCounted::Full(others)) => {
-                    reserved_until = others.values().map(|it| it.reserved_until).max();
-                    match self.look_at(wanted, &others).await? {
-                        Room::Dropped => {}
-                        Room::None(oldest)
-                            if !exceeds && (oldest.is_some() || makes_room(&others)) =>
-                        {
-                            exceeds = true;
-                        }
-                        // Another request exceeds the limit, and may never end what it was to end.
-                        Room::None(Some(oldest)) => self.end_replaced(&[oldest]).await?,
-                        Room::None(None) if exceeds && reserved_until > Some(self.clock.now()) => {}
-                        Room::None(None) => {
-                            let per_owner = per_owner.unwrap_or_default();
-                            let error = WorkerError::LimitReached { per_owner };
-                            return Ok(Err(Failure::give_up(Class::LimitReached, error)));
-                        }
-                    }
+                Err(NotCounted::Full(others)) => others,
+            };
+            match self.look_at(wanted, &others, replaced).await? {
+                Room::Changed => {}
+                Room::Contended => break,
+                Room::Full(Some(other)) => {
+                    let seen = &others[&other];
+                    let instead =
+                        |it_is: PersonRecord| (it_is.count_instead(&it, &other, seen), ());
+                    self.ledger.change_person(person, instead).await?;
                 }
-            }
-            if let Some(oldest) = ends {
-                let replaced = replaced.map(|(_, held)| held);
-                return Ok(Ok(replaced.into_iter().chain(oldest).collect()));
+                Room::Full(None) => {
+                    let per_owner = rule.per_owner.unwrap_or_default();
+                    let error = WorkerError::LimitReached { per_owner };
+                    return Ok(Err(Failure::give_up(Class::LimitReached, error)));
+                }
             }
         }
-        let wait = reserved_until.map(|until| until.since(self.clock.now()));
-        Ok(Err(Failure::retry_after(wait, Class::GrantHeld, WorkerError::LimitContended)))
+        Ok(Err(Failure::retry(Class::GrantHeld, WorkerError::LimitContended)))
     }
 
-    /// Drops the subjects of which the person holds nothing by the flow.
+    /// Looks at each subject that counts: drops what the person does not hold, and completes what
+    /// an attempt that died has left.
     async fn look_at(
         &self,
         wanted: &Admission<'_>,
         counted: &BTreeMap<String, Counted>,
-    ) -> Result<Room, LedgerError> {
+        replaced: Option<&str>,
+    ) -> Result<Room, AttemptError> {
         let Admission { person, job, .. } = wanted;
-        let (mut unheld, mut oldest) = (Vec::new(), None::<Held>);
-        for subject in counted.keys() {
-            match self.held(wanted, subject).await? {
-                None => unheld.push(subject.clone()),
-                Some(held) if !held.may_end => {}
-                Some(held) if oldest.as_ref().is_none_or(|it| held.since < it.since) => {
-                    oldest = Some(held);
+        let ends_oldest = job.flow.grant.when_full == WhenFull::EndOldest;
+        let (definition_id, now) = (&job.flow.definition_id, self.clock.now());
+        let (mut has_changed, mut is_contended) = (false, false);
+        let mut may_end: Option<(Timestamp, &String)> = None;
+        for (subject, seen) in counted {
+            let is_reserved = now < seen.reserved_until;
+            let held = self.held(person, subject, wanted.asked_at, job).await?;
+            let other = match &seen.instead_of {
+                Some(other) => self.held(person, other, wanted.asked_at, job).await?,
+                None => None,
+            };
+            let Some(held) = held else {
+                is_contended |= is_reserved;
+                if !is_reserved {
+                    let drop = |record: PersonRecord| {
+                        let it = (subject.as_str(), seen);
+                        (record.drop_unheld(definition_id, it, other.is_some()), ())
+                    };
+                    self.ledger.change_person(person, drop).await?;
+                    has_changed = true;
                 }
-                Some(_) => {}
+                continue;
+            };
+            // It was given, and what it counts instead of has not ended.
+            if let Some(other) = &other
+                && held.is_given
+                && !is_reserved
+                && other.asked_at <= held.asked_at
+            {
+                self.end_held(other).await?;
+                let end = |record: PersonRecord| (record.end_instead(definition_id, subject), ());
+                self.ledger.change_person(person, end).await?;
+                has_changed = true;
+                continue;
+            }
+            let is_replaced = replaced == Some(subject.as_str());
+            if !held.may_end || !(is_replaced || ends_oldest) {
+                continue;
+            }
+            if is_reserved {
+                is_contended = true;
+            } else {
+                // What the form names goes first.
+                let since = if is_replaced { Timestamp::default() } else { held.since };
+                let is_older = may_end.is_none_or(|(oldest, _)| since < oldest);
+                may_end = if is_older { Some((since, subject)) } else { may_end };
             }
         }
-        if unheld.is_empty() {
-            let ends_oldest = job.flow.grant.when_full == WhenFull::EndOldest;
-            return Ok(Room::None(oldest.filter(|_| ends_oldest)));
-        }
-        let (definition_id, now) = (&job.flow.definition_id, self.clock.now());
-        let drop = |record: PersonRecord| (record.drop_unheld(definition_id, &unheld, now), ());
-        self.ledger.change_person(person, drop).await?;
-        Ok(Room::Dropped)
+        Ok(match may_end {
+            _ if has_changed => Room::Changed,
+            Some((_, subject)) => Room::Full(Some(subject.clone())),
+            None if is_contended => Room::Contended,
+            None => Room::Full(None),
+        })
     }
 
     /// Asks the source whether a person who left is a member again.
@@ -210,19 +259,20 @@ impl<P: Ports> Processor<P> {
         }
     }
 
-    /// What the person holds of the subject that the form says is replaced, with that subject. What
-    /// another person holds is not ended by a form.
+    /// The subject that the form says is replaced, if the person holds it. What another person
+    /// holds is not ended by a form.
     async fn replaced(
         &self,
         wanted: &Admission<'_>,
-    ) -> Result<Result<Option<(String, Held)>, Failure>, AttemptError> {
-        let Admission { step, person, job } = wanted;
+        step: &PlannedEffect<'_>,
+    ) -> Result<Result<Option<String>, Failure>, AttemptError> {
+        let Admission { person, job, asked_at } = wanted;
         let (Some(replaced), Some(field)) = (&step.replaces, &job.flow.grant.replaces) else {
             return Ok(Ok(None));
         };
         let replaced = replaced.key();
-        match self.held(wanted, &replaced).await? {
-            Some(held) => Ok(Ok(Some((replaced, held)).filter(|(_, held)| held.may_end))),
+        match self.held(person, &replaced, *asked_at, job).await? {
+            Some(held) => Ok(Ok(Some(replaced).filter(|_| held.may_end))),
             None if self.is_held_by_another(person, &replaced, job.flow).await? => {
                 let error = WorkerError::OthersAccess { field: field.clone() };
                 Ok(Err(Failure::give_up(Class::InvalidForm, error)))
@@ -233,8 +283,57 @@ impl<P: Ports> Processor<P> {
     }
 
     /// Ends what makes room for an access that was given.
-    pub(super) async fn end_replaced(&self, ends: &[Held]) -> Result<(), AttemptError> {
-        for (key, holds) in ends.iter().flat_map(|held| &held.holds) {
+    pub(super) async fn end_replaced(
+        &self,
+        replaced: &Replaced,
+        job: &Job<'_>,
+    ) -> Result<(), AttemptError> {
+        let Replaced { person, counted, subjects, asked_at } = replaced;
+        for subject in subjects {
+            let held = self.held(person, subject, *asked_at, job).await?;
+            if let Some(held) = held.filter(|held| held.may_end) {
+                self.end_held(&held).await?;
+            }
+        }
+        if let Some(subject) = counted.as_ref().filter(|_| !subjects.is_empty()) {
+            let definition_id = &job.flow.definition_id;
+            let end = |record: PersonRecord| (record.end_instead(definition_id, subject), ());
+            self.ledger.change_person(person, end).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops a subject whose access the target has refused, unless another request counts it, too:
+    /// the others of the form have room then.
+    pub(super) async fn uncount(
+        &self,
+        refused: &Replaced,
+        job: &Job<'_>,
+    ) -> Result<(), AttemptError> {
+        let Replaced { person, counted, asked_at, .. } = refused;
+        let Some(subject) = counted else { return Ok(()) };
+        if self.held(person, subject, *asked_at, job).await?.is_some() {
+            return Ok(());
+        }
+        let definition_id = &job.flow.definition_id;
+        let (record, ()) = self.ledger.change_person(person, |it| (it, ())).await?;
+        let seen = record.counted.get(definition_id).and_then(|all| all.get(subject));
+        let Some(seen) = seen.filter(|seen| seen.reserved_until <= job.message.lease.until) else {
+            return Ok(());
+        };
+        let holds_other = match &seen.instead_of {
+            Some(other) => self.held(person, other, *asked_at, job).await?.is_some(),
+            None => false,
+        };
+        let drop = |record: PersonRecord| {
+            (record.drop_unheld(definition_id, (subject.as_str(), seen), holds_other), ())
+        };
+        self.ledger.change_person(person, drop).await?;
+        Ok(())
+    }
+
+    async fn end_held(&self, held: &Held) -> Result<(), AttemptError> {
+        for (key, holds) in &held.holds {
             self.end_and_remove(key, holds, EndReason::Replaced).await?;
         }
         Ok(())
@@ -243,26 +342,32 @@ impl<P: Ports> Processor<P> {
     /// What the person holds of a subject by the flow; `None` if it is nothing.
     async fn held(
         &self,
-        wanted: &Admission<'_>,
+        person: &PersonKey,
         subject: &str,
+        asked_at: Timestamp,
+        job: &Job<'_>,
     ) -> Result<Option<Held>, LedgerError> {
-        let Admission { step, person, job } = wanted;
         let (own, now) = (job.request.hold(), self.clock.now());
-        let approvals_of = (job.flow.source.as_str(), job.flow.definition_id.as_str());
-        let is_of_flow = |id: &HoldId| {
-            id.approval()
-                .is_some_and(|(source, definition, _)| (source, definition) == approvals_of)
+        let zero = Timestamp::default();
+        let mut held = Held {
+            holds: Vec::new(),
+            since: NEVER,
+            asked_at: zero,
+            is_given: false,
+            may_end: true,
         };
-        let mut held = Held { holds: Vec::new(), since: NEVER, may_end: true };
         for key in self.granted_by(job.flow, subject) {
             let expire = |record: GrantRecord| (record.expire(now), ());
             let (record, ()) = self.ledger.change_grant(&key, expire).await?;
             let of_flow = record.holds.iter();
-            let of_flow = of_flow.filter(|(id, it)| is_of_flow(id) && is_held_by(person, id, it));
+            let of_flow =
+                of_flow.filter(|(id, it)| is_of_flow(id, job.flow) && is_held_by(person, id, it));
             let mut holds = Vec::new();
             for (id, hold) in of_flow {
                 held.since = held.since.min(hold.since);
-                held.may_end &= *id != own && hold.terms.asked_at <= step.approved_at;
+                held.asked_at = held.asked_at.max(hold.terms.asked_at);
+                held.is_given |= hold.state == HoldState::Active;
+                held.may_end &= *id != own && hold.terms.asked_at <= asked_at;
                 holds.push(id.clone());
             }
             if !holds.is_empty() {
@@ -272,20 +377,28 @@ impl<P: Ports> Processor<P> {
         Ok(Some(held).filter(|held| !held.holds.is_empty()))
     }
 
+    /// Whether others hold a subject, unless it was this person's and has been replaced.
     async fn is_held_by_another(
         &self,
         person: &PersonKey,
         subject: &str,
         flow: &Flow,
     ) -> Result<bool, LedgerError> {
+        let mut is_held = false;
         for key in self.granted_by(flow, subject) {
             let (record, ()) = self.ledger.change_grant(&key, |record| (record, ())).await?;
-            let others = record.holds.iter().filter(|(id, hold)| !is_held_by(person, id, hold));
-            if others.into_iter().any(|(_, hold)| hold.is_live()) {
-                return Ok(true);
+            let is_replaced = |(id, hold): (&HoldId, &Hold)| {
+                is_of_flow(id, flow)
+                    && hold.terms.owner == person.person
+                    && matches!(hold.state, HoldState::Ended { reason: EndReason::Replaced, .. })
+            };
+            if record.holds.iter().any(is_replaced) {
+                return Ok(false);
             }
+            let others = record.holds.iter().filter(|(id, hold)| !is_held_by(person, id, hold));
+            is_held |= others.into_iter().any(|(_, hold)| hold.is_live());
         }
-        Ok(false)
+        Ok(is_held)
     }
 
     /// The grants of a subject at the targets where the flow gives access.
@@ -301,4 +414,11 @@ impl<P: Ports> Processor<P> {
             |target: &str| GrantKey { target: target.to_owned(), subject: subject.to_owned() };
         targets.into_iter().filter(gives_access).map(key).collect()
     }
+}
+
+/// Whether an approval of the flow holds.
+fn is_of_flow(id: &HoldId, flow: &Flow) -> bool {
+    id.approval().is_some_and(|(source, definition_id, _)| {
+        (source, definition_id) == (flow.source.as_str(), flow.definition_id.as_str())
+    })
 }

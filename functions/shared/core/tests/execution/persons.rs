@@ -130,8 +130,8 @@ async fn a_subject_that_was_counted_in_vain_is_dropped() {
     let person = PersonKey::new("feishu", APPLICANT).unwrap();
     let reserved_until = START.plus(Duration::from_mins(2));
     let subject = device(9).key();
-    let (definition_id, per_owner, exceeds) = ("A", Some(1), false);
-    let wanted = Wanted { definition_id, subject: &subject, per_owner, exceeds, reserved_until };
+    let (definition_id, per_owner) = ("A", Some(1));
+    let wanted = Wanted { definition_id, subject: &subject, per_owner, reserved_until };
     let count = |it: PersonRecord| it.count(&wanted);
     run.world.ledger.change_person(&person, count).await.unwrap().1.unwrap();
     let end = run.attempt().await;
@@ -143,10 +143,14 @@ async fn a_subject_that_was_counted_in_vain_is_dropped() {
 #[tokio::test]
 async fn the_oldest_access_ends_where_the_flow_says_so() {
     let mut run = Run::with_end(World::new(form([1])), "per_owner = 2\nwhen_full = \"end_oldest\"");
-    for (instance, number) in [("I-1", 1), ("I-2", 2), ("I-3", 3)] {
-        run.world.advance(Duration::from_secs(1));
+    for (instance, number) in [("I-1", 1), ("I-2", 2)] {
         assert_eq!(run.approve(instance, form([number])).await, Disposition::Done);
+        run.world.advance(Duration::from_secs(1));
     }
+    // Another worker may be about to record a hold of what was counted just now.
+    assert!(is_wait(&run.approve("I-3", form([3])).await, Class::GrantHeld));
+    run.world.advance(LEASE);
+    assert_eq!(run.approve("I-3", form([3])).await, Disposition::Done);
     assert_eq!(run.deliver_enqueued().await, 1);
     assert_eq!(end_reasons(&record(&run, 1)), [EndReason::Replaced]);
     let expected = [("add", 1), ("add", 2), ("add", 3), ("remove", 1)];
@@ -201,13 +205,72 @@ async fn an_access_that_is_not_given_ends_no_other() {
         };
         let mut run = Run::with_end(World::new(form([1])).behaves(refuses), grant);
         assert_eq!(run.approve("I-1", form([1])).await, Disposition::Done);
+        run.world.advance(LEASE);
         let end = run.approve("I-2", replacing(2, 1)).await;
         assert!(is_dead_letter(&end, Class::TargetRejected), "{end:?}");
         assert!(record(&run, 1).is_held(), "{grant}");
-        run.world.advance(LEASE);
         assert_eq!(run.approve("I-3", replacing(3, 1)).await, Disposition::Done, "{grant}");
         assert!(!record(&run, 1).is_held(), "{grant}");
     }
+}
+
+/// What the target refuses takes no room from the other devices of the form.
+#[tokio::test]
+async fn a_device_that_is_refused_leaves_its_room_to_the_others() {
+    let refuses = |call: &Call<'_>, _| match number_of(call.subject) {
+        2 => Err(Failure::give_up(Class::TargetRejected, Explanation::quoted("HTTP 422"))),
+        _ => Ok(()),
+    };
+    let mut run = Run::with_end(World::new(form([1])).behaves(refuses), "per_owner = 2");
+    assert_eq!(run.approve("I-1", form([1])).await, Disposition::Done);
+    run.world.advance(LEASE);
+    let mut end = run.approve("I-2", form([2, 3])).await;
+    for _ in 0..3 {
+        run.world.advance(LEASE);
+        if is_wait(&end, Class::GrantHeld) {
+            end = run.approve("I-2", form([2, 3])).await;
+        }
+    }
+    assert!(is_dead_letter(&end, Class::TargetRejected), "{end:?}");
+    assert_eq!(run.world.done("nac", "add"), [1, 3].into());
+}
+
+/// A device that was replaced, and is asked for again, is a new one; one that is held is not.
+#[tokio::test]
+async fn a_device_that_is_held_is_approved_again_at_the_limit() {
+    let mut run = Run::with_end(World::new(form([1])), "per_owner = 1\nreplaces = \"old\"");
+    assert_eq!(run.approve("I-1", form([1])).await, Disposition::Done);
+    run.world.advance(LEASE);
+    assert_eq!(run.approve("I-2", replacing(2, 1)).await, Disposition::Done);
+    assert_eq!(run.approve("I-3", form([2])).await, Disposition::Done);
+    run.world.advance(LEASE);
+    assert!(is_dead_letter(&run.approve("I-4", form([1])).await, Class::LimitReached));
+}
+
+/// A worker dies after the new access was given, and before the old one ended.
+#[tokio::test]
+async fn what_a_dead_worker_was_to_end_ends_at_the_next_look() {
+    let mut run = Run::with_end(World::new(form([1])), "per_owner = 1\nreplaces = \"old\"");
+    assert_eq!(run.approve("I-1", form([1])).await, Disposition::Done);
+    run.world.advance(LEASE);
+    assert_eq!(run.approve("I-2", replacing(2, 1)).await, Disposition::Done);
+    // As if the end had not been recorded.
+    let person = PersonKey::new("feishu", APPLICANT).unwrap();
+    let undone = |mut it: PersonRecord| {
+        let counted = it.counted.get_mut("A").and_then(|all| all.get_mut(&device(2).key()));
+        counted.unwrap().instead_of = Some(device(1).key());
+        (it, ())
+    };
+    run.world.ledger.change_person(&person, undone).await.unwrap();
+    let revive = |mut it: GrantRecord| {
+        it.holds.values_mut().for_each(|hold| hold.state = HoldState::Active);
+        (it, ())
+    };
+    let key = GrantKey::new("nac", &device(1));
+    run.world.ledger.change_grant(&key, revive).await.unwrap();
+    run.world.advance(LEASE);
+    assert!(is_dead_letter(&run.approve("I-3", form([3])).await, Class::LimitReached));
+    assert!(!record(&run, 1).is_held() && record(&run, 2).is_held());
 }
 
 /// An approval that was overtaken by a younger one ends nothing of it, and gives nothing.
@@ -236,12 +299,12 @@ fn replacing(new: u8, old: u8) -> Form {
 async fn a_new_access_replaces_what_the_same_person_holds() {
     let mut run = Run::with_end(World::new(form([1])), "per_owner = 1\nreplaces = \"old\"");
     assert_eq!(run.approve("I-1", form([1])).await, Disposition::Done);
+    run.world.advance(LEASE);
     assert_eq!(run.approve("I-2", replacing(2, 1)).await, Disposition::Done);
     assert_eq!(run.deliver_enqueued().await, 1);
     assert_eq!(calls(&run), called(&[("add", 1), ("add", 2), ("remove", 1)]));
     assert_eq!(end_reasons(&record(&run, 1)), [EndReason::Replaced]);
-    // What is not held any more is replaced already. It counts until the lease is over.
-    run.world.advance(LEASE);
+    // What is not held any more is replaced already.
     assert_eq!(run.approve("I-3", replacing(2, 1)).await, Disposition::Done);
 }
 

@@ -37,6 +37,7 @@ fn person_pk(key: &PersonKey) -> String {
 
 #[cfg(feature = "operator")]
 mod operator {
+    use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
     use greenlight_core::RequestKey;
     use greenlight_core::audit::Lookup;
     use greenlight_core::operator::{PersonStore, StoreFuture};
@@ -45,8 +46,9 @@ mod operator {
 
     use super::person_pk;
     use crate::aws::describe;
+    use crate::aws::document::Document;
     use crate::aws::dynamodb::{DynamoLedger, is_refused};
-    use crate::aws::item::{GSI_PK, VERSION, number, text};
+    use crate::aws::item::{GSI_PK, VERSION, number, text, unreadable};
 
     impl PersonStore for DynamoLedger {
         fn rename_in_request<'a>(
@@ -91,12 +93,35 @@ mod operator {
 
         fn forget_person<'a>(&'a self, key: &'a PersonKey) -> StoreFuture<'a, ()> {
             Box::pin(async move {
-                let forget = |it: PersonRecord| (it.drop_counted(), ());
+                let forget = |it: PersonRecord| {
+                    let left_at = it.left_at;
+                    (it.drop_counted(left_at), ())
+                };
                 let (record, ()) = self.change_person(key, forget).await?;
-                if record.left_at.is_none() {
-                    self.delete_item(&person_pk(key)).await?;
+                if record.left_at.is_some() {
+                    return Ok(());
                 }
-                Ok(())
+                // One that counts again meanwhile stays.
+                let empty = serde_json::to_string(&PersonRecord::default())
+                    .map_err(|_| unreadable(PersonRecord::ATTRIBUTE))?;
+                let deleted = self
+                    .client
+                    .delete_item()
+                    .table_name(&self.table)
+                    .key("pk", text(&person_pk(key)))
+                    .condition_expression("v = :v AND #record = :empty")
+                    .expression_attribute_names("#record", PersonRecord::ATTRIBUTE)
+                    .expression_attribute_values(":v", number(VERSION))
+                    .expression_attribute_values(":empty", text(&empty))
+                    .send()
+                    .await;
+                let is_other =
+                    |error: &DeleteItemError| error.is_conditional_check_failed_exception();
+                match deleted {
+                    Ok(_) => Ok(()),
+                    Err(error) if error.as_service_error().is_some_and(is_other) => Ok(()),
+                    Err(error) => Err(LedgerError(describe("dynamodb:DeleteItem", &error)).into()),
+                }
             })
         }
     }

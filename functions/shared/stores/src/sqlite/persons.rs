@@ -60,14 +60,20 @@ impl PersonStore for Database {
 
     fn forget_person<'a>(&'a self, key: &'a PersonKey) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let forget = |it: PersonRecord| (it.drop_counted(), ());
+            let forget = |it: PersonRecord| {
+                let left_at = it.left_at;
+                (it.drop_counted(left_at), ())
+            };
             let (record, ()) = self.change_person(key, forget).await?;
             if record.left_at.is_some() {
                 return Ok(());
             }
-            sqlx::query("DELETE FROM persons WHERE source = ? AND person = ?")
+            // One that counts again meanwhile stays.
+            let empty = serde_json::to_string(&PersonRecord::default()).map_err(failed)?;
+            sqlx::query("DELETE FROM persons WHERE source = ? AND person = ? AND record = ?")
                 .bind(&key.source)
                 .bind(&key.person)
+                .bind(empty)
                 .execute(&self.pool)
                 .await
                 .map_err(failed)?;
