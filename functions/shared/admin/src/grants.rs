@@ -303,7 +303,7 @@ async fn end_holds(
     holds: &[HeldBy],
     now: Timestamp,
 ) -> Result<Vec<Changed>, GrantError> {
-    let mut ended = Vec::new();
+    let mut ended: Vec<Changed> = Vec::new();
     let mut failed = None;
     for HeldBy { key, id, changed } in holds {
         let change = GrantChange::End { id: id.clone(), reason };
@@ -312,7 +312,13 @@ async fn end_holds(
                 if !record.is_held() {
                     hasten(stores, key, now).await;
                 }
-                ended.push(Changed { is_held: record.is_held(), ..changed.clone() });
+                // Those of the same access that were ended before it are in the same state now.
+                let is_held = record.is_held();
+                let is_same = |it: &&mut Changed| {
+                    it.target == changed.target && it.subject == changed.subject
+                };
+                ended.iter_mut().filter(is_same).for_each(|it| it.is_held = is_held);
+                ended.push(Changed { is_held, ..changed.clone() });
             }
             Err(error) => failed = failed.or(Some(error)),
         }

@@ -1,7 +1,6 @@
 //! The steps of a request.
 
 use greenlight_admin::audit::Related;
-use greenlight_core::Timestamp;
 use greenlight_core::act::Act;
 use greenlight_core::audit::{Grant, LastFailure, RequestHistory, RequestStatus};
 use greenlight_core::explain::Explain;
@@ -10,6 +9,7 @@ use greenlight_core::ledger::{
     Effect, EffectKey, EffectKeyParts, EffectOutcome, State, granted_by,
 };
 use greenlight_core::subject;
+use greenlight_core::{Class, Timestamp};
 
 use super::is_on;
 use crate::format::{moment, span};
@@ -183,6 +183,15 @@ fn current(history: &RequestHistory, now: Timestamp, language: Language) -> Opti
         }),
         RequestStatus::Failed => {
             let class = history.last_failure.as_ref().map_or("unknown", |it| &it.class);
+            // That is no failure, and no dead letter.
+            if class == Class::Withdrawn.as_str() {
+                return Some(text!(
+                    language,
+                    "not carried out, or not any more; next: {next}",
+                    "未执行，或已不再有效；下一步：{next}",
+                    next = next_step(class, language)
+                ));
+            }
             Some(text!(
                 language,
                 "dead-lettered after {attempts} attempt(s); next: {next}",
