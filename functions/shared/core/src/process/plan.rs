@@ -152,7 +152,6 @@ pub fn plan<'a>(
                     let (kind, applicant) = (uses.kind, instance.applicant.clone());
                     let approved_at = planner.approved_at;
                     let replaces = planner.replaced(kind, values);
-                    let replaces = replaces.filter(|it| subject.as_ref() != Some(it));
                     let effect = PlannedEffect {
                         action,
                         subject,

@@ -177,6 +177,9 @@ async fn a_form_does_not_end_what_it_gives_itself() {
     let (_, end) = run.play(3).await;
     assert_eq!(end, Disposition::Done);
     assert_eq!(run.world.done("nac", "add"), [1].into());
+    // A device does not replace itself: another approval that holds it goes on.
+    assert_eq!(run.approve("I-2", replacing(1, 1)).await, Disposition::Done);
+    assert_eq!(end_reasons(&record(&run, 1)), []);
 }
 
 /// The limit, and what it ends, is about the access by this flow alone.
