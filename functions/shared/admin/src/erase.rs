@@ -100,15 +100,15 @@ pub async fn erase(
 /// The grants whose holds may name the person: of the effects of the requests, also of those before
 /// a forced replay; of what failed in them; and of what operators gave.
 fn grants_of(live: &[Grant], histories: &[RequestHistory], acts: &[Act]) -> BTreeSet<GrantKey> {
-    let of_live = live.iter().map(|Grant { target, subject, .. }| (&**target, &**subject));
-    let failed = histories.iter().filter_map(|history| history.retry.as_ref());
-    let failed = failed.flat_map(|retry| &retry.failed).filter_map(|key| key.split_once('/'));
-    let given = acts.iter().filter(|act| matches!(act.what, ActKind::Grant | ActKind::Extend));
-    let given = given.filter_map(|act| act.on.split_once('/'));
-    let named = of_live.chain(failed).chain(given);
-    let named = named.filter(|(_, subject)| !subject.is_empty()).map(|(target, subject)| {
-        GrantKey { target: target.to_owned(), subject: subject.to_owned() }
+    let of_live = live.iter().map(|Grant { target, subject, .. }| GrantKey {
+        target: target.clone(),
+        subject: subject.clone(),
     });
+    let failed = histories.iter().filter_map(|history| history.retry.as_ref());
+    let failed = failed.flat_map(|retry| &retry.failed);
+    let given = acts.iter().filter(|act| matches!(act.what, ActKind::Grant | ActKind::Extend));
+    let named = failed.chain(given.map(|act| &act.on)).filter_map(|key| GrantKey::parse(key));
+    let named = of_live.chain(named);
     let is_of_request = |act: &&Act| histories.iter().any(|it| it.instance_id() == act.on);
     let before = acts.iter().filter(is_of_request).map(|act| &act.effects);
     let effects = histories.iter().map(|history| &history.effects).chain(before);

@@ -122,14 +122,11 @@ impl GrantRecord {
 
     /// Records a pending hold, or the new terms of one that is live.
     fn hold(&mut self, id: &HoldId, terms: &Terms, now: Timestamp) -> Result<(), BeginError> {
+        if let Some(reason) = self.ended_for_good(id) {
+            return Err(BeginError::Ended { reason });
+        }
         let live = self.holds.values().filter(|hold| hold.is_live()).count();
         match self.holds.get_mut(id) {
-            // What an operator asked for is asked for again, with another act.
-            Some(Hold { state: HoldState::Ended { reason, .. }, .. })
-                if !reason.may_begin_again() || id.is_of_act() =>
-            {
-                return Err(BeginError::Ended { reason: *reason });
-            }
             Some(hold) if hold.is_live() => {
                 hold.terms.clone_from(terms);
                 hold.confirmed_at = now;

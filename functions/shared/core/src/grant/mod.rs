@@ -75,6 +75,13 @@ impl GrantKey {
     pub fn new(target: &str, subject: &Subject) -> Self {
         Self { target: target.to_owned(), subject: subject.key() }
     }
+
+    /// The inverse of its [`fmt::Display`]; `None` without a subject.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (target, subject) = text.split_once('/').filter(|(_, subject)| !subject.is_empty())?;
+        Some(Self { target: target.to_owned(), subject: subject.to_owned() })
+    }
 }
 
 impl fmt::Display for GrantKey {
@@ -368,7 +375,10 @@ impl GrantRecord {
     #[must_use]
     pub fn ended_for_good(&self, id: &HoldId) -> Option<EndReason> {
         match self.holds.get(id)?.state {
-            HoldState::Ended { reason, .. } if !reason.may_begin_again() => Some(reason),
+            // What an operator asked for is asked for again, with another act.
+            HoldState::Ended { reason, .. } if !reason.may_begin_again() || id.is_of_act() => {
+                Some(reason)
+            }
             _ => None,
         }
     }

@@ -198,25 +198,18 @@ impl<P: Ports> Processor<P> {
         };
         let (record, settled) = self.ledger.change_grant(&call.key, settle).await?;
         settled?;
-        let Some(replaced) = &call.replaced else {
-            if result.is_ok() || is_refused {
-                job.pending.confirm(&call.key);
-            }
-            return Ok(());
-        };
-        let is_held = record.holds.get(&hold).is_some_and(Hold::is_live);
-        if result.is_ok() {
+        if result.is_ok() || is_refused {
             job.pending.confirm(&call.key);
-            // Before the effect is recorded: after a crash the call is made again, and this, too.
-            // A hold that ended during the call has nothing to make room for.
-            if is_held {
-                self.end_replaced(replaced, job).await?;
-            }
-        } else if is_refused {
-            job.pending.confirm(&call.key);
-            self.uncount(replaced, job).await?;
         }
-        Ok(())
+        let Some(replaced) = &call.replaced else { return Ok(()) };
+        // A hold that ended during the call has nothing to make room for.
+        let is_held = record.holds.get(&hold).is_some_and(Hold::is_live);
+        match result {
+            // Before the effect is recorded: after a crash the call is made again, and this, too.
+            Ok(_) if is_held => self.end_replaced(replaced, job).await,
+            Err(_) if is_refused => self.uncount(replaced, job).await,
+            _ => Ok(()),
+        }
     }
 
     /// Ends the pending holds of a request that is given up: nothing will confirm them.

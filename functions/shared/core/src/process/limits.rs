@@ -189,30 +189,21 @@ impl<P: Ports> Processor<P> {
         let mut may_end: Option<(Timestamp, &String)> = None;
         for (subject, seen) in counted {
             let is_reserved = now < seen.reserved_until;
-            let held = self.held(person, subject, wanted.asked_at, job).await?;
-            let other = match &seen.instead_of {
-                Some(other) => self.held(person, other, wanted.asked_at, job).await?,
-                None => None,
-            };
-            let Some(held) = held else {
+            let Some(held) = self.held(person, subject, wanted.asked_at, job).await? else {
                 is_contended |= is_reserved;
                 if !is_reserved {
-                    let drop = |record: PersonRecord| {
-                        let it = (subject.as_str(), seen);
-                        (record.drop_unheld(definition_id, it, other.is_some()), ())
-                    };
-                    self.ledger.change_person(person, drop).await?;
+                    self.drop_unheld(wanted, subject, seen).await?;
                     has_changed = true;
                 }
                 continue;
             };
             // It was given, and what it counts instead of has not ended.
-            if let Some(other) = &other
-                && held.is_given
+            if held.is_given
                 && !is_reserved
+                && let Some(other) = self.held_instead(wanted, seen).await?
                 && other.asked_at <= held.asked_at
             {
-                self.end_held(other).await?;
+                self.end_held(&other).await?;
                 let end = |record: PersonRecord| (record.end_instead(definition_id, subject), ());
                 self.ledger.change_person(person, end).await?;
                 has_changed = true;
@@ -315,21 +306,41 @@ impl<P: Ports> Processor<P> {
         if self.held(person, subject, *asked_at, job).await?.is_some() {
             return Ok(());
         }
-        let definition_id = &job.flow.definition_id;
         let (record, ()) = self.ledger.change_person(person, |it| (it, ())).await?;
-        let seen = record.counted.get(definition_id).and_then(|all| all.get(subject));
-        let Some(seen) = seen.filter(|seen| seen.reserved_until <= job.message.lease.until) else {
-            return Ok(());
-        };
-        let holds_other = match &seen.instead_of {
-            Some(other) => self.held(person, other, *asked_at, job).await?.is_some(),
-            None => false,
-        };
-        let drop = |record: PersonRecord| {
-            (record.drop_unheld(definition_id, (subject.as_str(), seen), holds_other), ())
-        };
-        self.ledger.change_person(person, drop).await?;
+        let seen = record.counted.get(&job.flow.definition_id).and_then(|all| all.get(subject));
+        if let Some(seen) = seen.filter(|seen| seen.reserved_until <= job.message.lease.until) {
+            let wanted = Admission { person: person.clone(), asked_at: *asked_at, job };
+            self.drop_unheld(&wanted, subject, seen).await?;
+        }
         Ok(())
+    }
+
+    /// Drops a subject that the person does not hold; what it counted instead of counts again.
+    async fn drop_unheld(
+        &self,
+        wanted: &Admission<'_>,
+        subject: &str,
+        seen: &Counted,
+    ) -> Result<(), LedgerError> {
+        let holds_other = self.held_instead(wanted, seen).await?.is_some();
+        let definition_id = &wanted.job.flow.definition_id;
+        let drop = |record: PersonRecord| {
+            (record.drop_unheld(definition_id, (subject, seen), holds_other), ())
+        };
+        self.ledger.change_person(&wanted.person, drop).await?;
+        Ok(())
+    }
+
+    /// What the person holds of the subject that this one counts instead of.
+    async fn held_instead(
+        &self,
+        wanted: &Admission<'_>,
+        seen: &Counted,
+    ) -> Result<Option<Held>, LedgerError> {
+        match &seen.instead_of {
+            Some(other) => self.held(&wanted.person, other, wanted.asked_at, wanted.job).await,
+            None => Ok(None),
+        }
     }
 
     async fn end_held(&self, held: &Held) -> Result<(), AttemptError> {
