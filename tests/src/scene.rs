@@ -25,6 +25,8 @@ pub struct Scene {
     pub nac: StubNac,
     /// An HTTP client, shared: building one is slow, as it reads the machine's root certificates.
     pub client: Client,
+    /// How events arrive: `receive` of the source.
+    pub receive: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +47,22 @@ impl Scene {
             nac: StubNac::start(NAC_TOKEN).await.expect("the stub of the NAC starts"),
             client: Client::new(None).expect("an HTTP client can be built"),
             app,
+            receive: "webhook",
         }
+    }
+
+    /// The same, with events over the long connection.
+    #[must_use]
+    pub fn over_long_connection(self) -> Self {
+        Self { receive: "long_connection", ..self }
     }
 
     /// The built-in flows, with the stub of Feishu as their source.
     #[must_use]
     pub fn flows(&self) -> String {
-        at_feishu(include_str!("../../infra/flows.toml"), &self.feishu.url())
+        let flows = at_feishu(include_str!("../../infra/flows.toml"), &self.feishu.url());
+        let kind = "kind = \"feishu\"";
+        flows.replacen(kind, &format!("receive = \"{}\"\n{kind}", self.receive), 1)
     }
 
     /// A file in `folder` with [`Scene::flows`].
@@ -87,6 +98,13 @@ impl Scene {
     pub fn event(&self, event_id: &str, instance_id: &str, status: &str) -> Sent {
         let now = SystemClock.now().as_millis();
         self.app.approval_instance(event_id, APPROVAL_CODE, instance_id, status, now)
+    }
+
+    /// Sends an event of an instance over the long connection; returns the code of its reply.
+    pub async fn push(&self, event_id: &str, instance_id: &str, status: &str) -> Option<i64> {
+        let now = SystemClock.now().as_millis();
+        let event = self.app.approval_event(event_id, APPROVAL_CODE, instance_id, status, now);
+        self.feishu.push(&event, 1).await
     }
 
     /// Sends an event to `url`; `host` is the virtual host of an API on a local AWS.

@@ -104,6 +104,7 @@ async fn wire() -> Result<Wired, StartError> {
     let (secret, ()) = tokio::join!(secret, queue.open());
     let secret = secret?;
     sources.log_problems(&secret.current());
+    sources.log_connections();
     Ok(Receiver {
         sources: sources.webhooks(),
         secret,

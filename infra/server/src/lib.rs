@@ -3,6 +3,7 @@
 //!
 //! * [`server`]: starts and stops listener and consumer.
 //! * [`connections`]: the listener's connections, bounded in number, time and memory.
+//! * [`streams`]: the connections to office systems that send their events over one.
 //! * [`signals`]: SIGINT and SIGTERM.
 
 pub mod connections;
@@ -12,5 +13,6 @@ mod local;
 mod prometheus;
 pub mod server;
 pub mod signals;
+mod streams;
 mod timer;
 mod webhook;

@@ -1,12 +1,17 @@
 //! `/metrics`: the status of the system for a monitoring system.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use greenlight_admin::status::SystemStatus;
 use greenlight_core::Timestamp;
 
 /// The status in the text format of Prometheus.
-pub(crate) fn metrics(status: &SystemStatus, now: Timestamp) -> String {
+pub(crate) fn metrics(
+    status: &SystemStatus,
+    connected: &BTreeMap<String, bool>,
+    now: Timestamp,
+) -> String {
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, values: &[(String, u64)]| {
         let _ = writeln!(text, "# HELP greenlight_{name} {help}\n# TYPE greenlight_{name} gauge");
@@ -38,6 +43,14 @@ pub(crate) fn metrics(status: &SystemStatus, now: Timestamp) -> String {
         "breaker_open",
         "1 if the circuit breaker of the target is open, else 0.",
         &breakers.collect::<Vec<_>>(),
+    );
+    let connected = connected.iter().map(|(source, is_open)| {
+        (format!("{{source=\"{}\"}}", escaped(source)), u64::from(*is_open))
+    });
+    gauge(
+        "stream_connected",
+        "1 if the connection over which the source sends its events is open, else 0.",
+        &connected.collect::<Vec<_>>(),
     );
     text
 }
@@ -81,6 +94,7 @@ mod tests {
             .into(),
             ..SystemStatus::default()
         };
-        insta::assert_snapshot!("metrics", metrics(&status, NOW));
+        let connected = [("feishu".to_owned(), true), ("lark".to_owned(), false)].into();
+        insta::assert_snapshot!("metrics", metrics(&status, &connected, NOW));
     }
 }

@@ -9,6 +9,7 @@ use greenlight_connectors::Connectors;
 use greenlight_core::explain::Explain;
 use greenlight_core::ports::{Clock, LedgerError, QueueError, ReadSecret};
 use greenlight_core::{Processor, Receiver};
+use greenlight_http::Client;
 use greenlight_runtime::{Configuration, HttpSources, StartError, load_secret, targets};
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, SystemClock, flow_variable, flows_text};
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::consumer::Consumer;
 use crate::counters::Counters;
 use crate::local::SignallingQueue;
+use crate::streams::{Connected, Streams};
 use crate::timer::Timer;
 use crate::webhook;
 
@@ -76,7 +78,7 @@ pub struct Server {
     database: Database,
     completed: Arc<Notify>,
     stop: watch::Sender<bool>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
 }
 
 impl Server {
@@ -108,6 +110,7 @@ impl Server {
         sources.log_problems(&current);
         let targets = targets(setup, &secret)?;
         let source = HttpSources::new(&sources, Arc::clone(&secret), targets.clone())?;
+        let client = Client::new(None).map_err(StartError::from)?;
         let database = Database::open(&options.data).await?.keeping(flows.ledger.retention);
         let listener = TcpListener::bind(options.listen)
             .await
@@ -123,12 +126,19 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let counters = Counters::new();
         let queue = SignallingQueue::new(database.clone(), Arc::clone(&arrived));
-        let receiver = Receiver {
+        let receiver = Arc::new(Receiver {
             sources: sources.webhooks(),
             secret: Arc::clone(&secret),
             queue: queue.clone(),
             clock: SystemClock,
             metrics: counters.clone(),
+        });
+        let connected = Connected::default();
+        let streams = Streams {
+            sources: source.clone(),
+            client,
+            receiver: Arc::clone(&receiver),
+            connected: connected.clone(),
         };
         let processor = Processor {
             ledger: database.clone(),
@@ -148,11 +158,12 @@ impl Server {
             metrics: counters.clone(),
             every: options.tick_every,
         };
-        let watched = webhook::Watched { database: database.clone(), counters };
+        let watched = webhook::Watched { database: database.clone(), counters, connected };
         let tasks = [
             tokio::spawn(webhook::listen(listener, receiver, watched, stopped.clone())),
             tokio::spawn(consumer.run(stopped.clone())),
-            tokio::spawn(timer.run(stopped)),
+            tokio::spawn(timer.run(stopped.clone())),
+            tokio::spawn(streams.hold(stopped)),
         ];
         Ok(Self { address, database, completed, stop, tasks })
     }
@@ -185,13 +196,14 @@ impl Server {
         }
     }
 
-    /// Returns if the listener, the consumer or the timer ends, which is an error.
+    /// Returns if the listener, the consumer, the timer or the connections end, which is an error.
     pub async fn ended(&mut self) {
-        let [listener, consumer, timer] = &mut self.tasks;
+        let [listener, consumer, timer, streams] = &mut self.tasks;
         tokio::select! {
             _ = listener => {}
             _ = consumer => {}
             _ = timer => {}
+            _ = streams => {}
         }
     }
 

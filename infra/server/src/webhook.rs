@@ -27,6 +27,7 @@ use crate::connections::{self, Busy};
 use crate::counters::Counters;
 use crate::local::LocalReceiver;
 use crate::prometheus;
+use crate::streams::Connected;
 
 /// The time limit for the body of an event.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ const MAX_LARGE_BODIES: usize = 64;
 
 /// The receiver, and the limit on large bodies in memory.
 struct Inlet {
-    receiver: LocalReceiver,
+    receiver: Arc<LocalReceiver>,
     large_bodies: Semaphore,
 }
 
@@ -69,12 +70,14 @@ impl Inlet {
 pub(crate) struct Watched {
     pub(crate) database: Database,
     pub(crate) counters: Arc<Counters>,
+    /// Whether the connections to office systems are open.
+    pub(crate) connected: Connected,
 }
 
 /// Answers webhook requests until it is stopped.
 pub(crate) async fn listen(
     listener: TcpListener,
-    receiver: LocalReceiver,
+    receiver: Arc<LocalReceiver>,
     watched: Watched,
     stopped: watch::Receiver<bool>,
 ) {
@@ -124,11 +127,11 @@ async fn ready(State(Watched { database, .. }): State<Watched>) -> Response {
     }
 }
 
-async fn metrics(State(Watched { database, counters }): State<Watched>) -> Response {
+async fn metrics(State(Watched { database, counters, connected }): State<Watched>) -> Response {
     let now = SystemClock.now();
     match read_status(&database, &database, now).await {
         Ok(status) => {
-            let text = prometheus::metrics(&status, now) + &counters.to_text();
+            let text = prometheus::metrics(&status, &connected.states(), now) + &counters.to_text();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),

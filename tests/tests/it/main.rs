@@ -31,5 +31,6 @@ mod sources;
 mod sql;
 mod stack;
 mod start;
+mod streams;
 mod template;
 mod wire;

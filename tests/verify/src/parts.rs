@@ -88,6 +88,12 @@ pub(crate) const PARTS: &[Part] = &[
     part("wire", "requests to AWS equal the reviewed snapshots", &[BUILD], suite),
     part("minimal", "the receiver's own AWS client under throttling and errors", &[BUILD], suite),
     part(
+        "streams",
+        "connections that the host holds, with the official clients and frames",
+        &[TOOLS, BUILD],
+        suite,
+    ),
+    part(
         "oracle",
         "the official SDKs of sources agree with our simulators and stubs",
         &[TOOLS, BUILD],

@@ -23,7 +23,8 @@
 //! * [`failure`], [`retry`], [`breaker`]: why an attempt failed, when it is retried, and when a
 //!   target is not called.
 //! * [`metrics`], [`trace`]: metrics, and the id that links log lines.
-//! * [`webhook`]: the webhook half of sources.
+//! * [`webhook`], [`stream`]: the halves of sources that receive events: by requests to the host,
+//!   or over a connection that the host holds.
 //! * [`secret`]: the secret, cached and read again when it may have been rotated.
 
 // The derive macro names the crate by its name.
@@ -60,6 +61,7 @@ pub mod request;
 pub mod retry;
 pub mod schedule;
 pub mod secret;
+pub mod stream;
 pub mod subject;
 pub mod tick;
 pub mod time;
@@ -75,7 +77,7 @@ pub use process::{
     Disposition, Message, NOTHING_RECORDED, Plan, PlanInput, PlannedEffect, Processor, VALID_UNTIL,
     plan, process, read_sheets,
 };
-pub use receive::{Receiver, WebhookResponse, receive};
+pub use receive::{Receiver, WebhookResponse, receive, receive_event};
 pub use request::{Request, RequestKey};
 pub use time::Timestamp;
 pub use validation_errors::ValidationErrors;

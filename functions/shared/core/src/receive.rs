@@ -1,7 +1,8 @@
-//! The first use case: turns a webhook request into a response, and an approval into a queued
-//! request.
+//! The first use case: turns a webhook request, or an event on a connection that the host holds,
+//! into a response, and an approval into a queued request.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
@@ -37,70 +38,76 @@ impl WebhookResponse {
             Some((_, webhook)) => webhook.reply(&outcome),
             None => Reply::json(&outcome),
         };
-        let answer = Self { outcome, reply };
-        answer.log(source.map(|(name, _)| name));
-        answer.count(metrics);
-        answer
-    }
-
-    fn count(&self, metrics: &Metrics) {
-        let outcome = self.outcome.as_str();
-        let reason = match &self.outcome {
-            Outcome::Ignored(reason) => Some(reason.as_str()),
-            Outcome::Rejected(rejection) => Some(rejection.as_str()),
-            Outcome::Challenge(_) | Outcome::Enqueued(_) | Outcome::NotEnqueued(_) => None,
-        };
-        let labels = [Some(("outcome", outcome)), reason.map(|reason| ("reason", reason))];
-        let labels: Vec<_> = labels.into_iter().flatten().collect();
-        metrics.measure(&Metric::once("WebhooksReceived", &labels));
-        let Outcome::Rejected(rejection) = self.outcome else { return };
-        if rejection.is_signed() {
-            metrics.measure(&Metric::once("SignedWebhooksRejected", &[]));
-        } else if rejection == Rejection::WrongSignature {
-            // A wrong key in our own secret looks the same as the signature of a stranger.
-            metrics.measure(&Metric::once("WebhooksRejected", &[]));
+        let name = source.map(|(name, _)| name);
+        log(&outcome, name, Some(reply.status));
+        count("WebhooksReceived", &outcome, metrics);
+        if let Outcome::Rejected(rejection) = outcome {
+            count_rejection(rejection, metrics);
         }
+        Self { outcome, reply }
     }
+}
 
-    /// Logs one line per webhook request, without content.
-    fn log(&self, source: Option<&str>) {
-        let (outcome, status) = (self.outcome.as_str(), self.reply.status);
-        match &self.outcome {
-            Outcome::Challenge(_) => {
-                tracing::info!(outcome, status, source, "URL check answered");
-            }
-            Outcome::Enqueued(Queued::Decision(request)) => tracing::info!(
-                outcome,
+fn count(metric: &'static str, outcome: &Outcome, metrics: &Metrics) {
+    let reason = match outcome {
+        Outcome::Ignored(reason) => Some(reason.as_str()),
+        Outcome::Rejected(rejection) => Some(rejection.as_str()),
+        Outcome::Challenge(_) | Outcome::Enqueued(_) | Outcome::NotEnqueued(_) => None,
+    };
+    let labels = [Some(("outcome", outcome.as_str())), reason.map(|reason| ("reason", reason))];
+    let labels: Vec<_> = labels.into_iter().flatten().collect();
+    metrics.measure(&Metric::once(metric, &labels));
+}
+
+fn count_rejection(rejection: Rejection, metrics: &Metrics) {
+    if rejection.is_signed() {
+        metrics.measure(&Metric::once("SignedWebhooksRejected", &[]));
+    } else if rejection == Rejection::WrongSignature {
+        // A wrong key in our own secret looks the same as the signature of a stranger.
+        metrics.measure(&Metric::once("WebhooksRejected", &[]));
+    }
+}
+
+/// Logs one line per event, without content. `status` is the HTTP status of the response.
+fn log(outcome: &Outcome, source: Option<&str>, status: Option<u16>) {
+    let name = outcome.as_str();
+    match outcome {
+        Outcome::Challenge(_) => {
+            tracing::info!(outcome = name, status, source, "URL check answered");
+        }
+        Outcome::Enqueued(Queued::Decision(request)) => tracing::info!(
+            outcome = name,
+            status,
+            source,
+            event_id = request.event_id,
+            instance_id = request.instance_id,
+            trace_id = request.trace_id.as_ref().map(TraceId::as_str),
+            "approval enqueued"
+        ),
+        Outcome::Enqueued(
+            Queued::PersonLeft(Notice { trace_id, .. }) | Queued::GrantDue(Notice { trace_id, .. }),
+        ) => {
+            let trace_id = trace_id.as_str();
+            tracing::info!(outcome = name, status, source, trace_id, "event enqueued");
+        }
+        Outcome::Ignored(reason) if reason.is_failure() => {
+            tracing::error!(outcome = name, status, source, %reason, "authentic event not understood");
+        }
+        Outcome::Ignored(reason) => {
+            tracing::info!(outcome = name, status, source, %reason, "event ignored");
+        }
+        Outcome::Rejected(rejection) => {
+            let rejected = rejection.as_str();
+            tracing::warn!(
+                outcome = name,
                 status,
                 source,
-                event_id = request.event_id,
-                instance_id = request.instance_id,
-                trace_id = request.trace_id.as_ref().map(TraceId::as_str),
-                "approval enqueued"
-            ),
-            Outcome::Enqueued(
-                Queued::PersonLeft(Notice { trace_id, .. })
-                | Queued::GrantDue(Notice { trace_id, .. }),
-            ) => {
-                let trace_id = trace_id.as_str();
-                tracing::info!(outcome, status, source, trace_id, "event enqueued");
-            }
-            Outcome::Ignored(reason) if reason.is_failure() => {
-                tracing::error!(outcome, status, source, %reason, "authentic event not understood");
-            }
-            Outcome::Ignored(reason) => {
-                tracing::info!(outcome, status, source, %reason, "event ignored");
-            }
-            Outcome::Rejected(rejection) => tracing::warn!(
-                outcome,
-                status,
-                source,
-                rejection = rejection.as_str(),
-                "webhook rejected: {rejection}"
-            ),
-            Outcome::NotEnqueued(error) => {
-                tracing::error!(outcome, status, source, %error, "event not enqueued");
-            }
+                rejection = rejected,
+                "event rejected: {rejection}"
+            );
+        }
+        Outcome::NotEnqueued(error) => {
+            tracing::error!(outcome = name, status, source, %error, "event not enqueued");
         }
     }
 }
@@ -130,15 +137,43 @@ pub async fn receive<S: ReadSecret, Q: Enqueue, C: Clock>(
     let Some(source) = receiver.sources.find(request.source.as_deref()) else {
         return WebhookResponse::rejected(Rejection::NoSuchSource, metrics);
     };
-    let handled = pin!(handle(request, source, receiver));
-    let limit = pin!(receiver.clock.sleep(source.1.answer_within()));
-    let outcome = match select(handled, limit).await {
+    let (_, webhook) = source;
+    let handled = handle(request, source, receiver);
+    let outcome = in_time(handled, webhook.answer_within(), &receiver.clock).await;
+    WebhookResponse::of(Some(source), outcome, metrics)
+}
+
+/// Triages and enqueues an event that came over a connection of `source`, authenticated by that
+/// connection. The outcome is logged and counted; it is known `within` the given time.
+pub async fn receive_event<S, Q: Enqueue, C: Clock>(
+    source: &str,
+    event: Result<Inbound, Rejection>,
+    within: Duration,
+    receiver: &Receiver<S, Q, C>,
+) -> Outcome {
+    let outcome = match event {
+        Err(rejection) => Outcome::Rejected(rejection),
+        Ok(event) => {
+            let handled = enqueue_if_wanted(source, event, TraceId::random(), receiver);
+            in_time(handled, within, &receiver.clock).await
+        }
+    };
+    log(&outcome, Some(source), None);
+    count("StreamEventsReceived", &outcome, &receiver.metrics);
+    outcome
+}
+
+async fn in_time(
+    handled: impl Future<Output = Outcome>,
+    within: Duration,
+    clock: &impl Clock,
+) -> Outcome {
+    match select(pin!(handled), pin!(clock.sleep(within))).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(_) => {
             Outcome::NotEnqueued(QueueError(Explanation::quoted("no response in time")))
         }
-    };
-    WebhookResponse::of(Some(source), outcome, metrics)
+    }
 }
 
 async fn handle<S: ReadSecret, Q: Enqueue, C: Clock>(
@@ -151,6 +186,15 @@ async fn handle<S: ReadSecret, Q: Enqueue, C: Clock>(
         Ok(event) => event,
     };
     let trace_id = TraceId::of(&request.headers).unwrap_or_else(TraceId::random);
+    enqueue_if_wanted(source, event, trace_id, receiver).await
+}
+
+async fn enqueue_if_wanted<S, Q: Enqueue, C: Clock>(
+    source: &str,
+    event: Inbound,
+    trace_id: TraceId,
+    receiver: &Receiver<S, Q, C>,
+) -> Outcome {
     match triage(source, event, trace_id, receiver.clock.now()) {
         Triage::Challenge(text) => Outcome::Challenge(text),
         Triage::Ignore(reason) => Outcome::Ignored(reason),

@@ -5,6 +5,8 @@
 
 mod address;
 mod trust;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 use std::error::Error as _;
 use std::net::IpAddr;

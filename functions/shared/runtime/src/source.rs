@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::error::StartError;
 
 /// The sources of a host, over HTTP.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HttpSources(pub Sources);
 
 impl HttpSources {

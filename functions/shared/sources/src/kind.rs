@@ -50,6 +50,11 @@ pub trait SourceKind: ClientKind + Debug + Send + Sync {
         true
     }
 
+    /// Whether its events come over a connection that a host must hold, which no function can.
+    fn needs_connection(&self) -> bool {
+        false
+    }
+
     /// The webhook half of `source`.
     fn webhook(&self, source: &str) -> Box<dyn Webhook>;
 }

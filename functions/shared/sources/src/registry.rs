@@ -1,6 +1,8 @@
 //! The kinds of office systems, and the sources of `flows.toml`.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "client")]
+use std::sync::Arc;
 
 use greenlight_core::ValidationErrors;
 use greenlight_core::explain::Explain;
@@ -99,10 +101,10 @@ impl Registry {
     #[cfg(feature = "client")]
     #[must_use]
     pub fn clients(&self, ports: &SourcePorts) -> Sources {
-        let kinds = self.kinds.iter();
-        Sources(
-            kinds.map(|(name, kind)| (name.clone(), kind.client(name, ports.clone()))).collect(),
-        )
+        let clients = self.iter();
+        let clients =
+            clients.map(|(name, kind)| (name.to_owned(), kind.client(name, ports.clone())));
+        Sources(Arc::new(clients.collect()))
     }
 
     /// The required entries of the secret: source and key.
@@ -155,6 +157,17 @@ impl Registry {
         }
         if let Err(error) = self.check_credentials(secret) {
             tracing::error!("{error}");
+        }
+    }
+
+    /// Logs the sources whose events no function can receive.
+    pub fn log_connections(&self) {
+        for (source, _) in self.iter().filter(|(_, kind)| kind.needs_connection()) {
+            tracing::error!(
+                source,
+                "the events of this source come over a connection, which only `greenlight serve` \
+                 holds: nothing arrives here"
+            );
         }
     }
 

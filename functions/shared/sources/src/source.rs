@@ -16,6 +16,8 @@ use greenlight_core::ports::{
     Call, Clock, Http, HttpError, ReadInstance, ReadPerson, ReadSecret, ReadTarget,
 };
 use greenlight_core::secret::Secret;
+#[cfg(feature = "stream")]
+use greenlight_core::stream::Stream;
 use greenlight_core::{Class, Failure, Request, Timestamp};
 use serde_json::Value;
 use thiserror::Error;
@@ -38,6 +40,12 @@ pub trait Source: Send + Sync {
 
     /// The list of its approval instances, if it has an API for it.
     fn list(&self) -> Option<&dyn ListInstances> {
+        None
+    }
+
+    /// The connection over which its events come, if they do not come by webhook.
+    #[cfg(feature = "stream")]
+    fn stream(&self) -> Option<&dyn Stream> {
         None
     }
 
@@ -97,7 +105,8 @@ pub struct Widget {
 }
 
 /// All sources of a host, by name.
-pub struct Sources(pub(crate) BTreeMap<String, Box<dyn Source>>);
+#[derive(Clone)]
+pub struct Sources(pub(crate) Arc<BTreeMap<String, Box<dyn Source>>>);
 
 /// A source that is not configured.
 #[derive(Clone, Debug, Error, Explain, PartialEq, Eq)]
@@ -116,6 +125,14 @@ impl Sources {
         let source = self.0.get(name).map(|source| &**source);
         let unknown = || UnknownSource { name: name.to_owned() };
         source.ok_or_else(|| Failure::give_up(Class::NotConfigured, unknown()))
+    }
+}
+
+#[cfg(feature = "stream")]
+impl Sources {
+    /// The sources whose events come over a connection, by name.
+    pub fn streams(&self) -> impl Iterator<Item = (&str, &dyn Stream)> {
+        self.0.iter().filter_map(|(name, source)| Some((name.as_str(), source.stream()?)))
     }
 }
 

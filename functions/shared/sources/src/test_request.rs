@@ -43,6 +43,9 @@ pub enum NotSendable {
          `pending` of its `statuses`, which a test can send"
     )]
     WouldBeCarriedOut,
+    /// Its events come over a connection.
+    #[error("events of this source come over a connection: there is no URL to send a test to")]
+    OverConnection,
     /// A credential is missing in the secret.
     #[error("the secret lacks `{name}` of this source")]
     NoCredential {

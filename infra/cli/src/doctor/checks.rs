@@ -117,6 +117,24 @@ pub enum Finding {
     /// The source has no API.
     #[error("sends its events here; it has no API to check")]
     NoApi,
+    /// Events come over a connection that no function can hold.
+    #[error(
+        "its events come over a connection that `greenlight serve` holds, and a stack cannot: \
+         receive them by webhook here"
+    )]
+    NeedsServe,
+    /// Nothing holds the connection.
+    #[error(
+        "its events come over a connection, and no `greenlight serve` runs on this data folder: \
+         nothing arrives"
+    )]
+    NotHeld,
+    /// The office system offers a connection.
+    #[error(
+        "offers a connection; an event goes to any one of those that are open, so that a second \
+         program with the same credentials takes events away from `greenlight serve`"
+    )]
+    ConnectionOffered,
     /// A setting is legal, and weak.
     #[error("{warning}")]
     Weak {

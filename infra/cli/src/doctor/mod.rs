@@ -15,6 +15,7 @@ use greenlight_core::explain::Explain;
 use greenlight_core::flow::{Flow, Flows, Place as FormPlace};
 use greenlight_core::ports::{Clock, Http};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
+use greenlight_core::stream::Stream;
 use greenlight_http::Client;
 use greenlight_sources::source::{Admin, Definition, Widget};
 use greenlight_stores::private::check_private;
@@ -198,6 +199,9 @@ async fn sources(flows: &Checked, secret: &Secret, backend: Option<&Backend>, ch
     for (name, _) in flows.sources.iter() {
         let check = CheckName::Source { name: name.to_owned() };
         let Ok(source) = clients.0.find(name) else { continue };
+        if let Some(stream) = source.stream() {
+            connection(name, stream, backend, checks).await;
+        }
         let Some(admin) = source.admin() else {
             checks.ok(check, Finding::NoApi);
             continue;
@@ -207,6 +211,29 @@ async fn sources(flows: &Checked, secret: &Secret, backend: Option<&Backend>, ch
             Arrivals { name, source, list, ledger }
         });
         at_source(name, admin, arrivals, &flows.flows, checks).await;
+    }
+}
+
+/// Checks the way by which the events of a source come, if it is a connection.
+async fn connection(
+    source: &str,
+    stream: &dyn Stream,
+    backend: Option<&Backend>,
+    checks: &mut Checks,
+) {
+    let check = || CheckName::Source { name: source.to_owned() };
+    if let Some(backend) = backend {
+        let status = backend.stores.status(SystemClock.now()).await;
+        match status.map(|status| status.queue.is_served) {
+            Ok(None) => return checks.bad(check(), Finding::NeedsServe),
+            Ok(Some(false)) => checks.bad(check(), Finding::NotHeld),
+            // That it cannot be read is another check.
+            Ok(Some(true)) | Err(_) => {}
+        }
+    }
+    let offered = stream.endpoint().await.map_err(|failure| failure.reason().cause.clone());
+    if checks.take(check(), offered, None).is_some() {
+        checks.ok(check(), Finding::ConnectionOffered);
     }
 }
 

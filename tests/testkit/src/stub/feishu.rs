@@ -9,17 +9,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use greenlight_sources::feishu::frame::Frame;
 use greenlight_sources::feishu::{self, FeishuApp};
 use greenlight_sources::test_request::Sent;
 use serde_json::{Value, json};
+
+use super::long_connection::LongConnections;
 
 /// A stub of Feishu's OpenAPI.
 #[derive(Clone, Debug)]
 pub struct StubFeishu {
     address: SocketAddr,
     state: Arc<Mutex<Inside>>,
+    connections: Arc<LongConnections>,
 }
 
 #[derive(Debug)]
@@ -75,8 +80,13 @@ impl StubFeishu {
             .route("/open-apis/approval/v4/approvals/{code}", get(definition))
             .route("/open-apis/approval/v4/approvals/{code}/subscribe", post(subscribe))
             .with_state(Arc::clone(&state));
-        let address = super::serve(routes).await?;
-        Ok(Self { address, state })
+        let connections = Arc::<LongConnections>::default();
+        let connecting = Router::new()
+            .route("/callback/ws/endpoint", post(offer))
+            .route("/ws/v2", get(accept))
+            .with_state((Arc::clone(&state), Arc::clone(&connections)));
+        let address = super::serve(routes.merge(connecting)).await?;
+        Ok(Self { address, state, connections })
     }
 
     /// Its base URL.
@@ -150,13 +160,67 @@ impl StubFeishu {
     pub fn reads(&self) -> usize {
         lock(&self.state).reads
     }
+
+    /// Sends an event over one of the long connections, in pieces of which the last comes first;
+    /// returns the code of its reply, `None` if the connection ends before.
+    pub async fn push(&self, event: &Value, pieces: usize) -> Option<i64> {
+        self.connections.push(event.to_string().as_bytes(), pieces).await
+    }
+
+    /// Sends frames as they are, over all long connections.
+    pub fn push_raw(&self, frames: &[Frame]) {
+        self.connections.push_raw(frames);
+    }
+
+    /// Closes all long connections.
+    pub fn close_connections(&self) {
+        self.connections.close();
+    }
+
+    /// Answers the question for a connection with this code; 0 offers one.
+    pub fn set_connection_code(&self, code: i64) {
+        self.connections.set_code(code);
+    }
+
+    /// The interval of pings in seconds, and whether they are answered.
+    pub fn set_pings(&self, every: u64, are_answered: bool) {
+        self.connections.set_pings(every, are_answered);
+    }
+
+    /// Returns when so many long connections are open.
+    pub async fn wait_until_open(&self, count: usize) {
+        self.connections.wait_until_open(count).await;
+    }
+
+    /// Returns when a connection was asked for so often.
+    pub async fn wait_until_asked(&self, count: usize) {
+        self.connections.wait_until_asked(count).await;
+    }
+}
+
+type Connecting = (Shared, Arc<LongConnections>);
+
+async fn offer(
+    State((state, connections)): State<Connecting>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Json<Value> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    connections.offer(&lock(&state).app, host, &body)
+}
+
+async fn accept(
+    State((_, connections)): State<Connecting>,
+    request: axum::extract::Request,
+) -> Response {
+    connections.accept(request)
 }
 
 /// The app of tests and of the demonstration.
 #[must_use]
 pub fn demo_app() -> FeishuApp {
     FeishuApp {
-        app_id: "cli_demo".into(),
+        app_id: "cli_a1b2c3d4e5f60718".into(),
         app_secret: "demo-app-secret".into(),
         encrypt_key: "demo-encrypt-key".into(),
         verification_token: "demo-verification-token".into(),

@@ -2,6 +2,7 @@
 //! server.
 
 mod feishu;
+mod long_connection;
 mod nac;
 mod office;
 mod radius;

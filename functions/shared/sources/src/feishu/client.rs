@@ -12,6 +12,8 @@ use greenlight_core::person::Presence;
 use greenlight_core::ports::HttpError;
 use greenlight_core::retry::MAX_ASKED_WAIT;
 use greenlight_core::secret::Secret;
+#[cfg(feature = "stream")]
+use greenlight_core::stream::Stream;
 use greenlight_core::{Class, Failure, Request, Timestamp};
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +23,9 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::credentials::{APP_ID, APP_SECRET};
+use super::settings::Feishu;
+#[cfg(feature = "stream")]
+use super::settings::Receive;
 use crate::source::{Admin, ListInstances, Source, SourcePorts};
 
 /// A tenant access token is valid for up to two hours; a call in its last half hour returns a new
@@ -35,8 +40,9 @@ mod code {
     pub(super) const TOKEN_REFUSED: [i64; 4] = [99_991_663, 99_991_664, 99_991_665, 99_991_671];
     /// Internal error, or busy.
     pub(super) const BUSY: [i64; 2] = [2_200, 1_395_001];
-    /// A login is refused: there is no such app at this host, or its secret is another one.
-    pub(super) const APP_REFUSED: [i64; 2] = [10_003, 10_014];
+    /// There is no such app at this host, or its secret is another one: of a login, and of the
+    /// question for a connection.
+    pub(super) const APP_REFUSED: [i64; 3] = [10_003, 10_014, 1_000_040_351];
 }
 
 /// Feishu's OpenAPI, with the tenant access token cached.
@@ -44,6 +50,8 @@ pub struct FeishuClient {
     source: String,
     ports: SourcePorts,
     base_url: String,
+    #[cfg(feature = "stream")]
+    receive: Receive,
     token: Mutex<Option<Token>>,
 }
 
@@ -221,6 +229,11 @@ impl Source for FeishuClient {
     fn admin(&self) -> Option<&dyn Admin> {
         Some(self)
     }
+
+    #[cfg(feature = "stream")]
+    fn stream(&self) -> Option<&dyn Stream> {
+        (self.receive == Receive::LongConnection).then_some(self)
+    }
 }
 
 /// A string with milliseconds, as documented; a number is read, too.
@@ -247,13 +260,15 @@ pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
 }
 
 impl FeishuClient {
-    /// Creates a client of the OpenAPI at `base_url`, with the credentials of `source`.
+    /// Creates a client of the OpenAPI of `settings`, with the credentials of `source`.
     #[must_use]
-    pub fn new(source: &str, base_url: &str, ports: SourcePorts) -> Self {
+    pub fn new(source: &str, settings: &Feishu, ports: SourcePorts) -> Self {
         Self {
             source: source.to_owned(),
             ports,
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            base_url: settings.base_url.trim_end_matches('/').to_owned(),
+            #[cfg(feature = "stream")]
+            receive: settings.receive,
             token: Mutex::new(None),
         }
     }
@@ -313,18 +328,9 @@ impl FeishuClient {
         if let Some(token) = cached.filter(|token| now < token.good_until) {
             return Ok(token.value);
         }
-        let secret = self.ports.secret.current();
-        let answer = match self.log_in(&secret).await {
-            Err(
-                error @ (ApiError::Code { .. }
-                | ApiError::AppRefused { .. }
-                | ApiError::NoCredentials),
-            ) => match self.ports.secret.renewed(&secret).await {
-                Some(renewed) => self.log_in(&renewed).await,
-                None => Err(error),
-            },
-            result => result,
-        };
+        let path = "/open-apis/auth/v3/tenant_access_token/internal";
+        let body = |id: &str, secret: &str| json!({ "app_id": id, "app_secret": secret });
+        let answer = self.post_as_app::<TokenAnswer>(path, body).await;
         // A failed login is not caused by the request: retry until the secret is corrected.
         let answer = answer.map_err(|error| {
             Failure::retry(Class::SourceUnavailable, LoginFailed { cause: error })
@@ -338,20 +344,50 @@ impl FeishuClient {
         Ok(value)
     }
 
-    /// `POST /open-apis/auth/v3/tenant_access_token/internal`
-    async fn log_in(&self, secret: &Secret) -> Result<TokenAnswer, ApiError> {
+    /// Sends the credentials of the app, `body` of App ID and App Secret; reads the secret again if
+    /// they are refused.
+    pub(super) async fn post_as_app<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: impl Fn(&str, &str) -> Value + Send,
+    ) -> Result<T, ApiError> {
+        let secret = self.ports.secret.current();
+        match self.post_with(&secret, path, &body).await {
+            Err(
+                error @ (ApiError::Code { .. }
+                | ApiError::AppRefused { .. }
+                | ApiError::NoCredentials),
+            ) => match self.ports.secret.renewed(&secret).await {
+                Some(renewed) => self.post_with(&renewed, path, &body).await,
+                None => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    async fn post_with<T: DeserializeOwned>(
+        &self,
+        secret: &Secret,
+        path: &str,
+        body: &(impl Fn(&str, &str) -> Value + Send),
+    ) -> Result<T, ApiError> {
         let of_app = |name| secret.source(&self.source)?.get(name);
         let (app_id, app_secret) =
             of_app(APP_ID).zip(of_app(APP_SECRET)).ok_or(ApiError::NoCredentials)?;
-        let body = json!({ "app_id": app_id, "app_secret": app_secret });
-        let path = "/open-apis/auth/v3/tenant_access_token/internal";
-        let answer = self.call(Method::POST, path, None, body.to_string().into()).await;
+        let body = body(app_id, app_secret).to_string();
+        let answer = self.call(Method::POST, path, None, body.into()).await;
         answer.map_err(|error| match error {
             ApiError::Code { code, .. } if code::APP_REFUSED.contains(&code) => {
                 ApiError::AppRefused { code, host: self.base_url.clone() }
             }
             error => error,
         })
+    }
+
+    /// App ID, by which events name the app; `None` without the secret of this source.
+    #[cfg(feature = "stream")]
+    pub(super) fn app_id(&self) -> Option<String> {
+        self.ports.secret.current().source(&self.source)?.get(APP_ID).map(str::to_owned)
     }
 
     fn cached_token(&self) -> std::sync::MutexGuard<'_, Option<Token>> {
@@ -393,7 +429,7 @@ impl FeishuClient {
 
 /// Whether `uri` is on a server of the system with the API `own`: the same address, or over TLS any
 /// host of its domain, as files of `open.feishu.cn` are on `internal-api-drive-stream.feishu.cn`.
-fn is_of_system(own: &Uri, uri: &Uri) -> bool {
+pub(super) fn is_of_system(own: &Uri, uri: &Uri) -> bool {
     if uri.scheme() == own.scheme() && uri.authority() == own.authority() {
         return true;
     }

@@ -5,14 +5,14 @@ use greenlight_core::secret::Credentials;
 use greenlight_core::{Failure, Timestamp};
 
 use super::credentials::{APP_ID, APP_SECRET, ENCRYPT_KEY, VERIFICATION_TOKEN};
-use super::{Feishu, FeishuApp, FeishuClient, parse_instance};
+use super::{Feishu, FeishuApp, FeishuClient, Receive, parse_instance};
 use crate::client_kind::ClientKind;
 use crate::source::{Source, SourcePorts};
 use crate::test_request::{NotSendable, Sent, TestEvent};
 
 impl ClientKind for Feishu {
     fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
-        Box::new(FeishuClient::new(source, &self.base_url, ports))
+        Box::new(FeishuClient::new(source, self, ports))
     }
 
     fn parse_instance(&self, document: &str) -> Result<Instance, Failure> {
@@ -27,7 +27,10 @@ impl ClientKind for Feishu {
     ) -> Result<Sent, NotSendable> {
         let credential = |name: &'static str| {
             let value = credentials.get(name).map(str::to_owned);
-            value.ok_or(NotSendable::NoCredential { name })
+            value.ok_or(match self.receive {
+                Receive::Webhook => NotSendable::NoCredential { name },
+                Receive::LongConnection => NotSendable::OverConnection,
+            })
         };
         let app = FeishuApp {
             app_id: credential(APP_ID)?,

@@ -2,8 +2,10 @@
 
 use greenlight_core::secret::Secret;
 
-/// Their names under `sources.NAME` in the secret.
-pub(super) const NAMES: &[&str] = &[APP_ID, APP_SECRET, ENCRYPT_KEY, VERIFICATION_TOKEN];
+/// The names under `sources.NAME` in the secret that a webhook needs.
+pub(super) const OF_WEBHOOK: &[&str] = &[APP_ID, APP_SECRET, ENCRYPT_KEY, VERIFICATION_TOKEN];
+/// Those that a long connection needs: its events are neither signed nor encrypted.
+pub(super) const OF_CONNECTION: &[&str] = &[APP_ID, APP_SECRET];
 
 /// App ID, `cli_…`: public, and compared with the one of each event.
 pub(super) const APP_ID: &str = "app_id";

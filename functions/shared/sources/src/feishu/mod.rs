@@ -16,6 +16,8 @@ mod envelope;
 mod form;
 #[cfg(feature = "client")]
 mod list;
+#[cfg(feature = "stream")]
+mod long_connection;
 #[cfg(feature = "client")]
 mod person;
 mod settings;
@@ -26,7 +28,9 @@ mod webhook;
 #[cfg(feature = "client")]
 pub use client::{FeishuClient, parse_instance};
 pub use crypto::{decrypt, encrypt, signature};
-pub use settings::Feishu;
+#[cfg(feature = "stream")]
+pub use long_connection::frame;
+pub use settings::{Feishu, Receive};
 #[cfg(feature = "client")]
 pub use test_event::FeishuApp;
 pub use webhook::{FeishuWebhook, REPLAY_WINDOW, header};

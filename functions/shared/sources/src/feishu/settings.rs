@@ -15,6 +15,20 @@ pub struct Feishu {
     /// The OpenAPI. Default: Feishu's; Lark's is `https://open.larksuite.com`.
     #[serde(default = "feishu")]
     pub base_url: String,
+    /// How its events arrive.
+    #[serde(default)]
+    pub receive: Receive,
+}
+
+/// How events arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receive {
+    /// Feishu sends requests to the webhook.
+    #[default]
+    Webhook,
+    /// `greenlight serve` holds a WebSocket to Feishu.
+    LongConnection,
 }
 
 fn feishu() -> String {
@@ -32,7 +46,14 @@ impl SourceKind for Feishu {
     }
 
     fn credentials(&self) -> &'static [&'static str] {
-        credentials::NAMES
+        match self.receive {
+            Receive::Webhook => credentials::OF_WEBHOOK,
+            Receive::LongConnection => credentials::OF_CONNECTION,
+        }
+    }
+
+    fn needs_connection(&self) -> bool {
+        self.receive == Receive::LongConnection
     }
 
     fn webhook(&self, source: &str) -> Box<dyn Webhook> {

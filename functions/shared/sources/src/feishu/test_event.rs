@@ -30,7 +30,7 @@ impl FeishuApp {
         Sent { headers: vec![content_type()], body: self.encrypted(&event) }
     }
 
-    /// A change of an approval instance's status.
+    /// A change of an approval instance's status, as a webhook sends it.
     #[must_use]
     pub fn approval_instance(
         &self,
@@ -40,9 +40,23 @@ impl FeishuApp {
         status: &str,
         now: i64,
     ) -> Sent {
+        let event = self.approval_event(event_id, approval_code, instance_code, status, now);
+        self.signed(&event, now)
+    }
+
+    /// A change of an approval instance's status, as a long connection sends it.
+    #[must_use]
+    pub fn approval_event(
+        &self,
+        event_id: &str,
+        approval_code: &str,
+        instance_code: &str,
+        status: &str,
+        now: i64,
+    ) -> Value {
         // An integer when the status is REVERTED, a string otherwise: as documented.
         let operate_time = if status == "REVERTED" { json!(now) } else { json!(now.to_string()) };
-        let event = json!({
+        json!({
             "ts": format!("{}.{:06}", now / 1000, now % 1000 * 1000),
             "uuid": event_id,
             "token": self.verification_token,
@@ -57,8 +71,7 @@ impl FeishuApp {
                 "operate_time": operate_time,
                 "instance_operate_time": now.to_string(),
             },
-        });
-        self.signed(&event, now)
+        })
     }
 
     /// A person left the organisation.
