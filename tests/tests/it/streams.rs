@@ -77,7 +77,7 @@ async fn an_approval_comes_over_the_long_connection_without_keys_of_webhooks() {
     for line in [
         "greenlight_stream_connected{source=\"feishu\"} 1",
         "greenlight_stream_events_received_total{outcome=\"enqueued\"} 3",
-        "greenlight_stream_events_received_total{outcome=\"ignored\",reason=\"event_type\"} 1",
+        "greenlight_stream_events_received_total{outcome=\"ignored\",reason=\"event_type\"} 2",
         "greenlight_stream_connections_total{source=\"feishu\",outcome=\"opened\"} 1",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");

@@ -84,13 +84,14 @@ impl LongConnection {
     }
 
     /// The event is neither signed nor encrypted: Feishu's server was authenticated when the
-    /// connection was opened.
+    /// connection was opened, which is for one app. An event that names another one is not for it.
     fn parse(&self, json: &[u8]) -> Result<Inbound, Rejection> {
         let Ok(envelope) = Envelope::parse(json) else {
             return Ok(Inbound::Unreadable { event_type: "unknown".to_owned() });
         };
         let (app_id, event) = envelope.event();
-        if app_id == self.app_id { Ok(event) } else { Err(Rejection::WrongApp) }
+        let is_own = app_id.is_empty() || app_id == self.app_id;
+        if is_own { Ok(event) } else { Err(Rejection::WrongApp) }
     }
 }
 
