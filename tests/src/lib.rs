@@ -10,6 +10,7 @@ pub mod kea;
 pub mod lambda;
 pub mod load;
 pub mod local_aws;
+pub mod oracle;
 pub mod process;
 pub mod resources;
 pub mod scene;

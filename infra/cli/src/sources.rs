@@ -10,6 +10,7 @@ use greenlight_render::format::OutputFormat;
 use greenlight_render::text;
 use greenlight_runtime::{HttpSources, StartError};
 use greenlight_sources::registry::Registry;
+use greenlight_sources::source::Admin;
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -105,8 +106,8 @@ pub async fn subscribe(
     let (name, _) = registry.find(source).ok_or_else(|| NoSuchSource::new(source, registry))?;
     let sources = clients(registry, secrets.read().await?)?;
     let no_api = || SubscribeError::NoApi { source_name: name.to_owned() };
-    let admin = sources.0.find(name)?.admin().ok_or_else(no_api)?;
-    Ok(admin.subscribe(definition_id).await?)
+    let definitions = sources.0.find(name)?.admin().and_then(Admin::definitions);
+    Ok(definitions.ok_or_else(no_api)?.subscribe(definition_id).await?)
 }
 
 /// Renders the result of [`subscribe`].

@@ -107,7 +107,7 @@ async fn g15_a_log_that_is_not_read_holds_up_nothing() {
     while !lines.next_line().await.unwrap().unwrap().contains("listening on") {}
     // From here on the log is not read, and each rejection writes a line: more than a pipe holds.
     let url = format!("http://{listen}/api/event");
-    let unsigned = Sent { headers: vec![], body: "{}".to_owned() };
+    let unsigned = Sent::post(vec![], "{}".to_owned());
     for _ in 0..1_500 {
         assert_eq!(scene.send_to(&url, None, &unsigned).await.status, 401);
     }

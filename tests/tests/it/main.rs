@@ -33,4 +33,5 @@ mod stack;
 mod start;
 mod streams;
 mod template;
+mod wecom;
 mod wire;

@@ -1,7 +1,6 @@
 //! Official SDKs as oracles for our stubs and clients: Feishu's, and those of Standard Webhooks.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use greenlight_connectors::connector::ConnectorError;
@@ -19,14 +18,14 @@ use greenlight_sources::test_request::{Sent, TestEvent};
 use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{form_of, secret_document, signed_webhook};
 use greenlight_testkit::subject::call;
+use greenlight_tests::oracle::{answer, node, python};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
-use greenlight_tests::{tool, workspace};
+use greenlight_tests::tool;
 use serde_json::{Value, json};
 
 /// Asks `tests/oracle/<script>.py` about Feishu.
 fn ask(script: &str, question: &Value) -> Value {
-    let script = workspace().join(format!("tests/oracle/{script}.py"));
-    answer(Command::new(tool("feishu-sdk", "python")).arg(script), question)
+    answer(Command::new(tool("feishu-sdk", "python")).arg(python(script)), question)
 }
 
 /// A request, for a question.
@@ -34,16 +33,6 @@ fn delivery(sent: &Sent) -> Value {
     let headers: serde_json::Map<String, Value> =
         sent.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     json!({"headers": headers, "body": sent.body})
-}
-
-/// Runs a program with JSON input and returns its JSON output.
-fn answer(program: &mut Command, question: &Value) -> Value {
-    let program = program.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut process = program.spawn().unwrap();
-    process.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
-    let output = process.wait_with_output().unwrap();
-    assert!(output.status.success(), "{program:?} failed");
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[tokio::test]
@@ -212,25 +201,19 @@ fn the_libraries_of_standard_webhooks_agree_with_the_source() {
         delivery(&signed_webhook(SECRET, "msg_9", &json!({"name": "张三"}))),
     ];
     let question = json!({"secret": SECRET, "messages": messages, "deliveries": deliveries});
-    let python = answer(
-        Command::new(tool("standard-webhooks", "python"))
-            .arg(workspace().join("tests/oracle/webhooks.py")),
+    let by_python = answer(
+        Command::new(tool("standard-webhooks", "python")).arg(python("webhooks")),
         &question,
     );
-    let node = answer(
-        Command::new("node")
-            .arg(workspace().join("tests/oracle/node/webhooks.js"))
-            .env("NODE_PATH", workspace().join(".tools/oracle-node/node_modules")),
-        &question,
-    );
+    let by_node = answer(&mut node("webhooks"), &question);
     let webhooks = registry.webhooks();
     let (_, webhook) = webhooks.find(None).unwrap();
-    let public_key = python["public_key"].as_str().unwrap();
+    let public_key = by_python["public_key"].as_str().unwrap();
     for (n, body) in bodies.iter().enumerate() {
         for (signature, key) in [
-            (&python["signed"][n]["v1"], SECRET),
-            (&node["signed"][n]["v1"], SECRET),
-            (&python["signed"][n]["v1a"], public_key),
+            (&by_python["signed"][n]["v1"], SECRET),
+            (&by_node["signed"][n]["v1"], SECRET),
+            (&by_python["signed"][n]["v1a"], public_key),
         ] {
             let request = http::Request::post(WEBHOOK_PATH)
                 .header("webhook-id", format!("msg_{n}"))
@@ -243,6 +226,6 @@ fn the_libraries_of_standard_webhooks_agree_with_the_source() {
             assert_eq!(event.event_id, format!("msg_{n}"));
         }
     }
-    assert_eq!(python["accepted"], json!([true, false, true]));
-    assert_eq!(node["accepted"], json!([true, false, true]));
+    assert_eq!(by_python["accepted"], json!([true, false, true]));
+    assert_eq!(by_node["accepted"], json!([true, false, true]));
 }

@@ -44,7 +44,7 @@ impl Machine {
 
     /// Sends a raw body, signed with the key.
     async fn send_body(&self, body: &str) -> u16 {
-        self.send(&Sent { headers: vec![], body: body.to_owned() }).await
+        self.send(&Sent::post(vec![], body.to_owned())).await
     }
 
     async fn drained(&self) {
@@ -425,7 +425,7 @@ async fn g13_logs_hold_no_secret_and_no_form_content() {
         scene.app.url_check("challenge-text"),
         forged(event.clone()),
         event,
-        Sent { headers: vec![], body: "hunter2-sent-here".to_owned() },
+        Sent::post(vec![], "hunter2-sent-here".to_owned()),
     ] {
         scene.send_to(process.url(), None, &sent).await;
     }

@@ -196,7 +196,7 @@ async fn a_request_that_is_not_authentic_reaches_no_queue() {
     let machine = Machine::open().await;
     let signed = signed_webhook(SECRET, "msg_1", &document("I-1", &device(1)));
     let feishu = machine.scene.event("e-1", "I-1", "APPROVED");
-    let unsigned = Sent { headers: vec![], body: signed.body.clone() };
+    let unsigned = Sent::post(vec![], signed.body.clone());
     let other = signed_webhook(OTHER_SECRET, "msg_1", &document("I-1", &device(1)));
     for (path, sent, status) in [
         ("/api/event/absent", &signed, 404),

@@ -6,9 +6,10 @@ use std::process::Stdio;
 use greenlight_server::server::Server;
 use greenlight_sources::feishu::frame::{DATA, Frame, Header, key};
 use greenlight_testkit::stub::secret_document;
+use greenlight_tests::oracle::{self, node};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::serving::{Serving, serve_in};
-use greenlight_tests::{tool, workspace};
+use greenlight_tests::tool;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -300,9 +301,8 @@ impl Judge {
 }
 
 fn python(script: &str, question: &Value) -> Judge {
-    let script = workspace().join(format!("tests/oracle/{script}.py"));
-    let python = tool("feishu-sdk", "python");
-    Judge::start(Command::new(python).arg(script).arg(question.to_string()))
+    let mut program = Command::new(tool("feishu-sdk", "python"));
+    Judge::start(program.arg(oracle::python(script)).arg(question.to_string()))
 }
 
 /// The official clients connect to the stub, read its events and reply.
@@ -313,10 +313,8 @@ async fn the_official_clients_connect_to_the_stub() {
         let question = json!({"base_url": scene.feishu.url(), "app_id": scene.app.app_id,
             "app_secret": scene.app.app_secret});
         let mut client = if is_node {
-            let mut node = Command::new("node");
-            node.arg(workspace().join("tests/oracle/node/connects.js"))
-                .arg(question.to_string())
-                .env("NODE_PATH", workspace().join(".tools/oracle-node/node_modules"));
+            let mut node = Command::from(node("connects"));
+            node.arg(question.to_string());
             Judge::start(&mut node)
         } else {
             python("connects", &question)

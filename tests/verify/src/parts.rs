@@ -94,6 +94,12 @@ pub(crate) const PARTS: &[Part] = &[
         suite,
     ),
     part(
+        "wecom",
+        "approvals of WeCom, with its own library and another one",
+        &[TOOLS, BUILD],
+        suite,
+    ),
+    part(
         "oracle",
         "the official SDKs of sources agree with our simulators and stubs",
         &[TOOLS, BUILD],

@@ -161,6 +161,12 @@ impl Reply {
         Self::of_json(status, &json!({ "msg": msg }))
     }
 
+    /// A text.
+    #[must_use]
+    pub const fn of_text(status: u16, body: String) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body }
+    }
+
     /// A JSON document.
     #[must_use]
     pub fn of_json(status: u16, body: &serde_json::Value) -> Self {

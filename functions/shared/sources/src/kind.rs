@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 
 use greenlight_core::explain::Explain;
+use greenlight_core::transport::is_clear_text;
 use greenlight_core::webhook::Webhook;
 use serde::Deserialize;
 use thiserror::Error;
@@ -40,8 +41,11 @@ pub trait SourceKind: ClientKind + Debug + Send + Sync {
     fn credentials(&self) -> &'static [&'static str];
 
     /// Whether a value can be used as the credential `name`.
-    fn is_usable(&self, _name: &str, _value: &str) -> bool {
-        true
+    ///
+    /// # Errors
+    /// [`UsableValues`] says which values can.
+    fn check_usable(&self, _name: &str, _value: &str) -> Result<(), UsableValues> {
+        Ok(())
     }
 
     /// Whether instances can be read at the source at any time. If not, its signed messages are the
@@ -67,6 +71,27 @@ pub struct ReadFrom {
     pub target: String,
     /// The operation of its connector.
     pub operation: String,
+}
+
+/// The problem of the address of an API: it must be https, but for this machine.
+pub(crate) fn api_url_problem(key: &'static str, url: &str) -> Option<SettingsProblem> {
+    let parsed = url.parse::<http::Uri>().ok();
+    if !parsed.is_some_and(|url| url.scheme().is_some() && url.host().is_some()) {
+        return Some(SettingsProblem::NotAUrl { key });
+    }
+    is_clear_text(url).then_some(SettingsProblem::ClearText { key })
+}
+
+/// The values of a credential that can be used.
+#[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
+#[explain("usable_values")]
+pub enum UsableValues {
+    /// Of signed webhooks.
+    #[error("Standard Webhooks have `whsec_…` or `whpk_…`, other schemes at least 16 characters")]
+    WebhookSecret,
+    /// Of WeCom and DingTalk.
+    #[error("it has 43 letters and digits, as the console of the office system shows it")]
+    EncodingAesKey,
 }
 
 /// The reason for which the settings of a source are invalid.

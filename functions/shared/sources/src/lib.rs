@@ -6,9 +6,13 @@
 //! receiver, which calls no other system, is built without it.
 
 #[cfg(feature = "client")]
+mod access_token;
+mod callback_cipher;
+#[cfg(feature = "client")]
 pub mod client_kind;
 pub mod feishu;
 pub mod kind;
+mod query;
 pub mod registry;
 mod signed_at;
 #[cfg(feature = "client")]
@@ -16,6 +20,10 @@ pub mod source;
 #[cfg(feature = "client")]
 pub mod test_request;
 pub mod webhook;
+pub mod wecom;
+#[cfg(feature = "client")]
+mod windows;
+mod xml;
 
 use registry::{Parse, parse};
 
@@ -23,4 +31,5 @@ use registry::{Parse, parse};
 const KINDS: &[(&str, Parse)] = &[
     ("feishu", parse::<feishu::Feishu>), //
     ("webhook", parse::<webhook::SignedWebhook>),
+    ("wecom", parse::<wecom::WeCom>),
 ];

@@ -135,8 +135,9 @@ impl Registry {
             let (path, credentials) =
                 (format!("sources.{source}.{name}"), secret.source(source).unwrap_or(&none));
             for value in credentials.all(name) {
-                if self.kinds.get(source).is_some_and(|kind| !kind.is_usable(name, value)) {
-                    return Err(SecretError::Unusable(path));
+                let usable = self.kinds.get(source).map(|kind| kind.check_usable(name, value));
+                if let Some(Err(usable)) = usable {
+                    return Err(SecretError::Unusable { path, usable: usable.explain() });
                 }
                 match known.insert(value, (source, path.clone())) {
                     Some((other, first)) if other != source => {

@@ -74,6 +74,14 @@ pub trait Admin: Send + Sync {
     /// Logs in without any other call.
     fn check_login(&self) -> BoxFuture<'_, Result<(), Failure>>;
 
+    /// Its API of approval definitions, if it has one.
+    fn definitions(&self) -> Option<&dyn Definitions> {
+        None
+    }
+}
+
+/// The API of approval definitions.
+pub trait Definitions: Send + Sync {
     /// Subscribes to the events of an approval definition; `false` if that was done before.
     fn subscribe<'a>(&'a self, definition_id: &'a str) -> BoxFuture<'a, Result<bool, Failure>>;
 

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 use greenlight_core::explain::Explain;
+use http::Method;
 use thiserror::Error;
 
 /// An event to send for a test.
@@ -57,6 +58,10 @@ pub enum NotSendable {
 /// A webhook request as an office system sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
+    /// GET or POST.
+    pub method: Method,
+    /// The query without its `?`; empty if there is none.
+    pub query: String,
     /// Name and value, lower-case names.
     pub headers: Vec<(String, String)>,
     /// The raw body.
@@ -64,12 +69,30 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// A POST without a query.
+    #[must_use]
+    pub const fn post(headers: Vec<(String, String)>, body: String) -> Self {
+        Self { method: Method::POST, query: String::new(), headers, body }
+    }
+
+    /// A GET with everything in its query.
+    #[must_use]
+    pub const fn get(query: String) -> Self {
+        Self { method: Method::GET, query, headers: Vec::new(), body: String::new() }
+    }
+
     /// As an HTTP request to `url`.
     ///
     /// # Errors
     /// [`http::Error`] when `url` is invalid.
     pub fn to_request(&self, url: &str) -> Result<http::Request<bytes::Bytes>, http::Error> {
-        let mut request = http::Request::post(url);
+        let separator = match (self.query.is_empty(), url.contains('?')) {
+            (true, _) => "",
+            (false, true) => "&",
+            (false, false) => "?",
+        };
+        let url = format!("{url}{separator}{}", self.query);
+        let mut request = http::Request::builder().method(self.method.clone()).uri(url);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

@@ -111,7 +111,7 @@ const fn advice_for(error: &SecretError) -> Option<Advice> {
             Some(Advice::SecretMalformed)
         }
         SecretError::Missing(_)
-        | SecretError::Unusable(_)
+        | SecretError::Unusable { .. }
         | SecretError::Shared { .. }
         | SecretError::Absent(_)
         | SecretError::Unavailable(_)
@@ -255,22 +255,14 @@ async fn at_source(
     let codes: BTreeSet<_> = flows.iter().map(|flow| flow.definition_id.as_str()).collect();
     for code in codes {
         let name = || CheckName::Approval { code: code.to_owned() };
-        let definition = admin.definition(code).await;
-        let definition = definition.map_err(|failure| failure.reason().cause.clone());
-        let definition = checks.take(name(), definition, Some(Advice::Definition));
-        let Some(definition) = definition else { continue };
-        if !definition.is_active {
-            checks.bad(name(), Finding::NotActive { name: definition.name.clone() });
-        }
-        let of_it = flows.iter().copied().filter(|flow| flow.definition_id == code);
-        let of_it: Vec<_> = of_it.collect();
-        let missing = of_it.iter().flat_map(|flow| missing(flow, &definition));
-        let missing: BTreeSet<_> = missing.collect();
-        if missing.is_empty() {
-            checks.ok(name(), Finding::WidgetsThere { name: definition.name });
-        } else {
-            let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
-            checks.bad(name(), Finding::WidgetsMissing { name: definition.name, missing });
+        let of_it: Vec<_> =
+            flows.iter().copied().filter(|flow| flow.definition_id == code).collect();
+        if let Some(definitions) = admin.definitions() {
+            let definition = definitions.definition(code).await;
+            let definition = definition.map_err(|failure| failure.reason().cause.clone());
+            let definition = checks.take(name(), definition, Some(Advice::Definition));
+            let Some(definition) = definition else { continue };
+            widgets(&definition, &of_it, &name, checks);
         }
         let Some(arrivals) = arrivals else { continue };
         for flow in of_it {
@@ -285,6 +277,27 @@ async fn at_source(
                 }
             }
         }
+    }
+}
+
+/// Compares the form of an approval definition with its flows.
+fn widgets(
+    definition: &Definition,
+    flows: &[&Flow],
+    name: &dyn Fn() -> CheckName,
+    checks: &mut Checks,
+) {
+    let of_form = definition.name.clone();
+    if !definition.is_active {
+        checks.bad(name(), Finding::NotActive { name: of_form.clone() });
+    }
+    let missing = flows.iter().flat_map(|flow| missing(flow, definition));
+    let missing: BTreeSet<_> = missing.collect();
+    if missing.is_empty() {
+        checks.ok(name(), Finding::WidgetsThere { name: of_form });
+    } else {
+        let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
+        checks.bad(name(), Finding::WidgetsMissing { name: of_form, missing });
     }
 }
 

@@ -7,6 +7,7 @@ mod nac;
 mod office;
 mod radius;
 mod webhook;
+mod wecom;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use nac::{GROUPS_CONNECTOR, NacCall, StubNac};
 pub use office::{OFFICE_TOKEN, StubOffice};
 pub use radius::{Access, Radius, RadiusError, Whitelist};
 pub use webhook::{message_of, signed_webhook};
+pub use wecom::{StubWeCom, wecom_app};
 
 /// Serves `app` on a free port of loopback for as long as the process lives.
 async fn serve(app: Router) -> io::Result<SocketAddr> {

@@ -29,7 +29,7 @@ pub fn signed_webhook(secret: &str, id: &str, body: &Value) -> Sent {
         ("webhook-signature", signature),
     ];
     let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
-    Sent { headers, body }
+    Sent::post(headers, body)
 }
 
 /// The request as it travels in a queue message.

@@ -3,6 +3,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use crate::Timestamp;
 use crate::time::is_moment;
 
 /// An offset from UTC: `+08:00`.
@@ -10,6 +11,23 @@ use crate::time::is_moment;
 pub struct UtcOffset(String);
 
 impl UtcOffset {
+    /// The offset of China, for office systems that write dates in it.
+    #[must_use]
+    pub fn of_china() -> Self {
+        Self("+08:00".to_owned())
+    }
+
+    /// A moment in RFC 3339 with this offset; `None` outside of the years that have four digits.
+    #[must_use]
+    pub fn written(&self, at: Timestamp) -> Option<String> {
+        let at = jiff::Timestamp::from_millisecond(at.as_millis()).ok()?;
+        let any = format!("2000-01-01T00:00:00{}", self.0);
+        let any = jiff::fmt::temporal::Pieces::parse(&any).ok()?;
+        let zone = any.to_numeric_offset()?.to_time_zone();
+        let written = at.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+        is_moment(&written).then_some(written)
+    }
+
     /// The moment, in RFC 3339, of a date or time as people write it: `2027-12-31`, `2027/1/5
     /// 18:00`. A date alone is its first moment.
     #[must_use]
@@ -53,6 +71,18 @@ impl<'de> Deserialize<'de> for UtcOffset {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_written_with_the_offset() {
+        let at = Timestamp::from_millis(1_811_606_400_000);
+        for (offset, written) in [
+            ("+08:00", Some("2027-05-30T00:00:00+08:00")),
+            ("-03:30", Some("2027-05-29T12:30:00-03:30")),
+        ] {
+            assert_eq!(UtcOffset(offset.to_owned()).written(at).as_deref(), written);
+        }
+        assert_eq!(UtcOffset::of_china().written(Timestamp::from_millis(i64::MAX)), None);
+    }
 
     #[test]
     fn a_date_as_people_write_it_is_its_first_moment() {

@@ -80,11 +80,13 @@ pub enum SecretError {
         expected: &'static str,
     },
     /// A value that its source cannot use.
-    #[error(
-        "`{0}` of the secret cannot be used: Standard Webhooks have `whsec_…` or `whpk_…`, other \
-         schemes at least 16 characters"
-    )]
-    Unusable(String),
+    #[error("`{path}` of the secret cannot be used: {usable}")]
+    Unusable {
+        /// The keys that lead to it, joined by dots.
+        path: String,
+        /// Which values can be used.
+        usable: Explanation,
+    },
     /// Two sources have the same value.
     #[error(
         "`{first}` and `{second}` of the secret are the same: a request for one source would be \

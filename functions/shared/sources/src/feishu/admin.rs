@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::client::{AnswerPart, ApiError, FeishuClient};
-use crate::source::{Admin, Definition, Widget};
+use crate::source::{Admin, Definition, Definitions, Widget};
 
 /// Already subscribed: counts as a success.
 const SUBSCRIBED_ALREADY: i64 = 1_390_007;
@@ -58,6 +58,12 @@ impl Admin for FeishuClient {
         Box::pin(async { self.token().await.map(drop) })
     }
 
+    fn definitions(&self) -> Option<&dyn Definitions> {
+        Some(self)
+    }
+}
+
+impl Definitions for FeishuClient {
     fn subscribe<'a>(&'a self, definition_id: &'a str) -> BoxFuture<'a, Result<bool, Failure>> {
         Box::pin(self.subscribe_to(definition_id))
     }

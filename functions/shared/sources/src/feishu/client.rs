@@ -1,6 +1,5 @@
 //! Client for approval instances in Feishu's OpenAPI.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,11 +25,8 @@ use super::credentials::{APP_ID, APP_SECRET};
 use super::settings::Feishu;
 #[cfg(feature = "stream")]
 use super::settings::Receive;
+use crate::access_token::CachedToken;
 use crate::source::{Admin, ListInstances, Source, SourcePorts};
-
-/// A tenant access token is valid for up to two hours; a call in its last half hour returns a new
-/// one.
-const TOKEN_MARGIN: Duration = Duration::from_mins(10);
 
 /// Codes of the OpenAPI, from its "Server-side error codes" page.
 mod code {
@@ -52,13 +48,7 @@ pub struct FeishuClient {
     base_url: String,
     #[cfg(feature = "stream")]
     receive: Receive,
-    token: Mutex<Option<Token>>,
-}
-
-#[derive(Clone, Debug)]
-struct Token {
-    value: SecretString,
-    good_until: Timestamp,
+    token: CachedToken,
 }
 
 /// An error response of the OpenAPI.
@@ -269,7 +259,7 @@ impl FeishuClient {
             base_url: settings.base_url.trim_end_matches('/').to_owned(),
             #[cfg(feature = "stream")]
             receive: settings.receive,
-            token: Mutex::new(None),
+            token: CachedToken::default(),
         }
     }
 
@@ -292,7 +282,7 @@ impl FeishuClient {
         let result = self.call(method.clone(), path, Some(&token), Bytes::new()).await;
         Ok(match result {
             Err(error) if error.is_token_refused() => {
-                self.forget(&token);
+                self.token.forget(&token);
                 let token = self.token().await?;
                 self.call(method, path, Some(&token), Bytes::new()).await
             }
@@ -322,11 +312,12 @@ impl FeishuClient {
         Err(ApiError::Download { status: response.status().as_u16() }.into_failure())
     }
 
+    /// A tenant access token; it is valid for up to two hours, and a login in its last half hour
+    /// returns a new one.
     pub(super) async fn token(&self) -> Result<SecretString, Failure> {
         let now = self.ports.clock.now();
-        let cached = self.cached_token().clone();
-        if let Some(token) = cached.filter(|token| now < token.good_until) {
-            return Ok(token.value);
+        if let Some(token) = self.token.get(now) {
+            return Ok(token);
         }
         let path = "/open-apis/auth/v3/tenant_access_token/internal";
         let body = |id: &str, secret: &str| json!({ "app_id": id, "app_secret": secret });
@@ -335,12 +326,8 @@ impl FeishuClient {
         let answer = answer.map_err(|error| {
             Failure::retry(Class::SourceUnavailable, LoginFailed { cause: error })
         })?;
-        let lifetime = Duration::from_secs(answer.expire);
         let value = SecretString::from(answer.tenant_access_token);
-        *self.cached_token() = Some(Token {
-            value: value.clone(),
-            good_until: now.plus(lifetime.saturating_sub(TOKEN_MARGIN)),
-        });
+        self.token.put(&value, now, Duration::from_secs(answer.expire));
         Ok(value)
     }
 
@@ -388,21 +375,6 @@ impl FeishuClient {
     #[cfg(feature = "stream")]
     pub(super) fn app_id(&self) -> Option<String> {
         self.ports.secret.current().source(&self.source)?.get(APP_ID).map(str::to_owned)
-    }
-
-    fn cached_token(&self) -> std::sync::MutexGuard<'_, Option<Token>> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Removes `token` from the cache, unless it was replaced meanwhile.
-    fn forget(&self, token: &SecretString) {
-        let mut cached = self.cached_token();
-        if cached
-            .as_ref()
-            .is_some_and(|cached| cached.value.expose_secret() == token.expose_secret())
-        {
-            *cached = None;
-        }
     }
 
     /// Sends one request: success is `code` 0, whatever the HTTP status.

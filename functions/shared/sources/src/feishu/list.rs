@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::client::{AnswerPart, ApiError, FeishuClient};
 use crate::source::ListInstances;
+use crate::windows::windows;
 
 /// The longest window of one query, by the documentation of "list approval instance IDs".
 const MAX_WINDOW: Duration = Duration::from_hours(10);
@@ -44,7 +45,7 @@ impl ListInstances for FeishuClient {
     ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
         Box::pin(async move {
             let mut found = Vec::new();
-            for window in windows(period) {
+            for window in windows(period, MAX_WINDOW) {
                 self.list_window(definition_id, &window, &mut found).await?;
             }
             Ok(found)
@@ -79,31 +80,5 @@ impl FeishuClient {
             path.extend(utf8_percent_encode(&data.page_token, NON_ALPHANUMERIC));
         }
         Err(ApiError::Shape { part: AnswerPart::EndlessList }.into_failure())
-    }
-}
-
-/// `period` in windows of at most [`MAX_WINDOW`], the oldest first.
-fn windows(period: Range<Timestamp>) -> impl Iterator<Item = Range<Timestamp>> {
-    let mut start = period.start;
-    std::iter::from_fn(move || {
-        let end = start.plus(MAX_WINDOW).min(period.end);
-        let window = start..end;
-        start = end;
-        (window.start < window.end).then_some(window)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_cover_a_period_without_gap_or_overlap() {
-        let at = |hours: i64| Timestamp::from_millis(hours * 3_600_000);
-        let of = |from, until| windows(at(from)..at(until)).collect::<Vec<_>>();
-        assert_eq!(of(0, 24), [at(0)..at(10), at(10)..at(20), at(20)..at(24)]);
-        assert_eq!(of(0, 10), [at(0)..at(10)]);
-        assert_eq!(of(5, 5), []);
-        assert_eq!(of(5, 4), []);
     }
 }

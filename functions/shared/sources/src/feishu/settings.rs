@@ -1,12 +1,11 @@
 //! The settings of a source of the kind `feishu`.
 
-use greenlight_core::transport::is_clear_text;
 use greenlight_core::webhook::Webhook;
 use serde::Deserialize;
 
 use super::credentials;
 use super::webhook::FeishuWebhook;
-use crate::kind::{SettingsProblem, SourceKind};
+use crate::kind::{SettingsProblem, SourceKind, api_url_problem};
 
 /// An app of Feishu, or of Lark.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -37,12 +36,7 @@ fn feishu() -> String {
 
 impl SourceKind for Feishu {
     fn problem(&self) -> Option<SettingsProblem> {
-        let key = "base_url";
-        let url = self.base_url.parse::<http::Uri>().ok();
-        if !url.is_some_and(|url| url.scheme().is_some() && url.host().is_some()) {
-            return Some(SettingsProblem::NotAUrl { key });
-        }
-        is_clear_text(&self.base_url).then_some(SettingsProblem::ClearText { key })
+        api_url_problem("base_url", &self.base_url)
     }
 
     fn credentials(&self) -> &'static [&'static str] {

@@ -27,7 +27,7 @@ impl FeishuApp {
             "token": self.verification_token,
             "type": "url_verification",
         });
-        Sent { headers: vec![content_type()], body: self.encrypted(&event) }
+        Sent::post(vec![content_type()], self.encrypted(&event))
     }
 
     /// A change of an approval instance's status, as a webhook sends it.
@@ -108,7 +108,7 @@ impl FeishuApp {
             (header::NONCE.to_owned(), nonce),
             (header::SIGNATURE.to_owned(), signature),
         ];
-        Sent { headers, body }
+        Sent::post(headers, body)
     }
 
     fn encrypted(&self, event: &Value) -> String {

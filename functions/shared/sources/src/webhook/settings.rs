@@ -10,7 +10,7 @@ use super::instance::InstanceMapping;
 use super::mapping::{EventMapping, Statuses};
 use super::receive::WebhookReceiver;
 use super::signature::{Scheme, Verified};
-use crate::kind::{ReadFrom, SettingsProblem, SettingsWarning, SourceKind};
+use crate::kind::{ReadFrom, SettingsProblem, SettingsWarning, SourceKind, UsableValues};
 
 /// The name of its secrets: one, or several while they are rotated.
 pub(super) const SECRET: &str = "secret";
@@ -102,8 +102,8 @@ impl SourceKind for SignedWebhook {
         &[SECRET]
     }
 
-    fn is_usable(&self, _: &str, value: &str) -> bool {
-        self.signature.is_usable(value)
+    fn check_usable(&self, _: &str, value: &str) -> Result<(), UsableValues> {
+        if self.signature.is_usable(value) { Ok(()) } else { Err(UsableValues::WebhookSecret) }
     }
 
     fn reads(&self) -> Option<&ReadFrom> {

@@ -52,7 +52,7 @@ pub(super) fn test_request(
     let sign = |secret| settings.signature.sign(event_id, body.as_bytes(), secret, now);
     let mut headers = secrets.find_map(sign).ok_or(NotSendable::NoSigningKey)?;
     headers.push(("content-type".to_owned(), "application/json".to_owned()));
-    Ok(Sent { headers, body })
+    Ok(Sent::post(headers, body))
 }
 
 /// Puts a text at a place.

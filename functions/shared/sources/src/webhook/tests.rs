@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use futures_util::FutureExt;
 use greenlight_core::event::{ApprovalEvent, Inbound};
-use greenlight_core::explain::Explanation;
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::flow::SourceConfigs;
 use greenlight_core::form::Content;
 use greenlight_core::instance::{Instance, Status};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::signature::Verified;
-use crate::kind::{SettingsProblem, SettingsWarning};
+use crate::kind::{SettingsProblem, SettingsWarning, UsableValues};
 use crate::registry::{Registry, SourceError};
 use crate::source::SourcePorts;
 use crate::test_request::{NotSendable, TestEvent};
@@ -537,7 +537,10 @@ fn secrets_of_sources_are_checked() {
         check(json!([KEY, "whpk_MCowBQYDK2VwAyEAMCowBQYDK2VwAyEAMCowBQYDK2U="]), json!(long)),
         Ok(())
     );
-    let unusable = |source: &str| Err(SecretError::Unusable(format!("sources.{source}.secret")));
+    let unusable = |source: &str| {
+        let path = format!("sources.{source}.secret");
+        Err(SecretError::Unusable { path, usable: UsableValues::WebhookSecret.explain() })
+    };
     let bare = KEY.trim_start_matches("whsec_");
     for wrong in [json!([KEY, bare]), json!("plain text of a person"), json!("whsec_short")] {
         assert_eq!(check(wrong, json!(long)), unusable("a"));

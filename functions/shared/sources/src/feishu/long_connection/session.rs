@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn intervals_that_the_server_sends_are_bounded() {
         let config = |ping_interval, reconnect_interval, reconnect_nonce| {
-            ClientConfig { ping_interval, reconnect_interval, reconnect_nonce }.times()
+            ClientConfig { reconnect_interval, reconnect_nonce, ping_interval }.times()
         };
         let seconds = Duration::from_secs;
         let (shortest, longest) = (config(0, 0, 0), config(u64::MAX, u64::MAX, u64::MAX));

@@ -1,0 +1,181 @@
+//! Client for approvals in WeCom's API.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use greenlight_core::explain::Explain;
+use greenlight_core::form::Attachment;
+use greenlight_core::instance::Instance;
+use greenlight_core::secret::Secret;
+use greenlight_core::{Class, Failure, Request};
+use http::{Method, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::credentials::{CORP_ID, SECRET};
+use super::error::{AnswerPart, ApiError, LoginFailed};
+use super::instance::DetailAnswer;
+use super::settings::WeCom;
+use crate::access_token::CachedToken;
+use crate::source::{Admin, ListInstances, Source, SourcePorts};
+
+/// WeCom's API, with the access token cached.
+pub(super) struct WeComClient {
+    source: String,
+    settings: WeCom,
+    ports: SourcePorts,
+    token: CachedToken,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    /// In seconds; 7200 mostly. A token can end sooner.
+    expires_in: u64,
+}
+
+/// Files are not read.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("wecom_files")]
+#[error("files that are attached to approvals of WeCom are not read")]
+struct NoFiles;
+
+impl WeComClient {
+    pub(super) fn new(source: &str, settings: WeCom, ports: SourcePorts) -> Self {
+        Self { source: source.to_owned(), settings, ports, token: CachedToken::default() }
+    }
+
+    /// Sends a POST with a token; replaces a rejected token and sends it once more.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, Failure> {
+        let token = self.token().await?;
+        let result = self.call(Method::POST, &with_token(path, &token), body).await;
+        let result = match result {
+            Err(error) if error.is_token_refused() => {
+                self.token.forget(&token);
+                let token = self.token().await?;
+                self.call(Method::POST, &with_token(path, &token), body).await
+            }
+            result => result,
+        };
+        result.map_err(ApiError::into_failure)
+    }
+
+    async fn token(&self) -> Result<SecretString, Failure> {
+        let now = self.ports.clock.now();
+        if let Some(token) = self.token.get(now) {
+            return Ok(token);
+        }
+        let secret = self.ports.secret.current();
+        let answer = match self.log_in(&secret).await {
+            Err(error) if error.may_be_rotation() => {
+                match self.ports.secret.renewed(&secret).await {
+                    Some(renewed) => self.log_in(&renewed).await,
+                    None => Err(error),
+                }
+            }
+            result => result,
+        };
+        // A failed login is not caused by the request: retry until the set-up is corrected.
+        let answer = answer
+            .map_err(|cause| Failure::retry(Class::SourceUnavailable, LoginFailed { cause }))?;
+        let value = SecretString::from(answer.access_token);
+        self.token.put(&value, now, Duration::from_secs(answer.expires_in));
+        Ok(value)
+    }
+
+    /// `GET /cgi-bin/gettoken`, with the secret in its query.
+    async fn log_in(&self, secret: &Secret) -> Result<TokenAnswer, ApiError> {
+        let of_app = |name| secret.source(&self.source)?.get(name);
+        let (corp_id, secret) =
+            of_app(CORP_ID).zip(of_app(SECRET)).ok_or(ApiError::NoCredentials)?;
+        let [corp_id, secret] =
+            [corp_id, secret].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
+        let path = format!("/cgi-bin/gettoken?corpid={corp_id}&corpsecret={secret}");
+        self.call(Method::GET, &path, &Value::Null).await
+    }
+
+    /// Sends one request: success is `errcode` 0, with HTTP 200 in either case.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ApiError> {
+        let base_url = self.settings.base_url.trim_end_matches('/');
+        let request = http::Request::builder().method(method).uri(format!("{base_url}{path}"));
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        let request = request.map_err(|_| ApiError::Shape { part: AnswerPart::Address })?;
+        read(&self.ports.http.send(request).await.map_err(ApiError::Http)?)
+    }
+}
+
+/// The path with the token, as WeCom expects it.
+fn with_token(path: &str, token: &SecretString) -> String {
+    let token = utf8_percent_encode(token.expose_secret(), NON_ALPHANUMERIC);
+    format!("{path}?access_token={token}")
+}
+
+fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiError> {
+    #[derive(Deserialize)]
+    struct Coded {
+        #[serde(default)]
+        errcode: i64,
+        #[serde(default)]
+        errmsg: String,
+    }
+    let status = response.status().as_u16();
+    let Ok(Coded { errcode, errmsg }) = serde_json::from_slice(response.body()) else {
+        return Err(ApiError::NotJson { status });
+    };
+    if errcode != 0 || status != 200 {
+        return Err(ApiError::of_code(errcode, &errmsg, status));
+    }
+    serde_json::from_slice(response.body())
+        .map_err(|_| ApiError::Shape { part: AnswerPart::Fields })
+}
+
+impl Source for WeComClient {
+    /// `POST /cgi-bin/oa/getapprovaldetail`, 600 a minute.
+    fn read_instance<'a>(
+        &'a self,
+        request: &'a Request,
+    ) -> BoxFuture<'a, Result<Instance, Failure>> {
+        Box::pin(async {
+            let body = json!({ "sp_no": request.instance_id });
+            let answer: DetailAnswer = self.post("/cgi-bin/oa/getapprovaldetail", &body).await?;
+            Ok(answer.info.into_instance(&self.settings.utc_offset))
+        })
+    }
+
+    fn download<'a>(&'a self, _: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(async { Err(Failure::give_up(Class::SourceRejected, NoFiles)) })
+    }
+
+    fn list(&self) -> Option<&dyn ListInstances> {
+        Some(self)
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        Some(self)
+    }
+}
+
+impl Admin for WeComClient {
+    fn url(&self) -> &str {
+        &self.settings.base_url
+    }
+
+    fn check_login(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { self.token().await.map(drop) })
+    }
+}

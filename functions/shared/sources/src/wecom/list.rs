@@ -1,0 +1,81 @@
+//! Lists approvals: those whose callbacks were lost are found in it.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use greenlight_core::{Failure, Timestamp};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::WeComClient;
+use super::error::{AnswerPart, ApiError};
+use crate::source::ListInstances;
+use crate::windows::windows;
+
+/// The longest window of one query.
+const MAX_WINDOW: Duration = Duration::from_hours(31 * 24);
+
+/// The largest page.
+const PAGE_SIZE: usize = 100;
+
+/// The most pages of one window that are read; a list without an end is an error.
+const MAX_PAGES: usize = 100;
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    sp_no_list: Vec<String>,
+    /// Absent or empty on the last page. A page of a self-built app can have fewer approvals than
+    /// were asked for, or none, and others after it.
+    #[serde(default)]
+    new_next_cursor: String,
+}
+
+impl ListInstances for WeComClient {
+    fn created_within<'a>(
+        &'a self,
+        definition_id: &'a str,
+        period: Range<Timestamp>,
+    ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for window in windows(period, MAX_WINDOW) {
+                self.list_window(definition_id, &window, &mut found).await?;
+            }
+            Ok(found)
+        })
+    }
+}
+
+impl WeComClient {
+    /// `POST /cgi-bin/oa/getapprovalinfo`, 600 a minute.
+    async fn list_window(
+        &self,
+        template_id: &str,
+        window: &Range<Timestamp>,
+        found: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        // Whole seconds, both included: an approval at the edge of two windows is found twice.
+        let [start, end] = [window.start, window.end].map(|it| it.as_seconds().to_string());
+        let mut cursor = String::new();
+        for _ in 0..MAX_PAGES {
+            let query = json!({
+                "starttime": start,
+                "endtime": end,
+                "new_cursor": cursor,
+                "size": PAGE_SIZE,
+                "filters": [{ "key": "template_id", "value": template_id }],
+            });
+            let page: Page = self.post("/cgi-bin/oa/getapprovalinfo", &query).await?;
+            let new = page.sp_no_list.into_iter().filter(|number| !found.contains(number));
+            let new: Vec<_> = new.collect();
+            found.extend(new);
+            if page.new_next_cursor.is_empty() {
+                return Ok(());
+            }
+            cursor = page.new_next_cursor;
+        }
+        Err(ApiError::Shape { part: AnswerPart::EndlessList }.into_failure())
+    }
+}
