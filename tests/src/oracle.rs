@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command as AsyncCommand};
 
 use crate::workspace;
 
@@ -38,4 +40,33 @@ pub fn answer(program: &mut Command, question: &Value) -> Value {
     let output = process.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{program:?} failed");
     serde_json::from_slice(&output.stdout).expect("it prints JSON")
+}
+
+/// A program that goes on and prints lines of JSON. It is killed on drop.
+#[derive(Debug)]
+pub struct Judge {
+    _child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Judge {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(command: &mut AsyncCommand) -> Self {
+        let child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
+        let mut child = child.expect("it starts");
+        let output = child.stdout.take().expect("it has an output");
+        Self { _child: child, lines: BufReader::new(output).lines() }
+    }
+
+    /// The next line.
+    ///
+    /// # Panics
+    /// When it ends, or prints something else.
+    pub async fn next_json(&mut self) -> Value {
+        let line = self.lines.next_line().await.expect("its output can be read");
+        serde_json::from_str(&line.expect("it goes on")).expect("it prints JSON")
+    }
 }

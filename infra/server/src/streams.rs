@@ -50,8 +50,8 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Holds the connections of all sources that have one, until it is stopped. The lock of the data
-    /// folder keeps a second server from opening others.
+    /// Holds the connections of all sources that have one, until it is stopped. The lock of the
+    /// data folder keeps a second server from opening others.
     pub(crate) async fn hold(self, mut stopped: watch::Receiver<bool>) {
         let names = self.sources.0.streams().map(|(name, _)| name.to_owned());
         let names: Vec<_> = names.collect();

@@ -68,16 +68,21 @@ fn every_flow_and_sample_of_the_page_about_sources_is_valid() {
         Configuration::parse(text.clone(), &connectors, &variable, Timestamp::default())
             .unwrap_or_else(|error| panic!("{error}\n{text}"))
     };
-    let page = "docs/sources.md";
-    let flows: Vec<_> = blocks_of(page, "toml").iter().map(parse).collect();
-    let samples = blocks_of(page, "json");
-    assert_eq!((flows.len(), samples.len()), (3, 2));
-    for (configuration, sample) in flows.iter().zip(samples) {
-        let (_, kind) = configuration.sources.find(None).unwrap();
-        let instance = kind.parse_instance(&sample).unwrap();
-        assert_eq!(instance.status, Status::Approved);
-        let place = &configuration.flows.flows[0].fields["mac"].from[0].field;
-        assert_eq!(instance.form.find(place).len(), 1, "{sample}");
+    for (page, expected) in [
+        ("docs/sources.md", (3, 2)),
+        ("docs/sources/wecom.md", (1, 1)),
+        ("docs/sources/dingtalk.md", (1, 1)),
+    ] {
+        let flows: Vec<_> = blocks_of(page, "toml").iter().map(parse).collect();
+        let samples = blocks_of(page, "json");
+        assert_eq!((flows.len(), samples.len()), expected, "{page}");
+        for (configuration, sample) in flows.iter().zip(samples) {
+            let (_, kind) = configuration.sources.find(None).unwrap();
+            let instance = kind.parse_instance(&sample).unwrap();
+            assert_eq!(instance.status, Status::Approved);
+            let place = &configuration.flows.flows[0].fields["mac"].from[0].field;
+            assert_eq!(instance.form.find(place).len(), 1, "{sample}");
+        }
     }
 }
 

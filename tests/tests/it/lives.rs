@@ -148,6 +148,7 @@ impl ReadInstance for Port {
             applicant: "ou_1".into(),
             form_number: "1".into(),
             form: Form { fields },
+            revokes: None,
         })
     }
 }

@@ -4,6 +4,7 @@ mod cloud;
 mod command;
 mod connectors;
 mod crash;
+mod dingtalk;
 mod disk;
 mod ends;
 mod examples;

@@ -1,19 +1,16 @@
 //! Feishu's long connection: `greenlight serve` without a public address, against our stub of
 //! Feishu and a server of the official SDK's frames; and the stub against the official clients.
 
-use std::process::Stdio;
-
 use greenlight_server::server::Server;
 use greenlight_sources::feishu::frame::{DATA, Frame, Header, key};
 use greenlight_testkit::stub::secret_document;
-use greenlight_tests::oracle::{self, node};
+use greenlight_tests::oracle::{self, Judge, node};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::serving::{Serving, serve_in};
 use greenlight_tests::tool;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
 
 /// The flows of a scene, without variables.
 fn flows(scene: &Scene) -> String {
@@ -281,25 +278,6 @@ async fn g15_hostile_messages_on_the_connection_are_bounded() {
     connected.server.stop().await;
 }
 
-/// A program that judges: it is killed on drop.
-struct Judge {
-    _child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Judge {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { _child: child, lines }
-    }
-
-    async fn next(&mut self) -> Value {
-        let line = self.lines.next_line().await.unwrap().expect("the program runs");
-        serde_json::from_str(&line).unwrap()
-    }
-}
-
 fn python(script: &str, question: &Value) -> Judge {
     let mut program = Command::new(tool("feishu-sdk", "python"));
     Judge::start(program.arg(oracle::python(script)).arg(question.to_string()))
@@ -321,14 +299,14 @@ async fn the_official_clients_connect_to_the_stub() {
         };
         scene.feishu.wait_until_open(1).await;
         assert_eq!(scene.push("e-1", "I-1", "APPROVED").await, Some(200), "{is_node}");
-        let event = client.next().await.to_string();
+        let event = client.next_json().await.to_string();
         assert!(event.contains("I-1") && event.contains("APPROVED"), "{event}");
         let left = json!({"schema": "2.0", "header": {"event_id": "e-2", "token": "",
             "event_type": "contact.user.deleted_v3", "app_id": scene.app.app_id,
             "create_time": "1700000000000", "tenant_key": "t"},
             "event": {"object": {"open_id": "ou_1", "name": "张三"}}});
         assert_eq!(scene.feishu.push(&left, 7).await, Some(200), "{is_node}");
-        let event = client.next().await.to_string();
+        let event = client.next_json().await.to_string();
         assert!(event.contains("ou_1") && event.contains("张三"), "{event}");
     }
 }
@@ -345,24 +323,27 @@ async fn frames_of_the_official_sdk_are_read_and_answered() {
     let events = events
         .map(|(id, event, pieces)| json!({"id": id, "body": event.to_string(), "pieces": pieces}));
     let mut feishu = python("long_connection", &json!({"events": events}));
-    let url = feishu.next().await["url"].as_str().unwrap().to_owned();
+    let url = feishu.next_json().await["url"].as_str().unwrap().to_owned();
     let folder = tempfile::tempdir().unwrap();
     let flows = flows(&scene).replace(&scene.feishu.url(), &url);
     let server = serve_in(folder.path(), &flows, &secret(&scene)).await;
 
-    let asked = feishu.next().await;
+    let asked = feishu.next_json().await;
     assert_eq!(asked["asked"], "/callback/ws/endpoint");
     let app = json!({"AppID": scene.app.app_id, "AppSecret": scene.app.app_secret});
     assert_eq!(asked["body"], app);
-    assert_eq!(feishu.next().await["opened"], "/ws/v2?device_id=1&service_id=33554678&ticket=t");
+    assert_eq!(
+        feishu.next_json().await["opened"],
+        "/ws/v2?device_id=1&service_id=33554678&ticket=t"
+    );
     // The ping of both official clients, byte by byte.
     let ping = "0800100018f681801020002a0c0a0474797065120470696e67";
-    assert_eq!(feishu.next().await["hex"], ping);
+    assert_eq!(feishu.next_json().await["hex"], ping);
     for (id, seq, sum) in [("m-1", "0", "1"), ("m-2", "0", "3"), ("m-3", "0", "2")] {
         // The worker asks the same server, which answers all requests alike.
-        let mut reply = feishu.next().await;
+        let mut reply = feishu.next_json().await;
         while reply.get("asked").is_some() {
-            reply = feishu.next().await;
+            reply = feishu.next_json().await;
         }
         assert_eq!(reply["payload"], json!({"code": 200}).to_string());
         assert_eq!(

@@ -166,3 +166,22 @@ fn git_ignores_answers_credentials_and_what_is_built() {
         assert!(ignored.status().unwrap().success(), "git does not ignore {path}");
     }
 }
+
+/// A domain of one's own leads to the same API, and nothing of it is there without one.
+#[test]
+fn a_domain_of_ones_own_is_mapped_to_the_api() {
+    let template = template();
+    let resources = &template["Resources"];
+    let (domain, mapping) = (&resources["ApiDomain"], &resources["ApiDomainMapping"]);
+    assert_eq!(
+        (&domain["Condition"], &mapping["Condition"]),
+        (&json!("HasDomain"), &json!("HasDomain"))
+    );
+    let mapping = &mapping["Properties"];
+    assert_eq!(mapping["ApiId"], json!({"Ref": "Api"}));
+    assert_eq!(mapping["Stage"], json!({"Ref": "ApiStage"}));
+    assert_eq!(domain["Properties"]["DomainName"], json!({"Ref": "DomainName"}));
+    assert_eq!(template["Parameters"]["DomainName"]["Default"], "");
+    let url = template["Outputs"]["WebhookUrl"]["Value"].to_string();
+    assert!(url.contains("https://${DomainName}") && url.contains("ApiEndpoint"), "{url}");
+}

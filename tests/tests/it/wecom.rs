@@ -115,8 +115,8 @@ async fn an_approval_of_wecom_opens_the_network_and_its_revocation_closes_it() {
     corp.server.stop().await;
 }
 
-/// What only a change of the request's own set-up can mend is a dead letter; what the office system
-/// may answer otherwise soon is retried.
+/// What a retry cannot change is a dead letter; what the office system may answer otherwise soon is
+/// retried.
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_of_wecom_are_dead_letters_or_retried() {
     let corp = Corp::open().await;
@@ -131,12 +131,10 @@ async fn codes_of_wecom_are_dead_letters_or_retried() {
         let before = corp.dead_letters().await.len();
         corp.change("1", 2, 2).await;
         corp.server.drained().await.unwrap();
-        let letters = corp.dead_letters().await;
-        assert_eq!(letters.len(), before + 1, "{code}");
-        let (class, text) = letters
-            .iter()
-            .find(|(_, text)| text.contains(cause))
-            .unwrap_or_else(|| panic!("{code}: {letters:?}"));
+        let found = corp.dead_letters().await;
+        assert_eq!(found.len(), before + 1, "{code}");
+        let of_code = found.iter().find(|(_, text)| text.contains(cause));
+        let (class, text) = of_code.unwrap_or_else(|| panic!("{code}: {found:?}"));
         assert_eq!(class, "source_rejected", "{code}: {text}");
     }
     let waiting = async |sp_no: &str, cause: &str| {

@@ -94,6 +94,12 @@ pub(crate) const PARTS: &[Part] = &[
         suite,
     ),
     part(
+        "dingtalk",
+        "approvals of DingTalk, by push and by streams, with the official clients",
+        &[TOOLS, BUILD],
+        suite,
+    ),
+    part(
         "wecom",
         "approvals of WeCom, with its own library and another one",
         &[TOOLS, BUILD],

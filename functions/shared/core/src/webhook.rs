@@ -29,8 +29,8 @@ pub trait Webhook: Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<Inbound, Rejection>;
 
-    /// The reply that the office system expects to `outcome`.
-    fn reply(&self, outcome: &Outcome) -> Reply {
+    /// The reply that the office system expects to `outcome`; some sign or encrypt it.
+    fn reply(&self, outcome: &Outcome, _secret: &Secret, _now: Timestamp) -> Reply {
         Reply::json(outcome)
     }
 

@@ -74,6 +74,7 @@ fn instance(fields: &Value) -> Instance {
         applicant: "ou_1".into(),
         form_number: "7".into(),
         form: Form { fields: fields.map(|(name, value)| field(name, value)).collect() },
+        revokes: None,
     }
 }
 

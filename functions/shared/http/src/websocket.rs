@@ -1,5 +1,5 @@
-//! WebSockets (RFC 6455), opened with the same client as requests: the same trust anchors, proxy and
-//! checks of addresses.
+//! WebSockets (RFC 6455), opened with the same client as requests: with the same trust anchors,
+//! proxy and checks of addresses.
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};

@@ -90,7 +90,7 @@ pub enum UsableValues {
     #[error("Standard Webhooks have `whsec_…` or `whpk_…`, other schemes at least 16 characters")]
     WebhookSecret,
     /// Of WeCom and DingTalk.
-    #[error("it has 43 letters and digits, as the console of the office system shows it")]
+    #[error("it has 43 characters, as the console of the office system shows it")]
     EncodingAesKey,
 }
 

@@ -10,7 +10,10 @@ mod access_token;
 mod callback_cipher;
 #[cfg(feature = "client")]
 pub mod client_kind;
+pub mod dingtalk;
 pub mod feishu;
+#[cfg(feature = "client")]
+mod hosts;
 pub mod kind;
 mod query;
 pub mod registry;
@@ -29,7 +32,8 @@ use registry::{Parse, parse};
 
 /// The kinds, a line each: the name in `[sources.NAME] kind`, and its settings.
 const KINDS: &[(&str, Parse)] = &[
-    ("feishu", parse::<feishu::Feishu>), //
+    ("dingtalk", parse::<dingtalk::DingTalk>),
+    ("feishu", parse::<feishu::Feishu>),
     ("webhook", parse::<webhook::SignedWebhook>),
     ("wecom", parse::<wecom::WeCom>),
 ];

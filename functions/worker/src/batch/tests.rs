@@ -48,6 +48,7 @@ impl ReadInstance for Source {
             applicant: String::new(),
             form_number: String::new(),
             form: Form { fields: vec![field] },
+            revokes: None,
         })
     }
 }

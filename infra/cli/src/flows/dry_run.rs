@@ -185,7 +185,12 @@ fn instance_in(sources: &Registry, flow: &Flow, file: &str) -> Result<Instance, 
     let unreadable = |problem| FlowsProblem::Instance { file: file.to_owned(), problem };
     let text = fs::read_to_string(file).map_err(|error| unreadable(error.explain()))?;
     let (_, kind) = source_of(sources, flow)?;
-    kind.parse_instance(&text).map_err(|failure| unreadable(cause(failure)))
+    let mut instance = kind.parse_instance(&text).map_err(|failure| unreadable(cause(failure)))?;
+    // The documents of some systems do not name the definition.
+    if instance.definition_id.is_empty() {
+        instance.definition_id.clone_from(&flow.definition_id);
+    }
+    Ok(instance)
 }
 
 async fn instance_at(

@@ -4,22 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::{SinkExt, StreamExt};
 use greenlight_sources::feishu::FeishuApp;
 use greenlight_sources::feishu::frame::{CONTROL, DATA, Frame, Header, key};
-use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::websocket::{self, Socket};
 
 /// The `service_id` of every connection.
 const SERVICE: i32 = 33_554_678;
@@ -91,29 +87,11 @@ impl LongConnections {
 
     /// `GET /ws/v2`
     pub(super) fn accept(self: &Arc<Self>, request: Request) -> Response {
-        let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
-            return StatusCode::BAD_REQUEST.into_response();
-        };
-        let accept = derive_accept_key(key.as_bytes());
         let connections = Arc::clone(self);
-        tokio::spawn(async move {
-            let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
-            let io = TokioIo::new(upgraded);
-            connections.serve(WebSocketStream::from_raw_socket(io, Role::Server, None).await).await;
-        });
-        Response::builder()
-            .status(StatusCode::SWITCHING_PROTOCOLS)
-            .header(CONNECTION, "Upgrade")
-            .header(UPGRADE, "websocket")
-            .header(SEC_WEBSOCKET_ACCEPT, accept)
-            .body(Body::empty())
-            .unwrap_or_default()
+        websocket::accept(request, async move |socket| connections.serve(socket).await)
     }
 
-    async fn serve<S>(&self, mut socket: WebSocketStream<S>)
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    {
+    async fn serve(&self, mut socket: Socket) {
         let (sender, mut frames) = mpsc::unbounded_channel();
         let id = {
             let mut state = self.lock();

@@ -1,12 +1,14 @@
 //! Stubs of office systems and of a NAC, on loopback, with faults on request; and a real RADIUS
 //! server.
 
+mod dingtalk;
 mod feishu;
 mod long_connection;
 mod nac;
 mod office;
 mod radius;
 mod webhook;
+mod websocket;
 mod wecom;
 
 use std::io;
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use tokio::net::TcpListener;
 
+pub use dingtalk::{StubDingTalk, dingtalk_app};
 pub use feishu::{StubFeishu, at_feishu, demo_app, forged, form_of, secret_document};
 pub use nac::{GROUPS_CONNECTOR, NacCall, StubNac};
 pub use office::{OFFICE_TOKEN, StubOffice};

@@ -24,6 +24,7 @@ use futures_util::future::{Either, select};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use self::admit::confirm;
 use self::end::End;
 use self::error::WorkerError;
 use self::execute::AttemptResult;
@@ -343,6 +344,11 @@ impl<P: Ports> Processor<P> {
         }
         let circuits = self.peek(flow).await?;
         let mut instance = self.source.read_instance(request).await?;
+        if let Some(revoked) = &instance.revokes {
+            confirm(request, &instance)?;
+            attempt_record.see(&instance);
+            return self.enqueue_revocation(request, revoked).await;
+        }
         if let Err(not_admitted) = self.admit(job, &instance).await {
             if not_admitted.is_withdrawal() {
                 attempt_record.see(&instance);

@@ -48,6 +48,21 @@ impl<P: Ports> Processor<P> {
         self.end_holds(job, instance, &recorded, attempt_record).await
     }
 
+    /// Enqueues the revocation of another instance, which this approval is: its source confirms it
+    /// when that is read. A second one, after a crash, has no further effect.
+    pub(super) async fn enqueue_revocation(
+        &self,
+        request: &Request,
+        revoked: &str,
+    ) -> Result<(), AttemptError> {
+        let Request { source, definition_id, .. } = request;
+        let (decision, now) = (Decision::Revoked, self.clock.now());
+        let revocation = Request::about(source, definition_id, revoked, decision, now)?;
+        let revocation = Request { trace_id: request.trace_id.clone(), ..revocation };
+        let enqueued = self.queue.enqueue(&revocation).await;
+        enqueued.map_err(|error| Failure::retry(Class::InternalError, error).into())
+    }
+
     /// What the attempts to carry the approval out recorded; `None` if there was none.
     async fn approved(&self, request: &Request) -> Result<Option<Progress>, LedgerError> {
         let Request { source, definition_id, instance_id, .. } = request;

@@ -136,6 +136,7 @@ impl ReadInstance for WorldPort {
             applicant: APPLICANT.into(),
             form_number: "1".into(),
             form: self.0.form.lock().unwrap().clone(),
+            revokes: None,
         })
     }
 }

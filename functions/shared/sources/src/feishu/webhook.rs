@@ -88,7 +88,7 @@ impl Webhook for FeishuWebhook {
 
     /// Every authentic event gets 200, used or not: until it does, Feishu holds back the next event
     /// of the same instance.
-    fn reply(&self, outcome: &Outcome) -> Reply {
+    fn reply(&self, outcome: &Outcome, _: &Secret, _: Timestamp) -> Reply {
         match outcome {
             Outcome::Challenge(text) => Reply::of_json(200, &json!({ "challenge": text })),
             outcome => Reply::json(outcome),

@@ -107,6 +107,7 @@ impl InstanceMapping {
             applicant: optional(&self.applicant),
             form_number: optional(&self.form_number),
             form: self.form(document)?,
+            revokes: None,
         })
     }
 

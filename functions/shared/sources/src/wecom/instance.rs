@@ -63,6 +63,7 @@ impl Detail {
             definition_id: self.template_id,
             applicant: self.applyer.userid,
             form: form(self.apply_data.contents, offset),
+            revokes: None,
         }
     }
 

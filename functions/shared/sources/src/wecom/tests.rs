@@ -201,12 +201,13 @@ fn what_is_not_authentic_is_rejected() {
 #[test]
 fn the_replies_are_those_that_wecom_expects() {
     let webhook = settings().webhook("wecom");
-    let reply = webhook.reply(&Outcome::Challenge("616".to_owned()));
+    let reply_to = |outcome| webhook.reply(&outcome, &secret_of(&app()), NOW);
+    let reply = reply_to(Outcome::Challenge("616".to_owned()));
     assert_eq!((reply.status, &*reply.body), (200, "616"));
     assert!(reply.content_type.starts_with("text/plain"));
-    let reply = webhook.reply(&Outcome::Ignored(Ignored::Status));
+    let reply = reply_to(Outcome::Ignored(Ignored::Status));
     assert_eq!((reply.status, &*reply.body), (200, ""));
-    assert_eq!(webhook.reply(&Outcome::Rejected(Rejection::WrongSignature)).status, 401);
+    assert_eq!(reply_to(Outcome::Rejected(Rejection::WrongSignature)).status, 401);
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Webhook for WeComWebhook {
 
     /// The text of a URL check as it is; else nothing but the status, of which every one but 200
     /// lets WeCom send the callback again.
-    fn reply(&self, outcome: &Outcome) -> Reply {
+    fn reply(&self, outcome: &Outcome, _: &Secret, _: Timestamp) -> Reply {
         match outcome {
             Outcome::Challenge(text) => Reply::of_text(200, text.clone()),
             Outcome::Enqueued(_) | Outcome::Ignored(_) => Reply::of_text(200, String::new()),

@@ -14,7 +14,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use greenlight_core::explain::Explain;
 use greenlight_core::stream::{Endpoint, Stream};
-use greenlight_core::transport::is_loopback;
 use greenlight_core::{Class, Failure};
 use http::{HeaderMap, StatusCode, Uri};
 use secrecy::SecretString;
@@ -23,7 +22,8 @@ use serde_json::json;
 use thiserror::Error;
 
 use self::session::{ClientConfig, LongConnection};
-use super::client::{ApiError, FeishuClient, is_of_system};
+use super::client::{ApiError, FeishuClient};
+use crate::hosts::is_own_socket;
 
 /// Feishu sends an event again that is not answered within 3 s.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
@@ -152,7 +152,7 @@ impl FeishuClient {
     fn endpoint_of(&self, offer: Offer) -> Result<Endpoint, ConnectionError> {
         use secrecy::ExposeSecret;
         let uri = offer.url.expose_secret().parse::<Uri>().unwrap_or_default();
-        if !self.is_own(&uri) {
+        if !is_own_socket(self.base_url(), &uri) {
             let host = uri.host().unwrap_or("?").to_owned();
             return Err(ConnectionError::OtherHost { host });
         }
@@ -163,19 +163,6 @@ impl FeishuClient {
         let app_id = self.app_id().ok_or(ConnectionError::Api(ApiError::NoCredentials))?;
         let session = LongConnection::new(service, app_id, offer.client_config);
         Ok(Endpoint { url: offer.url, session: Box::new(session) })
-    }
-
-    /// Whether the address is on a server of this system, over TLS: the events are not signed. On
-    /// this machine, in tests, also without TLS.
-    fn is_own(&self, uri: &Uri) -> bool {
-        let Ok(own) = self.base_url().parse::<Uri>() else { return false };
-        let is_local = |uri: &Uri| uri.host().is_some_and(is_loopback);
-        if is_local(&own) {
-            return is_local(uri);
-        }
-        let text = uri.to_string();
-        let over_http = text.strip_prefix("wss:").map(|rest| format!("https:{rest}"));
-        over_http.and_then(|uri| uri.parse().ok()).is_some_and(|uri| is_of_system(&own, &uri))
     }
 }
 

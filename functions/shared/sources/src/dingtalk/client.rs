@@ -1,0 +1,259 @@
+//! Client for approval instances in DingTalk's API.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use greenlight_core::explain::Explain;
+use greenlight_core::form::Attachment;
+use greenlight_core::instance::{Instance, Status};
+use greenlight_core::person::Presence;
+use greenlight_core::secret::Secret;
+#[cfg(feature = "stream")]
+use greenlight_core::stream::Stream;
+use greenlight_core::{Class, Failure, Request};
+use http::{Method, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::credentials::{APP_KEY, APP_SECRET};
+use super::error::{AnswerPart, ApiError, LoginFailed};
+use super::instance::{Detail, DetailAnswer};
+use super::settings::DingTalk;
+#[cfg(feature = "stream")]
+use super::settings::Receive;
+use crate::access_token::CachedToken;
+use crate::source::{Admin, ListInstances, Source, SourcePorts};
+
+/// The most revocations and changes of one instance that are read.
+const MAX_ATTACHED: usize = 10;
+
+/// DingTalk's API, with the access token cached.
+pub(super) struct DingTalkClient {
+    source: String,
+    pub(super) settings: DingTalk,
+    pub(super) ports: SourcePorts,
+    token: CachedToken,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenAnswer {
+    access_token: String,
+    /// In seconds; 7200.
+    expire_in: u64,
+}
+
+/// Files are not read.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("dingtalk_files")]
+#[error("files that are attached to approvals of DingTalk are not read")]
+struct NoFiles;
+
+impl DingTalkClient {
+    pub(super) fn new(source: &str, settings: DingTalk, ports: SourcePorts) -> Self {
+        Self { source: source.to_owned(), settings, ports, token: CachedToken::default() }
+    }
+
+    /// Sends a request with a token; replaces a rejected token and sends it once more.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, Failure> {
+        let token = self.token().await?;
+        let result = self.call(method.clone(), path, Some(&token), body).await;
+        let result = match result {
+            Err(error) if error.is_token_refused() => {
+                self.token.forget(&token);
+                let token = self.token().await?;
+                self.call(method, path, Some(&token), body).await
+            }
+            result => result,
+        };
+        result.map_err(ApiError::into_failure)
+    }
+
+    pub(super) async fn token(&self) -> Result<SecretString, Failure> {
+        let now = self.ports.clock.now();
+        if let Some(token) = self.token.get(now) {
+            return Ok(token);
+        }
+        let body = |key: &str, secret: &str| json!({ "appKey": key, "appSecret": secret });
+        let answer = self.post_as_app::<TokenAnswer>("/v1.0/oauth2/accessToken", body).await;
+        // A failed login is not caused by the request: retry until the set-up is corrected.
+        let answer = answer
+            .map_err(|cause| Failure::retry(Class::SourceUnavailable, LoginFailed { cause }))?;
+        let value = SecretString::from(answer.access_token);
+        self.token.put(&value, now, Duration::from_secs(answer.expire_in));
+        Ok(value)
+    }
+
+    /// The token of the cache is of no use any more.
+    pub(super) fn forget(&self, token: &SecretString) {
+        self.token.forget(token);
+    }
+
+    /// Sends the credentials of the app; reads the secret again if they are refused.
+    pub(super) async fn post_as_app<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: impl Fn(&str, &str) -> Value + Send,
+    ) -> Result<T, ApiError> {
+        let secret = self.ports.secret.current();
+        match self.post_with(&secret, path, &body).await {
+            Err(error) if error.may_be_rotation() => {
+                match self.ports.secret.renewed(&secret).await {
+                    Some(renewed) => self.post_with(&renewed, path, &body).await,
+                    None => Err(error),
+                }
+            }
+            result => result,
+        }
+    }
+
+    async fn post_with<T: DeserializeOwned>(
+        &self,
+        secret: &Secret,
+        path: &str,
+        body: &(impl Fn(&str, &str) -> Value + Send),
+    ) -> Result<T, ApiError> {
+        let of_app = |name| secret.source(&self.source)?.get(name);
+        let (key, secret) =
+            of_app(APP_KEY).zip(of_app(APP_SECRET)).ok_or(ApiError::NoCredentials)?;
+        let body = body(key, secret);
+        self.call(Method::POST, path, None, &body).await.map_err(|error| match error {
+            // The code of a refused login is not documented for every case.
+            ApiError::Code { code, status: 400..=401 } => ApiError::LoginRefused { code },
+            error => error,
+        })
+    }
+
+    /// Sends one request: success is HTTP 2xx.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&SecretString>,
+        body: &Value,
+    ) -> Result<T, ApiError> {
+        let base_url = self.settings.base_url.trim_end_matches('/');
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("{base_url}{path}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            // Without it some answers are XML.
+            .header(header::ACCEPT, "application/json");
+        if let Some(token) = token {
+            request = request.header("x-acs-dingtalk-access-token", token.expose_secret());
+        }
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        let request =
+            request.body(body).map_err(|_| ApiError::Shape { part: AnswerPart::Address })?;
+        read(&self.ports.http.send(request).await.map_err(ApiError::Http)?)
+    }
+
+    /// `GET /v1.0/workflow/processInstances`, 20 a second; each call counts against the quota of
+    /// the month.
+    async fn detail(&self, instance_id: &str) -> Result<Detail, Failure> {
+        let id = utf8_percent_encode(instance_id, NON_ALPHANUMERIC);
+        let path = format!("/v1.0/workflow/processInstances?processInstanceId={id}");
+        let answer: DetailAnswer = self.ask(Method::GET, &path, &Value::Null).await?;
+        Ok(answer.result)
+    }
+
+    /// Whether an approved instance was revoked: a revocation is an instance of its own, attached
+    /// to the one that it revokes.
+    async fn is_revoked(&self, instance_id: &str, detail: &Detail) -> Result<bool, Failure> {
+        for attached in detail.attached().take(MAX_ATTACHED) {
+            if self.detail(attached).await?.revokes(instance_id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiError> {
+    #[derive(Deserialize)]
+    struct Coded {
+        code: String,
+    }
+    let status = response.status();
+    if status.is_success() {
+        let not_json = serde_json::from_slice::<Value>(response.body()).is_err();
+        let error = if not_json {
+            ApiError::NotJson { status: status.as_u16() }
+        } else {
+            ApiError::Shape { part: AnswerPart::Fields }
+        };
+        return serde_json::from_slice(response.body()).map_err(|_| error);
+    }
+    match serde_json::from_slice(response.body()) {
+        Ok(Coded { code }) => Err(ApiError::of_code(&code, status.as_u16())),
+        Err(_) => Err(ApiError::NotJson { status: status.as_u16() }),
+    }
+}
+
+impl Source for DingTalkClient {
+    fn read_instance<'a>(
+        &'a self,
+        request: &'a Request,
+    ) -> BoxFuture<'a, Result<Instance, Failure>> {
+        Box::pin(async {
+            let id = request.instance_id.as_str();
+            let detail = self.detail(id).await?;
+            let is_revoked = detail.is_approved() && self.is_revoked(id, &detail).await?;
+            // The detail does not name its definition: the list of a definition has its instances.
+            let definition_id = request.definition_id.as_str();
+            let is_of_it = match detail.created_within() {
+                Some(minute) => {
+                    self.created_within(definition_id, minute).await?.iter().any(|it| it == id)
+                }
+                None => false,
+            };
+            let definition_id = if is_of_it { definition_id } else { "" };
+            let mut instance = detail.into_instance(id, definition_id, &self.settings.utc_offset);
+            if is_revoked {
+                instance.status = Status::Revoked;
+            }
+            Ok(instance)
+        })
+    }
+
+    fn download<'a>(&'a self, _: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(async { Err(Failure::give_up(Class::SourceRejected, NoFiles)) })
+    }
+
+    fn presence<'a>(&'a self, person: &'a str) -> BoxFuture<'a, Result<Presence, Failure>> {
+        Box::pin(self.read_presence(person))
+    }
+
+    fn list(&self) -> Option<&dyn ListInstances> {
+        Some(self)
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        Some(self)
+    }
+
+    #[cfg(feature = "stream")]
+    fn stream(&self) -> Option<&dyn Stream> {
+        (self.settings.receive == Receive::Stream).then_some(self)
+    }
+}
+
+impl Admin for DingTalkClient {
+    fn url(&self) -> &str {
+        &self.settings.base_url
+    }
+
+    fn check_login(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { self.token().await.map(drop) })
+    }
+}

@@ -1,0 +1,76 @@
+//! The settings of a source of the kind `dingtalk`.
+
+use greenlight_core::flow::UtcOffset;
+use greenlight_core::webhook::Webhook;
+use serde::Deserialize;
+
+use super::credentials::{self, ENCODING_AES_KEY};
+use super::webhook::DingTalkWebhook;
+use crate::callback_cipher::is_aes_key;
+use crate::kind::{SettingsProblem, SourceKind, UsableValues, api_url_problem};
+
+/// An app of an organisation at DingTalk.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DingTalk {
+    /// The API.
+    #[serde(default = "api")]
+    pub base_url: String,
+    /// The older API, of people.
+    #[serde(default = "old_api")]
+    pub old_base_url: String,
+    /// How its events arrive.
+    #[serde(default)]
+    pub receive: Receive,
+    /// The zone of dates in forms.
+    #[serde(default = "UtcOffset::of_china")]
+    pub utc_offset: UtcOffset,
+}
+
+/// How events arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receive {
+    /// DingTalk sends requests to the webhook.
+    #[default]
+    Webhook,
+    /// `greenlight serve` holds a stream.
+    Stream,
+}
+
+fn api() -> String {
+    "https://api.dingtalk.com".to_owned()
+}
+
+fn old_api() -> String {
+    "https://oapi.dingtalk.com".to_owned()
+}
+
+impl SourceKind for DingTalk {
+    fn problem(&self) -> Option<SettingsProblem> {
+        api_url_problem("base_url", &self.base_url)
+            .or_else(|| api_url_problem("old_base_url", &self.old_base_url))
+    }
+
+    fn credentials(&self) -> &'static [&'static str] {
+        match self.receive {
+            Receive::Webhook => credentials::OF_WEBHOOK,
+            Receive::Stream => credentials::OF_STREAM,
+        }
+    }
+
+    fn check_usable(&self, name: &str, value: &str) -> Result<(), UsableValues> {
+        if name == ENCODING_AES_KEY && !is_aes_key(value) {
+            return Err(UsableValues::EncodingAesKey);
+        }
+        Ok(())
+    }
+
+    fn needs_connection(&self) -> bool {
+        self.receive == Receive::Stream
+    }
+
+    fn webhook(&self, source: &str) -> Box<dyn Webhook> {
+        Box::new(DingTalkWebhook::new(source))
+    }
+}
