@@ -1,5 +1,5 @@
-//! The connections to office systems that send their events over one. It stays open: after a loss
-//! it is opened again, after a refusal ten minutes later.
+//! Connections to office systems that send events over a WebSocket. A lost connection is opened
+//! again after a short pause, a refused one after ten minutes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,7 +66,12 @@ impl Streams {
         for name in names {
             running.spawn(self.clone().hold_one(name, stopped.clone()));
         }
-        while running.join_next().await.is_some() {}
+        while let Some(ended) = running.join_next().await {
+            // A panic: the process ends, and whoever supervises it starts it again.
+            if ended.is_err() {
+                return;
+            }
+        }
     }
 
     async fn hold_one(self, source: String, mut stopped: watch::Receiver<bool>) {
@@ -94,7 +99,7 @@ impl Streams {
                     self.count(&source, if is_refused { "refused" } else { "failed" });
                     let pause = pauses.after_failure(&failure, fastrand::f64());
                     let (cause, seconds) = (&failure.reason().cause, pause.as_secs());
-                    tracing::error!(source, %cause, seconds, "no connection: tried again after a pause");
+                    tracing::error!(source, %cause, seconds, "no connection: the next attempt is after a pause");
                     pause
                 }
             };
@@ -138,33 +143,34 @@ impl Connection<'_> {
         stopped: &mut watch::Receiver<bool>,
     ) -> Times {
         let source = self.source;
-        let (mut heard, mut pinged) = (Instant::now(), None);
+        let (mut last_received, mut last_ping) = (Instant::now(), None);
         while !*stopped.borrow() {
             let times = session.times();
-            let next_ping = pinged.map_or(heard, |pinged: Instant| pinged + times.ping_every);
+            let next_ping =
+                last_ping.map_or(last_received, |last_ping: Instant| last_ping + times.ping_every);
             let step = tokio::select! {
-                _ = stopped.changed() => Ok(Step::Go),
+                _ = stopped.changed() => Ok(Step::Continue),
                 () = sleep_until(next_ping) => {
-                    pinged = Some(Instant::now());
-                    send(&mut socket, session.ping()).await.map(|()| Step::Go)
+                    last_ping = Some(Instant::now());
+                    send(&mut socket, session.ping()).await.map(|()| Step::Continue)
                 }
-                () = sleep_until(heard + times.silence) => Ok(Step::Silent),
+                () = sleep_until(last_received + times.silence) => Ok(Step::Silent),
                 message = socket.next() => {
-                    heard = Instant::now();
+                    last_received = Instant::now();
                     match message {
-                        Ok(message) => self.take(message, &mut socket, &mut *session).await,
+                        Ok(message) => self.handle(message, &mut socket, &mut *session).await,
                         Err(error) => Err(error),
                     }
                 }
             };
             match step {
-                Ok(Step::Go) => {}
+                Ok(Step::Continue) => {}
                 Ok(Step::Silent) => {
                     let seconds = times.silence.as_secs();
                     tracing::warn!(
                         source,
                         seconds,
-                        "the office system is silent: it is opened again"
+                        "no message within the time limit: connecting again"
                     );
                     break;
                 }
@@ -173,7 +179,7 @@ impl Connection<'_> {
                     break;
                 }
                 Err(error) => {
-                    tracing::warn!(source, %error, "the connection is lost: it is opened again");
+                    tracing::warn!(source, %error, "connection lost: connecting again");
                     break;
                 }
             }
@@ -182,7 +188,7 @@ impl Connection<'_> {
         session.times()
     }
 
-    async fn take(
+    async fn handle(
         &self,
         message: Message,
         socket: &mut WebSocket,
@@ -205,13 +211,13 @@ impl Connection<'_> {
             }
             Received::Closing => return Ok(Step::Close),
         }
-        Ok(Step::Go)
+        Ok(Step::Continue)
     }
 }
 
-/// What follows for the connection.
+/// What happens next to a connection.
 enum Step {
-    Go,
+    Continue,
     Silent,
     Close,
 }

@@ -138,6 +138,8 @@ async fn an_approval_of_dingtalk_opens_the_network_and_its_revocation_closes_it(
 async fn an_instance_of_another_form_is_refused() {
     let organisation = Organisation::open("webhook").await;
     organisation.dingtalk.put_instance("I-1", "PROC-OTHER", &[&device(1)]);
+    // The list of a form can lag behind the event, for some minutes.
+    organisation.dingtalk.end_at("I-1", "2026-11-20T03:05Z");
     organisation.agreed("I-1").await;
     organisation.server.drained().await.unwrap();
     let letters = organisation.dead_letters().await;

@@ -213,7 +213,7 @@ async fn doctor_says_what_the_connection_needs() {
     let words = ["--data-dir", &data, "--flows", &files, "--secrets", &secrets];
     let doctor = async || greenlight(&[&["doctor"], &words[..]].concat()).await;
     let found = doctor().await;
-    assert!(found.contains("a second program with the same credentials takes events"), "{found}");
+    assert!(found.contains("another program with the same credentials would receive"), "{found}");
     scene.feishu.set_connection_code(1_000_040_351);
     let found = doctor().await;
     assert!(found.contains("(code 1000040351): an app of Lark belongs to"), "{found}");

@@ -30,8 +30,8 @@ const REFUSED_PAUSE: Duration = Duration::from_mins(10);
 /// [`Times::reconnect_every`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection that is lost sooner is a failure, too.
-const SHORTEST_LIFE: Duration = Duration::from_secs(30);
+/// A connection that is lost sooner counts as a failure.
+const MIN_STABLE: Duration = Duration::from_secs(30);
 
 /// The stream half of a source.
 pub trait Stream: Send + Sync {
@@ -48,7 +48,7 @@ pub trait Stream: Send + Sync {
     fn answer_within(&self) -> Duration;
 }
 
-/// Where to connect, and what is spoken there.
+/// The address of a connection, and the protocol on it.
 pub struct Endpoint {
     /// `wss://…`; its query authenticates the host.
     pub url: SecretString,
@@ -67,7 +67,7 @@ pub trait Session: Send {
     /// The current times; the office system may change them with any message.
     fn times(&self) -> Times;
 
-    /// What the host sends when the connection is open, and then every [`Times::ping_every`].
+    /// The ping that the host sends on opening, and then every [`Times::ping_every`].
     fn ping(&self) -> Message;
 
     /// What follows from a message of the office system, received `now`.
@@ -188,7 +188,7 @@ impl Pauses {
     #[must_use]
     pub fn after_loss(&mut self, times: Times, life: Duration, drawn: f64) -> Duration {
         self.times = times;
-        if life < SHORTEST_LIFE {
+        if life < MIN_STABLE {
             return self.doubled(drawn);
         }
         self.failures = 0;
@@ -200,12 +200,13 @@ impl Pauses {
     pub fn after_failure(&mut self, failure: &Failure, drawn: f64) -> Duration {
         match failure {
             Failure::GiveUp { .. } => REFUSED_PAUSE,
-            Failure::Retry { after: Some(after), .. } => *after,
+            Failure::Retry { after: Some(after), .. } => (*after).min(REFUSED_PAUSE),
             Failure::Retry { after: None, .. } => self.doubled(drawn),
         }
     }
 
-    /// Between a half and the whole of twice the last pause.
+    /// Doubles the pause, up to [`Times::reconnect_every`]; returns a random part of it, at least
+    /// half.
     fn doubled(&mut self, drawn: f64) -> Duration {
         let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
@@ -225,7 +226,7 @@ mod tests {
     fn pauses_double_up_to_the_interval_and_a_refusal_waits_ten_minutes() {
         let seconds = Duration::from_secs;
         let times = Times { reconnect_every: seconds(10), ..Times::default() };
-        let (long, short) = (SHORTEST_LIFE, SHORTEST_LIFE / 2);
+        let (long, short) = (MIN_STABLE, MIN_STABLE / 2);
         let mut pauses = Pauses::default();
         assert_eq!(pauses.after_loss(times, long, 0.5), times.reconnect_within / 2);
         let busy = Failure::retry(Class::SourceUnavailable, Explanation::quoted("busy"));

@@ -23,7 +23,7 @@ use crate::{Client, check_literal, failure};
 #[derive(Debug)]
 pub struct WebSocket(WebSocketStream<Upgraded>);
 
-/// No WebSocket, or one that was lost.
+/// A failure to open a WebSocket, or the loss of an open one.
 #[derive(Debug, Error, Explain)]
 #[explain("websocket")]
 pub enum WebSocketError {
@@ -39,7 +39,7 @@ pub enum WebSocketError {
         headers: Box<HeaderMap>,
     },
     /// The answer belongs to another handshake.
-    #[error("the server's handshake is not the answer to ours")]
+    #[error("the server's `Sec-WebSocket-Accept` does not match the key of the request")]
     WrongHandshake,
     /// The server closed it.
     #[error("the server closed the connection")]
@@ -47,7 +47,7 @@ pub enum WebSocketError {
     /// A message exceeds [`MAX_MESSAGE_BYTES`].
     #[error("a message is larger than {MAX_MESSAGE_BYTES} bytes")]
     TooLarge,
-    /// It broke off, or is not a WebSocket.
+    /// An I/O error, or a violation of RFC 6455.
     #[error("the connection broke off: {cause}")]
     Broken {
         /// Why.

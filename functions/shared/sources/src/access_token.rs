@@ -1,13 +1,41 @@
-//! The access token of an office system, cached until it expires or is refused.
+//! Logins to office systems: with the secret, and with an access token that is cached until it
+//! expires or is refused.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use greenlight_core::Timestamp;
+use greenlight_core::secret::Secret;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::source::SourcePorts;
 
 /// How long before its end a token is replaced.
 const MARGIN: Duration = Duration::from_mins(10);
+
+/// Makes a call that needs credentials; once more with a newer secret, if there is one and
+/// `may_be_rotation` says that it can be the remedy.
+pub(crate) async fn with_secret<T, E, F: Future<Output = Result<T, E>>>(
+    ports: &SourcePorts,
+    call: impl Fn(Arc<Secret>) -> F,
+    may_be_rotation: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let secret = ports.secret.current();
+    match call(Arc::clone(&secret)).await {
+        Err(error) if may_be_rotation(&error) => match ports.secret.renewed(&secret).await {
+            Some(renewed) => call(renewed).await,
+            None => Err(error),
+        },
+        result => result,
+    }
+}
+
+/// A token that a login returned.
+pub(crate) struct Issued {
+    pub(crate) value: SecretString,
+    /// How long it is valid.
+    pub(crate) lifetime: Duration,
+}
 
 /// A cached token.
 #[derive(Debug, Default)]
@@ -20,16 +48,20 @@ struct Token {
 }
 
 impl CachedToken {
-    /// The token, if it is good at `now`.
-    pub(crate) fn get(&self, now: Timestamp) -> Option<SecretString> {
+    /// The token if it is good at `now`, else the one that `log_in` returns.
+    pub(crate) async fn get_or<E>(
+        &self,
+        now: Timestamp,
+        log_in: impl Future<Output = Result<Issued, E>>,
+    ) -> Result<SecretString, E> {
         let cached = self.lock().clone();
-        cached.filter(|token| now < token.good_until).map(|token| token.value)
-    }
-
-    /// Keeps a token that was issued at `now`.
-    pub(crate) fn put(&self, value: &SecretString, now: Timestamp, lifetime: Duration) {
+        if let Some(token) = cached.filter(|token| now < token.good_until) {
+            return Ok(token.value);
+        }
+        let Issued { value, lifetime } = log_in.await?;
         let good_until = now.plus(lifetime.saturating_sub(MARGIN));
         *self.lock() = Some(Token { value: value.clone(), good_until });
+        Ok(value)
     }
 
     /// Removes a token that was refused, unless it was replaced meanwhile.

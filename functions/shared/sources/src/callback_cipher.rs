@@ -37,7 +37,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 pub(crate) struct CallbackCipher<'a> {
     token: &'a str,
     key: [u8; 32],
-    receiver: &'a str,
+    receive_id: &'a str,
 }
 
 /// What a callback carries beside its encrypted message, from its query.
@@ -63,13 +63,13 @@ fn aes_key(key: &str) -> Option<[u8; 32]> {
 }
 
 impl<'a> CallbackCipher<'a> {
-    /// `receiver` is the id behind each message: of WeCom the corp, of DingTalk the app. `None` if
-    /// `encoding_aes_key` is none.
-    pub(crate) fn new(token: &'a str, encoding_aes_key: &str, receiver: &'a str) -> Option<Self> {
-        Some(Self { token, key: aes_key(encoding_aes_key)?, receiver })
+    /// `receive_id` is appended to each message: the CorpId (WeCom), or the AppKey or CorpId
+    /// (DingTalk). `None` if `encoding_aes_key` is not 43 characters of base64.
+    pub(crate) fn new(token: &'a str, encoding_aes_key: &str, receive_id: &'a str) -> Option<Self> {
+        Some(Self { token, key: aes_key(encoding_aes_key)?, receive_id })
     }
 
-    /// The message of a callback: verifies signature and age, decrypts, and checks the receiver.
+    /// The message of a callback: verifies signature and age, decrypts, and checks the receive id.
     pub(crate) fn open(
         &self,
         signed: Signed<'_>,
@@ -93,8 +93,8 @@ impl<'a> CallbackCipher<'a> {
         hex::encode(hash)
     }
 
-    /// 16 random bytes, the length of the message, the message, the receiver: AES-256-CBC with the
-    /// beginning of the key as IV.
+    /// 16 random bytes, the length of the message, the message, the receive id: AES-256-CBC, whose
+    /// IV is the beginning of the key.
     fn decrypt(&self, encrypted: &str) -> Result<Vec<u8>, Rejection> {
         let not_decryptable = || Rejection::NotDecryptable;
         let mut bytes = STANDARD.decode(encrypted).map_err(|_| not_decryptable())?;
@@ -109,17 +109,17 @@ impl<'a> CallbackCipher<'a> {
             content.and_then(|it| it.split_at_checked(RANDOM_BYTES)).ok_or_else(not_decryptable)?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(not_decryptable)?;
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let (message, receiver) = rest.split_at_checked(length).ok_or_else(not_decryptable)?;
-        if receiver != self.receiver.as_bytes() {
+        let (message, receive_id) = rest.split_at_checked(length).ok_or_else(not_decryptable)?;
+        if receive_id != self.receive_id.as_bytes() {
             return Err(Rejection::WrongApp);
         }
         Ok(message.to_vec())
     }
 
-    /// The inverse of decryption: of replies, and for tests.
+    /// Encrypts a reply or a test event; the inverse of `decrypt`.
     pub(crate) fn encrypt(&self, random: [u8; RANDOM_BYTES], message: &[u8]) -> String {
         let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-        let mut plain = [&random[..], &length, message, self.receiver.as_bytes()].concat();
+        let mut plain = [&random[..], &length, message, self.receive_id.as_bytes()].concat();
         let padding = PADDED_BYTES - plain.len() % PADDED_BYTES;
         // At most 32.
         plain.resize(plain.len() + padding, u8::try_from(padding).unwrap_or_default());

@@ -5,6 +5,7 @@
 use greenlight_core::instance::Instance;
 use greenlight_core::secret::Credentials;
 use greenlight_core::{Failure, Timestamp};
+use serde::de::DeserializeOwned;
 
 use crate::source::{Source, SourcePorts};
 use crate::test_request::{NotSendable, Sent, TestEvent};
@@ -30,4 +31,13 @@ pub trait ClientKind {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<Sent, NotSendable>;
+}
+
+/// A part of an answer of the office system, as an operator saved it: with the members around it,
+/// or alone.
+pub(crate) fn answer_or_part<A: DeserializeOwned + Into<P>, P: DeserializeOwned>(
+    json: &str,
+) -> Option<P> {
+    let answer = serde_json::from_str::<A>(json).map(Into::into);
+    answer.or_else(|_| serde_json::from_str(json)).ok()
 }

@@ -73,7 +73,7 @@ pub struct ReadFrom {
     pub operation: String,
 }
 
-/// The problem of the address of an API: it must be https, but for this machine.
+/// Checks the URL of an API: https, or http on loopback.
 pub(crate) fn api_url_problem(key: &'static str, url: &str) -> Option<SettingsProblem> {
     let parsed = url.parse::<http::Uri>().ok();
     if !parsed.is_some_and(|url| url.scheme().is_some() && url.host().is_some()) {
@@ -87,10 +87,13 @@ pub(crate) fn api_url_problem(key: &'static str, url: &str) -> Option<SettingsPr
 #[explain("usable_values")]
 pub enum UsableValues {
     /// Of signed webhooks.
-    #[error("Standard Webhooks have `whsec_…` or `whpk_…`, other schemes at least 16 characters")]
+    #[error(
+        "expected `whsec_…` or `whpk_…` for Standard Webhooks, at least 16 characters for other \
+         schemes"
+    )]
     WebhookSecret,
     /// Of WeCom and DingTalk.
-    #[error("it has 43 characters, as the console of the office system shows it")]
+    #[error("expected 43 characters of base64, as the console of the office system shows them")]
     EncodingAesKey,
 }
 

@@ -15,6 +15,8 @@ pub mod feishu;
 #[cfg(feature = "client")]
 mod hosts;
 pub mod kind;
+#[cfg(feature = "client")]
+mod nullable;
 mod query;
 pub mod registry;
 mod signed_at;

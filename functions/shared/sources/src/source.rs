@@ -2,9 +2,10 @@
 
 #![warn(missing_docs)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -21,6 +22,8 @@ use greenlight_core::stream::Stream;
 use greenlight_core::{Class, Failure, Request, Timestamp};
 use serde_json::Value;
 use thiserror::Error;
+
+use crate::windows::windows;
 
 /// A source, as the worker and the operator's commands use it.
 pub trait Source: Send + Sync {
@@ -57,13 +60,33 @@ pub trait Source: Send + Sync {
 
 /// Lists approval instances: those whose events were lost are found by it.
 pub trait ListInstances: Send + Sync {
-    /// The ids of the instances of a definition that were created in `period`, whatever their
+    /// The longest period of one query.
+    fn longest_window(&self) -> Duration;
+
+    /// The ids of the instances of a definition that were created in `window`, whatever their
     /// status: no system lists by the time of the end. The order is the system's own.
+    fn list_window<'a>(
+        &'a self,
+        definition_id: &'a str,
+        window: Range<Timestamp>,
+    ) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
+
+    /// The same for any `period`. An instance at the edge of two windows is there once.
     fn created_within<'a>(
         &'a self,
         definition_id: &'a str,
         period: Range<Timestamp>,
-    ) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
+    ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            let mut known = HashSet::new();
+            for window in windows(period, self.longest_window()) {
+                let listed = self.list_window(definition_id, window).await?;
+                found.extend(listed.into_iter().filter(|id| known.insert(id.clone())));
+            }
+            Ok(found)
+        })
+    }
 }
 
 /// Set-up and checks at an office system, for the operator's commands.

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 use greenlight_core::explain::Explain;
+use greenlight_core::secret::Credentials;
 use http::Method;
 use thiserror::Error;
 
@@ -44,7 +45,7 @@ pub enum NotSendable {
          `pending` of its `statuses`, which a test can send"
     )]
     WouldBeCarriedOut,
-    /// Its events come over a connection.
+    /// Its events come over a connection, and the secret lacks the keys of webhooks.
     #[error("events of this source come over a connection: there is no URL to send a test to")]
     OverConnection,
     /// A credential is missing in the secret.
@@ -53,6 +54,15 @@ pub enum NotSendable {
         /// Its name.
         name: &'static str,
     },
+}
+
+/// A credential that a test request needs.
+pub(crate) fn credential(
+    credentials: &Credentials,
+    name: &'static str,
+) -> Result<String, NotSendable> {
+    let value = credentials.get(name).map(str::to_owned);
+    value.ok_or(NotSendable::NoCredential { name })
 }
 
 /// A webhook request as an office system sends it.

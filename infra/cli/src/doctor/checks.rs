@@ -131,8 +131,8 @@ pub enum Finding {
     NotHeld,
     /// The office system offers a connection.
     #[error(
-        "offers a connection; an event goes to any one of those that are open, so that a second \
-         program with the same credentials takes events away from `greenlight serve`"
+        "a connection can be opened; each event is sent to only one connection, so that another \
+         program with the same credentials would receive some of the events"
     )]
     ConnectionOffered,
     /// A setting is legal, and weak.

@@ -149,6 +149,8 @@ pub fn render_dry_run(run: &DryRun, format: OutputFormat) -> String {
 #[derive(Debug, Error, Explain)]
 #[explain("instance")]
 enum InstanceProblem {
+    #[error("the instance is the revocation of {instance_id}: it gives nothing")]
+    IsRevocation { instance_id: String },
     #[error("the instance is of the approval {definition_id}")]
     OtherApproval { definition_id: String },
     #[error("the instance is {status}, not {decision}")]
@@ -249,6 +251,10 @@ fn preview(
     if !instance.status.confirms(flow.on) {
         let (status, decision) = (instance.status, flow.on);
         problems.push(InstanceProblem::NotConfirmed { status, decision }.explain());
+    }
+    if let Some(instance_id) = instance.revokes.clone() {
+        problems.push(InstanceProblem::IsRevocation { instance_id }.explain());
+        return Ok((problems, Vec::new()));
     }
     let now = SystemClock.now();
     let input =

@@ -143,7 +143,17 @@ impl StubDingTalk {
             detail["mainProcessInstanceId"] = main.into();
         }
         if let Some((_, _, detail)) = inside.instances.get_mut(main) {
-            detail["attachedProcessInstanceIds"] = json!([id]);
+            // Changes that were refused, one of which is not there any more.
+            let attached: Vec<_> = (0..12).map(|n| format!("{main}-change-{n}")).collect();
+            detail["attachedProcessInstanceIds"] =
+                json!([&attached[..], &[id.to_owned()]].concat());
+        }
+    }
+
+    /// Changes when an instance ended.
+    pub fn end_at(&self, id: &str, finish_time: &str) {
+        if let Some((_, _, detail)) = self.lock().instances.get_mut(id) {
+            detail["finishTime"] = finish_time.into();
         }
     }
 

@@ -48,8 +48,9 @@ impl<P: Ports> Processor<P> {
         self.end_holds(job, instance, &recorded, attempt_record).await
     }
 
-    /// Enqueues the revocation of another instance, which this approval is: its source confirms it
-    /// when that is read. A second one, after a crash, has no further effect.
+    /// Enqueues a revocation of `revoked`, for a request whose instance is itself a revocation. It
+    /// is confirmed at the source when it is processed; enqueuing it twice, after a crash, has no
+    /// further effect.
     pub(super) async fn enqueue_revocation(
         &self,
         request: &Request,

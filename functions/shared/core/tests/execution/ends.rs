@@ -8,9 +8,10 @@ use greenlight_core::grant::{
     Access, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, HoldState, Outcome, Phase,
     Terms,
 };
+use greenlight_core::instance::Status;
 use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ports::{Clock, KeepBreakers, KeepGrants};
-use greenlight_core::{Class, Disposition, Failure, Timestamp};
+use greenlight_core::{Class, Decision, Disposition, Failure, Request, Timestamp};
 use greenlight_testkit::subject::device_number as device;
 
 use super::world::{Run, START, World, field, form};
@@ -141,6 +142,35 @@ async fn a_withdrawn_approval_holds_nothing() {
     assert_eq!(run.attempt_revocation().await, Disposition::Done);
     assert_eq!(run.attempt().await, Disposition::Done);
     assert_eq!(calls(&run).len(), 3);
+}
+
+/// At some sources a revocation is an approval of its own: it grants nothing, and takes back what
+/// the other one gave.
+#[tokio::test]
+async fn an_approval_that_is_a_revocation_takes_back_and_never_grants() {
+    let mut run = Run::with_end(World::new(form([1])), "");
+    assert_eq!(run.attempt().await, Disposition::Done);
+    let approved = run.request().instance_id;
+    *run.world.revokes.lock().unwrap() = Some(approved.clone());
+    // Before it is approved it says nothing.
+    *run.world.status.lock().unwrap() = Status::Pending;
+    let disposition = run.approve("R-1", form([2])).await;
+    assert!(matches!(disposition, Disposition::RetryAfter { .. }), "{disposition:?}");
+    assert_eq!(run.enqueued().len(), 0);
+    *run.world.status.lock().unwrap() = Status::Approved;
+    assert_eq!(run.approve("R-2", form([2])).await, Disposition::Done);
+    assert_eq!(calls(&run), called(&[("add", 1)]), "it grants nothing");
+    let enqueued = run.enqueued();
+    let [body] = enqueued.as_slice() else { panic!("{enqueued:?}") };
+    let revocation = Request::parse(body).unwrap();
+    assert_eq!((&revocation.instance_id, revocation.decision()), (&approved, Decision::Revoked));
+    // The source confirms it.
+    *run.world.revokes.lock().unwrap() = None;
+    run.world.withdraw();
+    assert_eq!(run.deliver(body).await, Disposition::Done);
+    assert_eq!(run.deliver_enqueued().await, 1);
+    assert_eq!(calls(&run), called(&[("add", 1), ("remove", 1)]));
+    assert_eq!(record(&run, 1).phase(), Phase::Ended);
 }
 
 /// The events of an approval and of its withdrawal can come in any order.

@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) ended_at: Option<Timestamp>,
     /// The status of the approval at its source.
     pub(crate) status: Mutex<Status>,
+    /// The instance that every one revokes.
+    pub(crate) revokes: Mutex<Option<String>>,
     /// What the source says about every person.
     pub(crate) presence: Mutex<Presence>,
     pub(crate) seen: Mutex<Vec<Seen>>,
@@ -84,6 +86,7 @@ impl World {
             form: Mutex::new(form),
             ended_at: None,
             status: Mutex::new(Status::Approved),
+            revokes: Mutex::default(),
             presence: Mutex::new(Presence::Present),
             seen: Mutex::default(),
             behaviour: Mutex::new(Box::new(|_, _| Ok(()))),
@@ -136,7 +139,7 @@ impl ReadInstance for WorldPort {
             applicant: APPLICANT.into(),
             form_number: "1".into(),
             form: self.0.form.lock().unwrap().clone(),
-            revokes: None,
+            revokes: self.0.revokes.lock().unwrap().clone(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Client for approval instances in DingTalk's API.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,11 +27,11 @@ use super::instance::{Detail, DetailAnswer};
 use super::settings::DingTalk;
 #[cfg(feature = "stream")]
 use super::settings::Receive;
-use crate::access_token::CachedToken;
+use crate::access_token::{CachedToken, Issued, with_secret};
 use crate::source::{Admin, ListInstances, Source, SourcePorts};
 
-/// The most revocations and changes of one instance that are read.
-const MAX_ATTACHED: usize = 10;
+/// How long after its end an instance may be missing in the list of its definition.
+const MAY_LAG: Duration = Duration::from_mins(10);
 
 /// DingTalk's API, with the access token cached.
 pub(super) struct DingTalkClient {
@@ -80,21 +81,22 @@ impl DingTalkClient {
     }
 
     pub(super) async fn token(&self) -> Result<SecretString, Failure> {
-        let now = self.ports.clock.now();
-        if let Some(token) = self.token.get(now) {
-            return Ok(token);
-        }
+        self.token.get_or(self.ports.clock.now(), self.log_in()).await
+    }
+
+    /// `POST /v1.0/oauth2/accessToken`
+    async fn log_in(&self) -> Result<Issued, Failure> {
         let body = |key: &str, secret: &str| json!({ "appKey": key, "appSecret": secret });
         let answer = self.post_as_app::<TokenAnswer>("/v1.0/oauth2/accessToken", body).await;
         // A failed login is not caused by the request: retry until the set-up is corrected.
-        let answer = answer
-            .map_err(|cause| Failure::retry(Class::SourceUnavailable, LoginFailed { cause }))?;
+        let answer = answer.map_err(|cause| {
+            Failure::retry_after(cause.pause(), Class::SourceUnavailable, LoginFailed { cause })
+        })?;
         let value = SecretString::from(answer.access_token);
-        self.token.put(&value, now, Duration::from_secs(answer.expire_in));
-        Ok(value)
+        Ok(Issued { value, lifetime: Duration::from_secs(answer.expire_in) })
     }
 
-    /// The token of the cache is of no use any more.
+    /// Removes `token` from the cache.
     pub(super) fn forget(&self, token: &SecretString) {
         self.token.forget(token);
     }
@@ -105,21 +107,13 @@ impl DingTalkClient {
         path: &str,
         body: impl Fn(&str, &str) -> Value + Send,
     ) -> Result<T, ApiError> {
-        let secret = self.ports.secret.current();
-        match self.post_with(&secret, path, &body).await {
-            Err(error) if error.may_be_rotation() => {
-                match self.ports.secret.renewed(&secret).await {
-                    Some(renewed) => self.post_with(&renewed, path, &body).await,
-                    None => Err(error),
-                }
-            }
-            result => result,
-        }
+        let post = |secret| self.post_with(secret, path, &body);
+        with_secret(&self.ports, post, ApiError::may_be_rotation).await
     }
 
     async fn post_with<T: DeserializeOwned>(
         &self,
-        secret: &Secret,
+        secret: Arc<Secret>,
         path: &str,
         body: &(impl Fn(&str, &str) -> Value + Send),
     ) -> Result<T, ApiError> {
@@ -153,8 +147,7 @@ impl DingTalkClient {
             request = request.header("x-acs-dingtalk-access-token", token.expose_secret());
         }
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-        let request =
-            request.body(body).map_err(|_| ApiError::Shape { part: AnswerPart::Address })?;
+        let request = request.body(body).map_err(|_| ApiError::Unsendable)?;
         read(&self.ports.http.send(request).await.map_err(ApiError::Http)?)
     }
 
@@ -170,12 +163,30 @@ impl DingTalkClient {
     /// Whether an approved instance was revoked: a revocation is an instance of its own, attached
     /// to the one that it revokes.
     async fn is_revoked(&self, instance_id: &str, detail: &Detail) -> Result<bool, Failure> {
-        for attached in detail.attached().take(MAX_ATTACHED) {
-            if self.detail(attached).await?.revokes(instance_id) {
-                return Ok(true);
+        let mut unread = None;
+        for attached in detail.attached() {
+            match self.detail(attached).await {
+                Ok(attached) if attached.revokes(instance_id) => return Ok(true),
+                Ok(_) => {}
+                Err(failure) => unread = unread.or(Some(failure)),
             }
         }
-        Ok(false)
+        unread.map_or(Ok(false), Err)
+    }
+
+    /// The definition of an instance, if it is the one of `request`; else empty. The detail does
+    /// not name it: the list of a definition has its instances. The list can lag behind the event.
+    async fn definition_of(&self, request: &Request, detail: &Detail) -> Result<String, Failure> {
+        let minute = detail.created_within().map_err(ApiError::into_failure)?;
+        let (definition_id, id) = (&request.definition_id, &request.instance_id);
+        if self.created_within(definition_id, minute).await?.contains(id) {
+            return Ok(definition_id.clone());
+        }
+        let ended_at = detail.ended_at().map_err(ApiError::into_failure)?;
+        if self.ports.clock.now().since(ended_at) < MAY_LAG {
+            return Err(ApiError::NotListed.into_failure());
+        }
+        Ok(String::new())
     }
 }
 
@@ -209,16 +220,18 @@ impl Source for DingTalkClient {
             let id = request.instance_id.as_str();
             let detail = self.detail(id).await?;
             let is_revoked = detail.is_approved() && self.is_revoked(id, &detail).await?;
-            // The detail does not name its definition: the list of a definition has its instances.
-            let definition_id = request.definition_id.as_str();
-            let is_of_it = match detail.created_within() {
-                Some(minute) => {
-                    self.created_within(definition_id, minute).await?.iter().any(|it| it == id)
-                }
-                None => false,
+            // An approval without a readable end could renew access however old it is.
+            if detail.is_approved() {
+                detail.ended_at().map_err(ApiError::into_failure)?;
+            }
+            // What revokes or is revoked grants nothing: it ends what is recorded for this
+            // definition. The list goes back a year only.
+            let definition_id = if is_revoked || detail.is_revocation() || !detail.is_approved() {
+                request.definition_id.clone()
+            } else {
+                self.definition_of(request, &detail).await?
             };
-            let definition_id = if is_of_it { definition_id } else { "" };
-            let mut instance = detail.into_instance(id, definition_id, &self.settings.utc_offset);
+            let mut instance = detail.into_instance(id, &definition_id, &self.settings.utc_offset);
             if is_revoked {
                 instance.status = Status::Revoked;
             }

@@ -11,7 +11,7 @@ use super::settings::{DingTalk, Receive};
 use super::test_event::{DingTalkApp, InstanceChange};
 use crate::client_kind::ClientKind;
 use crate::source::{Source, SourcePorts};
-use crate::test_request::{NotSendable, Sent, TestEvent};
+use crate::test_request::{NotSendable, Sent, TestEvent, credential};
 
 impl ClientKind for DingTalk {
     fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
@@ -28,16 +28,13 @@ impl ClientKind for DingTalk {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<Sent, NotSendable> {
-        let credential = |name: &'static str| {
-            let value = credentials.get(name).map(str::to_owned);
-            value.ok_or(match self.receive {
-                Receive::Webhook => NotSendable::NoCredential { name },
-                Receive::Stream => NotSendable::OverConnection,
-            })
+        let credential = |name| match (credential(credentials, name), self.receive) {
+            (Err(_), Receive::Stream) => Err(NotSendable::OverConnection),
+            (credential, _) => credential,
         };
         let app_key = credential(APP_KEY)?;
         let app = DingTalkApp {
-            corp_id: credentials.get(OWNER_KEY).unwrap_or(&app_key).to_owned(),
+            corp_id: credentials.get(OWNER_KEY).unwrap_or("test").to_owned(),
             app_key,
             app_secret: credential(APP_SECRET)?,
             token: credential(TOKEN)?,

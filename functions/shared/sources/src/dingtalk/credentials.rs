@@ -13,6 +13,6 @@ pub(super) const APP_SECRET: &str = "app_secret";
 pub(super) const TOKEN: &str = "token";
 /// 加密 `aes_key` of the push: encrypts events; 43 characters.
 pub(super) const ENCODING_AES_KEY: &str = "encoding_aes_key";
-/// The id behind each encrypted event, if it is not the AppKey: CorpId, where the push was
-/// registered through the API.
+/// The receive id that ends each encrypted event, if it is not the AppKey: CorpId, where the push
+/// was registered through the API.
 pub(super) const OWNER_KEY: &str = "owner_key";

@@ -14,6 +14,9 @@ const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(2);
 /// An address with too many calls is blocked for five minutes, and gets a page instead of JSON.
 const BLOCKED_PAUSE: Duration = Duration::from_mins(5);
 
+/// Faults of the server, one of them with HTTP 400.
+const FAULTS: [&str; 2] = ["internalError", "systemError"];
+
 /// The longest code that is quoted.
 const MAX_CODE_CHARS: usize = 80;
 
@@ -27,26 +30,35 @@ pub(super) enum ApiError {
     NoCredentials,
     #[error("DingTalk answered HTTP {status} with an unexpected body")]
     NotJson { status: u16 },
+    #[error("the request cannot be built: `base_url` or the token has invalid characters")]
+    Unsendable,
     #[error("DingTalk's answer does not have the documented shape: {part}")]
     Shape { part: AnswerPart },
     #[error(
-        "DingTalk knows no app with this `app_key` and `app_secret` (code {code}), or no version of \
-         the app is published"
+        "DingTalk refused the login (code {code}): check `app_key` and `app_secret`, and that a \
+         version of the app is published"
     )]
     LoginRefused { code: String },
     #[error(
-        "DingTalk accepts calls from the addresses in its console only (code {code}): enter the \
-         address for egress under 服务器出口IP of the app"
+        "DingTalk refused calls from this address (code {code}): add the address for egress under \
+         服务器出口IP of the app"
     )]
     NotTrusted { code: String },
     #[error("the app lacks a permission (code {code}): Workflow.Instance.Read is needed")]
     NotPermitted { code: String },
     #[error("DingTalk's quota of calls of this month is used up: it begins anew on the 1st")]
     QuotaUsedUp,
+    #[error("the instance is not in the list of its form yet")]
+    NotListed,
     #[error("too many calls a second (code {code})")]
     RateLimited { code: String },
     #[error("DingTalk answered HTTP {status}, code {code}")]
     Code { code: String, status: u16 },
+    #[error("DingTalk's older API answered code {code}")]
+    OldApi { code: i64 },
+    #[cfg(feature = "stream")]
+    #[error("DingTalk did not open the stream: HTTP {status}")]
+    Handshake { status: u16 },
     #[cfg(feature = "stream")]
     #[error("the stream that DingTalk offers is not on its own servers: {host}")]
     OtherHost { host: String },
@@ -56,13 +68,15 @@ pub(super) enum ApiError {
 #[derive(Clone, Copy, Debug, Error, Explain)]
 #[explain("dingtalk_answer")]
 pub(super) enum AnswerPart {
-    #[error("the address")]
-    Address,
     #[error("a field is missing")]
     Fields,
+    #[error("`createTime` is no moment")]
+    CreateTime,
+    #[error("`finishTime` of an approval is no moment")]
+    FinishTime,
     #[error("it is not an answer to \"获取单个审批实例详情\"")]
     Instance,
-    #[error("the list of instances has no end")]
+    #[error("the list of instances has more pages than are read")]
     EndlessList,
 }
 
@@ -91,7 +105,7 @@ impl ApiError {
     }
 
     pub(super) fn is_token_refused(&self) -> bool {
-        matches!(self, Self::Code { code, .. } if code == "InvalidAuthentication")
+        matches!(self, Self::Code { code, status } if code == "InvalidAuthentication" || *status == 401)
     }
 
     /// Whether a newer secret can be the remedy.
@@ -99,16 +113,24 @@ impl ApiError {
         matches!(self, Self::NoCredentials | Self::LoginRefused { .. })
     }
 
+    /// The pause after which another attempt may succeed, if it is known.
+    pub(super) const fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::QuotaUsedUp => Some(MAX_ASKED_WAIT),
+            Self::RateLimited { .. } => Some(RATE_LIMIT_PAUSE),
+            Self::NotJson { status } if *status < 500 => Some(BLOCKED_PAUSE),
+            _ => None,
+        }
+    }
+
     pub(super) fn into_failure(self) -> Failure {
         let unavailable = Class::SourceUnavailable;
         match &self {
-            Self::QuotaUsedUp => Failure::retry_after(Some(MAX_ASKED_WAIT), unavailable, self),
-            Self::RateLimited { .. } => {
-                Failure::retry_after(Some(RATE_LIMIT_PAUSE), unavailable, self)
-            }
-            Self::NotJson { .. } => Failure::retry_after(Some(BLOCKED_PAUSE), unavailable, self),
-            Self::Code { status, .. }
-                if *status >= 500 || *status == 429 || self.is_token_refused() =>
+            Self::Code { code, status }
+                if *status >= 500
+                    || *status == 429
+                    || FAULTS.contains(&code.as_str())
+                    || self.is_token_refused() =>
             {
                 Failure::retry(unavailable, self)
             }
@@ -118,12 +140,20 @@ impl ApiError {
             }
             #[cfg(feature = "stream")]
             Self::OtherHost { .. } => Failure::give_up(Class::SourceRejected, self),
+            #[cfg(feature = "stream")]
+            Self::Handshake { .. } => Failure::retry(unavailable, self),
             // These are not caused by the request: they pass when the set-up is corrected.
             Self::Http(_)
+            | Self::OldApi { .. }
+            | Self::Unsendable
+            | Self::NotJson { .. }
+            | Self::NotListed
+            | Self::QuotaUsedUp
+            | Self::RateLimited { .. }
             | Self::NoCredentials
             | Self::LoginRefused { .. }
             | Self::NotTrusted { .. }
-            | Self::NotPermitted { .. } => Failure::retry(unavailable, self),
+            | Self::NotPermitted { .. } => Failure::retry_after(self.pause(), unavailable, self),
         }
     }
 }

@@ -8,25 +8,35 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::nullable::null_is_default;
+
 /// A filled-in component.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Component {
-    #[serde(default, alias = "key")]
-    id: String,
-    #[serde(default, alias = "label")]
-    name: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    /// The id and the name in tables.
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(default)]
+    label: Option<String>,
     /// A name that the form's designer gave it.
     #[serde(default)]
     biz_alias: Option<String>,
     /// May be absent in tables.
-    #[serde(default, rename = "componentType")]
+    #[serde(default, rename = "componentType", deserialize_with = "null_is_default")]
     kind: String,
     #[serde(default)]
     value: Value,
-    /// The value in another form: of a component a text in JSON, in tables JSON itself.
-    #[serde(default, alias = "extendValue")]
+    /// The value in another form, a text in JSON.
+    #[serde(default)]
     ext_value: Value,
+    /// The same in tables, JSON itself.
+    #[serde(default)]
+    extend_value: Value,
 }
 
 /// A row of a table. A table that was not filled in has its columns instead of rows.
@@ -58,13 +68,14 @@ fn fields(components: Vec<Component>, offset: &UtcOffset) -> Vec<Field> {
 fn field(component: Component, offset: &UtcOffset) -> Field {
     let content = content(&component, offset)
         .unwrap_or_else(|| Content::Unreadable(FieldProblem::Shape.explain()));
-    let Component { id, name, biz_alias, .. } = component;
+    let Component { id, name, key, label, biz_alias, .. } = component;
+    let (id, name) = (id.or(key).unwrap_or_default(), name.or(label).unwrap_or_default());
     Field { custom_id: biz_alias.filter(|alias| !alias.is_empty()), id, name, content }
 }
 
 /// The value of a component; `None` if it does not have the documented shape.
 fn content(component: &Component, offset: &UtcOffset) -> Option<Content> {
-    let Component { kind, value, ext_value, .. } = component;
+    let Component { kind, value, ext_value, extend_value, .. } = component;
     // An empty field has the text "null".
     let is_empty = match value {
         Value::Null => true,
@@ -82,7 +93,9 @@ fn content(component: &Component, offset: &UtcOffset) -> Option<Content> {
     Some(match kind.as_str() {
         "TableField" => Content::Rows(rows(value, offset)?),
         "DDMultiSelectField" => Content::Value(texts(value)?),
-        "InnerContactField" => Content::Value(people(ext_value)?),
+        "InnerContactField" => {
+            Content::Value(people(if ext_value.is_null() { extend_value } else { ext_value })?)
+        }
         "DDDateField" => {
             let text = value.as_str()?;
             Content::Value(offset.moment(text).map_or_else(|| value.clone(), Value::String))

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::client::DingTalkClient;
 use super::error::{AnswerPart, ApiError};
 use crate::source::ListInstances;
-use crate::windows::windows;
 
 /// The longest window of one query.
 const MAX_WINDOW: Duration = Duration::from_hours(120 * 24);
@@ -39,30 +38,28 @@ struct Page {
 }
 
 impl ListInstances for DingTalkClient {
-    fn created_within<'a>(
+    fn longest_window(&self) -> Duration {
+        MAX_WINDOW
+    }
+
+    fn list_window<'a>(
         &'a self,
         definition_id: &'a str,
-        period: Range<Timestamp>,
+        window: Range<Timestamp>,
     ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
-        Box::pin(async move {
-            let mut found = Vec::new();
-            for window in windows(period, MAX_WINDOW) {
-                self.list_window(definition_id, &window, &mut found).await?;
-            }
-            Ok(found)
-        })
+        Box::pin(self.list_ids(definition_id, window))
     }
 }
 
 impl DingTalkClient {
     /// `POST /v1.0/workflow/processes/instanceIds/query`; each page counts against the quota of the
     /// month.
-    async fn list_window(
+    async fn list_ids(
         &self,
         process_code: &str,
-        window: &Range<Timestamp>,
-        found: &mut Vec<String>,
-    ) -> Result<(), Failure> {
+        window: Range<Timestamp>,
+    ) -> Result<Vec<String>, Failure> {
+        let mut found = Vec::new();
         let path = "/v1.0/workflow/processes/instanceIds/query";
         let mut next_token = json!(0);
         for _ in 0..MAX_PAGES {
@@ -74,13 +71,11 @@ impl DingTalkClient {
                 "maxResults": PAGE_SIZE,
             });
             let ListAnswer { result } = self.ask(Method::POST, path, &query).await?;
-            let new = result.list.into_iter().filter(|id| !found.contains(id));
-            let new: Vec<_> = new.collect();
-            found.extend(new);
+            found.extend(result.list);
             // A text as it comes; the first one is a number.
             match result.next_token {
-                None | Some(Value::Null) => return Ok(()),
-                Some(Value::String(token)) if token.is_empty() => return Ok(()),
+                None | Some(Value::Null) => return Ok(found),
+                Some(Value::String(token)) if token.is_empty() => return Ok(found),
                 Some(token) => next_token = token,
             }
         }

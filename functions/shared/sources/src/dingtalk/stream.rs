@@ -62,10 +62,8 @@ impl Stream for DingTalkClient {
     }
 
     fn handshake_failure(&self, status: StatusCode, _: &HeaderMap) -> Failure {
-        let code = "handshake".to_owned();
-        // A ticket that is too old, or was used before: the next one is new.
-        let status = status.as_u16().max(500);
-        ApiError::Code { code, status }.into_failure()
+        // The ticket is too old, or was used before: the next one is new.
+        ApiError::Handshake { status: status.as_u16() }.into_failure()
     }
 
     fn answer_within(&self) -> Duration {

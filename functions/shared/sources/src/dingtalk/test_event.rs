@@ -53,7 +53,7 @@ impl DingTalkApp {
     }
 
     /// An event, as HTTP push sends it: its data with the members of the event beside them; `None`
-    /// if the EncodingAESKey is none.
+    /// if `encoding_aes_key` is invalid.
     #[must_use]
     pub fn instance_change(&self, change: InstanceChange<'_>, now: Timestamp) -> Option<Sent> {
         let mut event = self.data(change, now);
@@ -62,13 +62,13 @@ impl DingTalkApp {
         self.pushed(&event, now)
     }
 
-    /// The check of the URL; `None` if the EncodingAESKey is none.
+    /// The check of the URL; `None` if `encoding_aes_key` is invalid.
     #[must_use]
     pub fn url_check(&self, now: Timestamp) -> Option<Sent> {
         self.pushed(&json!({ "EventType": "check_url" }), now)
     }
 
-    /// An event with these members; `None` if the EncodingAESKey is none.
+    /// An event with these members; `None` if `encoding_aes_key` is invalid.
     #[must_use]
     pub fn pushed(&self, event: &Value, now: Timestamp) -> Option<Sent> {
         let cipher = CallbackCipher::new(&self.token, &self.encoding_aes_key, &self.app_key)?;

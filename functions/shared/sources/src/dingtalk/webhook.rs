@@ -35,7 +35,7 @@ impl DingTalkWebhook {
         Self { source: source.to_owned() }
     }
 
-    /// The ciphers of the ids that may stand behind an event, that of the replies first.
+    /// A cipher for each receive id that may end an event, that of the replies first.
     fn ciphers<'a>(&self, secret: &'a Secret) -> Option<Vec<CallbackCipher<'a>>> {
         let credentials: &Credentials = secret.source(&self.source)?;
         let (token, key) = (credentials.get(TOKEN)?, credentials.get(ENCODING_AES_KEY)?);
@@ -50,17 +50,6 @@ impl DingTalkWebhook {
 #[derive(Deserialize)]
 struct Encrypted {
     encrypt: String,
-}
-
-/// The members of a decrypted event besides those of its data, which stand beside them.
-#[derive(Deserialize)]
-struct Pushed {
-    #[serde(rename = "EventType")]
-    event_type: String,
-    #[serde(default, rename = "eventId")]
-    event_id: String,
-    #[serde(default, rename = "CorpId", alias = "corpId")]
-    corp_id: String,
 }
 
 impl Webhook for DingTalkWebhook {
@@ -93,11 +82,13 @@ impl Webhook for DingTalkWebhook {
             }
         }
         let data: Value = serde_json::from_slice(&opened?).map_err(|_| Rejection::SignedNoEvent)?;
-        let pushed = Pushed::deserialize(&data).ok().filter(|_| data.is_object());
-        let pushed = pushed.ok_or(Rejection::SignedNoEvent)?;
-        let Pushed { event_type, event_id, corp_id } = &pushed;
+        // The members of the event stand beside those of its data, and some in both spellings.
+        let text = |name: &str| data[name].as_str();
+        let kind = text("EventType").ok_or(Rejection::SignedNoEvent)?;
+        let corp_id = text("CorpId").or(text("corpId")).unwrap_or_default();
+        let id = text("eventId").unwrap_or_default();
         // The check of the URL is an event as well, `check_url`, with the reply of every event.
-        Ok(Event { kind: event_type, id: event_id, corp_id }.read(&data))
+        Ok(Event { kind, id, corp_id }.read(&data))
     }
 
     /// The word `success`, encrypted and signed, for every authentic event; any other reply lets

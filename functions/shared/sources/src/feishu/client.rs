@@ -1,5 +1,6 @@
 //! Client for approval instances in Feishu's OpenAPI.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,8 @@ use super::credentials::{APP_ID, APP_SECRET};
 use super::settings::Feishu;
 #[cfg(feature = "stream")]
 use super::settings::Receive;
-use crate::access_token::CachedToken;
+use crate::access_token::{CachedToken, Issued, with_secret};
+use crate::client_kind::answer_or_part;
 use crate::hosts::is_of_system;
 use crate::source::{Admin, ListInstances, Source, SourcePorts};
 
@@ -37,8 +39,7 @@ mod code {
     pub(super) const TOKEN_REFUSED: [i64; 4] = [99_991_663, 99_991_664, 99_991_665, 99_991_671];
     /// Internal error, or busy.
     pub(super) const BUSY: [i64; 2] = [2_200, 1_395_001];
-    /// There is no such app at this host, or its secret is another one: of a login, and of the
-    /// question for a connection.
+    /// Unknown app, or wrong secret: of the login and of `/callback/ws/endpoint`.
     pub(super) const APP_REFUSED: [i64; 3] = [10_003, 10_014, 1_000_040_351];
 }
 
@@ -62,6 +63,8 @@ pub(super) enum ApiError {
     NoCredentials,
     #[error("Feishu answered HTTP {status} with an unexpected body")]
     NotJson { status: u16 },
+    #[error("the request cannot be built: `base_url` or the token has invalid characters")]
+    Unsendable,
     #[error("Feishu's answer does not have the documented shape: {part}")]
     Shape { part: AnswerPart },
     #[error("the file is not on Feishu's own servers: {host}")]
@@ -83,13 +86,11 @@ pub(super) enum ApiError {
 pub(super) enum AnswerPart {
     #[error("the form is not a list of widgets")]
     Widgets,
-    #[error("the token or the base URL")]
-    Address,
     #[error("a field is missing")]
     Fields,
     #[error("it is not an answer to \"obtain a single approval instance\"")]
     Instance,
-    #[error("the list of instances has no end")]
+    #[error("the list of instances has more pages than are read")]
     EndlessList,
 }
 
@@ -106,6 +107,11 @@ impl ApiError {
         matches!(self, Self::Code { code, .. } if code::TOKEN_REFUSED.contains(code))
     }
 
+    /// Whether a newer secret can be the remedy.
+    const fn may_be_rotation(&self) -> bool {
+        matches!(self, Self::Code { .. } | Self::AppRefused { .. } | Self::NoCredentials)
+    }
+
     pub(super) fn into_failure(self) -> Failure {
         match &self {
             Self::Code { code, status, reset, .. }
@@ -120,7 +126,7 @@ impl ApiError {
             {
                 Failure::retry(Class::SourceUnavailable, self)
             }
-            // A retry would get an equally large answer.
+            // A retry would get the same answer.
             Self::Code { .. }
             | Self::Shape { .. }
             | Self::OtherHost { .. }
@@ -128,6 +134,7 @@ impl ApiError {
                 Failure::give_up(Class::SourceRejected, self)
             }
             Self::Http(_)
+            | Self::Unsendable
             | Self::NoCredentials
             | Self::AppRefused { .. }
             | Self::NotJson { .. }
@@ -146,6 +153,12 @@ struct TokenAnswer {
 #[derive(Deserialize)]
 struct InstanceAnswer {
     data: InstanceData,
+}
+
+impl From<InstanceAnswer> for InstanceData {
+    fn from(answer: InstanceAnswer) -> Self {
+        answer.data
+    }
 }
 
 #[derive(Deserialize)]
@@ -239,15 +252,8 @@ fn moment(value: &Value) -> Option<Timestamp> {
 /// # Errors
 /// [`Failure`] with the missing part.
 pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Kept {
-        Answer(InstanceAnswer),
-        Data(InstanceData),
-    }
-    let kept = serde_json::from_str(json)
-        .map_err(|_| ApiError::Shape { part: AnswerPart::Instance }.into_failure())?;
-    let (Kept::Answer(InstanceAnswer { data }) | Kept::Data(data)) = kept;
+    let data = answer_or_part::<InstanceAnswer, InstanceData>(json);
+    let data = data.ok_or_else(|| ApiError::Shape { part: AnswerPart::Instance }.into_failure())?;
     data.into_instance().map_err(ApiError::into_failure)
 }
 
@@ -317,20 +323,19 @@ impl FeishuClient {
     /// A tenant access token; it is valid for up to two hours, and a login in its last half hour
     /// returns a new one.
     pub(super) async fn token(&self) -> Result<SecretString, Failure> {
-        let now = self.ports.clock.now();
-        if let Some(token) = self.token.get(now) {
-            return Ok(token);
-        }
+        self.token.get_or(self.ports.clock.now(), self.log_in()).await
+    }
+
+    /// `POST /open-apis/auth/v3/tenant_access_token/internal`
+    async fn log_in(&self) -> Result<Issued, Failure> {
         let path = "/open-apis/auth/v3/tenant_access_token/internal";
         let body = |id: &str, secret: &str| json!({ "app_id": id, "app_secret": secret });
         let answer = self.post_as_app::<TokenAnswer>(path, body).await;
         // A failed login is not caused by the request: retry until the secret is corrected.
-        let answer = answer.map_err(|error| {
-            Failure::retry(Class::SourceUnavailable, LoginFailed { cause: error })
-        })?;
+        let answer = answer
+            .map_err(|cause| Failure::retry(Class::SourceUnavailable, LoginFailed { cause }))?;
         let value = SecretString::from(answer.tenant_access_token);
-        self.token.put(&value, now, Duration::from_secs(answer.expire));
-        Ok(value)
+        Ok(Issued { value, lifetime: Duration::from_secs(answer.expire) })
     }
 
     /// Sends the credentials of the app, `body` of App ID and App Secret; reads the secret again if
@@ -340,23 +345,13 @@ impl FeishuClient {
         path: &str,
         body: impl Fn(&str, &str) -> Value + Send,
     ) -> Result<T, ApiError> {
-        let secret = self.ports.secret.current();
-        match self.post_with(&secret, path, &body).await {
-            Err(
-                error @ (ApiError::Code { .. }
-                | ApiError::AppRefused { .. }
-                | ApiError::NoCredentials),
-            ) => match self.ports.secret.renewed(&secret).await {
-                Some(renewed) => self.post_with(&renewed, path, &body).await,
-                None => Err(error),
-            },
-            result => result,
-        }
+        let post = |secret| self.post_with(secret, path, &body);
+        with_secret(&self.ports, post, ApiError::may_be_rotation).await
     }
 
     async fn post_with<T: DeserializeOwned>(
         &self,
-        secret: &Secret,
+        secret: Arc<Secret>,
         path: &str,
         body: &(impl Fn(&str, &str) -> Value + Send),
     ) -> Result<T, ApiError> {
@@ -395,8 +390,7 @@ impl FeishuClient {
             let value = format!("Bearer {}", token.expose_secret());
             request = request.header(header::AUTHORIZATION, value);
         }
-        let request =
-            request.body(body).map_err(|_| ApiError::Shape { part: AnswerPart::Address })?;
+        let request = request.body(body).map_err(|_| ApiError::Unsendable)?;
         read(&self.ports.http.send(request).await?)
     }
 }

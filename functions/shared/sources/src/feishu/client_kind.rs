@@ -8,7 +8,7 @@ use super::credentials::{APP_ID, APP_SECRET, ENCRYPT_KEY, VERIFICATION_TOKEN};
 use super::{Feishu, FeishuApp, FeishuClient, Receive, parse_instance};
 use crate::client_kind::ClientKind;
 use crate::source::{Source, SourcePorts};
-use crate::test_request::{NotSendable, Sent, TestEvent};
+use crate::test_request::{NotSendable, Sent, TestEvent, credential};
 
 impl ClientKind for Feishu {
     fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
@@ -25,12 +25,9 @@ impl ClientKind for Feishu {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<Sent, NotSendable> {
-        let credential = |name: &'static str| {
-            let value = credentials.get(name).map(str::to_owned);
-            value.ok_or(match self.receive {
-                Receive::Webhook => NotSendable::NoCredential { name },
-                Receive::LongConnection => NotSendable::OverConnection,
-            })
+        let credential = |name| match (credential(credentials, name), self.receive) {
+            (Err(_), Receive::LongConnection) => Err(NotSendable::OverConnection),
+            (credential, _) => credential,
         };
         let app = FeishuApp {
             app_id: credential(APP_ID)?,

@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use super::client::{AnswerPart, ApiError, FeishuClient};
 use crate::source::ListInstances;
-use crate::windows::windows;
 
 /// The longest window of one query, by the documentation of "list approval instance IDs".
 const MAX_WINDOW: Duration = Duration::from_hours(10);
@@ -38,30 +37,28 @@ struct InstancePage {
 }
 
 impl ListInstances for FeishuClient {
-    fn created_within<'a>(
+    fn longest_window(&self) -> Duration {
+        MAX_WINDOW
+    }
+
+    fn list_window<'a>(
         &'a self,
         definition_id: &'a str,
-        period: Range<Timestamp>,
+        window: Range<Timestamp>,
     ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
-        Box::pin(async move {
-            let mut found = Vec::new();
-            for window in windows(period, MAX_WINDOW) {
-                self.list_window(definition_id, &window, &mut found).await?;
-            }
-            Ok(found)
-        })
+        Box::pin(self.list_codes(definition_id, window))
     }
 }
 
 impl FeishuClient {
     /// `GET /open-apis/approval/v4/instances`, 100 a minute; needs the scope `approval:approval` or
     /// `approval:instance`.
-    async fn list_window(
+    async fn list_codes(
         &self,
         approval_code: &str,
-        window: &Range<Timestamp>,
-        found: &mut Vec<String>,
-    ) -> Result<(), Failure> {
+        window: Range<Timestamp>,
+    ) -> Result<Vec<String>, Failure> {
+        let mut found = Vec::new();
         let (start, end) = (window.start.as_millis(), window.end.as_millis());
         let mut path = format!(
             "/open-apis/approval/v4/instances?approval_code={}&start_time={start}&end_time={end}\
@@ -73,7 +70,7 @@ impl FeishuClient {
             let ListAnswer { data } = self.get(&path).await?;
             found.extend(data.instance_code_list.unwrap_or_default());
             if !data.has_more {
-                return Ok(());
+                return Ok(found);
             }
             path.truncate(first_page);
             path += "&page_token=";

@@ -1,5 +1,6 @@
 //! Client for approvals in WeCom's API.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,8 @@ use super::credentials::{CORP_ID, SECRET};
 use super::error::{AnswerPart, ApiError, LoginFailed};
 use super::instance::DetailAnswer;
 use super::settings::WeCom;
-use crate::access_token::CachedToken;
+use crate::access_token::{CachedToken, Issued, with_secret};
+use crate::nullable::null_is_default;
 use crate::source::{Admin, ListInstances, Source, SourcePorts};
 
 /// WeCom's API, with the access token cached.
@@ -70,30 +72,22 @@ impl WeComClient {
     }
 
     async fn token(&self) -> Result<SecretString, Failure> {
-        let now = self.ports.clock.now();
-        if let Some(token) = self.token.get(now) {
-            return Ok(token);
-        }
-        let secret = self.ports.secret.current();
-        let answer = match self.log_in(&secret).await {
-            Err(error) if error.may_be_rotation() => {
-                match self.ports.secret.renewed(&secret).await {
-                    Some(renewed) => self.log_in(&renewed).await,
-                    None => Err(error),
-                }
-            }
-            result => result,
-        };
+        self.token.get_or(self.ports.clock.now(), self.log_in()).await
+    }
+
+    async fn log_in(&self) -> Result<Issued, Failure> {
+        let log_in = |secret| self.log_in_with(secret);
+        let answer = with_secret(&self.ports, log_in, ApiError::may_be_rotation).await;
         // A failed login is not caused by the request: retry until the set-up is corrected.
-        let answer = answer
-            .map_err(|cause| Failure::retry(Class::SourceUnavailable, LoginFailed { cause }))?;
+        let answer = answer.map_err(|cause| {
+            Failure::retry_after(cause.pause(), Class::SourceUnavailable, LoginFailed { cause })
+        })?;
         let value = SecretString::from(answer.access_token);
-        self.token.put(&value, now, Duration::from_secs(answer.expires_in));
-        Ok(value)
+        Ok(Issued { value, lifetime: Duration::from_secs(answer.expires_in) })
     }
 
     /// `GET /cgi-bin/gettoken`, with the secret in its query.
-    async fn log_in(&self, secret: &Secret) -> Result<TokenAnswer, ApiError> {
+    async fn log_in_with(&self, secret: Arc<Secret>) -> Result<TokenAnswer, ApiError> {
         let of_app = |name| secret.source(&self.source)?.get(name);
         let (corp_id, secret) =
             of_app(CORP_ID).zip(of_app(SECRET)).ok_or(ApiError::NoCredentials)?;
@@ -114,7 +108,7 @@ impl WeComClient {
         let request = http::Request::builder().method(method).uri(format!("{base_url}{path}"));
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
-        let request = request.map_err(|_| ApiError::Shape { part: AnswerPart::Address })?;
+        let request = request.map_err(|_| ApiError::Unsendable)?;
         read(&self.ports.http.send(request).await.map_err(ApiError::Http)?)
     }
 }
@@ -128,17 +122,19 @@ fn with_token(path: &str, token: &SecretString) -> String {
 fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiError> {
     #[derive(Deserialize)]
     struct Coded {
-        #[serde(default)]
-        errcode: i64,
-        #[serde(default)]
+        errcode: Option<i64>,
+        #[serde(default, deserialize_with = "null_is_default")]
         errmsg: String,
     }
     let status = response.status().as_u16();
     let Ok(Coded { errcode, errmsg }) = serde_json::from_slice(response.body()) else {
         return Err(ApiError::NotJson { status });
     };
-    if errcode != 0 || status != 200 {
-        return Err(ApiError::of_code(errcode, &errmsg, status));
+    match errcode {
+        Some(0) if status == 200 => {}
+        Some(code) => return Err(ApiError::of_code(code, &errmsg, status)),
+        // JSON of something else on the way.
+        None => return Err(ApiError::NotJson { status }),
     }
     serde_json::from_slice(response.body())
         .map_err(|_| ApiError::Shape { part: AnswerPart::Fields })

@@ -11,7 +11,7 @@ use super::settings::{WeCom, sp_status};
 use super::test_event::{Change, WeComApp};
 use crate::client_kind::ClientKind;
 use crate::source::{Source, SourcePorts};
-use crate::test_request::{NotSendable, Sent, TestEvent};
+use crate::test_request::{NotSendable, Sent, TestEvent, credential};
 
 impl ClientKind for WeCom {
     fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
@@ -28,10 +28,7 @@ impl ClientKind for WeCom {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<Sent, NotSendable> {
-        let credential = |name: &'static str| {
-            let value = credentials.get(name).map(str::to_owned);
-            value.ok_or(NotSendable::NoCredential { name })
-        };
+        let credential = |name| credential(credentials, name);
         let app = WeComApp {
             corp_id: credential(CORP_ID)?,
             secret: credential(SECRET)?,

@@ -41,16 +41,18 @@ pub(super) enum ApiError {
     NoCredentials,
     #[error("WeCom answered HTTP {status} with an unexpected body")]
     NotJson { status: u16 },
+    #[error("the request cannot be built: `base_url` or the token has invalid characters")]
+    Unsendable,
     #[error("WeCom's answer does not have the documented shape: {part}")]
     Shape { part: AnswerPart },
     #[error(
-        "WeCom knows no corp with this `corp_id` and `secret` (code {code}): the secret is the one \
-         of the self-built app"
+        "WeCom refused the login (code {code}): check `corp_id`; `secret` must be the Secret of the \
+         self-built app"
     )]
     LoginRefused { code: i64 },
     #[error(
-        "WeCom accepts calls from trusted addresses only (code 60020), and sees {address}: enter it \
-         under 企业可信IP of the app, and give a deployment on AWS a fixed address for egress"
+        "WeCom refused the call from {address} (code 60020): add this address under 企业可信IP of the \
+         app; on AWS the worker needs a fixed address for egress"
     )]
     NotTrusted { address: String },
     #[error(
@@ -71,13 +73,11 @@ pub(super) enum ApiError {
 #[derive(Clone, Copy, Debug, Error, Explain)]
 #[explain("wecom_answer")]
 pub(super) enum AnswerPart {
-    #[error("the address")]
-    Address,
     #[error("a field is missing")]
     Fields,
     #[error("it is not an answer to \"获取审批申请详情\"")]
     Instance,
-    #[error("the list of approvals has no end")]
+    #[error("the list of approvals has more pages than are read")]
     EndlessList,
 }
 
@@ -111,33 +111,40 @@ impl ApiError {
         matches!(self, Self::NoCredentials | Self::LoginRefused { .. })
     }
 
+    /// The pause after which another attempt may succeed, if it is known.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let is_limited =
+            matches!(self, Self::Code { code, .. } if code::RATE_LIMITED.contains(code));
+        is_limited.then_some(RATE_LIMIT_PAUSE)
+    }
+
     pub(super) fn into_failure(self) -> Failure {
         match &self {
-            Self::Code { code, .. } if code::RATE_LIMITED.contains(code) => {
-                Failure::retry_after(Some(RATE_LIMIT_PAUSE), Class::SourceUnavailable, self)
+            Self::Code { .. } if self.pause().is_some() => {
+                Failure::retry_after(self.pause(), Class::SourceUnavailable, self)
             }
             Self::Code { code, status }
                 if code::BUSY.contains(code)
                     || code::TOKEN_REFUSED.contains(code)
                     || code::APPROVALS_OFF.contains(code)
+                    || *status == 429
                     || *status >= 500 =>
             {
                 Failure::retry(Class::SourceUnavailable, self)
             }
             // A retry would get the same answer.
-            Self::Code { .. }
-            | Self::OutOfSight { .. }
-            | Self::Shape { .. }
-            | Self::Http(HttpError::TooLarge { .. }) => {
+            Self::Code { .. } | Self::Shape { .. } | Self::Http(HttpError::TooLarge { .. }) => {
                 Failure::give_up(Class::SourceRejected, self)
             }
             // These are not caused by the request: they pass when the set-up is corrected.
             Self::Http(_)
+            | Self::Unsendable
             | Self::NoCredentials
             | Self::NotJson { .. }
             | Self::LoginRefused { .. }
             | Self::NotTrusted { .. }
-            | Self::NotAllowed { .. } => Failure::retry(Class::SourceUnavailable, self),
+            | Self::NotAllowed { .. }
+            | Self::OutOfSight { .. } => Failure::retry(Class::SourceUnavailable, self),
         }
     }
 }
@@ -146,5 +153,5 @@ impl ApiError {
 fn address_in(text: &str) -> String {
     let mut words = text.split(|c: char| !c.is_ascii_hexdigit() && c != '.' && c != ':');
     let address = words.find_map(|word| word.trim_matches(':').parse::<IpAddr>().ok());
-    address.map_or_else(|| "?".to_owned(), |address| address.to_string())
+    address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string())
 }

@@ -19,8 +19,8 @@ pub(super) fn event_in(message: &Element) -> Inbound {
     approval(message).map_or(Inbound::Unreadable { event_type: kind.to_owned() }, Inbound::Approval)
 }
 
-/// The approval. WeCom sends an event for each step of it: one approver's consent is none, only the
-/// status of the whole counts.
+/// The approval. WeCom sends an event for each step. The decision depends on the status of the
+/// whole approval, not on that of one approver.
 fn approval(message: &Element) -> Option<ApprovalEvent> {
     let info = message.child("ApprovalInfo")?;
     // `SpNo` is a number; since June 2025 the text is to be preferred.
@@ -29,7 +29,7 @@ fn approval(message: &Element) -> Option<ApprovalEvent> {
     let status: i64 = info.text_of("SpStatus").parse().ok()?;
     let created = message.text_of("CreateTime");
     let decision = match status {
-        sp_status::PASSED => Some(Decision::Approved),
+        sp_status::PASSED | sp_status::PAID => Some(Decision::Approved),
         sp_status::WITHDRAWN | sp_status::REVOKED => Some(Decision::Revoked),
         _ => None,
     };

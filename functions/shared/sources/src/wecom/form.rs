@@ -1,5 +1,6 @@
 //! Converts the controls of a WeCom approval into core's form fields.
 
+use crate::nullable::null_is_default;
 use greenlight_core::Timestamp;
 use greenlight_core::explain::Explain;
 use greenlight_core::flow::UtcOffset;
@@ -12,27 +13,27 @@ use thiserror::Error;
 /// that `control` says which one counts.
 #[derive(Debug, Deserialize)]
 pub(super) struct Control {
-    #[serde(default, rename = "control")]
+    #[serde(default, rename = "control", deserialize_with = "null_is_default")]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     title: Vec<Text>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     value: Map<String, Value>,
 }
 
 /// A text in one language.
 #[derive(Debug, Deserialize)]
 struct Text {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     text: String,
 }
 
 /// A row of a table.
 #[derive(Debug, Deserialize)]
 struct Row {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     list: Vec<Control>,
 }
 

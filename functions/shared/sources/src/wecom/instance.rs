@@ -8,10 +8,18 @@ use serde::Deserialize;
 use super::error::{AnswerPart, ApiError};
 use super::form::{Control, form};
 use super::settings::sp_status;
+use crate::client_kind::answer_or_part;
+use crate::nullable::null_is_default;
 
 #[derive(Deserialize)]
 pub(super) struct DetailAnswer {
     pub(super) info: Detail,
+}
+
+impl From<DetailAnswer> for Detail {
+    fn from(answer: DetailAnswer) -> Self {
+        answer.info
+    }
 }
 
 #[derive(Deserialize)]
@@ -20,31 +28,31 @@ pub(super) struct Detail {
     sp_status: i64,
     template_id: String,
     /// Seconds since the Unix epoch.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     apply_time: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     applyer: Applicant,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     sp_record: Vec<Step>,
     apply_data: ApplyData,
 }
 
 #[derive(Default, Deserialize)]
 struct Applicant {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     userid: String,
 }
 
 #[derive(Deserialize)]
 struct Step {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     details: Vec<StepDetail>,
 }
 
 #[derive(Deserialize)]
 struct StepDetail {
     /// Seconds since the Unix epoch; 0 while the approver has not decided.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     sptime: i64,
 }
 
@@ -92,14 +100,8 @@ impl Detail {
 
 /// The instance in a recorded answer, with or without the members around `info`.
 pub(super) fn parse_instance(json: &str, offset: &UtcOffset) -> Result<Instance, Failure> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Kept {
-        Answer(DetailAnswer),
-        Detail(Detail),
-    }
-    let kept = serde_json::from_str(json)
-        .map_err(|_| ApiError::Shape { part: AnswerPart::Instance }.into_failure())?;
-    let (Kept::Answer(DetailAnswer { info: detail }) | Kept::Detail(detail)) = kept;
+    let detail = answer_or_part::<DetailAnswer, Detail>(json);
+    let detail =
+        detail.ok_or_else(|| ApiError::Shape { part: AnswerPart::Instance }.into_failure())?;
     Ok(detail.into_instance(offset))
 }

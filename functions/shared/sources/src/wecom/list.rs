@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::client::WeComClient;
 use super::error::{AnswerPart, ApiError};
+use crate::nullable::null_is_default;
 use crate::source::ListInstances;
-use crate::windows::windows;
 
 /// The longest window of one query.
 const MAX_WINDOW: Duration = Duration::from_hours(31 * 24);
@@ -24,39 +24,37 @@ const MAX_PAGES: usize = 100;
 
 #[derive(Deserialize)]
 struct Page {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     sp_no_list: Vec<String>,
     /// Absent or empty on the last page. A page of a self-built app can have fewer approvals than
     /// were asked for, or none, and others after it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     new_next_cursor: String,
 }
 
 impl ListInstances for WeComClient {
-    fn created_within<'a>(
+    fn longest_window(&self) -> Duration {
+        MAX_WINDOW
+    }
+
+    fn list_window<'a>(
         &'a self,
         definition_id: &'a str,
-        period: Range<Timestamp>,
+        window: Range<Timestamp>,
     ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
-        Box::pin(async move {
-            let mut found = Vec::new();
-            for window in windows(period, MAX_WINDOW) {
-                self.list_window(definition_id, &window, &mut found).await?;
-            }
-            Ok(found)
-        })
+        Box::pin(self.list_numbers(definition_id, window))
     }
 }
 
 impl WeComClient {
     /// `POST /cgi-bin/oa/getapprovalinfo`, 600 a minute.
-    async fn list_window(
+    async fn list_numbers(
         &self,
         template_id: &str,
-        window: &Range<Timestamp>,
-        found: &mut Vec<String>,
-    ) -> Result<(), Failure> {
-        // Whole seconds, both included: an approval at the edge of two windows is found twice.
+        window: Range<Timestamp>,
+    ) -> Result<Vec<String>, Failure> {
+        let mut found = Vec::new();
+        // Whole seconds, both included.
         let [start, end] = [window.start, window.end].map(|it| it.as_seconds().to_string());
         let mut cursor = String::new();
         for _ in 0..MAX_PAGES {
@@ -68,11 +66,9 @@ impl WeComClient {
                 "filters": [{ "key": "template_id", "value": template_id }],
             });
             let page: Page = self.post("/cgi-bin/oa/getapprovalinfo", &query).await?;
-            let new = page.sp_no_list.into_iter().filter(|number| !found.contains(number));
-            let new: Vec<_> = new.collect();
-            found.extend(new);
+            found.extend(page.sp_no_list);
             if page.new_next_cursor.is_empty() {
-                return Ok(());
+                return Ok(found);
             }
             cursor = page.new_next_cursor;
         }

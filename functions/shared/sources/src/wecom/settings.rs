@@ -60,6 +60,5 @@ pub(super) mod sp_status {
     #[cfg(feature = "client")]
     pub(in super::super) const DELETED: i64 = 7;
     /// Passed, and paid since.
-    #[cfg(feature = "client")]
     pub(in super::super) const PAID: i64 = 10;
 }

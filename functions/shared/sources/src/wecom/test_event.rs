@@ -32,7 +32,7 @@ impl WeComApp {
         CallbackCipher::new(&self.token, &self.encoding_aes_key, &self.corp_id)
     }
 
-    /// A check of the URL; `None` if the EncodingAESKey is none.
+    /// A check of the URL; `None` if `encoding_aes_key` is invalid.
     #[must_use]
     pub fn url_check(&self, challenge: &str, now: Timestamp) -> Option<Sent> {
         let encrypted =
@@ -42,7 +42,7 @@ impl WeComApp {
         Some(Sent::get(format!("{query}&echostr={echo}")))
     }
 
-    /// A callback about an approval; `None` if the EncodingAESKey is none.
+    /// A callback about an approval; `None` if `encoding_aes_key` is invalid.
     #[must_use]
     pub fn change(&self, change: Change<'_>, now: Timestamp) -> Option<Sent> {
         let Change { template_id, sp_no, sp_status, event } = change;
@@ -63,7 +63,7 @@ impl WeComApp {
         )
     }
 
-    /// A callback with this message; `None` if the EncodingAESKey is none.
+    /// A callback with this message; `None` if `encoding_aes_key` is invalid.
     #[must_use]
     pub fn callback(&self, message: &str, now: Timestamp) -> Option<Sent> {
         let encrypted =

@@ -124,7 +124,7 @@ fn only_the_status_of_the_whole_approval_is_a_decision() {
         (4, 6, Some(Decision::Revoked)),
         (6, 8, Some(Decision::Revoked)),
         (7, 0, None),
-        (10, 0, None),
+        (10, 0, Some(Decision::Approved)),
         (99, 0, None),
     ] {
         let received = received(&change(sp_status, event), &app(), NOW);

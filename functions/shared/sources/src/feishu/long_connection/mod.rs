@@ -24,6 +24,7 @@ use thiserror::Error;
 use self::session::{ClientConfig, LongConnection};
 use super::client::{ApiError, FeishuClient};
 use crate::hosts::is_own_socket;
+use crate::nullable::null_is_default;
 
 /// Feishu sends an event again that is not answered within 3 s.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2_300);
@@ -97,7 +98,7 @@ struct Answer {
 struct Offer {
     #[serde(rename = "URL")]
     url: SecretString,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     client_config: ClientConfig,
 }
 

@@ -73,7 +73,8 @@ impl Pieces {
         if waiting.pieces.len() != sum {
             return Err(MessageProblem::WrongPiece);
         }
-        waiting.pieces[seq] = Some(piece);
+        // A copy: the piece is a part of its message, which would be kept whole.
+        waiting.pieces[seq] = Some(Bytes::copy_from_slice(&piece));
         if waiting.bytes() > MAX_MESSAGE_BYTES {
             self.0.remove(message_id);
             return Err(MessageProblem::TooLarge);
