@@ -67,7 +67,7 @@ impl Streams {
             running.spawn(self.clone().hold_one(name, stopped.clone()));
         }
         while let Some(ended) = running.join_next().await {
-            // A panic: the process ends, and whoever supervises it starts it again.
+            // After a panic the process ends, and its supervisor starts it again.
             if ended.is_err() {
                 return;
             }
