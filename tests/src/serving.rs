@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use greenlight_admin::audit::find_requests;
 use greenlight_admin::operator::Operator;
 use greenlight_core::tick::TICK_EVERY;
 use greenlight_server::server::{Options, Server};
+use greenlight_sources::test_request::Sent;
 use greenlight_stores::private::write_private;
 use greenlight_stores::sqlite::Database;
 use greenlight_testkit::stub::secret_document;
@@ -97,6 +99,44 @@ pub async fn deliver_status(
     let url = format!("http://{}/api/event", server.address());
     assert_eq!(scene.send_to(&url, None, &event).await.status, 200);
     server.drained().await.expect("the queue can be read");
+}
+
+/// Class and reason of each dead letter of `server`.
+///
+/// # Panics
+/// When the queue cannot be read.
+pub async fn failures(server: &Server) -> Vec<(String, String)> {
+    let found = server.database().dead_letters().await.expect("the queue can be read");
+    let failures = found.into_iter().filter_map(|it| it.last_failure);
+    failures.map(|failure| (failure.class, failure.cause.text)).collect()
+}
+
+/// Returns when an attempt for an instance has failed with this text in its cause.
+///
+/// # Panics
+/// When the ledger cannot be read.
+pub async fn wait_for_failure(server: &Server, instance: &str, cause: &str) {
+    loop {
+        let found = find_requests(server.database(), instance).await;
+        let found = found.expect("the ledger can be read");
+        let failures = found.into_iter().filter_map(|history| history.last_failure);
+        if failures.into_iter().any(|failure| failure.cause.text.contains(cause)) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Sends a request to a path of `server`; returns the status and the body of the answer.
+///
+/// # Panics
+/// When no answer comes.
+pub async fn send(server: &Server, path: &str, sent: &Sent) -> (u16, String) {
+    let url = format!("http://{}{path}", server.address());
+    let request = sent.to_request(&url).expect("the path is one of a URL");
+    let request = reqwest::Request::try_from(request).expect("the request is one of HTTP");
+    let answer = reqwest::Client::new().execute(request).await.expect("an answer comes");
+    (answer.status().as_u16(), answer.text().await.expect("it is text"))
 }
 
 /// The command with its environment, and the address that it will listen on. `before` is the

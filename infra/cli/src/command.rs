@@ -31,7 +31,7 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::common::SecretsFile;
 use crate::arguments::{
     Arguments, Command, ConnectorsCommand, DecisionArgument, DlqCommand, FlowsCommand,
-    SecretsCommand,
+    SecretsCommand, SourcesCommand,
 };
 use crate::backend::{Address, Backend, BackendError};
 use crate::doctor::{DoctorOptions, run_checks};
@@ -203,9 +203,9 @@ async fn answer(command: Command, language: Language) -> Output {
         }
         Command::Flows { files, command } => flows(&files.into(), command, language).await,
         Command::Connectors { connectors, command: ConnectorsCommand::List } => {
-            let folder = connectors.folder();
-            Ok(connectors::render(&connectors::list(folder.as_deref())?, language))
+            Ok(connectors::render(&connectors::list(connectors.folder().as_deref())?, language))
         }
+        Command::Sources { command: SourcesCommand::List } => Ok(sources::render_kinds(language)),
         Command::Ui { backend, port } => {
             let backend = Backend::open(&backend.address()).await?;
             let who = backend.operator().await?.who;

@@ -1,4 +1,4 @@
-//! `greenlight subscribe`, and the sources of the operator's commands.
+//! `greenlight subscribe` and `greenlight sources list`, and the sources of the operator's commands.
 
 use std::sync::Arc;
 
@@ -6,10 +6,12 @@ use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::ports::{Call, ReadTarget};
 use greenlight_core::secret::{FixedSecret, Secret, SecretError};
 use greenlight_core::{Class, Failure};
-use greenlight_render::format::OutputFormat;
+use greenlight_render::format::{OutputFormat, padded};
+use greenlight_render::language::Language;
 use greenlight_render::text;
 use greenlight_runtime::{HttpSources, StartError};
-use greenlight_sources::registry::Registry;
+use greenlight_sources::client_kind::About;
+use greenlight_sources::registry::{Registry, kinds};
 use greenlight_sources::source::Admin;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -126,4 +128,24 @@ pub fn render_subscribed(definition_id: &str, is_new: bool, format: OutputFormat
             "此前已订阅审批 {definition_id}\n"
         ),
     }
+}
+
+/// The width of the names; a longer name moves its title.
+const NAME_WIDTH: usize = 12;
+
+/// Renders the kinds of sources.
+#[must_use]
+pub fn render_kinds(language: Language) -> String {
+    let indented = |line: &str| padded("", NAME_WIDTH) + line + "\n";
+    let entry = |(name, about): (&str, About)| {
+        let arrivals = about.arrivals.iter().map(|arrival| language.explain(&arrival.explain()));
+        let arrivals = arrivals.collect::<Vec<_>>().join(language.pick("; ", "；"));
+        let checked = language.explain(&about.checked_with);
+        padded(name, NAME_WIDTH)
+            + &language.explain(&about.title)
+            + "\n"
+            + &indented(&arrivals)
+            + &indented(&text!(language, "checked with: {checked}", "核对依据：{checked}"))
+    };
+    kinds().map(entry).collect()
 }

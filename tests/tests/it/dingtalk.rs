@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-use greenlight_admin::audit::find_requests;
 use greenlight_core::ports::Clock;
 use greenlight_server::server::Server;
 use greenlight_sources::dingtalk::{DingTalkApp, InstanceChange};
@@ -13,7 +12,7 @@ use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{StubDingTalk, StubNac, dingtalk_app};
 use greenlight_tests::oracle::{self, Judge, answer, node};
 use greenlight_tests::scene::{NAC_TOKEN, device};
-use greenlight_tests::serving::serve_in;
+use greenlight_tests::serving::{failures, send, serve_in, wait_for_failure};
 use greenlight_tests::tool;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,11 +66,8 @@ impl Organisation {
     }
 
     async fn send(&self, sent: &Sent) -> (u16, Value) {
-        let url = format!("http://{}/api/event/dingtalk", self.server.address());
-        let request = reqwest::Request::try_from(sent.to_request(&url).unwrap()).unwrap();
-        let answer = reqwest::Client::new().execute(request).await.unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+        let (status, body) = send(&self.server, "/api/event/dingtalk", sent).await;
+        (status, serde_json::from_str(&body).unwrap())
     }
 
     /// An instance ended with consent, by HTTP push.
@@ -79,12 +75,6 @@ impl Organisation {
         let change = agreed("e-1", instance_id);
         let sent = self.app.instance_change(change, SystemClock.now()).unwrap();
         assert_eq!(self.send(&sent).await.0, 200);
-    }
-
-    async fn dead_letters(&self) -> Vec<(String, String)> {
-        let letters = self.server.database().dead_letters().await.unwrap();
-        let failures = letters.into_iter().filter_map(|letter| letter.last_failure);
-        failures.map(|failure| (failure.class, failure.cause.text)).collect()
     }
 }
 
@@ -129,7 +119,7 @@ async fn an_approval_of_dingtalk_opens_the_network_and_its_revocation_closes_it(
     organisation.agreed("I-1").await;
     server.drained().await.unwrap();
     assert_eq!(nac.whitelist(), Vec::<String>::new());
-    assert_eq!(organisation.dead_letters().await, []);
+    assert_eq!(failures(&organisation.server).await, []);
     organisation.server.stop().await;
 }
 
@@ -142,7 +132,7 @@ async fn an_instance_of_another_form_is_refused() {
     organisation.dingtalk.end_at("I-1", "2026-11-20T03:05Z");
     organisation.agreed("I-1").await;
     organisation.server.drained().await.unwrap();
-    let letters = organisation.dead_letters().await;
+    let letters = failures(&organisation.server).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].0, "not_approved", "{letters:?}");
     assert_eq!(organisation.nac.calls(), 0);
@@ -175,21 +165,14 @@ async fn errors_of_dingtalk_are_dead_letters_or_retried() {
     dingtalk.set_error(Some((400, "processInstanceNotExist")));
     organisation.agreed("I-0").await;
     server.drained().await.unwrap();
-    let letters = organisation.dead_letters().await;
+    let letters = failures(&organisation.server).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].0, "source_rejected");
     assert!(letters[0].1.contains("HTTP 400, code processInstanceNotExist"), "{letters:?}");
 
     let waiting = async |instance: &str, cause: &str| {
         organisation.agreed(instance).await;
-        loop {
-            let found = find_requests(server.database(), instance).await.unwrap();
-            let failures = found.into_iter().filter_map(|history| history.last_failure);
-            if failures.into_iter().any(|failure| failure.cause.text.contains(cause)) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+        wait_for_failure(server, instance, cause).await;
     };
     for (number, (status, code, cause)) in [
         (403, "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi", "too many calls a second"),
@@ -210,7 +193,7 @@ async fn errors_of_dingtalk_are_dead_letters_or_retried() {
     dingtalk.set_error(None);
     dingtalk.set_page(true);
     waiting("I-20", "HTTP 200 with an unexpected body").await;
-    assert_eq!(organisation.dead_letters().await.len(), 1);
+    assert_eq!(failures(&organisation.server).await.len(), 1);
     organisation.server.stop().await;
 }
 

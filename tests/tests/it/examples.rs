@@ -72,7 +72,9 @@ fn every_flow_and_sample_of_the_pages_about_sources_is_valid() {
         ("docs/sources/feishu.md", (1, 1)),
         ("docs/sources/webhook.md", (2, 1)),
         ("docs/sources/wecom.md", (1, 1)),
+        ("docs/sources/wecom.zh-CN.md", (1, 1)),
         ("docs/sources/dingtalk.md", (1, 1)),
+        ("docs/sources/dingtalk.zh-CN.md", (1, 1)),
     ] {
         let flows: Vec<_> = blocks_of(page, "toml").iter().map(parse).collect();
         let samples = blocks_of(page, "json");

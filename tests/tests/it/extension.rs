@@ -54,7 +54,7 @@ fn a_kind_of_subject_is_one_file_and_a_source_one_module_each_with_its_line() {
     std::fs::write(at(SOURCES).join("plain.rs"), PLAIN).unwrap();
     let sources = at(SOURCES).join("lib.rs");
     insert(&sources, "pub mod registry;", "mod plain;");
-    insert(&sources, "    (\"webhook\"", "    (\"plain\", parse::<plain::Plain>),");
+    insert(&sources, "    (\"webhook\"", "    (\"plain\", kind::<plain::Plain>()),");
 
     let run = Command::new("git").args(["init", "--quiet"]).current_dir(scratch.path()).status();
     assert!(run.unwrap().success());

@@ -6,6 +6,7 @@ use greenlight::connectors::{self, ListedConnector};
 use greenlight::flows::{
     self, CheckedFlow, DryRun, FlowsProblem, check, render_checked, render_dry_run,
 };
+use greenlight::sources::render_kinds;
 use greenlight_core::Decision;
 use greenlight_core::flow::Flows;
 use greenlight_core::ledger::EffectKind;
@@ -145,7 +146,12 @@ fn each_error_is_named_with_file_and_line() {
         ("default = \"macOS\"", "default = 15", 13, "it must be a quoted text"),
         ("optional = true", "default = 2027-12-31T00:00:00Z", 14, "it must be a quoted moment"),
         ("params =", "tls = { pin_sha256 = \"abc\" }\nparams =", 5, "not 64 hexadecimal digits"),
-        ("kind = \"feishu\"", "kind = \"feishou\"", 1, "no kind `feishou`; known: feishu"),
+        (
+            "kind = \"feishu\"",
+            "kind = \"feishou\"",
+            1,
+            "no kind `feishou`; known: dingtalk, feishu",
+        ),
         (".kind", ".base_url = \"x\"\nsources.feishu.kind", 1, "`base_url`"),
         ("\nwhen", "\nsource = \"lark\"\nwhen", 10, "source `lark`, which does not exist"),
         ("A-1", "${A-1}", 9, "`flows.laptops.definition_id` has a `${`"),
@@ -380,5 +386,13 @@ fn connectors_are_listed_with_what_is_unverified() {
     for language in Language::ALL {
         let name = format!("connectors_{}", language.code());
         insta::assert_snapshot!(name, connectors::render(&one, language));
+    }
+}
+
+#[test]
+fn kinds_of_sources_are_listed_with_what_they_were_checked_with() {
+    for language in Language::ALL {
+        let name = format!("sources_{}", language.code());
+        insta::assert_snapshot!(name, render_kinds(language));
     }
 }

@@ -19,7 +19,7 @@ use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
 use greenlight_testkit::stub::{at_feishu, forged, secret_document};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
-use greenlight_tests::serving::{Serving, operator, secrets};
+use greenlight_tests::serving::{Serving, failures, operator, secrets};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -49,13 +49,6 @@ impl Machine {
 
     async fn drained(&self) {
         self.server.drained().await.unwrap();
-    }
-
-    /// Class and reason of each dead letter.
-    async fn dead_letters(&self) -> Vec<(String, String)> {
-        let letters = self.server.database().dead_letters().await.unwrap();
-        let failures = letters.into_iter().filter_map(|letter| letter.last_failure);
-        failures.map(|last_failure| (last_failure.class, last_failure.cause.text)).collect()
     }
 }
 
@@ -119,7 +112,7 @@ async fn g02_every_authentic_event_is_answered_200() {
         "event": {"app_id": app.app_id, "tenant_key": "t", "type": "approval_instance", "status": 7}});
     assert_eq!(machine.send(&app.signed(&odd, now)).await, 200);
     machine.drained().await;
-    assert_eq!(machine.dead_letters().await, []);
+    assert_eq!(failures(&machine.server).await, []);
     // What no flow wants is counted by definition and decision.
     let unwanted = machine.server.database().unwanted(9).await.unwrap();
     let mut unwanted: Vec<_> =
@@ -146,7 +139,7 @@ async fn an_approval_that_ended_long_ago_is_refused_unless_an_operator_replays_i
     }
     machine.drained().await;
     assert_eq!(scene.nac.whitelist(), [device(29)]);
-    let letters = machine.dead_letters().await;
+    let letters = failures(&machine.server).await;
     let [(class, reason)] = letters.as_slice() else { panic!("{letters:?}") };
     assert_eq!(class, "too_old");
     assert!(reason.starts_with("the approval ended 31 days ago"), "{reason}");
@@ -246,7 +239,7 @@ async fn g12_nothing_is_done_unless_the_source_says_approved_now() {
     assert_eq!(machine.scene.nac.calls(), 0);
     println!("2 events that the source does not confirm, 0 calls");
     let classes: Vec<_> =
-        machine.dead_letters().await.into_iter().map(|(class, _)| class).collect();
+        failures(&machine.server).await.into_iter().map(|(class, _)| class).collect();
     assert_eq!(classes, ["not_approved"]);
     let withdrawn = RequestKey::of("feishu", APPROVAL_CODE, "I-reverted", Decision::Approved);
     let withdrawn = machine.server.database().read_request(&withdrawn).await.unwrap().unwrap();
@@ -273,7 +266,7 @@ async fn g10_11_what_cannot_succeed_is_dead_lettered_and_a_redrive_does_the_rest
     machine.drained().await;
     assert_eq!(machine.scene.nac.whitelist(), [device(1), device(2)]);
     assert_eq!(machine.scene.nac.calls(), 2, "no second call for the first device");
-    assert_eq!(machine.dead_letters().await.len(), 0);
+    assert_eq!(failures(&machine.server).await.len(), 0);
     println!("2 devices, 2 calls, 1 dead letter and its redrive between them");
 }
 
@@ -298,7 +291,7 @@ async fn g08_one_bad_request_costs_the_others_nothing_on_one_machine() {
     let calls = machine.scene.nac.calls_per_device();
     assert!((1..9).all(|n| calls[&device(n)] == 1), "{calls:?}");
     assert_eq!(calls[&device(9)], 2, "the retry finds that the device exists");
-    let letters = machine.dead_letters().await;
+    let letters = failures(&machine.server).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].0, "invalid_form");
     println!("10 requests, 1 hangs and 1 is bad: 8 done with one call each");
@@ -312,7 +305,7 @@ async fn a_target_that_refuses_is_no_target_that_is_away() {
     machine.send(&machine.scene.event("e-1", "I-1", "APPROVED")).await;
     machine.drained().await;
     assert_eq!(machine.scene.nac.whitelist(), [device(2)]);
-    let letters = machine.dead_letters().await;
+    let letters = failures(&machine.server).await;
     assert_eq!(letters.len(), 1);
     let (class, reason) = &letters[0];
     assert_eq!(class, "target_rejected");
@@ -329,7 +322,7 @@ async fn a_token_that_expired_is_replaced() {
         machine.scene.feishu.expire_tokens();
     }
     assert_eq!(machine.scene.nac.whitelist(), [device(1), device(2)]);
-    assert_eq!(machine.dead_letters().await.len(), 0);
+    assert_eq!(failures(&machine.server).await.len(), 0);
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 
 use std::process::Command;
 
-use greenlight_admin::audit::find_requests;
 use greenlight_core::event::Inbound;
 use greenlight_core::flow::SourceConfigs;
 use greenlight_core::ports::Clock;
@@ -12,12 +11,12 @@ use greenlight_core::{Rejection, Timestamp, WEBHOOK_PATH, WebhookRequest};
 use greenlight_server::server::Server;
 use greenlight_sources::registry::Registry;
 use greenlight_sources::test_request::Sent;
-use greenlight_sources::wecom::{Change, WeComApp};
+use greenlight_sources::wecom::{ApprovalChange, WeComApp};
 use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{StubNac, StubWeCom, wecom_app};
 use greenlight_tests::oracle::{answer, node, python};
 use greenlight_tests::scene::{NAC_TOKEN, device};
-use greenlight_tests::serving::serve_in;
+use greenlight_tests::serving::{failures, send, serve_in, wait_for_failure};
 use greenlight_tests::tool;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,23 +66,14 @@ impl Corp {
     }
 
     async fn send(&self, sent: &Sent) -> (u16, String) {
-        let url = format!("http://{}/api/event/wecom/", self.server.address());
-        let request = reqwest::Request::try_from(sent.to_request(&url).unwrap()).unwrap();
-        let answer = reqwest::Client::new().execute(request).await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        send(&self.server, "/api/event/wecom/", sent).await
     }
 
     /// A callback about an approval, now.
     async fn change(&self, sp_no: &str, sp_status: i64, event: i64) {
-        let change = Change { template_id: TEMPLATE, sp_no, sp_status, event };
+        let change = ApprovalChange { template_id: TEMPLATE, sp_no, sp_status, event };
         let sent = self.app.change(change, SystemClock.now()).unwrap();
         assert_eq!(self.send(&sent).await, (200, String::new()));
-    }
-
-    async fn dead_letters(&self) -> Vec<(String, String)> {
-        let letters = self.server.database().dead_letters().await.unwrap();
-        let failures = letters.into_iter().filter_map(|letter| letter.last_failure);
-        failures.map(|failure| (failure.class, failure.cause.text)).collect()
     }
 }
 
@@ -111,7 +101,7 @@ async fn an_approval_of_wecom_opens_the_network_and_its_revocation_closes_it() {
     corp.server.drained().await.unwrap();
     assert_eq!(corp.nac.whitelist(), Vec::<String>::new());
     assert_eq!(corp.wecom.calls().0, 2);
-    assert_eq!(corp.dead_letters().await, []);
+    assert_eq!(failures(&corp.server).await, []);
     corp.server.stop().await;
 }
 
@@ -123,10 +113,10 @@ async fn codes_of_wecom_are_dead_letters_or_retried() {
     corp.wecom.put_approval("1", TEMPLATE, 2, &[&device(1)]);
     for (code, cause) in [(301_025, "code 301025"), (81_013, "code 81013")] {
         corp.wecom.set_code(code);
-        let before = corp.dead_letters().await.len();
+        let before = failures(&corp.server).await.len();
         corp.change("1", 2, 2).await;
         corp.server.drained().await.unwrap();
-        let found = corp.dead_letters().await;
+        let found = failures(&corp.server).await;
         assert_eq!(found.len(), before + 1, "{code}");
         let of_code = found.iter().find(|(_, text)| text.contains(cause));
         let (class, text) = of_code.unwrap_or_else(|| panic!("{code}: {found:?}"));
@@ -134,14 +124,7 @@ async fn codes_of_wecom_are_dead_letters_or_retried() {
     }
     let waiting = async |sp_no: &str, cause: &str| {
         corp.change(sp_no, 2, 2).await;
-        loop {
-            let found = find_requests(corp.server.database(), sp_no).await.unwrap();
-            let failures = found.into_iter().filter_map(|history| history.last_failure);
-            if failures.into_iter().any(|failure| failure.cause.text.contains(cause)) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+        wait_for_failure(&corp.server, sp_no, cause).await;
     };
     for (number, (code, cause)) in [
         (60_020, "call from 192.0.2.7 (code 60020): add this address"),
@@ -188,7 +171,8 @@ async fn the_libraries_of_wecom_agree_with_the_source_and_the_stub() {
     let (app, now) = (wecom_app(), SystemClock.now());
     let wecom = StubWeCom::start(app.clone()).await.unwrap();
     wecom.put_approval("202611300001", TEMPLATE, 2, &[&device(1)]);
-    let change = Change { template_id: TEMPLATE, sp_no: "202611300001", sp_status: 2, event: 2 };
+    let change =
+        ApprovalChange { template_id: TEMPLATE, sp_no: "202611300001", sp_status: 2, event: 2 };
     let (check, callback) = (app.url_check("616", now).unwrap(), app.change(change, now).unwrap());
     let other = WeComApp { corp_id: "wwOTHERCORP0000000".into(), ..app.clone() };
     let foreign = other.change(change, now).unwrap();

@@ -13,6 +13,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use greenlight_core::{Rejection, Timestamp};
 use subtle::ConstantTimeEq;
 
+use crate::kind::UsableValues;
 use crate::signed_at::check_age;
 
 /// The length of an EncodingAESKey, in characters.
@@ -49,9 +50,15 @@ pub(crate) struct Signed<'a> {
     pub(crate) nonce: &'a str,
 }
 
-/// Whether `key` is an EncodingAESKey.
-pub(crate) fn is_aes_key(key: &str) -> bool {
-    aes_key(key).is_some()
+/// The name of the EncodingAESKey in the secret: 43 characters.
+pub(crate) const ENCODING_AES_KEY: &str = "encoding_aes_key";
+
+/// Whether a value can be used as the credential `name`.
+pub(crate) fn check_usable(name: &str, value: &str) -> Result<(), UsableValues> {
+    if name == ENCODING_AES_KEY && aes_key(value).is_none() {
+        return Err(UsableValues::EncodingAesKey);
+    }
+    Ok(())
 }
 
 fn aes_key(key: &str) -> Option<[u8; 32]> {

@@ -2,16 +2,60 @@
 
 #![warn(missing_docs)]
 
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::instance::Instance;
 use greenlight_core::secret::Credentials;
 use greenlight_core::{Failure, Timestamp};
 use serde::de::DeserializeOwned;
+use thiserror::Error;
 
 use crate::source::{Source, SourcePorts};
 use crate::test_request::{NotSendable, Sent, TestEvent};
 
+/// What a kind is, for a list of them.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The office systems.
+    pub title: Explanation,
+    /// How events arrive.
+    pub arrivals: &'static [Arrival],
+    /// What it was checked with, besides the documents of the office system.
+    pub checked_with: Explanation,
+}
+
+/// A way by which events arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Explain)]
+#[explain("arrival")]
+pub enum Arrival {
+    /// The office system sends requests.
+    #[error("webhook")]
+    Webhook,
+    /// The host holds a connection.
+    #[error("a connection that `greenlight serve` opens")]
+    Connection,
+}
+
+/// Nothing but documents.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("documents_only")]
+#[error("nothing: from documents only")]
+struct DocumentsOnly;
+
 /// The half of a kind that calls the office system.
 pub trait ClientKind {
+    /// What the kind is.
+    #[must_use]
+    fn about() -> About
+    where
+        Self: Sized,
+    {
+        About {
+            title: Explanation::quoted(""),
+            arrivals: &[Arrival::Webhook],
+            checked_with: DocumentsOnly.explain(),
+        }
+    }
+
     /// The half that calls the office system.
     fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source>;
 

@@ -30,12 +30,12 @@ pub mod wecom;
 mod windows;
 mod xml;
 
-use registry::{Parse, parse};
+use registry::{Kind, kind};
 
 /// The kinds, a line each: the name in `[sources.NAME] kind`, and its settings.
-const KINDS: &[(&str, Parse)] = &[
-    ("dingtalk", parse::<dingtalk::DingTalk>),
-    ("feishu", parse::<feishu::Feishu>),
-    ("webhook", parse::<webhook::SignedWebhook>),
-    ("wecom", parse::<wecom::WeCom>),
+const KINDS: &[(&str, Kind)] = &[
+    ("dingtalk", kind::<dingtalk::DingTalk>()),
+    ("feishu", kind::<feishu::Feishu>()),
+    ("webhook", kind::<webhook::SignedWebhook>()),
+    ("wecom", kind::<wecom::WeCom>()),
 ];

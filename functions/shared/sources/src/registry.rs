@@ -14,14 +14,39 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::KINDS;
+#[cfg(feature = "client")]
+use crate::client_kind::About;
 use crate::kind::{SettingsProblem, SettingsWarning, SourceKind};
 #[cfg(feature = "client")]
 use crate::source::{SourcePorts, Sources};
 
 /// Reads the settings of a kind.
-pub(crate) type Parse = fn(Map<String, Value>) -> Result<Box<dyn SourceKind>, SettingsProblem>;
+type Parse = fn(Map<String, Value>) -> Result<Box<dyn SourceKind>, SettingsProblem>;
 
-pub(crate) fn parse<K: SourceKind + DeserializeOwned + 'static>(
+/// A kind of office system, as the table of kinds has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    parse: Parse,
+    #[cfg(feature = "client")]
+    about: fn() -> About,
+}
+
+/// The entry of the kind `K`.
+pub(crate) const fn kind<K: SourceKind + DeserializeOwned + 'static>() -> Kind {
+    Kind {
+        parse: parse::<K>,
+        #[cfg(feature = "client")]
+        about: K::about,
+    }
+}
+
+/// The kinds, by name.
+#[cfg(feature = "client")]
+pub fn kinds() -> impl Iterator<Item = (&'static str, About)> {
+    KINDS.iter().map(|(name, kind)| (*name, (kind.about)()))
+}
+
+fn parse<K: SourceKind + DeserializeOwned + 'static>(
     settings: Map<String, Value>,
 ) -> Result<Box<dyn SourceKind>, SettingsProblem> {
     let kind: K = serde_json::from_value(Value::Object(settings))
@@ -180,11 +205,11 @@ impl Registry {
 
 fn kind_of(name: &str, config: &SourceConfig) -> Result<Box<dyn SourceKind>, SourceError> {
     let source_name = || name.to_owned();
-    let Some((_, parse)) = KINDS.iter().find(|(kind, _)| *kind == config.kind) else {
+    let Some((_, kind)) = KINDS.iter().find(|(kind, _)| *kind == config.kind) else {
         let known: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).collect();
         let (kind, known) = (config.kind.clone(), known.join(", "));
         return Err(SourceError::UnknownKind { source_name: source_name(), kind, known });
     };
-    parse(config.settings.clone())
+    (kind.parse)(config.settings.clone())
         .map_err(|problem| SourceError::Settings { source_name: source_name(), problem })
 }

@@ -34,7 +34,9 @@ pub trait Source: Send + Sync {
     ) -> BoxFuture<'a, Result<Instance, Failure>>;
 
     /// The content of a file that is attached to a form.
-    fn download<'a>(&'a self, file: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>>;
+    fn download<'a>(&'a self, _file: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
+        Box::pin(async { Err(Failure::give_up(Class::SourceRejected, FilesNotRead)) })
+    }
 
     /// Whether a person is a member of the organisation.
     fn presence<'a>(&'a self, _person: &'a str) -> BoxFuture<'a, Result<Presence, Failure>> {
@@ -57,6 +59,12 @@ pub trait Source: Send + Sync {
         None
     }
 }
+
+/// A file that is attached to a form, at a source whose files are not read.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("files_not_read")]
+#[error("files that are attached to approvals of this office system are not read")]
+pub(crate) struct FilesNotRead;
 
 /// Lists approval instances: those whose events were lost are found by it.
 pub trait ListInstances: Send + Sync {

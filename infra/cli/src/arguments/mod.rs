@@ -218,6 +218,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ConnectorsCommand,
     },
+    /// The kinds of sources, one per office system
+    Sources {
+        /// What to show
+        #[command(subcommand)]
+        command: SourcesCommand,
+    },
     /// Show a page in the browser: the pipeline, recent requests, dead letters, grants. It is
     /// reachable from this machine only
     Ui {
@@ -364,6 +370,13 @@ pub enum FlowsCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Commands about sources
+#[derive(Debug, Subcommand)]
+pub enum SourcesCommand {
+    /// List all kinds, how their events arrive, and what they were checked with
+    List,
 }
 
 /// Commands about connectors

@@ -298,7 +298,7 @@ fn minute(seconds: i64) -> String {
     let utc: UtcOffset =
         serde_json::from_value(json!("+00:00")).unwrap_or_else(|error| panic!("{error}"));
     let at = Timestamp::from_millis(seconds * 1_000);
-    let written = utc.written(at).unwrap_or_default();
+    let written = utc.format(at).unwrap_or_default();
     format!("{}Z", written.get(..16).unwrap_or_default())
 }
 

@@ -93,14 +93,9 @@ impl LongConnections {
 
     async fn serve(&self, mut socket: Socket) {
         let (sender, mut frames) = mpsc::unbounded_channel();
-        let id = {
-            let mut state = self.lock();
-            state.next += 1;
-            let id = state.next;
-            state.connections.insert(id, sender);
-            id
-        };
-        self.open.send_modify(|open| *open += 1);
+        // Before its first ping a client may not listen yet.
+        let mut opening = Some(sender);
+        let mut id = 0;
         loop {
             tokio::select! {
                 pushed = frames.recv() => {
@@ -114,6 +109,9 @@ impl LongConnections {
                 received = socket.next() => match received {
                     Some(Ok(Message::Binary(bytes))) => {
                         let Ok(frame) = Frame::decode(bytes) else { break };
+                        if let Some(sender) = opening.take() {
+                            id = self.open(sender);
+                        }
                         if let Some(reply) = self.take(&frame) {
                             let _ = socket.send(message(&reply)).await;
                         }
@@ -125,7 +123,19 @@ impl LongConnections {
         }
         let _ = socket.close(None).await;
         self.lock().connections.remove(&id);
-        self.open.send_modify(|open| *open -= 1);
+        if opening.is_none() {
+            self.open.send_modify(|open| *open -= 1);
+        }
+    }
+
+    /// Adds a connection, and returns its number.
+    fn open(&self, sender: mpsc::UnboundedSender<Vec<Frame>>) -> u64 {
+        let mut state = self.lock();
+        state.next += 1;
+        let id = state.next;
+        state.connections.insert(id, sender);
+        self.open.send_modify(|open| *open += 1);
+        id
     }
 
     /// A ping is answered; a reply goes to those who wait for it.

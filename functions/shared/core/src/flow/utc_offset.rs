@@ -19,7 +19,7 @@ impl UtcOffset {
 
     /// A moment in RFC 3339 with this offset; `None` outside of the years that have four digits.
     #[must_use]
-    pub fn written(&self, at: Timestamp) -> Option<String> {
+    pub fn format(&self, at: Timestamp) -> Option<String> {
         let at = jiff::Timestamp::from_millisecond(at.as_millis()).ok()?;
         let any = format!("2000-01-01T00:00:00{}", self.0);
         let any = jiff::fmt::temporal::Pieces::parse(&any).ok()?;
@@ -79,9 +79,9 @@ mod tests {
             ("+08:00", Some("2027-05-30T00:00:00+08:00")),
             ("-03:30", Some("2027-05-29T12:30:00-03:30")),
         ] {
-            assert_eq!(UtcOffset(offset.to_owned()).written(at).as_deref(), written);
+            assert_eq!(UtcOffset(offset.to_owned()).format(at).as_deref(), written);
         }
-        assert_eq!(UtcOffset::of_china().written(Timestamp::from_millis(i64::MAX)), None);
+        assert_eq!(UtcOffset::of_china().format(Timestamp::from_millis(i64::MAX)), None);
     }
 
     #[test]

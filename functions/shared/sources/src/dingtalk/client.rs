@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use greenlight_core::explain::Explain;
-use greenlight_core::form::Attachment;
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::person::Presence;
 use greenlight_core::secret::Secret;
@@ -19,7 +17,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thiserror::Error;
 
 use super::credentials::{APP_KEY, APP_SECRET};
 use super::error::{AnswerPart, ApiError, LoginFailed};
@@ -48,12 +45,6 @@ struct TokenAnswer {
     /// In seconds; 7200.
     expire_in: u64,
 }
-
-/// Files are not read.
-#[derive(Clone, Copy, Debug, Error, Explain)]
-#[explain("dingtalk_files")]
-#[error("files that are attached to approvals of DingTalk are not read")]
-struct NoFiles;
 
 impl DingTalkClient {
     pub(super) fn new(source: &str, settings: DingTalk, ports: SourcePorts) -> Self {
@@ -237,10 +228,6 @@ impl Source for DingTalkClient {
             }
             Ok(instance)
         })
-    }
-
-    fn download<'a>(&'a self, _: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(async { Err(Failure::give_up(Class::SourceRejected, NoFiles)) })
     }
 
     fn presence<'a>(&'a self, person: &'a str) -> BoxFuture<'a, Result<Presence, Failure>> {

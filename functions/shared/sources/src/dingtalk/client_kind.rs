@@ -1,19 +1,36 @@
 //! The half of the kind `dingtalk` that calls the API.
 
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::instance::Instance;
 use greenlight_core::secret::Credentials;
 use greenlight_core::{Failure, Timestamp};
+use thiserror::Error;
 
 use super::client::DingTalkClient;
-use super::credentials::{APP_KEY, APP_SECRET, ENCODING_AES_KEY, OWNER_KEY, TOKEN};
+use super::credentials::{APP_KEY, APP_SECRET, OWNER_KEY, TOKEN};
 use super::instance::parse_instance;
 use super::settings::{DingTalk, Receive};
 use super::test_event::{DingTalkApp, InstanceChange};
-use crate::client_kind::ClientKind;
+use crate::callback_cipher::ENCODING_AES_KEY;
+use crate::client_kind::{About, Arrival, ClientKind};
 use crate::source::{Source, SourcePorts};
 use crate::test_request::{NotSendable, Sent, TestEvent, credential};
 
+/// What the kind was checked with.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("dingtalk_checked")]
+#[error("both official SDKs of streams; for the cipher WeCom's library, which has the same")]
+struct CheckedWith;
+
 impl ClientKind for DingTalk {
+    fn about() -> About {
+        About {
+            title: Explanation::quoted("DingTalk 钉钉"),
+            arrivals: &[Arrival::Webhook, Arrival::Connection],
+            checked_with: CheckedWith.explain(),
+        }
+    }
+
     fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
         Box::new(DingTalkClient::new(source, self.clone(), ports))
     }

@@ -1,5 +1,7 @@
 //! The credentials of an app of an organisation, as the console of DingTalk shows them.
 
+use crate::callback_cipher::ENCODING_AES_KEY;
+
 /// The names under `sources.NAME` in the secret that HTTP push needs.
 pub(super) const OF_WEBHOOK: &[&str] = &[APP_KEY, APP_SECRET, TOKEN, ENCODING_AES_KEY];
 /// Those that a stream needs: its events are neither signed nor encrypted.
@@ -11,8 +13,6 @@ pub(super) const APP_KEY: &str = "app_key";
 pub(super) const APP_SECRET: &str = "app_secret";
 /// 签名 token of the push: signs events.
 pub(super) const TOKEN: &str = "token";
-/// 加密 `aes_key` of the push: encrypts events; 43 characters.
-pub(super) const ENCODING_AES_KEY: &str = "encoding_aes_key";
 /// The receive id that ends each encrypted event, if it is not the AppKey: CorpId, where the push
 /// was registered through the API.
 pub(super) const OWNER_KEY: &str = "owner_key";

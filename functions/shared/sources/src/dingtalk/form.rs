@@ -9,6 +9,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::nullable::null_is_default;
+use crate::source::FilesNotRead;
 
 /// A filled-in component.
 #[derive(Debug, Deserialize)]
@@ -50,12 +51,8 @@ struct Row {
 /// A field whose value is not read.
 #[derive(Clone, Copy, Debug, Error, Explain)]
 #[explain("dingtalk_field")]
-enum FieldProblem {
-    #[error("files that are attached to approvals of DingTalk are not read")]
-    Files,
-    #[error("the value of this component does not have the documented shape")]
-    Shape,
-}
+#[error("the value of this component does not have the documented shape")]
+struct OddValue;
 
 pub(super) fn form(components: Vec<Component>, offset: &UtcOffset) -> Form {
     Form { fields: fields(components, offset) }
@@ -66,8 +63,8 @@ fn fields(components: Vec<Component>, offset: &UtcOffset) -> Vec<Field> {
 }
 
 fn field(component: Component, offset: &UtcOffset) -> Field {
-    let content = content(&component, offset)
-        .unwrap_or_else(|| Content::Unreadable(FieldProblem::Shape.explain()));
+    let content =
+        content(&component, offset).unwrap_or_else(|| Content::Unreadable(OddValue.explain()));
     let Component { id, name, key, label, biz_alias, .. } = component;
     let (id, name) = (id.or(key).unwrap_or_default(), name.or(label).unwrap_or_default());
     Field { custom_id: biz_alias.filter(|alias| !alias.is_empty()), id, name, content }
@@ -100,7 +97,7 @@ fn content(component: &Component, offset: &UtcOffset) -> Option<Content> {
             let text = value.as_str()?;
             Content::Value(offset.moment(text).map_or_else(|| value.clone(), Value::String))
         }
-        "DDPhotoField" | "DDAttachment" => Content::Unreadable(FieldProblem::Files.explain()),
+        "DDPhotoField" | "DDAttachment" => Content::Unreadable(FilesNotRead.explain()),
         _ => Content::Value(value.clone()),
     })
 }

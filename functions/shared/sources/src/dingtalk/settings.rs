@@ -4,9 +4,9 @@ use greenlight_core::flow::UtcOffset;
 use greenlight_core::webhook::Webhook;
 use serde::Deserialize;
 
-use super::credentials::{self, ENCODING_AES_KEY};
+use super::credentials;
 use super::webhook::DingTalkWebhook;
-use crate::callback_cipher::is_aes_key;
+use crate::callback_cipher::check_usable;
 use crate::kind::{SettingsProblem, SourceKind, UsableValues, api_url_problem};
 
 /// An app of an organisation at DingTalk.
@@ -60,10 +60,7 @@ impl SourceKind for DingTalk {
     }
 
     fn check_usable(&self, name: &str, value: &str) -> Result<(), UsableValues> {
-        if name == ENCODING_AES_KEY && !is_aes_key(value) {
-            return Err(UsableValues::EncodingAesKey);
-        }
-        Ok(())
+        check_usable(name, value)
     }
 
     fn needs_connection(&self) -> bool {

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::change::Event;
-use super::credentials::{APP_KEY, ENCODING_AES_KEY, OWNER_KEY, TOKEN};
-use crate::callback_cipher::{CallbackCipher, Signed};
+use super::credentials::{APP_KEY, OWNER_KEY, TOKEN};
+use crate::callback_cipher::{CallbackCipher, ENCODING_AES_KEY, Signed};
 use crate::query::parameter;
 
 /// DingTalk documents neither the number nor the spacing of its retries.

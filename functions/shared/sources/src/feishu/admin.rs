@@ -6,7 +6,8 @@ use http::Method;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::client::{AnswerPart, ApiError, FeishuClient};
+use super::client::FeishuClient;
+use super::error::{AnswerPart, ApiError};
 use crate::source::{Admin, Definition, Definitions, Widget};
 
 /// Already subscribed: counts as a success.

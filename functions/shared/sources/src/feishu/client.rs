@@ -5,43 +5,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use greenlight_core::explain::Explain;
 use greenlight_core::form::Attachment;
-use greenlight_core::instance::{Instance, Status};
+use greenlight_core::instance::Instance;
 use greenlight_core::person::Presence;
-use greenlight_core::ports::HttpError;
 use greenlight_core::retry::MAX_ASKED_WAIT;
 use greenlight_core::secret::Secret;
 #[cfg(feature = "stream")]
 use greenlight_core::stream::Stream;
-use greenlight_core::{Class, Failure, Request, Timestamp};
+use greenlight_core::{Class, Failure, Request};
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thiserror::Error;
 
 use super::credentials::{APP_ID, APP_SECRET};
+use super::error::{AnswerPart, ApiError, LoginFailed, code};
+use super::instance::InstanceAnswer;
 use super::settings::Feishu;
 #[cfg(feature = "stream")]
 use super::settings::Receive;
 use crate::access_token::{CachedToken, Issued, with_secret};
-use crate::client_kind::answer_or_part;
 use crate::hosts::is_of_system;
 use crate::source::{Admin, ListInstances, Source, SourcePorts};
-
-/// Codes of the OpenAPI, from its "Server-side error codes" page.
-mod code {
-    /// Rate limited; the header `x-ogw-ratelimit-reset` gives the wait in seconds.
-    pub(super) const RATE_LIMITED: i64 = 99_991_400;
-    /// The token is invalid, expired or of the wrong kind: returned with HTTP 200 or HTTP 400.
-    pub(super) const TOKEN_REFUSED: [i64; 4] = [99_991_663, 99_991_664, 99_991_665, 99_991_671];
-    /// Internal error, or busy.
-    pub(super) const BUSY: [i64; 2] = [2_200, 1_395_001];
-    /// Unknown app, or wrong secret: of the login and of `/callback/ws/endpoint`.
-    pub(super) const APP_REFUSED: [i64; 3] = [10_003, 10_014, 1_000_040_351];
-}
 
 /// Feishu's OpenAPI, with the tenant access token cached.
 pub struct FeishuClient {
@@ -53,157 +39,11 @@ pub struct FeishuClient {
     token: CachedToken,
 }
 
-/// An error response of the OpenAPI.
-#[derive(Debug, Error, Explain)]
-#[explain("feishu")]
-pub(super) enum ApiError {
-    #[error("{0}")]
-    Http(#[from] HttpError),
-    #[error("the secret lacks credentials of this source")]
-    NoCredentials,
-    #[error("Feishu answered HTTP {status} with an unexpected body")]
-    NotJson { status: u16 },
-    #[error("the request cannot be built: `base_url` or the token has invalid characters")]
-    Unsendable,
-    #[error("Feishu's answer does not have the documented shape: {part}")]
-    Shape { part: AnswerPart },
-    #[error("the file is not on Feishu's own servers: {host}")]
-    OtherHost { host: String },
-    #[error("the download of the file was answered HTTP {status}")]
-    Download { status: u16 },
-    #[error(
-        "{host} knows no app with this id and secret (code {code}): an app of Lark belongs to \
-         https://open.larksuite.com, one of Feishu to https://open.feishu.cn"
-    )]
-    AppRefused { code: i64, host: String },
-    #[error("Feishu answered code {code} (HTTP {status}, log id {log_id})")]
-    Code { code: i64, status: u16, log_id: String, reset: Option<Duration> },
-}
-
-/// The part of an answer that is not as documented.
-#[derive(Clone, Copy, Debug, Error, Explain)]
-#[explain("feishu_answer")]
-pub(super) enum AnswerPart {
-    #[error("the form is not a list of widgets")]
-    Widgets,
-    #[error("a field is missing")]
-    Fields,
-    #[error("it is not an answer to \"obtain a single approval instance\"")]
-    Instance,
-    #[error("the list of instances has more pages than are read")]
-    EndlessList,
-}
-
-/// A failed login to the OpenAPI.
-#[derive(Debug, Error, Explain)]
-#[explain("feishu_login")]
-#[error("login to Feishu failed: {cause}")]
-struct LoginFailed {
-    cause: ApiError,
-}
-
-impl ApiError {
-    fn is_token_refused(&self) -> bool {
-        matches!(self, Self::Code { code, .. } if code::TOKEN_REFUSED.contains(code))
-    }
-
-    /// Whether a newer secret can be the remedy.
-    const fn may_be_rotation(&self) -> bool {
-        matches!(self, Self::Code { .. } | Self::AppRefused { .. } | Self::NoCredentials)
-    }
-
-    pub(super) fn into_failure(self) -> Failure {
-        match &self {
-            Self::Code { code, status, reset, .. }
-                if *code == code::RATE_LIMITED || *status == 429 =>
-            {
-                Failure::retry_after(*reset, Class::SourceUnavailable, self)
-            }
-            Self::Code { code, status, .. }
-                if code::BUSY.contains(code)
-                    || code::TOKEN_REFUSED.contains(code)
-                    || *status >= 500 =>
-            {
-                Failure::retry(Class::SourceUnavailable, self)
-            }
-            // A retry would get the same answer.
-            Self::Code { .. }
-            | Self::Shape { .. }
-            | Self::OtherHost { .. }
-            | Self::Http(HttpError::TooLarge { .. }) => {
-                Failure::give_up(Class::SourceRejected, self)
-            }
-            Self::Http(_)
-            | Self::Unsendable
-            | Self::NoCredentials
-            | Self::AppRefused { .. }
-            | Self::NotJson { .. }
-            | Self::Download { .. } => Failure::retry(Class::SourceUnavailable, self),
-        }
-    }
-}
-
 #[derive(Deserialize)]
 struct TokenAnswer {
     tenant_access_token: String,
     /// Remaining validity in seconds.
     expire: u64,
-}
-
-#[derive(Deserialize)]
-struct InstanceAnswer {
-    data: InstanceData,
-}
-
-impl From<InstanceAnswer> for InstanceData {
-    fn from(answer: InstanceAnswer) -> Self {
-        answer.data
-    }
-}
-
-#[derive(Deserialize)]
-struct InstanceData {
-    approval_code: String,
-    instance_code: String,
-    status: String,
-    #[serde(default)]
-    reverted: Option<bool>,
-    #[serde(default)]
-    open_id: Option<String>,
-    #[serde(default)]
-    serial_number: Option<String>,
-    /// Milliseconds since the Unix epoch; `0` while it is pending.
-    #[serde(default)]
-    end_time: Value,
-    form: String,
-}
-
-impl InstanceData {
-    fn into_instance(self) -> Result<Instance, ApiError> {
-        let form = super::form::parse(&self.form)
-            .map_err(|_| ApiError::Shape { part: AnswerPart::Widgets })?;
-        Ok(Instance {
-            status: self.status(),
-            definition_id: self.approval_code,
-            instance_id: self.instance_code,
-            ended_at: moment(&self.end_time),
-            applicant: self.open_id.unwrap_or_default(),
-            form_number: self.serial_number.unwrap_or_default(),
-            form,
-            revokes: None,
-        })
-    }
-
-    /// The OpenAPI has no status `REVERTED`: it returns `CANCELED`, or sets `reverted`.
-    fn status(&self) -> Status {
-        match (self.status.as_str(), self.reverted.unwrap_or(false)) {
-            (_, true) | ("CANCELED", _) => Status::Revoked,
-            ("APPROVED", false) => Status::Approved,
-            ("PENDING", false) => Status::Pending,
-            ("REJECTED" | "DELETED", false) => Status::Refused,
-            _ => Status::Unknown,
-        }
-    }
 }
 
 impl Source for FeishuClient {
@@ -239,22 +79,6 @@ impl Source for FeishuClient {
     fn stream(&self) -> Option<&dyn Stream> {
         (self.receive == Receive::LongConnection).then_some(self)
     }
-}
-
-/// A string with milliseconds, as documented; a number is read, too.
-fn moment(value: &Value) -> Option<Timestamp> {
-    let millis = value.as_i64().or_else(|| value.as_str()?.parse().ok());
-    millis.filter(|millis| *millis > 0).map(Timestamp::from_millis)
-}
-
-/// Parses the instance in a recorded answer of the OpenAPI, with or without the surrounding `data`.
-///
-/// # Errors
-/// [`Failure`] with the missing part.
-pub fn parse_instance(json: &str) -> Result<Instance, Failure> {
-    let data = answer_or_part::<InstanceAnswer, InstanceData>(json);
-    let data = data.ok_or_else(|| ApiError::Shape { part: AnswerPart::Instance }.into_failure())?;
-    data.into_instance().map_err(ApiError::into_failure)
 }
 
 impl FeishuClient {
@@ -421,20 +245,4 @@ fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiE
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn into_failure_of_an_answer_that_is_too_large_gives_up() {
-        let too_large = HttpError::TooLarge { host: "open.feishu.cn".into(), limit: 4_194_304 };
-        let failure = ApiError::Http(too_large).into_failure();
-        assert!(
-            matches!(failure, Failure::GiveUp { reason } if reason.class == Class::SourceRejected)
-        );
-        let timeout = ApiError::Http(HttpError::Timeout { host: "open.feishu.cn".into() });
-        assert!(matches!(timeout.into_failure(), Failure::Retry { .. }));
-    }
 }

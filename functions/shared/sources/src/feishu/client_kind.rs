@@ -1,16 +1,32 @@
 //! The half of the kind `feishu` that calls the OpenAPI.
 
+use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::instance::Instance;
 use greenlight_core::secret::Credentials;
 use greenlight_core::{Failure, Timestamp};
+use thiserror::Error;
 
 use super::credentials::{APP_ID, APP_SECRET, ENCRYPT_KEY, VERIFICATION_TOKEN};
 use super::{Feishu, FeishuApp, FeishuClient, Receive, parse_instance};
-use crate::client_kind::ClientKind;
+use crate::client_kind::{About, Arrival, ClientKind};
 use crate::source::{Source, SourcePorts};
 use crate::test_request::{NotSendable, Sent, TestEvent, credential};
 
+/// What the kind was checked with.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("feishu_checked")]
+#[error("both official SDKs, for webhook and long connection")]
+struct CheckedWith;
+
 impl ClientKind for Feishu {
+    fn about() -> About {
+        About {
+            title: Explanation::quoted("Feishu 飞书, Lark"),
+            arrivals: &[Arrival::Webhook, Arrival::Connection],
+            checked_with: CheckedWith.explain(),
+        }
+    }
+
     fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
         Box::new(FeishuClient::new(source, self, ports))
     }

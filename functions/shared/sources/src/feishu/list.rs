@@ -8,7 +8,8 @@ use greenlight_core::{Failure, Timestamp};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::client::{AnswerPart, ApiError, FeishuClient};
+use super::client::FeishuClient;
+use super::error::{AnswerPart, ApiError};
 use crate::source::ListInstances;
 
 /// The longest window of one query, by the documentation of "list approval instance IDs".

@@ -13,7 +13,11 @@ mod credentials;
 mod crypto;
 mod envelope;
 #[cfg(feature = "client")]
+mod error;
+#[cfg(feature = "client")]
 mod form;
+#[cfg(feature = "client")]
+mod instance;
 #[cfg(feature = "client")]
 mod list;
 #[cfg(feature = "stream")]
@@ -26,8 +30,10 @@ mod test_event;
 mod webhook;
 
 #[cfg(feature = "client")]
-pub use client::{FeishuClient, parse_instance};
+pub use client::FeishuClient;
 pub use crypto::{decrypt, encrypt, signature};
+#[cfg(feature = "client")]
+pub use instance::parse_instance;
 #[cfg(feature = "stream")]
 pub use long_connection::frame;
 pub use settings::{Feishu, Receive};

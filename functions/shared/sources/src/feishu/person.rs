@@ -5,7 +5,8 @@ use greenlight_core::person::Presence;
 use http::Method;
 use serde::Deserialize;
 
-use super::client::{ApiError, FeishuClient};
+use super::client::FeishuClient;
+use super::error::ApiError;
 
 /// Codes of "obtain the information of a user":
 /// <https://open.feishu.cn/document/server-docs/contact-v3/user/get>.

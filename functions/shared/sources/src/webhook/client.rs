@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use greenlight_core::event::SignedMessage;
 use greenlight_core::explain::Explain;
-use greenlight_core::form::Attachment;
 use greenlight_core::instance::Instance;
 use greenlight_core::ports::Call;
 use greenlight_core::secret::Secret;
@@ -52,8 +50,6 @@ enum NotVerified {
     NoCredentials,
     #[error("the signed webhook in the message is of a type that is about no approval")]
     OtherType,
-    #[error("files are not read from sources of this kind")]
-    NoFiles,
 }
 
 impl WebhookClient {
@@ -147,9 +143,5 @@ impl Source for WebhookClient {
         request: &'a Request,
     ) -> BoxFuture<'a, Result<Instance, Failure>> {
         Box::pin(self.read(request))
-    }
-
-    fn download<'a>(&'a self, _: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(async { Err(rejected(NotVerified::NoFiles)) })
     }
 }

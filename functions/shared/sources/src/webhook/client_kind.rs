@@ -1,14 +1,16 @@
 //! The half of the kind `webhook` that calls the office system.
 
+use greenlight_core::explain::Explain;
 use greenlight_core::instance::Instance;
 use greenlight_core::secret::Credentials;
 use greenlight_core::{Failure, Timestamp};
 use serde_json::Value;
+use thiserror::Error;
 
 use super::SignedWebhook;
 use super::client::{NotJson, WebhookClient, rejected};
 use super::test_request::test_request;
-use crate::client_kind::ClientKind;
+use crate::client_kind::{About, Arrival, ClientKind};
 use crate::source::{Source, SourcePorts};
 use crate::test_request::{NotSendable, Sent, TestEvent};
 
@@ -24,7 +26,27 @@ impl SignedWebhook {
     }
 }
 
+/// The title of the kind.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("webhook_title")]
+#[error("any system that can send a signed webhook")]
+struct AnySystem;
+
+/// What the kind was checked with.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("webhook_checked")]
+#[error("the libraries of Standard Webhooks for Python and Node")]
+struct CheckedWith;
+
 impl ClientKind for SignedWebhook {
+    fn about() -> About {
+        About {
+            title: AnySystem.explain(),
+            arrivals: &[Arrival::Webhook],
+            checked_with: CheckedWith.explain(),
+        }
+    }
+
     fn client(&self, source: &str, ports: SourcePorts) -> Box<dyn Source> {
         Box::new(WebhookClient::new(source, self.clone(), ports))
     }

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use greenlight_core::explain::Explain;
-use greenlight_core::form::Attachment;
 use greenlight_core::instance::Instance;
 use greenlight_core::secret::Secret;
 use greenlight_core::{Class, Failure, Request};
@@ -16,7 +14,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thiserror::Error;
 
 use super::credentials::{CORP_ID, SECRET};
 use super::error::{AnswerPart, ApiError, LoginFailed};
@@ -40,12 +37,6 @@ struct TokenAnswer {
     /// In seconds; 7200 mostly. A token can end sooner.
     expires_in: u64,
 }
-
-/// Files are not read.
-#[derive(Clone, Copy, Debug, Error, Explain)]
-#[explain("wecom_files")]
-#[error("files that are attached to approvals of WeCom are not read")]
-struct NoFiles;
 
 impl WeComClient {
     pub(super) fn new(source: &str, settings: WeCom, ports: SourcePorts) -> Self {
@@ -151,10 +142,6 @@ impl Source for WeComClient {
             let answer: DetailAnswer = self.post("/cgi-bin/oa/getapprovaldetail", &body).await?;
             Ok(answer.info.into_instance(&self.settings.utc_offset))
         })
-    }
-
-    fn download<'a>(&'a self, _: &'a Attachment) -> BoxFuture<'a, Result<Bytes, Failure>> {
-        Box::pin(async { Err(Failure::give_up(Class::SourceRejected, NoFiles)) })
     }
 
     fn list(&self) -> Option<&dyn ListInstances> {

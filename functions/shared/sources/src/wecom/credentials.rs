@@ -1,5 +1,7 @@
 //! The credentials of a self-built app, as the console of WeCom shows them.
 
+use crate::callback_cipher::ENCODING_AES_KEY;
+
 /// Their names under `sources.NAME` in the secret.
 pub(super) const NAMES: &[&str] = &[CORP_ID, SECRET, TOKEN, ENCODING_AES_KEY];
 
@@ -9,5 +11,3 @@ pub(super) const CORP_ID: &str = "corp_id";
 pub(super) const SECRET: &str = "secret";
 /// Token of the receiving server: signs callbacks.
 pub(super) const TOKEN: &str = "token";
-/// EncodingAESKey of the receiving server: encrypts callbacks; 43 characters.
-pub(super) const ENCODING_AES_KEY: &str = "encoding_aes_key";

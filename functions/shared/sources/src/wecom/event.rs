@@ -3,7 +3,7 @@
 use greenlight_core::event::{ApprovalEvent, Inbound};
 use greenlight_core::{Decision, Timestamp};
 
-use super::settings::sp_status;
+use super::sp_status;
 use crate::xml::Element;
 
 /// The event in a decrypted callback. Other events are of no use: `open_approval_change` is of

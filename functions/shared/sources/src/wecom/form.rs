@@ -1,6 +1,7 @@
 //! Converts the controls of a WeCom approval into core's form fields.
 
 use crate::nullable::null_is_default;
+use crate::source::FilesNotRead;
 use greenlight_core::Timestamp;
 use greenlight_core::explain::Explain;
 use greenlight_core::flow::UtcOffset;
@@ -40,12 +41,8 @@ struct Row {
 /// A field whose value is not read.
 #[derive(Clone, Copy, Debug, Error, Explain)]
 #[explain("wecom_field")]
-enum FieldProblem {
-    #[error("files that are attached to approvals of WeCom are not read")]
-    Files,
-    #[error("the value of this control does not have the documented shape")]
-    Shape,
-}
+#[error("the value of this control does not have the documented shape")]
+struct OddValue;
 
 pub(super) fn form(controls: Vec<Control>, offset: &UtcOffset) -> Form {
     Form { fields: fields(controls, offset) }
@@ -58,7 +55,7 @@ fn fields(controls: Vec<Control>, offset: &UtcOffset) -> Vec<Field> {
 fn field(control: Control, offset: &UtcOffset) -> Field {
     let name = control.title.into_iter().next().map(|title| title.text).unwrap_or_default();
     let content = content(&control.kind, control.value, offset)
-        .unwrap_or_else(|| Content::Unreadable(FieldProblem::Shape.explain()));
+        .unwrap_or_else(|| Content::Unreadable(OddValue.explain()));
     Field { custom_id: None, id: control.id, name, content }
 }
 
@@ -76,7 +73,7 @@ fn content(control: &str, mut value: Map<String, Value>, offset: &UtcOffset) -> 
         "File" => match take("files") {
             Value::Null => Content::Value(Value::Null),
             Value::Array(files) if files.is_empty() => Content::Value(Value::Null),
-            _ => Content::Unreadable(FieldProblem::Files.explain()),
+            _ => Content::Unreadable(FilesNotRead.explain()),
         },
         // Other controls: a flow that reads one says that it is no text.
         _ => Content::Value(Value::Object(value)),
@@ -93,7 +90,7 @@ fn date(value: &Value, offset: &UtcOffset) -> Option<Value> {
         number => number.as_i64()?,
     };
     let at = Timestamp::from_millis(seconds.checked_mul(1_000)?);
-    Some(Value::String(offset.written(at)?))
+    Some(Value::String(offset.format(at)?))
 }
 
 /// The texts of the chosen options: one text, or a list if several can be chosen.

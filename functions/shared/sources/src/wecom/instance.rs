@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::error::{AnswerPart, ApiError};
 use super::form::{Control, form};
-use super::settings::sp_status;
+use super::sp_status;
 use crate::client_kind::answer_or_part;
 use crate::nullable::null_is_default;
 

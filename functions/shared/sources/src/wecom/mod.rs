@@ -18,13 +18,14 @@ mod instance;
 #[cfg(feature = "client")]
 mod list;
 mod settings;
+mod sp_status;
 #[cfg(feature = "client")]
 mod test_event;
 mod webhook;
 
 pub use settings::WeCom;
 #[cfg(feature = "client")]
-pub use test_event::{Change, WeComApp};
+pub use test_event::{ApprovalChange, WeComApp};
 
 #[cfg(test)]
 mod tests;

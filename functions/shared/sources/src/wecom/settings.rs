@@ -4,9 +4,9 @@ use greenlight_core::flow::UtcOffset;
 use greenlight_core::webhook::Webhook;
 use serde::Deserialize;
 
-use super::credentials::{self, ENCODING_AES_KEY};
+use super::credentials;
 use super::webhook::WeComWebhook;
-use crate::callback_cipher::is_aes_key;
+use crate::callback_cipher::check_usable;
 use crate::kind::{SettingsProblem, SourceKind, UsableValues, api_url_problem};
 
 /// A self-built app of a corp at WeCom.
@@ -35,30 +35,10 @@ impl SourceKind for WeCom {
     }
 
     fn check_usable(&self, name: &str, value: &str) -> Result<(), UsableValues> {
-        if name == ENCODING_AES_KEY && !is_aes_key(value) {
-            return Err(UsableValues::EncodingAesKey);
-        }
-        Ok(())
+        check_usable(name, value)
     }
 
     fn webhook(&self, source: &str) -> Box<dyn Webhook> {
         Box::new(WeComWebhook::new(source))
     }
-}
-
-/// The status of an approval, `SpStatus` of events and `sp_status` of details.
-pub(super) mod sp_status {
-    #[cfg(feature = "client")]
-    pub(in super::super) const RUNNING: i64 = 1;
-    pub(in super::super) const PASSED: i64 = 2;
-    #[cfg(feature = "client")]
-    pub(in super::super) const REFUSED: i64 = 3;
-    /// By the applicant, before it passed.
-    pub(in super::super) const WITHDRAWN: i64 = 4;
-    /// After it passed.
-    pub(in super::super) const REVOKED: i64 = 6;
-    #[cfg(feature = "client")]
-    pub(in super::super) const DELETED: i64 = 7;
-    /// Passed, and paid since.
-    pub(in super::super) const PAID: i64 = 10;
 }

@@ -18,7 +18,7 @@ pub struct WeComApp {
 
 /// A change of an approval.
 #[derive(Clone, Copy, Debug)]
-pub struct Change<'a> {
+pub struct ApprovalChange<'a> {
     pub template_id: &'a str,
     pub sp_no: &'a str,
     /// The status of the approval: 2 passed, 6 revoked after that.
@@ -44,8 +44,8 @@ impl WeComApp {
 
     /// A callback about an approval; `None` if `encoding_aes_key` is invalid.
     #[must_use]
-    pub fn change(&self, change: Change<'_>, now: Timestamp) -> Option<Sent> {
-        let Change { template_id, sp_no, sp_status, event } = change;
+    pub fn change(&self, change: ApprovalChange<'_>, now: Timestamp) -> Option<Sent> {
+        let ApprovalChange { template_id, sp_no, sp_status, event } = change;
         let (corp, seconds) = (&self.corp_id, now.as_seconds());
         self.callback(
             &format!(

@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::settings::WeCom;
-use super::test_event::Change;
+use super::test_event::ApprovalChange;
 use super::{WeComApp, settings};
 use crate::callback_cipher::CallbackCipher;
 use crate::client_kind::ClientKind;
@@ -109,7 +109,7 @@ fn the_vectors_of_other_libraries_are_opened_and_made() {
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn change(sp_status: i64, event: i64) -> Sent {
-    let change = Change { template_id: "T-1", sp_no: "202611300001", sp_status, event };
+    let change = ApprovalChange { template_id: "T-1", sp_no: "202611300001", sp_status, event };
     app().change(change, NOW).unwrap()
 }
 

@@ -8,9 +8,9 @@ use greenlight_core::webhook::{Outcome, Reply, Webhook};
 use greenlight_core::{Rejection, Timestamp, WebhookRequest};
 use http::Method;
 
-use super::credentials::{CORP_ID, ENCODING_AES_KEY, TOKEN};
+use super::credentials::{CORP_ID, TOKEN};
 use super::event::event_in;
-use crate::callback_cipher::{CallbackCipher, Signed};
+use crate::callback_cipher::{CallbackCipher, ENCODING_AES_KEY, Signed};
 use crate::query::parameter;
 use crate::xml::Element;
 

@@ -22,7 +22,8 @@ use serde_json::json;
 use thiserror::Error;
 
 use self::session::{ClientConfig, LongConnection};
-use super::client::{ApiError, FeishuClient};
+use super::client::FeishuClient;
+use super::error::ApiError;
 use crate::hosts::is_own_socket;
 use crate::nullable::null_is_default;
 
