@@ -1,4 +1,5 @@
-//! `greenlight subscribe` and `greenlight sources list`, and the sources of the operator's commands.
+//! `greenlight subscribe` and `greenlight sources list`, and the sources of the operator's
+//! commands.
 
 use std::sync::Arc;
 

@@ -171,7 +171,9 @@ impl Case {
 
     /// Delivers the message until the request ends. Waits for the lease of a dead worker to expire.
     async fn deliver_to_the_end(&self, body: &str, lease_id: &str) {
-        for attempt in 0..5 {
+        let mut last = None;
+        // On a busy machine a call can take too long, too.
+        for attempt in 0..20 {
             let lease_id = format!("{lease_id}-{attempt}");
             match self.deliver(body, &lease_id, &Fate::fatal(0)).await.unwrap() {
                 Disposition::Done => return,
@@ -185,10 +187,13 @@ impl Case {
                     assert!(self.is_bad, "only the bad form is a dead letter");
                     return;
                 }
-                Disposition::RetryAfter { .. } => self.clock.advance(HELD_FOR),
+                Disposition::RetryAfter { reason, .. } => {
+                    last = Some(reason);
+                    self.clock.advance(HELD_FOR);
+                }
             }
         }
-        panic!("the request does not end");
+        panic!("the request does not end: {last:?}");
     }
 
     async fn check(&self, first_owner: &str, body: &str) {
