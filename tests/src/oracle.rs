@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -40,6 +41,18 @@ pub fn answer(program: &mut Command, question: &Value) -> Value {
     let output = process.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{program:?} failed");
     serde_json::from_slice(&output.stdout).expect("it prints JSON")
+}
+
+/// Longer than a client of another library takes on a busy machine: one that lost a message would
+/// be waited for without end.
+const TIMEOUT: Duration = Duration::from_mins(3);
+
+/// Waits for what programs of other libraries do.
+///
+/// # Panics
+/// When they do not do it.
+pub async fn in_time<T>(done: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TIMEOUT, done).await.expect("the other program answers")
 }
 
 /// A program that goes on and prints lines of JSON. It is killed on drop.

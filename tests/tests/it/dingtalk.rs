@@ -10,7 +10,7 @@ use greenlight_sources::dingtalk::{DingTalkApp, InstanceChange};
 use greenlight_sources::test_request::Sent;
 use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{StubDingTalk, StubNac, dingtalk_app};
-use greenlight_tests::oracle::{self, Judge, answer, node};
+use greenlight_tests::oracle::{self, Judge, answer, in_time, node};
 use greenlight_tests::scene::{NAC_TOKEN, device};
 use greenlight_tests::serving::{failures, send, serve_in, wait_for_failure};
 use greenlight_tests::tool;
@@ -256,11 +256,11 @@ async fn the_official_clients_of_streams_connect_to_the_stub() {
         };
         // They write what they do into their log.
         let mut client = Judge::start(program.arg(question).stderr(Stdio::null()));
-        dingtalk.wait_until_open(1).await;
+        in_time(dingtalk.wait_until_open(1)).await;
         let data = app.data(agreed("e-1", "I-1"), SystemClock.now());
-        let reply = dingtalk.push("bpms_instance_change", "e-1", &data).await.unwrap();
+        let reply = in_time(dingtalk.push("bpms_instance_change", "e-1", &data)).await.unwrap();
         assert_eq!(reply["code"], 200, "{is_node}: {reply}");
-        let event = client.next_json().await;
+        let event = in_time(client.next_json()).await;
         assert_eq!((&event["type"], &event["id"]), (&json!("bpms_instance_change"), &json!("e-1")));
         assert_eq!(event["data"]["title"], "张三提交的设备入网申请");
         assert_eq!(event["data"]["processInstanceId"], "I-1");

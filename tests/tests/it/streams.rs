@@ -4,7 +4,7 @@
 use greenlight_server::server::Server;
 use greenlight_sources::feishu::frame::{DATA, Frame, Header, key};
 use greenlight_testkit::stub::secret_document;
-use greenlight_tests::oracle::{self, Judge, node};
+use greenlight_tests::oracle::{self, Judge, in_time, node};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
 use greenlight_tests::serving::{Serving, serve_in};
 use greenlight_tests::tool;
@@ -297,16 +297,17 @@ async fn the_official_clients_connect_to_the_stub() {
         } else {
             python("connects", &question)
         };
-        scene.feishu.wait_until_open(1).await;
-        assert_eq!(scene.push("e-1", "I-1", "APPROVED").await, Some(200), "{is_node}");
-        let event = client.next_json().await.to_string();
+        in_time(scene.feishu.wait_until_open(1)).await;
+        let reply = in_time(scene.push("e-1", "I-1", "APPROVED")).await;
+        assert_eq!(reply, Some(200), "{is_node}");
+        let event = in_time(client.next_json()).await.to_string();
         assert!(event.contains("I-1") && event.contains("APPROVED"), "{event}");
         let left = json!({"schema": "2.0", "header": {"event_id": "e-2", "token": "",
             "event_type": "contact.user.deleted_v3", "app_id": scene.app.app_id,
             "create_time": "1700000000000", "tenant_key": "t"},
             "event": {"object": {"open_id": "ou_1", "name": "张三"}}});
-        assert_eq!(scene.feishu.push(&left, 7).await, Some(200), "{is_node}");
-        let event = client.next_json().await.to_string();
+        assert_eq!(in_time(scene.feishu.push(&left, 7)).await, Some(200), "{is_node}");
+        let event = in_time(client.next_json()).await.to_string();
         assert!(event.contains("ou_1") && event.contains("张三"), "{event}");
     }
 }
