@@ -9,7 +9,6 @@ use greenlight_connectors::Connectors;
 use greenlight_core::explain::Explain;
 use greenlight_core::ports::{Clock, LedgerError, QueueError, ReadSecret};
 use greenlight_core::{Processor, Receiver};
-use greenlight_http::Client;
 use greenlight_runtime::{Configuration, HttpSources, StartError, load_secret, targets};
 use greenlight_stores::sqlite::{Database, OpenError};
 use greenlight_stores::{SecretFile, SystemClock, flow_variable, flows_text};
@@ -110,7 +109,6 @@ impl Server {
         sources.log_problems(&current);
         let targets = targets(setup, &secret)?;
         let source = HttpSources::new(&sources, Arc::clone(&secret), targets.clone())?;
-        let client = Client::new(None).map_err(StartError::from)?;
         let database = Database::open(&options.data).await?.keeping(flows.ledger.retention);
         let listener = TcpListener::bind(options.listen)
             .await
@@ -136,7 +134,6 @@ impl Server {
         let connected = Connected::default();
         let streams = Streams {
             sources: source.clone(),
-            client,
             receiver: Arc::clone(&receiver),
             connected: connected.clone(),
         };

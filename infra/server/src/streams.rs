@@ -9,7 +9,6 @@ use greenlight_core::explain::Explain;
 use greenlight_core::metrics::Metric;
 use greenlight_core::stream::{Message, Pauses, Received, Session, Stream, Times};
 use greenlight_core::{Class, Failure, receive_event};
-use greenlight_http::Client;
 use greenlight_http::websocket::{WebSocket, WebSocketError};
 use greenlight_runtime::HttpSources;
 use secrecy::ExposeSecret;
@@ -44,7 +43,6 @@ impl Connected {
 #[derive(Clone)]
 pub(crate) struct Streams {
     pub(crate) sources: HttpSources,
-    pub(crate) client: Client,
     pub(crate) receiver: Arc<LocalReceiver>,
     pub(crate) connected: Connected,
 }
@@ -117,7 +115,7 @@ impl Streams {
 
     async fn open(&self, stream: &dyn Stream) -> Result<(WebSocket, Box<dyn Session>), Failure> {
         let endpoint = stream.endpoint().await?;
-        match self.client.open_websocket(endpoint.url.expose_secret()).await {
+        match self.sources.client().open_websocket(endpoint.url.expose_secret()).await {
             Ok(socket) => Ok((socket, endpoint.session)),
             Err(WebSocketError::Refused { status, headers }) => {
                 Err(stream.handshake_failure(status, &headers))

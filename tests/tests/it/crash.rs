@@ -129,7 +129,7 @@ impl Case {
         let sources = Registry::new(&flows.sources).unwrap().clients(&ports);
         Processor {
             ledger: self.mortal(fate, self.database.clone()),
-            source: self.mortal(fate, HttpSources(sources)),
+            source: self.mortal(fate, HttpSources(sources, http.clone())),
             targets: self.mortal(fate, actions),
             queue: self.mortal(fate, self.database.clone()),
             dead_letters: self.mortal(fate, self.database.clone()),

@@ -15,9 +15,9 @@ use tokio::task::spawn_blocking;
 
 use crate::error::StartError;
 
-/// The sources of a host, over HTTP.
+/// The sources of a host, and the HTTP client with which they call the office systems.
 #[derive(Clone, Debug)]
-pub struct HttpSources(pub Sources);
+pub struct HttpSources(pub Sources, pub Client);
 
 impl HttpSources {
     /// The sources of `registry`, with their credentials from `secret`. Some are read through
@@ -30,8 +30,15 @@ impl HttpSources {
         secret: impl ReadSecret + 'static,
         targets: impl ReadTarget + 'static,
     ) -> Result<Self, StartError> {
-        let ports = SourcePorts::new(Client::new(None)?, secret, SystemClock, targets);
-        Ok(Self(registry.clients(&ports)))
+        let client = Client::new(None)?;
+        let ports = SourcePorts::new(client.clone(), secret, SystemClock, targets);
+        Ok(Self(registry.clients(&ports), client))
+    }
+
+    /// The HTTP client with which the office systems are called.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.1
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use greenlight_core::Timestamp;
 use greenlight_core::secret::Secret;
+use greenlight_core::{Failure, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::source::SourcePorts;
@@ -62,6 +62,28 @@ impl CachedToken {
         let good_until = now.plus(lifetime.saturating_sub(MARGIN));
         *self.lock() = Some(Token { value: value.clone(), good_until });
         Ok(value)
+    }
+
+    /// Makes a call with the token that `token` returns; once more with another one if it is
+    /// refused.
+    pub(crate) async fn call_with<T, E, L, F>(
+        &self,
+        token: impl Fn() -> L,
+        call: impl Fn(SecretString) -> F,
+        is_refused: impl Fn(&E) -> bool,
+    ) -> Result<Result<T, E>, Failure>
+    where
+        L: Future<Output = Result<SecretString, Failure>>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let used = token().await?;
+        match call(used.clone()).await {
+            Err(error) if is_refused(&error) => {
+                self.forget(&used);
+                Ok(call(token().await?).await)
+            }
+            result => Ok(result),
+        }
     }
 
     /// Removes a token that was refused, unless it was replaced meanwhile.

@@ -58,17 +58,9 @@ impl DingTalkClient {
         path: &str,
         body: &Value,
     ) -> Result<T, Failure> {
-        let token = self.token().await?;
-        let result = self.call(method.clone(), path, Some(&token), body).await;
-        let result = match result {
-            Err(error) if error.is_token_refused() => {
-                self.token.forget(&token);
-                let token = self.token().await?;
-                self.call(method, path, Some(&token), body).await
-            }
-            result => result,
-        };
-        result.map_err(ApiError::into_failure)
+        let call = |token| self.call(method.clone(), path, Some(token), body);
+        let result = self.token.call_with(|| self.token(), call, ApiError::is_token_refused);
+        result.await?.map_err(ApiError::into_failure)
     }
 
     pub(super) async fn token(&self) -> Result<SecretString, Failure> {
@@ -124,7 +116,7 @@ impl DingTalkClient {
         &self,
         method: Method,
         path: &str,
-        token: Option<&SecretString>,
+        token: Option<SecretString>,
         body: &Value,
     ) -> Result<T, ApiError> {
         let base_url = self.settings.base_url.trim_end_matches('/');

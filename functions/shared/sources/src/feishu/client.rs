@@ -110,16 +110,8 @@ impl FeishuClient {
         method: Method,
         path: &str,
     ) -> Result<Result<T, ApiError>, Failure> {
-        let token = self.token().await?;
-        let result = self.call(method.clone(), path, Some(&token), Bytes::new()).await;
-        Ok(match result {
-            Err(error) if error.is_token_refused() => {
-                self.token.forget(&token);
-                let token = self.token().await?;
-                self.call(method, path, Some(&token), Bytes::new()).await
-            }
-            result => result,
-        })
+        let call = |token| self.call(method.clone(), path, Some(token), Bytes::new());
+        self.token.call_with(|| self.token(), call, ApiError::is_token_refused).await
     }
 
     /// Downloads a file that is attached to a form. Its URL carries its own authorization, so that
@@ -203,7 +195,7 @@ impl FeishuClient {
         &self,
         method: Method,
         path: &str,
-        token: Option<&SecretString>,
+        token: Option<SecretString>,
         body: Bytes,
     ) -> Result<T, ApiError> {
         let mut request = http::Request::builder()

@@ -49,17 +49,11 @@ impl WeComClient {
         path: &str,
         body: &Value,
     ) -> Result<T, Failure> {
-        let token = self.token().await?;
-        let result = self.call(Method::POST, &with_token(path, &token), body).await;
-        let result = match result {
-            Err(error) if error.is_token_refused() => {
-                self.token.forget(&token);
-                let token = self.token().await?;
-                self.call(Method::POST, &with_token(path, &token), body).await
-            }
-            result => result,
+        let call = |token: SecretString| async move {
+            self.call(Method::POST, &with_token(path, &token), body).await
         };
-        result.map_err(ApiError::into_failure)
+        let result = self.token.call_with(|| self.token(), call, ApiError::is_token_refused);
+        result.await?.map_err(ApiError::into_failure)
     }
 
     async fn token(&self) -> Result<SecretString, Failure> {
