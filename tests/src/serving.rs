@@ -18,7 +18,6 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use crate::built;
-use crate::local_aws::free_port;
 use crate::scene::{APPROVAL_CODE, NAC_TOKEN, Scene};
 
 /// A running `greenlight serve`. It is killed on drop.
@@ -139,21 +138,15 @@ pub async fn send(server: &Server, path: &str, sent: &Sent) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.expect("it is text"))
 }
 
-/// The command with its environment, and the address that it will listen on. `before` is the
-/// command line of a wrapper, such as a shell, that starts it.
+/// The command with its environment, which listens on a port that the system chooses. `before` is
+/// the command line of a wrapper, such as a shell, that starts it.
 #[must_use]
-pub fn serve_command(
-    scene: &Scene,
-    folder: &Path,
-    before: &[&str],
-    greenlight: &Path,
-) -> (Command, String) {
-    let listen = format!("127.0.0.1:{}", free_port());
+pub fn serve_command(scene: &Scene, folder: &Path, before: &[&str], greenlight: &Path) -> Command {
     let mut words = before.iter().map(AsRef::as_ref).chain([greenlight.as_os_str()]);
     let mut command = Command::new(words.next().expect("the command line has a program"));
     command
         .args(words)
-        .args(["serve", "--listen", &listen, "--data-dir"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.join("data"))
         .arg("--secrets")
         .arg(secrets(scene, folder))
@@ -162,7 +155,14 @@ pub fn serve_command(
         .env("APPROVAL_CODE", APPROVAL_CODE)
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    (command, listen)
+    command
+}
+
+/// The URL of the webhook, in the line of the log that says where the server listens.
+#[must_use]
+pub fn webhook_url(line: &str) -> Option<String> {
+    let (_, url) = line.split_once("listening on ")?;
+    Some(url.split(['"', ' ']).next().unwrap_or(url).to_owned())
 }
 
 impl Serving {
@@ -179,9 +179,9 @@ impl Serving {
     /// # Panics
     /// When it does not start.
     pub async fn start_with(scene: &Scene, folder: &Path, more: &[&str]) -> Self {
-        let (mut command, listen) = serve_command(scene, folder, &[], &built("greenlight"));
+        let mut command = serve_command(scene, folder, &[], &built("greenlight"));
         command.args(more);
-        Self::run(command, &listen).await
+        Self::run(command).await
     }
 
     /// Like [`Serving::start`], through a wrapper, see [`serve_command`].
@@ -189,23 +189,26 @@ impl Serving {
     /// # Panics
     /// When it does not start.
     pub async fn start_by(scene: &Scene, folder: &Path, before: &[&str]) -> Self {
-        let (command, listen) = serve_command(scene, folder, before, &built("greenlight"));
-        Self::run(command, &listen).await
+        Self::run(serve_command(scene, folder, before, &built("greenlight"))).await
     }
 
     /// Starts a command from [`serve_command`].
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn run(mut command: Command, listen: &str) -> Self {
+    pub async fn run(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the program can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        loop {
+        let mut before = String::new();
+        let url = loop {
             let line = lines.next_line().await.expect("its log is text");
-            if line.expect("it listens before it ends").contains("listening on") {
-                break;
+            let line = line.unwrap_or_else(|| panic!("it ended before it listened:\n{before}"));
+            if let Some(url) = webhook_url(&line) {
+                break url;
             }
-        }
+            before += &line;
+            before.push('\n');
+        };
         let log = tokio::spawn(async move {
             let mut log = String::new();
             while let Ok(Some(line)) = lines.next_line().await {
@@ -214,7 +217,7 @@ impl Serving {
             }
             log
         });
-        Self { child, url: format!("http://{listen}/api/event"), log }
+        Self { child, url, log }
     }
 
     /// The process id.

@@ -117,8 +117,8 @@ enum Scheduled {
 
 /// Enqueues what is due.
 async fn enqueue_what_is_due(processor: &Processor<OnAws>) -> Result<(), Error> {
-    let Processor { ledger, queue, clock, metrics, flows, .. } = processor;
-    let scheduler = Scheduler { ledger, queue, clock, flows, metrics };
+    let Processor { ledger, source, queue, clock, metrics, flows, .. } = processor;
+    let scheduler = Scheduler { ledger, source, queue, clock, flows, metrics };
     let ticked = tick::tick(&scheduler, &LeaseId::random()?).await?;
     tracing::info!(enqueued = ticked.enqueued, failed = ticked.failed, "tick");
     Ok(())

@@ -70,6 +70,10 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
         Class::InternalError => {
             ("report it: the log has the place", "程序缺陷，请报告：日志中有代码位置")
         }
+        Class::QuotaUsedUp => (
+            "redrive when the office system accepts calls again: mostly on the 1st of the month",
+            "待办公系统恢复受理调用后重投：一般在每月 1 日",
+        ),
         Class::SourceUnavailable
         | Class::TargetUnavailable
         | Class::CircuitOpen

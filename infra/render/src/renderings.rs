@@ -20,6 +20,7 @@ use greenlight_core::ledger::{Effect, EffectKey, EffectKind, EffectOutcome, Stat
 use greenlight_core::mac::MacError;
 use greenlight_core::operator::{QueueStatus, Unwanted};
 use greenlight_core::retry::RetryState;
+use greenlight_core::sweep::{self, Sweep, SweepKey};
 use greenlight_core::{Class, Timestamp};
 use greenlight_testkit::prose::english_runs;
 use serde_json::{Value, json};
@@ -228,8 +229,26 @@ fn status() {
         count: 3,
         last: ago(50),
     };
+    let swept = |source: &str, sweep| {
+        let definition_id = "7C468A54-8745-2245-9675-08B7C63E7A85".to_owned();
+        (SweepKey { source: source.to_owned(), definition_id }, sweep)
+    };
+    let open = [("I-1".to_owned(), sweep::Seen::open(ago(900), NOW))];
+    let last = Some(ago(600));
+    let sweeps = vec![
+        swept("dingtalk", Sweep { not_before: Some(until), ..Sweep::new(ago(900)) }),
+        swept(
+            "feishu",
+            Sweep { listed_until: last, found: 2, last_found: last, ..Sweep::new(ago(900)) },
+        ),
+        swept(
+            "wecom",
+            Sweep { listed_until: last, instances: open.into(), ..Sweep::new(ago(900)) },
+        ),
+    ];
     let full = SystemStatus {
         unwanted: vec![unwanted],
+        sweeps,
         queue: QueueStatus {
             is_served: Some(false),
             waiting: 3,

@@ -5,6 +5,7 @@ use greenlight_core::audit::{RequestHistory, RequestStatus};
 use greenlight_core::breaker::{Breaker, BreakerState};
 use greenlight_core::explain::Explain;
 use greenlight_core::operator::{QueueStatus, Unwanted};
+use greenlight_core::sweep::{Sweep, SweepKey};
 use greenlight_core::{Decision, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -78,11 +79,53 @@ fn to_table(status: &SystemStatus, now: Timestamp, language: Language) -> String
         );
         rows.push((name("had no flow", "当时没有流程"), text));
     }
+    for (key, sweep) in &status.sweeps {
+        let (name, text) = sweep_row(key, sweep, now, language);
+        rows.push((name, text));
+    }
     for (target, breaker) in &status.breakers {
         let text = to_text(breaker, now, language);
         rows.push((text!(language, "target {target}", "目标系统 {target}"), text));
     }
     facts(rows)
+}
+
+/// The sweeps over an approval definition in words.
+fn sweep_row(
+    key: &SweepKey,
+    sweep: &Sweep,
+    now: Timestamp,
+    language: Language,
+) -> (String, String) {
+    let SweepKey { source, definition_id } = key;
+    let mut parts = vec![match sweep.listed_until {
+        None => language.pick("not ended yet", "尚未完成").to_owned(),
+        Some(at) => text!(language, "last at {at}", "最近一次 {at}", at = moment(at)),
+    }];
+    if sweep.open() > 0 {
+        let open = sweep.open();
+        parts.push(text!(language, "{open} not decided", "{open} 个未结束"));
+    }
+    if let Some(last) = sweep.last_found {
+        let found = sweep.found;
+        parts.push(text!(
+            language,
+            "{found} without an event, the last at {last}",
+            "{found} 个没有收到事件，最近一个 {last}",
+            last = moment(last)
+        ));
+    }
+    if let Some(until) = sweep.not_before.filter(|until| now < *until) {
+        parts.push(text!(
+            language,
+            "paused until {until}: the calls of this month are used up",
+            "已暂停，{until} 继续：本月调用次数已用完",
+            until = moment(until)
+        ));
+    }
+    let name = text!(language, "sweep {source}", "补查 {source}");
+    let list = parts.join(language.pick(", ", "，"));
+    (name, text!(language, "{definition_id}: {list}", "{definition_id}：{list}"))
 }
 
 /// The requests that wait for their next attempt.
@@ -166,8 +209,22 @@ pub fn to_json(status: &SystemStatus, now: Timestamp) -> Value {
         "dead_letters": status.queue.dead_letters,
         "dead_letters_by_class": status.queue.dead_letters_by_class,
         "last_hour": last_hour,
+        "sweeps": status.sweeps.iter().map(|(key, sweep)| sweep_json(key, sweep, now)).collect::<Vec<_>>(),
         "unwanted": status.unwanted.iter().map(unwanted_json).collect::<Vec<_>>(),
         "targets": targets,
+    })
+}
+
+fn sweep_json(key: &SweepKey, sweep: &Sweep, now: Timestamp) -> Value {
+    json!({
+        "source": key.source,
+        "definition_id": key.definition_id,
+        "last_at": sweep.listed_until.map(moment),
+        "open": sweep.open(),
+        "found": sweep.found,
+        "last_found_at": sweep.last_found.map(moment),
+        "calls_this_month": sweep.calls.at(now),
+        "not_before": sweep.not_before.filter(|until| now < *until).map(moment),
     })
 }
 

@@ -130,6 +130,7 @@ async fn attempt(
         | Disposition::Unwanted
         | Disposition::Withdrawn(_)
         | Disposition::GrantDue
+        | Disposition::SweepDue
         | Disposition::PersonLeft
         | Disposition::DeadLettered(_) => database.delete(&received).await,
     };

@@ -133,6 +133,7 @@ impl Server {
         });
         let connected = Connected::default();
         let streams = Streams {
+            database: database.clone(),
             sources: source.clone(),
             receiver: Arc::clone(&receiver),
             connected: connected.clone(),
@@ -150,6 +151,7 @@ impl Server {
         let consumer = Consumer::new(database.clone(), processor, arrived, Arc::clone(&completed));
         let timer = Timer {
             database: database.clone(),
+            sources: streams.sources.clone(),
             queue,
             flows,
             metrics: counters.clone(),

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use greenlight_core::explain::Explain;
 use greenlight_core::metrics::Metric;
+use greenlight_core::ports::KeepSchedule;
+use greenlight_core::schedule::Schedule;
 use greenlight_core::stream::{Message, Pauses, Received, Session, Stream, Times};
 use greenlight_core::{Class, Failure, receive_event};
 use greenlight_http::websocket::{WebSocket, WebSocketError};
 use greenlight_runtime::HttpSources;
+use greenlight_stores::sqlite::Database;
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -42,6 +45,7 @@ impl Connected {
 /// What all connections share.
 #[derive(Clone)]
 pub(crate) struct Streams {
+    pub(crate) database: Database,
     pub(crate) sources: HttpSources,
     pub(crate) receiver: Arc<LocalReceiver>,
     pub(crate) connected: Connected,
@@ -86,6 +90,7 @@ impl Streams {
                     self.count(&source, "opened");
                     self.connected.set(&source, true);
                     tracing::info!(source, "the connection is open: events can arrive");
+                    self.sweep(&source).await;
                     let since = Instant::now();
                     let connection = Connection { source: &source, stream, streams: &self };
                     let times = connection.run(socket, session, &mut stopped).await;
@@ -105,6 +110,14 @@ impl Streams {
                 _ = stopped.changed() => {}
                 () = sleep(pause) => {}
             }
+        }
+    }
+
+    /// What was sent while there was no connection may be lost: the next tick looks for it.
+    async fn sweep(&self, source: &str) {
+        let soon = |it: Schedule| (it.sweep_soon(source), ());
+        if let Err(error) = self.database.change_schedule(soon).await {
+            tracing::error!(source, %error, "what was missed is looked for within an hour");
         }
     }
 

@@ -8,6 +8,7 @@ use greenlight_core::metrics::Metrics;
 use greenlight_core::ports::{Clock, KeepSchedule};
 use greenlight_core::schedule::Schedule;
 use greenlight_core::tick::{Scheduler, tick};
+use greenlight_runtime::HttpSources;
 use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ const PURGE_EVERY: Duration = Duration::from_hours(1);
 /// Enqueues what is due, and deletes what has expired, from time to time.
 pub(crate) struct Timer {
     pub(crate) database: Database,
+    pub(crate) sources: HttpSources,
     pub(crate) queue: SignallingQueue,
     pub(crate) flows: Flows,
     pub(crate) metrics: Metrics,
@@ -66,8 +68,9 @@ impl Timer {
                 return;
             }
         };
-        let Self { database, queue, flows, metrics, .. } = self;
-        let scheduler = Scheduler { ledger: database, queue, clock: &SystemClock, flows, metrics };
+        let Self { database: ledger, sources: source, queue, flows, metrics, .. } = self;
+        let clock = &SystemClock;
+        let scheduler = Scheduler { ledger, source, queue, clock, flows, metrics };
         if let Err(error) = tick(&scheduler, &lease_id).await {
             tracing::error!(%error, "what is due could not be enqueued: the next tick tries again");
         }

@@ -1,5 +1,7 @@
 //! Hooks around port calls: to count them, fail, panic, hang, or crash a worker at a chosen point.
 
+use std::ops::Range;
+
 use greenlight_core::Failure;
 use greenlight_core::audit::AttemptRecord;
 use greenlight_core::block::Block;
@@ -17,10 +19,11 @@ use greenlight_core::person::{PersonKey, PersonRecord, Presence};
 use greenlight_core::ports::{
     Act, Acted, Call, Claim, Complete, Conditions, CountUnwanted, DeadLetter, Enqueue, FileAudit,
     FindDueGrants, FindHeldGrants, FindNamesInUse, KeepBlocks, KeepBreakers, KeepGrants,
-    KeepPersons, KeepSchedule, LedgerError, QueueError, QueueMessage, ReadInstance, ReadPerson,
-    ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
+    KeepPersons, KeepSchedule, KeepSweeps, LedgerError, ListInstances, Listed, QueueError,
+    QueueMessage, ReadInstance, ReadPerson, ReadRequest, ReadSheet, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::schedule::Schedule;
+use greenlight_core::sweep::{Pace, Sweep, SweepKey};
 use greenlight_core::{Request, RequestKey, Timestamp};
 use serde_json::{Map, Value};
 
@@ -50,6 +53,10 @@ pub enum PortCall {
     ReadBlock,
     /// Of [`KeepSchedule`].
     ChangeSchedule,
+    /// Of [`KeepSweeps`].
+    ChangeSweep,
+    /// Of [`ListInstances`].
+    ListInstances,
     Enqueue,
     CountUnwanted,
     ReadRequest,
@@ -228,6 +235,32 @@ impl<P: KeepSchedule, H: Hook> KeepSchedule for Hooked<P, H> {
     ) -> Result<(Schedule, T), LedgerError> {
         let result = self.port.change_schedule(change);
         self.around(PortCall::ChangeSchedule, result, Result::is_ok).await
+    }
+}
+
+impl<P: KeepSweeps, H: Hook> KeepSweeps for Hooked<P, H> {
+    async fn change_sweep<T: Send>(
+        &self,
+        key: &SweepKey,
+        change: impl Fn(Sweep) -> (Sweep, T) + Send + Sync,
+    ) -> Result<(Sweep, T), LedgerError> {
+        let result = self.port.change_sweep(key, change);
+        self.around(PortCall::ChangeSweep, result, Result::is_ok).await
+    }
+}
+
+impl<P: ListInstances, H: Hook> ListInstances for Hooked<P, H> {
+    fn pace(&self, source: &str) -> Option<Pace> {
+        self.port.pace(source)
+    }
+
+    async fn list_created(
+        &self,
+        key: &SweepKey,
+        window: Range<Timestamp>,
+    ) -> Result<Listed, Failure> {
+        let result = self.port.list_created(key, window);
+        self.around(PortCall::ListInstances, result, Result::is_ok).await
     }
 }
 

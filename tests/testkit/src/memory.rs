@@ -17,11 +17,12 @@ use greenlight_core::operator::Unwanted;
 use greenlight_core::person::{PersonKey, PersonRecord};
 use greenlight_core::ports::{
     Claim, Complete, CountUnwanted, DeadLetter, Enqueue, FileAudit, FindDueGrants, FindHeldGrants,
-    FindNamesInUse, KeepBlocks, KeepBreakers, KeepGrants, KeepPersons, KeepSchedule, LedgerError,
-    QueueError, QueueMessage, ReadRequest, RecordEffect, SendDeadLetter,
+    FindNamesInUse, KeepBlocks, KeepBreakers, KeepGrants, KeepPersons, KeepSchedule, KeepSweeps,
+    LedgerError, QueueError, QueueMessage, ReadRequest, RecordEffect, SendDeadLetter,
 };
 use greenlight_core::queued::Queued;
 use greenlight_core::schedule::Schedule;
+use greenlight_core::sweep::{Sweep, SweepKey};
 use greenlight_core::{Reason, Request, RequestKey, Timestamp};
 
 /// The ledger's state machine over a map. It keeps no audit trail.
@@ -33,6 +34,8 @@ pub struct MemoryLedger {
     persons: Arc<Mutex<BTreeMap<PersonKey, PersonRecord>>>,
     blocks: Arc<Mutex<BTreeMap<String, Block>>>,
     schedule: Arc<Mutex<Schedule>>,
+    /// The records of sweeps.
+    pub sweeps: Arc<Mutex<BTreeMap<SweepKey, Sweep>>>,
     unwanted: Arc<Mutex<BTreeMap<String, u64>>>,
     replayed: Arc<Mutex<BTreeSet<(RequestKey, String)>>>,
 }
@@ -250,6 +253,16 @@ impl KeepSchedule for MemoryLedger {
         let (changed, result) = change(schedule.clone());
         schedule.clone_from(&changed);
         Ok((changed, result))
+    }
+}
+
+impl KeepSweeps for MemoryLedger {
+    async fn change_sweep<T: Send>(
+        &self,
+        key: &SweepKey,
+        change: impl Fn(Sweep) -> (Sweep, T) + Send + Sync,
+    ) -> Result<(Sweep, T), LedgerError> {
+        Ok(change_one(&self.sweeps, key.clone(), change))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A queue message.
 
-use greenlight_core::request::{Trigger, VERSION};
+use greenlight_core::request::{Trigger, VERSION, Via};
 use greenlight_core::{Decision, Request, Timestamp};
 
 /// The approval definition of [`request`].
@@ -19,6 +19,7 @@ pub fn request(instance_id: &str) -> Request {
         occurred_at: None,
         received_at: Timestamp::from_millis(0),
         trace_id: None,
+        via: Via::Event,
         signed: None,
     }
 }

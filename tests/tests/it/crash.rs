@@ -3,6 +3,8 @@
 //! Stores, source and target are the real ones: SQLite, Feishu's client, and the HTTP connector
 //! over loopback.
 
+mod sweeps;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -151,6 +153,14 @@ impl Case {
 
     /// Delivers the message once; `None` if the worker was killed.
     async fn deliver(&self, body: &str, lease_id: &str, fate: &Fate) -> Option<Disposition> {
+        tokio::select! {
+            biased;
+            disposition = self.deliver_received(body, lease_id, fate) => Some(disposition),
+            () = fate.killed() => None,
+        }
+    }
+
+    async fn deliver_received(&self, body: &str, lease_id: &str, fate: &Fate) -> Disposition {
         let (body, lease, now) = self.message(body, lease_id);
         let processor = self.processor(fate);
         let message = Message {
@@ -161,12 +171,7 @@ impl Case {
             budget: AttemptBudget::until(now.plus(Duration::from_mins(2))),
             lease,
         };
-        let attempt = process(&message, &processor);
-        tokio::select! {
-            biased;
-            disposition = attempt => Some(disposition),
-            () = fate.killed() => None,
-        }
+        process(&message, &processor).await
     }
 
     /// Delivers the message until the request ends. Waits for the lease of a dead worker to expire.
@@ -180,6 +185,7 @@ impl Case {
                 other @ (Disposition::Unwanted
                 | Disposition::Withdrawn(_)
                 | Disposition::GrantDue
+                | Disposition::SweepDue
                 | Disposition::PersonLeft) => {
                     panic!("{other:?}")
                 }

@@ -131,7 +131,7 @@ async fn a_folder_that_may_not_be_written_is_named_at_the_start() {
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     std::fs::set_permissions(&data, PermissionsExt::from_mode(0o500)).unwrap();
-    let (mut command, _) = serve_command(&scene, folder.path(), &prefix, &program);
+    let mut command = serve_command(&scene, folder.path(), &prefix, &program);
     give_to_other_user(folder.path());
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -147,7 +147,7 @@ async fn a_folder_that_may_not_be_written_is_named_at_the_start() {
         std::fs::set_permissions(path, PermissionsExt::from_mode(0o400)).unwrap();
     }
     std::fs::set_permissions(&data, PermissionsExt::from_mode(0o500)).unwrap();
-    let (mut command, _) = serve_command(&scene, folder.path(), &prefix, &program);
+    let mut command = serve_command(&scene, folder.path(), &prefix, &program);
     give_to_other_user(folder.path());
     let output = command.output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

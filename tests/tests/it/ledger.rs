@@ -182,7 +182,16 @@ fn retry(wait_ms: u64, spent_ms: u64) -> RetryState {
     let failed = ["nac/00:00:5e:00:53:01".to_owned()].into();
     let pending = [GrantKey { target: "nac".into(), subject: "mac:00:00:5e:00:53:01".into() }];
     let pending = pending.into();
-    RetryState { attempt: 1, ended_at: at(2), wait_ms, spent_ms, gave_up: false, failed, pending }
+    RetryState {
+        attempt: 1,
+        ended_at: at(2),
+        wait_ms,
+        spent_ms,
+        gave_up: false,
+        is_free: wait_ms > 0,
+        failed,
+        pending,
+    }
 }
 
 fn released() -> Completion {

@@ -2,6 +2,7 @@
 //! overlap, withdrawals, operators, workers that die, and a target that is down at times.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,10 +23,11 @@ use greenlight_core::metrics::NoMetrics;
 use greenlight_core::operator::ActStore;
 use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Act, Acted, Call, Clock, Conditions, Enqueue, KeepGrants, Ports, ReadInstance, ReadPerson,
-    ReadSheet,
+    Act, Acted, Call, Clock, Conditions, Enqueue, KeepGrants, ListInstances, Listed, Ports,
+    ReadInstance, ReadPerson, ReadSheet,
 };
 use greenlight_core::request::Trigger;
+use greenlight_core::sweep::{Pace, SweepKey};
 use greenlight_core::tick::{Scheduler, tick};
 use greenlight_core::{
     Class, Decision, Disposition, Failure, Message, Processor, Request, Timestamp, process,
@@ -150,6 +152,16 @@ impl ReadInstance for Port {
             form: Form { fields },
             revokes: None,
         })
+    }
+}
+
+impl ListInstances for Port {
+    fn pace(&self, _: &str) -> Option<Pace> {
+        None
+    }
+
+    async fn list_created(&self, key: &SweepKey, _: Range<Timestamp>) -> Result<Listed, Failure> {
+        panic!("nothing is swept here: {key:?}")
     }
 }
 
@@ -396,8 +408,8 @@ impl Run {
         }
         let (ledger, queue) = (&self.database, &self.database);
         let (clock, metrics) = (&self.outside.clock, &NoMetrics::nowhere());
-        let flows = &self.flows;
-        let scheduler = Scheduler { ledger, queue, clock, flows, metrics };
+        let (source, flows) = (&Port(Arc::clone(&self.outside)), &self.flows);
+        let scheduler = Scheduler { ledger, source, queue, clock, flows, metrics };
         tick(&scheduler, &LeaseId::from(format!("tick-{step}").as_str())).await.unwrap();
         self.deliver_all().await;
     }
@@ -549,6 +561,7 @@ async fn end_with_a_crash_at(point: usize, is_withdrawn: bool) -> usize {
     for step in 0..12 {
         let scheduler = Scheduler {
             ledger: &run.database,
+            source: &Port(Arc::clone(&run.outside)),
             queue: &run.database,
             clock: &run.outside.clock,
             flows: &run.flows,

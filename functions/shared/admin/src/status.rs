@@ -6,6 +6,7 @@ use std::time::Duration;
 use greenlight_core::audit::{RequestHistory, RequestStatus};
 use greenlight_core::breaker::Breaker;
 use greenlight_core::operator::{AuditReader, QueueReader, QueueStatus, StoreError, Unwanted};
+use greenlight_core::sweep::{Sweep, SweepKey};
 use greenlight_core::{Class, Timestamp};
 
 /// The period of [`SystemStatus::last_hour`].
@@ -30,6 +31,8 @@ pub struct SystemStatus {
     pub breakers: BTreeMap<String, Breaker>,
     /// The decisions that no flow wanted, the latest first.
     pub unwanted: Vec<Unwanted>,
+    /// The sweeps over each approval definition.
+    pub sweeps: Vec<(SweepKey, Sweep)>,
     /// Requests that were first claimed within the last hour, by status.
     pub last_hour: BTreeMap<RequestStatus, u64>,
 }
@@ -43,17 +46,19 @@ pub async fn read_status(
     queue: &dyn QueueReader,
     now: Timestamp,
 ) -> Result<SystemStatus, StoreError> {
-    let (queue, last_hour, breakers, unwanted, waiting) = futures_util::try_join!(
+    let (queue, last_hour, breakers, unwanted, sweeps, waiting) = futures_util::try_join!(
         queue.queue_status(now),
         audit.count_requests(now.minus(HOUR), now),
         audit.breakers(),
         audit.unwanted(MAX_UNWANTED),
+        audit.sweeps(),
         audit.waiting_requests(MAX_WAITING, now),
     )?;
     let mut status = SystemStatus {
         queue: count_retries_as_waiting(queue, &waiting, now),
         breakers,
         unwanted,
+        sweeps,
         last_hour,
         ..SystemStatus::default()
     };

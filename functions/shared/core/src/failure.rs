@@ -166,6 +166,8 @@ pub enum Class {
     InvalidForm,
     /// The source could not be reached, or was busy.
     SourceUnavailable,
+    /// The source accepts no more calls in this month.
+    QuotaUsedUp,
     /// The source rejected the call.
     SourceRejected,
     /// The target could not be reached, or asked to be called later.
@@ -198,7 +200,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of an attempt.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidMessage,
         Self::NotConfigured,
         Self::NotApproved,
@@ -208,6 +210,7 @@ impl Class {
         Self::TooOld,
         Self::InvalidForm,
         Self::SourceUnavailable,
+        Self::QuotaUsedUp,
         Self::SourceRejected,
         Self::TargetUnavailable,
         Self::CircuitOpen,
@@ -251,6 +254,7 @@ impl Class {
             Self::TooOld => "too_old",
             Self::InvalidForm => "invalid_form",
             Self::SourceUnavailable => "source_unavailable",
+            Self::QuotaUsedUp => "quota_used_up",
             Self::SourceRejected => "source_rejected",
             Self::TargetUnavailable => "target_unavailable",
             Self::CircuitOpen => "circuit_open",

@@ -16,7 +16,8 @@
 //! * [`extract`]: from a form, through a flow's fields, to subjects and values.
 //! * [`ledger`]: the recorded effects and the lease of a request, as a pure state machine.
 //! * [`grant`]: the life of a grant, held by approvals and ended with the last of them.
-//! * [`queued`]: what a queue message is about: a decision, or a grant that is due.
+//! * [`queued`]: what a queue message is about: a decision, a grant or a sweep that is due.
+//! * [`sweep`]: approvals whose events were lost, found in the list of the office system.
 //! * [`act`], [`block`]: what operators did, and the subjects that they blocked.
 //! * [`audit`]: the history of requests, and the grants.
 //! * [`explain`]: texts for people as data, which a catalogue renders in another language.
@@ -63,6 +64,7 @@ pub mod schedule;
 pub mod secret;
 pub mod stream;
 pub mod subject;
+pub mod sweep;
 pub mod tick;
 pub mod time;
 pub mod trace;

@@ -24,6 +24,7 @@ use crate::names::NamesInUse;
 use crate::person::PersonKey;
 use crate::ports::{LedgerError, QueueError};
 use crate::request::{Request, RequestKey};
+use crate::sweep::{Sweep, SweepKey};
 use crate::time::Timestamp;
 
 /// A store did not answer.
@@ -77,6 +78,9 @@ pub trait AuditReader: Debug + Send + Sync {
 
     /// The decisions that no flow wanted, the latest first.
     fn unwanted(&self, at_most: usize) -> StoreFuture<'_, Vec<Unwanted>>;
+
+    /// The sweeps over the approval definitions of flows, by key.
+    fn sweeps(&self) -> StoreFuture<'_, Vec<(SweepKey, Sweep)>>;
 
     /// The circuit breaker of each target that has ever failed.
     fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>>;

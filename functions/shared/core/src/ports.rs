@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use crate::request::{Request, RequestKey};
 use crate::schedule::Schedule;
 use crate::secret::{Secret, SecretError};
 use crate::subject::Subject;
+use crate::sweep::{Pace, Sweep, SweepKey};
 use crate::time::Timestamp;
 use crate::trace::TraceId;
 
@@ -279,6 +281,17 @@ pub trait KeepSchedule: Send + Sync {
     ) -> impl Future<Output = Result<(Schedule, T), LedgerError>> + Send;
 }
 
+/// Stores one record per approval definition that is swept, shared by all workers.
+pub trait KeepSweeps: Send + Sync {
+    /// Changes the record of a definition atomically, and returns its new state. A definition
+    /// without a record has an empty one. `change` may be called more than once.
+    fn change_sweep<T: Send>(
+        &self,
+        key: &SweepKey,
+        change: impl Fn(Sweep) -> (Sweep, T) + Send + Sync,
+    ) -> impl Future<Output = Result<(Sweep, T), LedgerError>> + Send;
+}
+
 /// Counts the decisions that no flow wants.
 pub trait CountUnwanted: Send + Sync {
     /// Counts `request` under its source, definition and decision. A repeated call counts again.
@@ -324,6 +337,7 @@ pub trait Ledger:
     + KeepPersons
     + KeepBlocks
     + KeepSchedule
+    + KeepSweeps
     + CountUnwanted
     + ReadRequest
 {
@@ -342,6 +356,7 @@ impl<T> Ledger for T where
         + KeepPersons
         + KeepBlocks
         + KeepSchedule
+        + KeepSweeps
         + CountUnwanted
         + ReadRequest
 {
@@ -378,6 +393,29 @@ pub trait ReadInstance: Send + Sync {
         &self,
         request: &Request,
     ) -> impl Future<Output = Result<Instance, Failure>> + Send;
+}
+
+/// Lists approval instances at their source.
+pub trait ListInstances: Send + Sync {
+    /// When `source` is swept, and how far back; `None` if it has no list, or is not configured.
+    fn pace(&self, source: &str) -> Option<Pace>;
+
+    /// The instances of a definition that were created in `window`, which is no longer than
+    /// [`Pace::window`].
+    fn list_created(
+        &self,
+        key: &SweepKey,
+        window: Range<Timestamp>,
+    ) -> impl Future<Output = Result<Listed, Failure>> + Send;
+}
+
+/// A part of the list of instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The ids, whatever the status of the instances: no system lists by the time of the end.
+    pub ids: Vec<String>,
+    /// The calls that it took.
+    pub calls: u32,
 }
 
 /// Asks sources about people.
@@ -472,7 +510,7 @@ pub trait Ports {
     /// The ledger.
     type Ledger: Ledger;
     /// The sources.
-    type Source: ReadInstance + ReadPerson + ReadSheet;
+    type Source: ReadInstance + ListInstances + ReadPerson + ReadSheet;
     /// The targets.
     type Targets: Act;
     /// The queue.

@@ -7,7 +7,8 @@ use crate::Timestamp;
 use crate::grant::GrantKey;
 use crate::person::PersonKey;
 use crate::ports::QueueMessage;
-use crate::request::{BadRequest, Request, VERSION};
+use crate::request::{BadRequest, Request, VERSION, is_identifier};
+use crate::sweep::SweepKey;
 use crate::trace::TraceId;
 
 /// A queue message, by its trigger.
@@ -19,6 +20,8 @@ pub enum Queued {
     GrantDue(GrantDue),
     /// A person left.
     PersonLeft(PersonLeft),
+    /// The instances of an approval definition are to be listed.
+    SweepDue(SweepDue),
 }
 
 /// There is something to do about a grant: what, stands in the ledger.
@@ -26,6 +29,9 @@ pub type GrantDue = Notice<DueTrigger>;
 
 /// A source sent the event that a person left; the source confirms it.
 pub type PersonLeft = Notice<LeftTrigger>;
+
+/// The instances of an approval definition are to be listed: how far back, stands in the ledger.
+pub type SweepDue = Notice<SweepTrigger>;
 
 /// A message that only names something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +59,14 @@ pub enum DueTrigger {
 pub enum LeftTrigger {
     /// The person.
     PersonLeft(PersonKey),
+}
+
+/// The trigger of [`SweepDue`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepTrigger {
+    /// The definition.
+    SweepDue(SweepKey),
 }
 
 impl GrantDue {
@@ -87,6 +101,22 @@ impl PersonLeft {
     }
 }
 
+impl SweepDue {
+    /// A message about the definition, made now.
+    #[must_use]
+    pub fn new(key: SweepKey, now: Timestamp) -> Self {
+        let trigger = SweepTrigger::SweepDue(key);
+        Self { v: VERSION, trigger, made_at: now, trace_id: TraceId::random() }
+    }
+
+    /// The definition.
+    #[must_use]
+    pub const fn key(&self) -> &SweepKey {
+        let SweepTrigger::SweepDue(key) = &self.trigger;
+        key
+    }
+}
+
 impl QueueMessage for Request {
     fn body(&self) -> String {
         self.to_json()
@@ -105,6 +135,7 @@ impl QueueMessage for Queued {
             Self::Decision(request) => request.body(),
             Self::GrantDue(due) => due.body(),
             Self::PersonLeft(left) => left.body(),
+            Self::SweepDue(due) => due.body(),
         }
     }
 }
@@ -117,6 +148,7 @@ impl Queued {
             Self::Decision(request) => request.received_at,
             Self::GrantDue(due) => due.made_at,
             Self::PersonLeft(left) => left.made_at,
+            Self::SweepDue(due) => due.made_at,
         }
     }
 
@@ -127,6 +159,15 @@ impl Queued {
     pub fn parse(body: &str) -> Result<Self, BadRequest> {
         if let Some(due) = notice(body) {
             return Ok(Self::GrantDue(due));
+        }
+        if let Some(due) = notice::<SweepTrigger>(body) {
+            let SweepKey { source, definition_id } = due.key();
+            for (field, value) in [("source", source), ("definition_id", definition_id)] {
+                if !is_identifier(value) {
+                    return Err(BadRequest::BadIdentifier { field });
+                }
+            }
+            return Ok(Self::SweepDue(due));
         }
         match notice::<LeftTrigger>(body) {
             Some(left) if left.key().is_valid() => Ok(Self::PersonLeft(left)),
@@ -154,6 +195,16 @@ mod tests {
         assert_eq!(Queued::parse(&other), Err(BadRequest::UnknownVersion { found: 3 }));
         let no_trigger = due.body().replace("grant_due", "reminder");
         assert!(matches!(Queued::parse(&no_trigger), Err(BadRequest::NotARequest { .. })));
+    }
+
+    #[test]
+    fn a_message_about_a_sweep_survives_the_queue() {
+        let key = SweepKey { source: "oa".into(), definition_id: "A-1".into() };
+        let due = SweepDue::new(key, Timestamp::from_millis(1));
+        assert_eq!(Queued::parse(&due.body()), Ok(Queued::SweepDue(due.clone())));
+        let hostile = due.body().replace("A-1", "A#1");
+        let refused = BadRequest::BadIdentifier { field: "definition_id" };
+        assert_eq!(Queued::parse(&hostile), Err(refused));
     }
 
     #[test]

@@ -82,7 +82,9 @@ fn log(outcome: &Outcome, source: Option<&str>, status: Option<u16>) {
             "approval enqueued"
         ),
         Outcome::Enqueued(
-            Queued::PersonLeft(Notice { trace_id, .. }) | Queued::GrantDue(Notice { trace_id, .. }),
+            Queued::PersonLeft(Notice { trace_id, .. })
+            | Queued::GrantDue(Notice { trace_id, .. })
+            | Queued::SweepDue(Notice { trace_id, .. }),
         ) => {
             let trace_id = trace_id.as_str();
             tracing::info!(outcome = name, status, source, trace_id, "event enqueued");

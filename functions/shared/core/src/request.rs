@@ -42,12 +42,45 @@ pub struct Request {
     pub occurred_at: Option<Timestamp>,
     /// When the event was received; ms since the Unix epoch.
     pub received_at: Timestamp,
+    /// How it came.
+    #[serde(default, skip_serializing_if = "Via::is_event")]
+    pub via: Via,
     /// Links log lines about it; `None` if the queue message has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
     /// The signed message, if it is the authority on what was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<SignedMessage>,
+}
+
+/// How it became known that there is something to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// The office system sent an event, or an operator asked for it.
+    #[default]
+    Event,
+    /// A sweep found it: its event was lost.
+    Sweep,
+    /// It was listed, as all approvals of its source are: there are no events.
+    Poll,
+}
+
+impl Via {
+    /// The name in queue messages and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Sweep => "sweep",
+            Self::Poll => "poll",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    const fn is_event(&self) -> bool {
+        matches!(self, Self::Event)
+    }
 }
 
 /// Why there is something to do. A message only names it: the source or the ledger decides whether
@@ -114,6 +147,7 @@ impl Request {
             trigger: Trigger::Decision(decision),
             occurred_at: event.occurred_at,
             received_at,
+            via: Via::Event,
             trace_id: Some(trace_id),
             signed: event.signed,
         }
@@ -269,6 +303,7 @@ mod tests {
             trigger: Trigger::Decision(Decision::Approved),
             occurred_at: Some(Timestamp::from_millis(1_666_079_207_003)),
             received_at: Timestamp::from_millis(1_666_079_208_000),
+            via: Via::Event,
             trace_id: "67891233abcdef012345678912345678".to_owned().try_into().ok(),
             signed: None,
         }

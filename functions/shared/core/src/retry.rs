@@ -61,6 +61,9 @@ pub struct RetryState {
     /// has the whole budget again; an earlier one has not.
     #[serde(default)]
     pub gave_up: bool,
+    /// Whether the wait after it spends no budget: no attempt is possible before its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_free: bool,
     /// The targets and subjects that failed and are not done, as [`subject_key`] writes them.
     pub failed: BTreeSet<String>,
     /// The grants whose hold is recorded, and not confirmed by the target.
@@ -97,7 +100,11 @@ const MOST_RECEIVES: u32 = 900;
 /// The number of receives before waits are stretched.
 const UNSTRETCHED_RECEIVES: u32 = 100;
 
-pub(crate) fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
+/// Reads a duration as people write it: `90s`, `1h 30min`.
+///
+/// # Errors
+/// The text is no such duration.
+pub fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(value)?;
     humantime::parse_duration(&text)
         .map_err(|error| D::Error::custom(format!("{text:?} is not a duration like 90s: {error}")))
@@ -181,6 +188,13 @@ impl RetryPolicy {
         (left / receives_left).min(LONGEST_WAIT)
     }
 
+    /// The wait for an office system that accepts no calls until the month ends: it asks for one
+    /// itself, which is longer than the usual.
+    #[must_use]
+    pub fn wait_for_quota(&self, asked: Option<Duration>) -> Duration {
+        asked.unwrap_or(self.max_interval).min(LONGEST_WAIT)
+    }
+
     /// The wait for another worker whose lease is valid for `lease` from now. Most finish early, so
     /// the first checks are early; the last is one second after the lease expires, to allow for
     /// clock skew.
@@ -210,10 +224,11 @@ impl RetryPolicy {
             return Duration::ZERO;
         }
         let crashed = state.attempt.saturating_add(1)..attempt;
+        let counted = if state.is_free { 0 } else { state.wait_ms };
         let planned = crashed
             .take(MAX_CRASHED_ATTEMPTS)
             .map(|attempt| self.wait(attempt, None, 0.5))
-            .fold(Duration::from_millis(state.wait_ms), Duration::saturating_add);
+            .fold(Duration::from_millis(counted), Duration::saturating_add);
         let gap = now.since(state.ended_at);
         Duration::from_millis(state.spent_ms).saturating_add(gap.min(planned))
     }
@@ -338,6 +353,29 @@ mod tests {
         assert_eq!(spent(3, early), Duration::from_secs(10));
         assert!(policy.is_spent(spent(1_000, late)));
         assert!(policy.is_spent(spent(u32::MAX, late)));
+    }
+
+    #[test]
+    fn g27_waiting_for_a_quota_spends_nothing() {
+        let policy = RetryPolicy::default();
+        let hour = Duration::from_hours(1);
+        let state = RetryState {
+            attempt: 3,
+            wait_ms: 40_000_000,
+            spent_ms: 3_600_000,
+            is_free: true,
+            ..RetryState::default()
+        };
+        let spent = |attempt, days: u64| {
+            let now = Timestamp::from_millis(0).plus(Duration::from_hours(24 * days));
+            policy.spent(&state, attempt, Timestamp::from_millis(0), now)
+        };
+        assert_eq!(spent(4, 9), hour);
+        // An attempt that crashed meanwhile counts.
+        assert!(spent(5, 9) > hour);
+        let waits = |hours| policy.wait_for_quota(Some(Duration::from_hours(hours)));
+        assert_eq!(waits(3), Duration::from_hours(3));
+        assert_eq!(waits(300), LONGEST_WAIT);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 #![warn(missing_docs)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::lease::{Lease, LeaseId};
+use crate::sweep::SweepKey;
 
 /// The interval at which the names are checked, besides at every change of them.
 const CHECK_EVERY: Duration = Duration::from_hours(24);
@@ -31,6 +33,9 @@ pub struct Schedule {
     /// The last check of the names in `flows.toml`.
     #[serde(default)]
     pub names: Option<CheckedNames>,
+    /// When the last sweep of each approval definition was enqueued, by [`SweepKey::as_text`].
+    #[serde(default)]
+    pub sweeps: BTreeMap<String, Timestamp>,
 }
 
 impl Schedule {
@@ -56,6 +61,26 @@ impl Schedule {
     #[must_use]
     pub fn checked(self, names: Vec<String>, now: Timestamp) -> Self {
         Self { names: Some(CheckedNames { at: now, names }), ..self }
+    }
+
+    /// Records that sweeps of `enqueued` were enqueued. Definitions that are not in `wanted` are
+    /// forgotten: if a flow for one comes back, what ended without it is not carried out.
+    #[must_use]
+    pub fn swept(mut self, wanted: &[SweepKey], enqueued: &[SweepKey], now: Timestamp) -> Self {
+        self.sweeps.extend(enqueued.iter().map(|key| (key.as_text(), now)));
+        self.sweeps.retain(|text, _| wanted.iter().any(|key| key.as_text() == *text));
+        self
+    }
+
+    /// The next tick enqueues the sweeps of `source`, whenever the last ones were.
+    #[must_use]
+    pub fn sweep_soon(mut self, source: &str) -> Self {
+        for (text, at) in &mut self.sweeps {
+            if SweepKey::of_text(text).is_some_and(|key| key.source == source) {
+                *at = Timestamp::default();
+            }
+        }
+        self
     }
 
     /// Releases the lease, if the tick still holds it.

@@ -10,16 +10,19 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use crate::Timestamp;
 use crate::flow::Flows;
 use crate::grant::{GrantKey, GrantRecord, Postponed};
 use crate::lease::{Lease, LeaseId};
 use crate::metrics::{Metric, Metrics};
 use crate::names::names_of;
 use crate::ports::{
-    Clock, Enqueue, FindDueGrants, FindNamesInUse, KeepGrants, KeepSchedule, LedgerError,
+    Clock, Enqueue, FindDueGrants, FindNamesInUse, KeepGrants, KeepSchedule, KeepSweeps,
+    LedgerError, ListInstances,
 };
-use crate::queued::GrantDue;
+use crate::queued::{GrantDue, SweepDue};
 use crate::schedule::Schedule;
+use crate::sweep::{Sweep, SweepKey};
 
 /// The interval of the ticks: of the rule in template.yaml, and of the timer of `serve`.
 pub const TICK_EVERY: Duration = Duration::from_mins(1);
@@ -48,9 +51,11 @@ pub struct Ticked {
 
 /// The dependencies of [`tick`].
 #[derive(Debug)]
-pub struct Scheduler<'a, L, Q, C> {
+pub struct Scheduler<'a, L, S, Q, C> {
     /// The ledger.
     pub ledger: &'a L,
+    /// The sources.
+    pub source: &'a S,
     /// The queue of the worker.
     pub queue: &'a Q,
     /// The clock.
@@ -61,17 +66,18 @@ pub struct Scheduler<'a, L, Q, C> {
     pub metrics: &'a Metrics,
 }
 
-/// Enqueues a message for each grant that is due, up to [`MOST_PER_TICK`]. Nothing happens while
-/// another tick is under way.
+/// Enqueues a message for each grant that is due, up to [`MOST_PER_TICK`], and for each sweep.
+/// Nothing happens while another tick is under way.
 ///
 /// # Errors
 /// [`LedgerError`] when the ledger cannot be read or written: the next tick does the same.
-pub async fn tick<L, Q, C>(
-    scheduler: &Scheduler<'_, L, Q, C>,
+pub async fn tick<L, S, Q, C>(
+    scheduler: &Scheduler<'_, L, S, Q, C>,
     lease_id: &LeaseId,
 ) -> Result<Ticked, LedgerError>
 where
-    L: FindDueGrants + FindNamesInUse + KeepGrants + KeepSchedule,
+    L: FindDueGrants + FindNamesInUse + KeepGrants + KeepSchedule + KeepSweeps,
+    S: ListInstances,
     Q: Enqueue,
     C: Clock,
 {
@@ -100,16 +106,74 @@ where
     }
     let names = names_of(flows);
     let is_checked = schedule.must_check(&names, now) && scheduler.check_names().await;
+    let wanted = scheduler.sweepable();
+    let swept = scheduler.enqueue_sweeps(&schedule, &wanted, now).await;
     let ended_at = clock.now();
     let end = |it: Schedule| {
         let it = if is_checked { it.checked(names.clone(), now) } else { it };
-        (it.end(lease_id, ended_at), ())
+        (it.swept(&wanted, &swept, now).end(lease_id, ended_at), ())
     };
     ledger.change_schedule(end).await?;
     Ok(ticked)
 }
 
-impl<L: FindNamesInUse, Q, C> Scheduler<'_, L, Q, C> {
+impl<L: KeepSweeps, S: ListInstances, Q: Enqueue, C> Scheduler<'_, L, S, Q, C> {
+    /// The approval definitions of flows whose source can list.
+    fn sweepable(&self) -> Vec<SweepKey> {
+        let keys = self.flows.flows.iter().map(|flow| {
+            let (source, definition_id) = (flow.source.clone(), flow.definition_id.clone());
+            SweepKey { source, definition_id }
+        });
+        keys.filter(|key| self.source.pace(&key.source).is_some()).collect()
+    }
+
+    /// Enqueues the sweeps that are due; those that were enqueued. A message that is lost is made
+    /// up for by the next one.
+    async fn enqueue_sweeps(
+        &self,
+        schedule: &Schedule,
+        wanted: &[SweepKey],
+        now: Timestamp,
+    ) -> Vec<SweepKey> {
+        let mut enqueued = Vec::new();
+        for key in wanted {
+            let last = schedule.sweeps.get(&key.as_text()).copied();
+            // A tick is not always as late as the one before.
+            let is_due = |every: Duration| {
+                last.is_none_or(|last| now.plus(TICK_EVERY / 2) >= last.plus(every))
+            };
+            if !self.source.pace(&key.source).is_some_and(|pace| is_due(pace.every)) {
+                continue;
+            }
+            match self.enqueue_sweep(key, last.is_none(), now).await {
+                Ok(()) => enqueued.push(key.clone()),
+                Err(error) => {
+                    let (source, definition_id) = (&key.source, &key.definition_id);
+                    tracing::error!(source, definition_id, error, "a sweep was not enqueued");
+                }
+            }
+        }
+        enqueued
+    }
+
+    async fn enqueue_sweep(
+        &self,
+        key: &SweepKey,
+        is_new: bool,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        if is_new {
+            // Before it is in the schedule: what ended without a flow is not carried out.
+            let renew = |_: Sweep| (Sweep::new(now), ());
+            let renewed = self.ledger.change_sweep(key, renew).await;
+            renewed.map_err(|error| error.to_string())?;
+        }
+        let due = SweepDue::new(key.clone(), now);
+        self.queue.enqueue(&due).await.map_err(|error| error.to_string())
+    }
+}
+
+impl<L: FindNamesInUse, S, Q, C> Scheduler<'_, L, S, Q, C> {
     /// Looks whether the flows have every name that held access refers to: what is missing raises
     /// an alarm. Whether that could be done; else the next tick does it.
     async fn check_names(&self) -> bool {
@@ -128,7 +192,7 @@ impl<L: FindNamesInUse, Q, C> Scheduler<'_, L, Q, C> {
     }
 }
 
-impl<L: KeepGrants, Q: Enqueue, C: Clock> Scheduler<'_, L, Q, C> {
+impl<L: KeepGrants, S, Q: Enqueue, C: Clock> Scheduler<'_, L, S, Q, C> {
     /// Postpones first: a grant whose record cannot be written is not enqueued again and again. A
     /// message that is lost between the two is made up for when the grant is due again.
     async fn enqueue(&self, key: GrantKey) -> bool {

@@ -1,11 +1,16 @@
 //! The sources, with the sheets that are attached to their forms.
 
+use std::ops::Range;
+
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::form::{Attachment, Field};
 use greenlight_core::instance::Instance;
 use greenlight_core::person::{PersonKey, Presence};
-use greenlight_core::ports::{ReadInstance, ReadPerson, ReadSecret, ReadSheet, ReadTarget};
-use greenlight_core::{Failure, Request};
+use greenlight_core::ports::{
+    ListInstances, Listed, ReadInstance, ReadPerson, ReadSecret, ReadSheet, ReadTarget,
+};
+use greenlight_core::sweep::{Pace, SweepKey};
+use greenlight_core::{Failure, Request, Timestamp};
 use greenlight_http::Client;
 use greenlight_sheets::SheetError;
 use greenlight_sources::registry::Registry;
@@ -45,6 +50,20 @@ impl HttpSources {
 impl ReadInstance for HttpSources {
     async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
         self.0.read_instance(request).await
+    }
+}
+
+impl ListInstances for HttpSources {
+    fn pace(&self, source: &str) -> Option<Pace> {
+        self.0.pace(source)
+    }
+
+    async fn list_created(
+        &self,
+        key: &SweepKey,
+        window: Range<Timestamp>,
+    ) -> Result<Listed, Failure> {
+        self.0.list_created(key, window).await
     }
 }
 

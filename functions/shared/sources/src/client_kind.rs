@@ -33,6 +33,9 @@ pub enum Arrival {
     /// The host holds a connection.
     #[error("a connection that `greenlight serve` opens")]
     Connection,
+    /// The list of approvals is read at an interval.
+    #[error("polling")]
+    Polling,
 }
 
 /// Nothing but documents.

@@ -113,6 +113,12 @@ pub enum SettingsProblem {
         /// The setting.
         key: &'static str,
     },
+    /// An interval that is too short or too long.
+    #[error("`{key}` is a duration from 1min to 12h")]
+    Interval {
+        /// The setting.
+        key: &'static str,
+    },
     /// A text that is no name of an HTTP header.
     #[error("`{key}` is not the name of an HTTP header")]
     NotAHeader {

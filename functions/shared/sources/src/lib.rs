@@ -17,6 +17,7 @@ mod hosts;
 pub mod kind;
 #[cfg(feature = "client")]
 mod nullable;
+mod polling;
 mod query;
 pub mod registry;
 mod signed_at;

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -14,11 +13,13 @@ use greenlight_core::form::Attachment;
 use greenlight_core::instance::Instance;
 use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Call, Clock, Http, HttpError, ReadInstance, ReadPerson, ReadSecret, ReadTarget,
+    Call, Clock, Http, HttpError, ListInstances, Listed, ReadInstance, ReadPerson, ReadSecret,
+    ReadTarget,
 };
 use greenlight_core::secret::Secret;
 #[cfg(feature = "stream")]
 use greenlight_core::stream::Stream;
+use greenlight_core::sweep::{Pace, SweepKey};
 use greenlight_core::{Class, Failure, Request, Timestamp};
 use serde_json::Value;
 use thiserror::Error;
@@ -44,7 +45,7 @@ pub trait Source: Send + Sync {
     }
 
     /// The list of its approval instances, if it has an API for it.
-    fn list(&self) -> Option<&dyn ListInstances> {
+    fn list(&self) -> Option<&dyn InstanceList> {
         None
     }
 
@@ -66,20 +67,26 @@ pub trait Source: Send + Sync {
 #[error("files that are attached to approvals of this office system are not read")]
 pub(crate) struct FilesNotRead;
 
-/// Lists approval instances: those whose events were lost are found by it.
-pub trait ListInstances: Send + Sync {
-    /// The longest period of one query.
-    fn longest_window(&self) -> Duration;
+/// A list of a source that has none.
+#[derive(Clone, Copy, Debug, Error, Explain)]
+#[explain("no_list")]
+#[error("this office system has no list of approvals")]
+struct NoList;
 
-    /// The ids of the instances of a definition that were created in `window`, whatever their
-    /// status: no system lists by the time of the end. The order is the system's own.
+/// Lists approval instances: those whose events were lost are found by it.
+pub trait InstanceList: Send + Sync {
+    /// When the list is read, and how far back.
+    fn pace(&self) -> Pace;
+
+    /// The instances of a definition that were created in `window`, no longer than
+    /// [`Pace::window`]. The order is the system's own.
     fn list_window<'a>(
         &'a self,
         definition_id: &'a str,
         window: Range<Timestamp>,
-    ) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
+    ) -> BoxFuture<'a, Result<Listed, Failure>>;
 
-    /// The same for any `period`. An instance at the edge of two windows is there once.
+    /// The ids for any `period`. An instance at the edge of two windows is there once.
     fn created_within<'a>(
         &'a self,
         definition_id: &'a str,
@@ -88,9 +95,9 @@ pub trait ListInstances: Send + Sync {
         Box::pin(async move {
             let mut found = Vec::new();
             let mut known = HashSet::new();
-            for window in windows(period, self.longest_window()) {
+            for window in windows(period, self.pace().window) {
                 let listed = self.list_window(definition_id, window).await?;
-                found.extend(listed.into_iter().filter(|id| known.insert(id.clone())));
+                found.extend(listed.ids.into_iter().filter(|id| known.insert(id.clone())));
             }
             Ok(found)
         })
@@ -184,6 +191,23 @@ impl std::fmt::Debug for Sources {
 impl ReadInstance for Sources {
     async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
         self.find(&request.source)?.read_instance(request).await
+    }
+}
+
+impl ListInstances for Sources {
+    fn pace(&self, source: &str) -> Option<Pace> {
+        self.find(source).ok()?.list().map(InstanceList::pace)
+    }
+
+    async fn list_created(
+        &self,
+        key: &SweepKey,
+        window: Range<Timestamp>,
+    ) -> Result<Listed, Failure> {
+        match self.find(&key.source)?.list() {
+            Some(list) => list.list_window(&key.definition_id, window).await,
+            None => Err(Failure::give_up(Class::NotConfigured, NoList)),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Mutex;
 
 use greenlight_core::explain::Explanation;
@@ -9,8 +10,10 @@ use greenlight_core::ledger::{EffectKind, EffectOutcome};
 use greenlight_core::metrics::NoMetrics;
 use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Act, Acted, Call, Conditions, QueueError, ReadInstance, ReadPerson, ReadSheet,
+    Act, Acted, Call, Conditions, ListInstances, Listed, QueueError, ReadInstance, ReadPerson,
+    ReadSheet,
 };
+use greenlight_core::sweep::{Pace, SweepKey};
 use greenlight_core::{Failure, Request};
 use greenlight_testkit::clock::TestClock;
 use greenlight_testkit::hook::{Hook, Hooked, PortCall};
@@ -64,6 +67,16 @@ impl Hook for Ended {
         if matches!(call, PortCall::Complete(_)) {
             self.0.send_modify(|count| *count += 1);
         }
+    }
+}
+
+impl ListInstances for Source {
+    fn pace(&self, _: &str) -> Option<Pace> {
+        None
+    }
+
+    async fn list_created(&self, key: &SweepKey, _: Range<Timestamp>) -> Result<Listed, Failure> {
+        panic!("nothing is swept here: {key:?}")
     }
 }
 

@@ -10,7 +10,7 @@ use greenlight_core::flow::Flow;
 use greenlight_core::operator::AuditReader;
 use greenlight_core::ports::Clock;
 use greenlight_core::{Request, Timestamp};
-use greenlight_sources::source::{ListInstances, Source};
+use greenlight_sources::source::{InstanceList, Source};
 use greenlight_stores::SystemClock;
 
 /// Approvals created earlier are not looked for.
@@ -40,7 +40,7 @@ pub(super) struct Arrivals<'a> {
     /// Reads its instances.
     pub(super) source: &'a dyn Source,
     /// Lists them.
-    pub(super) list: &'a dyn ListInstances,
+    pub(super) list: &'a dyn InstanceList,
     /// Knows those that arrived.
     pub(super) ledger: &'a dyn AuditReader,
 }

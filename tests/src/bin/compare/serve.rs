@@ -77,9 +77,9 @@ impl Ours {
             let number = u32::try_from(n).expect("the number is an address");
             scene.approve(&format!("{of}-{n}"), &[&device(number)]);
         }
-        let (command, listen) = serve_command(&scene, folder.path(), &[], program);
-        let serving = Serving::run(command, &listen).await;
-        let address = listen.parse().expect("the address is valid");
+        let serving = Serving::run(serve_command(&scene, folder.path(), &[], program)).await;
+        let url = serving.url().trim_start_matches("http://");
+        let address = url.trim_end_matches("/api/event").parse().expect("the address is valid");
         Self { scene, serving, address, _folder: folder }
     }
 }

@@ -48,12 +48,15 @@ impl<P: Ports> Processor<P> {
     ) -> Result<(), AttemptError> {
         let Job { request, message, claimed, spent, .. } = *job;
         let now = self.clock.now();
+        let waits_for_quota = matches!(&result, Err(AttemptError::Failed(failure))
+            if failure.reason().class == Class::QuotaUsedUp);
         let state = |wait: Duration, gave_up: bool| RetryState {
             attempt: claimed.attempt,
             ended_at: now,
             wait_ms: millis(wait),
             spent_ms: millis(spent),
             gave_up,
+            is_free: waits_for_quota,
             failed: if gave_up { with_pending(failed, job) } else { failed },
             pending: if gave_up { BTreeSet::new() } else { job.pending.all() },
         };
@@ -131,9 +134,10 @@ impl<P: Ports> Processor<P> {
         let until_stop = until_hard_stop(message.expires_at, self.clock.now());
         let is_over = if until_stop.is_some_and(|left| left.is_zero()) {
             Some(WorkerError::Expires { cause: reason.cause.clone() })
-        // While another worker holds the lease or the lock, nothing was tried.
+        // Nothing was tried while another worker holds the lease or the lock, or while the office
+        // system accepts no calls.
         } else if policy.is_spent(spent)
-            && !matches!(reason.class, Class::LeaseHeld | Class::GrantHeld)
+            && !matches!(reason.class, Class::LeaseHeld | Class::GrantHeld | Class::QuotaUsedUp)
         {
             let (budget, cause) = (policy.max_elapsed.into(), reason.cause.clone());
             Some(WorkerError::BudgetSpent { budget, cause })
@@ -167,6 +171,7 @@ impl<P: Ports> Processor<P> {
             Class::LeaseHeld | Class::GrantHeld => {
                 policy.wait_for_lease(message.receive_count, asked.unwrap_or(policy.max_interval))
             }
+            Class::QuotaUsedUp => policy.wait_for_quota(asked),
             _ => policy.wait(message.receive_count, asked, fastrand::f64()),
         }
     }

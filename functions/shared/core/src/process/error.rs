@@ -32,6 +32,12 @@ pub(super) enum WorkerError {
     TooOld { days: u64, max: u64 },
     #[error("another worker holds the lease of the request")]
     LeaseHeld,
+    #[error("another worker sweeps the same approval definition")]
+    SweepHeld,
+    #[error(
+        "the sweeps of this approval definition have made {allowed} calls in this month, their part          of what the office system allows"
+    )]
+    SweepCallsUsedUp { allowed: u32 },
     #[error("another worker holds the exclusive lock of target `{target}`")]
     LockHeld { target: String },
     #[error("the circuit of target `{target}` is open: one probe at a time asks it")]

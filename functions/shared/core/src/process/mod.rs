@@ -12,6 +12,7 @@ mod left;
 mod limits;
 mod plan;
 mod sheets;
+mod sweep;
 mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +77,8 @@ pub enum Disposition {
     GrantDue,
     /// Delete it: it was about a person who left, and nothing is held for the person any more.
     PersonLeft,
+    /// Delete it: it was about a sweep, which ended or is made up for by the next one.
+    SweepDue,
     /// Delete it: it is in the dead-letter queue, for this reason.
     DeadLettered(Reason),
     /// Make it visible again, not before `after` from now.
@@ -108,8 +111,13 @@ pub struct Processor<P: Ports> {
 /// Claims the request, reads and checks the instance at the source, extracts and validates the
 /// form, performs one effect per subject and action, and completes the attempt.
 pub async fn process<P: Ports>(message: &Message<'_>, processor: &Processor<P>) -> Disposition {
-    let span =
-        tracing::info_span!("request", instance_id = Empty, event_id = Empty, trace_id = Empty);
+    let span = tracing::info_span!(
+        "request",
+        instance_id = Empty,
+        event_id = Empty,
+        trace_id = Empty,
+        via = Empty
+    );
     let handled = AssertUnwindSafe(processor.handle(message)).catch_unwind().instrument(span);
     // `isolated_attempt` catches panics of an attempt; this catches those of the code around it, so
     // that the other messages of the batch are processed.
@@ -142,6 +150,7 @@ enum Attempted {
     Unwanted,
     GrantDue,
     PersonLeft,
+    SweepDue,
 }
 
 /// The reason for which an attempt ended with work left.
@@ -192,12 +201,14 @@ impl<P: Ports> Processor<P> {
             Ok(Attempted::Unwanted) => Err(Disposition::Unwanted),
             Ok(Attempted::GrantDue) => Err(Disposition::GrantDue),
             Ok(Attempted::PersonLeft) => Err(Disposition::PersonLeft),
+            Ok(Attempted::SweepDue) => Err(Disposition::SweepDue),
             Err(AttemptError::LeaseLost) => {
                 Ok(self.end_unclaimed(Failure::retry(Class::LeaseHeld, LeaseLost), message))
             }
             Err(AttemptError::Completed(end)) => Ok(end),
             Err(AttemptError::Failed(failure)) => Ok(self.end_unclaimed(failure, message)),
         };
+        let end = end.and_then(|end| self.end_of_sweep(message, &end).map_or(Ok(end), Err));
         let disposition = match end {
             Err(over) => over,
             Ok(End::Withdrawn { reason }) => Disposition::Withdrawn(reason),
@@ -215,13 +226,17 @@ impl<P: Ports> Processor<P> {
     }
 
     fn count(&self, disposition: &Disposition, message: &Message<'_>) {
+        // It has metrics of its own.
+        if matches!(Queued::parse(message.body), Ok(Queued::SweepDue(_))) {
+            return;
+        }
         let request = Request::parse(message.body).ok();
         let flow = request.as_ref().and_then(|request| self.flow_of(request));
         let flow = ("flow", flow.map_or("none", |flow| flow.name.as_str()));
         let metric = match disposition {
             Disposition::Unwanted => Metric::once("RequestsUnwanted", &[]),
             // Its metrics are those of its grant.
-            Disposition::GrantDue => return,
+            Disposition::GrantDue | Disposition::SweepDue => return,
             Disposition::PersonLeft => Metric::once("PersonsLeft", &[]),
             Disposition::Done => Metric::once("RequestsCompleted", &[flow]),
             Disposition::Withdrawn(_) => Metric::once("RequestsWithdrawn", &[flow]),
@@ -269,10 +284,16 @@ impl<P: Ports> Processor<P> {
                 self.person_left(&left, message).await?;
                 return Ok(Attempted::PersonLeft);
             }
+            Queued::SweepDue(due) => {
+                Span::current().record("trace_id", due.trace_id.as_str());
+                self.sweep(&due, message).await?;
+                return Ok(Attempted::SweepDue);
+            }
         };
         let span = Span::current();
         span.record("instance_id", &request.instance_id);
         span.record("event_id", &request.event_id);
+        span.record("via", request.via.as_str());
         if let Some(trace_id) = &request.trace_id {
             span.record("trace_id", trace_id.as_str());
         }
@@ -394,6 +415,9 @@ impl Disposition {
             Self::PersonLeft => {
                 let outcome = "person_left";
                 tracing::info!(outcome, receive_count, "message about a person done");
+            }
+            Self::SweepDue => {
+                tracing::debug!(outcome = "sweep_due", receive_count, "message about a sweep done");
             }
             Self::Withdrawn(reason) => tracing::info!(
                 outcome = "withdrawn",

@@ -10,6 +10,7 @@
 mod ends;
 mod outcomes;
 mod persons;
+mod sweeps;
 mod world;
 
 use std::collections::BTreeSet;

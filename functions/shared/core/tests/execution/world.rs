@@ -1,26 +1,28 @@
 //! Ports in memory, fast enough for thousands of whole requests: the ledger runs the real state
 //! machine, the target fails as a test defines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use greenlight_core::budget::AttemptBudget;
 use greenlight_core::explain::Explanation;
-use greenlight_core::flow::Flows;
+use greenlight_core::flow::{Flow, Flows};
 use greenlight_core::form::{Attachment, Content, Field, Form};
 use greenlight_core::grant::GrantKey;
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::lease::{Lease, LeaseId};
 use greenlight_core::ledger::{EffectKind, EffectOutcome};
-use greenlight_core::metrics::NoMetrics;
+use greenlight_core::metrics::{Measure, Metric};
 use greenlight_core::person::{PersonKey, Presence};
 use greenlight_core::ports::{
-    Act, Acted, Call, Clock, Conditions, DeadLetter, Enqueue, Ports, QueueError, QueueMessage,
-    ReadInstance, ReadPerson, ReadSheet, SendDeadLetter,
+    Act, Acted, Call, Clock, Conditions, DeadLetter, Enqueue, ListInstances, Listed, Ports,
+    QueueError, QueueMessage, ReadInstance, ReadPerson, ReadSheet, SendDeadLetter,
 };
 use greenlight_core::queued::{GrantDue, PersonLeft};
 use greenlight_core::request::Trigger;
+use greenlight_core::sweep::{Pace, SweepKey};
 use greenlight_core::tick::{Scheduler, tick};
 use greenlight_core::trace::TraceId;
 use greenlight_core::{
@@ -55,6 +57,18 @@ pub(crate) struct World {
     pub(crate) ended_at: Option<Timestamp>,
     /// The status of the approval at its source.
     pub(crate) status: Mutex<Status>,
+    /// What the source lists, with the time of creation.
+    pub(crate) listed: Mutex<Vec<(String, Timestamp)>>,
+    /// When the source is swept.
+    pub(crate) pace: Option<Pace>,
+    /// The failure of the source's list.
+    pub(crate) list_fails: Mutex<Option<Failure>>,
+    /// The queries of the list, and the instances that were read.
+    pub(crate) asked: Mutex<Vec<String>>,
+    /// The status of instances with another one, and their end.
+    pub(crate) instances: Mutex<BTreeMap<String, (Status, Option<Timestamp>)>>,
+    /// The metrics.
+    pub(crate) metrics: Arc<Counted>,
     /// The instance that every one revokes.
     pub(crate) revokes: Mutex<Option<String>>,
     /// What the source says about every person.
@@ -72,6 +86,23 @@ pub(crate) struct World {
     pub(crate) dead_letter_queue_panics: bool,
 }
 
+/// The names of the metrics that were counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counted(Mutex<Vec<&'static str>>);
+
+impl Measure for Counted {
+    fn measure(&self, metric: &Metric<'_>) {
+        self.0.lock().unwrap().push(metric.name);
+    }
+}
+
+impl Counted {
+    /// How often the metric was counted.
+    pub(crate) fn times(&self, name: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|counted| **counted == name).count()
+    }
+}
+
 /// The applicant of every approval.
 pub(crate) const APPLICANT: &str = "ou_1";
 
@@ -86,6 +117,12 @@ impl World {
             form: Mutex::new(form),
             ended_at: None,
             status: Mutex::new(Status::Approved),
+            listed: Mutex::default(),
+            pace: None,
+            list_fails: Mutex::default(),
+            asked: Mutex::default(),
+            instances: Mutex::default(),
+            metrics: Arc::default(),
             revokes: Mutex::default(),
             presence: Mutex::new(Presence::Present),
             seen: Mutex::default(),
@@ -131,16 +168,40 @@ pub(crate) struct WorldPort(pub(crate) Arc<World>);
 
 impl ReadInstance for WorldPort {
     async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
+        self.0.asked.lock().unwrap().push(request.instance_id.clone());
+        let own = self.0.instances.lock().unwrap().get(&request.instance_id).copied();
+        let (status, ended_at) =
+            own.unwrap_or_else(|| (*self.0.status.lock().unwrap(), self.0.ended_at));
         Ok(Instance {
             instance_id: request.instance_id.clone(),
             definition_id: "A".into(),
-            status: *self.0.status.lock().unwrap(),
-            ended_at: self.0.ended_at,
+            status,
+            ended_at,
             applicant: APPLICANT.into(),
             form_number: "1".into(),
             form: self.0.form.lock().unwrap().clone(),
             revokes: self.0.revokes.lock().unwrap().clone(),
         })
+    }
+}
+
+impl ListInstances for WorldPort {
+    fn pace(&self, _: &str) -> Option<Pace> {
+        self.0.pace
+    }
+
+    async fn list_created(
+        &self,
+        _: &SweepKey,
+        window: Range<Timestamp>,
+    ) -> Result<Listed, Failure> {
+        self.0.asked.lock().unwrap().push("list".to_owned());
+        if let Some(failure) = self.0.list_fails.lock().unwrap().clone() {
+            return Err(failure);
+        }
+        let listed = self.0.listed.lock().unwrap();
+        let ids = listed.iter().filter(|(_, created)| window.contains(created));
+        Ok(Listed { ids: ids.map(|(id, _)| id.clone()).collect(), calls: 1 })
     }
 }
 
@@ -295,7 +356,7 @@ impl Run {
             dead_letters: port(),
             clock: world.clock.clone(),
             flows: Flows::parse(&text, &|_| None).unwrap(),
-            metrics: Arc::new(NoMetrics),
+            metrics: Arc::<Counted>::clone(&world.metrics),
         };
         Self {
             world,
@@ -324,7 +385,22 @@ impl Run {
 
     /// The configuration loses its flows.
     pub(crate) fn lose_flows(&mut self) {
-        self.processor.flows.flows.clear();
+        self.take_flows();
+    }
+
+    /// Takes the flows out of the configuration.
+    pub(crate) fn take_flows(&mut self) -> Vec<Flow> {
+        std::mem::take(&mut self.processor.flows.flows)
+    }
+
+    /// The configuration has these flows.
+    pub(crate) fn set_flows(&mut self, flows: Vec<Flow>) {
+        self.processor.flows.flows = flows;
+    }
+
+    /// Now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.world.clock.now()
     }
 
     /// Delivers the message.
@@ -352,11 +428,16 @@ impl Run {
 
     /// A tick enqueues what is due, and the messages are delivered. The number of them.
     pub(crate) async fn tick(&mut self) -> usize {
-        let Processor { ledger, queue, clock, metrics, flows, .. } = &self.processor;
-        let scheduler = Scheduler { ledger, queue, clock, flows, metrics };
+        self.tick_only().await;
+        self.deliver_enqueued().await
+    }
+
+    /// A tick enqueues what is due.
+    pub(crate) async fn tick_only(&self) {
+        let Processor { ledger, source, queue, clock, metrics, flows, .. } = &self.processor;
+        let scheduler = Scheduler { ledger, source, queue, clock, flows, metrics };
         let lease_id = LeaseId::from(format!("tick-{}", clock.now()).as_str());
         tick(&scheduler, &lease_id).await.unwrap();
-        self.deliver_enqueued().await
     }
 
     /// Puts a message about a grant into the queue.

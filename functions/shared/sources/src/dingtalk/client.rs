@@ -25,7 +25,7 @@ use super::settings::DingTalk;
 #[cfg(feature = "stream")]
 use super::settings::Receive;
 use crate::access_token::{CachedToken, Issued, with_secret};
-use crate::source::{Admin, ListInstances, Source, SourcePorts};
+use crate::source::{Admin, InstanceList, Source, SourcePorts};
 
 /// How long after its end an instance may be missing in the list of its definition.
 const MAY_LAG: Duration = Duration::from_mins(10);
@@ -226,7 +226,7 @@ impl Source for DingTalkClient {
         Box::pin(self.read_presence(person))
     }
 
-    fn list(&self) -> Option<&dyn ListInstances> {
+    fn list(&self) -> Option<&dyn InstanceList> {
         Some(self)
     }
 

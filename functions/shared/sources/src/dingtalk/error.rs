@@ -138,6 +138,7 @@ impl ApiError {
             Self::Code { .. } | Self::Shape { .. } | Self::Http(HttpError::TooLarge { .. }) => {
                 Failure::give_up(Class::SourceRejected, self)
             }
+            Self::QuotaUsedUp => Failure::retry_after(self.pause(), Class::QuotaUsedUp, self),
             #[cfg(feature = "stream")]
             Self::OtherHost { .. } => Failure::give_up(Class::SourceRejected, self),
             #[cfg(feature = "stream")]
@@ -148,7 +149,6 @@ impl ApiError {
             | Self::Unsendable
             | Self::NotJson { .. }
             | Self::NotListed
-            | Self::QuotaUsedUp
             | Self::RateLimited { .. }
             | Self::NoCredentials
             | Self::LoginRefused { .. }

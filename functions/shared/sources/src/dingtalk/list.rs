@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use greenlight_core::ports::Listed;
+use greenlight_core::sweep::Pace;
 use greenlight_core::{Failure, Timestamp};
 use http::Method;
 use serde::Deserialize;
@@ -11,10 +13,13 @@ use serde_json::{Value, json};
 
 use super::client::DingTalkClient;
 use super::error::{AnswerPart, ApiError};
-use crate::source::ListInstances;
+use crate::source::InstanceList;
 
 /// The longest window of one query.
 const MAX_WINDOW: Duration = Duration::from_hours(120 * 24);
+
+/// The calls for reading an instance: its detail, and a page of the list that has it.
+const CALLS_PER_READ: u32 = 2;
 
 /// The largest page.
 const PAGE_SIZE: usize = 20;
@@ -37,16 +42,20 @@ struct Page {
     next_token: Option<Value>,
 }
 
-impl ListInstances for DingTalkClient {
-    fn longest_window(&self) -> Duration {
-        MAX_WINDOW
+impl InstanceList for DingTalkClient {
+    fn pace(&self) -> Pace {
+        Pace {
+            monthly_calls: Some(self.settings.monthly_calls),
+            calls_per_read: CALLS_PER_READ,
+            ..Pace::hourly(MAX_WINDOW)
+        }
     }
 
     fn list_window<'a>(
         &'a self,
         definition_id: &'a str,
         window: Range<Timestamp>,
-    ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+    ) -> BoxFuture<'a, Result<Listed, Failure>> {
         Box::pin(self.list_ids(definition_id, window))
     }
 }
@@ -58,8 +67,8 @@ impl DingTalkClient {
         &self,
         process_code: &str,
         window: Range<Timestamp>,
-    ) -> Result<Vec<String>, Failure> {
-        let mut found = Vec::new();
+    ) -> Result<Listed, Failure> {
+        let mut listed = Listed::default();
         let path = "/v1.0/workflow/processes/instanceIds/query";
         let mut next_token = json!(0);
         for _ in 0..MAX_PAGES {
@@ -71,11 +80,12 @@ impl DingTalkClient {
                 "maxResults": PAGE_SIZE,
             });
             let ListAnswer { result } = self.ask(Method::POST, path, &query).await?;
-            found.extend(result.list);
+            listed.calls += 1;
+            listed.ids.extend(result.list);
             // A text as it comes; the first one is a number.
             match result.next_token {
-                None | Some(Value::Null) => return Ok(found),
-                Some(Value::String(token)) if token.is_empty() => return Ok(found),
+                None | Some(Value::Null) => return Ok(listed),
+                Some(Value::String(token)) if token.is_empty() => return Ok(listed),
                 Some(token) => next_token = token,
             }
         }

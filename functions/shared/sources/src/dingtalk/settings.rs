@@ -22,6 +22,9 @@ pub struct DingTalk {
     /// How its events arrive.
     #[serde(default)]
     pub receive: Receive,
+    /// The calls that the edition of the organisation allows in a month.
+    #[serde(default = "of_standard_edition")]
+    pub monthly_calls: u32,
     /// The zone of dates in forms.
     #[serde(default = "UtcOffset::of_china")]
     pub utc_offset: UtcOffset,
@@ -36,6 +39,10 @@ pub enum Receive {
     Webhook,
     /// `greenlight serve` holds a stream.
     Stream,
+}
+
+const fn of_standard_edition() -> u32 {
+    10_000
 }
 
 fn api() -> String {

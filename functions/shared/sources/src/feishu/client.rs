@@ -27,7 +27,7 @@ use super::settings::Feishu;
 use super::settings::Receive;
 use crate::access_token::{CachedToken, Issued, with_secret};
 use crate::hosts::is_of_system;
-use crate::source::{Admin, ListInstances, Source, SourcePorts};
+use crate::source::{Admin, InstanceList, Source, SourcePorts};
 
 /// Feishu's OpenAPI, with the tenant access token cached.
 pub struct FeishuClient {
@@ -67,7 +67,7 @@ impl Source for FeishuClient {
         Box::pin(self.download_file(file))
     }
 
-    fn list(&self) -> Option<&dyn ListInstances> {
+    fn list(&self) -> Option<&dyn InstanceList> {
         Some(self)
     }
 
@@ -222,10 +222,14 @@ fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiE
     };
     if code != 0 || response.status() == StatusCode::TOO_MANY_REQUESTS {
         let header = |name| text(response.headers(), name);
+        let log_id = header("x-tt-logid").unwrap_or("none").to_owned();
+        if code == code::QUOTA_USED_UP {
+            return Err(ApiError::QuotaUsedUp { log_id });
+        }
         return Err(ApiError::Code {
             code,
             status,
-            log_id: header("x-tt-logid").unwrap_or("none").to_owned(),
+            log_id,
             reset: header("x-ogw-ratelimit-reset")
                 .and_then(|seconds| seconds.parse().ok())
                 .map(|seconds| Duration::from_secs(seconds).min(MAX_ASKED_WAIT)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use greenlight_core::explain::Explain;
 use greenlight_core::ports::HttpError;
+use greenlight_core::retry::MAX_ASKED_WAIT;
 use greenlight_core::{Class, Failure};
 use thiserror::Error;
 
@@ -14,6 +15,8 @@ pub(super) mod code {
     /// The token is invalid, expired or of the wrong kind: returned with HTTP 200 or HTTP 400.
     pub(in super::super) const TOKEN_REFUSED: [i64; 4] =
         [99_991_663, 99_991_664, 99_991_665, 99_991_671];
+    /// The calls that the edition allows in a month are used up.
+    pub(in super::super) const QUOTA_USED_UP: i64 = 99_991_403;
     /// Internal error, or busy.
     pub(in super::super) const BUSY: [i64; 2] = [2_200, 1_395_001];
     /// Unknown app, or wrong secret: of the login and of `/callback/ws/endpoint`.
@@ -43,6 +46,11 @@ pub(super) enum ApiError {
          https://open.larksuite.com, one of Feishu to https://open.feishu.cn"
     )]
     AppRefused { code: i64, host: String },
+    #[error(
+        "Feishu's quota of calls of this month is used up (log id {log_id}): it begins anew on the \
+         1st"
+    )]
+    QuotaUsedUp { log_id: String },
     #[error("Feishu answered code {code} (HTTP {status}, log id {log_id})")]
     Code { code: i64, status: u16, log_id: String, reset: Option<Duration> },
 }
@@ -92,6 +100,9 @@ impl ApiError {
                     || *status >= 500 =>
             {
                 Failure::retry(Class::SourceUnavailable, self)
+            }
+            Self::QuotaUsedUp { .. } => {
+                Failure::retry_after(Some(MAX_ASKED_WAIT), Class::QuotaUsedUp, self)
             }
             // A retry would get the same answer.
             Self::Code { .. }

@@ -4,13 +4,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use greenlight_core::ports::Listed;
+use greenlight_core::sweep::Pace;
 use greenlight_core::{Failure, Timestamp};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::client::FeishuClient;
 use super::error::{AnswerPart, ApiError};
-use crate::source::ListInstances;
+use crate::source::InstanceList;
 
 /// The longest window of one query, by the documentation of "list approval instance IDs".
 const MAX_WINDOW: Duration = Duration::from_hours(10);
@@ -37,16 +39,16 @@ struct InstancePage {
     page_token: String,
 }
 
-impl ListInstances for FeishuClient {
-    fn longest_window(&self) -> Duration {
-        MAX_WINDOW
+impl InstanceList for FeishuClient {
+    fn pace(&self) -> Pace {
+        Pace::hourly(MAX_WINDOW)
     }
 
     fn list_window<'a>(
         &'a self,
         definition_id: &'a str,
         window: Range<Timestamp>,
-    ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+    ) -> BoxFuture<'a, Result<Listed, Failure>> {
         Box::pin(self.list_codes(definition_id, window))
     }
 }
@@ -58,8 +60,8 @@ impl FeishuClient {
         &self,
         approval_code: &str,
         window: Range<Timestamp>,
-    ) -> Result<Vec<String>, Failure> {
-        let mut found = Vec::new();
+    ) -> Result<Listed, Failure> {
+        let mut listed = Listed::default();
         let (start, end) = (window.start.as_millis(), window.end.as_millis());
         let mut path = format!(
             "/open-apis/approval/v4/instances?approval_code={}&start_time={start}&end_time={end}\
@@ -69,9 +71,10 @@ impl FeishuClient {
         let first_page = path.len();
         for _ in 0..MAX_PAGES {
             let ListAnswer { data } = self.get(&path).await?;
-            found.extend(data.instance_code_list.unwrap_or_default());
+            listed.calls += 1;
+            listed.ids.extend(data.instance_code_list.unwrap_or_default());
             if !data.has_more {
-                return Ok(found);
+                return Ok(listed);
             }
             path.truncate(first_page);
             path += "&page_token=";

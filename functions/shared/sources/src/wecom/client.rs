@@ -21,12 +21,12 @@ use super::instance::DetailAnswer;
 use super::settings::WeCom;
 use crate::access_token::{CachedToken, Issued, with_secret};
 use crate::nullable::null_is_default;
-use crate::source::{Admin, ListInstances, Source, SourcePorts};
+use crate::source::{Admin, InstanceList, Source, SourcePorts};
 
 /// WeCom's API, with the access token cached.
 pub(super) struct WeComClient {
     source: String,
-    settings: WeCom,
+    pub(super) settings: WeCom,
     ports: SourcePorts,
     token: CachedToken,
 }
@@ -138,7 +138,7 @@ impl Source for WeComClient {
         })
     }
 
-    fn list(&self) -> Option<&dyn ListInstances> {
+    fn list(&self) -> Option<&dyn InstanceList> {
         Some(self)
     }
 

@@ -27,7 +27,7 @@ impl ClientKind for WeCom {
     fn about() -> About {
         About {
             title: Explanation::quoted("WeCom 企业微信"),
-            arrivals: &[Arrival::Webhook],
+            arrivals: &[Arrival::Webhook, Arrival::Polling],
             checked_with: CheckedWith.explain(),
         }
     }

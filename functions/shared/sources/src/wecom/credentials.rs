@@ -2,8 +2,10 @@
 
 use crate::callback_cipher::ENCODING_AES_KEY;
 
-/// Their names under `sources.NAME` in the secret.
-pub(super) const NAMES: &[&str] = &[CORP_ID, SECRET, TOKEN, ENCODING_AES_KEY];
+/// The names under `sources.NAME` in the secret that callbacks need.
+pub(super) const OF_WEBHOOK: &[&str] = &[CORP_ID, SECRET, TOKEN, ENCODING_AES_KEY];
+/// Those that reading the list needs.
+pub(super) const OF_POLLING: &[&str] = &[CORP_ID, SECRET];
 
 /// 企业ID, `ww…`: public, and part of each callback.
 pub(super) const CORP_ID: &str = "corp_id";

@@ -4,14 +4,17 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use greenlight_core::ports::Listed;
+use greenlight_core::sweep::Pace;
 use greenlight_core::{Failure, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::client::WeComClient;
 use super::error::{AnswerPart, ApiError};
+use super::settings::Receive;
 use crate::nullable::null_is_default;
-use crate::source::ListInstances;
+use crate::source::InstanceList;
 
 /// The longest window of one query.
 const MAX_WINDOW: Duration = Duration::from_hours(31 * 24);
@@ -32,16 +35,20 @@ struct Page {
     new_next_cursor: String,
 }
 
-impl ListInstances for WeComClient {
-    fn longest_window(&self) -> Duration {
-        MAX_WINDOW
+impl InstanceList for WeComClient {
+    fn pace(&self) -> Pace {
+        let pace = Pace::hourly(MAX_WINDOW);
+        match self.settings.receive {
+            Receive::Webhook => pace,
+            Receive::Polling => pace.polling(self.settings.poll_every),
+        }
     }
 
     fn list_window<'a>(
         &'a self,
         definition_id: &'a str,
         window: Range<Timestamp>,
-    ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+    ) -> BoxFuture<'a, Result<Listed, Failure>> {
         Box::pin(self.list_numbers(definition_id, window))
     }
 }
@@ -52,8 +59,8 @@ impl WeComClient {
         &self,
         template_id: &str,
         window: Range<Timestamp>,
-    ) -> Result<Vec<String>, Failure> {
-        let mut found = Vec::new();
+    ) -> Result<Listed, Failure> {
+        let mut listed = Listed::default();
         // Whole seconds, both included.
         let [start, end] = [window.start, window.end].map(|it| it.as_seconds().to_string());
         let mut cursor = String::new();
@@ -66,9 +73,10 @@ impl WeComClient {
                 "filters": [{ "key": "template_id", "value": template_id }],
             });
             let page: Page = self.post("/cgi-bin/oa/getapprovalinfo", &query).await?;
-            found.extend(page.sp_no_list);
+            listed.calls += 1;
+            listed.ids.extend(page.sp_no_list);
             if page.new_next_cursor.is_empty() {
-                return Ok(found);
+                return Ok(listed);
             }
             cursor = page.new_next_cursor;
         }

@@ -1,6 +1,9 @@
 //! The settings of a source of the kind `wecom`.
 
+use std::time::Duration;
+
 use greenlight_core::flow::UtcOffset;
+use greenlight_core::retry::duration;
 use greenlight_core::webhook::Webhook;
 use serde::Deserialize;
 
@@ -8,6 +11,7 @@ use super::credentials;
 use super::webhook::WeComWebhook;
 use crate::callback_cipher::check_usable;
 use crate::kind::{SettingsProblem, SourceKind, UsableValues, api_url_problem};
+use crate::polling::{default_interval, interval_problem};
 
 /// A self-built app of a corp at WeCom.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -16,9 +20,26 @@ pub struct WeCom {
     /// The API.
     #[serde(default = "wecom")]
     pub base_url: String,
+    /// How its approvals arrive.
+    #[serde(default)]
+    pub receive: Receive,
+    /// The interval at which the list is read, where approvals arrive by it.
+    #[serde(default = "default_interval", deserialize_with = "duration")]
+    pub poll_every: Duration,
     /// The zone in which the corp's dates are written.
     #[serde(default = "UtcOffset::of_china")]
     pub utc_offset: UtcOffset,
+}
+
+/// How approvals arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receive {
+    /// WeCom sends requests to the webhook.
+    #[default]
+    Webhook,
+    /// The list of approvals is read at an interval: nothing needs a public address.
+    Polling,
 }
 
 fn wecom() -> String {
@@ -28,10 +49,14 @@ fn wecom() -> String {
 impl SourceKind for WeCom {
     fn problem(&self) -> Option<SettingsProblem> {
         api_url_problem("base_url", &self.base_url)
+            .or_else(|| interval_problem("poll_every", self.poll_every))
     }
 
     fn credentials(&self) -> &'static [&'static str] {
-        credentials::NAMES
+        match self.receive {
+            Receive::Webhook => credentials::OF_WEBHOOK,
+            Receive::Polling => credentials::OF_POLLING,
+        }
     }
 
     fn check_usable(&self, name: &str, value: &str) -> Result<(), UsableValues> {

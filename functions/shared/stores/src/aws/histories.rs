@@ -16,6 +16,7 @@ use greenlight_core::ledger::State;
 use greenlight_core::names::NamesInUse;
 use greenlight_core::operator::{AuditReader, GrantChange, GrantStore, StoreFuture, Unwanted};
 use greenlight_core::ports::{FindNamesInUse, KeepGrants, LedgerError};
+use greenlight_core::sweep::{Sweep, SweepKey};
 use greenlight_core::{Request, RequestKey, Timestamp};
 use thiserror::Error;
 
@@ -23,8 +24,8 @@ use super::dynamodb::{DynamoLedger, attempt, effects, retry};
 use super::grants::{grant_key, grant_pk};
 use super::index::Range;
 use super::item::{
-    BREAKERS, DISCARDED, GRANTS, GSI_PK, GSI_SK, Item, UNWANTED, WAITING, check_version, expiry,
-    integer, new_item, number, of_day, string, text, timestamp, unreadable,
+    BREAKERS, DISCARDED, GRANTS, GSI_PK, GSI_SK, Item, SWEEPS, UNWANTED, WAITING, check_version,
+    expiry, integer, new_item, number, of_day, string, text, timestamp, unreadable,
 };
 use super::{describe, pause_before};
 
@@ -125,6 +126,17 @@ impl AuditReader for DynamoLedger {
         })
     }
 
+    fn sweeps(&self) -> StoreFuture<'_, Vec<(SweepKey, Sweep)>> {
+        Box::pin(async move {
+            let found = self.query(SWEEPS, &Range::newest(usize::MAX)).await?;
+            let keys = found.iter().map(|item| Ok(string(item, "pk")?.to_owned()));
+            let items = self.get_all(keys.collect::<Result<Vec<_>, LedgerError>>()?).await?;
+            let mut sweeps = items.iter().map(sweep).collect::<Result<Vec<_>, _>>()?;
+            sweeps.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Ok(sweeps)
+        })
+    }
+
     fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>> {
         Box::pin(async move {
             let items = self.query(BREAKERS, &Range::newest(usize::MAX)).await?;
@@ -140,6 +152,13 @@ impl AuditReader for DynamoLedger {
     fn deployed_flows(&self) -> StoreFuture<'_, Option<DeployedFlows>> {
         Box::pin(async move { Ok(self.read_flows().await?) })
     }
+}
+
+fn sweep(item: &Item) -> Result<(SweepKey, Sweep), LedgerError> {
+    check_version(item)?;
+    let key = string(item, "pk")?.strip_prefix("sweep#").and_then(SweepKey::of_text);
+    let record = serde_json::from_str(string(item, "sweep")?).map_err(|_| unreadable("sweep"))?;
+    Ok((key.ok_or_else(|| unreadable("pk"))?, record))
 }
 
 impl GrantStore for DynamoLedger {

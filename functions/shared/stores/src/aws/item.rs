@@ -13,6 +13,7 @@
 //! | `block#KIND:VALUE` | a subject that an operator blocked | `blocks`, since when |
 //! | `act#ID` | what an operator did | `acts`, when |
 //! | `schedule` | the ticks | |
+//! | `sweep#SOURCE#DEFINITION` | the sweeps over an approval definition | `sweeps`, its last change |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
 //! | `discarded#MESSAGE` | a dead letter that was discarded | `discarded`, when |
@@ -57,6 +58,9 @@ pub(super) const WAITING: &str = "waiting";
 
 /// The index key of the decisions that no flow wants, and the beginning of their keys.
 pub(super) const UNWANTED: &str = "unwanted";
+
+/// The index key of the records of sweeps.
+pub(super) const SWEEPS: &str = "sweeps";
 
 /// The index key of all circuit breakers.
 pub(super) const BREAKERS: &str = "breakers";

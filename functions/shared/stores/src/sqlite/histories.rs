@@ -11,6 +11,7 @@ use greenlight_core::ledger::Record;
 use greenlight_core::names::NamesInUse;
 use greenlight_core::operator::{AuditReader, GrantChange, GrantStore, StoreFuture, Unwanted};
 use greenlight_core::ports::{FindNamesInUse, KeepGrants, LedgerError};
+use greenlight_core::sweep::{Sweep, SweepKey};
 use greenlight_core::{Request, RequestKey, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -133,6 +134,10 @@ impl AuditReader for Database {
 
     fn unwanted(&self, at_most: usize) -> StoreFuture<'_, Vec<Unwanted>> {
         Box::pin(async move { Ok(self.read_unwanted(at_most).await?) })
+    }
+
+    fn sweeps(&self) -> StoreFuture<'_, Vec<(SweepKey, Sweep)>> {
+        Box::pin(async move { Ok(self.read_sweeps().await?) })
     }
 
     fn breakers(&self) -> StoreFuture<'_, BTreeMap<String, Breaker>> {

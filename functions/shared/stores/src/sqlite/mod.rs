@@ -14,6 +14,7 @@ mod persons;
 mod queue;
 mod queue_status;
 mod schema;
+mod sweeps;
 mod unwanted;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -222,6 +223,7 @@ impl Database {
             ("DELETE FROM unwanted WHERE expires_at < ?", now.as_millis()),
             ("DELETE FROM grants WHERE expires_at < ?", now.as_millis()),
             ("DELETE FROM persons WHERE expires_at < ?", now.as_millis()),
+            ("DELETE FROM sweeps WHERE expires_at < ?", now.as_millis()),
             ("DELETE FROM acts WHERE expires_at < ?", now.as_millis()),
             ("DELETE FROM blocks WHERE block ->> '$.until' < ?", kept_since),
             ("DELETE FROM discarded_dead_letters WHERE discarded_at < ?", kept_since),

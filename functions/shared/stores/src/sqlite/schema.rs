@@ -108,6 +108,11 @@ pub(super) const STEPS: &[&str] = &["
         id INTEGER PRIMARY KEY CHECK (id = 1),
         schedule TEXT NOT NULL
     ) STRICT;
+    CREATE TABLE sweeps (
+        key TEXT PRIMARY KEY,
+        record TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE unwanted (
         key TEXT PRIMARY KEY,
         count INTEGER NOT NULL,

@@ -1,0 +1,324 @@
+//! Enqueues approvals that the office system lists, and that the ledger does not have.
+
+use std::time::Duration;
+
+use super::end::End;
+use super::error::WorkerError;
+use super::{AttemptError, Disposition, Message, Processor};
+use crate::event::Decision;
+use crate::failure::{Class, Failure, Reason};
+use crate::instance::{Instance, Status};
+use crate::lease::LeaseId;
+use crate::metrics::Metric;
+use crate::ports::{
+    Clock, Enqueue, KeepSweeps, LedgerError, ListInstances, Listed, Ports, ReadInstance,
+    ReadRequest,
+};
+use crate::queued::{Queued, SweepDue};
+use crate::request::{Request, RequestKey, Via};
+use crate::sweep::{Begun, Pace, Seen, Step, Sweep, SweepKey, next_month};
+use crate::time::Timestamp;
+
+/// The instances that are looked at between two records of what was seen.
+const AT_ONCE: usize = 20;
+
+/// One sweep under its lease.
+struct Sweeping<'a> {
+    key: &'a SweepKey,
+    pace: Pace,
+    lease_id: &'a LeaseId,
+    /// When it began.
+    now: Timestamp,
+    /// Whether its pass is the first one.
+    is_first: bool,
+    /// Approvals that ended before are not enqueued.
+    since: Timestamp,
+    /// The calls that it may make in this month.
+    allowed: Option<u32>,
+    no_new_calls_after: Timestamp,
+}
+
+impl<P: Ports> Processor<P> {
+    /// Lists what is new, reads again what is open, and enqueues what the ledger lacks.
+    pub(super) async fn sweep(
+        &self,
+        due: &SweepDue,
+        message: &Message<'_>,
+    ) -> Result<(), AttemptError> {
+        let (key, now) = (due.key(), self.clock.now());
+        let has_flow = self.flows.find(&key.source, &key.definition_id).is_some();
+        let Some(pace) = self.source.pace(&key.source).filter(|_| has_flow) else {
+            return Ok(());
+        };
+        // The next message is there already, and continues the pass.
+        if now >= due.made_at.plus(pace.every) {
+            return Ok(());
+        }
+        let acquire = |it: Sweep| it.begin(&message.lease, &pace, now);
+        let (record, begun) = self.ledger.change_sweep(key, acquire).await?;
+        match begun {
+            Begun::Pass(_) => {}
+            Begun::Paused => return Ok(()),
+            Begun::Held { until } => {
+                let (after, error) = (Some(until.since(now)), WorkerError::SweepHeld);
+                return Err(Failure::retry_after(after, Class::LeaseHeld, error).into());
+            }
+        }
+        let of_source = self.flows.flows.iter().filter(|flow| flow.source == key.source).count();
+        let sweeping = Sweeping {
+            key,
+            pace,
+            lease_id: &message.lease.id,
+            now,
+            is_first: record.is_first_pass(),
+            since: record.since,
+            allowed: pace.calls_for_one_of(of_source),
+            no_new_calls_after: message.budget.no_new_calls_after,
+        };
+        match self.sweep_all(&sweeping, record).await {
+            Ok(()) => {
+                let end = |it: Sweep| (it.end(sweeping.lease_id, &pace, self.clock.now()), ());
+                let (record, ()) = self.ledger.change_sweep(key, end).await?;
+                let (source, definition_id) = (&key.source, &key.definition_id);
+                tracing::info!(source, definition_id, open = record.open(), "swept");
+                self.metrics.measure(&Metric::once("Sweeps", &[("source", &key.source)]));
+                Ok(())
+            }
+            Err(AttemptError::Failed(failure)) if failure.reason().class == Class::QuotaUsedUp => {
+                self.pause_sweeps(&sweeping, failure.reason()).await
+            }
+            Err(error) => {
+                let leave = |it: Sweep| (it.leave(sweeping.lease_id, None), ());
+                if let Err(error) = self.ledger.change_sweep(key, leave).await {
+                    tracing::warn!(%error, "the sweep is continued when its lease has expired");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// No sweep begins until the office system accepts calls again; once a day it is looked whether
+    /// it does.
+    async fn pause_sweeps(
+        &self,
+        sweeping: &Sweeping<'_>,
+        reason: &Reason,
+    ) -> Result<(), AttemptError> {
+        let now = self.clock.now();
+        let until = next_month(now).min(now.plus(sweeping.pace.far_every));
+        let leave = |it: Sweep| (it.leave(sweeping.lease_id, Some(until)), ());
+        self.ledger.change_sweep(sweeping.key, leave).await?;
+        let source = &sweeping.key.source;
+        tracing::error!(source, reason = reason.cause.text, "no sweeps for a day");
+        self.metrics.measure(&Metric::once("SweepsFailed", &[("source", source)]));
+        Ok(())
+    }
+
+    async fn sweep_all(
+        &self,
+        sweeping: &Sweeping<'_>,
+        mut record: Sweep,
+    ) -> Result<(), AttemptError> {
+        while let Some(window) = record.next_window(sweeping.pace.window) {
+            self.check_sweep(sweeping, &record)?;
+            let listed_until = window.end;
+            let Listed { mut ids, calls } = self.source.list_created(sweeping.key, window).await?;
+            ids.retain(|id| !record.instances.contains_key(id));
+            record = self.record_step(sweeping, Step { calls, ..Step::default() }).await?;
+            for ids in ids.chunks(AT_ONCE) {
+                record = self.look_at_instances(sweeping, record, ids).await?;
+            }
+            let step = Step { listed_until: Some(listed_until), ..Step::default() };
+            record = self.record_step(sweeping, step).await?;
+        }
+        loop {
+            let due = record.due(sweeping.now, AT_ONCE);
+            if due.is_empty() {
+                return Ok(());
+            }
+            record = self.look_at_instances(sweeping, record, &due).await?;
+        }
+    }
+
+    /// Whether there is time for another call, and the office system allows it.
+    fn check_sweep(&self, sweeping: &Sweeping<'_>, record: &Sweep) -> Result<(), Failure> {
+        let now = self.clock.now();
+        if now >= sweeping.no_new_calls_after {
+            let (after, error) = (Some(Duration::ZERO), WorkerError::OutOfTime);
+            return Err(Failure::retry_after(after, Class::DeadlineExceeded, error));
+        }
+        match sweeping.allowed {
+            Some(allowed) if record.calls.at(now) >= allowed => {
+                let error = WorkerError::SweepCallsUsedUp { allowed };
+                Err(Failure::retry(Class::QuotaUsedUp, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at these instances, and records what was seen, also when one of them fails.
+    async fn look_at_instances(
+        &self,
+        sweeping: &Sweeping<'_>,
+        record: Sweep,
+        ids: &[String],
+    ) -> Result<Sweep, AttemptError> {
+        let mut step = Step::default();
+        let mut result = Ok(());
+        for id in ids {
+            let seen = match self.check_sweep(sweeping, &record) {
+                Ok(()) => {
+                    self.look_at_instance(sweeping, id, record.instances.get(id), &mut step).await
+                }
+                Err(failure) => Err(failure.into()),
+            };
+            match seen {
+                Ok(seen) => drop(step.seen.insert(id.clone(), seen)),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        let record = self.record_step(sweeping, step).await?;
+        result.map(|()| record)
+    }
+
+    async fn record_step(
+        &self,
+        sweeping: &Sweeping<'_>,
+        step: Step,
+    ) -> Result<Sweep, AttemptError> {
+        let now = self.clock.now();
+        let record = |it: Sweep| it.saw(sweeping.lease_id, &step, now);
+        let (record, recorded) = self.ledger.change_sweep(sweeping.key, record).await?;
+        recorded?;
+        Ok(record)
+    }
+
+    /// What is to be remembered of an instance; `None` if the ledger has it.
+    async fn look_at_instance(
+        &self,
+        sweeping: &Sweeping<'_>,
+        id: &str,
+        before: Option<&Seen>,
+        step: &mut Step,
+    ) -> Result<Option<Seen>, AttemptError> {
+        let SweepKey { source, definition_id } = sweeping.key;
+        let (pace, now) = (&sweeping.pace, self.clock.now());
+        let since = before.map_or(now, |seen| seen.since);
+        if self.has_request(sweeping.key, id).await? {
+            return Ok(None);
+        }
+        let request = Request::about(source, definition_id, id, Decision::Approved, now);
+        let Ok(request) = request else {
+            tracing::error!(source, definition_id, "the list has an id that cannot be one");
+            return Ok(Some(Seen::settled(since)));
+        };
+        step.calls += pace.calls_per_read;
+        let instance = match self.source.read_instance(&request).await {
+            Ok(instance) => instance,
+            Err(Failure::GiveUp { reason }) => {
+                let reason = reason.cause.text;
+                tracing::warn!(source, instance_id = id, reason, "an instance cannot be read");
+                return Ok(Some(Seen::open(since, pace.read_again_at(since, now))));
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        let seen = match sweeping.judge(&instance, since, now) {
+            Judged::Settled => Seen::settled(since),
+            Judged::Open { next } => Seen::open(since, next),
+            Judged::Missing => {
+                let via = if pace.is_arrival { Via::Poll } else { Via::Sweep };
+                self.enqueue_missing(&Request { via, ..request }).await?;
+                step.found += u64::from(!pace.is_arrival);
+                Seen::enqueued(since, pace, now)
+            }
+        };
+        Ok(Some(seen))
+    }
+
+    async fn has_request(&self, key: &SweepKey, id: &str) -> Result<bool, LedgerError> {
+        let SweepKey { source, definition_id } = key;
+        let key = RequestKey::of(source, definition_id, id, Decision::Approved);
+        Ok(self.ledger.is_done(&key).await?.is_some())
+    }
+
+    async fn enqueue_missing(&self, request: &Request) -> Result<(), AttemptError> {
+        let enqueued = self.queue.enqueue(request).await;
+        enqueued.map_err(|error| Failure::retry(Class::InternalError, error))?;
+        let Request { source, instance_id, via, .. } = request;
+        let via = via.as_str();
+        if request.via == Via::Sweep {
+            tracing::error!(source, instance_id, via, "an approval without an event: enqueued");
+            self.metrics.measure(&Metric::once("SweepFindings", &[("source", source)]));
+        } else {
+            tracing::info!(source, instance_id, via, "approval enqueued");
+        }
+        Ok(())
+    }
+
+    /// A sweep that cannot succeed before the next one is due is not tried again; how its message
+    /// ends then.
+    pub(super) fn end_of_sweep(&self, message: &Message<'_>, end: &End) -> Option<Disposition> {
+        let Ok(Queued::SweepDue(due)) = Queued::parse(message.body) else { return None };
+        let source = due.key().source.as_str();
+        let every = self.source.pace(source).map(|pace| pace.every).unwrap_or_default();
+        let reason = match end {
+            End::Retry { after, .. } if self.clock.now().plus(*after) < due.made_at.plus(every) => {
+                return None;
+            }
+            End::Retry { reason, .. } | End::GiveUp { reason } | End::Withdrawn { reason } => {
+                reason
+            }
+        };
+        // The lease is held by a worker that sweeps.
+        if reason.class != Class::LeaseHeld && reason.class != Class::DeadlineExceeded {
+            let reason = reason.cause.text.as_str();
+            tracing::error!(source, reason, "a sweep failed: the next one continues it");
+            self.metrics.measure(&Metric::once("SweepsFailed", &[("source", source)]));
+        }
+        Some(Disposition::SweepDue)
+    }
+}
+
+/// What an instance that the ledger does not have is.
+enum Judged {
+    /// Of no use.
+    Settled,
+    /// To be read again.
+    Open {
+        /// When.
+        next: Timestamp,
+    },
+    /// Approved, and its event did not arrive.
+    Missing,
+}
+
+impl Sweeping<'_> {
+    fn judge(&self, instance: &Instance, since: Timestamp, now: Timestamp) -> Judged {
+        if instance.definition_id != self.key.definition_id {
+            return Judged::Settled;
+        }
+        match instance.status {
+            Status::Refused | Status::Revoked => return Judged::Settled,
+            Status::Pending | Status::Unknown => {
+                return Judged::Open { next: self.pace.read_again_at(since, now) };
+            }
+            Status::Approved => {}
+        }
+        // Without a time it is told by whether an earlier pass has seen it.
+        let ended_before = match instance.ended_at {
+            Some(ended_at) => ended_at < self.since,
+            None => self.is_first && since >= self.now,
+        };
+        if ended_before {
+            return Judged::Settled;
+        }
+        let arrives_until = instance.ended_at.unwrap_or(since).plus(self.pace.grace());
+        if now < arrives_until {
+            return Judged::Open { next: arrives_until };
+        }
+        Judged::Missing
+    }
+}

@@ -1,0 +1,72 @@
+//! What a sweep remembers of an instance.
+
+use serde::{Deserialize, Serialize};
+
+use super::Pace;
+use crate::Timestamp;
+
+/// An instance that a sweep has listed, and that the ledger does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// When it was first seen.
+    pub since: Timestamp,
+    /// What is to be done about it.
+    #[serde(flatten)]
+    pub state: SeenState,
+}
+
+/// What is to be done about an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SeenState {
+    /// Not decided, or an event about it may still arrive: it is read again.
+    Open {
+        /// When.
+        next: Timestamp,
+    },
+    /// A sweep enqueued it: if the ledger does not have it after a day, it is enqueued again.
+    Enqueued {
+        /// When it is looked for in the ledger.
+        next: Timestamp,
+    },
+    /// Ended, and of no use to the flow: it need not be read again.
+    Settled,
+}
+
+impl Seen {
+    /// It is looked at again at `next`.
+    #[must_use]
+    pub const fn open(since: Timestamp, next: Timestamp) -> Self {
+        Self { since, state: SeenState::Open { next } }
+    }
+
+    /// It was enqueued at `now`.
+    #[must_use]
+    pub fn enqueued(since: Timestamp, pace: &Pace, now: Timestamp) -> Self {
+        Self { since, state: SeenState::Enqueued { next: now.plus(pace.far_every) } }
+    }
+
+    /// It need not be read again.
+    #[must_use]
+    pub const fn settled(since: Timestamp) -> Self {
+        Self { since, state: SeenState::Settled }
+    }
+
+    /// Whether it is of no use.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        matches!(self.state, SeenState::Settled)
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        match self.state {
+            SeenState::Open { next } | SeenState::Enqueued { next } => next <= now,
+            SeenState::Settled => false,
+        }
+    }
+
+    /// Whether no later pass lists it, so that there is nothing to remember.
+    pub(super) fn is_forgotten(&self, pace: &Pace, now: Timestamp) -> bool {
+        self.is_settled() && now.since(self.since) > pace.far_reach + pace.far_every
+    }
+}
