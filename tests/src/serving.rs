@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use greenlight_admin::audit::find_requests;
 use greenlight_admin::operator::Operator;
+use greenlight_core::ports::KeepSweeps;
+use greenlight_core::sweep::{Sweep, SweepKey};
 use greenlight_core::tick::TICK_EVERY;
 use greenlight_server::server::{Options, Server};
 use greenlight_sources::test_request::Sent;
@@ -121,6 +123,21 @@ pub async fn wait_for_failure(server: &Server, instance: &str, cause: &str) {
         let failures = found.into_iter().filter_map(|history| history.last_failure);
         if failures.into_iter().any(|failure| failure.cause.text.contains(cause)) {
             return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Returns the record of the sweeps over an approval definition when one has ended.
+///
+/// # Panics
+/// When the ledger cannot be read.
+pub async fn wait_for_sweep(database: &Database, key: &SweepKey) -> Sweep {
+    loop {
+        let read = database.change_sweep(key, |it: Sweep| (it, ()));
+        let (record, ()) = read.await.expect("the ledger can be read");
+        if record.listed_until.is_some() && record.lease.is_none() {
+            return record;
         }
         tokio::task::yield_now().await;
     }

@@ -34,8 +34,8 @@ use self::grants::{
     a_grant_is_listed_with_its_holds_until_it_is_removed, a_person_is_known_by_source_and_id,
     a_person_is_renamed_in_requests_and_in_what_has_ended,
     changes_of_a_grant_at_the_same_moment_are_all_kept,
-    grants_are_due_when_a_hold_ends_or_is_to_be_confirmed, one_tick_at_a_time,
-    progress_tells_the_grants_of_a_request, what_a_person_holds_is_found,
+    grants_are_due_when_a_hold_ends_or_is_to_be_confirmed, one_sweep_of_a_definition_at_a_time,
+    one_tick_at_a_time, progress_tells_the_grants_of_a_request, what_a_person_holds_is_found,
 };
 
 /// The ports that the suite needs.
@@ -104,6 +104,7 @@ suite!(
     changes_of_a_grant_at_the_same_moment_are_all_kept,
     grants_are_due_when_a_hold_ends_or_is_to_be_confirmed,
     one_tick_at_a_time,
+    one_sweep_of_a_definition_at_a_time,
     what_a_person_holds_is_found,
     a_person_is_known_by_source_and_id,
     a_person_is_renamed_in_requests_and_in_what_has_ended,

@@ -1,12 +1,20 @@
 //! Feishu's long connection: `greenlight serve` without a public address, against our stub of
 //! Feishu and a server of the official SDK's frames; and the stub against the official clients.
 
+use std::time::Duration;
+
+use greenlight_core::operator::RequestStore;
+use greenlight_core::ports::{Clock, Enqueue, KeepSweeps};
+use greenlight_core::queued::SweepDue;
+use greenlight_core::sweep::{Sweep, SweepKey};
+use greenlight_core::{Decision, Request, Timestamp};
 use greenlight_server::server::Server;
 use greenlight_sources::feishu::frame::{DATA, Frame, Header, key};
+use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::secret_document;
 use greenlight_tests::oracle::{self, Judge, in_time, node};
 use greenlight_tests::scene::{APPROVAL_CODE, NAC_TOKEN, Scene, device};
-use greenlight_tests::serving::{Serving, serve_in};
+use greenlight_tests::serving::{Serving, serve_in, wait_for_sweep};
 use greenlight_tests::tool;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,30 +95,46 @@ async fn an_approval_comes_over_the_long_connection_without_keys_of_webhooks() {
     connected.server.stop().await;
 }
 
-/// While an app is switched from one way to the other, both are in use.
+/// While an app is switched from one way to the other, both are in use; a sweep finds what an
+/// operator replays, and what is on its way.
 #[tokio::test(flavor = "multi_thread")]
-async fn g20_one_set_of_effects_by_webhook_and_long_connection_at_once() {
+async fn g20_one_set_of_effects_by_webhook_long_connection_sweep_and_replay_at_once() {
     let scene = Scene::set().await.over_long_connection();
     let folder = tempfile::tempdir().unwrap();
     let server =
         serve_in(folder.path(), &flows(&scene), &secret_document(&scene.app, NAC_TOKEN)).await;
     scene.feishu.wait_until_open(1).await;
     let url = format!("http://{}/api/event", server.address());
+    let database = server.database();
+    let key = SweepKey { source: "feishu".into(), definition_id: APPROVAL_CODE.into() };
+    wait_for_sweep(database, &key).await;
+    // As if the flow were older: what ended before it is left alone.
+    let older = |it: Sweep| (Sweep { since: Timestamp::default(), ..it }, ());
+    database.change_sweep(&key, older).await.unwrap();
     for n in 1..=10 {
         let instance = format!("I-{n}");
         scene.approve(&instance, &[&device(n)]);
+        scene.feishu.end_before(&instance, Duration::from_mins(11));
         let sent = scene.event("e-1", &instance, "APPROVED");
-        let (by_webhook, pushed, again) = tokio::join!(
+        let now = SystemClock.now();
+        let replayed = Request::about("feishu", APPROVAL_CODE, &instance, Decision::Approved, now);
+        let replayed = replayed.unwrap();
+        let sweep = SweepDue::new(key.clone(), now);
+        let (swept, by_webhook, pushed, replayed, again) = tokio::join!(
+            database.enqueue(&sweep),
             scene.send_to(&url, None, &sent),
             scene.push("e-1", &instance, "APPROVED"),
+            database.enqueue_replay(&replayed, now),
             scene.push("e-2", &instance, "APPROVED"),
         );
+        swept.unwrap();
+        replayed.unwrap();
         assert_eq!((by_webhook.status, pushed, again), (200, Some(200), Some(200)));
     }
     server.drained().await.unwrap();
     assert_eq!(scene.nac.calls(), 10);
     assert_eq!(scene.nac.whitelist(), (1..=10).map(device).collect::<Vec<_>>());
-    println!("30 deliveries of 10 approvals by two ways: 10 calls");
+    println!("30 deliveries, 10 sweeps and 10 replays of 10 approvals: 10 calls");
     server.stop().await;
 }
 

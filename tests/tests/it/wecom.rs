@@ -5,8 +5,10 @@ use std::process::Command;
 
 use greenlight_core::event::Inbound;
 use greenlight_core::flow::SourceConfigs;
-use greenlight_core::ports::Clock;
+use greenlight_core::ports::{Clock, Enqueue};
+use greenlight_core::queued::SweepDue;
 use greenlight_core::secret::Secret;
+use greenlight_core::sweep::SweepKey;
 use greenlight_core::{Rejection, Timestamp, WEBHOOK_PATH, WebhookRequest};
 use greenlight_server::server::Server;
 use greenlight_sources::registry::Registry;
@@ -16,7 +18,7 @@ use greenlight_stores::SystemClock;
 use greenlight_testkit::stub::{StubNac, StubWeCom, wecom_app};
 use greenlight_tests::oracle::{answer, node, python};
 use greenlight_tests::scene::{NAC_TOKEN, device};
-use greenlight_tests::serving::{failures, send, serve_in, wait_for_failure};
+use greenlight_tests::serving::{failures, send, serve_in, wait_for_failure, wait_for_sweep};
 use greenlight_tests::tool;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -57,11 +59,17 @@ struct Corp {
 
 impl Corp {
     async fn open() -> Self {
+        Self::open_with("", &secret(&wecom_app())).await
+    }
+
+    /// With more settings of the source.
+    async fn open_with(settings: &str, secret: &Value) -> Self {
         let (app, folder) = (wecom_app(), tempfile::tempdir().unwrap());
         let wecom = StubWeCom::start(app.clone()).await.unwrap();
         let nac = StubNac::start(NAC_TOKEN).await.unwrap();
-        let flows = flows(&wecom.url(), &nac.url());
-        let server = serve_in(folder.path(), &flows, &secret(&app)).await;
+        let kind = "kind = \"wecom\"";
+        let flows = flows(&wecom.url(), &nac.url()).replace(kind, &format!("{kind}\n{settings}"));
+        let server = serve_in(folder.path(), &flows, secret).await;
         Self { app, wecom, nac, server, _folder: folder }
     }
 
@@ -75,6 +83,37 @@ impl Corp {
         let sent = self.app.change(change, SystemClock.now()).unwrap();
         assert_eq!(self.send(&sent).await, (200, String::new()));
     }
+}
+
+/// Nothing needs a public address, nor the keys of callbacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn g21_approvals_are_polled() {
+    let app = wecom_app();
+    let mut secret = secret(&app);
+    let of_wecom = secret["sources"]["wecom"].as_object_mut().unwrap();
+    of_wecom.retain(|name, _| name == "corp_id" || name == "secret");
+    let corp = Corp::open_with("receive = \"polling\"", &secret).await;
+    let key = SweepKey { source: "wecom".into(), definition_id: TEMPLATE.into() };
+    let database = corp.server.database();
+    assert_eq!(wait_for_sweep(database, &key).await.open(), 0);
+    corp.wecom.put_approval("202611300001", TEMPLATE, 2, &[&device(1)]);
+    corp.wecom.put_approval("202611300002", TEMPLATE, 1, &[&device(2)]);
+    corp.wecom.put_approval("202611300003", TEMPLATE, 3, &[&device(3)]);
+    let poll = async || {
+        database.enqueue(&SweepDue::new(key.clone(), SystemClock.now())).await.unwrap();
+        corp.server.drained().await.unwrap();
+    };
+    poll().await;
+    assert_eq!(corp.nac.whitelist(), [device(1)]);
+    let record = wait_for_sweep(database, &key).await;
+    assert_eq!((record.open(), record.found), (1, 0), "{record:?}");
+    poll().await;
+    assert_eq!(corp.nac.calls(), 1);
+    // A callback is not authentic: there are no keys.
+    let change = ApprovalChange { template_id: TEMPLATE, sp_no: "1", sp_status: 2, event: 2 };
+    let sent = app.change(change, SystemClock.now()).unwrap();
+    assert_eq!(corp.send(&sent).await.0, 503);
+    corp.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

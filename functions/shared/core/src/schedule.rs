@@ -64,7 +64,7 @@ impl Schedule {
     }
 
     /// Records that sweeps of `enqueued` were enqueued. Definitions that are not in `wanted` are
-    /// forgotten: if a flow for one comes back, what ended without it is not carried out.
+    /// forgotten: if there is a flow for one again, what ended without it is not carried out.
     #[must_use]
     pub fn swept(mut self, wanted: &[SweepKey], enqueued: &[SweepKey], now: Timestamp) -> Self {
         self.sweeps.extend(enqueued.iter().map(|key| (key.as_text(), now)));

@@ -186,6 +186,38 @@ pub enum Finding {
         /// The definition.
         code: String,
     },
+    /// Sweeps go on.
+    #[error("swept, the last time at {last}: an approval whose event is lost is found")]
+    Swept {
+        /// When.
+        last: String,
+    },
+    /// There is no sweep.
+    #[error(
+        "no sweep has ended since {last}: an approval whose event is lost is not found; look for \
+         `a sweep failed` in the log"
+    )]
+    SweepsLate {
+        /// When the last one ended.
+        last: String,
+    },
+    /// Sweeps wait for the quota.
+    #[error("sweeps are paused until {until}: the calls of this month are used up")]
+    SweepsPaused {
+        /// When the next one begins.
+        until: String,
+    },
+    /// Sweeps will soon wait.
+    #[error(
+        "sweeps have made {calls} of the {allowed} calls that they may make in this month: set \
+         `monthly_calls` to what the edition of the office system allows"
+    )]
+    SweepCalls {
+        /// The calls.
+        calls: u32,
+        /// Their part of what the office system allows.
+        allowed: u32,
+    },
     /// The target accepts the login.
     #[error("reachable from here, and accepts our credentials")]
     TargetLoggedIn,

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod checks;
+mod sweeps;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -201,6 +202,10 @@ async fn sources(flows: &Checked, secret: &Secret, backend: Option<&Backend>, ch
         let Ok(source) = clients.0.find(name) else { continue };
         if let Some(stream) = source.stream() {
             connection(name, stream, backend, checks).await;
+        }
+        if let (Some(backend), Some(list)) = (backend, source.list()) {
+            let ledger = &*backend.stores.audit;
+            sweeps::sweeps(name, &list.pace(), ledger, &flows.flows, checks).await;
         }
         let Some(admin) = source.admin() else {
             checks.ok(check, Finding::NoApi);

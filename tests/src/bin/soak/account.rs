@@ -21,6 +21,8 @@ pub(crate) struct Account {
     title: &'static str,
     approvals: usize,
     events: usize,
+    events_lost: usize,
+    found: u64,
     kills: usize,
     expected: usize,
     on_whitelist: usize,
@@ -37,13 +39,14 @@ pub(crate) struct Account {
 
 impl Account {
     /// Builds the account from the load, the NAC's log, the moments of the kills, and class and
-    /// body of the dead letters.
+    /// body of the dead letters, and the number of approvals that sweeps found.
     pub(crate) fn of(
         title: &'static str,
         approvals: &[Approval],
         log: &[NacCall],
         kills: &[Instant],
         dead_letters: &[(String, String)],
+        found: u64,
     ) -> Self {
         let mut accepted: BTreeMap<&str, Instant> = BTreeMap::new();
         for call in log.iter().filter(|call| call.is_accepted()) {
@@ -71,6 +74,8 @@ impl Account {
             title,
             approvals: approvals.len(),
             events: approvals.iter().map(|approval| approval.event_ids.len()).sum(),
+            events_lost: approvals.iter().filter(|it| it.event_ids.is_empty()).count(),
+            found,
             kills: kills.len(),
             expected: expected.len(),
             on_whitelist: accepted.keys().filter(|mac| expected.contains(**mac)).count(),
@@ -105,6 +110,7 @@ impl Account {
         self.lost() == 0
             && self.doubled == 0
             && self.unexpected == 0
+            && self.found == self.events_lost as u64
             && self.dead_letters == letters
     }
 
@@ -116,6 +122,7 @@ impl Account {
         let rows = [
             ("approvals", self.approvals.to_string()),
             ("events sent", self.events.to_string()),
+            ("events lost", format!("{} (a sweep found {})", self.events_lost, self.found)),
             ("kills", self.kills.to_string()),
             ("devices expected", self.expected.to_string()),
             ("on the whitelist", self.on_whitelist.to_string()),

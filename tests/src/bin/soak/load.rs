@@ -11,6 +11,9 @@ const BAD_FORM: u32 = 100;
 /// The share of events that are sent twice, under the same id or another one.
 const DUPLICATES: f64 = 0.3;
 
+/// The share of approvals without any event: the office system's push was lost.
+const LOST: f64 = 0.05;
+
 /// The share of calls that the NAC answers with 500.
 pub(crate) const NAC_ERRORS: f64 = 0.05;
 
@@ -19,9 +22,20 @@ pub(crate) struct Approval {
     pub(crate) instance: String,
     pub(crate) devices: Vec<String>,
     pub(crate) is_bad: bool,
+    /// Empty if its event was lost.
     pub(crate) event_ids: Vec<String>,
     /// When the first event was sent.
     pub(crate) sent_at: Option<Instant>,
+}
+
+/// Takes the events of some approvals out.
+pub(crate) fn lose_events(approvals: &mut [Approval]) {
+    let mut random = Rng::with_seed(approvals.len() as u64);
+    for approval in approvals {
+        if random.f64() < LOST {
+            approval.event_ids.clear();
+        }
+    }
 }
 
 /// Stores approvals with up to `most` devices each at Feishu; the same ones in each run.

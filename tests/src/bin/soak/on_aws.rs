@@ -40,7 +40,7 @@ pub(crate) async fn run(count: u32) -> Account {
             letters.push((class.unwrap_or_default(), letter.body.unwrap_or_default()));
         }
     }
-    let account = Account::of("through the template", &load, &scene.nac.log(), &[], &letters);
+    let account = Account::of("through the template", &load, &scene.nac.log(), &[], &letters, 0);
     account.print();
     account
 }

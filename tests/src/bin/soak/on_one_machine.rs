@@ -1,18 +1,23 @@
 //! The load through `greenlight serve`, which is killed repeatedly; the NAC fails, and is
-//! unreachable twice.
+//! unreachable twice. Of some approvals the event is lost.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use greenlight_core::Timestamp;
+use greenlight_core::ports::{Clock, Enqueue, KeepSweeps};
+use greenlight_core::queued::SweepDue;
+use greenlight_core::sweep::{Seen, Sweep, SweepKey};
+use greenlight_stores::SystemClock;
 use greenlight_stores::sqlite::Database;
-use greenlight_tests::scene::Scene;
-use greenlight_tests::serving::Serving;
+use greenlight_tests::scene::{APPROVAL_CODE, Scene};
+use greenlight_tests::serving::{Serving, wait_for_sweep};
 use greenlight_tests::stack::TIMEOUT;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::account::Account;
-use crate::load::{Approval, NAC_ERRORS, approvals};
+use crate::load::{Approval, NAC_ERRORS, approvals, lose_events};
 
 /// The number of concurrent events.
 const SENDERS: usize = 8;
@@ -31,7 +36,9 @@ pub(crate) async fn run(count: u32) -> Account {
     let folder = tempfile::tempdir().expect("a folder can be made");
     scene.nac.set_fault_rate(NAC_ERRORS);
     scene.nac.set_latency(Duration::from_millis(2));
-    let load = approvals(&scene, count, 20);
+    let mut load = approvals(&scene, count, 20);
+    lose_events(&mut load);
+    scene.feishu.set_page_size(100);
     let serving = Serving::start(&scene, folder.path()).await;
     let (address, url) = watch::channel(serving.url().to_owned());
     let total = load.len();
@@ -63,25 +70,51 @@ pub(crate) async fn run(count: u32) -> Account {
     let (load, serving) = tokio::join!(send_all(&scene, load, &url, &sent), trouble);
     let database =
         Database::open_beside(&folder.path().join("data")).await.expect("the database can be read");
-    let drained = async {
-        let mut pause = tokio::time::interval(LOOK_EVERY);
-        while database.next_visible().await.expect("the database can be read").is_some() {
-            pause.tick().await;
-        }
-    };
-    let is_drained = tokio::time::timeout(TIMEOUT, drained).await.is_ok();
-    if !is_drained {
-        eprintln!("soak: the queue is not empty after {TIMEOUT:?}");
-    }
+    drain(&database).await;
+    let found = sweep(&scene, &load, &database).await;
     let letters = database.dead_letters().await.expect("the database can be read");
     let letters: Vec<_> =
         letters.into_iter().map(|letter| (letter.class().to_owned(), letter.body)).collect();
     serving.stop().await;
     let kills = kills.into_inner().expect("no thread panicked");
     let account =
-        Account::of("through `greenlight serve`", &load, &scene.nac.log(), &kills, &letters);
+        Account::of("through `greenlight serve`", &load, &scene.nac.log(), &kills, &letters, found);
     account.print();
     account
+}
+
+async fn drain(database: &Database) {
+    let drained = async {
+        let mut pause = tokio::time::interval(LOOK_EVERY);
+        while database.next_visible().await.expect("the database can be read").is_some() {
+            pause.tick().await;
+        }
+    };
+    if tokio::time::timeout(TIMEOUT, drained).await.is_err() {
+        eprintln!("soak: the queue is not empty after {TIMEOUT:?}");
+    }
+}
+
+/// The approvals ended long enough ago that no event can still come, and a sweep is due. Returns
+/// the number that it found.
+async fn sweep(scene: &Scene, load: &[Approval], database: &Database) -> u64 {
+    let key = SweepKey { source: "feishu".into(), definition_id: APPROVAL_CODE.into() };
+    for approval in load.iter().filter(|approval| approval.event_ids.is_empty()) {
+        scene.feishu.end_before(&approval.instance, Duration::from_mins(11));
+    }
+    // As if the flow were older: what ended before it is left alone.
+    let older = |it: Sweep| {
+        let instances = it
+            .instances
+            .into_iter()
+            .map(|(id, seen)| (id, Seen::open(seen.since, Timestamp::default())));
+        (Sweep { since: Timestamp::default(), instances: instances.collect(), ..it }, ())
+    };
+    database.change_sweep(&key, older).await.expect("the ledger can be written");
+    let due = SweepDue::new(key.clone(), SystemClock.now());
+    database.enqueue(&due).await.expect("the queue can be written");
+    drain(database).await;
+    wait_for_sweep(database, &key).await.found
 }
 
 /// Sends each event until it is answered 200.
@@ -98,7 +131,7 @@ async fn send_all(
         let (scene, url) = (scene.clone(), url.clone());
         let sent = sent.clone();
         running.spawn(async move {
-            approval.sent_at = Some(Instant::now());
+            approval.sent_at = Some(Instant::now()).filter(|_| !approval.event_ids.is_empty());
             for id in &approval.event_ids {
                 deliver(&scene, &url, id, &approval.instance).await;
             }

@@ -31,6 +31,8 @@ pub struct StubFeishu {
 struct Inside {
     app: FeishuApp,
     instances: HashMap<String, Value>,
+    /// The instances on a page of the list; 1 where nothing is set.
+    page_size: Option<usize>,
     files: HashMap<String, Bytes>,
     subscribed: HashSet<String>,
     /// Those who left the organisation.
@@ -64,6 +66,7 @@ impl StubFeishu {
         let state = Arc::new(Mutex::new(Inside {
             app,
             instances: HashMap::new(),
+            page_size: None,
             files: HashMap::new(),
             subscribed: HashSet::new(),
             left: HashSet::new(),
@@ -123,6 +126,19 @@ impl StubFeishu {
     pub fn put_file(&self, name: &str, content: Vec<u8>) -> String {
         lock(&self.state).files.insert(name.to_owned(), content.into());
         format!("{}/files/{name}", self.url())
+    }
+
+    /// A page of the list has so many instances.
+    pub fn set_page_size(&self, instances: usize) {
+        lock(&self.state).page_size = Some(instances);
+    }
+
+    /// An instance ended so long ago.
+    pub fn end_before(&self, code: &str, ago: Duration) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if let Some(instance) = lock(&self.state).instances.get_mut(code) {
+            instance["end_time"] = now.saturating_sub(ago).as_millis().to_string().into();
+        }
     }
 
     /// Revokes an approval.
@@ -326,7 +342,8 @@ async fn instance(
 }
 
 /// Lists instances of a definition by the time of their creation, at most 10 hours per query. A
-/// page has a single instance here, so that every list of several has several pages.
+/// page has a single instance unless a test needs more, so that every list of several has several
+/// pages.
 async fn list(
     State(state): State<Shared>,
     Query(query): Query<HashMap<String, String>>,
@@ -355,9 +372,10 @@ async fn list(
     // As with Feishu, the token of a page is opaque, and no part of a URL as it is.
     let page = query.get("page_token").and_then(|token| token.strip_prefix("p+/")?.parse().ok());
     let page: usize = page.unwrap_or_default();
-    let has_more = page + 1 < listed.len();
+    let mut pages = listed.chunks(state.page_size.unwrap_or(1)).skip(page);
+    let codes = pages.next().unwrap_or_default();
+    let has_more = pages.next().is_some();
     let token = if has_more { format!("p+/{}", page + 1) } else { String::new() };
-    let codes: Vec<_> = listed.get(page).into_iter().collect();
     let data = json!({"instance_code_list": codes, "page_token": token, "has_more": has_more});
     (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": data})))
 }

@@ -1,9 +1,8 @@
 //! Crashes at every await of a sweep, from the tick to the effect.
 
-use std::time::SystemTime;
-
 use greenlight_core::lease::LeaseId;
 use greenlight_core::tick::{Scheduler, tick};
+use greenlight_stores::SystemClock;
 
 use super::*;
 
@@ -55,16 +54,15 @@ async fn g21_a_lost_event_is_made_up_for_after_a_crash_at_every_await() {
     for point in 1.. {
         let case = Case::new(&scene, 1, false).await;
         let alive = Fate::fatal(0);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         // The first sweep is before the end of the approval, the second after it.
-        case.clock
-            .advance(now - Duration::from_millis(START.as_millis().unsigned_abs()) - HOUR / 2);
+        case.clock.advance(SystemClock.now().minus(HOUR / 2).since(START));
         case.tick_and_deliver(&alive).await;
         case.clock.advance(HOUR);
         let fate = Fate::fatal(point);
         case.tick_and_deliver(&fate).await;
-        for _ in 0..26 {
-            case.clock.advance(HOUR);
+        // What was enqueued and then lost is looked for after a day.
+        for hours in [1, 1, 24, 1] {
+            case.clock.advance(HOUR * hours);
             case.tick_and_deliver(&alive).await;
         }
         assert_eq!(case.scene.nac.whitelist(), case.good, "crash at point {point}");

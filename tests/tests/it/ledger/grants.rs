@@ -7,13 +7,14 @@ use greenlight_core::explain::Explanation;
 use greenlight_core::grant::{
     BeginError, CONFIRM_EVERY, EndReason, GrantKey, GrantRecord, HoldId, Outcome, Phase, Terms,
 };
-use greenlight_core::lease::{Lease, LeaseId};
+use greenlight_core::lease::{Lease, LeaseId, LeaseLost};
 use greenlight_core::ledger::{Completion, Effect, EffectKey, EffectKind, EffectOutcome, Standing};
 use greenlight_core::operator::GrantChange;
 use greenlight_core::person::{PersonKey, PersonRecord, Wanted};
 use greenlight_core::retry::RetryState;
 use greenlight_core::schedule::Schedule;
 use greenlight_core::subject::Subject;
+use greenlight_core::sweep::{Begun, Pace, Seen, Step, Sweep, SweepKey};
 use greenlight_core::{Class, Reason, Timestamp};
 use greenlight_testkit::request::request;
 use greenlight_testkit::subject::{BADGE, device};
@@ -171,6 +172,40 @@ pub(super) async fn one_tick_at_a_time<L: Ledger>(ledger: &L) {
     assert_eq!(end("a", 9).await, Some(at(9)));
     assert!(begin("b", 9).await);
     assert!(begin("c", 19).await, "the lease of b is over");
+}
+
+/// A sweep has one worker at a time, which lists from where the one before it died.
+pub(super) async fn one_sweep_of_a_definition_at_a_time<L: Ledger>(ledger: &L) {
+    let pace = Pace::hourly(Duration::from_hours(10));
+    let key = |definition: &str| {
+        let (source, definition_id) = ("feishu".to_owned(), definition.to_owned());
+        SweepKey { source, definition_id }
+    };
+    let acquire = async |definition: &str, id: &str, millis: i64| {
+        let (lease, now) = (lease(id, millis + 10), at(millis));
+        let acquire = |it: Sweep| it.begin(&lease, &pace, now);
+        ledger.change_sweep(&key(definition), acquire).await.unwrap()
+    };
+    let (record, _) = acquire("S-1", "a", 0).await;
+    let window = record.next_window(pace.window).unwrap();
+    assert_eq!(acquire("S-1", "b", 9).await.1, Begun::Held { until: at(10) });
+    assert!(matches!(acquire("S-2", "c", 9).await.1, Begun::Pass(_)), "another definition");
+    let open = Seen::open(at(1), at(5));
+    let seen = [("I-1".to_owned(), Some(open.clone())), ("I-2".to_owned(), None)].into();
+    let step = Step { listed_until: Some(window.end), seen, calls: 3, found: 1 };
+    let saw = |it: Sweep| it.saw(&"a".into(), &step, at(9));
+    ledger.change_sweep(&key("S-1"), saw).await.unwrap().1.unwrap();
+    let (record, begun) = acquire("S-1", "b", 11).await;
+    let Begun::Pass(pass) = begun else { panic!("{begun:?}") };
+    assert_eq!(pass.next, window.end);
+    assert_eq!((record.calls.count, record.found, record.last_found), (3, 1, Some(at(9))));
+    assert_eq!(record.instances, [("I-1".to_owned(), open)].into());
+    let late = ledger.change_sweep(&key("S-1"), saw).await.unwrap().1;
+    assert_eq!(late, Err(LeaseLost));
+    let listed = ledger.sweeps().await.unwrap();
+    let definitions: Vec<_> = listed.iter().map(|(key, _)| key.definition_id.as_str()).collect();
+    assert_eq!(definitions, ["S-1", "S-2"]);
+    assert_eq!(listed[0].1, record);
 }
 
 /// What the attempts of a request recorded leads to the grants that it holds, or may hold.

@@ -124,11 +124,12 @@ impl<P: Ports> Processor<P> {
             let listed_until = window.end;
             let Listed { mut ids, calls } = self.source.list_created(sweeping.key, window).await?;
             ids.retain(|id| !record.instances.contains_key(id));
-            record = self.record_step(sweeping, Step { calls, ..Step::default() }).await?;
+            let mut step = Step { calls, ..Step::default() };
             for ids in ids.chunks(AT_ONCE) {
-                record = self.look_at_instances(sweeping, record, ids).await?;
+                let step = std::mem::take(&mut step);
+                record = self.look_at_instances(sweeping, record, ids, step).await?;
             }
-            let step = Step { listed_until: Some(listed_until), ..Step::default() };
+            let step = Step { listed_until: Some(listed_until), ..step };
             record = self.record_step(sweeping, step).await?;
         }
         loop {
@@ -136,7 +137,7 @@ impl<P: Ports> Processor<P> {
             if due.is_empty() {
                 return Ok(());
             }
-            record = self.look_at_instances(sweeping, record, &due).await?;
+            record = self.look_at_instances(sweeping, record, &due, Step::default()).await?;
         }
     }
 
@@ -156,14 +157,15 @@ impl<P: Ports> Processor<P> {
         }
     }
 
-    /// Looks at these instances, and records what was seen, also when one of them fails.
+    /// Looks at these instances, and records what was seen together with `step`, also when one of
+    /// them fails.
     async fn look_at_instances(
         &self,
         sweeping: &Sweeping<'_>,
         record: Sweep,
         ids: &[String],
+        mut step: Step,
     ) -> Result<Sweep, AttemptError> {
-        let mut step = Step::default();
         let mut result = Ok(());
         for id in ids {
             let seen = match self.check_sweep(sweeping, &record) {
@@ -207,8 +209,13 @@ impl<P: Ports> Processor<P> {
         let SweepKey { source, definition_id } = sweeping.key;
         let (pace, now) = (&sweeping.pace, self.clock.now());
         let since = before.map_or(now, |seen| seen.since);
-        if self.has_request(sweeping.key, id).await? {
-            return Ok(None);
+        if self.has_request(sweeping.key, id, Decision::Approved).await? {
+            return match before {
+                Some(seen) if pace.watches(seen.since, now) => {
+                    self.look_for_revocation(sweeping, id, seen.since, step).await
+                }
+                _ => Ok(None),
+            };
         }
         let request = Request::about(source, definition_id, id, Decision::Approved, now);
         let Ok(request) = request else {
@@ -238,9 +245,38 @@ impl<P: Ports> Processor<P> {
         Ok(Some(seen))
     }
 
-    async fn has_request(&self, key: &SweepKey, id: &str) -> Result<bool, LedgerError> {
-        let SweepKey { source, definition_id } = key;
-        let key = RequestKey::of(source, definition_id, id, Decision::Approved);
+    /// Looks once a day whether an approval was revoked, where no event says so.
+    async fn look_for_revocation(
+        &self,
+        sweeping: &Sweeping<'_>,
+        id: &str,
+        since: Timestamp,
+        step: &mut Step,
+    ) -> Result<Option<Seen>, AttemptError> {
+        let SweepKey { source, definition_id } = sweeping.key;
+        let now = self.clock.now();
+        if self.has_request(sweeping.key, id, Decision::Revoked).await? {
+            return Ok(None);
+        }
+        let request = Request::about(source, definition_id, id, Decision::Revoked, now)?;
+        step.calls += sweeping.pace.calls_per_read;
+        match self.source.read_instance(&request).await {
+            Ok(Instance { status: Status::Revoked, .. }) => {
+                self.enqueue_missing(&Request { via: Via::Poll, ..request }).await?;
+            }
+            Ok(_) | Err(Failure::GiveUp { .. }) => {}
+            Err(failure) => return Err(failure.into()),
+        }
+        Ok(Some(Seen::enqueued(since, &sweeping.pace, now)))
+    }
+
+    async fn has_request(
+        &self,
+        key: &SweepKey,
+        id: &str,
+        decision: Decision,
+    ) -> Result<bool, LedgerError> {
+        let key = RequestKey::of(&key.source, &key.definition_id, id, decision);
         Ok(self.ledger.is_done(&key).await?.is_some())
     }
 
@@ -307,7 +343,7 @@ impl Sweeping<'_> {
             }
             Status::Approved => {}
         }
-        // Without a time it is told by whether an earlier pass has seen it.
+        // Without a time it depends on whether an earlier pass has seen it.
         let ended_before = match instance.ended_at {
             Some(ended_at) => ended_at < self.since,
             None => self.is_first && since >= self.now,

@@ -26,6 +26,9 @@ use crate::lease::{Lease, LeaseId, LeaseLost};
 /// The most instances that a record keeps, at about 100 bytes each: an item of DynamoDB has 400 KB.
 pub const MOST_SEEN: usize = 2_000;
 
+/// Some office systems say to the minute when an approval ended.
+const COARSEST_TIME: Duration = Duration::from_mins(1);
+
 /// The forms of one approval definition at one source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SweepKey {
@@ -113,7 +116,7 @@ impl Sweep {
     /// The record of a definition whose flow is new.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { since: now, ..Self::default() }
+        Self { since: now.minus(COARSEST_TIME), ..Self::default() }
     }
 
     /// Acquires the lease, and begins a pass or continues the one that was left.
@@ -246,7 +249,8 @@ impl Sweep {
     /// The number of instances that are not decided, as far as sweeps know.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.instances.values().filter(|seen| !seen.is_settled()).count()
+        let is_open = |seen: &&Seen| matches!(seen.state, SeenState::Open { .. });
+        self.instances.values().filter(is_open).count()
     }
 }
 

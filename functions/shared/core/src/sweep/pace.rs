@@ -70,6 +70,14 @@ impl Pace {
         now.plus((now.since(since) / 10).clamp(next_sweep, self.far_every))
     }
 
+    /// Whether an approval that was first seen at `since` is still read for its revocation: where
+    /// there are no events, until the end of the long reach. After that its holds are confirmed
+    /// once a week, as everywhere.
+    #[must_use]
+    pub fn watches(&self, since: Timestamp, now: Timestamp) -> bool {
+        self.is_arrival && now.since(since) < self.far_reach
+    }
+
     /// The calls that sweeps over one of `definitions` may make in a month: together half of what
     /// is allowed, so that approvals can be read when their events arrive.
     #[must_use]

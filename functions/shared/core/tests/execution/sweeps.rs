@@ -48,15 +48,19 @@ async fn sweep(run: &mut Run) -> Vec<Request> {
 
 async fn deliver(run: &mut Run) -> Vec<Request> {
     let mut requests = Vec::new();
-    for body in run.enqueued() {
-        assert_eq!(run.deliver(&body).await, Disposition::SweepDue);
-    }
-    for body in run.enqueued() {
-        match Queued::parse(&body).unwrap() {
-            Queued::Decision(request) => requests.push(request),
-            other => panic!("{other:?}"),
+    for _ in 0..2 {
+        for body in run.enqueued() {
+            let expected = match Queued::parse(&body).unwrap() {
+                Queued::Decision(request) => {
+                    requests.push(request);
+                    Disposition::Done
+                }
+                Queued::SweepDue(_) => Disposition::SweepDue,
+                Queued::GrantDue(_) => Disposition::GrantDue,
+                Queued::PersonLeft(left) => panic!("{left:?}"),
+            };
+            assert_eq!(run.deliver(&body).await, expected);
         }
-        assert_eq!(run.deliver(&body).await, Disposition::Done);
     }
     requests
 }
@@ -188,6 +192,30 @@ async fn where_there_are_no_events_nothing_is_lost_and_no_alarm_is_raised() {
     assert_eq!((ids(&polled), polled[0].via), (vec!["NEW"], Via::Poll));
     assert_eq!(run.world.metrics.times("SweepFindings"), 0);
     assert_eq!(record(&run.world.ledger).found, 0);
+}
+
+/// A revocation without an event is seen within a day.
+#[tokio::test]
+async fn where_there_are_no_events_a_revocation_is_polled() {
+    let mut run = Run::new(world(PACE.polling(MINUTE * 5)), ADD);
+    sweep(&mut run).await;
+    run.world.advance(MINUTE * 5);
+    instance(&run, "NEW", Status::Approved, MINUTE, Duration::ZERO);
+    sweep(&mut run).await;
+    run.world.advance(HOUR * 24);
+    assert_eq!(sweep(&mut run).await, []);
+    let revoked = (Status::Revoked, Some(run.now()));
+    run.world.instances.lock().unwrap().insert("NEW".to_owned(), revoked);
+    let mut polled = Vec::new();
+    for _ in 0..24 {
+        run.world.advance(HOUR);
+        polled.extend(sweep(&mut run).await);
+    }
+    assert_eq!(ids(&polled), ["NEW"]);
+    assert_eq!((polled[0].decision(), polled[0].via), (Decision::Revoked, Via::Poll));
+    run.world.advance(HOUR * 24);
+    assert_eq!(sweep(&mut run).await, []);
+    assert_eq!(record(&run.world.ledger).instances, BTreeMap::new());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@
 //! | `block#KIND:VALUE` | a subject that an operator blocked | `blocks`, since when |
 //! | `act#ID` | what an operator did | `acts`, when |
 //! | `schedule` | the ticks | |
-//! | `sweep#SOURCE#DEFINITION` | the sweeps over an approval definition | `sweeps`, its last change |
+//! | `sweep#SOURCE#DEFINITION` | the sweeps over an approval definition | `sweeps`, 0 |
 //! | `config#current` | the flows that the worker runs | |
 //! | `breaker#TARGET` | a circuit breaker | `breakers`, 0 |
 //! | `discarded#MESSAGE` | a dead letter that was discarded | `discarded`, when |

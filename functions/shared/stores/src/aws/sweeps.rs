@@ -18,12 +18,8 @@ impl Document for Sweep {
     }
 
     fn attributes(&self, retention: Duration) -> Attributes {
-        let last_change = self.last_change();
-        vec![
-            (GSI_PK, text(SWEEPS)),
-            (GSI_SK, number(last_change.as_millis())),
-            ("expires_at", number(last_change.plus(retention).as_seconds())),
-        ]
+        let expiry = self.last_change().plus(retention).as_seconds();
+        vec![(GSI_PK, text(SWEEPS)), (GSI_SK, number(0)), ("expires_at", number(expiry))]
     }
 }
 

@@ -201,7 +201,8 @@ impl Database {
         sqlx::raw_sql(
             "UPDATE queue SET visible_at = 0, in_flight = 0 WHERE in_flight = 1;
              UPDATE requests SET record = json_set(record, '$.state.running.until', 0)
-                 WHERE record ->> '$.state.running' IS NOT NULL;",
+                 WHERE record ->> '$.state.running' IS NOT NULL;
+             UPDATE sweeps SET record = json_remove(record, '$.lease');",
         )
         .execute(&mut *transaction)
         .await?;
