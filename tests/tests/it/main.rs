@@ -27,6 +27,7 @@ mod queue;
 mod radius;
 mod rows;
 mod secrets;
+mod seeyon;
 mod serve;
 mod sources;
 mod sql;

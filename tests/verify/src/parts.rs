@@ -105,6 +105,7 @@ pub(crate) const PARTS: &[Part] = &[
         &[TOOLS, BUILD],
         suite,
     ),
+    part("seeyon", "approvals of Seeyon, by polling and by the hook's messages", &[BUILD], suite),
     part(
         "oracle",
         "the official SDKs of sources agree with our simulators and stubs",

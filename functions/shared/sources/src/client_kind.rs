@@ -36,13 +36,22 @@ pub enum Arrival {
     /// The list of approvals is read at an interval.
     #[error("polling")]
     Polling,
+    /// Code inside of the office system sends signed messages.
+    #[error("a hook in the OA")]
+    Hook,
 }
 
 /// Nothing but documents.
 #[derive(Clone, Copy, Debug, Error, Explain)]
 #[explain("documents_only")]
 #[error("nothing: from documents only")]
-struct DocumentsOnly;
+pub(crate) struct DocumentsOnly;
+
+impl DocumentsOnly {
+    pub(crate) fn explained() -> Explanation {
+        Self.explain()
+    }
+}
 
 /// The half of a kind that calls the office system.
 pub trait ClientKind {
@@ -55,7 +64,7 @@ pub trait ClientKind {
         About {
             title: Explanation::quoted(""),
             arrivals: &[Arrival::Webhook],
-            checked_with: DocumentsOnly.explain(),
+            checked_with: DocumentsOnly::explained(),
         }
     }
 

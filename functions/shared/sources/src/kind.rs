@@ -82,6 +82,16 @@ pub(crate) fn api_url_problem(key: &'static str, url: &str) -> Option<SettingsPr
     is_clear_text(url).then_some(SettingsProblem::ClearText { key })
 }
 
+/// Checks the URL of a server of one's own: https, or http where `plaintext` allows it.
+pub(crate) fn own_url_problem(
+    key: &'static str,
+    url: &str,
+    plaintext: bool,
+) -> Option<SettingsProblem> {
+    let problem = api_url_problem(key, url);
+    problem.filter(|problem| !(plaintext && matches!(problem, SettingsProblem::ClearText { .. })))
+}
+
 /// The values of a credential that can be used.
 #[derive(Clone, Copy, Debug, Error, Explain, PartialEq, Eq)]
 #[explain("usable_values")]
@@ -92,6 +102,12 @@ pub enum UsableValues {
          schemes"
     )]
     WebhookSecret,
+    /// Of a hook in an OA.
+    #[error(
+        "expected `whsec_` and 24 to 64 bytes in base64: `echo whsec_$(openssl rand -base64 32)` \
+         makes one"
+    )]
+    HookSecret,
     /// Of WeCom and DingTalk.
     #[error("expected 43 characters of base64, as the console of the office system shows them")]
     EncodingAesKey,

@@ -12,14 +12,17 @@ mod callback_cipher;
 pub mod client_kind;
 pub mod dingtalk;
 pub mod feishu;
+mod hook;
 #[cfg(feature = "client")]
 mod hosts;
 pub mod kind;
+mod long_id;
 #[cfg(feature = "client")]
 mod nullable;
 mod polling;
 mod query;
 pub mod registry;
+pub mod seeyon;
 mod signed_at;
 #[cfg(feature = "client")]
 pub mod source;
@@ -37,6 +40,7 @@ use registry::{Kind, kind};
 const KINDS: &[(&str, Kind)] = &[
     ("dingtalk", kind::<dingtalk::DingTalk>()),
     ("feishu", kind::<feishu::Feishu>()),
+    ("seeyon", kind::<seeyon::Seeyon>()),
     ("webhook", kind::<webhook::SignedWebhook>()),
     ("wecom", kind::<wecom::WeCom>()),
 ];

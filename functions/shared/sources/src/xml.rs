@@ -2,19 +2,24 @@
 //! own.
 
 use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesStart, Event};
 use thiserror::Error;
 
 /// The deepest nesting of elements.
 const MAX_DEPTH: usize = 16;
 
+/// The most attributes of an element.
+const MAX_ATTRIBUTES: usize = 32;
+
 /// The most elements of a document.
 const MAX_ELEMENTS: usize = 10_000;
 
-/// An element: its children, and its text without those of its children.
+/// An element: its attributes, its children, and its text without those of its children.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Element {
     name: String,
+    attributes: Vec<(String, String)>,
     children: Vec<Element>,
     text: String,
 }
@@ -43,14 +48,14 @@ impl Element {
                     if open.len() > MAX_DEPTH || count > MAX_ELEMENTS {
                         return Err(XmlError::TooLarge);
                     }
-                    open.push(Self::named(start.local_name().as_ref())?);
+                    open.push(Self::of_tag(&start)?);
                 }
                 Event::Empty(empty) => {
                     count += 1;
                     if count > MAX_ELEMENTS {
                         return Err(XmlError::TooLarge);
                     }
-                    current(&mut open)?.children.push(Self::named(empty.local_name().as_ref())?);
+                    current(&mut open)?.children.push(Self::of_tag(&empty)?);
                 }
                 // The reader checks that it is the end of the last one.
                 Event::End(_) => {
@@ -83,9 +88,38 @@ impl Element {
         Ok(root)
     }
 
-    fn named(name: &[u8]) -> Result<Self, XmlError> {
-        let name = std::str::from_utf8(name).map_err(|_| XmlError::Malformed)?;
-        Ok(Self { name: name.to_owned(), ..Self::default() })
+    fn of_tag(tag: &BytesStart<'_>) -> Result<Self, XmlError> {
+        let name = text(tag.local_name().as_ref())?;
+        let mut attributes = Vec::new();
+        for attribute in tag.attributes() {
+            let attribute = attribute.map_err(|_| XmlError::Malformed)?;
+            if attributes.len() >= MAX_ATTRIBUTES {
+                return Err(XmlError::TooLarge);
+            }
+            // References to entities of a document type are refused.
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            let value = value.map_err(|_| XmlError::DocType)?;
+            attributes.push((text(attribute.key.local_name().as_ref())?, value.into_owned()));
+        }
+        Ok(Self { name, attributes, ..Self::default() })
+    }
+
+    /// Whether it has this name.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    /// The value of an attribute.
+    #[cfg(feature = "client")]
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The children of this name.
+    #[cfg(feature = "client")]
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &Self> {
+        self.children.iter().filter(move |child| child.name == name)
     }
 
     /// The first child of this name.
@@ -97,6 +131,10 @@ impl Element {
     pub(crate) fn text_of(&self, name: &str) -> &str {
         self.child(name).map_or("", |child| child.text.trim())
     }
+}
+
+fn text(bytes: &[u8]) -> Result<String, XmlError> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| XmlError::Malformed)
 }
 
 fn current(open: &mut [Element]) -> Result<&mut Element, XmlError> {

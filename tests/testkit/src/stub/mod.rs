@@ -7,6 +7,7 @@ mod long_connection;
 mod nac;
 mod office;
 mod radius;
+mod seeyon;
 mod webhook;
 mod websocket;
 mod wecom;
@@ -22,6 +23,7 @@ pub use feishu::{StubFeishu, at_feishu, demo_app, forged, form_of, secret_docume
 pub use nac::{GROUPS_CONNECTOR, NacCall, StubNac};
 pub use office::{OFFICE_TOKEN, StubOffice};
 pub use radius::{Access, Radius, RadiusError, Whitelist};
+pub use seeyon::{SEEYON_ACCOUNT, StubSeeyon};
 pub use webhook::{message_of, signed_webhook};
 pub use wecom::{StubWeCom, wecom_app};
 

@@ -14,7 +14,7 @@ mod mapping;
 mod receive;
 mod settings;
 mod signature;
-mod standard;
+pub(crate) mod standard;
 #[cfg(feature = "client")]
 mod test_request;
 

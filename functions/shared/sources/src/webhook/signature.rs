@@ -88,11 +88,11 @@ const TIMESTAMP: &str = "{timestamp}";
 
 /// An authentic request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Verified {
+pub(crate) struct Verified {
     /// The id of the message, the same in every retry, if the scheme has one.
-    pub(super) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// When it was signed, if the scheme says so.
-    pub(super) signed_at: Option<Timestamp>,
+    pub(crate) signed_at: Option<Timestamp>,
 }
 
 /// How far a timestamp may be from now, in both directions, as the libraries of Standard Webhooks
@@ -104,7 +104,7 @@ const MIN_SECRET_BYTES: usize = 16;
 
 impl Verified {
     /// Refuses what was signed at another time than now.
-    pub(super) fn check_age(&self, now: Timestamp) -> Result<(), Rejection> {
+    pub(crate) fn check_age(&self, now: Timestamp) -> Result<(), Rejection> {
         match self.signed_at {
             Some(at) if now.since(at) > TOLERANCE || at.since(now) > TOLERANCE => {
                 Err(Rejection::OutsideReplayWindow)

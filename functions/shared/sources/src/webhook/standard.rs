@@ -36,7 +36,7 @@ const MAX_SIGNATURES: usize = 16;
 const MAX_OF_PUBLIC_KEY: usize = 2;
 
 /// Whether `secret` is one of this scheme.
-pub(super) fn is_usable(secret: &str) -> bool {
+pub(crate) fn is_usable(secret: &str) -> bool {
     Key::of(secret).is_some()
 }
 
@@ -93,7 +93,7 @@ fn hmac(key: &[u8], content: &[u8]) -> Option<Hmac<Sha256>> {
 }
 
 /// Verifies a request with any of `secrets`.
-pub(super) fn verify<'a>(
+pub(crate) fn verify<'a>(
     headers: &HeaderMap,
     body: &[u8],
     secrets: impl Iterator<Item = &'a str>,
@@ -131,7 +131,7 @@ fn content(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
 
 /// The headers of a request that is signed with `secret`; `None` for a public key.
 #[cfg(feature = "client")]
-pub(super) fn sign(
+pub(crate) fn sign(
     id: &str,
     body: &[u8],
     secret: &str,
