@@ -73,11 +73,13 @@ fn every_flow_and_sample_of_the_pages_about_sources_is_valid() {
         ("docs/sources/webhook.md", (2, 1)),
         ("docs/sources/wecom.md", (2, 1)),
         ("docs/sources/wecom.zh-CN.md", (2, 1)),
+        ("docs/sources/seeyon.md", (1, 1)),
+        ("docs/sources/seeyon.zh-CN.md", (1, 1)),
         ("docs/sources/dingtalk.md", (1, 1)),
         ("docs/sources/dingtalk.zh-CN.md", (1, 1)),
     ] {
         let flows: Vec<_> = blocks_of(page, "toml").iter().map(parse).collect();
-        let samples = blocks_of(page, "json");
+        let samples = [blocks_of(page, "json"), blocks_of(page, "xml")].concat();
         assert_eq!((flows.len(), samples.len()), expected, "{page}");
         for (configuration, sample) in flows.iter().zip(samples) {
             let (_, kind) = configuration.sources.find(None).unwrap();

@@ -1,5 +1,5 @@
-//! Seeyon, from documents only: approvals are polled, or named by the hook's messages, and read over
-//! REST.
+//! Seeyon, from documents only: approvals are polled, or named by the messages of a hook, and read
+//! over REST.
 
 use greenlight_core::ports::{Clock, Enqueue};
 use greenlight_core::queued::SweepDue;

@@ -18,7 +18,7 @@ use crate::polling::{default_interval, interval_problem};
 pub struct Seeyon {
     /// The server: `https://oa.example.com`.
     pub base_url: String,
-    /// Whether `base_url` may be http://, in a network where nobody else can listen.
+    /// Whether `base_url` may be http://, in a network where no one else can listen.
     #[serde(default)]
     pub plaintext: bool,
     /// How its approvals arrive.
