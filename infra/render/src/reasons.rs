@@ -71,8 +71,8 @@ const fn of_class(class: Class) -> (&'static str, &'static str) {
             ("report it: the log has the place", "程序缺陷，请报告：日志中有代码位置")
         }
         Class::QuotaUsedUp => (
-            "redrive when the office system accepts calls again: mostly on the 1st of the month",
-            "待办公系统恢复受理调用后重投：一般在每月 1 日",
+            "redrive when the quota is renewed, usually on the 1st of the month",
+            "额度恢复后（一般为每月 1 日）重投",
         ),
         Class::SourceUnavailable
         | Class::TargetUnavailable

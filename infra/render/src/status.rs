@@ -111,7 +111,7 @@ fn sweep_row(
         parts.push(text!(
             language,
             "{found} without an event, the last at {last}",
-            "{found} 个没有收到事件，最近一个 {last}",
+            "补上 {found} 个事件丢失的审批，最近一次 {last}",
             last = moment(last)
         ));
     }
@@ -119,7 +119,7 @@ fn sweep_row(
         parts.push(text!(
             language,
             "paused until {until}: the calls of this month are used up",
-            "已暂停，{until} 继续：本月调用次数已用完",
+            "已暂停至 {until}：本月调用次数已用完",
             until = moment(until)
         ));
     }

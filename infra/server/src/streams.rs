@@ -117,7 +117,7 @@ impl Streams {
     async fn sweep(&self, source: &str) {
         let soon = |it: Schedule| (it.sweep_soon(source), ());
         if let Err(error) = self.database.change_schedule(soon).await {
-            tracing::error!(source, %error, "what was missed is looked for within an hour");
+            tracing::error!(source, %error, "no sweep after the connection was opened: the next one is within an hour");
         }
     }
 

@@ -75,6 +75,8 @@ fn every_flow_and_sample_of_the_pages_about_sources_is_valid() {
         ("docs/sources/wecom.zh-CN.md", (2, 1)),
         ("docs/sources/seeyon.md", (1, 1)),
         ("docs/sources/seeyon.zh-CN.md", (1, 1)),
+        ("docs/sources/weaver.md", (1, 1)),
+        ("docs/sources/weaver.zh-CN.md", (1, 1)),
         ("docs/sources/dingtalk.md", (1, 1)),
         ("docs/sources/dingtalk.zh-CN.md", (1, 1)),
     ] {

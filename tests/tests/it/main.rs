@@ -35,5 +35,6 @@ mod stack;
 mod start;
 mod streams;
 mod template;
+mod weaver;
 mod wecom;
 mod wire;

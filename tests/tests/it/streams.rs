@@ -109,7 +109,7 @@ async fn g20_one_set_of_effects_by_webhook_long_connection_sweep_and_replay_at_o
     let key = SweepKey { source: "feishu".into(), definition_id: APPROVAL_CODE.into() };
     wait_for_sweep(database, &key).await;
     // As if the flow were older: what ended before it is left alone.
-    let older = |it: Sweep| (Sweep { since: Timestamp::default(), ..it }, ());
+    let older = |it: Sweep| (Sweep { since: Timestamp::from_millis(1), ..it }, ());
     database.change_sweep(&key, older).await.unwrap();
     for n in 1..=10 {
         let instance = format!("I-{n}");

@@ -106,6 +106,7 @@ pub(crate) const PARTS: &[Part] = &[
         suite,
     ),
     part("seeyon", "approvals of Seeyon, by polling and by the hook's messages", &[BUILD], suite),
+    part("weaver", "approvals of Weaver, with what its login encrypts", &[TOOLS, BUILD], suite),
     part(
         "oracle",
         "the official SDKs of sources agree with our simulators and stubs",

@@ -130,7 +130,7 @@ pub enum SettingsProblem {
         key: &'static str,
     },
     /// An interval that is too short or too long.
-    #[error("`{key}` is a duration from 1min to 12h")]
+    #[error("`{key}` is a duration from 1min to 1h")]
     Interval {
         /// The setting.
         key: &'static str,

@@ -28,6 +28,7 @@ mod signed_at;
 pub mod source;
 #[cfg(feature = "client")]
 pub mod test_request;
+pub mod weaver;
 pub mod webhook;
 pub mod wecom;
 #[cfg(feature = "client")]
@@ -41,6 +42,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("dingtalk", kind::<dingtalk::DingTalk>()),
     ("feishu", kind::<feishu::Feishu>()),
     ("seeyon", kind::<seeyon::Seeyon>()),
+    ("weaver", kind::<weaver::Weaver>()),
     ("webhook", kind::<webhook::SignedWebhook>()),
     ("wecom", kind::<wecom::WeCom>()),
 ];

@@ -11,6 +11,14 @@ pub(crate) enum LongId {
 }
 
 impl LongId {
+    #[cfg(feature = "client")]
+    pub(crate) fn is(&self, text: &str) -> bool {
+        match self {
+            Self::Text(own) => own == text,
+            Self::Number(number) => number.to_string() == text,
+        }
+    }
+
     pub(crate) fn into_text(self) -> String {
         match self {
             Self::Text(text) => text,

@@ -7,8 +7,8 @@ use crate::kind::SettingsProblem;
 /// The shortest interval: that of the ticks.
 const SHORTEST: Duration = Duration::from_mins(1);
 
-/// The longest interval.
-const LONGEST: Duration = Duration::from_hours(12);
+/// The longest interval: that of other sweeps, so that the alarm of sweeps that fail fits.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// The interval where `flows.toml` has none.
 pub(crate) const fn default_interval() -> Duration {

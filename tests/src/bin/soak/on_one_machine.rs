@@ -108,7 +108,7 @@ async fn sweep(scene: &Scene, load: &[Approval], database: &Database) -> u64 {
             .instances
             .into_iter()
             .map(|(id, seen)| (id, Seen::open(seen.since, Timestamp::default())));
-        (Sweep { since: Timestamp::default(), instances: instances.collect(), ..it }, ())
+        (Sweep { since: Timestamp::from_millis(1), instances: instances.collect(), ..it }, ())
     };
     database.change_sweep(&key, older).await.expect("the ledger can be written");
     let due = SweepDue::new(key.clone(), SystemClock.now());

@@ -8,6 +8,7 @@ mod nac;
 mod office;
 mod radius;
 mod seeyon;
+mod weaver;
 mod webhook;
 mod websocket;
 mod wecom;
@@ -24,6 +25,7 @@ pub use nac::{GROUPS_CONNECTOR, NacCall, StubNac};
 pub use office::{OFFICE_TOKEN, StubOffice};
 pub use radius::{Access, Radius, RadiusError, Whitelist};
 pub use seeyon::{SEEYON_ACCOUNT, StubSeeyon};
+pub use weaver::{StubWeaver, WEAVER_APP};
 pub use webhook::{message_of, signed_webhook};
 pub use wecom::{StubWeCom, wecom_app};
 

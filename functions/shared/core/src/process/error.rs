@@ -35,7 +35,8 @@ pub(super) enum WorkerError {
     #[error("another worker sweeps the same approval definition")]
     SweepHeld,
     #[error(
-        "the sweeps of this approval definition have made {allowed} calls in this month, their part          of what the office system allows"
+        "the sweeps of this approval definition have made the {allowed} calls of this month that are \
+         their share"
     )]
     SweepCallsUsedUp { allowed: u32 },
     #[error("another worker holds the exclusive lock of target `{target}`")]

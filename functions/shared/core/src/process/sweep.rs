@@ -19,7 +19,7 @@ use crate::request::{Request, RequestKey, Via};
 use crate::sweep::{Begun, Pace, Seen, Step, Sweep, SweepKey, next_month};
 use crate::time::Timestamp;
 
-/// The instances that are looked at between two records of what was seen.
+/// The most instances that are looked at between two writes of the record.
 const AT_ONCE: usize = 20;
 
 /// One sweep under its lease.
@@ -58,7 +58,10 @@ impl<P: Ports> Processor<P> {
         let (record, begun) = self.ledger.change_sweep(key, acquire).await?;
         match begun {
             Begun::Pass(_) => {}
-            Begun::Paused => return Ok(()),
+            Begun::Paused => {
+                self.metrics.measure(&Metric::once("SweepsFailed", &[("source", &key.source)]));
+                return Ok(());
+            }
             Begun::Held { until } => {
                 let (after, error) = (Some(until.since(now)), WorkerError::SweepHeld);
                 return Err(Failure::retry_after(after, Class::LeaseHeld, error).into());
@@ -90,15 +93,14 @@ impl<P: Ports> Processor<P> {
             Err(error) => {
                 let leave = |it: Sweep| (it.leave(sweeping.lease_id, None), ());
                 if let Err(error) = self.ledger.change_sweep(key, leave).await {
-                    tracing::warn!(%error, "the sweep is continued when its lease has expired");
+                    tracing::warn!(%error, "the lease of the sweep was not released");
                 }
                 Err(error)
             }
         }
     }
 
-    /// No sweep begins until the office system accepts calls again; once a day it is looked whether
-    /// it does.
+    /// Pauses the sweeps until the month ends, a day at most.
     async fn pause_sweeps(
         &self,
         sweeping: &Sweeping<'_>,
@@ -109,7 +111,8 @@ impl<P: Ports> Processor<P> {
         let leave = |it: Sweep| (it.leave(sweeping.lease_id, Some(until)), ());
         self.ledger.change_sweep(sweeping.key, leave).await?;
         let source = &sweeping.key.source;
-        tracing::error!(source, reason = reason.cause.text, "no sweeps for a day");
+        let seconds = until.since(now).as_secs();
+        tracing::error!(source, seconds, reason = reason.cause.text, "sweeps paused");
         self.metrics.measure(&Metric::once("SweepsFailed", &[("source", source)]));
         Ok(())
     }
@@ -120,7 +123,7 @@ impl<P: Ports> Processor<P> {
         mut record: Sweep,
     ) -> Result<(), AttemptError> {
         while let Some(window) = record.next_window(sweeping.pace.window) {
-            self.check_sweep(sweeping, &record)?;
+            self.check_sweep(sweeping, &record, 0)?;
             let listed_until = window.end;
             let Listed { mut ids, calls } = self.source.list_created(sweeping.key, window).await?;
             ids.retain(|id| !record.instances.contains_key(id));
@@ -142,14 +145,20 @@ impl<P: Ports> Processor<P> {
     }
 
     /// Whether there is time for another call, and the office system allows it.
-    fn check_sweep(&self, sweeping: &Sweeping<'_>, record: &Sweep) -> Result<(), Failure> {
+    /// `calls` are those that are not recorded yet.
+    fn check_sweep(
+        &self,
+        sweeping: &Sweeping<'_>,
+        record: &Sweep,
+        calls: u32,
+    ) -> Result<(), Failure> {
         let now = self.clock.now();
         if now >= sweeping.no_new_calls_after {
             let (after, error) = (Some(Duration::ZERO), WorkerError::OutOfTime);
             return Err(Failure::retry_after(after, Class::DeadlineExceeded, error));
         }
         match sweeping.allowed {
-            Some(allowed) if record.calls.at(now) >= allowed => {
+            Some(allowed) if record.calls.at(now).saturating_add(calls) >= allowed => {
                 let error = WorkerError::SweepCallsUsedUp { allowed };
                 Err(Failure::retry(Class::QuotaUsedUp, error))
             }
@@ -168,7 +177,7 @@ impl<P: Ports> Processor<P> {
     ) -> Result<Sweep, AttemptError> {
         let mut result = Ok(());
         for id in ids {
-            let seen = match self.check_sweep(sweeping, &record) {
+            let seen = match self.check_sweep(sweeping, &record, step.calls) {
                 Ok(()) => {
                     self.look_at_instance(sweeping, id, record.instances.get(id), &mut step).await
                 }
@@ -219,7 +228,7 @@ impl<P: Ports> Processor<P> {
         }
         let request = Request::about(source, definition_id, id, Decision::Approved, now);
         let Ok(request) = request else {
-            tracing::error!(source, definition_id, "the list has an id that cannot be one");
+            tracing::error!(source, definition_id, "the list has an invalid id");
             return Ok(Some(Seen::settled(since)));
         };
         step.calls += pace.calls_per_read;
@@ -294,8 +303,8 @@ impl<P: Ports> Processor<P> {
         Ok(())
     }
 
-    /// A sweep that cannot succeed before the next one is due is not tried again; how its message
-    /// ends then.
+    /// How the message of a sweep ends whose retry would come after the next sweep; `None` if it is
+    /// retried.
     pub(super) fn end_of_sweep(&self, message: &Message<'_>, end: &End) -> Option<Disposition> {
         let Ok(Queued::SweepDue(due)) = Queued::parse(message.body) else { return None };
         let source = due.key().source.as_str();
@@ -318,7 +327,7 @@ impl<P: Ports> Processor<P> {
     }
 }
 
-/// What an instance that the ledger does not have is.
+/// The result for an instance that the ledger lacks.
 enum Judged {
     /// Of no use.
     Settled,

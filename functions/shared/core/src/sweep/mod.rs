@@ -23,13 +23,14 @@ pub use seen::{Seen, SeenState};
 use crate::Timestamp;
 use crate::lease::{Lease, LeaseId, LeaseLost};
 
-/// The most instances that a record keeps, at about 100 bytes each: an item of DynamoDB has 400 KB.
+/// The most instances in a record. One takes about 107 bytes of JSON, and an item of DynamoDB has
+/// 400 KB at most.
 pub const MOST_SEEN: usize = 2_000;
 
-/// Some office systems say to the minute when an approval ended.
+/// The precision of the coarsest time that an office system has for the end of an approval.
 const COARSEST_TIME: Duration = Duration::from_mins(1);
 
-/// The forms of one approval definition at one source.
+/// One approval definition at one source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SweepKey {
     /// The source, as `[sources.NAME]`.
@@ -56,7 +57,8 @@ impl SweepKey {
 /// The ledger's record of the sweeps over one approval definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {
-    /// Approvals that ended before are not enqueued: there was no flow for them.
+    /// Approvals that ended before are not enqueued: there was no flow for them. 0 in a record that
+    /// is not there yet.
     pub since: Timestamp,
     /// The lease of the worker that sweeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +131,10 @@ impl Sweep {
             let until = held.until;
             return (self, Begun::Held { until });
         }
+        // Someone deleted the record: it begins anew, and what ended before is left alone.
+        if self.since == Timestamp::default() {
+            self = Self::new(now);
+        }
         if self.not_before.is_some_and(|at| now < at) {
             return (self, Begun::Paused);
         }
@@ -192,6 +198,7 @@ impl Sweep {
             self.found += step.found;
             self.last_found = Some(now);
         }
+        self.forget_most();
         (self, Ok(()))
     }
 
@@ -208,7 +215,6 @@ impl Sweep {
             }
         }
         self.instances.retain(|_, seen| !seen.is_forgotten(pace, now));
-        self.forget_most();
         self
     }
 
