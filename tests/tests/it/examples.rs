@@ -70,7 +70,9 @@ fn every_flow_and_sample_of_the_pages_about_sources_is_valid() {
     };
     for (page, expected) in [
         ("docs/sources/feishu.md", (1, 1)),
+        ("docs/sources/feishu.zh-CN.md", (1, 1)),
         ("docs/sources/webhook.md", (2, 1)),
+        ("docs/sources/webhook.zh-CN.md", (2, 1)),
         ("docs/sources/wecom.md", (2, 1)),
         ("docs/sources/wecom.zh-CN.md", (2, 1)),
         ("docs/sources/seeyon.md", (1, 1)),
