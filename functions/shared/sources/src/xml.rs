@@ -19,6 +19,10 @@ const MAX_ELEMENTS: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Element {
     name: String,
+    #[cfg_attr(
+        not(feature = "client"),
+        allow(dead_code, reason = "of forms, which are read by it")
+    )]
     attributes: Vec<(String, String)>,
     children: Vec<Element>,
     text: String,

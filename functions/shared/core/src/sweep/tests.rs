@@ -72,6 +72,15 @@ fn a_pass_that_a_worker_left_is_continued() {
 }
 
 #[test]
+fn a_record_that_was_deleted_begins_anew() {
+    let now = at(1_000);
+    let lease = lease("a", now.plus(Duration::from_mins(1)));
+    let (sweep, begun) = Sweep::default().begin(&lease, &EVERY, now);
+    assert!(matches!(begun, Begun::Pass(_)), "{begun:?}");
+    assert_eq!(sweep.since, now.minus(Duration::from_mins(1)));
+}
+
+#[test]
 fn an_instance_that_waits_is_read_less_often() {
     let since = at(0);
     let again = |hours| EVERY.read_again_at(since, at(hours)).since(at(hours));
@@ -90,11 +99,13 @@ fn what_is_remembered_is_bounded_and_open_instances_stay_longest() {
         sweep.instances.insert(format!("open-{number}"), Seen::open(at(10), now));
         sweep.instances.insert(format!("settled-{number}"), Seen::settled(at(999)));
     }
-    sweep.instances.insert("long-ago".into(), Seen::settled(at(1)));
-    let sweep = sweep.end(&lease.id, &EVERY, now);
+    let (mut sweep, recorded) = sweep.saw(&lease.id, &Step::default(), now);
+    recorded.unwrap();
     assert_eq!(sweep.instances.len(), MOST_SEEN);
     assert_eq!(sweep.open(), MOST_SEEN);
-    assert_eq!(sweep.pass, None);
+    sweep.instances.insert("long-ago".into(), Seen::settled(at(1)));
+    let sweep = sweep.end(&lease.id, &EVERY, now);
+    assert_eq!((sweep.instances.len(), sweep.pass), (MOST_SEEN, None));
 }
 
 #[test]

@@ -43,6 +43,7 @@ mod sqs;
 mod stack;
 #[cfg(feature = "operator")]
 mod stack_queues;
+#[cfg(feature = "dynamodb")]
 mod sweeps;
 #[cfg(feature = "dynamodb")]
 mod unwanted;
