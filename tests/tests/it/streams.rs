@@ -48,7 +48,7 @@ impl Connected {
     async fn open_at(scene: Scene) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = serve_in(folder.path(), &flows(&scene), &secret(&scene)).await;
-        scene.feishu.wait_until_open(1).await;
+        scene.feishu.wait_until_opened(1).await;
         Self { scene, server, _folder: folder }
     }
 
@@ -103,7 +103,7 @@ async fn g20_one_set_of_effects_by_webhook_long_connection_sweep_and_replay_at_o
     let folder = tempfile::tempdir().unwrap();
     let server =
         serve_in(folder.path(), &flows(&scene), &secret_document(&scene.app, NAC_TOKEN)).await;
-    scene.feishu.wait_until_open(1).await;
+    scene.feishu.wait_until_opened(1).await;
     let url = format!("http://{}/api/event", server.address());
     let database = server.database();
     let key = SweepKey { source: "feishu".into(), definition_id: APPROVAL_CODE.into() };
@@ -147,7 +147,7 @@ async fn g01_an_event_that_the_queue_does_not_take_is_answered_500() {
     // A write beyond 256 KiB of a file fails, as on a full disk.
     let full = ["sh", "-c", "trap '' XFSZ; ulimit -S -f 512; exec \"$@\"", "sh"];
     let serving = Serving::start_by(&scene, folder.path(), &full).await;
-    scene.feishu.wait_until_open(1).await;
+    scene.feishu.wait_until_opened(1).await;
     let mut accepted = 0;
     let refused = loop {
         let instance = format!("I-{accepted}");
@@ -176,12 +176,10 @@ async fn a_connection_that_is_lost_or_silent_is_opened_again() {
     let scene = &connected.scene;
     // Two pings are not answered.
     scene.feishu.wait_until_open(0).await;
-    scene.feishu.wait_until_asked(2).await;
     scene.feishu.set_pings(90, true);
-    scene.feishu.wait_until_open(1).await;
+    scene.feishu.wait_until_opened(2).await;
     scene.feishu.close_connections();
-    scene.feishu.wait_until_asked(3).await;
-    scene.feishu.wait_until_open(1).await;
+    scene.feishu.wait_until_opened(3).await;
     scene.approve("I-1", &[&device(1)]);
     assert_eq!(scene.push("e-1", "I-1", "APPROVED").await, Some(200));
     connected.server.drained().await.unwrap();
@@ -213,7 +211,7 @@ async fn a_refusal_is_counted_and_not_repeated_at_once() {
     let trying = serve_in(other.path(), &flows(&busy), &secret(&busy)).await;
     busy.feishu.wait_until_asked(2).await;
     busy.feishu.set_connection_code(0);
-    busy.feishu.wait_until_open(1).await;
+    busy.feishu.wait_until_opened(1).await;
     let metrics = reqwest::get(&url).await.unwrap().text().await.unwrap();
     assert!(metrics.contains(refused), "once: {metrics}");
     server.stop().await;
@@ -225,7 +223,7 @@ async fn doctor_says_what_the_connection_needs() {
     let scene = Scene::set().await.over_long_connection();
     let folder = tempfile::tempdir().unwrap();
     let server = serve_in(folder.path(), &flows(&scene), &secret(&scene)).await;
-    scene.feishu.wait_until_open(1).await;
+    scene.feishu.wait_until_opened(1).await;
     let at = |name: &str| folder.path().join(name).display().to_string();
     let greenlight = async |words: &[&str]| {
         let mut command = Command::new(greenlight_tests::built("greenlight"));
@@ -293,8 +291,7 @@ async fn g15_hostile_messages_on_the_connection_are_bounded() {
     // A message that is too large ends the connection, and it is opened again.
     let large = Frame { payload: Some(vec![0; 5 * 1024 * 1024].into()), ..hostile[0].clone() };
     scene.feishu.push_raw(&[large]);
-    scene.feishu.wait_until_asked(2).await;
-    scene.feishu.wait_until_open(1).await;
+    scene.feishu.wait_until_opened(2).await;
     scene.approve("I-2", &[&device(2)]);
     assert_eq!(scene.push("e-2", "I-2", "APPROVED").await, Some(200));
     connected.server.drained().await.unwrap();
@@ -321,7 +318,7 @@ async fn the_official_clients_connect_to_the_stub() {
         } else {
             python("connects", &question)
         };
-        in_time(scene.feishu.wait_until_open(1)).await;
+        in_time(scene.feishu.wait_until_opened(1)).await;
         let reply = in_time(scene.push("e-1", "I-1", "APPROVED")).await;
         assert_eq!(reply, Some(200), "{is_node}");
         let event = in_time(client.next_json()).await.to_string();

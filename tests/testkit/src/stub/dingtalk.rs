@@ -17,9 +17,10 @@ use greenlight_core::Timestamp;
 use greenlight_core::flow::UtcOffset;
 use greenlight_sources::dingtalk::DingTalkApp;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::connections::Connections;
 use super::websocket::{self, Socket};
 
 /// A stub of DingTalk's API, the older one, and its streams.
@@ -32,10 +33,7 @@ pub struct StubDingTalk {
 #[derive(Debug)]
 struct Shared {
     inside: Mutex<Inside>,
-    /// The number of open streams.
-    open: watch::Sender<usize>,
-    /// The number of streams that were asked for.
-    asked: watch::Sender<usize>,
+    streams: Connections<String, Value>,
 }
 
 #[derive(Debug)]
@@ -49,10 +47,6 @@ struct Inside {
     error: Option<(u16, String)>,
     is_page: bool,
     calls: usize,
-    /// The messages to each open stream.
-    streams: HashMap<u64, mpsc::UnboundedSender<String>>,
-    waiting: HashMap<String, oneshot::Sender<Value>>,
-    next: u64,
 }
 
 /// The app of tests, with the keys of DingTalk's published sample.
@@ -81,12 +75,9 @@ impl StubDingTalk {
             error: None,
             is_page: false,
             calls: 0,
-            streams: HashMap::new(),
-            waiting: HashMap::new(),
-            next: 0,
         };
-        let zero = || watch::channel(0).0;
-        let shared = Arc::new(Shared { inside: Mutex::new(inside), open: zero(), asked: zero() });
+        let shared = Shared { inside: Mutex::new(inside), streams: Connections::default() };
+        let shared = Arc::new(shared);
         let routes = Router::new()
             .route("/v1.0/oauth2/accessToken", post(log_in))
             .route("/v1.0/workflow/processInstances", get(detail))
@@ -183,62 +174,46 @@ impl StubDingTalk {
         self.lock().calls
     }
 
-    /// Sends an event over one of the streams; returns the data of its reply, `None` if the stream
+    /// Sends an event over the newest stream; returns the data of its reply, `None` if the stream
     /// ends before.
     pub async fn push(&self, event_type: &str, event_id: &str, data: &Value) -> Option<Value> {
-        let reply = {
-            let mut inside = self.lock();
-            inside.next += 1;
-            let message_id = format!("m-{}", inside.next);
-            let frame = json!({"specVersion": "1.0", "type": "EVENT", "headers": {
+        let corp_id = self.lock().app.corp_id.clone();
+        let frame = |message_id: &str| {
+            json!({"specVersion": "1.0", "type": "EVENT", "headers": {
                 "appId": "app-1", "connectionId": "conn-1", "contentType": "application/json",
                 "messageId": message_id, "time": "1700000000123", "topic": "*",
-                "eventType": event_type, "eventId": event_id, "eventCorpId": inside.app.corp_id,
+                "eventType": event_type, "eventId": event_id, "eventCorpId": corp_id,
                 "eventBornTime": "1700000000000", "eventUnifiedAppId": "uapp-1"},
-                "data": data.to_string()});
-            let (sender, reply) = oneshot::channel();
-            inside.waiting.insert(message_id, sender);
-            inside.streams.values().next()?.send(frame.to_string()).ok()?;
-            reply
+                "data": data.to_string()})
+            .to_string()
         };
-        reply.await.ok()
+        self.shared.streams.ask(frame).await
     }
 
-    /// Sends a message of the system, or any other text, over all streams; returns the reply with
-    /// its message id.
+    /// Sends a message of the system over the newest stream; returns its reply.
     pub async fn push_system(&self, topic: &str, data: &Value) -> Option<Value> {
-        let message_id = format!("system-{topic}");
-        let frame = json!({"specVersion": "1.0", "type": "SYSTEM", "headers": {"topic": topic,
-            "messageId": message_id, "contentType": "application/json", "time": "1700000000000"},
-            "data": data.to_string()});
-        let (sender, reply) = oneshot::channel();
-        self.lock().waiting.insert(message_id, sender);
-        self.push_raw(&frame.to_string());
-        reply.await.ok()
+        let frame = |message_id: &str| {
+            json!({"specVersion": "1.0", "type": "SYSTEM", "headers": {"topic": topic,
+                "messageId": message_id, "contentType": "application/json",
+                "time": "1700000000000"}, "data": data.to_string()})
+            .to_string()
+        };
+        self.shared.streams.ask(frame).await
     }
 
     /// Sends a text as it is over all streams.
     pub fn push_raw(&self, text: &str) {
-        for stream in self.lock().streams.values() {
-            let _ = stream.send(text.to_owned());
-        }
+        self.shared.streams.send_to_all(&text.to_owned());
     }
 
     /// Closes all streams.
     pub fn close_streams(&self) {
-        let mut inside = self.lock();
-        inside.streams.clear();
-        inside.waiting.clear();
+        self.shared.streams.close();
     }
 
-    /// Returns when so many streams are open.
-    pub async fn wait_until_open(&self, count: usize) {
-        let _ = self.shared.open.subscribe().wait_for(|open| *open == count).await;
-    }
-
-    /// Returns when a stream was asked for so often.
-    pub async fn wait_until_asked(&self, count: usize) {
-        let _ = self.shared.asked.subscribe().wait_for(|asked| *asked >= count).await;
+    /// Returns when so many streams have been opened, those that are closed again among them.
+    pub async fn wait_until_opened(&self, count: u64) {
+        self.shared.streams.wait_until_opened(count).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -256,14 +231,7 @@ impl Shared {
 
     async fn serve(&self, mut socket: Socket) {
         let (sender, mut texts) = mpsc::unbounded_channel();
-        let id = {
-            let mut inside = self.lock();
-            inside.next += 1;
-            let id = inside.next;
-            inside.streams.insert(id, sender);
-            id
-        };
-        self.open.send_modify(|open| *open += 1);
+        let id = self.streams.add(sender);
         loop {
             tokio::select! {
                 text = texts.recv() => {
@@ -280,15 +248,13 @@ impl Shared {
             }
         }
         let _ = socket.close(None).await;
-        self.lock().streams.remove(&id);
-        self.open.send_modify(|open| *open -= 1);
+        self.streams.remove(id);
     }
 
     fn take(&self, text: &str) {
         let reply: Value = serde_json::from_str(text).unwrap_or_default();
-        let message_id = reply["headers"]["messageId"].as_str().unwrap_or_default();
-        if let Some(waiting) = self.lock().waiting.remove(message_id) {
-            let _ = waiting.send(reply);
+        if let Some(message_id) = reply["headers"]["messageId"].as_str() {
+            self.streams.take_reply(message_id, reply.clone());
         }
     }
 }
@@ -402,7 +368,7 @@ async fn person(
 
 async fn offer(State(shared): Stub, headers: HeaderMap, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    shared.asked.send_modify(|asked| *asked += 1);
+    shared.streams.asked();
     let inside = shared.lock();
     if body["clientId"] != inside.app.app_key || body["clientSecret"] != inside.app.app_secret {
         return error(401, "authFailed");

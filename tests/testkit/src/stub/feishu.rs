@@ -177,7 +177,7 @@ impl StubFeishu {
         lock(&self.state).reads
     }
 
-    /// Sends an event over one of the long connections, in pieces of which the last comes first;
+    /// Sends an event over the newest long connection, in pieces of which the last comes first;
     /// returns the code of its reply, `None` if the connection ends before.
     pub async fn push(&self, event: &Value, pieces: usize) -> Option<i64> {
         self.connections.push(event.to_string().as_bytes(), pieces).await
@@ -185,12 +185,12 @@ impl StubFeishu {
 
     /// Sends frames as they are, over all long connections.
     pub fn push_raw(&self, frames: &[Frame]) {
-        self.connections.push_raw(frames);
+        self.connections.all.send_to_all(&frames.to_vec());
     }
 
     /// Closes all long connections.
     pub fn close_connections(&self) {
-        self.connections.close();
+        self.connections.all.close();
     }
 
     /// Answers the question for a connection with this code; 0 offers one.
@@ -205,12 +205,17 @@ impl StubFeishu {
 
     /// Returns when so many long connections are open.
     pub async fn wait_until_open(&self, count: usize) {
-        self.connections.wait_until_open(count).await;
+        self.connections.all.wait_until_open(count).await;
+    }
+
+    /// Returns when so many long connections have been opened, those that are closed among them.
+    pub async fn wait_until_opened(&self, count: u64) {
+        self.connections.all.wait_until_opened(count).await;
     }
 
     /// Returns when a connection was asked for so often.
     pub async fn wait_until_asked(&self, count: usize) {
-        self.connections.wait_until_asked(count).await;
+        self.connections.all.wait_until_asked(count).await;
     }
 }
 

@@ -1,6 +1,5 @@
 //! Feishu's side of long connections: offers them, pushes events over them, and reads the replies.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
@@ -12,32 +11,24 @@ use greenlight_sources::feishu::FeishuApp;
 use greenlight_sources::feishu::frame::{CONTROL, DATA, Frame, Header, key};
 use prost::Message as _;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::connections::Connections;
 use super::websocket::{self, Socket};
 
 /// The `service_id` of every connection.
 const SERVICE: i32 = 33_554_678;
 
 /// The long connections of an app.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LongConnections {
-    state: Mutex<State>,
-    /// The number of open connections.
-    open: watch::Sender<usize>,
-    /// The number of questions for a connection.
-    asked: watch::Sender<usize>,
+    pub(super) all: Connections<Vec<Frame>, i64>,
+    settings: Mutex<Settings>,
 }
 
 #[derive(Debug)]
-struct State {
-    /// The messages to each open connection, by its number; an end closes it.
-    connections: HashMap<u64, mpsc::UnboundedSender<Vec<Frame>>>,
-    /// Who waits for the reply to an event.
-    waiting: HashMap<String, oneshot::Sender<i64>>,
-    /// Numbers connections and events.
-    next: u64,
+struct Settings {
     /// The code of the answer to the question for a connection.
     code: i64,
     /// Whether pings are answered.
@@ -46,33 +37,24 @@ struct State {
     ping_every: u64,
 }
 
-impl Default for LongConnections {
+impl Default for Settings {
     fn default() -> Self {
-        let state = State {
-            connections: HashMap::new(),
-            waiting: HashMap::new(),
-            next: 0,
-            code: 0,
-            answers_pings: true,
-            ping_every: 90,
-        };
-        let zero = || watch::channel(0).0;
-        Self { state: Mutex::new(state), open: zero(), asked: zero() }
+        Self { code: 0, answers_pings: true, ping_every: 90 }
     }
 }
 
 impl LongConnections {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `POST /callback/ws/endpoint`
     pub(super) fn offer(&self, app: &FeishuApp, address: &str, body: &Bytes) -> Json<Value> {
-        self.asked.send_modify(|asked| *asked += 1);
+        self.all.asked();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let state = self.lock();
-        if state.code != 0 {
-            return Json(json!({"code": state.code, "msg": "refused", "data": {}}));
+        let settings = self.lock();
+        if settings.code != 0 {
+            return Json(json!({"code": settings.code, "msg": "refused", "data": {}}));
         }
         if body["AppID"] != app.app_id || body["AppSecret"] != app.app_secret {
             return Json(json!({"code": 514, "msg": "auth failed", "data": {}}));
@@ -81,7 +63,7 @@ impl LongConnections {
             "ws://{address}/ws/v2?device_id=7300000000000000001&service_id={SERVICE}&fpid=493\
              &access_key=k&ticket=t"
         );
-        let config = config(state.ping_every);
+        let config = config(settings.ping_every);
         Json(json!({"code": 0, "msg": "", "data": {"URL": url, "ClientConfig": config}}))
     }
 
@@ -95,7 +77,7 @@ impl LongConnections {
         let (sender, mut frames) = mpsc::unbounded_channel();
         // Before its first ping a client may not listen yet.
         let mut opening = Some(sender);
-        let mut id = 0;
+        let mut id = None;
         loop {
             tokio::select! {
                 pushed = frames.recv() => {
@@ -110,7 +92,7 @@ impl LongConnections {
                     Some(Ok(Message::Binary(bytes))) => {
                         let Ok(frame) = Frame::decode(bytes) else { break };
                         if let Some(sender) = opening.take() {
-                            id = self.open(sender);
+                            id = Some(self.all.add(sender));
                         }
                         if let Some(reply) = self.take(&frame) {
                             let _ = socket.send(message(&reply)).await;
@@ -122,68 +104,31 @@ impl LongConnections {
             }
         }
         let _ = socket.close(None).await;
-        self.lock().connections.remove(&id);
-        if opening.is_none() {
-            self.open.send_modify(|open| *open -= 1);
+        if let Some(id) = id {
+            self.all.remove(id);
         }
     }
 
-    /// Adds a connection, and returns its number.
-    fn open(&self, sender: mpsc::UnboundedSender<Vec<Frame>>) -> u64 {
-        let mut state = self.lock();
-        state.next += 1;
-        let id = state.next;
-        state.connections.insert(id, sender);
-        self.open.send_modify(|open| *open += 1);
-        id
-    }
-
-    /// A ping is answered; a reply goes to those who wait for it.
+    /// A ping is answered; a reply goes to the one that awaits it.
     fn take(&self, frame: &Frame) -> Option<Frame> {
-        let mut state = self.lock();
         if frame.method == CONTROL {
-            let payload = config(state.ping_every).to_string();
-            return state.answers_pings.then(|| Frame {
+            let settings = self.lock();
+            let payload = config(settings.ping_every).to_string();
+            return settings.answers_pings.then(|| Frame {
                 headers: vec![Header::new(key::TYPE, "pong")],
                 payload: Some(payload.into()),
                 ..frame.clone()
             });
         }
-        let waiting = state.waiting.remove(frame.header(key::MESSAGE_ID)?)?;
         let reply: Value = serde_json::from_slice(frame.payload.as_deref()?).ok()?;
-        let _ = waiting.send(reply["code"].as_i64()?);
+        self.all.take_reply(frame.header(key::MESSAGE_ID)?, reply["code"].as_i64()?);
         None
     }
 
-    /// Sends an event over one of the open connections, in pieces of which the last comes first;
-    /// returns the code of its reply, `None` if there is none.
+    /// Sends an event over the newest connection, in pieces of which the last comes first; returns
+    /// the code of its reply, `None` if there is none. Feishu sends it over any one of them.
     pub(super) async fn push(&self, event: &[u8], pieces: usize) -> Option<i64> {
-        let reply = {
-            let mut state = self.lock();
-            state.next += 1;
-            let message_id = format!("m-{}", state.next);
-            let (sender, reply) = oneshot::channel();
-            state.waiting.insert(message_id.clone(), sender);
-            // As at Feishu, any one of them gets it.
-            let connection = state.connections.values().next()?;
-            connection.send(frames(event, pieces, &message_id)).ok()?;
-            reply
-        };
-        reply.await.ok()
-    }
-
-    /// Sends frames as they are, to every open connection.
-    pub(super) fn push_raw(&self, frames: &[Frame]) {
-        for connection in self.lock().connections.values() {
-            let _ = connection.send(frames.to_vec());
-        }
-    }
-
-    /// Closes all connections.
-    pub(super) fn close(&self) {
-        let mut state = self.lock();
-        state.connections.clear();
-        state.waiting.clear();
+        self.all.ask(|message_id| frames(event, pieces, message_id)).await
     }
 
     pub(super) fn set_code(&self, code: i64) {
@@ -191,16 +136,8 @@ impl LongConnections {
     }
 
     pub(super) fn set_pings(&self, every: u64, are_answered: bool) {
-        let mut state = self.lock();
-        (state.ping_every, state.answers_pings) = (every, are_answered);
-    }
-
-    pub(super) async fn wait_until_open(&self, count: usize) {
-        let _ = self.open.subscribe().wait_for(|open| *open == count).await;
-    }
-
-    pub(super) async fn wait_until_asked(&self, count: usize) {
-        let _ = self.asked.subscribe().wait_for(|asked| *asked >= count).await;
+        let mut settings = self.lock();
+        (settings.ping_every, settings.answers_pings) = (every, are_answered);
     }
 }
 

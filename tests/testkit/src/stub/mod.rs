@@ -1,6 +1,7 @@
 //! Stubs of office systems and of a NAC, on loopback, with faults on request; and a real RADIUS
 //! server.
 
+mod connections;
 mod dingtalk;
 mod feishu;
 mod long_connection;
