@@ -48,6 +48,12 @@ pub trait SourceKind: ClientKind + Debug + Send + Sync {
         Ok(())
     }
 
+    /// The names of the credentials that are no secrets, but say who calls: two sources can have the
+    /// same.
+    fn identities(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether instances can be read at the source at any time. If not, its signed messages are the
     /// authority, and nothing can be replayed without them.
     fn is_readable(&self) -> bool {

@@ -157,12 +157,17 @@ impl Registry {
         }
         let mut known = BTreeMap::new();
         for (source, name) in self.credentials() {
+            let kind = self.kinds.get(source);
+            let is_identity = kind.is_some_and(|kind| kind.identities().contains(&name));
             let (path, credentials) =
                 (format!("sources.{source}.{name}"), secret.source(source).unwrap_or(&none));
             for value in credentials.all(name) {
-                let usable = self.kinds.get(source).map(|kind| kind.check_usable(name, value));
+                let usable = kind.map(|kind| kind.check_usable(name, value));
                 if let Some(Err(usable)) = usable {
                     return Err(SecretError::Unusable { path, usable: usable.explain() });
+                }
+                if is_identity {
+                    continue;
                 }
                 match known.insert(value, (source, path.clone())) {
                     Some((other, first)) if other != source => {

@@ -90,12 +90,14 @@ impl<P: Ports> Processor<P> {
                     false
                 }
                 // The source cannot be reached now: the next tick asks again.
-                Some(Err(Failure::Retry { reason, .. })) => {
+                Some(Err(Failure::Retry { reason, .. }))
+                    if reason.class != Class::SourceRejected =>
+                {
                     tracing::warn!(target = key.target, %reason, "a hold was not confirmed");
                     continue;
                 }
                 // It cannot be read: that is no withdrawal.
-                Some(Err(Failure::GiveUp { reason })) => {
+                Some(Err(Failure::GiveUp { reason } | Failure::Retry { reason, .. })) => {
                     tracing::warn!(target = key.target, %reason, "a hold cannot be confirmed");
                     false
                 }

@@ -22,6 +22,18 @@ use crate::time::Timestamp;
 /// The most instances that are looked at between two writes of the record.
 const AT_ONCE: usize = 20;
 
+/// A sweep ends when so many instances in a row cannot be read: then it is the office system that
+/// does not answer.
+const FAILURES_IN_A_ROW: u32 = 3;
+
+/// The reads of instances in one sweep.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reads {
+    succeeded: u32,
+    failed: u32,
+    failed_in_a_row: u32,
+}
+
 /// One sweep under its lease.
 struct Sweeping<'a> {
     key: &'a SweepKey,
@@ -79,12 +91,18 @@ impl<P: Ports> Processor<P> {
             no_new_calls_after: message.budget.no_new_calls_after,
         };
         match self.sweep_all(&sweeping, record).await {
-            Ok(()) => {
+            Ok(reads) => {
                 let end = |it: Sweep| (it.end(sweeping.lease_id, &pace, self.clock.now()), ());
                 let (record, ()) = self.ledger.change_sweep(key, end).await?;
                 let (source, definition_id) = (&key.source, &key.definition_id);
                 tracing::info!(source, definition_id, open = record.open(), "swept");
-                self.metrics.measure(&Metric::once("Sweeps", &[("source", &key.source)]));
+                let is_blind = reads.succeeded == 0 && reads.failed >= FAILURES_IN_A_ROW;
+                if is_blind {
+                    let failed = reads.failed;
+                    tracing::error!(source, definition_id, failed, "no instance can be read");
+                }
+                let metric = if is_blind { "SweepsFailed" } else { "Sweeps" };
+                self.metrics.measure(&Metric::once(metric, &[("source", &key.source)]));
                 Ok(())
             }
             Err(AttemptError::Failed(failure)) if failure.reason().class == Class::QuotaUsedUp => {
@@ -121,7 +139,8 @@ impl<P: Ports> Processor<P> {
         &self,
         sweeping: &Sweeping<'_>,
         mut record: Sweep,
-    ) -> Result<(), AttemptError> {
+    ) -> Result<Reads, AttemptError> {
+        let mut reads = Reads::default();
         while let Some(window) = record.next_window(sweeping.pace.window) {
             self.check_sweep(sweeping, &record, 0)?;
             let listed_until = window.end;
@@ -130,7 +149,7 @@ impl<P: Ports> Processor<P> {
             let mut step = Step { calls, ..Step::default() };
             for ids in ids.chunks(AT_ONCE) {
                 let step = std::mem::take(&mut step);
-                record = self.look_at_instances(sweeping, record, ids, step).await?;
+                record = self.look_at_instances(sweeping, record, ids, step, &mut reads).await?;
             }
             let step = Step { listed_until: Some(listed_until), ..step };
             record = self.record_step(sweeping, step).await?;
@@ -138,9 +157,10 @@ impl<P: Ports> Processor<P> {
         loop {
             let due = record.due(sweeping.now, AT_ONCE);
             if due.is_empty() {
-                return Ok(());
+                return Ok(reads);
             }
-            record = self.look_at_instances(sweeping, record, &due, Step::default()).await?;
+            let step = Step::default();
+            record = self.look_at_instances(sweeping, record, &due, step, &mut reads).await?;
         }
     }
 
@@ -174,12 +194,14 @@ impl<P: Ports> Processor<P> {
         record: Sweep,
         ids: &[String],
         mut step: Step,
+        reads: &mut Reads,
     ) -> Result<Sweep, AttemptError> {
         let mut result = Ok(());
         for id in ids {
             let seen = match self.check_sweep(sweeping, &record, step.calls) {
                 Ok(()) => {
-                    self.look_at_instance(sweeping, id, record.instances.get(id), &mut step).await
+                    let before = record.instances.get(id);
+                    self.look_at_instance(sweeping, id, before, &mut step, reads).await
                 }
                 Err(failure) => Err(failure.into()),
             };
@@ -214,6 +236,7 @@ impl<P: Ports> Processor<P> {
         id: &str,
         before: Option<&Seen>,
         step: &mut Step,
+        reads: &mut Reads,
     ) -> Result<Option<Seen>, AttemptError> {
         let SweepKey { source, definition_id } = sweeping.key;
         let (pace, now) = (&sweeping.pace, self.clock.now());
@@ -221,7 +244,7 @@ impl<P: Ports> Processor<P> {
         if self.has_request(sweeping.key, id, Decision::Approved).await? {
             return match before {
                 Some(seen) if pace.watches(seen.since, now) => {
-                    self.look_for_revocation(sweeping, id, seen.since, step).await
+                    self.look_for_revocation(sweeping, id, seen, step, reads).await
                 }
                 _ => Ok(None),
             };
@@ -232,14 +255,9 @@ impl<P: Ports> Processor<P> {
             return Ok(Some(Seen::settled(since)));
         };
         step.calls += pace.calls_per_read;
-        let instance = match self.source.read_instance(&request).await {
-            Ok(instance) => instance,
-            Err(Failure::GiveUp { reason }) => {
-                let reason = reason.cause.text;
-                tracing::warn!(source, instance_id = id, reason, "an instance cannot be read");
-                return Ok(Some(Seen::open(since, pace.read_again_at(since, now))));
-            }
-            Err(failure) => return Err(failure.into()),
+        let Some(instance) = self.read_listed(&request, reads).await? else {
+            let next = pace.read_again_at(since, now);
+            return Ok(Some(before.map_or(Seen::open(since, next), |seen| seen.postponed(next))));
         };
         let seen = match sweeping.judge(&instance, since, now) {
             Judged::Settled => Seen::settled(since),
@@ -259,8 +277,9 @@ impl<P: Ports> Processor<P> {
         &self,
         sweeping: &Sweeping<'_>,
         id: &str,
-        since: Timestamp,
+        seen: &Seen,
         step: &mut Step,
+        reads: &mut Reads,
     ) -> Result<Option<Seen>, AttemptError> {
         let SweepKey { source, definition_id } = sweeping.key;
         let now = self.clock.now();
@@ -269,14 +288,40 @@ impl<P: Ports> Processor<P> {
         }
         let request = Request::about(source, definition_id, id, Decision::Revoked, now)?;
         step.calls += sweeping.pace.calls_per_read;
-        match self.source.read_instance(&request).await {
-            Ok(Instance { status: Status::Revoked, .. }) => {
-                self.enqueue_missing(&Request { via: Via::Poll, ..request }).await?;
-            }
-            Ok(_) | Err(Failure::GiveUp { .. }) => {}
-            Err(failure) => return Err(failure.into()),
+        let read = self.read_listed(&request, reads).await?;
+        if read.is_some_and(|instance| instance.status == Status::Revoked) {
+            self.enqueue_missing(&Request { via: Via::Poll, ..request }).await?;
         }
-        Ok(Some(Seen::enqueued(since, &sweeping.pace, now)))
+        Ok(Some(Seen::enqueued(seen.since, &sweeping.pace, now)))
+    }
+
+    /// The instance; `None` if it cannot be read now, which keeps no other one waiting.
+    ///
+    /// # Errors
+    /// [`Failure`] when the calls of this month are used up, or [`FAILURES_IN_A_ROW`] instances
+    /// could not be read for reasons that may pass.
+    async fn read_listed(
+        &self,
+        request: &Request,
+        reads: &mut Reads,
+    ) -> Result<Option<Instance>, Failure> {
+        let failure = match self.source.read_instance(request).await {
+            Ok(instance) => {
+                reads.succeeded += 1;
+                reads.failed_in_a_row = 0;
+                return Ok(Some(instance));
+            }
+            Err(failure) => failure,
+        };
+        let Request { source, instance_id, .. } = request;
+        let reason = failure.reason();
+        let reason_text = reason.cause.text.as_str();
+        tracing::warn!(source, instance_id, reason = reason_text, "an instance cannot be read");
+        reads.failed += 1;
+        reads.failed_in_a_row += u32::from(matches!(failure, Failure::Retry { .. }));
+        let is_of_all =
+            reason.class == Class::QuotaUsedUp || reads.failed_in_a_row >= FAILURES_IN_A_ROW;
+        if is_of_all { Err(failure) } else { Ok(None) }
     }
 
     async fn has_request(

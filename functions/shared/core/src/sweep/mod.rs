@@ -193,6 +193,7 @@ impl Sweep {
         if let (Some(pass), Some(until)) = (&mut self.pass, step.listed_until) {
             pass.next = pass.next.max(until);
         }
+        self.end_listed_pass(now);
         self.calls = self.calls.and(step.calls, now);
         if step.found > 0 {
             self.found += step.found;
@@ -202,18 +203,24 @@ impl Sweep {
         (self, Ok(()))
     }
 
-    /// Ends the pass and releases the lease.
-    #[must_use]
-    pub fn end(mut self, lease_id: &LeaseId, pace: &Pace, now: Timestamp) -> Self {
-        if self.lease.take_if(|lease| lease.id == *lease_id).is_none() {
-            return self;
-        }
-        if let Some(pass) = self.pass.take() {
+    /// Ends the pass if all of it was listed: instances that cannot be read do not keep new ones
+    /// from being listed.
+    fn end_listed_pass(&mut self, now: Timestamp) {
+        if let Some(pass) = self.pass.take_if(|pass| pass.until <= pass.next) {
             self.listed_until = Some(pass.until);
             if pass.is_far {
                 self.listed_far_at = Some(now);
             }
         }
+    }
+
+    /// Releases the lease, and the pass ends if all of it was listed.
+    #[must_use]
+    pub fn end(mut self, lease_id: &LeaseId, pace: &Pace, now: Timestamp) -> Self {
+        if self.lease.take_if(|lease| lease.id == *lease_id).is_none() {
+            return self;
+        }
+        self.end_listed_pass(now);
         self.instances.retain(|_, seen| !seen.is_forgotten(pace, now));
         self
     }

@@ -52,6 +52,17 @@ impl Seen {
         Self { since, state: SeenState::Settled }
     }
 
+    /// The same, looked at again at `next`.
+    #[must_use]
+    pub const fn postponed(&self, next: Timestamp) -> Self {
+        let state = match self.state {
+            SeenState::Open { .. } => SeenState::Open { next },
+            SeenState::Enqueued { .. } => SeenState::Enqueued { next },
+            SeenState::Settled => SeenState::Settled,
+        };
+        Self { since: self.since, state }
+    }
+
     /// Whether it is of no use.
     #[must_use]
     pub const fn is_settled(&self) -> bool {

@@ -99,7 +99,8 @@ fn what_is_remembered_is_bounded_and_open_instances_stay_longest() {
         sweep.instances.insert(format!("open-{number}"), Seen::open(at(10), now));
         sweep.instances.insert(format!("settled-{number}"), Seen::settled(at(999)));
     }
-    let (mut sweep, recorded) = sweep.saw(&lease.id, &Step::default(), now);
+    let listed = Step { listed_until: Some(now), ..Step::default() };
+    let (mut sweep, recorded) = sweep.saw(&lease.id, &listed, now);
     recorded.unwrap();
     assert_eq!(sweep.instances.len(), MOST_SEEN);
     assert_eq!(sweep.open(), MOST_SEEN);

@@ -242,6 +242,59 @@ async fn a_sweep_that_fails_is_tried_again_until_the_next_one_is_due() {
     assert_eq!(run.world.metrics.times("Sweeps"), 1);
 }
 
+/// The office system refuses some instances for weeks, as of an applicant whom an app cannot see.
+#[tokio::test]
+async fn g21_instances_that_cannot_be_read_keep_no_others_waiting() {
+    let mut run = Run::new(world(PACE), ADD);
+    for number in 0..10 {
+        let id = format!("A-{number}");
+        instance(&run, &id, Status::Pending, Duration::ZERO, HOUR);
+        let refused = Failure::retry(Class::SourceRejected, greenlight_core::lease::LeaseLost);
+        run.world.unreadable.lock().unwrap().insert(id, refused);
+    }
+    sweep_with_retries(&mut run).await;
+    assert_eq!(record(&run.world.ledger).open(), 10);
+    run.world.advance(HOUR);
+    instance(&run, "LOST", Status::Approved, HOUR / 2, MINUTE * 11);
+    sweep_with_retries(&mut run).await;
+    assert_eq!(ids(&deliver(&mut run).await), ["LOST"]);
+    // They are read less often as they grow older.
+    run.world.asked.lock().unwrap().clear();
+    for _ in 0..24 * 14 {
+        sweep_with_retries(&mut run).await;
+        run.world.advance(HOUR);
+    }
+    let asked = run.world.asked.lock().unwrap().iter().filter(|it| *it == "A-1").count();
+    assert!((14..100).contains(&asked), "{asked}");
+}
+
+async fn sweep_with_retries(run: &mut Run) {
+    run.tick_only().await;
+    for body in run.enqueued() {
+        while let Disposition::RetryAfter { after, .. } = run.deliver(&body).await {
+            run.world.advance(after);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_that_can_read_nothing_counts_as_failed() {
+    let mut run = Run::new(world(PACE), ADD);
+    for id in ["A-1", "A-2", "A-3"] {
+        instance(&run, id, Status::Pending, Duration::ZERO, HOUR);
+        let refused = Failure::give_up(Class::SourceRejected, greenlight_core::lease::LeaseLost);
+        run.world.unreadable.lock().unwrap().insert(id.to_owned(), refused);
+    }
+    sweep(&mut run).await;
+    let times = |metric| run.world.metrics.times(metric);
+    assert_eq!((times("SweepsFailed"), times("Sweeps")), (1, 0));
+    run.world.unreadable.lock().unwrap().remove("A-3");
+    run.world.advance(HOUR);
+    sweep(&mut run).await;
+    let times = |metric| run.world.metrics.times(metric);
+    assert_eq!((times("SweepsFailed"), times("Sweeps")), (1, 1));
+}
+
 #[tokio::test]
 async fn a_sweep_is_continued_where_the_time_of_a_worker_ended() {
     let mut run = Run::new(world(PACE), ADD);

@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) pace: Option<Pace>,
     /// The failure of the source's list.
     pub(crate) list_fails: Mutex<Option<Failure>>,
+    /// The failures of instances that cannot be read.
+    pub(crate) unreadable: Mutex<BTreeMap<String, Failure>>,
     /// The queries of the list, and the instances that were read.
     pub(crate) asked: Mutex<Vec<String>>,
     /// The status of instances with another one, and their end.
@@ -120,6 +122,7 @@ impl World {
             listed: Mutex::default(),
             pace: None,
             list_fails: Mutex::default(),
+            unreadable: Mutex::default(),
             asked: Mutex::default(),
             instances: Mutex::default(),
             metrics: Arc::default(),
@@ -169,6 +172,9 @@ pub(crate) struct WorldPort(pub(crate) Arc<World>);
 impl ReadInstance for WorldPort {
     async fn read_instance(&self, request: &Request) -> Result<Instance, Failure> {
         self.0.asked.lock().unwrap().push(request.instance_id.clone());
+        if let Some(failure) = self.0.unreadable.lock().unwrap().get(&request.instance_id) {
+            return Err(failure.clone());
+        }
         let own = self.0.instances.lock().unwrap().get(&request.instance_id).copied();
         let (status, ended_at) =
             own.unwrap_or_else(|| (*self.0.status.lock().unwrap(), self.0.ended_at));

@@ -15,7 +15,7 @@ use http::{Method, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use super::credentials::{APP_KEY, APP_SECRET};
@@ -178,17 +178,24 @@ fn read<T: DeserializeOwned>(response: &http::Response<Bytes>) -> Result<T, ApiE
     struct Coded {
         code: String,
     }
-    let status = response.status();
-    if status.is_success() {
-        let not_json = serde_json::from_slice::<Value>(response.body()).is_err();
-        let error = if not_json {
-            ApiError::NotJson { status: status.as_u16() }
-        } else {
-            ApiError::Shape { part: AnswerPart::Fields }
-        };
-        return serde_json::from_slice(response.body()).map_err(|_| error);
+    /// An address that sends too much is answered `{"status": 1111, …}`, or with a page.
+    #[derive(Deserialize)]
+    struct Blocked {
+        #[serde(rename = "status")]
+        _status: i64,
     }
-    match serde_json::from_slice(response.body()) {
+    let (status, body) = (response.status(), response.body());
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|_| {
+            let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+            if is_json && serde_json::from_slice::<Blocked>(body).is_err() {
+                ApiError::Shape { part: AnswerPart::Fields }
+            } else {
+                ApiError::NotJson { status: status.as_u16() }
+            }
+        });
+    }
+    match serde_json::from_slice(body) {
         Ok(Coded { code }) => Err(ApiError::of_code(&code, status.as_u16())),
         Err(_) => Err(ApiError::NotJson { status: status.as_u16() }),
     }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::client::DingTalkClient;
 use super::error::{AnswerPart, ApiError};
+use crate::nullable::null_is_default;
 use crate::source::InstanceList;
 
 /// The longest window of one query.
@@ -35,7 +36,7 @@ struct ListAnswer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     list: Vec<String>,
     /// Absent on the last page.
     #[serde(default)]

@@ -66,6 +66,10 @@ impl SourceKind for DingTalk {
         }
     }
 
+    fn identities(&self) -> &'static [&'static str] {
+        &[credentials::APP_KEY]
+    }
+
     fn check_usable(&self, name: &str, value: &str) -> Result<(), UsableValues> {
         check_usable(name, value)
     }

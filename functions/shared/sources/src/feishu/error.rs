@@ -63,6 +63,8 @@ pub(super) enum AnswerPart {
     Widgets,
     #[error("a field is missing")]
     Fields,
+    #[error("`end_time` of an approval is no moment")]
+    EndTime,
     #[error("it is not an answer to \"obtain a single approval instance\"")]
     Instance,
     #[error("the list of instances has more pages than are read")]

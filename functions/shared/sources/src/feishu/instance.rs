@@ -40,11 +40,16 @@ impl InstanceData {
     pub(super) fn into_instance(self) -> Result<Instance, ApiError> {
         let form = super::form::parse(&self.form)
             .map_err(|_| ApiError::Shape { part: AnswerPart::Widgets })?;
+        let (status, ended_at) = (self.status(), moment(&self.end_time));
+        // Without it an approval of any age would count as a new one.
+        if status == Status::Approved && ended_at.is_none() {
+            return Err(ApiError::Shape { part: AnswerPart::EndTime });
+        }
         Ok(Instance {
-            status: self.status(),
+            status,
             definition_id: self.approval_code,
             instance_id: self.instance_code,
-            ended_at: moment(&self.end_time),
+            ended_at,
             applicant: self.open_id.unwrap_or_default(),
             form_number: self.serial_number.unwrap_or_default(),
             form,

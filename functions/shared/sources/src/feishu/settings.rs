@@ -46,6 +46,10 @@ impl SourceKind for Feishu {
         }
     }
 
+    fn identities(&self) -> &'static [&'static str] {
+        &[credentials::APP_ID]
+    }
+
     fn needs_connection(&self) -> bool {
         self.receive == Receive::LongConnection
     }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use greenlight_core::form::Form;
 use greenlight_core::instance::{Instance, Status};
 use greenlight_core::secret::Secret;
-use greenlight_core::{Class, Failure, Request};
+use greenlight_core::{Class, Decision, Failure, Request};
 use http::{Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -124,7 +124,8 @@ impl SeeyonClient {
         let Request { definition_id, instance_id, .. } = request;
         let status = self.state(instance_id).await?;
         // The answers do not name the template: the list of a template has its flows.
-        if status == Status::Approved && !self.is_listed(definition_id, instance_id).await? {
+        let is_granting = request.decision() == Decision::Approved && status == Status::Approved;
+        if is_granting && !self.is_listed(definition_id, instance_id).await? {
             return Err(ApiError::NotListed.into_failure());
         }
         let form = match status {

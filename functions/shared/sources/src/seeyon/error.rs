@@ -72,14 +72,12 @@ impl ApiError {
 
     pub(super) fn into_failure(self) -> Failure {
         match &self {
-            // A retry would get the same answer.
-            Self::Status { status } if *status < 500 && *status != 429 => {
+            // A retry would get the same answer. Other codes are also those of a proxy, or of a
+            // server that starts.
+            Self::Status { status: 400 } | Self::Http(HttpError::TooLarge { .. }) => {
                 Failure::give_up(Class::SourceRejected, self)
             }
-            Self::Http(HttpError::TooLarge { .. })
-            | Self::Unexpected { part: AnswerPart::Form } => {
-                Failure::give_up(Class::SourceRejected, self)
-            }
+            Self::NotListed => Failure::retry(Class::SourceRejected, self),
             // These are not caused by the request: they pass when the set-up is corrected.
             Self::Http(_)
             | Self::NoCredentials
@@ -87,8 +85,7 @@ impl ApiError {
             | Self::LoginRefused
             | Self::TokenRefused
             | Self::Status { .. }
-            | Self::Unexpected { .. }
-            | Self::NotListed => Failure::retry(Class::SourceUnavailable, self),
+            | Self::Unexpected { .. } => Failure::retry(Class::SourceUnavailable, self),
         }
     }
 }

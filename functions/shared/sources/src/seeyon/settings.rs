@@ -70,6 +70,10 @@ impl SourceKind for Seeyon {
         }
     }
 
+    fn identities(&self) -> &'static [&'static str] {
+        &[credentials::USER_NAME]
+    }
+
     fn check_usable(&self, name: &str, value: &str) -> Result<(), UsableValues> {
         hook::check_usable(name, value)
     }

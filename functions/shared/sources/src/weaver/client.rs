@@ -127,11 +127,16 @@ pub(super) fn data_in<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
     let shape = |_| ApiError::Shape { part: AnswerPart::Fields };
     let answer: Answer<Value> = serde_json::from_value(body).map_err(shape)?;
     let code = match &answer.code {
-        Value::Object(code) => code.get("name").and_then(Value::as_str).unwrap_or_default(),
-        code => code.as_str().unwrap_or("SUCCESS"),
+        // Some versions have none.
+        Value::Null => "SUCCESS".to_owned(),
+        Value::String(code) => code.clone(),
+        Value::Object(code) => {
+            code.get("name").and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        code => code.to_string(),
     };
     if code != "SUCCESS" {
-        return Err(ApiError::of_code(code));
+        return Err(ApiError::of_code(&code));
     }
     serde_json::from_value(answer.data.unwrap_or_default()).map_err(shape)
 }

@@ -43,6 +43,10 @@ impl SourceKind for Weaver {
         credentials::NAMES
     }
 
+    fn identities(&self) -> &'static [&'static str] {
+        &[credentials::APP_ID, credentials::USER_ID]
+    }
+
     fn check_usable(&self, name: &str, value: &str) -> Result<(), UsableValues> {
         hook::check_usable(name, value)
     }

@@ -24,11 +24,12 @@ impl Pointer {
         }
     }
 
-    /// The text at this place: a string that is not empty, a number or a truth value.
+    /// The text at this place: a string that is not empty, a whole number of 64 bits or a truth
+    /// value. Other numbers are rounded where they are read, and two ids could become one.
     pub(super) fn text(&self, document: &Value) -> Option<String> {
         match document.pointer(&self.0)? {
             Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-            Value::Number(number) => Some(number.to_string()),
+            Value::Number(number) => Some(number.to_string()).filter(|_| !number.is_f64()),
             Value::Bool(value) => Some(value.to_string()),
             _ => None,
         }

@@ -298,6 +298,9 @@ fn event_is_where_the_mapping_says() {
     without["data"]["id"] = Value::Null;
     let unmapped = Ok(Inbound::Unmapped { key: "event.instance_id" });
     assert_eq!(event(SETTINGS, &without), unmapped);
+    // Two of these numbers would be read as one.
+    without["data"]["id"] = serde_json::from_str("18446744073709551616").unwrap();
+    assert_eq!(event(SETTINGS, &without), unmapped);
     let of_types = SETTINGS
         .replace("event = {", "event = { type = \"/type\", types = [\"approval.withdrawn\"],");
     let other = Ok(Inbound::Other { event_type: "approval.ended".into() });
@@ -550,6 +553,25 @@ fn secrets_of_sources_are_checked() {
     }
     let (first, second) = ("sources.a.secret".to_owned(), "sources.b.secret".to_owned());
     assert_eq!(check(json!(KEY), json!([long, KEY])), Err(SecretError::Shared { first, second }));
+}
+
+/// Two apps of one corporation have its id, which is no secret, and secrets of their own.
+#[test]
+fn sources_may_call_as_the_same_organisation() {
+    let flows = "[sources.a]\nkind = \"wecom\"\ndefault = true\n[sources.b]\nkind = \"wecom\"";
+    let registry = Registry::new(&SourceConfigs::parse(flows, &|_| None).unwrap()).unwrap();
+    let check = |secret: &str| {
+        let app = |number: u8, secret: &str| {
+            json!({"corp_id": "wx5823bf96d3bd56c7", "secret": secret,
+                "token": format!("token-{number}"),
+                "encoding_aes_key": number.to_string().repeat(43)})
+        };
+        let document = json!({"sources": {"a": app(1, "secret-1"), "b": app(2, secret)}});
+        registry.check_credentials(&Secret::parse(&document.to_string()).unwrap())
+    };
+    assert_eq!(check("secret-2"), Ok(()));
+    let (first, second) = ("sources.a.secret".to_owned(), "sources.b.secret".to_owned());
+    assert_eq!(check("secret-1"), Err(SecretError::Shared { first, second }));
 }
 
 /// A test event is what the source itself accepts, for every scheme.

@@ -134,7 +134,7 @@ impl Source for WeComClient {
         Box::pin(async {
             let body = json!({ "sp_no": request.instance_id });
             let answer: DetailAnswer = self.post("/cgi-bin/oa/getapprovaldetail", &body).await?;
-            Ok(answer.info.into_instance(&self.settings.utc_offset))
+            answer.info.into_instance(&self.settings.utc_offset).map_err(ApiError::into_failure)
         })
     }
 

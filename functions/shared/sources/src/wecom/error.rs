@@ -75,6 +75,8 @@ pub(super) enum ApiError {
 pub(super) enum AnswerPart {
     #[error("a field is missing")]
     Fields,
+    #[error("it does not say when the approval ended")]
+    EndTime,
     #[error("it is not an answer to \"获取审批申请详情\"")]
     Instance,
     #[error("the list of approvals has more pages than are read")]
@@ -136,6 +138,8 @@ impl ApiError {
             Self::Code { .. } | Self::Shape { .. } | Self::Http(HttpError::TooLarge { .. }) => {
                 Failure::give_up(Class::SourceRejected, self)
             }
+            // Of this approval alone.
+            Self::OutOfSight { .. } => Failure::retry(Class::SourceRejected, self),
             // These are not caused by the request: they pass when the set-up is corrected.
             Self::Http(_)
             | Self::Unsendable
@@ -143,8 +147,7 @@ impl ApiError {
             | Self::NotJson { .. }
             | Self::LoginRefused { .. }
             | Self::NotTrusted { .. }
-            | Self::NotAllowed { .. }
-            | Self::OutOfSight { .. } => Failure::retry(Class::SourceUnavailable, self),
+            | Self::NotAllowed { .. } => Failure::retry(Class::SourceUnavailable, self),
         }
     }
 }

@@ -62,17 +62,22 @@ struct ApplyData {
 }
 
 impl Detail {
-    pub(super) fn into_instance(self, offset: &UtcOffset) -> Instance {
-        Instance {
-            status: self.status(),
-            ended_at: self.ended_at(),
+    pub(super) fn into_instance(self, offset: &UtcOffset) -> Result<Instance, ApiError> {
+        let (status, ended_at) = (self.status(), self.ended_at());
+        // Without it an approval of any age would count as a new one.
+        if status == Status::Approved && ended_at.is_none() {
+            return Err(ApiError::Shape { part: AnswerPart::EndTime });
+        }
+        Ok(Instance {
+            status,
+            ended_at,
             form_number: self.sp_no.clone(),
             instance_id: self.sp_no,
             definition_id: self.template_id,
             applicant: self.applyer.userid,
             form: form(self.apply_data.contents, offset),
             revokes: None,
-        }
+        })
     }
 
     const fn status(&self) -> Status {
@@ -103,5 +108,5 @@ pub(super) fn parse_instance(json: &str, offset: &UtcOffset) -> Result<Instance,
     let detail = answer_or_part::<DetailAnswer, Detail>(json);
     let detail =
         detail.ok_or_else(|| ApiError::Shape { part: AnswerPart::Instance }.into_failure())?;
-    Ok(detail.into_instance(offset))
+    detail.into_instance(offset).map_err(ApiError::into_failure)
 }

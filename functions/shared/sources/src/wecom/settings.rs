@@ -59,6 +59,10 @@ impl SourceKind for WeCom {
         }
     }
 
+    fn identities(&self) -> &'static [&'static str] {
+        &[credentials::CORP_ID]
+    }
+
     fn check_usable(&self, name: &str, value: &str) -> Result<(), UsableValues> {
         check_usable(name, value)
     }

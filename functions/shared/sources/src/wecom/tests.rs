@@ -7,6 +7,7 @@ use greenlight_core::secret::Secret;
 use greenlight_core::webhook::{Ignored, Outcome};
 use greenlight_core::{Decision, Rejection, Timestamp, WEBHOOK_PATH, WebhookRequest};
 use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::settings::WeCom;
@@ -198,6 +199,17 @@ fn what_is_not_authentic_is_rejected() {
     }
 }
 
+/// A callback is signed as a URL check is: a recorded one must not come back in clear text.
+#[test]
+fn a_callback_in_the_place_of_a_url_check_is_not_decrypted_for_its_sender() {
+    let (app, callback) = (app(), change(2, 2));
+    let (_, after) = callback.body.split_once("<Encrypt><![CDATA[").unwrap();
+    let (encrypted, _) = after.split_once("]]>").unwrap();
+    let encoded = utf8_percent_encode(encrypted, NON_ALPHANUMERIC);
+    let check = Sent::get(format!("{}&echostr={encoded}", callback.query));
+    assert_eq!(received(&check, &app, NOW), Err(Rejection::SignedNoEvent));
+}
+
 #[test]
 fn the_replies_are_those_that_wecom_expects() {
     let webhook = settings().webhook("wecom");
@@ -259,6 +271,16 @@ fn the_detail_is_read_by_its_controls() {
     assert_eq!(macs, ["3C:22:FB:12:34:56", "3c22.fb12.3457"]);
     assert_eq!(value(&rows[0], "类型"), &json!(["笔记本"]));
     assert_eq!(value(&rows[1], "类型"), &json!([]));
+}
+
+/// An approval of any age would count as a new one.
+#[test]
+fn an_approval_that_does_not_say_when_it_ended_is_refused() {
+    let mut detail = detail();
+    let info = &mut detail["info"];
+    (info["sp_record"], info["apply_time"]) = (Value::Null, Value::Null);
+    let refused = settings().parse_instance(&detail.to_string()).unwrap_err();
+    assert_eq!(refused.reason().cause.code, "wecom.shape");
 }
 
 #[test]

@@ -21,6 +21,9 @@ const REPLAY_WINDOW: Duration = Duration::from_hours(1);
 /// WeCom waits 5 s for a reply to a callback, and 1 s for that of a URL check, which calls nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
+/// WeCom sends about 20 digits.
+const MAX_CHALLENGE_CHARS: usize = 64;
+
 /// WeCom's callbacks.
 #[derive(Clone, Debug)]
 pub(super) struct WeComWebhook {
@@ -54,10 +57,9 @@ impl Webhook for WeComWebhook {
         let open = |encrypted: &str| cipher.open(signed, encrypted, now, REPLAY_WINDOW);
         match request.method {
             Method::GET => {
-                let challenge = open(&query("echostr")?)?;
-                String::from_utf8(challenge)
-                    .map(Inbound::Challenge)
-                    .map_err(|_| Rejection::SignedNoEvent)
+                let challenge = String::from_utf8(open(&query("echostr")?)?).ok();
+                let challenge = challenge.filter(|text| is_challenge(text));
+                challenge.map(Inbound::Challenge).ok_or(Rejection::SignedNoEvent)
             }
             Method::POST => {
                 let message = open(&encrypted_in(&request.body)?)?;
@@ -82,6 +84,14 @@ impl Webhook for WeComWebhook {
     fn answer_within(&self) -> Duration {
         ANSWER_WITHIN
     }
+}
+
+/// Whether a decrypted text can be that of a URL check, which is a number. A callback is signed in
+/// the same way: without this, a recorded one in the place of a URL check would be sent back in
+/// clear text.
+fn is_challenge(text: &str) -> bool {
+    (1..=MAX_CHALLENGE_CHARS).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// The encrypted message of a callback: `<xml><Encrypt>…</Encrypt>…</xml>`.

@@ -13,6 +13,9 @@ const MAX_PIECES: usize = 64;
 /// more of them are pieces that never come.
 const MAX_WAITING: usize = 16;
 
+/// The longest id of an event in pieces: Feishu's have 36 characters.
+const MAX_ID_BYTES: usize = 256;
+
 /// The most bytes of all events that wait.
 const MAX_WAITING_BYTES: usize = 4 * MAX_MESSAGE_BYTES;
 
@@ -64,6 +67,9 @@ impl Pieces {
         }
         if sum == 1 {
             return Ok(Some(piece));
+        }
+        if message_id.len() > MAX_ID_BYTES {
+            return Err(MessageProblem::Shape);
         }
         self.drop_old(now, message_id);
         let waiting = self
