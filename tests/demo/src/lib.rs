@@ -1,25 +1,25 @@
 //! The demonstration: serve, with stubs of Feishu and of a NAC, and a line per step.
 
+mod kind;
+mod machine;
 mod radius;
 mod rows;
 mod scenario;
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
 use greenlight_core::explain::{Explain, Explanation};
 use greenlight_core::operator::StoreError;
-use greenlight_core::ports::{Clock, Http, HttpError, QueueError};
-use greenlight_http::{Client, ClientError};
+use greenlight_core::ports::{Clock, HttpError, QueueError};
+use greenlight_http::ClientError;
 use greenlight_stores::SystemClock;
-use greenlight_stores::private::write_private;
 use tempfile::TempDir;
 use thiserror::Error;
 
 use greenlight_render::language::Language;
 use greenlight_render::{outln, text};
-use greenlight_server::server::{Options, ServeError, Server};
+use greenlight_server::server::ServeError;
 use greenlight_server::signals::StopSignals;
 use greenlight_sources::feishu::FeishuApp;
 use greenlight_sources::test_request::Sent;
@@ -27,7 +27,10 @@ use greenlight_testkit::stub::{
     GROUPS_CONNECTOR, RadiusError, StubFeishu, StubNac, at_feishu, demo_app, secret_document,
 };
 
+pub use kind::{kinds, run_kind};
 pub use radius::run_radius;
+
+use machine::Machine;
 
 const APPROVAL_CODE: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
 const NAC_TOKEN: &str = "demo-nac-token";
@@ -135,16 +138,10 @@ pub async fn run(keep: bool, language: Language) -> Result<(), DemoError> {
 }
 
 struct Stage {
-    language: Language,
+    machine: Machine,
     app: FeishuApp,
     feishu: StubFeishu,
     nac: StubNac,
-    server: Server,
-    client: Client,
-    events: usize,
-    answers: Vec<Duration>,
-    wrong: usize,
-    _folder: TempDir,
 }
 
 impl Stage {
@@ -167,44 +164,22 @@ impl Stage {
         language: Language,
     ) -> Result<Self, DemoError> {
         let app = demo_app();
-        let secrets = folder.path().join("secrets.json");
         let mut document = secret_document(&app, NAC_TOKEN);
         for target in ["phones", "laptops"] {
             document["targets"][target] = document["targets"]["nac"].clone();
         }
-        write_private(&secrets, &document.to_string())?;
-        let (file, connectors) =
-            (folder.path().join("flows.toml"), folder.path().join("connectors"));
-        std::fs::write(&file, at_feishu(flows, &feishu.url()))?;
+        let connectors = folder.path().join("connectors");
         std::fs::create_dir(&connectors)?;
         std::fs::write(connectors.join("groups.toml"), GROUPS_CONNECTOR)?;
-        let options = Options {
-            listen: ([127, 0, 0, 1], 0).into(),
-            data: folder.path().join("data"),
-            secrets,
-            flows: Some(file),
-            connectors: Some(connectors),
-            // Access that ends by time is to be seen.
-            tick_every: Duration::from_secs(1),
-        };
         let nac_url = nac.url();
         let environment = move |name: &str| match name {
             "NAC_URL" => Some(nac_url.clone()),
             "APPROVAL_CODE" => Some(APPROVAL_CODE.to_owned()),
             _ => None,
         };
-        Ok(Self {
-            language,
-            server: Server::start_with(options, &environment).await?,
-            client: Client::new(None)?,
-            app,
-            feishu,
-            nac,
-            events: 0,
-            answers: Vec::new(),
-            wrong: 0,
-            _folder: folder,
-        })
+        let flows = at_feishu(flows, &feishu.url());
+        let machine = Machine::start(folder, &flows, &document, &environment, language).await?;
+        Ok(Self { machine, app, feishu, nac })
     }
 
     fn approval(&self, event_id: &str, instance_id: &str, status: &str) -> Sent {
@@ -222,37 +197,7 @@ impl Stage {
         self.app.approval_instance(event_id, definition_id, instance_id, status, now)
     }
 
-    async fn send(&mut self, sent: &Sent) -> Result<(u16, String), DemoError> {
-        let request = sent.to_request(&self.url())?;
-        let start = Instant::now();
-        let response: http::Response<Bytes> = self.client.send(request).await?;
-        self.answers.push(start.elapsed());
-        self.events += 1;
-        let body = String::from_utf8_lossy(response.body()).into_owned();
-        Ok((response.status().as_u16(), body))
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/api/event", self.server.address())
-    }
-
-    async fn drained(&self) -> Result<(), DemoError> {
-        match tokio::time::timeout(TIMEOUT, self.server.drained()).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(DemoError::NotDrained(TIMEOUT.as_secs())),
-        }
-    }
-
-    /// Prints a step and its result, each in English and Chinese.
-    fn report(&mut self, step: (&'static str, &'static str), is_right: bool, result: &str) {
-        let mark = if is_right { "ok " } else { "BAD" };
-        self.wrong += usize::from(!is_right);
-        let (colon, step) = (self.language.pick(": ", "："), self.language.pick(step.0, step.1));
-        outln!("{mark}  {step}{colon}{result}");
-    }
-
     async fn end(self) -> Result<(), DemoError> {
-        self.server.stop().await;
-        if self.wrong > 0 { Err(DemoError::Wrong(self.wrong)) } else { Ok(()) }
+        self.machine.end().await
     }
 }

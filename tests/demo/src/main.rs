@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use greenlight_demo::kinds;
 use greenlight_render::language::Language;
 use greenlight_render::output::print_error;
 
@@ -16,6 +18,10 @@ struct Arguments {
     /// With a real RADIUS server instead of the stub of a NAC; needs FreeRADIUS
     #[arg(long, conflicts_with = "keep")]
     radius: bool,
+    /// With the stub of another kind of office system
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(kinds()),
+        conflicts_with_all = ["keep", "radius"])]
+    source: Option<String>,
     /// The language of the lines [default: that of `GREENLIGHT_LANG`, or of the locale]
     #[arg(long, value_name = "LANGUAGE")]
     lang: Option<Language>,
@@ -23,14 +29,14 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { keep, radius, lang } = Arguments::parse();
+    let Arguments { keep, radius, source, lang } = Arguments::parse();
     let variable = |name: &str| std::env::var(name).ok();
     let of_environment = || Language::of_environment(variable);
     let language = lang.unwrap_or_else(of_environment);
-    let result = if radius {
-        greenlight_demo::run_radius(language).await
-    } else {
-        greenlight_demo::run(keep, language).await
+    let result = match source {
+        Some(kind) => greenlight_demo::run_kind(&kind, language).await,
+        None if radius => greenlight_demo::run_radius(language).await,
+        None => greenlight_demo::run(keep, language).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

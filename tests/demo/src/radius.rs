@@ -93,7 +93,7 @@ impl Stage {
     async fn let_in(mut self, radius: &Radius) -> Result<(), DemoError> {
         let device = SPELLINGS[0];
         let is_kept_out = radius.ask(device, device).await? == Access::Reject;
-        self.report(
+        self.machine.report(
             ("before the approval", "审批前"),
             is_kept_out,
             &format!("Access-Reject {device}"),
@@ -101,26 +101,32 @@ impl Stage {
 
         let form = form_of("", &["0000-5E00-5301"]);
         self.feishu.put_instance("INSTANCE-1", APPROVAL_CODE, "APPROVED", &form);
-        let (status, _) = self.send(&self.approval("event-1", "INSTANCE-1", "APPROVED")).await?;
-        self.drained().await?;
-        let is_done = status == 200 && self.server.database().dead_letters().await?.is_empty();
-        let done = self.language.pick("in the queue, read, done", "入队、读取、执行完毕");
-        self.report(("the approval", "审批通过"), is_done, done);
+        let (status, _) =
+            self.machine.send(&self.approval("event-1", "INSTANCE-1", "APPROVED")).await?;
+        self.machine.drained().await?;
+        let is_done =
+            status == 200 && self.machine.server.database().dead_letters().await?.is_empty();
+        let done = self.machine.language.pick("in the queue, read, done", "入队、读取、执行完毕");
+        self.machine.report(("the approval", "审批通过"), is_done, done);
 
         for spelling in SPELLINGS {
             let is_let_in = radius.ask(spelling, spelling).await? == Access::Accept;
-            self.report(("after it", "审批后"), is_let_in, &format!("Access-Accept {spelling}"));
+            self.machine.report(
+                ("after it", "审批后"),
+                is_let_in,
+                &format!("Access-Accept {spelling}"),
+            );
         }
         let is_kept_out = radius.ask(OTHER, OTHER).await? == Access::Reject;
         let rejected = format!("Access-Reject {OTHER}");
-        self.report(("another device", "其他设备"), is_kept_out, &rejected);
+        self.machine.report(("another device", "其他设备"), is_kept_out, &rejected);
         let is_kept_out = radius.ask(device, OTHER).await? == Access::Reject;
         let said = text!(
-            self.language,
+            self.machine.language,
             "Access-Reject {OTHER}, which says that it is {device}",
             "Access-Reject {OTHER}，它自称 {device}"
         );
-        self.report(("a pretender", "冒名设备"), is_kept_out, &said);
+        self.machine.report(("a pretender", "冒名设备"), is_kept_out, &said);
         self.ends(radius).await?;
         self.end().await
     }
@@ -134,7 +140,7 @@ impl Stage {
     ) -> Result<(), DemoError> {
         let device = SPELLINGS[0];
         let is_right = radius.ask(device, device).await? == expected;
-        self.report(step, is_right, &format!("Access-{expected:?} {device}"));
+        self.machine.report(step, is_right, &format!("Access-{expected:?} {device}"));
         Ok(())
     }
 
@@ -149,17 +155,18 @@ impl Stage {
             }
         }
         self.feishu.put_instance("INSTANCE-2", APPROVAL_CODE, "APPROVED", &form);
-        self.send(&self.approval("event-2", "INSTANCE-2", "APPROVED")).await?;
-        self.drained().await?;
+        self.machine.send(&self.approval("event-2", "INSTANCE-2", "APPROVED")).await?;
+        self.machine.drained().await?;
         self.expect(radius, ("a second approval", "第二个审批"), Access::Accept).await?;
 
         self.feishu.revert("INSTANCE-1");
-        self.send(&self.approval("event-3", "INSTANCE-1", "REVERTED")).await?;
-        self.drained().await?;
+        self.machine.send(&self.approval("event-3", "INSTANCE-1", "REVERTED")).await?;
+        self.machine.drained().await?;
         let step = ("the first is withdrawn, the second holds it", "撤销第一个，第二个仍持有");
         self.expect(radius, step, Access::Accept).await?;
 
-        let (key, server) = (GrantKey::new("nac", &device()?), self.server.database().clone());
+        let (key, server) =
+            (GrantKey::new("nac", &device()?), self.machine.server.database().clone());
         let ended = async {
             loop {
                 let (record, ()) = server.change_grant(&key, |it| (it, ())).await?;
@@ -170,10 +177,10 @@ impl Stage {
             }
         };
         let is_ended = matches!(tokio::time::timeout(TIMEOUT, ended).await, Ok(Ok(())));
-        self.wrong += usize::from(!is_ended);
+        self.machine.wrong += usize::from(!is_ended);
         self.expect(radius, ("the second ends by time", "第二个到期"), Access::Reject).await?;
 
-        let stores = Stores::of(self.server.database().clone());
+        let stores = Stores::of(self.machine.server.database().clone());
         let acts = Arc::clone(&stores.acts);
         let operator = Operator { who: "demo".to_owned(), acts };
         let new = NewGrant {
@@ -186,8 +193,8 @@ impl Stage {
         };
         let now = SystemClock.now();
         let granted = grants::grant(&stores, &operator, &new, "a visitor", now).await;
-        self.wrong += usize::from(granted.is_err());
-        self.drained().await?;
+        self.machine.wrong += usize::from(granted.is_err());
+        self.machine.drained().await?;
         let step = ("an operator grants it", "运维人员直接授权");
         self.expect(radius, step, Access::Accept).await?;
 
@@ -195,14 +202,14 @@ impl Stage {
         let of = (&new.subject, targets.as_slice());
         let now = SystemClock.now();
         let blocked = grants::block(&stores, &operator, of, None, "stolen", now).await;
-        self.wrong += usize::from(blocked.is_err());
-        self.drained().await?;
+        self.machine.wrong += usize::from(blocked.is_err());
+        self.machine.drained().await?;
         let step = ("an operator blocks it", "运维人员封禁");
         self.expect(radius, step, Access::Reject).await?;
         let form = form_of("", &["0000-5E00-5301"]);
         self.feishu.put_instance("INSTANCE-3", APPROVAL_CODE, "APPROVED", &form);
-        self.send(&self.approval("event-4", "INSTANCE-3", "APPROVED")).await?;
-        self.drained().await?;
+        self.machine.send(&self.approval("event-4", "INSTANCE-3", "APPROVED")).await?;
+        self.machine.drained().await?;
         let step = ("an approval does not give it back", "新的审批也不再授权");
         self.expect(radius, step, Access::Reject).await
     }

@@ -70,12 +70,12 @@ impl Stage {
     pub(crate) async fn rows(&mut self) -> Result<(), DemoError> {
         self.feishu.put_instance("INSTANCE-3", DEFINITION_ID, "APPROVED", &form());
         let calls = self.nac.calls();
-        let dead_letters = self.server.database().dead_letters().await?.len();
+        let dead_letters = self.machine.server.database().dead_letters().await?.len();
         let event = self.approval_of(DEFINITION_ID, "event-7", "INSTANCE-3", "APPROVED");
-        self.send(&event).await?;
-        self.drained().await?;
+        self.machine.send(&event).await?;
+        self.machine.drained().await?;
 
-        let granted = self.server.database().grants(99).await?;
+        let granted = self.machine.server.database().grants(99).await?;
         let owner = |mac: &str| {
             let grant = granted.iter().find(|grant| grant.kind_and_value().1 == mac);
             let holders = grant.map(Grant::holders).unwrap_or_default();
@@ -98,14 +98,14 @@ impl Stage {
                 .zip(expected)
                 .zip(ROWS)
                 .all(|((shown, (group, owner)), row)| shown[1..] == [group, owner, row[3]]);
-        let letters = self.server.database().dead_letters().await?;
-        let said = self.language.pick(
+        let letters = self.machine.server.database().dead_letters().await?;
+        let said = self.machine.language.pick(
             "each row with its group, owner and end",
             "每行设备按各自的分组、使用人和有效期授权",
         );
         let is_right = is_right && letters.len() == dead_letters + 1;
-        self.report(("an approval with rows", "含明细表的审批"), is_right, said);
-        let heads = match self.language {
+        self.machine.report(("an approval with rows", "含明细表的审批"), is_right, said);
+        let heads = match self.machine.language {
             Language::English => ["DEVICE", "GROUP", "OWNER", "UNTIL"],
             Language::Chinese => ["设备", "分组", "使用人", "有效期"],
         };
@@ -113,8 +113,12 @@ impl Stage {
             outln!("     {line}");
         }
         let last = letters.last().and_then(|letter| letter.last_failure.as_ref());
-        let cause = last.map(|failure| self.language.explain(&failure.cause)).unwrap_or_default();
-        outln!("     {}", text!(self.language, "dead-letter queue: {cause}", "死信队列：{cause}"));
+        let cause =
+            last.map(|failure| self.machine.language.explain(&failure.cause)).unwrap_or_default();
+        outln!(
+            "     {}",
+            text!(self.machine.language, "dead-letter queue: {cause}", "死信队列：{cause}")
+        );
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ mod glibc;
 mod guarantees;
 mod http;
 mod kea;
+mod kinds;
 mod ledger;
 mod listener;
 mod lives;

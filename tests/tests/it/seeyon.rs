@@ -10,7 +10,7 @@ use greenlight_sources::client_kind::ClientKind;
 use greenlight_sources::seeyon::Seeyon;
 use greenlight_sources::test_request::{Sent, TestEvent};
 use greenlight_stores::SystemClock;
-use greenlight_testkit::stub::{SEEYON_ACCOUNT, StubNac, StubSeeyon};
+use greenlight_testkit::stub::{Fault, OfficeSystem as _, SEEYON_ACCOUNT, StubNac, StubSeeyon};
 use greenlight_tests::scene::{NAC_TOKEN, device};
 use greenlight_tests::serving::{failures, send, serve_in, wait_for_failure, wait_for_sweep};
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ async fn g12_a_message_of_the_hook_only_names_the_flow() {
     let instance = (FLOW + 1).to_string();
     wait_for_failure(&oa.server, &instance, "not in the list of ended flows").await;
     // A page is no answer.
-    oa.seeyon.set_page(true);
+    oa.seeyon.set_fault(Some(Fault::Page));
     oa.seeyon.put_flow(FLOW + 2, TEMPLATE, 0, &[&device(3)]);
     assert_eq!(send(&oa.server, path, &oa.message("msg_3", FLOW + 2)).await.0, 200);
     let instance = (FLOW + 2).to_string();

@@ -147,7 +147,7 @@ fn document(instance_id: &str, mac: &str) -> Value {
 async fn g20_one_set_of_effects_whatever_way_the_news_came() {
     let machine = Machine::open().await;
     machine.scene.approve("I-1", &[&device(1)]);
-    machine.office.put("I-1", document("I-1", &device(2)));
+    machine.office.put_document("I-1", document("I-1", &device(2)));
     let feishu = machine.scene.event("e-1", "I-1", "APPROVED");
     let feishu_again = machine.scene.event("e-2", "I-1", "APPROVED");
     let oa = machine.test_event("oa", "msg_1", "I-1");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use greenlight_core::operator::RequestStore;
 use greenlight_core::ports::{Clock, Enqueue, KeepSweeps};
 use greenlight_core::queued::SweepDue;
+use greenlight_core::request::Via;
 use greenlight_core::sweep::{Sweep, SweepKey};
 use greenlight_core::{Decision, Request, Timestamp};
 use greenlight_server::server::Server;
@@ -98,7 +99,7 @@ async fn an_approval_comes_over_the_long_connection_without_keys_of_webhooks() {
 /// While an app is switched from one way to the other, both are in use; a sweep finds what an
 /// operator replays, and what is on its way.
 #[tokio::test(flavor = "multi_thread")]
-async fn g20_one_set_of_effects_by_webhook_long_connection_sweep_and_replay_at_once() {
+async fn g20_one_set_of_effects_by_webhook_long_connection_poll_sweep_and_replay_at_once() {
     let scene = Scene::set().await.over_long_connection();
     let folder = tempfile::tempdir().unwrap();
     let server =
@@ -119,22 +120,26 @@ async fn g20_one_set_of_effects_by_webhook_long_connection_sweep_and_replay_at_o
         let now = SystemClock.now();
         let replayed = Request::about("feishu", APPROVAL_CODE, &instance, Decision::Approved, now);
         let replayed = replayed.unwrap();
+        // As a source that is polled enqueues it.
+        let polled = Request { via: Via::Poll, ..replayed.clone() };
         let sweep = SweepDue::new(key.clone(), now);
-        let (swept, by_webhook, pushed, replayed, again) = tokio::join!(
+        let (swept, polled, by_webhook, pushed, replayed, again) = tokio::join!(
             database.enqueue(&sweep),
+            database.enqueue(&polled),
             scene.send_to(&url, None, &sent),
             scene.push("e-1", &instance, "APPROVED"),
             database.enqueue_replay(&replayed, now),
             scene.push("e-2", &instance, "APPROVED"),
         );
         swept.unwrap();
+        polled.unwrap();
         replayed.unwrap();
         assert_eq!((by_webhook.status, pushed, again), (200, Some(200), Some(200)));
     }
     server.drained().await.unwrap();
     assert_eq!(scene.nac.calls(), 10);
     assert_eq!(scene.nac.whitelist(), (1..=10).map(device).collect::<Vec<_>>());
-    println!("30 deliveries, 10 sweeps and 10 replays of 10 approvals: 10 calls");
+    println!("30 deliveries, 10 polls, 10 sweeps and 10 replays of 10 approvals: 10 calls");
     server.stop().await;
 }
 

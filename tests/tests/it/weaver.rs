@@ -10,7 +10,7 @@ use greenlight_sources::client_kind::ClientKind;
 use greenlight_sources::test_request::{Sent, TestEvent};
 use greenlight_sources::weaver::Weaver;
 use greenlight_stores::SystemClock;
-use greenlight_testkit::stub::{StubNac, StubWeaver, WEAVER_APP};
+use greenlight_testkit::stub::{Fault, OfficeSystem as _, StubNac, StubWeaver, WEAVER_APP};
 use greenlight_tests::oracle::{answer, python};
 use greenlight_tests::scene::{NAC_TOKEN, device};
 use greenlight_tests::serving::{failures, send, serve_in, wait_for_failure};
@@ -119,7 +119,7 @@ async fn g12_an_archived_form_without_the_result_is_not_carried_out() {
     // A page is no answer, and a form that is not there is none either.
     oa.accept("341003").await;
     wait_for_failure(&oa.server, "341003", "PARAM_ERROR").await;
-    oa.weaver.set_page(true);
+    oa.weaver.set_fault(Some(Fault::Page));
     oa.accept("341004").await;
     wait_for_failure(&oa.server, "341004", "unexpected body").await;
     let sent = oa.message("341001");

@@ -106,6 +106,7 @@ pub(crate) const PARTS: &[Part] = &[
         suite,
     ),
     part("seeyon", "approvals of Seeyon, by polling and by the hook's messages", &[BUILD], suite),
+    part("kinds", "one suite for the sources of every kind", &[BUILD], suite),
     part("weaver", "approvals of Weaver, with what its login encrypts", &[TOOLS, BUILD], suite),
     part(
         "oracle",
@@ -203,14 +204,16 @@ fn unit(output: Output) -> Result<Tally, Problem> {
 /// so compiler warnings fail this part.
 fn demo(output: Output) -> Result<Tally, Problem> {
     let mut has_warnings = false;
-    let mut demo = command("cargo");
-    let demo = demo.arg("demo").env("CARGO_TERM_COLOR", "never");
-    let status = output.run(demo, |line| has_warnings |= line.starts_with("warning"))?;
-    match (status.success(), has_warnings) {
-        (true, false) => Ok(Tally::CHECK),
-        (true, true) => Err(Problem::new("the build has warnings")),
-        (false, _) => Err(Problem::new(format!("`cargo demo` ended with {status}"))),
+    for arguments in [&["demo"][..], &["demo", "--source", "all"]] {
+        let mut demo = command("cargo");
+        let demo = demo.args(arguments).env("CARGO_TERM_COLOR", "never");
+        let status = output.run(demo, |line| has_warnings |= line.starts_with("warning"))?;
+        if !status.success() {
+            let words = arguments.join(" ");
+            return Err(Problem::new(format!("`cargo {words}` ended with {status}")));
+        }
     }
+    if has_warnings { Err(Problem::new("the build has warnings")) } else { Ok(Tally::CHECK) }
 }
 
 /// Runs the module of the end-to-end suite that has the part's name.

@@ -48,8 +48,8 @@ pub trait SourceKind: ClientKind + Debug + Send + Sync {
         Ok(())
     }
 
-    /// The names of the credentials that are no secrets, but say who calls: two sources can have the
-    /// same.
+    /// The names of the credentials that are no secrets, but say who calls: two sources can have
+    /// the same.
     fn identities(&self) -> &'static [&'static str] {
         &[]
     }

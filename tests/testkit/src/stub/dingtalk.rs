@@ -15,12 +15,14 @@ use axum::{Json, Router};
 use futures_util::{SinkExt, StreamExt};
 use greenlight_core::Timestamp;
 use greenlight_core::flow::UtcOffset;
-use greenlight_sources::dingtalk::DingTalkApp;
+use greenlight_sources::dingtalk::{DingTalkApp, InstanceChange};
+use greenlight_sources::test_request::Sent;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::connections::Connections;
+use super::system::{Change, Fault, OfficeSystem, Outcome};
 use super::websocket::{self, Socket};
 
 /// A stub of DingTalk's API, the older one, and its streams.
@@ -386,4 +388,74 @@ async fn connect(
         return StatusCode::UNAUTHORIZED.into_response();
     }
     websocket::accept(request, async move |socket| shared.serve(socket).await)
+}
+
+const PROCESS: &str = "PROC-5AB1E7C0-0001";
+
+/// The id of an approval, or of the one that revokes it.
+fn instance_id(number: u32, outcome: Outcome) -> String {
+    let suffix = if outcome == Outcome::Revoked { "-R" } else { "" };
+    format!("I-{number}{suffix}")
+}
+
+impl OfficeSystem for StubDingTalk {
+    fn settings(&self, name: &str) -> String {
+        let url = self.url();
+        format!(
+            "[sources.{name}]\nkind = \"dingtalk\"\nbase_url = \"{url}\"\nold_base_url = \"{url}\"\n"
+        )
+    }
+
+    fn secret(&self, name: &str) -> Value {
+        let app = self.lock().app.clone();
+        json!({"sources": {name: {"app_key": app.app_key, "app_secret": app.app_secret,
+            "token": app.token, "encoding_aes_key": app.encoding_aes_key}}})
+    }
+
+    fn definition_id(&self) -> &'static str {
+        PROCESS
+    }
+
+    fn devices(&self) -> &'static str {
+        "{ field = \"设备\", column = \"MAC 地址\" }"
+    }
+
+    fn put(&self, number: u32, outcome: Outcome, macs: &[&str]) -> String {
+        let id = instance_id(number, Outcome::Approved);
+        match outcome {
+            Outcome::Approved => self.put_instance(&id, PROCESS, macs),
+            Outcome::Refused => self.put(&id, PROCESS, ("COMPLETED", "refuse"), macs),
+            Outcome::Withdrawn => self.put(&id, PROCESS, ("TERMINATED", ""), macs),
+            Outcome::Revoked => {
+                self.put_instance(&id, PROCESS, macs);
+                self.revoke(&instance_id(number, outcome), &id);
+            }
+        }
+        id
+    }
+
+    fn event(&self, change: Change<'_>, now: Timestamp) -> Sent {
+        let (kind, result) = match change.outcome {
+            // The approval that revokes another one is approved, too.
+            Outcome::Approved | Outcome::Revoked => ("finish", Some("agree")),
+            Outcome::Refused => ("finish", Some("refuse")),
+            Outcome::Withdrawn => ("terminate", None),
+        };
+        let (event_id, process_code) = (change.event_id, change.definition_id);
+        let id = instance_id(change.number, change.outcome);
+        let change = InstanceChange { event_id, process_code, instance_id: &id, kind, result };
+        let sent = self.lock().app.instance_change(change, now);
+        sent.unwrap_or_else(|| panic!("the key of the app of tests is one"))
+    }
+
+    fn expire_tokens(&self) -> bool {
+        self.expire_tokens();
+        true
+    }
+
+    fn set_fault(&self, fault: Option<Fault>) {
+        let code = "Forbidden.AccessDenied.QpsLimitForApi";
+        self.set_error((fault == Some(Fault::RateLimited)).then_some((403, code)));
+        self.set_page(fault == Some(Fault::Page));
+    }
 }

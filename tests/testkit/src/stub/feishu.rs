@@ -9,15 +9,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use greenlight_core::Timestamp;
 use greenlight_sources::feishu::frame::Frame;
 use greenlight_sources::feishu::{self, FeishuApp};
 use greenlight_sources::test_request::Sent;
 use serde_json::{Value, json};
 
 use super::long_connection::LongConnections;
+use super::system::{Change, Fault, OfficeSystem, Outcome};
 
 /// A stub of Feishu's OpenAPI.
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ struct Inside {
     token_number: u32,
     reads: usize,
     down: bool,
+    fault: Option<Fault>,
 }
 
 /// The longest window of the list: 10 hours.
@@ -73,6 +76,7 @@ impl StubFeishu {
             token_number: 1,
             reads: 0,
             down: false,
+            fault: None,
         }));
         let routes = Router::new()
             .route("/open-apis/auth/v3/tenant_access_token/internal", post(log_in))
@@ -329,19 +333,27 @@ async fn instance(
     State(state): State<Shared>,
     Path(code): Path<String>,
     headers: HeaderMap,
-) -> (StatusCode, Json<Value>) {
+) -> Response {
     let mut state = lock(&state);
     if !is_logged_in(&state, &headers) {
-        return error(99_991_663, "Invalid access token for authorization");
+        return error(99_991_663, "Invalid access token for authorization").into_response();
     }
     state.reads += 1;
     if state.down {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"msg": "service unavailable"})));
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"msg": "service unavailable"})))
+            .into_response();
+    }
+    match state.fault {
+        Some(Fault::RateLimited) => {
+            return error(99_991_400, "request trigger frequency limit").into_response();
+        }
+        Some(Fault::Page) => return Html("<html><body>blocked</body></html>").into_response(),
+        None => {}
     }
     match state.instances.get(&code) {
-        None => error(1_390_003, "instance code not found"),
+        None => error(1_390_003, "instance code not found").into_response(),
         Some(instance) => {
-            (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": instance})))
+            Json(json!({"code": 0, "msg": "success", "data": instance})).into_response()
         }
     }
 }
@@ -444,4 +456,63 @@ async fn definition(State(state): State<Shared>, headers: HeaderMap) -> (StatusC
     let data =
         json!({"approval_name": "Device access", "status": "ACTIVE", "form": form.to_string()});
     (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": data})))
+}
+
+const DEFINITION_ID: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
+
+impl OfficeSystem for StubFeishu {
+    fn settings(&self, name: &str) -> String {
+        format!("[sources.{name}]\nkind = \"feishu\"\nbase_url = \"{}\"\n", self.url())
+    }
+
+    fn secret(&self, name: &str) -> Value {
+        let of_feishu = secret_document(&lock(&self.state).app, "");
+        json!({"sources": {name: of_feishu["sources"]["feishu"]}})
+    }
+
+    fn definition_id(&self) -> &'static str {
+        DEFINITION_ID
+    }
+
+    fn devices(&self) -> &'static str {
+        "{ field = \"devices\", column = \"mac\" }"
+    }
+
+    fn put(&self, number: u32, outcome: Outcome, macs: &[&str]) -> String {
+        let id = instance_id(number);
+        let status = match outcome {
+            Outcome::Approved => "APPROVED",
+            Outcome::Refused => "REJECTED",
+            Outcome::Withdrawn | Outcome::Revoked => "CANCELED",
+        };
+        self.put_instance(&id, DEFINITION_ID, status, &form_of("", macs));
+        if outcome == Outcome::Revoked {
+            self.revert(&id);
+        }
+        id
+    }
+
+    fn event(&self, change: Change<'_>, now: Timestamp) -> Sent {
+        let status = match change.outcome {
+            Outcome::Approved => "APPROVED",
+            Outcome::Refused => "REJECTED",
+            Outcome::Withdrawn => "CANCELED",
+            Outcome::Revoked => "REVERTED",
+        };
+        let (app, id) = (lock(&self.state).app.clone(), instance_id(change.number));
+        app.approval_instance(change.event_id, change.definition_id, &id, status, now.as_millis())
+    }
+
+    fn expire_tokens(&self) -> bool {
+        self.expire_tokens();
+        true
+    }
+
+    fn set_fault(&self, fault: Option<Fault>) {
+        lock(&self.state).fault = fault;
+    }
+}
+
+fn instance_id(number: u32) -> String {
+    format!("81D31358-93AF-92D6-7425-{number:012}")
 }

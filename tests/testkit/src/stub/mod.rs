@@ -9,6 +9,7 @@ mod nac;
 mod office;
 mod radius;
 mod seeyon;
+mod system;
 mod weaver;
 mod webhook;
 mod websocket;
@@ -26,8 +27,11 @@ pub use nac::{GROUPS_CONNECTOR, NacCall, StubNac};
 pub use office::{OFFICE_TOKEN, StubOffice};
 pub use radius::{Access, Radius, RadiusError, Whitelist};
 pub use seeyon::{SEEYON_ACCOUNT, StubSeeyon};
+pub use system::{
+    Change, Fault, OFFICE_SYSTEMS, OfficeSystem, Outcome, altered, flows_for_devices,
+};
 pub use weaver::{StubWeaver, WEAVER_APP};
-pub use webhook::{message_of, signed_webhook};
+pub use webhook::{message_of, signed_webhook, signed_webhook_at};
 pub use wecom::{StubWeCom, wecom_app};
 
 /// Serves `app` on a free port of loopback for as long as the process lives.

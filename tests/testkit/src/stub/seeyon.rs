@@ -12,7 +12,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::Value;
+use greenlight_core::Timestamp;
+use greenlight_sources::test_request::Sent;
+use serde_json::{Value, json};
+
+use super::signed_webhook_at;
+use super::system::{Change, Fault, HOOK_SECRET, OfficeSystem, Outcome, hook_message};
 
 /// The name and the password of the REST account.
 pub const SEEYON_ACCOUNT: (&str, &str) = ("rest", "demo-seeyon-password");
@@ -30,7 +35,7 @@ struct Inside {
     flows: BTreeMap<i64, (String, i64, String)>,
     token_number: u32,
     is_bare: bool,
-    is_page: bool,
+    fault: Option<Fault>,
     wants_dates: bool,
     logins: usize,
 }
@@ -51,7 +56,7 @@ impl StubSeeyon {
             flows: BTreeMap::new(),
             token_number: 1,
             is_bare: false,
-            is_page: false,
+            fault: None,
             wants_dates: false,
             logins: 0,
         }));
@@ -105,11 +110,6 @@ impl StubSeeyon {
         lock(&self.state).is_bare = is_bare;
     }
 
-    /// Answers every call but the login with a page, and HTTP 200.
-    pub fn set_page(&self, is_page: bool) {
-        lock(&self.state).is_page = is_page;
-    }
-
     /// Refuses times in the URL of the list.
     pub fn set_wants_dates(&self, wants_dates: bool) {
         lock(&self.state).wants_dates = wants_dates;
@@ -128,8 +128,12 @@ impl Inside {
     }
 
     fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
-        if self.is_page {
-            return Some(Html("<html><body>Page Not Found</body></html>").into_response());
+        match self.fault {
+            Some(Fault::RateLimited) => return Some(StatusCode::TOO_MANY_REQUESTS.into_response()),
+            Some(Fault::Page) => {
+                return Some(Html("<html><body>Page Not Found</body></html>").into_response());
+            }
+            None => {}
         }
         let given = headers.get("token").and_then(|token| token.to_str().ok());
         (given != Some(self.token().as_str())).then(|| StatusCode::UNAUTHORIZED.into_response())
@@ -185,4 +189,57 @@ async fn data(State(state): State<Shared>, Path(flow): Path<i64>, headers: Heade
         Some((_, _, form)) => form.clone().into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     })
+}
+
+const TEMPLATE: &str = "device_access";
+
+/// Longer than the whole numbers of JavaScript, and negative, as Seeyon's ids are.
+fn flow_id(number: u32) -> i64 {
+    i64::from(number) - 7_386_401_598_213_497_346
+}
+
+impl OfficeSystem for StubSeeyon {
+    fn settings(&self, name: &str) -> String {
+        let url = self.url();
+        format!(
+            "[sources.{name}]\nkind = \"seeyon\"\nbase_url = \"{url}\"\nreceive = \"webhook\"\n"
+        )
+    }
+
+    fn secret(&self, name: &str) -> Value {
+        json!({"sources": {name: {"user_name": SEEYON_ACCOUNT.0, "password": SEEYON_ACCOUNT.1,
+            "hook_secret": HOOK_SECRET}}})
+    }
+
+    fn definition_id(&self) -> &'static str {
+        TEMPLATE
+    }
+
+    fn devices(&self) -> &'static str {
+        "{ field = \"subForm1\", column = \"MAC 地址\" }"
+    }
+
+    fn put(&self, number: u32, outcome: Outcome, macs: &[&str]) -> String {
+        let state = match outcome {
+            Outcome::Approved => 0,
+            Outcome::Refused => 15,
+            Outcome::Withdrawn | Outcome::Revoked => 5,
+        };
+        self.put_flow(flow_id(number), TEMPLATE, state, macs);
+        flow_id(number).to_string()
+    }
+
+    fn event(&self, change: Change<'_>, now: Timestamp) -> Sent {
+        let message = hook_message(change, &flow_id(change.number).to_string());
+        signed_webhook_at(HOOK_SECRET, change.event_id, &message, now)
+    }
+
+    fn expire_tokens(&self) -> bool {
+        self.expire_tokens();
+        true
+    }
+
+    fn set_fault(&self, fault: Option<Fault>) {
+        lock(&self.state).fault = fault;
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeySize, Pkcs1PrivateDecryptingKey, PrivateDecryptingKey};
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,7 +18,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use greenlight_core::Timestamp;
 use greenlight_core::flow::UtcOffset;
+use greenlight_sources::test_request::Sent;
 use serde_json::{Value, json};
+
+use super::signed_webhook_at;
+use super::system::{Change, Fault, HOOK_SECRET, OfficeSystem, Outcome, hook_message};
 
 /// The secret of the application, and the person for whom it calls.
 pub const WEAVER_APP: (&str, &str) = ("d5f1b1d8-0b1e-4f4a-9d1c-000000000001", "21");
@@ -36,7 +40,7 @@ struct Inside {
     /// The type of the node and the form of each request, by id.
     requests: BTreeMap<String, (u8, Value)>,
     token_number: u32,
-    is_page: bool,
+    fault: Option<Fault>,
     logins: usize,
     /// The last encrypted headers: of a login, and of a call.
     sealed: [String; 2],
@@ -59,7 +63,7 @@ impl StubWeaver {
             key,
             requests: BTreeMap::new(),
             token_number: 1,
-            is_page: false,
+            fault: None,
             logins: 0,
             sealed: Default::default(),
         }));
@@ -127,11 +131,6 @@ impl StubWeaver {
         lock(&self.state).token_number += 1;
     }
 
-    /// Answers every call with a page for people.
-    pub fn set_page(&self, is_page: bool) {
-        lock(&self.state).is_page = is_page;
-    }
-
     /// The number of logins.
     #[must_use]
     pub fn logins(&self) -> usize {
@@ -159,8 +158,14 @@ impl Inside {
         headers: &HeaderMap,
         query: &HashMap<String, String>,
     ) -> Result<(u8, Value), Box<Response>> {
-        if self.is_page {
-            return Err(Box::new(Html("<html><body>login</body></html>").into_response()));
+        match self.fault {
+            Some(Fault::RateLimited) => {
+                return Err(Box::new(StatusCode::TOO_MANY_REQUESTS.into_response()));
+            }
+            Some(Fault::Page) => {
+                return Err(Box::new(Html("<html><body>login</body></html>").into_response()));
+            }
+            None => {}
         }
         let header = |name: &str| {
             headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
@@ -230,5 +235,59 @@ async fn form(
             Json(json!({"code": "SUCCESS", "errMsg": {}, "data": form})).into_response()
         }
         Err(refusal) => *refusal,
+    }
+}
+
+const WORKFLOW: &str = "77";
+
+fn request_id(number: u32) -> String {
+    (341_000 + number).to_string()
+}
+
+impl OfficeSystem for StubWeaver {
+    fn settings(&self, name: &str) -> String {
+        let url = self.url();
+        format!(
+            "[sources.{name}]\nkind = \"weaver\"\nbase_url = \"{url}\"\n\
+             approved = {{ field = \"jg\", value = \"同意\" }}\n"
+        )
+    }
+
+    fn secret(&self, name: &str) -> Value {
+        json!({"sources": {name: {"app_id": "GREENLIGHT", "secret": WEAVER_APP.0,
+            "spk": self.spk(), "user_id": WEAVER_APP.1, "hook_secret": HOOK_SECRET}}})
+    }
+
+    fn definition_id(&self) -> &'static str {
+        WORKFLOW
+    }
+
+    fn devices(&self) -> &'static str {
+        "{ field = \"设备\", column = \"mac\" }"
+    }
+
+    /// An archived form is not deleted, and not withdrawn.
+    fn has(&self, outcome: Outcome) -> bool {
+        matches!(outcome, Outcome::Approved | Outcome::Refused)
+    }
+
+    fn put(&self, number: u32, outcome: Outcome, macs: &[&str]) -> String {
+        let result = if outcome == Outcome::Approved { "同意" } else { "拒绝" };
+        self.put_request(&request_id(number), 3, result, macs);
+        request_id(number)
+    }
+
+    fn event(&self, change: Change<'_>, now: Timestamp) -> Sent {
+        let message = hook_message(change, &request_id(change.number));
+        signed_webhook_at(HOOK_SECRET, change.event_id, &message, now)
+    }
+
+    fn expire_tokens(&self) -> bool {
+        self.expire_tokens();
+        true
+    }
+
+    fn set_fault(&self, fault: Option<Fault>) {
+        lock(&self.state).fault = fault;
     }
 }

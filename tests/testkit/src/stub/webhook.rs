@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use greenlight_core::Timestamp;
 use greenlight_core::event::SignedMessage;
 use greenlight_sources::test_request::Sent;
 use hmac::{Hmac, KeyInit, Mac};
@@ -16,9 +17,20 @@ use sha2::Sha256;
 /// When the secret is not one.
 #[must_use]
 pub fn signed_webhook(secret: &str, id: &str, body: &Value) -> Sent {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = Timestamp::from_millis(i64::try_from(now).unwrap_or_default());
+    signed_webhook_at(secret, id, body, now)
+}
+
+/// The same, signed at `now`.
+///
+/// # Panics
+/// When the secret is not one.
+#[must_use]
+pub fn signed_webhook_at(secret: &str, id: &str, body: &Value, now: Timestamp) -> Sent {
+    let now = now.as_seconds();
     let key = secret.strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
     let key = key.unwrap_or_else(|| panic!("{secret} is no secret"));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let body = body.to_string();
     let mut hmac = Hmac::<Sha256>::new_from_slice(&key).unwrap_or_else(|error| panic!("{error}"));
     hmac.update(format!("{id}.{now}.{body}").as_bytes());

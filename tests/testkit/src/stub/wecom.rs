@@ -11,8 +11,12 @@ use axum::extract::{Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use greenlight_sources::wecom::WeComApp;
+use greenlight_core::Timestamp;
+use greenlight_sources::test_request::Sent;
+use greenlight_sources::wecom::{ApprovalChange, WeComApp};
 use serde_json::{Value, json};
+
+use super::system::{Change, Fault, OfficeSystem, Outcome};
 
 /// A stub of WeCom's API. As there, an error has HTTP 200.
 #[derive(Clone, Debug)]
@@ -232,4 +236,64 @@ async fn list(State(state): State<Shared>, Query(query): Parameters, body: Bytes
         answer["new_next_cursor"] = (cursor + 1).to_string().into();
     }
     ok(answer)
+}
+
+const TEMPLATE: &str = "3TkZjxugodbqpEMk9j7X6h6zKqYkc7MxQrrFmT7H";
+
+/// `sp_status` of an approval with this outcome, and `statu_change_event` of the message about it.
+const fn states(outcome: Outcome) -> (i64, i64) {
+    match outcome {
+        Outcome::Approved => (2, 2),
+        Outcome::Refused => (3, 3),
+        Outcome::Withdrawn => (4, 6),
+        Outcome::Revoked => (6, 8),
+    }
+}
+
+fn sp_no(number: u32) -> String {
+    format!("20261130{number:04}")
+}
+
+impl OfficeSystem for StubWeCom {
+    fn settings(&self, name: &str) -> String {
+        format!("[sources.{name}]\nkind = \"wecom\"\nbase_url = \"{}\"\n", self.url())
+    }
+
+    fn secret(&self, name: &str) -> Value {
+        let app = lock(&self.state).app.clone();
+        json!({"sources": {name: {"corp_id": app.corp_id, "secret": app.secret,
+            "token": app.token, "encoding_aes_key": app.encoding_aes_key}}})
+    }
+
+    fn definition_id(&self) -> &'static str {
+        TEMPLATE
+    }
+
+    fn devices(&self) -> &'static str {
+        "{ field = \"设备\", column = \"MAC 地址\" }"
+    }
+
+    fn put(&self, number: u32, outcome: Outcome, macs: &[&str]) -> String {
+        let id = sp_no(number);
+        self.put_approval(&id, TEMPLATE, states(outcome).0, macs);
+        id
+    }
+
+    fn event(&self, change: Change<'_>, now: Timestamp) -> Sent {
+        let (sp_status, event) = states(change.outcome);
+        let (template_id, sp_no) = (change.definition_id, sp_no(change.number));
+        let change = ApprovalChange { template_id, sp_no: &sp_no, sp_status, event };
+        let sent = lock(&self.state).app.change(change, now);
+        sent.unwrap_or_else(|| panic!("the key of the app of tests is one"))
+    }
+
+    fn expire_tokens(&self) -> bool {
+        self.expire_tokens();
+        true
+    }
+
+    fn set_fault(&self, fault: Option<Fault>) {
+        self.set_code(if fault == Some(Fault::RateLimited) { 45_009 } else { 0 });
+        self.set_page(fault == Some(Fault::Page));
+    }
 }
