@@ -223,7 +223,8 @@ async fn flows_plan_ends_with_status_1_when_the_instance_has_problems() {
     let instance = |devices: &[&str]| {
         let form = greenlight_testkit::stub::form_of("", devices);
         let answer = json!({"code": 0, "data": {"approval_code": "A", "instance_code": "I-1",
-            "status": "APPROVED", "open_id": "ou_1", "serial_number": "7", "form": form.to_string()}});
+            "status": "APPROVED", "open_id": "ou_1", "serial_number": "7",
+        "end_time": "1764414000000", "form": form.to_string()}});
         let path = folder.path().join("instance.json");
         std::fs::write(&path, answer.to_string()).unwrap();
         path

@@ -267,7 +267,8 @@ fn connectors_of_a_folder_are_there_too() {
 fn instance(files: &Files) -> PathBuf {
     let form = form_of("", &["00-00-5E-00-53-01", "00:00:5e:00:53:0O"]);
     let instance = json!({"code": 0, "data": {"approval_code": "A-1", "instance_code": "I-1",
-        "status": "APPROVED", "open_id": "ou_1", "serial_number": "7", "form": form.to_string()}});
+        "status": "APPROVED", "open_id": "ou_1", "serial_number": "7",
+        "end_time": "1764414000000", "form": form.to_string()}});
     files.write("instance.json", &instance.to_string())
 }
 

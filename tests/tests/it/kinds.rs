@@ -224,7 +224,8 @@ async fn a_form_without_a_device_is_a_dead_letter_of_one_class() {
     .await;
 }
 
-/// A call that is refused for its rate, and a page with HTTP 200, are no answers: the request waits.
+/// A call that is refused for its rate, and a page with HTTP 200, are no answers: the request
+/// waits.
 /// For a connector a page is the answer of a wrong address, which no retry corrects.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_pass_is_tried_again() {

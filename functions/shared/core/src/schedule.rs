@@ -66,8 +66,8 @@ impl Schedule {
     /// Records that sweeps of `enqueued` were enqueued. Definitions that are not in `wanted` are
     /// forgotten: if there is a flow for one again, what ended without it is not carried out.
     #[must_use]
-    pub fn swept(mut self, wanted: &[SweepKey], enqueued: &[SweepKey], now: Timestamp) -> Self {
-        self.sweeps.extend(enqueued.iter().map(|key| (key.as_text(), now)));
+    pub fn swept(mut self, wanted: &[SweepKey], enqueued: &[(SweepKey, Timestamp)]) -> Self {
+        self.sweeps.extend(enqueued.iter().map(|(key, at)| (key.as_text(), *at)));
         self.sweeps.retain(|text, _| wanted.iter().any(|key| key.as_text() == *text));
         self
     }

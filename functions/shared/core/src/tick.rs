@@ -111,7 +111,7 @@ where
     let ended_at = clock.now();
     let end = |it: Schedule| {
         let it = if is_checked { it.checked(names.clone(), now) } else { it };
-        (it.swept(&wanted, &swept, now).end(lease_id, ended_at), ())
+        (it.swept(&wanted, &swept).end(lease_id, ended_at), ())
     };
     ledger.change_schedule(end).await?;
     Ok(ticked)
@@ -127,14 +127,14 @@ impl<L: KeepSweeps, S: ListInstances, Q: Enqueue, C> Scheduler<'_, L, S, Q, C> {
         keys.filter(|key| self.source.pace(&key.source).is_some()).collect()
     }
 
-    /// Enqueues the sweeps that are due; those that were enqueued. A message that is lost is made
-    /// up for by the next one.
+    /// Enqueues the sweeps that are due; when each was enqueued. A message that is lost is made up
+    /// for by the next one.
     async fn enqueue_sweeps(
         &self,
         schedule: &Schedule,
         wanted: &[SweepKey],
         now: Timestamp,
-    ) -> Vec<SweepKey> {
+    ) -> Vec<(SweepKey, Timestamp)> {
         let mut enqueued = Vec::new();
         for key in wanted {
             let last = schedule.sweeps.get(&key.as_text()).copied();
@@ -145,31 +145,26 @@ impl<L: KeepSweeps, S: ListInstances, Q: Enqueue, C> Scheduler<'_, L, S, Q, C> {
             if !self.source.pace(&key.source).is_some_and(|pace| is_due(pace.every)) {
                 continue;
             }
-            match self.enqueue_sweep(key, last.is_none(), now).await {
-                Ok(()) => enqueued.push(key.clone()),
+            let (source, definition_id) = (&key.source, &key.definition_id);
+            if last.is_none() {
+                // Before it is in the schedule: what ended without a flow is not carried out.
+                let renew = |_: Sweep| (Sweep::new(now), ());
+                if let Err(error) = self.ledger.change_sweep(key, renew).await {
+                    tracing::error!(source, definition_id, %error, "sweeps did not begin");
+                    continue;
+                }
+            }
+            let due = SweepDue::new(key.clone(), now);
+            match self.queue.enqueue(&due).await {
+                Ok(()) => enqueued.push((key.clone(), now)),
                 Err(error) => {
-                    let (source, definition_id) = (&key.source, &key.definition_id);
-                    tracing::error!(source, definition_id, error, "a sweep was not enqueued");
+                    tracing::error!(source, definition_id, %error, "a sweep was not enqueued");
+                    // The record began, and does not begin again: the next tick enqueues it.
+                    enqueued.push((key.clone(), last.unwrap_or_default()));
                 }
             }
         }
         enqueued
-    }
-
-    async fn enqueue_sweep(
-        &self,
-        key: &SweepKey,
-        is_new: bool,
-        now: Timestamp,
-    ) -> Result<(), String> {
-        if is_new {
-            // Before it is in the schedule: what ended without a flow is not carried out.
-            let renew = |_: Sweep| (Sweep::new(now), ());
-            let renewed = self.ledger.change_sweep(key, renew).await;
-            renewed.map_err(|error| error.to_string())?;
-        }
-        let due = SweepDue::new(key.clone(), now);
-        self.queue.enqueue(&due).await.map_err(|error| error.to_string())
     }
 }
 

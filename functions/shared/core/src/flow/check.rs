@@ -7,6 +7,7 @@ use super::{
     TlsProblem, WhenFull,
 };
 use crate::Decision;
+use crate::request::is_identifier;
 use crate::subject::{self, SubjectKind};
 use crate::time::is_moment;
 
@@ -27,7 +28,8 @@ impl Flow {
         if self.on == Decision::Revoked {
             errors.push(FlowsError::Revoked(flow()));
         }
-        if self.definition_id.trim().is_empty() {
+        // A variable that could not be read has an error of its own.
+        if !is_identifier(&self.definition_id) && !self.definition_id.contains("${") {
             errors.push(FlowsError::NoDefinition(flow()));
         }
         if self.actions.is_empty() {

@@ -180,8 +180,11 @@ pub enum FlowsError {
         place: KeyPath,
         problem: RenameProblem,
     },
-    /// A flow without a definition.
-    #[error("flow `{0}`: `definition_id` is empty")]
+    /// A definition that no event can name.
+    #[error(
+        "flow `{0}`: `definition_id` must be 1 to 128 ASCII letters, digits or characters of \
+         `_-.:@=`"
+    )]
     NoDefinition(String),
     /// Two flows for the same outcome of the same approval.
     #[error(

@@ -16,9 +16,12 @@ const TEXT: &str = r#"
     actions = [{ target = "nac", operation = "add", for_each = "mac" }]
 "#;
 
+const CODE: &str = "A-1";
+
 #[allow(clippy::unnecessary_wraps, reason = "it has the shape of an environment")]
 fn everything(name: &str) -> Option<String> {
-    Some(format!("<{name}>\"\n"))
+    // A definition is an id.
+    Some(if name == "APPROVAL_CODE" { CODE.to_owned() } else { format!("<{name}>\"\n") })
 }
 
 fn error_of(text: &str) -> String {
@@ -32,10 +35,9 @@ fn error_of(text: &str) -> String {
 fn values_of_the_environment_stay_values() {
     let flows = Flows::parse(TEXT, &everything).unwrap();
     assert_eq!(flows.targets["nac"].url, "<NAC_URL>\"\n/base");
-    let code = "<APPROVAL_CODE>\"\n";
-    assert!(flows.find("oa", code).is_some());
+    assert!(flows.find("oa", CODE).is_some());
     assert!(flows.find("oa", "another").is_none());
-    assert!(flows.find("other", code).is_none());
+    assert!(flows.find("other", CODE).is_none());
 }
 
 #[test]
@@ -164,7 +166,8 @@ fn what_a_flow_cannot_do_with_its_subjects_is_named() {
         (with(text, "").replace("fields.other", "fields.subject"), "none of: subject"),
         (with(text, "").replace("fields.other", "fields.\"the-end\""), "field `the-end`"),
         (TEXT.replace("targets.nac", "targets.\"n/c\""), "target `n/c`"),
-        (TEXT.replace("\"${APPROVAL_CODE}\"", "\"\""), "`definition_id` is empty"),
+        (TEXT.replace("${APPROVAL_CODE}", ""), "`definition_id` must be 1 to 128"),
+        (TEXT.replace("${APPROVAL_CODE}", "设备 入网"), "`definition_id` must be 1 to 128"),
         (
             with(r#"{ kind = "ip", from = [{ field = "ip" }], default = "192.0.2.07" }"#, ""),
             "of the kind `ip`, as in `192.0.2.7`",

@@ -16,7 +16,7 @@ use crate::ports::{
 };
 use crate::queued::{Queued, SweepDue};
 use crate::request::{Request, RequestKey, Via};
-use crate::sweep::{Begun, Pace, Seen, Step, Sweep, SweepKey, next_month};
+use crate::sweep::{Begun, Pace, Seen, SeenState, Step, Sweep, SweepKey, next_month};
 use crate::time::Timestamp;
 
 /// The most instances that are looked at between two writes of the record.
@@ -34,6 +34,15 @@ struct Reads {
     failed_in_a_row: u32,
 }
 
+/// What came of reading an instance.
+enum Read {
+    Instance(Instance),
+    /// It may be read later.
+    Later,
+    /// A retry would get the same answer.
+    Never,
+}
+
 /// One sweep under its lease.
 struct Sweeping<'a> {
     key: &'a SweepKey,
@@ -41,12 +50,15 @@ struct Sweeping<'a> {
     lease_id: &'a LeaseId,
     /// When it began.
     now: Timestamp,
-    /// Whether its pass is the first one.
-    is_first: bool,
+    /// Whether an instance that it lists anew may be an old one: in the first pass, and after
+    /// instances were forgotten.
+    lists_old: bool,
     /// Approvals that ended before are not enqueued.
     since: Timestamp,
     /// The calls that it may make in this month.
     allowed: Option<u32>,
+    /// Whether a revocation of what it enqueues would end access.
+    is_watched: bool,
     no_new_calls_after: Timestamp,
 }
 
@@ -58,8 +70,8 @@ impl<P: Ports> Processor<P> {
         message: &Message<'_>,
     ) -> Result<(), AttemptError> {
         let (key, now) = (due.key(), self.clock.now());
-        let has_flow = self.flows.find(&key.source, &key.definition_id).is_some();
-        let Some(pace) = self.source.pace(&key.source).filter(|_| has_flow) else {
+        let flow = self.flows.find(&key.source, &key.definition_id);
+        let Some((flow, pace)) = flow.zip(self.source.pace(&key.source)) else {
             return Ok(());
         };
         // The next message is there already, and continues the pass.
@@ -85,9 +97,10 @@ impl<P: Ports> Processor<P> {
             pace,
             lease_id: &message.lease.id,
             now,
-            is_first: record.is_first_pass(),
+            lists_old: record.is_first_pass() || record.has_forgotten,
             since: record.since,
             allowed: pace.calls_for_one_of(of_source),
+            is_watched: self.grants_access(flow),
             no_new_calls_after: message.budget.no_new_calls_after,
         };
         match self.sweep_all(&sweeping, record).await {
@@ -243,9 +256,12 @@ impl<P: Ports> Processor<P> {
         let since = before.map_or(now, |seen| seen.since);
         if self.has_request(sweeping.key, id, Decision::Approved).await? {
             return match before {
+                _ if !sweeping.is_watched => Ok(None),
                 Some(seen) if pace.watches(seen.since, now) => {
                     self.look_for_revocation(sweeping, id, seen, step, reads).await
                 }
+                // A crash before the record, or a replay: it is watched from now on.
+                None if pace.is_arrival => Ok(Some(Seen::enqueued(now, pace, now))),
                 _ => Ok(None),
             };
         }
@@ -255,18 +271,31 @@ impl<P: Ports> Processor<P> {
             return Ok(Some(Seen::settled(since)));
         };
         step.calls += pace.calls_per_read;
-        let Some(instance) = self.read_listed(&request, reads).await? else {
-            let next = pace.read_again_at(since, now);
-            return Ok(Some(before.map_or(Seen::open(since, next), |seen| seen.postponed(next))));
+        let instance = match self.read_listed(&request, reads).await? {
+            Read::Instance(instance) => instance,
+            // The worker makes a dead letter of it, which says why.
+            Read::Never if before.is_some_and(|seen| seen.is_unread_for(pace.far_every, now)) => {
+                self.enqueue_missing(&Request { via: pace.via(), ..request }).await?;
+                return Ok(Some(Seen::enqueued(since, pace, now)));
+            }
+            Read::Never | Read::Later => {
+                let next = pace.read_again_at(since, now);
+                let unread = || Seen::unread(since, next, sweeping.lists_old);
+                return Ok(Some(before.map_or_else(unread, |seen| seen.postponed(next))));
+            }
         };
-        let seen = match sweeping.judge(&instance, since, now) {
+        let may_be_old = match before.map(|seen| &seen.state) {
+            None => sweeping.lists_old,
+            Some(SeenState::Unread { may_be_old, .. }) => *may_be_old,
+            Some(_) => false,
+        };
+        let seen = match sweeping.judge(&instance, since, may_be_old, now) {
             Judged::Settled => Seen::settled(since),
             Judged::Open { next } => Seen::open(since, next),
             Judged::Missing => {
-                let via = if pace.is_arrival { Via::Poll } else { Via::Sweep };
-                self.enqueue_missing(&Request { via, ..request }).await?;
+                self.enqueue_missing(&Request { via: pace.via(), ..request }).await?;
                 step.found += u64::from(!pace.is_arrival);
-                Seen::enqueued(since, pace, now)
+                Seen::enqueued(if pace.is_arrival { now } else { since }, pace, now)
             }
         };
         Ok(Some(seen))
@@ -288,28 +317,25 @@ impl<P: Ports> Processor<P> {
         }
         let request = Request::about(source, definition_id, id, Decision::Revoked, now)?;
         step.calls += sweeping.pace.calls_per_read;
-        let read = self.read_listed(&request, reads).await?;
-        if read.is_some_and(|instance| instance.status == Status::Revoked) {
+        if let Read::Instance(Instance { status: Status::Revoked, .. }) =
+            self.read_listed(&request, reads).await?
+        {
             self.enqueue_missing(&Request { via: Via::Poll, ..request }).await?;
         }
         Ok(Some(Seen::enqueued(seen.since, &sweeping.pace, now)))
     }
 
-    /// The instance; `None` if it cannot be read now, which keeps no other one waiting.
+    /// Reads an instance. One that cannot be read keeps no other one waiting.
     ///
     /// # Errors
     /// [`Failure`] when the calls of this month are used up, or [`FAILURES_IN_A_ROW`] instances
-    /// could not be read for reasons that may pass.
-    async fn read_listed(
-        &self,
-        request: &Request,
-        reads: &mut Reads,
-    ) -> Result<Option<Instance>, Failure> {
+    /// could not be read for reasons that are not theirs.
+    async fn read_listed(&self, request: &Request, reads: &mut Reads) -> Result<Read, Failure> {
         let failure = match self.source.read_instance(request).await {
             Ok(instance) => {
                 reads.succeeded += 1;
                 reads.failed_in_a_row = 0;
-                return Ok(Some(instance));
+                return Ok(Read::Instance(instance));
             }
             Err(failure) => failure,
         };
@@ -318,10 +344,15 @@ impl<P: Ports> Processor<P> {
         let reason_text = reason.cause.text.as_str();
         tracing::warn!(source, instance_id, reason = reason_text, "an instance cannot be read");
         reads.failed += 1;
-        reads.failed_in_a_row += u32::from(matches!(failure, Failure::Retry { .. }));
+        let is_of_this = reason.class == Class::SourceRejected;
+        reads.failed_in_a_row = if is_of_this { 0 } else { reads.failed_in_a_row + 1 };
         let is_of_all =
             reason.class == Class::QuotaUsedUp || reads.failed_in_a_row >= FAILURES_IN_A_ROW;
-        if is_of_all { Err(failure) } else { Ok(None) }
+        match failure {
+            _ if is_of_all => Err(failure),
+            Failure::GiveUp { .. } => Ok(Read::Never),
+            Failure::Retry { .. } => Ok(Read::Later),
+        }
     }
 
     async fn has_request(
@@ -386,7 +417,14 @@ enum Judged {
 }
 
 impl Sweeping<'_> {
-    fn judge(&self, instance: &Instance, since: Timestamp, now: Timestamp) -> Judged {
+    /// `may_be_old` counts where the office system does not say when an approval ended.
+    fn judge(
+        &self,
+        instance: &Instance,
+        since: Timestamp,
+        may_be_old: bool,
+        now: Timestamp,
+    ) -> Judged {
         if instance.definition_id != self.key.definition_id {
             return Judged::Settled;
         }
@@ -397,12 +435,13 @@ impl Sweeping<'_> {
             }
             Status::Approved => {}
         }
-        // Without a time it depends on whether an earlier pass has seen it.
-        let ended_before = match instance.ended_at {
-            Some(ended_at) => ended_at < self.since,
-            None => self.is_first && since >= self.now,
-        };
+        let ended_before = instance.ended_at.map_or(may_be_old, |ended_at| ended_at < self.since);
         if ended_before {
+            if instance.ended_at.is_none() {
+                let Self { key: SweepKey { source, .. }, .. } = self;
+                let instance_id = &instance.instance_id;
+                tracing::info!(source, instance_id, "not carried out: it may have ended before");
+            }
             return Judged::Settled;
         }
         let arrives_until = instance.ended_at.unwrap_or(since).plus(self.pace.grace());

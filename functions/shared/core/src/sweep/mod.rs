@@ -78,6 +78,9 @@ pub struct Sweep {
     /// The instances that are to be read again, or need not be read, by id.
     #[serde(default)]
     pub instances: BTreeMap<String, Seen>,
+    /// Whether instances were forgotten that need not be read: one without a record may be old.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_forgotten: bool,
     /// The calls of the office system in this month.
     #[serde(default)]
     pub calls: Calls,
@@ -148,10 +151,9 @@ impl Sweep {
     fn next_pass(&self, pace: &Pace, now: Timestamp) -> Pass {
         let is_far_due = |last: Timestamp| now.since(last) >= pace.far_every;
         let is_far = self.listed_far_at.is_none_or(is_far_due);
-        let farthest = now.minus(pace.far_reach);
-        // After an outage the list is read from where it ended.
+        // After an outage, however long, the list is read from where it ended.
         let near = self.listed_until.unwrap_or(now).min(now).minus(pace.reach);
-        let next = if is_far { farthest } else { near.max(farthest) };
+        let next = if is_far { near.min(now.minus(pace.far_reach)) } else { near };
         Pass { next, until: now, is_far }
     }
 
@@ -234,13 +236,14 @@ impl Sweep {
         self
     }
 
-    /// Forgets instances over [`MOST_SEEN`]: first those that need not be read, which costs calls
-    /// only, then the oldest; a pass with the long reach sees them again.
+    /// Forgets instances over [`MOST_SEEN`]: first those that need not be read, then the oldest; a
+    /// pass with the long reach sees them again.
     fn forget_most(&mut self) {
         let over = self.instances.len().saturating_sub(MOST_SEEN);
         if over == 0 {
             return;
         }
+        self.has_forgotten = true;
         let mut by_age: Vec<_> =
             self.instances.iter().map(|(id, seen)| (!seen.is_settled(), seen.since, id)).collect();
         by_age.sort();
@@ -262,7 +265,8 @@ impl Sweep {
     /// The number of instances that are not decided, as far as sweeps know.
     #[must_use]
     pub fn open(&self) -> usize {
-        let is_open = |seen: &&Seen| matches!(seen.state, SeenState::Open { .. });
+        let is_open =
+            |seen: &&Seen| matches!(seen.state, SeenState::Open { .. } | SeenState::Unread { .. });
         self.instances.values().filter(is_open).count()
     }
 }

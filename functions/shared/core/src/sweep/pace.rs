@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use crate::Timestamp;
+use crate::request::Via;
 
 /// The usual interval.
 const HOURLY: Duration = Duration::from_hours(1);
+
+/// The longest interval at which an instance is read that is not decided: some never are.
+const SELDOM: Duration = Duration::from_hours(7 * 24);
 
 /// An event may still be on its way, or in the queue, for so long after the end of its approval.
 const ARRIVES_WITHIN: Duration = Duration::from_mins(10);
@@ -55,6 +59,12 @@ impl Pace {
         Self { every, is_arrival: true, ..self }
     }
 
+    /// The way by which a sweep says that an approval arrived.
+    #[must_use]
+    pub const fn via(&self) -> Via {
+        if self.is_arrival { Via::Poll } else { Via::Sweep }
+    }
+
     /// How long after its end an approval is enqueued: before, its event may still arrive.
     #[must_use]
     pub const fn grace(&self) -> Duration {
@@ -67,7 +77,7 @@ impl Pace {
     pub fn read_again_at(&self, since: Timestamp, now: Timestamp) -> Timestamp {
         // The next sweep can begin a little earlier.
         let next_sweep = self.every / 2;
-        now.plus((now.since(since) / 10).clamp(next_sweep, self.far_every))
+        now.plus((now.since(since) / 10).clamp(next_sweep, SELDOM))
     }
 
     /// Whether an approval that was first seen at `since` is still read for its revocation: where

@@ -1,5 +1,7 @@
 //! What a sweep remembers of an instance.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Pace;
@@ -24,6 +26,13 @@ pub enum SeenState {
         /// When.
         next: Timestamp,
     },
+    /// It could not be read yet: it is read again.
+    Unread {
+        /// When.
+        next: Timestamp,
+        /// Whether it may have ended before there was a flow for it.
+        may_be_old: bool,
+    },
     /// A sweep enqueued it: if the ledger does not have it after a day, it is enqueued again.
     Enqueued {
         /// When it is looked for in the ledger.
@@ -38,6 +47,12 @@ impl Seen {
     #[must_use]
     pub const fn open(since: Timestamp, next: Timestamp) -> Self {
         Self { since, state: SeenState::Open { next } }
+    }
+
+    /// It cannot be read before `next`.
+    #[must_use]
+    pub const fn unread(since: Timestamp, next: Timestamp, may_be_old: bool) -> Self {
+        Self { since, state: SeenState::Unread { next, may_be_old } }
     }
 
     /// It was enqueued at `now`.
@@ -57,6 +72,7 @@ impl Seen {
     pub const fn postponed(&self, next: Timestamp) -> Self {
         let state = match self.state {
             SeenState::Open { .. } => SeenState::Open { next },
+            SeenState::Unread { may_be_old, .. } => SeenState::Unread { next, may_be_old },
             SeenState::Enqueued { .. } => SeenState::Enqueued { next },
             SeenState::Settled => SeenState::Settled,
         };
@@ -69,9 +85,18 @@ impl Seen {
         matches!(self.state, SeenState::Settled)
     }
 
+    /// Whether it could not be read for so long, and did not end before there was a flow for it.
+    #[must_use]
+    pub fn is_unread_for(&self, period: Duration, now: Timestamp) -> bool {
+        matches!(self.state, SeenState::Unread { may_be_old: false, .. })
+            && now.since(self.since) >= period
+    }
+
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         match self.state {
-            SeenState::Open { next } | SeenState::Enqueued { next } => next <= now,
+            SeenState::Open { next }
+            | SeenState::Unread { next, .. }
+            | SeenState::Enqueued { next } => next <= now,
             SeenState::Settled => false,
         }
     }

@@ -87,7 +87,8 @@ fn an_instance_that_waits_is_read_less_often() {
     assert_eq!(again(0), Duration::from_mins(30));
     assert_eq!(again(10), Duration::from_hours(1));
     assert_eq!(again(100), Duration::from_hours(10));
-    assert_eq!(again(10_000), Duration::from_hours(24));
+    assert_eq!(again(1_000), Duration::from_hours(100));
+    assert_eq!(again(10_000), Duration::from_hours(7 * 24));
 }
 
 #[test]

@@ -277,6 +277,68 @@ async fn sweep_with_retries(run: &mut Run) {
     }
 }
 
+/// Where the office system does not say when an approval ended, one that was there before the flow
+/// is not carried out because its first read failed.
+#[tokio::test]
+async fn what_could_not_be_read_at_first_may_be_old() {
+    let mut run = Run::new(world(PACE.polling(HOUR)), ADD);
+    for id in ["OLD", "OTHER"] {
+        instance(&run, id, Status::Approved, HOUR, HOUR);
+        run.world.instances.lock().unwrap().insert(id.to_owned(), (Status::Approved, None));
+    }
+    let busy = Failure::retry(Class::SourceUnavailable, greenlight_core::lease::LeaseLost);
+    run.world.unreadable.lock().unwrap().insert("OLD".to_owned(), busy);
+    assert_eq!(sweep(&mut run).await, []);
+    run.world.unreadable.lock().unwrap().clear();
+    for _ in 0..48 {
+        run.world.advance(HOUR);
+        assert_eq!(sweep(&mut run).await, []);
+    }
+    instance(&run, "NEW", Status::Approved, HOUR, MINUTE);
+    run.world.instances.lock().unwrap().insert("NEW".to_owned(), (Status::Approved, None));
+    run.world.advance(HOUR);
+    assert_eq!(ids(&sweep(&mut run).await), ["NEW"]);
+}
+
+/// Its event would have become a dead letter, which says why: so does the sweep's request.
+#[tokio::test]
+async fn g21_what_can_never_be_read_is_enqueued_after_a_day() {
+    let mut run = Run::new(world(PACE), ADD);
+    sweep(&mut run).await;
+    run.world.advance(HOUR);
+    instance(&run, "ODD", Status::Approved, HOUR, MINUTE);
+    let odd = Failure::give_up(Class::SourceRejected, greenlight_core::lease::LeaseLost);
+    run.world.unreadable.lock().unwrap().insert("ODD".to_owned(), odd);
+    let mut dead = 0;
+    for _ in 0..48 {
+        run.tick_only().await;
+        for _ in 0..2 {
+            for body in run.enqueued() {
+                let disposition = run.deliver(&body).await;
+                dead += usize::from(matches!(disposition, Disposition::DeadLettered(_)));
+            }
+        }
+        run.world.advance(HOUR);
+    }
+    assert_eq!(dead, 1);
+}
+
+/// The office system refused all calls for weeks.
+#[tokio::test]
+async fn g21_the_list_is_read_from_where_it_ended() {
+    let mut run = Run::new(world(PACE.polling(HOUR)), ADD);
+    sweep(&mut run).await;
+    run.world.advance(HOUR);
+    let down = Failure::retry(Class::SourceUnavailable, greenlight_core::lease::LeaseLost);
+    *run.world.list_fails.lock().unwrap() = Some(down);
+    instance(&run, "DURING", Status::Approved, MINUTE, MINUTE);
+    for _ in 0..21 * 24 {
+        run.world.advance(HOUR);
+    }
+    *run.world.list_fails.lock().unwrap() = None;
+    assert_eq!(ids(&sweep(&mut run).await), ["DURING"]);
+}
+
 #[tokio::test]
 async fn a_sweep_that_can_read_nothing_counts_as_failed() {
     let mut run = Run::new(world(PACE), ADD);

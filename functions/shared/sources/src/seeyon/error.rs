@@ -72,10 +72,11 @@ impl ApiError {
 
     pub(super) fn into_failure(self) -> Failure {
         match &self {
-            // A retry would get the same answer. Other codes are also those of a proxy, or of a
-            // server that starts.
-            Self::Status { status: 400 } | Self::Http(HttpError::TooLarge { .. }) => {
-                Failure::give_up(Class::SourceRejected, self)
+            // A retry would get the same answer.
+            Self::Http(HttpError::TooLarge { .. }) => Failure::give_up(Class::SourceRejected, self),
+            // It can also be the answer of a proxy, or of a server that starts.
+            Self::Status { status } if *status < 500 && *status != 429 => {
+                Failure::retry(Class::SourceRejected, self)
             }
             Self::NotListed => Failure::retry(Class::SourceRejected, self),
             // These are not caused by the request: they pass when the set-up is corrected.

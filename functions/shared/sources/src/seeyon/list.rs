@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use greenlight_core::ports::Listed;
 use greenlight_core::sweep::Pace;
-use greenlight_core::{Failure, Timestamp};
+use greenlight_core::{Class, Failure, Timestamp};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::client::SeeyonClient;
@@ -15,8 +15,8 @@ use super::settings::{Receive, TimeFormat};
 use crate::long_id::LongId;
 use crate::source::InstanceList;
 
-/// The period of one query.
-const WINDOW: Duration = Duration::from_hours(31 * 24);
+/// The period of one query: of a day so many are listed that a sweep gets to its end.
+const WINDOW: Duration = DAY;
 
 /// It is not documented whether the period is that of the beginning or of the end of a flow: a flow
 /// that took up to two months is found in either case.
@@ -57,8 +57,10 @@ impl SeeyonClient {
             match listed {
                 Ok(ids) if !ids.is_empty() => return Ok(Listed { ids, calls }),
                 // Nothing is wrong with the times.
-                Err(failure @ Failure::Retry { .. }) => return Err(failure),
-                Ok(_) | Err(Failure::GiveUp { .. }) => {}
+                Err(failure) if failure.reason().class == Class::SourceUnavailable => {
+                    return Err(failure);
+                }
+                Ok(_) | Err(_) => {}
             }
         }
         // The last day as a whole.

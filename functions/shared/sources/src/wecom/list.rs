@@ -16,8 +16,9 @@ use super::settings::Receive;
 use crate::nullable::null_is_default;
 use crate::source::InstanceList;
 
-/// The longest window of one query.
-const MAX_WINDOW: Duration = Duration::from_hours(31 * 24);
+/// The period of one query. WeCom allows 31 days; of a day so many are listed that a sweep gets to
+/// its end.
+const WINDOW: Duration = Duration::from_hours(24);
 
 /// The largest page.
 const PAGE_SIZE: usize = 100;
@@ -37,7 +38,7 @@ struct Page {
 
 impl InstanceList for WeComClient {
     fn pace(&self) -> Pace {
-        let pace = Pace::hourly(MAX_WINDOW);
+        let pace = Pace::hourly(WINDOW);
         match self.settings.receive {
             Receive::Webhook => pace,
             Receive::Polling => pace.polling(self.settings.poll_every),
