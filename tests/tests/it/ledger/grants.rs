@@ -183,7 +183,7 @@ pub(super) async fn one_sweep_of_a_definition_at_a_time<L: Ledger>(ledger: &L) {
     };
     let acquire = async |definition: &str, id: &str, millis: i64| {
         let (lease, now) = (lease(id, millis + 10), at(millis));
-        let acquire = |it: Sweep| it.begin(&lease, &pace, now);
+        let acquire = |it: Sweep| it.begin(&lease, &pace, now, now);
         ledger.change_sweep(&key(definition), acquire).await.unwrap()
     };
     let (record, _) = acquire("S-1", "a", 0).await;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{Flow, FlowsError};
 use crate::ledger::DEFAULT_RETENTION;
 use crate::retry::duration;
+use crate::sweep::LONGEST_OUTAGE;
 
 /// The longest that queue and dead-letter queue keep a message, together: a redrive at the last
 /// moment must still find what was done.
@@ -46,7 +47,9 @@ impl LedgerRule {
 
     /// An approval that a flow still accepts must not be forgotten: it would be carried out again.
     pub(super) fn check(&self, flows: &[Flow], errors: &mut Vec<FlowsError>) {
+        // Sweeps find approvals without the time of their end, which have no `max_age`.
         let oldest = flows.iter().map(|flow| flow.max_age).max().unwrap_or_default();
+        let oldest = oldest.max(LONGEST_OUTAGE);
         let least = oldest.saturating_add(QUEUES_KEEP);
         if self.retention < least {
             let days = least.as_secs().div_ceil(24 * 60 * 60);

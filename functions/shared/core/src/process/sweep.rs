@@ -44,13 +44,14 @@ enum Read {
 }
 
 /// One sweep under its lease.
+#[derive(Clone, Copy)]
 struct Sweeping<'a> {
     key: &'a SweepKey,
     pace: Pace,
     lease_id: &'a LeaseId,
     /// When it began.
     now: Timestamp,
-    /// Whether an instance that it lists anew may be an old one: in the first pass, and after
+    /// Whether an instance that it lists anew may be an old one: in the first pass, and where
     /// instances were forgotten.
     lists_old: bool,
     /// Approvals that ended before are not enqueued.
@@ -74,14 +75,11 @@ impl<P: Ports> Processor<P> {
         let Some((flow, pace)) = flow.zip(self.source.pace(&key.source)) else {
             return Ok(());
         };
-        // The next message is there already, and continues the pass.
-        if now >= due.made_at.plus(pace.every) {
-            return Ok(());
-        }
-        let acquire = |it: Sweep| it.begin(&message.lease, &pace, now);
+        let acquire = |it: Sweep| it.begin(&message.lease, &pace, due.made_at, now);
         let (record, begun) = self.ledger.change_sweep(key, acquire).await?;
         match begun {
             Begun::Pass(_) => {}
+            Begun::Replaced => return Ok(()),
             Begun::Paused => {
                 self.metrics.measure(&Metric::once("SweepsFailed", &[("source", &key.source)]));
                 return Ok(());
@@ -97,7 +95,7 @@ impl<P: Ports> Processor<P> {
             pace,
             lease_id: &message.lease.id,
             now,
-            lists_old: record.is_first_pass() || record.has_forgotten,
+            lists_old: record.is_first_pass(),
             since: record.since,
             allowed: pace.calls_for_one_of(of_source),
             is_watched: self.grants_access(flow),
@@ -157,7 +155,21 @@ impl<P: Ports> Processor<P> {
         while let Some(window) = record.next_window(sweeping.pace.window) {
             self.check_sweep(sweeping, &record, 0)?;
             let listed_until = window.end;
-            let Listed { mut ids, calls } = self.source.list_created(sweeping.key, window).await?;
+            let may_be_forgotten = record.has_forgotten && window.start < record.since;
+            let lists_old = sweeping.lists_old || may_be_forgotten;
+            let sweeping = &Sweeping { lists_old, ..*sweeping };
+            let listed = match self.source.list_created(sweeping.key, window).await {
+                Ok(listed) => listed,
+                Err(failure) => {
+                    // At least one call was made.
+                    self.record_step(sweeping, Step { calls: 1, ..Step::default() }).await?;
+                    return Err(failure.into());
+                }
+            };
+            let Listed { mut ids, calls } = listed;
+            // A list that changes between two pages has an instance twice.
+            ids.sort_unstable();
+            ids.dedup();
             ids.retain(|id| !record.instances.contains_key(id));
             let mut step = Step { calls, ..Step::default() };
             for ids in ids.chunks(AT_ONCE) {
@@ -276,7 +288,14 @@ impl<P: Ports> Processor<P> {
             // The worker makes a dead letter of it, which says why.
             Read::Never if before.is_some_and(|seen| seen.is_unread_for(pace.far_every, now)) => {
                 self.enqueue_missing(&Request { via: pace.via(), ..request }).await?;
+                step.found += u64::from(!pace.is_arrival);
                 return Ok(Some(Seen::enqueued(since, pace, now)));
+            }
+            Read::Never
+                if before.is_some_and(|seen| matches!(seen.state, SeenState::Open { .. })) =>
+            {
+                let next = pace.read_again_at(now, now);
+                return Ok(Some(Seen::unread(now, next, false)));
             }
             Read::Never | Read::Later => {
                 let next = pace.read_again_at(since, now);
@@ -440,7 +459,7 @@ impl Sweeping<'_> {
             if instance.ended_at.is_none() {
                 let Self { key: SweepKey { source, .. }, .. } = self;
                 let instance_id = &instance.instance_id;
-                tracing::info!(source, instance_id, "not carried out: it may have ended before");
+                tracing::warn!(source, instance_id, "not carried out: it may have ended before");
             }
             return Judged::Settled;
         }

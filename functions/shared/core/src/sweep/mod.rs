@@ -27,6 +27,10 @@ use crate::lease::{Lease, LeaseId, LeaseLost};
 /// 400 KB at most.
 pub const MOST_SEEN: usize = 2_000;
 
+/// The longest outage after which the list is read from where it ended. The ledger keeps approvals
+/// for longer than that, so that none of them is carried out twice.
+pub(crate) const LONGEST_OUTAGE: Duration = Duration::from_hours(62 * 24);
+
 /// The precision of the coarsest time that an office system has for the end of an approval.
 const COARSEST_TIME: Duration = Duration::from_mins(1);
 
@@ -78,7 +82,8 @@ pub struct Sweep {
     /// The instances that are to be read again, or need not be read, by id.
     #[serde(default)]
     pub instances: BTreeMap<String, Seen>,
-    /// Whether instances were forgotten that need not be read: one without a record may be old.
+    /// Whether instances were forgotten that need not be read: one of before [`Sweep::since`] that
+    /// is not remembered may be one of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_forgotten: bool,
     /// The calls of the office system in this month.
@@ -115,6 +120,8 @@ pub enum Begun {
     },
     /// Not before [`Sweep::not_before`].
     Paused,
+    /// A later message has begun a pass.
+    Replaced,
 }
 
 impl Sweep {
@@ -124,9 +131,19 @@ impl Sweep {
         Self { since: now.minus(COARSEST_TIME), ..Self::default() }
     }
 
-    /// Acquires the lease, and begins a pass or continues the one that was left.
+    /// Acquires the lease, and begins a pass or continues the one that was left. `made_at` is when
+    /// the message was made that asks for it.
     #[must_use]
-    pub fn begin(mut self, lease: &Lease, pace: &Pace, now: Timestamp) -> (Self, Begun) {
+    pub fn begin(
+        mut self,
+        lease: &Lease,
+        pace: &Pace,
+        made_at: Timestamp,
+        now: Timestamp,
+    ) -> (Self, Begun) {
+        if self.is_replaced(pace, made_at, now) {
+            return (self, Begun::Replaced);
+        }
         if let Some(held) = self.lease.as_ref()
             && held.id != lease.id
             && now < held.until
@@ -148,11 +165,19 @@ impl Sweep {
         (self, Begun::Pass(pass))
     }
 
+    /// Whether the next message is due, and the list has been read since this one, or is being
+    /// read.
+    fn is_replaced(&self, pace: &Pace, made_at: Timestamp, now: Timestamp) -> bool {
+        let until = self.pass.as_ref().map(|pass| pass.until).max(self.listed_until);
+        now >= made_at.plus(pace.every) && until.is_some_and(|until| until >= made_at)
+    }
+
     fn next_pass(&self, pace: &Pace, now: Timestamp) -> Pass {
         let is_far_due = |last: Timestamp| now.since(last) >= pace.far_every;
         let is_far = self.listed_far_at.is_none_or(is_far_due);
-        // After an outage, however long, the list is read from where it ended.
+        // After an outage the list is read from where it ended.
         let near = self.listed_until.unwrap_or(now).min(now).minus(pace.reach);
+        let near = near.max(now.minus(LONGEST_OUTAGE));
         let next = if is_far { near.min(now.minus(pace.far_reach)) } else { near };
         Pass { next, until: now, is_far }
     }
@@ -243,12 +268,14 @@ impl Sweep {
         if over == 0 {
             return;
         }
-        self.has_forgotten = true;
+
         let mut by_age: Vec<_> =
             self.instances.iter().map(|(id, seen)| (!seen.is_settled(), seen.since, id)).collect();
         by_age.sort();
         let forgotten: Vec<_> =
             by_age.into_iter().take(over).map(|(_, _, id)| id.clone()).collect();
+        let is_settled = |id: &String| self.instances.get(id).is_some_and(Seen::is_settled);
+        self.has_forgotten |= forgotten.iter().any(is_settled);
         for id in forgotten {
             self.instances.remove(&id);
         }

@@ -8,7 +8,8 @@ use crate::request::Via;
 /// The usual interval.
 const HOURLY: Duration = Duration::from_hours(1);
 
-/// The longest interval at which an instance is read that is not decided: some never are.
+/// The longest interval at which an instance is read that is not decided, where sweeps only find
+/// lost events: some are never decided.
 const SELDOM: Duration = Duration::from_hours(7 * 24);
 
 /// An event may still be on its way, or in the queue, for so long after the end of its approval.
@@ -77,7 +78,8 @@ impl Pace {
     pub fn read_again_at(&self, since: Timestamp, now: Timestamp) -> Timestamp {
         // The next sweep can begin a little earlier.
         let next_sweep = self.every / 2;
-        now.plus((now.since(since) / 10).clamp(next_sweep, SELDOM))
+        let longest = if self.is_arrival { self.far_every } else { SELDOM };
+        now.plus((now.since(since) / 10).clamp(next_sweep, longest))
     }
 
     /// Whether an approval that was first seen at `since` is still read for its revocation: where

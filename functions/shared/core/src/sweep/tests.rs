@@ -13,7 +13,7 @@ fn lease(name: &str, until: Timestamp) -> Lease {
 /// A sweep at `now` that lists all of its pass; its windows.
 fn swept(sweep: Sweep, now: Timestamp) -> (Sweep, Vec<Range<Timestamp>>) {
     let lease = lease("a", now.plus(Duration::from_mins(1)));
-    let (mut sweep, begun) = sweep.begin(&lease, &EVERY, now);
+    let (mut sweep, begun) = sweep.begin(&lease, &EVERY, now, now);
     assert!(matches!(begun, Begun::Pass(_)), "{begun:?}");
     let mut windows = Vec::new();
     while let Some(window) = sweep.next_window(EVERY.window) {
@@ -53,15 +53,15 @@ fn after_an_outage_nothing_is_left_out() {
 fn a_pass_that_a_worker_left_is_continued() {
     let now = at(1_000);
     let first = lease("a", now.plus(Duration::from_mins(1)));
-    let (sweep, _) = Sweep::new(now).begin(&first, &EVERY, now);
+    let (sweep, _) = Sweep::new(now).begin(&first, &EVERY, now, now);
     let window = sweep.next_window(EVERY.window).unwrap();
     let step = Step { listed_until: Some(window.end), calls: 1, ..Step::default() };
     let (sweep, recorded) = sweep.saw(&first.id, &step, now);
     recorded.unwrap();
     let second = lease("b", now.plus(Duration::from_mins(3)));
-    let (sweep, begun) = sweep.begin(&second, &EVERY, now);
+    let (sweep, begun) = sweep.begin(&second, &EVERY, now, now);
     assert_eq!(begun, Begun::Held { until: first.until });
-    let (sweep, _) = sweep.begin(&second, &EVERY, first.until);
+    let (sweep, _) = sweep.begin(&second, &EVERY, first.until, first.until);
     assert_eq!(sweep.next_window(EVERY.window).unwrap().start, window.end);
     let (sweep, late) = sweep.saw(&first.id, &step, now);
     assert_eq!(late, Err(LeaseLost));
@@ -75,7 +75,7 @@ fn a_pass_that_a_worker_left_is_continued() {
 fn a_record_that_was_deleted_begins_anew() {
     let now = at(1_000);
     let lease = lease("a", now.plus(Duration::from_mins(1)));
-    let (sweep, begun) = Sweep::default().begin(&lease, &EVERY, now);
+    let (sweep, begun) = Sweep::default().begin(&lease, &EVERY, now, now);
     assert!(matches!(begun, Begun::Pass(_)), "{begun:?}");
     assert_eq!(sweep.since, now.minus(Duration::from_mins(1)));
 }
@@ -95,7 +95,7 @@ fn an_instance_that_waits_is_read_less_often() {
 fn what_is_remembered_is_bounded_and_open_instances_stay_longest() {
     let now = at(1_000);
     let lease = lease("a", now.plus(Duration::from_mins(1)));
-    let (mut sweep, _) = Sweep::new(now).begin(&lease, &EVERY, now);
+    let (mut sweep, _) = Sweep::new(now).begin(&lease, &EVERY, now, now);
     for number in 0..MOST_SEEN {
         sweep.instances.insert(format!("open-{number}"), Seen::open(at(10), now));
         sweep.instances.insert(format!("settled-{number}"), Seen::settled(at(999)));

@@ -277,6 +277,24 @@ async fn sweep_with_retries(run: &mut Run) {
     }
 }
 
+/// A queue that is late for longer than the interval: each message is as late as the one before.
+#[tokio::test]
+async fn g21_late_messages_are_not_all_dropped() {
+    let mut run = Run::new(world(PACE.polling(MINUTE * 5)), ADD);
+    sweep(&mut run).await;
+    run.world.advance(HOUR);
+    instance(&run, "NEW", Status::Approved, MINUTE, MINUTE);
+    run.tick_only().await;
+    let [body] = run.enqueued().try_into().unwrap();
+    run.world.advance(MINUTE * 20);
+    assert_eq!(run.deliver(&body).await, Disposition::SweepDue);
+    assert_eq!(ids(&deliver(&mut run).await), ["NEW"]);
+    // One that a later message has replaced is.
+    run.world.asked.lock().unwrap().clear();
+    assert_eq!(run.deliver(&body).await, Disposition::SweepDue);
+    assert_eq!(*run.world.asked.lock().unwrap(), Vec::<String>::new());
+}
+
 /// Where the office system does not say when an approval ended, one that was there before the flow
 /// is not carried out because its first read failed.
 #[tokio::test]

@@ -14,6 +14,10 @@ use super::error::AnswerPart;
 use super::settings::{Receive, TimeFormat};
 use crate::long_id::LongId;
 use crate::source::InstanceList;
+use crate::windows::windows;
+
+/// The period of one query for a single flow.
+const MONTH: Duration = Duration::from_hours(31 * 24);
 
 /// The period of one query: of a day so many are listed that a sweep gets to its end.
 const WINDOW: Duration = DAY;
@@ -95,7 +99,12 @@ impl SeeyonClient {
     /// Whether the flow is in the list of its template.
     pub(super) async fn is_listed(&self, template: &str, flow: &str) -> Result<bool, Failure> {
         let now = self.ports.clock.now();
-        let ids = self.created_within(template, now.minus(FAR_REACH)..now).await?;
-        Ok(ids.iter().any(|id| id == flow))
+        let periods: Vec<_> = windows(now.minus(FAR_REACH)..now, MONTH).collect();
+        for period in periods.into_iter().rev() {
+            if self.list_ended(template, period).await?.ids.iter().any(|id| id == flow) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
