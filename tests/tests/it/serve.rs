@@ -524,7 +524,7 @@ async fn feishu_is_not_spoken_to_in_clear_text() {
         connectors: None,
         tick_every: TICK_EVERY,
     };
-    let anything = |_: &str| Some("https://nac".to_owned());
+    let anything = |_: &str| Some("nac".to_owned());
     let error = Server::start_with(options, &anything).await.unwrap_err();
     let ServeError::Start(StartError::Sources(errors)) = error else { panic!("{error}") };
     let problem = SettingsProblem::ClearText { key: "base_url" };
