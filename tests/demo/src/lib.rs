@@ -134,7 +134,7 @@ pub async fn run(keep: bool, language: Language) -> Result<(), DemoError> {
         stage.invite();
         StopSignals::listen().received().await;
     }
-    stage.end().await
+    stage.machine.end().await
 }
 
 struct Stage {
@@ -195,9 +195,5 @@ impl Stage {
     ) -> Sent {
         let now = SystemClock.now().as_millis();
         self.app.approval_instance(event_id, definition_id, instance_id, status, now)
-    }
-
-    async fn end(self) -> Result<(), DemoError> {
-        self.machine.end().await
     }
 }

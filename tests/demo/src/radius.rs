@@ -128,7 +128,7 @@ impl Stage {
         );
         self.machine.report(("a pretender", "冒名设备"), is_kept_out, &said);
         self.ends(radius).await?;
-        self.end().await
+        self.machine.end().await
     }
 
     /// Asks for the device, which must get this answer.

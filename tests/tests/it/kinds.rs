@@ -1,6 +1,9 @@
 //! One suite for the sources of every kind: what arrives, what an approval says, and what the
 //! office system answers.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use greenlight_admin::audit::find_requests;
 use greenlight_core::Timestamp;
 use greenlight_core::ports::Clock;
@@ -13,8 +16,6 @@ use greenlight_testkit::stub::{
 use greenlight_tests::scene::{NAC_TOKEN, device};
 use greenlight_tests::serving::{failures, send, serve_in, wait_for_failure};
 use http::Method;
-use std::collections::BTreeSet;
-use std::time::Duration;
 use tempfile::TempDir;
 
 const PATH: &str = "/api/event/oa";

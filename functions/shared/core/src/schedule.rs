@@ -63,7 +63,8 @@ impl Schedule {
         Self { names: Some(CheckedNames { at: now, names }), ..self }
     }
 
-    /// Records that sweeps of `enqueued` were enqueued. Definitions that are not in `wanted` are
+    /// Records when the sweeps of definitions were enqueued; 0 for one whose record began and whose
+    /// message could not be enqueued. Definitions that are not in `wanted` are
     /// forgotten: if there is a flow for one again, what ended without it is not carried out.
     #[must_use]
     pub fn swept(mut self, wanted: &[SweepKey], enqueued: &[(SweepKey, Timestamp)]) -> Self {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
@@ -104,8 +103,7 @@ impl StubDingTalk {
 
     /// Adds an instance with a status and a result.
     pub fn put(&self, id: &str, process_code: &str, state: (&str, &str), macs: &[&str]) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seconds = i64::try_from(now.as_secs()).unwrap_or_default();
+        let seconds = super::now().as_seconds();
         let row = |mac: &&str| json!({"rowValue": [{"label": "MAC 地址", "key": "TextField-MAC", "value": mac}]});
         let rows: Vec<_> = macs.iter().map(row).collect();
         let text = |id: &str, name: &str, kind: &str, value: String| json!({"id": id, "name": name, "componentType": kind, "value": value});

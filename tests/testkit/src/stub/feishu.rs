@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use greenlight_core::Timestamp;
@@ -17,6 +17,8 @@ use greenlight_sources::feishu::frame::Frame;
 use greenlight_sources::feishu::{self, FeishuApp};
 use greenlight_sources::test_request::Sent;
 use serde_json::{Value, json};
+
+use crate::request::DEFINITION_ID;
 
 use super::long_connection::LongConnections;
 use super::system::{Change, Fault, OfficeSystem, Outcome};
@@ -104,9 +106,8 @@ impl StubFeishu {
 
     /// Adds an instance with a form, see [`form_of`].
     pub fn put_instance(&self, code: &str, approval_code: &str, status: &str, form: &Value) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let created = now.saturating_sub(Duration::from_hours(1)).as_millis();
-        let ended = now.as_millis();
+        let ended = super::now();
+        let created = ended.minus(Duration::from_hours(1));
         let instance = json!({
             "approval_name": "Device access",
             "approval_code": approval_code,
@@ -116,8 +117,8 @@ impl StubFeishu {
             "serial_number": "202611240001",
             "open_id": "ou_stub",
             "user_id": "stub",
-            "start_time": created.to_string(),
-            "end_time": ended.to_string(),
+            "start_time": created.as_millis().to_string(),
+            "end_time": ended.as_millis().to_string(),
             "form": form.to_string(),
             "task_list": [],
             "comment_list": [],
@@ -139,9 +140,9 @@ impl StubFeishu {
 
     /// An instance ended so long ago.
     pub fn end_before(&self, code: &str, ago: Duration) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ended_at = super::now().minus(ago);
         if let Some(instance) = lock(&self.state).instances.get_mut(code) {
-            instance["end_time"] = now.saturating_sub(ago).as_millis().to_string().into();
+            instance["end_time"] = ended_at.as_millis().to_string().into();
         }
     }
 
@@ -347,7 +348,7 @@ async fn instance(
         Some(Fault::RateLimited) => {
             return error(99_991_400, "request trigger frequency limit").into_response();
         }
-        Some(Fault::Page) => return Html("<html><body>blocked</body></html>").into_response(),
+        Some(fault @ Fault::Page) => return fault.answer(),
         None => {}
     }
     match state.instances.get(&code) {
@@ -457,8 +458,6 @@ async fn definition(State(state): State<Shared>, headers: HeaderMap) -> (StatusC
         json!({"approval_name": "Device access", "status": "ACTIVE", "form": form.to_string()});
     (StatusCode::OK, Json(json!({"code": 0, "msg": "success", "data": data})))
 }
-
-const DEFINITION_ID: &str = "7C468A54-8745-2245-9675-08B7C63E7A85";
 
 impl OfficeSystem for StubFeishu {
     fn settings(&self, name: &str) -> String {

@@ -17,8 +17,10 @@ mod wecom;
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use greenlight_core::Timestamp;
 use tokio::net::TcpListener;
 
 pub use dingtalk::{StubDingTalk, dingtalk_app};
@@ -33,6 +35,12 @@ pub use system::{
 pub use weaver::{StubWeaver, WEAVER_APP};
 pub use webhook::{message_of, signed_webhook, signed_webhook_at};
 pub use wecom::{StubWeCom, wecom_app};
+
+/// The time of this machine.
+fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    Timestamp::from_millis(i64::try_from(now).unwrap_or_default())
+}
 
 /// Serves `app` on a free port of loopback for as long as the process lives.
 async fn serve(app: Router) -> io::Result<SocketAddr> {

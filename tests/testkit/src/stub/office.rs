@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use greenlight_core::Timestamp;
@@ -75,10 +74,8 @@ async fn read(
         return Err(StatusCode::UNAUTHORIZED);
     }
     let state = lock(&state);
-    match state.fault {
-        Some(Fault::RateLimited) => return Err(StatusCode::TOO_MANY_REQUESTS),
-        Some(Fault::Page) => return Ok(Html("<html><body>login</body></html>").into_response()),
-        None => {}
+    if let Some(fault) = state.fault {
+        return Ok(fault.answer());
     }
     let document = state.documents.get(&id).ok_or(StatusCode::NOT_FOUND)?;
     Ok(Json(document).into_response())
@@ -92,10 +89,9 @@ fn document(definition_id: &str, number: u32, outcome: Outcome, macs: &[&str]) -
         Outcome::Refused => "refuse",
         Outcome::Withdrawn | Outcome::Revoked => "withdrawn",
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let rows: Vec<_> = macs.iter().map(|mac| json!({"mac": mac})).collect();
     json!({"id": format!("I-{number}"), "form": definition_id, "result": result,
-        "ended_at": u64::try_from(now).unwrap_or_default(), "fields": {"devices": rows}})
+        "ended_at": super::now().as_millis(), "fields": {"devices": rows}})
 }
 
 /// Read through a target, with its own events.

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use greenlight_core::Timestamp;
 use greenlight_sources::test_request::Sent;
@@ -128,12 +128,8 @@ impl Inside {
     }
 
     fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
-        match self.fault {
-            Some(Fault::RateLimited) => return Some(StatusCode::TOO_MANY_REQUESTS.into_response()),
-            Some(Fault::Page) => {
-                return Some(Html("<html><body>Page Not Found</body></html>").into_response());
-            }
-            None => {}
+        if let Some(fault) = self.fault {
+            return Some(fault.answer());
         }
         let given = headers.get("token").and_then(|token| token.to_str().ok());
         (given != Some(self.token().as_str())).then(|| StatusCode::UNAUTHORIZED.into_response())

@@ -4,6 +4,8 @@
 use std::io;
 use std::pin::Pin;
 
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
 use greenlight_core::Timestamp;
 use greenlight_sources::test_request::Sent;
 use serde_json::{Value, json};
@@ -31,6 +33,16 @@ pub enum Fault {
     RateLimited,
     /// A page for people with HTTP 200, as from a proxy.
     Page,
+}
+
+impl Fault {
+    /// The answer of a system that has no code of its own for it.
+    pub(super) fn answer(self) -> Response {
+        match self {
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS.into_response(),
+            Self::Page => Html("<html><body>blocked</body></html>").into_response(),
+        }
+    }
 }
 
 /// What an event says.

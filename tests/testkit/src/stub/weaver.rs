@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeySize, Pkcs1PrivateDecryptingKey, PrivateDecryptingKey};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
@@ -158,14 +157,8 @@ impl Inside {
         headers: &HeaderMap,
         query: &HashMap<String, String>,
     ) -> Result<(u8, Value), Box<Response>> {
-        match self.fault {
-            Some(Fault::RateLimited) => {
-                return Err(Box::new(StatusCode::TOO_MANY_REQUESTS.into_response()));
-            }
-            Some(Fault::Page) => {
-                return Err(Box::new(Html("<html><body>login</body></html>").into_response()));
-            }
-            None => {}
+        if let Some(fault) = self.fault {
+            return Err(Box::new(fault.answer()));
         }
         let header = |name: &str| {
             headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
@@ -202,9 +195,7 @@ async fn apply_token(State(state): State<Shared>, headers: HeaderMap) -> Respons
 
 /// `2026-11-30 11:05:09`
 fn now_in_china() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let now = Timestamp::from_millis(i64::try_from(now).unwrap_or_default());
-    let moment = UtcOffset::of_china().format(now).unwrap_or_default();
+    let moment = UtcOffset::of_china().format(super::now()).unwrap_or_default();
     moment.get(..19).unwrap_or_default().replace('T', " ")
 }
 

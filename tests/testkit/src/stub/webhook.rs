@@ -1,7 +1,5 @@
 //! A simulator of senders of Standard Webhooks, written from the specification.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use greenlight_core::Timestamp;
@@ -17,9 +15,7 @@ use sha2::Sha256;
 /// When the secret is not one.
 #[must_use]
 pub fn signed_webhook(secret: &str, id: &str, body: &Value) -> Sent {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let now = Timestamp::from_millis(i64::try_from(now).unwrap_or_default());
-    signed_webhook_at(secret, id, body, now)
+    signed_webhook_at(secret, id, body, super::now())
 }
 
 /// The same, signed at `now`.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::{Query, State};
@@ -86,7 +85,7 @@ impl StubWeCom {
 
     /// Adds an approval with a table of devices, ended now.
     pub fn put_approval(&self, sp_no: &str, template_id: &str, sp_status: i64, macs: &[&str]) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = super::now().as_seconds();
         let text = |id: &str, title: &str, text: &str| {
             let value = value(&[("text", json!(text))]);
             json!({"control": "Text", "id": id, "title": [{"text": title, "lang": "zh_CN"}],

@@ -213,8 +213,9 @@ pub enum FlowsError {
     Retry(RetryProblem),
     /// Records would be forgotten too early.
     #[error(
-        "`ledger.retention` is at least {days}days: 28 days more than the largest `max_age`, and 90 days, so that \
-         no approval is carried out again after its record is gone"
+        "`ledger.retention` is at least {days}days: 28 days more than the largest `max_age`, and than \
+         the 62 days that sweeps look back, so that no approval is carried out again after its \
+         record is gone"
     )]
     Retention {
         /// The least, in days.

@@ -287,13 +287,10 @@ impl<P: Ports> Processor<P> {
             Read::Instance(instance) => instance,
             // The worker makes a dead letter of it, which says why.
             Read::Never if before.is_some_and(|seen| seen.is_unread_for(pace.far_every, now)) => {
-                self.enqueue_missing(&Request { via: pace.via(), ..request }).await?;
-                step.found += u64::from(!pace.is_arrival);
+                self.enqueue_missing(&Request { via: pace.via(), ..request }, step).await?;
                 return Ok(Some(Seen::enqueued(since, pace, now)));
             }
-            Read::Never
-                if before.is_some_and(|seen| matches!(seen.state, SeenState::Open { .. })) =>
-            {
+            Read::Never if before.is_some_and(Seen::is_open) => {
                 let next = pace.read_again_at(now, now);
                 return Ok(Some(Seen::unread(now, next, false)));
             }
@@ -312,8 +309,7 @@ impl<P: Ports> Processor<P> {
             Judged::Settled => Seen::settled(since),
             Judged::Open { next } => Seen::open(since, next),
             Judged::Missing => {
-                self.enqueue_missing(&Request { via: pace.via(), ..request }).await?;
-                step.found += u64::from(!pace.is_arrival);
+                self.enqueue_missing(&Request { via: pace.via(), ..request }, step).await?;
                 Seen::enqueued(if pace.is_arrival { now } else { since }, pace, now)
             }
         };
@@ -339,7 +335,7 @@ impl<P: Ports> Processor<P> {
         if let Read::Instance(Instance { status: Status::Revoked, .. }) =
             self.read_listed(&request, reads).await?
         {
-            self.enqueue_missing(&Request { via: Via::Poll, ..request }).await?;
+            self.enqueue_missing(&Request { via: Via::Poll, ..request }, step).await?;
         }
         Ok(Some(Seen::enqueued(seen.since, &sweeping.pace, now)))
     }
@@ -384,12 +380,18 @@ impl<P: Ports> Processor<P> {
         Ok(self.ledger.is_done(&key).await?.is_some())
     }
 
-    async fn enqueue_missing(&self, request: &Request) -> Result<(), AttemptError> {
+    /// Enqueues what the ledger lacks. If its event was lost, it is a finding, which is counted.
+    async fn enqueue_missing(
+        &self,
+        request: &Request,
+        step: &mut Step,
+    ) -> Result<(), AttemptError> {
         let enqueued = self.queue.enqueue(request).await;
         enqueued.map_err(|error| Failure::retry(Class::InternalError, error))?;
         let Request { source, instance_id, via, .. } = request;
         let via = via.as_str();
         if request.via == Via::Sweep {
+            step.found += 1;
             tracing::error!(source, instance_id, via, "an approval without an event: enqueued");
             self.metrics.measure(&Metric::once("SweepFindings", &[("source", source)]));
         } else {

@@ -268,7 +268,6 @@ impl Sweep {
         if over == 0 {
             return;
         }
-
         let mut by_age: Vec<_> =
             self.instances.iter().map(|(id, seen)| (!seen.is_settled(), seen.since, id)).collect();
         by_age.sort();
@@ -293,7 +292,7 @@ impl Sweep {
     #[must_use]
     pub fn open(&self) -> usize {
         let is_open =
-            |seen: &&Seen| matches!(seen.state, SeenState::Open { .. } | SeenState::Unread { .. });
+            |seen: &&Seen| seen.is_open() || matches!(seen.state, SeenState::Unread { .. });
         self.instances.values().filter(is_open).count()
     }
 }

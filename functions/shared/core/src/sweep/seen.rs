@@ -79,6 +79,12 @@ impl Seen {
         Self { since: self.since, state }
     }
 
+    /// Whether it was read, and was not decided or had just ended.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, SeenState::Open { .. })
+    }
+
     /// Whether it is of no use.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
